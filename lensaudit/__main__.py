@@ -1,0 +1,5 @@
+"""``python -m lensaudit``."""
+
+from lensaudit.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""The command line; the rightmost layer: nothing imports it."""

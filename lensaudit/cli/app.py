@@ -1,0 +1,82 @@
+"""The command line: one thin file per command, one place that turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from importlib import import_module
+
+import typer
+
+from lensaudit import __version__
+from lensaudit.errors import EXIT_DATA, EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_USAGE, LensauditError
+
+COMMANDS = ("simulate", "ingest", "train", "models", "score", "evaluate", "occlusion", "probe", "report", "quickstart")
+"""Modules of this folder, in the order of the help page; each has ``register(app)``."""
+
+
+def build() -> typer.Typer:
+    """Assemble the application; imports no torch."""
+    app = typer.Typer(
+        name="lensaudit",
+        help="Train, explain, probe and report strong-lens finders.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def version(
+        show: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+    ) -> None:
+        if show:
+            typer.echo(f"lensaudit {__version__}")
+            raise typer.Exit()
+
+    for name in COMMANDS:
+        import_module(f"lensaudit.cli.{name}").register(app)
+    return app
+
+
+def main() -> None:
+    """Entry point of the ``lensaudit`` script; never shows a traceback for a user's mistake."""
+    try:
+        build()(standalone_mode=False)
+    except LensauditError as error:
+        _leave(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _leave("interrupted; run the same command again to go on where it stopped", EXIT_INTERRUPTED)
+    except MemoryError:
+        _leave("out of memory; use a smaller --batch or a machine with more memory", EXIT_MACHINE)
+    except OSError as error:
+        _leave(*_explain(error))
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in {"click", "typer"}:
+            _leave_click(error)
+        raise
+
+
+def _explain(error: OSError) -> tuple[str, int]:
+    place = error.filename or "output"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{place}: the disk is full; free some space, then run the same command again", EXIT_MACHINE
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{place}: no permission ({error.strerror}); choose another --out", EXIT_USAGE
+    if error.errno == errno.ENOENT:
+        return f"{place}: no such file or folder; check the path", EXIT_USAGE
+    return f"{place}: {error.strerror or error}", EXIT_DATA
+
+
+def _leave_click(error: Exception) -> None:
+    if type(error).__name__ == "Abort":
+        _leave("interrupted; run the same command again to go on where it stopped", EXIT_INTERRUPTED)
+    message = getattr(error, "format_message", lambda: str(error))()
+    if message:
+        _leave(" ".join(message.split()) + " (see lensaudit --help)", getattr(error, "exit_code", EXIT_USAGE))
+    sys.exit(getattr(error, "exit_code", EXIT_USAGE))
+
+
+def _leave(message: str, code: int) -> None:
+    print(f"lensaudit: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
