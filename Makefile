@@ -1,0 +1,52 @@
+# `make audit` on a bare machine needs Python 3.11 or newer and make; everything else goes into .venv.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 22
+
+.PHONY: audit
+audit: $(STAMP) ## simulate a small set, audit the shipped ou66 finder, write reports/latest
+	$(BIN)/lensaudit quickstart --out reports/latest
+	@echo "page: $$(pwd)/reports/latest/index.html"
+
+.PHONY: test
+test: $(STAMP) ## all tests, the slowest listed
+	$(BIN)/python -m pytest --durations=10 --durations-min=5
+
+.PHONY: lint
+lint: $(STAMP) ## ruff, ruff format, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(STAMP) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: install
+install: $(STAMP) ## only the environment
+
+.PHONY: wheel
+wheel: $(STAMP) ## build dist/lensaudit-*.whl
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation
+
+.PHONY: wheel-check
+wheel-check: wheel ## install the wheel in an empty environment and audit from an empty folder (needs the package index)
+	@.ci/wheel-check
+
+.PHONY: clean
+clean: ## remove the environment and what was built
+	rm -rf $(VENV) dist build reports/latest
+
+$(STAMP): pyproject.toml constraints.txt .ci/install
+	@.ci/install
+	@touch $@
