@@ -1,0 +1,70 @@
+"""The contract every registered architecture keeps, and the figures of Wilde et al. 2022."""
+
+import pytest
+import torch
+from torch import nn
+
+from lensaudit.errors import UsageError
+from lensaudit.finders.architectures import ARCHITECTURES, architecture, initialised, unfilled
+
+PUBLISHED = {
+    ("ou66", 4): (203_192, [0, 4, 7, 10, 13, 17, 20, 23, 26]),
+    ("ou66", 3): (202_742, [0, 4, 7, 10, 13, 17, 20, 23, 26]),
+    ("ou200", 4): (331_632, [0, 4, 8, 12, 16, 19]),
+}
+
+
+def seeded(name, bands=4, seed=3):
+    return initialised(name, bands, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("name", "bands"), PUBLISHED)
+def test_parameter_count_and_layer_indices_are_those_of_the_paper(name, bands):
+    module = unfilled(name, bands)
+    parameters, indices = PUBLISHED[name, bands]
+    assert sum(p.numel() for p in module.parameters()) == parameters
+    assert [i for i, layer in enumerate(module) if isinstance(layer, nn.Conv2d)] == indices
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("bands", [1, 4])
+def test_forward_has_the_declared_shape_and_is_finite(name, bands):
+    size = ARCHITECTURES[name].size
+    images = torch.rand(2, bands, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        outputs = seeded(name, bands).eval()(images)
+    assert outputs.shape == (2, 2)
+    assert torch.isfinite(outputs).all()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_initial_weights_are_he_normal_with_zero_biases(name):
+    for layer in seeded(name):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            assert not layer.bias.any()
+            fan_in = layer.weight[0].numel()
+            n = layer.weight.numel()
+            # five standard errors of a sample standard deviation of n normal draws
+            expected = (2 / fan_in) ** 0.5
+            assert layer.weight.std().item() == pytest.approx(expected, rel=5 / (2 * n) ** 0.5)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_initialisation_depends_on_the_generator_alone(name):
+    before = torch.get_rng_state()
+    first, again, other = seeded(name), seeded(name), seeded(name, seed=4)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(first[0].weight, other[0].weight)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_nothing_is_done_in_place_and_no_module_serves_twice(name):
+    module = unfilled(name, 4)
+    assert not any(getattr(layer, "inplace", False) for layer in module)
+    assert len({id(layer) for layer in module}) == len(module)
+
+
+def test_unknown_architecture_lists_what_is_allowed():
+    with pytest.raises(UsageError, match="'ou99' is not known; allowed: ou66, ou200"):
+        architecture("ou99")
