@@ -1,1 +1,30 @@
-"""finders"""
+"""Finders: architectures, recipes, what they eat, loading, saving, importing and scoring."""
+
+from lensaudit.finders.architectures import ARCHITECTURES, initialised
+from lensaudit.finders.declared import declare_finder
+from lensaudit.finders.device import DEVICES, choose_device
+from lensaudit.finders.finder import Finder
+from lensaudit.finders.load import load_finder
+from lensaudit.finders.published import read_published
+from lensaudit.finders.recipe import Recipe, Training, builtin_recipes, load_recipe
+from lensaudit.finders.store import FinderRecord, read_record, save_finder
+from lensaudit.finders.stretch import STRETCHES
+
+__all__ = [
+    "ARCHITECTURES",
+    "DEVICES",
+    "STRETCHES",
+    "Finder",
+    "FinderRecord",
+    "Recipe",
+    "Training",
+    "builtin_recipes",
+    "choose_device",
+    "declare_finder",
+    "initialised",
+    "load_finder",
+    "load_recipe",
+    "read_published",
+    "read_record",
+    "save_finder",
+]

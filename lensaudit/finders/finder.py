@@ -1,0 +1,208 @@
+"""A finder: a module together with what it eats, so that trained, published and foreign ones are used alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from lensaudit.errors import DataError
+from lensaudit.finders.recipe import CUSTOM, Recipe
+from lensaudit.finders.resize import resized
+from lensaudit.finders.stretch import STRETCHES, scaled_to_unit, usable
+
+FIELD_TOLERANCE = 0.03  # 66 pixels of 0.3″ are 19.8″: one per cent off the 20″ of the VIS cutouts
+
+Cutouts = Mapping[str, "np.ndarray | torch.Tensor"]
+"""Band → native images (n, h, w); bands may differ in h and w."""
+
+
+class Declared(Protocol):
+    """What `Finder.check` asks of a lens set."""
+
+    @property
+    def bands(self) -> tuple[str, ...]: ...
+    @property
+    def instrument(self) -> str: ...
+    @property
+    def pixel_scale_arcsec(self) -> Mapping[str, float]: ...
+    @property
+    def shape(self) -> Mapping[str, tuple[int, int]]: ...
+
+
+@dataclass(frozen=True)
+class Finder:
+    """A module in evaluation mode and its declaration.
+
+    Attributes
+    ----------
+    recipe
+        Bands in order, size, stretch, field of view, outputs and threshold.
+    module
+        Maps (n, bands, size, size) to logits (n, outputs), or (n,) with one output; dropout off.
+    origin
+        Where it came from: ``built-in``, a folder, or ``package.module:factory``.
+    """
+
+    recipe: Recipe
+    module: nn.Module
+    origin: str
+
+    def __post_init__(self) -> None:
+        self.module.eval()
+
+    @property
+    def name(self) -> str:
+        """Name of the recipe."""
+        return self.recipe.name
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie; the CPU for a module without any."""
+        return next((tensor.device for tensor in self.module.parameters()), torch.device("cpu"))
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(tensor.numel() for tensor in self.module.parameters())
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 over name, type, shape and bytes of every tensor of the state dict; the same on any device."""
+        return weights_hash(self.module)
+
+    def preprocess(self, cutouts: Cutouts, ids: Sequence[str] | None = None) -> torch.Tensor:
+        """Native cutouts → float32 (n, bands, size, size) in [0, 1], on the finder's device.
+
+        Parameters
+        ----------
+        cutouts
+            Band → (n, h, w); bands the finder does not use are ignored.
+        ids
+            Names of the n images, for the message.
+
+        Raises
+        ------
+        DataError
+            A band is missing, shapes do not fit, or a band is constant or not finite.
+        """
+        images, good = self.prepare(cutouts)
+        if not bool(good.all()):
+            row, band = (int(i) for i in (~good).nonzero()[0])
+            name = self.recipe.bands[band]
+            who = ids[row] if ids is not None else f"number {row}"
+            raise DataError(f"image {who}: {self.fault(cutouts, row)}; leave it out or mend band {name}")
+        return images
+
+    def prepare(self, cutouts: Cutouts) -> tuple[torch.Tensor, torch.Tensor]:
+        """Like `preprocess`, but a band that cannot be scaled is NaN and false in the second value (n, bands)."""
+        bands = [self._native(cutouts, band) for band in self.recipe.bands]
+        n, size = len(bands[0]), self.recipe.size
+        if any(len(images) != n for images in bands):
+            counts = ", ".join(f"{band} {len(images)}" for band, images in zip(self.recipe.bands, bands, strict=True))
+            raise DataError(f"bands differ in their number of images ({counts}); give the same images in each")
+        prepared = torch.empty((n, len(bands), size, size), device=self.device)
+        good = torch.empty((n, len(bands)), dtype=torch.bool, device=self.device)
+        for index, images in enumerate(bands):
+            good[:, index] = usable(images, self.recipe.stretch)
+            stretched = STRETCHES[self.recipe.stretch](images)
+            scaled = scaled_to_unit(resized(stretched, size))
+            prepared[:, index] = torch.where(good[:, index, None, None], scaled, torch.nan)
+        return prepared, good
+
+    def fault(self, cutouts: Cutouts, row: int) -> str:
+        """Why image `row` cannot be scaled, band by band; empty if it can."""
+        faults = []
+        for band in self.recipe.bands:
+            image = self._native({band: cutouts[band][row : row + 1]}, band)
+            bad = int((~torch.isfinite(image)).sum())
+            if bad:
+                faults.append(f"{band} has {bad} of {image.numel()} pixels not finite")
+            elif not bool(usable(image, self.recipe.stretch).all()):
+                faults.append(f"{band} is constant")
+        return ", ".join(faults)
+
+    def logit(self, images: torch.Tensor) -> torch.Tensor:
+        """Log-odds of "lens" (n,) of prepared images (n, bands, size, size); p(lens) = sigmoid(logit).
+
+        Two outputs: z_lens − z_other; more: z_lens − logsumexp(others); one: z. Arithmetic is plain float32 on every
+        device (TensorFloat-32 would shift p(lens) by up to 1e-3). Our own architectures run with channels last on
+        the CPU, where that halves the time; foreign modules may ``view`` their input and get it contiguous.
+        """
+        if images.device.type == "cpu" and self.recipe.architecture != CUSTOM:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with _plain_float32(images.device):
+            outputs = self.module(images)
+        return lens_logit(outputs, self.recipe.outputs, self.recipe.lens_index)
+
+    def check(self, lens_set: Declared) -> None:
+        """Make sure the set has what the finder eats, before any image is read.
+
+        Raises
+        ------
+        DataError
+            A band is missing, or the field of view differs by more than 3 %; one line with the mend.
+        """
+        have = ", ".join(lens_set.bands)
+        for band in self.recipe.bands:
+            if band not in lens_set.bands:
+                raise DataError(
+                    f"finder {self.name} needs band {band}, the set (instrument {lens_set.instrument}) has {have}; "
+                    f"use a set with bands {', '.join(self.recipe.bands)} or a finder for these"
+                )
+            self._check_field(band, lens_set.shape[band], lens_set.pixel_scale_arcsec[band])
+
+    def _check_field(self, band: str, shape: tuple[int, int], scale: float) -> None:
+        wanted = self.recipe.field_of_view_arcsec
+        for pixels in shape:
+            if abs(pixels * scale - wanted) > FIELD_TOLERANCE * wanted:
+                raise DataError(
+                    f"band {band} is {shape[0]}×{shape[1]} pixels of {scale:g}″ = {pixels * scale:.4g}″, finder "
+                    f"{self.name} needs {wanted:g}″ (±3 %); "
+                    f"crop to {round(wanted / scale)} pixels with lensaudit ingest"
+                )
+
+    def _native(self, cutouts: Cutouts, band: str) -> torch.Tensor:
+        if band not in cutouts:
+            raise DataError(f"finder {self.name} needs band {band}, the cutouts have {', '.join(cutouts)}; add it")
+        images = cutouts[band]
+        tensor = images if isinstance(images, torch.Tensor) else torch.from_numpy(_native_floats(images))
+        if tensor.ndim != 3 or 0 in tensor.shape[1:]:
+            raise DataError(f"band {band} has shape {tuple(tensor.shape)}; (images, height, width) is needed")
+        return tensor.to(device=self.device, dtype=torch.float32)
+
+
+def weights_hash(module: nn.Module) -> str:
+    """SHA-256 over name, type, shape and bytes of every tensor of the state dict, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def lens_logit(outputs: torch.Tensor, count: int, lens_index: int) -> torch.Tensor:
+    """Log-odds (n,) of "lens" from a module's `count` outputs (n, count) or, with one, also (n,)."""
+    if count == 1:
+        return outputs.reshape(len(outputs))
+    others = [index for index in range(count) if index != lens_index]
+    rest = outputs[:, others[0]] if count == 2 else outputs[:, others].logsumexp(dim=1)
+    return outputs[:, lens_index] - rest
+
+
+def _native_floats(images: Any) -> np.ndarray:
+    """Float32 in the machine's byte order, as FITS arrays are big-endian and torch takes none of these."""
+    return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def _plain_float32(device: torch.device) -> AbstractContextManager[None]:
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

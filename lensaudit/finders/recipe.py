@@ -1,0 +1,161 @@
+"""What a finder eats and how it is trained, in the user's words: ``models/<name>/recipe.yaml``."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lensaudit.errors import LensauditError, UsageError
+from lensaudit.finders.architectures import ARCHITECTURES
+from lensaudit.finders.stretch import STRETCHES
+from lensaudit.resources import builtin_folder
+
+CUSTOM = "custom"
+"""Architecture name of a finder whose module is the user's own code; it cannot be built from the name."""
+
+RECIPE_FILE = "recipe.yaml"
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class _Words(BaseModel):
+    """Base of what the user writes: unknown fields are refused, and nothing is changed once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class QuickTraining(_Words):
+    """Overrides of `Training` for ``lensaudit train --quick``; what is left out stays."""
+
+    epochs: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+
+
+class Training(_Words):
+    """The protocol of Wilde et al. 2022, Section 3.2."""
+
+    optimizer: Literal["adam"] = "adam"
+    learning_rate: float = Field(default=3e-4, gt=0)
+    batch_size: int = Field(default=250, ge=1)
+    epochs: int = Field(default=250, ge=1)
+    class_weights: Literal["inverse-frequency", "none"] = "inverse-frequency"
+    validation_fraction: float = Field(default=0.0625, gt=0, lt=1)
+    """Share of the set kept for choosing the epoch: 3 000 of 48 000 in the paper."""
+    quick: QuickTraining = QuickTraining()
+
+    def quickened(self) -> Training:
+        """This protocol with its `quick` overrides applied."""
+        return self.model_copy(update=self.quick.model_dump(exclude_none=True))
+
+
+class Recipe(_Words):
+    """A finder's declaration: architecture, bands in order, size in pixels, stretch, field of view in arcsec."""
+
+    name: str = Field(min_length=1)
+    architecture: str
+    bands: tuple[str, ...] = Field(min_length=1)
+    size: int = Field(ge=1)
+    stretch: str = "minmax"
+    field_of_view_arcsec: float = Field(default=20.0, gt=0)
+    outputs: int = Field(default=2, ge=1)
+    lens_index: int = Field(default=1, ge=0)
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    training: Training = Training()
+
+    @field_validator("stretch")
+    @classmethod
+    def _known_stretch(cls, value: str) -> str:
+        if value not in STRETCHES:
+            raise ValueError(f"{value!r} is not known; allowed: {', '.join(STRETCHES)}")
+        return value
+
+    @field_validator("bands")
+    @classmethod
+    def _distinct_bands(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"{', '.join(value)} names a band twice; each band once")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.lens_index >= self.outputs:
+            raise ValueError(f"lens_index {self.lens_index} is not below outputs {self.outputs}")
+        if self.architecture == CUSTOM:
+            return self
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture {self.architecture!r} is not known; allowed: {', '.join(ARCHITECTURES)}")
+        needed = ARCHITECTURES[self.architecture].size
+        if self.size != needed:
+            raise ValueError(f"size {self.size} does not fit architecture {self.architecture}; it takes {needed}")
+        return self
+
+
+def read_yaml(path: Path, schema: type[T], error: type[LensauditError] = UsageError) -> T:
+    """Read `path` as YAML into `schema`.
+
+    Raises
+    ------
+    LensauditError
+        Of the type `error`: not YAML, or a field is wrong; one line names the file, the field and what is allowed.
+    """
+    try:
+        words: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return schema.model_validate(words)
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise error(f"{path}: {field + ': ' if field else ''}{message}; correct that line") from invalid
+    except (yaml.YAMLError, UnicodeDecodeError) as broken:
+        raise error(f"{path}: is not readable as YAML ({' '.join(str(broken).split())[:120]})") from broken
+
+
+def normal_form(name: str) -> str:
+    """The name without case, dashes and underscores: ``OU-66``, ``ou_66`` and ``ou66`` are the same finder."""
+    return name.casefold().replace("-", "").replace("_", "")
+
+
+def builtin_recipes() -> dict[str, Path]:
+    """Name of each built-in finder → its folder, in alphabetical order."""
+    return {path.parent.name: path.parent for path in sorted(builtin_folder("models").glob(f"*/{RECIPE_FILE}"))}
+
+
+def builtin_finder_folder(name: str) -> Path:
+    """Folder of the built-in finder `name`; case, dashes and underscores do not matter.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name; the message lists what is allowed and the nearest match.
+    """
+    folders = {normal_form(known): folder for known, folder in builtin_recipes().items()}
+    wanted = normal_form(name)
+    if wanted in folders:
+        return folders[wanted]
+    allowed = ", ".join(folder.name for folder in folders.values())
+    near = difflib.get_close_matches(wanted, folders, n=1)
+    hint = f"; did you mean {folders[near[0]].name}?" if near else ""
+    raise UsageError(
+        f"finder {name!r} is not known; allowed: {allowed}, a finder's folder, or package.module:factory{hint}"
+    )
+
+
+def load_recipe(name: str) -> Recipe:
+    """The built-in recipe `name`, or the recipe in the YAML file or folder of that path.
+
+    Raises
+    ------
+    UsageError
+        No such recipe, or a field of it is wrong.
+    """
+    path = Path(name)
+    if path.is_file():
+        return read_yaml(path, Recipe)
+    if (path / RECIPE_FILE).is_file():
+        return read_yaml(path / RECIPE_FILE, Recipe)
+    return read_yaml(builtin_finder_folder(name) / RECIPE_FILE, Recipe)

@@ -1,0 +1,70 @@
+"""scikit-image's ``resize`` as two small matrices, so that a batch is resized by matrix products on any device.
+
+``skimage.transform.resize`` with its defaults (order 1, mode ``reflect``, anti-aliasing when shrinking, clipping) is
+a Gaussian filter and a linear interpolation along each axis: linear and separable. Its weights are never negative
+and sum to one, so that the clipping to the input's range never acts.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+_TRUNCATE = 4.0  # scipy.ndimage.gaussian_filter ends its kernel after so many standard deviations
+
+
+def resized(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Resize (n, h, w) images to (n, size, size), equal to scikit-image's ``resize`` within 1e-6 of the peak."""
+    height, width = images.shape[-2:]
+    if width != size:
+        images = images @ _tensor(width, size, images.device).T
+    if height != size:
+        images = _tensor(height, size, images.device) @ images
+    return images
+
+
+@lru_cache(maxsize=64)
+def _tensor(native: int, size: int, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(resize_matrix(native, size)).to(device=device, dtype=torch.float32)
+
+
+def resize_matrix(native: int, size: int) -> np.ndarray:
+    """Weights (size, native), float64, that take one axis of `native` pixels to `size` pixels."""
+    interpolation = _interpolation(native, size)
+    sigma = max(0.0, (native / size - 1) / 2)
+    return interpolation @ _gaussian(native, sigma) if sigma > 0 else interpolation
+
+
+def _interpolation(native: int, size: int) -> np.ndarray:
+    """Linear interpolation at the centres of the new pixels; beyond the edge the image is mirrored."""
+    centres = (np.arange(size) + 0.5) * native / size - 0.5
+    left = np.floor(centres).astype(int)
+    weight = centres - left
+    matrix = np.zeros((size, native))
+    rows = np.arange(size)
+    np.add.at(matrix, (rows, _mirrored(left, native)), 1 - weight)
+    np.add.at(matrix, (rows, _mirrored(left + 1, native)), weight)
+    return matrix
+
+
+def _gaussian(native: int, sigma: float) -> np.ndarray:
+    """Gaussian filter of `sigma` pixels as a (native, native) matrix; beyond the edge the image is mirrored."""
+    radius = int(_TRUNCATE * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights /= weights.sum()
+    matrix = np.zeros((native, native))
+    for offset, weight in zip(offsets, weights, strict=True):
+        rows = np.arange(native)
+        np.add.at(matrix, (rows, _mirrored(rows + offset, native)), weight)
+    return matrix
+
+
+def _mirrored(index: np.ndarray, n: int) -> np.ndarray:
+    """Reflect indices at the centres of the first and last pixel: (c b | a b c | b a)."""
+    if n == 1:
+        return np.zeros_like(index)
+    folded = np.abs(index) % (2 * (n - 1))
+    return np.where(folded < n, folded, 2 * (n - 1) - folded)

@@ -1,0 +1,161 @@
+"""A finder on disk: a folder with ``weights.safetensors``, ``finder.yaml`` and ``card.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as tensors_as_bytes
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.files import writable_folder, write_bytes, write_text
+from lensaudit.finders.architectures import unfilled
+from lensaudit.finders.card import finder_card
+from lensaudit.finders.finder import Finder, weights_hash
+from lensaudit.finders.recipe import CUSTOM, Recipe, read_yaml
+
+WEIGHTS_FILE = "weights.safetensors"
+FINDER_FILE = "finder.yaml"
+CARD_FILE = "card.md"
+
+
+class FinderRecord(BaseModel):
+    """Content of ``finder.yaml``: the recipe as used, and how the weights came about."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: Recipe
+    parameters: int
+    weights_hash: str
+    origin: str
+    """One line: trained by whom on what, or imported from which file."""
+    training_data: dict[str, Any] = Field(default_factory=dict)
+    """Content hash, number of images and instrument of the set it was trained on; empty if imported."""
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+def save_finder(
+    finder: Finder,
+    folder: Path,
+    *,
+    origin: str,
+    training_data: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    card: str | None = None,
+) -> FinderRecord:
+    """Write `finder` to `folder`; ``finder.yaml`` comes last, so that a folder with it is whole.
+
+    Parameters
+    ----------
+    finder
+        One of our own architectures; the user's own code cannot be written down.
+    folder
+        Made if need be; an earlier finder there is replaced.
+    origin
+        One line for the card: trained on what, or imported from which file.
+    training_data, metrics, provenance
+        YAML-able facts; see `FinderRecord`.
+    card
+        Markdown of the model card; by default one is written from the facts.
+
+    Raises
+    ------
+    UsageError
+        The finder is the user's own module, or the folder cannot be written.
+    """
+    if finder.recipe.architecture == CUSTOM:
+        raise UsageError(f"finder {finder.name}: your own module cannot be saved; name it as package.module:factory")
+    record = FinderRecord(
+        recipe=finder.recipe,
+        parameters=finder.parameters,
+        weights_hash=weights_hash(finder.module),
+        origin=origin,
+        training_data=dict(training_data or {}),
+        metrics=dict(metrics or {}),
+        provenance=dict(provenance or {}),
+    )
+    folder = writable_folder(folder)
+    (folder / FINDER_FILE).unlink(missing_ok=True)
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in finder.module.state_dict().items()}
+    write_bytes(folder / WEIGHTS_FILE, tensors_as_bytes(tensors))
+    write_text(folder / CARD_FILE, card if card is not None else finder_card(record.model_dump(mode="json")))
+    words = yaml.safe_dump(record.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_text(folder / FINDER_FILE, words)
+    return record
+
+
+def read_record(folder: Path) -> FinderRecord:
+    """The ``finder.yaml`` of a finder's folder.
+
+    Raises
+    ------
+    DataError
+        It is not there, or a field is wrong.
+    """
+    path = Path(folder) / FINDER_FILE
+    if not path.is_file():
+        raise DataError(f"{folder}: has no {FINDER_FILE}, so it is not a finder; give a folder written by lensaudit")
+    return read_yaml(path, FinderRecord, DataError)
+
+
+def open_finder(folder: Path, origin: str) -> Finder:
+    """Load the finder in `folder`; nothing stored there is executed.
+
+    Raises
+    ------
+    DataError
+        A file is missing or torn, shapes do not fit the architecture, or the weights are not those recorded.
+    """
+    record = read_record(folder)
+    if record.recipe.architecture == CUSTOM:
+        raise DataError(f"{folder}: holds a user's own module, never stored; name it as package.module:factory")
+    path = Path(folder) / WEIGHTS_FILE
+    recipe = record.recipe
+    module = unfilled(recipe.architecture, len(recipe.bands), recipe.outputs)
+    fill(module, _read_tensors(path), path)
+    finder = Finder(recipe, module, origin)
+    if finder.weights_hash != record.weights_hash:
+        raise DataError(f"{path}: not the weights that {FINDER_FILE} records; restore the file or train again")
+    return finder
+
+
+def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Load exactly the expected keys and shapes into `module`.
+
+    Raises
+    ------
+    DataError
+        A key is missing or foreign, a shape differs, or a value is not a finite float; names the first difference.
+    """
+    expected = module.state_dict()
+    for key in expected:
+        if key not in tensors:
+            raise DataError(f"{path}: tensor {key!r} is missing; give the weights of this architecture")
+    for key, tensor in tensors.items():
+        if key not in expected:
+            raise DataError(f"{path}: tensor {key!r} does not belong to this architecture; give its own weights")
+        if tensor.shape != expected[key].shape:
+            raise DataError(
+                f"{path}: tensor {key!r} has shape {tuple(tensor.shape)}, {tuple(expected[key].shape)} is needed; "
+                f"give the weights of this architecture and number of bands"
+            )
+        if not tensor.dtype.is_floating_point or not bool(torch.isfinite(tensor).all()):
+            raise DataError(f"{path}: tensor {key!r} ({tensor.dtype}) holds values that are not finite floats; mend it")
+    module.load_state_dict({key: tensor.to(torch.float32) for key, tensor in tensors.items()}, strict=True)
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise DataError(f"{path}: is missing; restore it or train the finder again")
+    try:
+        return load_tensors(path.read_bytes())
+    except SafetensorError as broken:
+        raise DataError(f"{path}: is torn or not a safetensors file ({broken}); restore it or train again") from broken
