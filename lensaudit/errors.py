@@ -12,8 +12,9 @@ error               raise it when                                          exit
                     was crossed
 ==================  =====================================================  ====
 
-Ctrl-C ends with 130. ``assert`` is for our own invariants only: whatever a user can cause gets one of
-these, with one line that names the file, the field and the mend.
+Ctrl-C ends with 130, and a reader that closes the pipe (``| head``) with 141. ``assert`` is for our own
+invariants only: whatever a user can cause gets one of these, with one line that names the file, the field
+and the mend.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ EXIT_USAGE = 2
 EXIT_DATA = 3
 EXIT_MACHINE = 4
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
 
 
 class LensauditError(Exception):

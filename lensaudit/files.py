@@ -17,6 +17,9 @@ from typing import Any
 
 from lensaudit.errors import MachineError, UsageError
 
+# Refused, or a file stands where a folder is needed, or a folder where the file is to be.
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -27,17 +30,17 @@ def replacing(path: Path) -> Iterator[Path]:
     MachineError
         The disk is full.
     UsageError
-        The folder cannot be written.
+        The place cannot be written, or is a folder.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
-    try:
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
             yield partial
             os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -50,8 +53,10 @@ def explained(path: Path) -> Iterator[None]:
             raise MachineError(
                 f"{path}: the disk is full; free some space or choose another --out, then run the same command again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-            raise UsageError(f"{path}: this place cannot be written ({error.strerror}); choose another --out") from error
+        if error.errno in _UNWRITABLE:
+            raise UsageError(
+                f"{path}: this place cannot be written ({error.strerror}); choose another --out"
+            ) from error
         raise
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from importlib import import_module
 
 import typer
 
 from lensaudit import __version__
-from lensaudit.errors import EXIT_DATA, EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_USAGE, LensauditError
+from lensaudit.errors import (
+    EXIT_BROKEN_PIPE,
+    EXIT_DATA,
+    EXIT_INTERRUPTED,
+    EXIT_MACHINE,
+    EXIT_USAGE,
+    LensauditError,
+)
 
 COMMANDS = ("simulate", "ingest", "train", "models", "score", "evaluate", "occlusion", "probe", "report", "quickstart")
 """Modules of this folder, in the order of the help page; each has ``register(app)``."""
@@ -49,6 +57,9 @@ def main() -> None:
         _leave("interrupted; run the same command again to go on where it stopped", EXIT_INTERRUPTED)
     except MemoryError:
         _leave("out of memory; use a smaller --batch or a machine with more memory", EXIT_MACHINE)
+    except BrokenPipeError:  # the reader had enough, as in `lensaudit models list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BROKEN_PIPE)
     except OSError as error:
         _leave(*_explain(error))
     except Exception as error:

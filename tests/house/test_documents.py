@@ -1,0 +1,94 @@
+"""What the documents tell people to type exists: commands, options, make targets, linked files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from lensaudit.cli.app import COMMANDS, build
+
+FENCE = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+def documents(repository: Path) -> list[Path]:
+    own = [repository / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md")]
+    return own + sorted(path for folder in ("docs", "models", "probes") for path in (repository / folder).rglob("*.md"))
+
+
+def typed(text: str) -> Iterator[list[str]]:
+    """The words of every command line in the fenced shell blocks, comments off and continued lines joined."""
+    for block in FENCE.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words:
+                yield words
+
+
+def parse(words: list[str]) -> None:
+    """Parse a ``lensaudit …`` line as the command line would, without running anything."""
+    command = get_command(build())
+    context = None
+    while True:
+        name, *rest = words
+        if {"-h", "--help", "--version"} & set(rest) and not hasattr(command, "commands"):
+            return
+        context = command.make_context(name, rest, parent=context)
+        if not hasattr(command, "commands"):
+            return
+        left = [*context._protected_args, *context.args]
+        if not left:
+            return
+        _, command, remaining = command.resolve_command(context, left)
+        words = [left[0], *remaining]
+
+
+def test_every_command_line_in_the_documents_parses(repository: Path):
+    wrong, seen = [], set()
+    for path in documents(repository):
+        for words in typed(path.read_text(encoding="utf-8")):
+            if words[0] != "lensaudit":
+                continue
+            seen.add(words[1])
+            try:
+                parse(words)
+            except Exception as error:  # whatever the parser of the day raises, the line is shown
+                message = getattr(error, "format_message", lambda error=error: repr(error))()
+                wrong.append(f"{path.name}: {' '.join(words)}\n    {message}")
+    assert not wrong, "\n".join(wrong)
+    assert set(COMMANDS) <= seen, f"no document shows: {sorted(set(COMMANDS) - seen)}"
+
+
+@pytest.mark.parametrize(
+    "line", ["lensaudit no-such-command", "lensaudit simulate --no-such-option 1", "lensaudit quickstart --n many"]
+)
+def test_a_wrong_command_line_is_seen(line):
+    with pytest.raises(Exception, match=r"No such|not a valid"):
+        parse(shlex.split(line))
+
+
+def test_make_targets_in_the_documents_exist(repository: Path):
+    targets = set(re.findall(r"^([a-z-]+):", (repository / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for path in documents(repository):
+        for words in typed(path.read_text(encoding="utf-8")):
+            if words[0] == "make":
+                assert set(words[1:]) <= targets, f"{path.name}: {' '.join(words)}"
+
+
+def test_linked_files_exist(repository: Path):
+    for path in documents(repository):
+        for target in LINK.findall(path.read_text(encoding="utf-8")):
+            if "://" not in target and not target.startswith("mailto:"):
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_exit_codes_in_the_readme_are_those_of_the_code(repository: Path):
+    from lensaudit import errors
+
+    rows = re.findall(r"^\| (\d+) \|", (repository / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(map(int, rows)) == sorted(value for name, value in vars(errors).items() if name.startswith("EXIT_"))

@@ -1,0 +1,142 @@
+"""Imports point one way, over the syntax trees, by the table in ARCHITECTURE.md."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PICTURES_AND_COMMANDS = {"matplotlib", "typer", "rich", "jinja2"}
+EXECUTES_WHAT_IT_READS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def imported(tree: ast.Module, module: str) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of every import at any depth; ``from a import b`` gives ``a.b``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno}: a relative import; write lensaudit.… in full"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def room_of(module: str) -> str:
+    """Second part of a dotted name: ``lensaudit.scenes.light`` → ``scenes``; the package itself → ``""``."""
+    return [*module.split("."), ""][1]
+
+
+def import_order(architecture: str) -> dict[str, int]:
+    """Room → rank, from the fenced line with arrows; rooms between commas share a rank, base files do not."""
+    line = next(line for line in architecture.splitlines() if "→" in line and "|" in line)
+    base, rooms = line.split("|")
+    order = {name: rank for rank, name in enumerate(base.split())}
+    for step in rooms.split("→"):
+        rank = len(set(order.values()))
+        order |= dict.fromkeys(re.split(r"[,\s]+", step.strip()), rank)
+    return order
+
+
+@pytest.fixture(scope="module")
+def order(repository: Path) -> dict[str, int]:
+    return import_order((repository / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+
+
+def test_the_table_is_read_as_written():
+    text = "```\nerrors files | scenes → explain, probes → cli\n```"
+    assert import_order(text) == {"errors": 0, "files": 1, "scenes": 2, "explain": 3, "probes": 3, "cli": 4}
+
+
+def test_the_table_names_every_room(trees: dict[str, ast.Module], order: dict[str, int]):
+    rooms = {room_of(module) for module in trees} - {"", "__main__"}
+    assert rooms == set(order)
+
+
+def test_imports_point_leftwards(trees: dict[str, ast.Module], order: dict[str, int]):
+    wrong = []
+    for module, tree in trees.items():
+        here = room_of(module)
+        if here in {"", "__main__"}:
+            continue
+        for line, name in imported(tree, module):
+            if not name.startswith("lensaudit."):
+                continue
+            there = room_of(name)
+            if there in order and there != here and order[there] >= order[here]:
+                wrong.append(f"{module}:{line} imports {name}")
+    assert not wrong, "imports against the order of ARCHITECTURE.md:\n" + "\n".join(wrong)
+
+
+def test_the_package_itself_imports_nothing(trees: dict[str, ast.Module]):
+    assert list(imported(trees["lensaudit"], "lensaudit")) == []
+
+
+def test_no_module_imports_itself_in_a_circle(trees: dict[str, ast.Module]):
+    graph = {module: {_module_of(name, trees) for _, name in imported(tree, module)} for module, tree in trees.items()}
+    assert _circle(graph) is None
+
+
+def test_statistics_is_numbers_only(trees: dict[str, ast.Module]):
+    allowed = {"numpy", "scipy", "lensaudit"} | set(sys.stdlib_module_names)
+    for module, line, name in _imports_of(trees, "statistics"):
+        assert name.split(".")[0] in allowed, f"{module}:{line} imports {name}"
+        if name.startswith("lensaudit."):
+            assert room_of(name) in {"statistics", "errors"}, f"{module}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("room", ["errors", "files", "provenance", "statistics", "scenes", "imaging"])
+def test_numbers_know_nothing_of_pictures_or_commands(trees: dict[str, ast.Module], room: str):
+    for module, line, name in _imports_of(trees, room):
+        assert name.split(".")[0] not in PICTURES_AND_COMMANDS, f"{module}:{line} imports {name}"
+
+
+def test_nothing_imports_pyplot_or_a_pickle_reader(trees: dict[str, ast.Module]):
+    for module, tree in trees.items():
+        for line, name in imported(tree, module):
+            assert "pyplot" not in name.split("."), f"{module}:{line}: use matplotlib.figure.Figure"
+            assert name.split(".")[0] not in EXECUTES_WHAT_IT_READS, f"{module}:{line}: {name} can run what it reads"
+
+
+def test_no_drawer_for_everything(trees: dict[str, ast.Module]):
+    drawers = {"utils", "util", "helpers", "misc", "common"}
+    assert not [module for module in trees if drawers & set(module.split("."))]
+
+
+def _imports_of(trees: dict[str, ast.Module], room: str) -> Iterator[tuple[str, int, str]]:
+    for module, tree in trees.items():
+        if room_of(module) == room:
+            yield from ((module, line, name) for line, name in imported(tree, module))
+
+
+def _module_of(name: str, trees: dict[str, ast.Module]) -> str:
+    """The module an imported name lives in: itself, or what it is an attribute of."""
+    return name if name in trees else name.rpartition(".")[0]
+
+
+def _circle(graph: dict[str, set[str]]) -> list[str] | None:
+    """A circle of modules, each importing the next, or None."""
+    done: set[str] = set()
+
+    def follow(module: str, path: list[str]) -> list[str] | None:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return None
+        for other in sorted(graph.get(module, set()) - {module}):
+            if found := follow(other, [*path, module]):
+                return found
+        done.add(module)
+        return None
+
+    for start in graph:
+        if found := follow(start, []):
+            return found
+    return None
+
+
+def test_circles_are_seen():
+    assert _circle({"a": {"b"}, "b": {"c"}, "c": set()}) is None
+    assert _circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]

@@ -1,0 +1,86 @@
+"""What git holds: no big files, no machine's own paths, no package index, skips with reasons."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+LARGEST_BYTES = 8_000_000
+
+# Written in pieces so that this file does not hold what it forbids.
+HOMES = "|".join(["work", "root", "home", "Users", "opt", "mnt"])
+MACHINE_PATH = re.compile(rf"(?<![\w.~*\]])/(?:{HOMES})/[\w.-]+")
+INDEX = re.compile("|".join(["index" + "-url", "find" + "-links", "files.python" + "hosted"]))
+
+
+def texts(tracked: list[Path]) -> Iterator[tuple[Path, str]]:
+    for path in tracked:
+        data = path.read_bytes()
+        if b"\0" not in data[:8192]:
+            yield path, data.decode("utf-8", errors="replace")
+
+
+def test_no_file_is_big(tracked: list[Path]):
+    big = {str(path): path.stat().st_size for path in tracked if path.stat().st_size > LARGEST_BYTES}
+    assert not big
+
+
+def test_no_file_holds_a_machine_s_own_path(tracked: list[Path], repository: Path):
+    found = []
+    for path, text in texts(tracked):
+        for number, line in enumerate(text.splitlines(), 1):
+            if hit := MACHINE_PATH.search(line):
+                found.append(f"{path.relative_to(repository)}:{number}: {hit.group()}")
+    assert not found, "\n".join(found)
+
+
+def test_machine_paths_are_seen():
+    root = "/" + "home"
+    assert MACHINE_PATH.search(f'"{root}/ada/set"')
+    assert MACHINE_PATH.search(f"out={root}/ada")
+    assert not MACHINE_PATH.search(f"https://example.org{root}/ada")
+    assert not MACHINE_PATH.search("light/work/flow".replace("light", "frame"))
+
+
+def test_no_package_index_is_named(tracked: list[Path]):
+    named = [str(path) for path, text in texts(tracked) if INDEX.search(text)]
+    assert not named
+
+
+def test_every_skip_and_expected_failure_says_why(repository: Path):
+    silent = []
+    for path in sorted((repository / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not _gives_a_reason(node):
+                silent.append(f"{path.relative_to(repository)}:{node.lineno}")
+    assert not silent, "no reason given:\n" + "\n".join(silent)
+
+
+def test_a_silent_skip_is_seen():
+    nodes = ast.walk(ast.parse("pytest.skip()\npytest.mark.skipif(x)\npytest.mark.xfail(reason='')\n"))
+    assert sum(not _gives_a_reason(node) for node in nodes) == 3
+    nodes = ast.walk(ast.parse("pytest.skip('why')\npytest.mark.skipif(x, reason=WHY)\npytest.mark.slow\n"))
+    assert all(_gives_a_reason(node) for node in nodes)
+
+
+def _gives_a_reason(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute) and ast.unparse(node) == "pytest.mark.skip":
+        return False  # a test that never runs is no test; say with skipif what it needs
+    if not isinstance(node, ast.Call):
+        return True
+    name = ast.unparse(node.func)
+    if name in {"pytest.skip", "pytest.xfail"}:
+        return _said(node.args[0] if node.args else _reason(node))
+    if name in {"pytest.mark.skipif", "pytest.mark.xfail"}:
+        return _said(_reason(node))
+    return True
+
+
+def _reason(node: ast.Call) -> ast.expr | None:
+    return next((item.value for item in node.keywords if item.arg == "reason"), None)
+
+
+def _said(value: ast.expr | None) -> bool:
+    return value is not None and not (isinstance(value, ast.Constant) and not value.value)
