@@ -1,1 +1,18 @@
-"""lensset"""
+"""Lens sets: cutouts, truth and catalogue on disk; simulating them, and ingesting real and challenge data."""
+
+from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
+from lensaudit.lensset.records import Records
+from lensaudit.lensset.simulation import simulate
+from lensaudit.lensset.store import LensSet
+from lensaudit.lensset.writer import LensSetWriter
+
+__all__ = [
+    "BandHeader",
+    "CatalogueColumn",
+    "Header",
+    "LensSet",
+    "LensSetWriter",
+    "Records",
+    "chunk_for",
+    "simulate",
+]

@@ -1,0 +1,189 @@
+"""Zarr v3 arrays of a lens set: one chunk per block of systems, each with a CRC-32C.
+
+Images are noise, which no codec shrinks by much: they are stored as plain little-endian float32, so that a
+chunk file is the pixels followed by four bytes of checksum, and is read without a copy through a codec.
+Truth is smooth or empty and goes through zstd.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from google_crc32c import value as crc32c
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from lensaudit.errors import DataError
+from lensaudit.lensset.header import Header
+
+MEND = "make the set again (the same command with another --out)"
+_PLAIN = np.dtype("<f4")
+_CONFIG: Any = {"write_empty_chunks": True}  # a chunk of zeros is written, so that a missing file is an error
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """Path inside the set, shape of one system, dtype and whether it is compressed."""
+
+    path: str
+    shape: tuple[int, int]
+    dtype: str
+    compressed: bool
+
+
+def array_specs(header: Header) -> list[ArraySpec]:
+    """Every array a set with this header holds."""
+    specs = [ArraySpec(f"images/{band.name}", band.shape, "float32", False) for band in header.bands]
+    if header.has_truth:
+        specs += [ArraySpec(f"truth/source_light/{band.name}", band.shape, "float32", True) for band in header.bands]
+        specs += [ArraySpec(f"truth/mask/{band.name}", band.shape, "bool", True) for band in header.bands]
+    return specs
+
+
+def create_arrays(root: Path, header: Header) -> None:
+    """Create the groups and empty arrays that are not there yet."""
+    group = zarr.open_group(str(root), mode="a", zarr_format=3)
+    for parent in ("images", *(("truth/source_light", "truth/mask") if header.has_truth else ())):
+        group.require_group(parent)
+    for spec in array_specs(header):
+        if spec.path not in group:
+            group.create_array(
+                spec.path,
+                shape=(header.n, *spec.shape),
+                chunks=(header.chunk, *spec.shape),
+                dtype=spec.dtype,
+                filters=None,
+                compressors=[ZstdCodec(level=1), Crc32cCodec()] if spec.compressed else [Crc32cCodec()],
+                fill_value=0,
+                config=_CONFIG,
+            )
+
+
+def write_block(root: Path, spec: ArraySpec, span: slice, block: NDArray[Any]) -> None:
+    """Write one chunk; zarr writes it under a temporary name and renames it."""
+    array = zarr.open_array(str(root), path=spec.path, mode="r+", config=_CONFIG)
+    array[span] = block
+
+
+@dataclass
+class StoredArray:
+    """One array of a finished set, read chunk by chunk.
+
+    Each chunk's size is checked at every read, its checksum at the first one in this process.
+    """
+
+    root: Path
+    spec: ArraySpec
+    n: int
+    chunk: int
+    _sound: set[int] = field(default_factory=set)
+    _decoded: tuple[int, NDArray[Any]] | None = None
+
+    def read(self, index: NDArray[np.intp]) -> NDArray[Any]:
+        """Systems `index`, in that order: (m, h, w)."""
+        out = np.empty((len(index), *self.spec.shape), self.spec.dtype)
+        fill = self._fill_decoded if self.spec.compressed else self._fill_plain
+        for chunk, places in _by_chunk(index, self.chunk):
+            fill(chunk, index[places] - chunk * self.chunk, places, out)
+        return out
+
+    def _file(self, chunk: int) -> Path:
+        return self.root / self.spec.path / "c" / str(chunk) / "0" / "0"
+
+    def _fill_plain(self, chunk: int, rows: NDArray[np.intp], places: NDArray[np.intp], out: NDArray[Any]) -> None:
+        path = self._file(chunk)
+        try:
+            with open(path, "rb", buffering=0) as stream:
+                if chunk not in self._sound:
+                    out[places] = self._checked(path, stream.read())[rows]
+                    self._sound.add(chunk)
+                else:
+                    _read_runs(stream, path, rows, places, out)
+        except FileNotFoundError as error:
+            raise DataError(f"{path}: chunk file is missing; {MEND}") from error
+
+    def _checked(self, path: Path, data: bytes) -> NDArray[Any]:
+        shape = (self.chunk, *self.spec.shape)
+        size = int(np.prod(shape)) * _PLAIN.itemsize
+        if len(data) != size + 4:
+            raise DataError(f"{path}: chunk file has {len(data)} bytes, {size + 4} are needed; {MEND}")
+        if crc32c(data[:size]) != int.from_bytes(data[size:], "little"):
+            raise DataError(f"{path}: chunk file is corrupt (its checksum differs); {MEND}")
+        return np.frombuffer(data, _PLAIN, size // _PLAIN.itemsize).reshape(shape)
+
+    def _fill_decoded(self, chunk: int, rows: NDArray[np.intp], places: NDArray[np.intp], out: NDArray[Any]) -> None:
+        if self._decoded is None or self._decoded[0] != chunk:
+            self._decoded = (chunk, self._decode(chunk))
+        out[places] = self._decoded[1][rows]
+
+    def _decode(self, chunk: int) -> NDArray[Any]:
+        path = self._file(chunk)
+        if not path.is_file():
+            raise DataError(f"{path}: chunk file is missing; {MEND}")
+        try:
+            array = zarr.open_array(str(self.root), path=self.spec.path, mode="r")
+            return np.asarray(array[chunk * self.chunk : min((chunk + 1) * self.chunk, self.n)])
+        except (ValueError, RuntimeError, OSError, asyncio.TimeoutError) as error:
+            raise DataError(f"{path}: chunk file is corrupt ({_short(error)}); {MEND}") from error
+
+
+def check_array(root: Path, spec: ArraySpec, n: int, chunk: int) -> StoredArray:
+    """Compare an array's metadata with the header, before anything is read from it.
+
+    Raises
+    ------
+    DataError
+        The array is missing, or of another shape, dtype, chunking or codec.
+    """
+    path = root / spec.path / "zarr.json"
+    try:
+        array = zarr.open_array(str(root), path=spec.path, mode="r", zarr_format=3)
+    except Exception as error:  # zarr has no single exception for metadata it cannot read
+        raise DataError(f"{path}: the array's metadata cannot be read ({_short(error)}); {MEND}") from error
+    found = (array.shape, array.chunks, str(array.dtype), _codecs(array))
+    wanted = ((n, *spec.shape), (chunk, *spec.shape), spec.dtype, _codec_names(spec))
+    if found != wanted:
+        raise DataError(f"{path}: array is {found[:3]}, the header says {wanted[:3]}; {MEND}")
+    return StoredArray(root, spec, n, chunk)
+
+
+def _codecs(array: Any) -> tuple[str, ...]:
+    return tuple(codec.to_dict()["name"] for codec in array.metadata.codecs)
+
+
+def _codec_names(spec: ArraySpec) -> tuple[str, ...]:
+    return ("bytes", "zstd", "crc32c") if spec.compressed else ("bytes", "crc32c")
+
+
+def _by_chunk(index: NDArray[np.intp], chunk: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    numbers = index // chunk
+    for number in np.unique(numbers):
+        yield int(number), np.flatnonzero(numbers == number)
+
+
+def _read_runs(stream: Any, path: Path, rows: NDArray[np.intp], places: NDArray[np.intp], out: NDArray[Any]) -> None:
+    """Read each run of neighbouring systems straight into `out`."""
+    size = out[0].nbytes
+    for first, last in _runs(rows, places):
+        stream.seek(int(rows[first]) * size)
+        block = out[places[first] : places[last] + 1]
+        if stream.readinto(memoryview(block).cast("B")) != block.nbytes:
+            raise DataError(f"{path}: chunk file is truncated; {MEND}")
+        if sys.byteorder == "big":
+            block.byteswap(inplace=True)
+
+
+def _runs(rows: NDArray[np.intp], places: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+    breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(places) != 1))
+    yield from zip(np.r_[0, breaks + 1].tolist(), np.r_[breaks, len(rows) - 1].tolist(), strict=True)
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

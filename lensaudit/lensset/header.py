@@ -1,0 +1,143 @@
+"""What a lens set says about itself: ``lensset.json``, checked when read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.files import write_json
+
+HEADER_NAME = "lensset.json"
+LARGEST_CHUNK = 100
+"""Systems per chunk at most: 16 MB of Euclid VIS pixels, a second or so of simulation."""
+
+Dtype = Literal["float64", "float32", "int64", "int8", "str", "bool"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BandHeader(_Frozen):
+    """One band: native shape (rows, columns), arcsec per pixel, AB zero point if known, unit of a pixel."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")
+    shape: tuple[int, int]
+    pixel_scale_arcsec: float = Field(gt=0)
+    zero_point_mag: float | None = None
+    unit: str
+
+    @field_validator("shape")
+    @classmethod
+    def _positive(cls, shape: tuple[int, int]) -> tuple[int, int]:
+        if min(shape) < 1:
+            raise ValueError(f"shape must be positive, not {shape}")
+        return shape
+
+
+class CatalogueColumn(_Frozen):
+    """One column of the catalogue; `unit` is ``""`` for a pure number."""
+
+    name: str = Field(min_length=1)
+    unit: str
+    description: str
+    dtype: Dtype
+
+
+class Header(_Frozen):
+    """The whole header of a lens set.
+
+    Attributes
+    ----------
+    n
+        Number of systems.
+    chunk
+        Systems per chunk, the unit of writing and of resuming; follows from `n` alone (`chunk_for`).
+    source
+        What the data were made from: for ingested sets the layout, its policies and what was missing.
+    content_hash
+        SHA-256 over the logical content (see `records`); ``None`` until the set is finished.
+    """
+
+    format: Literal["lensaudit-lensset"] = "lensaudit-lensset"
+    version: Literal[1] = 1
+    instrument: str
+    bands: tuple[BandHeader, ...] = Field(min_length=1)
+    n: int = Field(gt=0)
+    chunk: int = Field(gt=0)
+    seed: int | None = None
+    population: str | None = None
+    has_truth: bool = False
+    has_scenes: bool = False
+    has_wcs: bool = False
+    columns: tuple[CatalogueColumn, ...]
+    source: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    content_hash: str | None = None
+
+    @field_validator("bands")
+    @classmethod
+    def _distinct(cls, bands: tuple[BandHeader, ...]) -> tuple[BandHeader, ...]:
+        names = [band.name for band in bands]
+        if len(set(names)) < len(names):
+            raise ValueError(f"a band is named twice among {', '.join(names)}")
+        return bands
+
+    @property
+    def n_chunks(self) -> int:
+        """Number of chunks; the last may be short."""
+        return -(-self.n // self.chunk)
+
+    def span(self, chunk: int) -> slice:
+        """Systems of chunk `chunk`."""
+        return slice(chunk * self.chunk, min((chunk + 1) * self.chunk, self.n))
+
+    def write(self, path: Path) -> None:
+        """Write the header as JSON, whole or not at all."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def chunk_for(n: int) -> int:
+    """Systems per chunk for a set of `n`: small sets are cut finer, so that two workers share them evenly."""
+    return min(n, LARGEST_CHUNK, max(8, -(-n // 32)))
+
+
+def read_header(path: Path) -> Header:
+    """Read and check a header.
+
+    Raises
+    ------
+    DataError
+        The file is not JSON, is of another format or version, or a field is wrong.
+    """
+    try:
+        return Header.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DataError(f"{path}: field {field}: {first['msg']}; make the set again") from error
+
+
+def refuse_other(path: Path, found: Header, wanted: Header) -> None:
+    """Raise UsageError naming each field in which the set at `path` differs from the one asked for."""
+    before, now = _comparable(found), _comparable(wanted)
+    differing = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    if differing:
+        shown = "; ".join(f"{key} is {_brief(before.get(key))}, you ask for {_brief(now.get(key))}" for key in differing[:3])
+        raise UsageError(f"{path}: holds another lens set ({shown}); choose another --out or give the same options")
+
+
+def _comparable(header: Header) -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in header.model_dump(mode="json", exclude={"content_hash"}).items():
+        for name, part in value.items() if isinstance(value, dict) else [(None, value)]:
+            flat[f"{key}.{name}" if name else key] = json.dumps(part, sort_keys=True)
+    return flat
+
+
+def _brief(text: str | None) -> str:
+    return str(text) if text is None or len(text) <= 60 else text[:57] + "..."

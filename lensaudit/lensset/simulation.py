@@ -1,0 +1,184 @@
+"""Simulating a lens set: draw scenes, render them, store images and truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lensaudit.errors import UsageError
+from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
+from lensaudit.lensset.records import Records
+from lensaudit.lensset.spread import Progress, spread
+from lensaudit.lensset.store import LensSet
+from lensaudit.lensset.writer import LensSetWriter
+from lensaudit.provenance import provenance
+
+PIXEL_UNIT = "electron / s"
+
+
+class SizedTask(Protocol):
+    """A chunk task that knows the set it writes."""
+
+    root: Path
+    header: Header
+
+    def __call__(self, chunk: int) -> int: ...
+
+
+@dataclass(frozen=True)
+class SimulationTask:
+    """Renders and writes one chunk; image `i` depends on (population, seed, i) alone."""
+
+    root: Path
+    header: Header
+
+    def __call__(self, chunk: int) -> int:
+        """Write chunk `chunk`; returns how many systems it holds."""
+        from lensaudit.imaging import INSTRUMENTS, render
+        from lensaudit.scenes import draw_scene
+
+        header = self.header
+        assert header.population is not None
+        assert header.seed is not None
+        span = header.span(chunk)
+        scenes = [draw_scene(header.population, header.seed, i) for i in range(span.start, span.stop)]
+        rendered = [render(scene, INSTRUMENTS[header.instrument]) for scene in scenes]
+        ids = [f"{_prefix(header.instrument, header.population)}-{i:06d}" for i in range(span.start, span.stop)]
+        LensSetWriter(self.root, header).write(chunk, as_records(ids, scenes, rendered, header))
+        return len(ids)
+
+
+def as_records(ids: list[str], scenes: list[Any], rendered: list[Any], header: Header) -> Records:
+    """Stack renderings (`lensaudit.imaging.Rendered`) into the records of one chunk."""
+    bands = [band.name for band in header.bands]
+
+    def stacked(pick: Callable[[Any], Any], dtype: Any) -> dict[str, Any]:
+        return {band: np.stack([np.asarray(pick(r)[band], dtype) for r in rendered]) for band in bands}
+
+    return Records(
+        ids=ids,
+        images=stacked(lambda r: r.images, np.float32),
+        rows=[r.truth.row for r in rendered],
+        source_light=stacked(lambda r: r.truth.source_light, np.float32),
+        mask=stacked(lambda r: r.truth.mask, np.bool_),
+        scenes=[scene.to_json() for scene in scenes],
+    )
+
+
+def simulate(
+    instrument: str,
+    population: str,
+    n: int,
+    seed: int,
+    out: Path | str,
+    workers: int | str = 1,
+    progress: Progress | None = None,
+) -> LensSet:
+    """Simulate a lens set of `n` systems; resumes where an interrupted run stopped.
+
+    Parameters
+    ----------
+    instrument
+        A name in `lensaudit.imaging.INSTRUMENTS`.
+    population
+        A name in `lensaudit.scenes.POPULATIONS`.
+    seed
+        Image `i` depends on (population, seed, i) alone.
+    out
+        Folder to write; it may hold an interrupted run of the same set.
+    workers
+        Number of processes, or the address of a dask scheduler whose workers see `out`.
+    progress
+        Called with (systems done, systems in all) after each chunk.
+
+    Returns
+    -------
+    LensSet
+        The finished set, bit-identical whatever `workers` and however often it was interrupted.
+
+    Raises
+    ------
+    UsageError
+        A name, `n` or `seed` is wrong, or `out` holds another set or cannot be written.
+    MachineError
+        The disk is full, or a worker died.
+    """
+    header = simulation_header(instrument, population, n, seed)
+    return write_chunks(SimulationTask(Path(out), header), workers, progress)
+
+
+def write_chunks(task: SizedTask, workers: int | str = 1, progress: Progress | None = None) -> LensSet:
+    """Write every missing chunk of a set and finish it; an interruption leaves a set that can be resumed."""
+    writer = LensSetWriter(task.root, task.header)
+    writer.start()
+    with writer.alone():
+        missing, n = writer.missing(), task.header.n
+        done = n - sum(task.header.span(chunk).stop - task.header.span(chunk).start for chunk in missing)
+        if progress is not None:
+            progress(done, n)
+        with closing(spread(task, missing, workers)) as ended:
+            for systems in ended:
+                done += systems
+                if progress is not None:
+                    progress(done, n)
+        writer.finish()
+    return LensSet.open(task.root)
+
+
+def simulation_header(instrument: str, population: str, n: int, seed: int) -> Header:
+    """Header of the set `simulate` writes."""
+    from lensaudit.imaging import INSTRUMENTS, TRUTH_COLUMNS
+    from lensaudit.scenes.populations import LSST_POPULATIONS, POPULATIONS
+
+    _known("instrument", instrument, INSTRUMENTS)
+    fitting = [name for name in POPULATIONS if (name in LSST_POPULATIONS) == (instrument == "lsst")]
+    _known(f"--population for {instrument}:", population, fitting)
+    if n < 1:
+        raise UsageError(f"--n must be at least 1, not {n}")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed must lie in 0 … {2**32 - 1}, not {seed}")
+    bands = INSTRUMENTS[instrument].bands
+    command = f"lensaudit simulate {instrument} --population {population} --n {n} --seed {seed}"
+    return Header(
+        instrument=instrument,
+        bands=tuple(_band_header(band) for band in bands),
+        n=n,
+        chunk=chunk_for(n),
+        seed=seed,
+        population=population,
+        has_truth=True,
+        has_scenes=True,
+        columns=tuple(catalogue_column(column) for column in TRUTH_COLUMNS),
+        provenance=provenance(seed=seed) | {"command": command},  # without --out and --workers: they change nothing
+    )
+
+
+def catalogue_column(column: Any) -> CatalogueColumn:
+    """The stored form of an `imaging.Column`."""
+    return CatalogueColumn(
+        name=column.name, unit=column.unit or "", description=column.description, dtype=column.dtype
+    )
+
+
+def _band_header(band: Any) -> BandHeader:
+    return BandHeader(
+        name=band.name,
+        shape=(band.pixels, band.pixels),
+        pixel_scale_arcsec=band.pixel_scale_arcsec,
+        zero_point_mag=band.zero_point_mag,
+        unit=PIXEL_UNIT,
+    )
+
+
+def _prefix(instrument: str, population: str) -> str:
+    return instrument if population == instrument else f"{instrument}-{population}"
+
+
+def _known(what: str, name: str, allowed: Any) -> None:
+    if name not in allowed:
+        raise UsageError(f"{what} '{name}' is not one of {', '.join(sorted(allowed))}")

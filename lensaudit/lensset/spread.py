@@ -1,0 +1,132 @@
+"""Spreading independent chunks over processes of this machine, or over a dask cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import islice
+from multiprocessing import connection, get_context, parent_process
+from typing import Any
+
+from lensaudit.errors import MachineError, UsageError
+
+Task = Callable[[int], int]
+"""Does one chunk and returns how many systems it held; picklable, and the same result wherever it runs."""
+
+Progress = Callable[[int, int], None]
+"""Called with (systems done, systems in all)."""
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def spread(task: Task, chunks: Sequence[int], workers: int | str = 1) -> Generator[int, None, None]:
+    """Run `task` on every chunk and yield the number of systems of each, as they end.
+
+    Parameters
+    ----------
+    workers
+        Number of processes, each with one thread (1: this process), or the address of a dask scheduler.
+
+    Raises
+    ------
+    UsageError
+        `workers` is below 1, dask is not installed, or nobody answers at the address.
+    MachineError
+        A worker process died.
+    """
+    if isinstance(workers, str):
+        return _on_dask(task, chunks, workers)
+    if workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {workers}")
+    return _here(task, chunks) if workers == 1 or len(chunks) < 2 else _in_processes(task, chunks, workers)
+
+
+def _here(task: Task, chunks: Sequence[int]) -> Generator[int, None, None]:
+    from threadpoolctl import threadpool_limits
+
+    for chunk in chunks:
+        with threadpool_limits(1):
+            done = task(chunk)
+        yield done
+
+
+def _in_processes(task: Task, chunks: Sequence[int], workers: int) -> Generator[int, None, None]:
+    with _one_thread_each():
+        pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _prepare_worker)
+        waiting = iter(chunks)
+        try:
+            running = {pool.submit(task, chunk) for chunk in islice(waiting, 2 * workers)}
+            while running:
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    yield future.result()
+                running |= {pool.submit(task, chunk) for chunk in islice(waiting, len(ended))}
+        except BrokenProcessPool as error:
+            raise MachineError(
+                "a worker process died (out of memory?); run the same command again with fewer --workers"
+            ) from error
+        finally:
+            _stop(pool)
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """Drop what waits and end the workers; what they were writing has no name yet and is written again."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def _prepare_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A worker whose parent was killed must not go on writing into a set that another run takes up."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Environment under which spawned workers use one thread each: so results do not depend on their number."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _on_dask(task: Task, chunks: Sequence[int], address: str) -> Generator[int, None, None]:
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise UsageError("--dask needs the package distributed; install it with: pip install lensaudit[dask]") from error
+    try:
+        client = Client(address, timeout="20s")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--dask {address}: no dask scheduler answers there; check the address") from error
+    with client:
+        futures: list[Future[Any]] = client.map(task, chunks, pure=False)
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            client.cancel(futures)
+
+

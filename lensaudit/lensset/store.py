@@ -1,0 +1,260 @@
+"""Reading a lens set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.lensset.arrays import StoredArray, array_specs, check_array
+from lensaudit.lensset.catalogue import CATALOGUE_NAME, ID, open_catalogue, read_column, read_rows
+from lensaudit.lensset.header import HEADER_NAME, BandHeader, Header, read_header
+from lensaudit.lensset.lines import LineFile
+from lensaudit.lensset.records import Records, content_hash, digest_of
+from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, WORK_NAME
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+    from lensaudit.scenes import Scene
+
+Index = slice | Sequence[int] | NDArray[np.integer[Any]] | int
+
+
+class LensSet:
+    """Cutouts and catalogue on disk; reads what is asked for and keeps nothing but the header.
+
+    Attributes
+    ----------
+    path
+        Folder of the set.
+    header
+        The content of ``lensset.json``.
+    bands
+        Band names, in the order of the header.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self.path = path
+        self._header = header
+        self._schema = open_catalogue(path / CATALOGUE_NAME, header.n)
+        self._arrays = {s.path: check_array(path, s, header.n, header.chunk) for s in array_specs(header)}
+
+    @classmethod
+    def open(cls, path: Path | str) -> LensSet:
+        """Open a finished set and check its header, catalogue and arrays' metadata.
+
+        Raises
+        ------
+        UsageError
+            There is no such folder.
+        DataError
+            The set is unfinished, damaged, or no lens set at all.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise UsageError(f"{path}: no such lens set; check the path, or make one with lensaudit simulate or ingest")
+        if not (path / HEADER_NAME).is_file():
+            raise DataError(_what_is_wrong(path))
+        return cls(path, read_header(path / HEADER_NAME))
+
+    def __len__(self) -> int:
+        return self._header.n
+
+    def __repr__(self) -> str:
+        return f"LensSet({str(self.path)!r}, n={len(self)}, instrument={self.instrument!r}, bands={self.bands})"
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """The header as plain JSON values."""
+        return self._header.model_dump(mode="json")
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the logical content; results name their data by it."""
+        return self._header.content_hash or ""
+
+    @property
+    def instrument(self) -> str:
+        """Name of the instrument, e.g. ``euclid``."""
+        return self._header.instrument
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Band names in the order of the header."""
+        return tuple(band.name for band in self._header.bands)
+
+    @property
+    def pixel_scale_arcsec(self) -> dict[str, float]:
+        """Band → arcsec per pixel."""
+        return {band.name: band.pixel_scale_arcsec for band in self._header.bands}
+
+    @property
+    def shape(self) -> dict[str, tuple[int, int]]:
+        """Band → native (rows, columns)."""
+        return {band.name: band.shape for band in self._header.bands}
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether the lensed-source light and its mask are stored."""
+        return self._header.has_truth
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Names of the systems."""
+        return [str(name) for name in self.column("id")]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the catalogue's columns, ``id`` first."""
+        return tuple(self._schema.names)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Column → unit; ``""`` for a pure number."""
+        return {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in self._schema}
+
+    @property
+    def labels(self) -> NDArray[np.int8]:
+        """1 lens, 0 non-lens, −1 unknown: int8 (n,)."""
+        return self.column("label").astype(np.int8)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One catalogue column (n,); DataError names the columns there are."""
+        return read_column(self.path / CATALOGUE_NAME, name, self._schema)
+
+    def images(self, band: str, index: Index) -> NDArray[np.float32]:
+        """Native-resolution pixels of `band`: float32 (m, h, w)."""
+        return self._array("images", band).read(self._indices(index))
+
+    def cutouts(self, index: Index) -> dict[str, NDArray[np.float32]]:
+        """Every band's native-resolution pixels: band → float32 (m, h, w)."""
+        return {band: self.images(band, index) for band in self.bands}
+
+    def source_light(self, band: str, index: Index) -> NDArray[np.float32]:
+        """Noiseless lensed-source light: float32 (m, h, w)."""
+        return self._truth("truth/source_light", band).read(self._indices(index))
+
+    def mask(self, band: str, index: Index) -> NDArray[np.bool_]:
+        """Pixels where the lensed-source light is above 0.5 σ of the noise: bool (m, h, w)."""
+        return self._truth("truth/mask", band).read(self._indices(index))
+
+    def batches(self, size: int) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
+        """Yield (systems, cutouts) of `size` systems at a time; memory does not grow with the set."""
+        if size < 1:
+            raise UsageError(f"batch size must be at least 1, not {size}")
+        for first in range(0, len(self), size):
+            span = slice(first, min(first + size, len(self)))
+            yield span, self.cutouts(span)
+
+    def index_of(self, name: str) -> int:
+        """Position of the system called `name`."""
+        if name not in self._positions:
+            raise UsageError(f"{self.path}: no system '{name}'; ids run from {self.ids[0]} to {self.ids[-1]}")
+        return self._positions[name]
+
+    def scene(self, i: int) -> Scene | None:
+        """The scene system `i` was rendered from; ``None`` for ingested cutouts."""
+        if not self._header.has_scenes:
+            return None
+        from lensaudit.scenes import Scene
+
+        return Scene.from_json(json.loads(self._scenes[self._one(i)]))
+
+    def wcs(self, i: int, band: str) -> WCS:
+        """World coordinates of one cutout.
+
+        A cutout without coordinates of its own (simulated, or ingested without) gets a tangential projection with
+        its pixel scale, north up, centred on (0°, 0°).
+        """
+        from lensaudit.lensset.coordinates import from_cards, plain_wcs
+
+        info = self._band(band)
+        cards = json.loads(self._wcs[self._one(i)]).get(band) if self._header.has_wcs else None
+        return from_cards(cards) if cards else plain_wcs(info.shape, info.pixel_scale_arcsec)
+
+    def verify(self) -> None:
+        """Read everything and compare it with the content hash.
+
+        Raises
+        ------
+        DataError
+            A file is damaged, or the content is not what the header names.
+        """
+        rows = read_rows(self.path / CATALOGUE_NAME)
+        digests = [self._digest(chunk, rows) for chunk in range(self._header.n_chunks)]
+        if content_hash(self._header, digests) != self.content_hash:
+            raise DataError(f"{self.path / HEADER_NAME}: content_hash does not match the files; make the set again")
+
+    def _digest(self, chunk: int, rows: list[dict[str, Any]]) -> str:
+        span = self._header.span(chunk)
+        part = [dict(row) for row in rows[span]]
+        truth = self.has_truth
+        records = Records(
+            ids=[row.pop("id") for row in part],
+            images=self.cutouts(span),
+            rows=part,
+            source_light={band: self.source_light(band, span) for band in self.bands} if truth else None,
+            mask={band: self.mask(band, span) for band in self.bands} if truth else None,
+            scenes=[json.loads(self._scenes[i]) for i in range(len(self))[span]] if self._header.has_scenes else None,
+            wcs=[json.loads(self._wcs[i]) for i in range(len(self))[span]] if self._header.has_wcs else None,
+        )
+        return digest_of(records, self._header)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.ids)}
+
+    @cached_property
+    def _scenes(self) -> LineFile:
+        return LineFile(self.path / SCENES_NAME, len(self))
+
+    @cached_property
+    def _wcs(self) -> LineFile:
+        return LineFile(self.path / WCS_NAME, len(self))
+
+    def _band(self, band: str) -> BandHeader:
+        for info in self._header.bands:
+            if info.name == band:
+                return info
+        raise DataError(f"{self.path}: no band '{band}'; the bands are {', '.join(self.bands)}")
+
+    def _array(self, kind: str, band: str) -> StoredArray:
+        return self._arrays[f"{kind}/{self._band(band).name}"]
+
+    def _truth(self, kind: str, band: str) -> StoredArray:
+        if not self.has_truth:
+            raise DataError(f"{self.path}: has no truth (it was ingested, not simulated); use a simulated set")
+        return self._array(kind, band)
+
+    def _one(self, i: int) -> int:
+        return int(self._indices(i)[0])
+
+    def _indices(self, index: Index) -> NDArray[np.intp]:
+        if isinstance(index, slice):
+            return np.arange(len(self))[index]
+        wanted = np.atleast_1d(np.asarray(index))
+        if wanted.size == 0:
+            return np.empty(0, np.intp)
+        if wanted.dtype == bool:
+            wanted = np.flatnonzero(wanted)
+        outside = (wanted < -len(self)) | (wanted >= len(self))
+        if outside.any():
+            raise UsageError(f"{self.path}: system {wanted[outside][0]} does not exist; there are {len(self)}")
+        return np.where(wanted < 0, wanted + len(self), wanted).astype(np.intp)
+
+
+def _what_is_wrong(path: Path) -> str:
+    work = path / WORK_NAME
+    if not (work / HEADER_NAME).is_file():
+        return f"{path}: no {HEADER_NAME} in it, so it is no lens set; make one with lensaudit simulate or ingest"
+    wanted = read_header(work / HEADER_NAME)
+    done = sum(wanted.span(int(part.stem)).stop - wanted.span(int(part.stem)).start for part in work.glob("parts/*.jsonl"))
+    command = wanted.provenance.get("command", "the command that made it")
+    return f"{path}: unfinished, {done} of {wanted.n} systems are there; run the same command again: {command}"

@@ -1,0 +1,202 @@
+"""Writing a lens set chunk by chunk, so that a killed run goes on where it stopped and ends bit-identical.
+
+While it is written, a set has a folder ``.unfinished`` with the header asked for and one part file per finished
+chunk, and no ``lensset.json``. A chunk counts as done once its part file has its name, which it gets last.
+The header is renamed into place as the last act. Nothing written depends on time, machine, number of workers or
+number of interruptions.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lensaudit.errors import MachineError, UsageError
+from lensaudit.files import explained, replacing, writable_folder
+from lensaudit.lensset.arrays import array_specs, create_arrays, write_block
+from lensaudit.lensset.catalogue import CATALOGUE_NAME, coerced, write_catalogue
+from lensaudit.lensset.header import HEADER_NAME, Header, read_header, refuse_other
+from lensaudit.lensset.records import Part, Records, content_hash, digest_of, read_part, write_part
+
+WORK_NAME = ".unfinished"
+SCENES_NAME = "scenes.jsonl"
+WCS_NAME = "wcs.jsonl"
+
+
+class LensSetWriter:
+    """Writes one lens set; any number of them, in any processes, may write different chunks of it.
+
+    Parameters
+    ----------
+    root
+        Folder of the set. Call `start` on it once before the first `write`, in one process.
+    header
+        What the set will be; its `content_hash` is ``None``.
+    """
+
+    def __init__(self, root: Path, header: Header) -> None:
+        self.root = Path(root)
+        self.header = header
+
+    @property
+    def finished(self) -> bool:
+        """Whether the set is whole."""
+        return (self.root / HEADER_NAME).is_file()
+
+    def start(self) -> None:
+        """Begin the set, or take up the one an interrupted run left.
+
+        Raises
+        ------
+        UsageError
+            The folder holds another set or other files, or cannot be written.
+        MachineError
+            The images cannot fit on the disk.
+        """
+        if self.finished:
+            refuse_other(self.root, read_header(self.root / HEADER_NAME), self.header)
+            shutil.rmtree(self._work, ignore_errors=True)
+            return
+        writable_folder(self.root)
+        with explained(self.root):
+            self._take_up() if self._wanted.is_file() else self._begin()
+        self._check_space()
+
+    def missing(self) -> list[int]:
+        """Chunks that are still to be written."""
+        if self.finished:
+            return []
+        return [chunk for chunk in range(self.header.n_chunks) if not self._part(chunk).is_file()]
+
+    def write(self, chunk: int, records: Records) -> None:
+        """Write chunk `chunk`: its pixels, and then the part file that makes it count.
+
+        Raises
+        ------
+        MachineError
+            The disk is full.
+        """
+        span = self.header.span(chunk)
+        checked = _checked(records, self.header, span)
+        with explained(self.root):
+            for spec in array_specs(self.header):
+                write_block(self.root, spec, span, checked.block(spec.path))
+        write_part(self._part(chunk), digest_of(checked, self.header), checked.lines())
+
+    def finish(self) -> None:
+        """Join the parts, name the content, and make the set whole."""
+        if self.finished:
+            return
+        assert not self.missing(), "finish() before every chunk was written"
+        digests = [self._read_part(chunk).digest for chunk in range(self.header.n_chunks)]
+        with explained(self.root):
+            write_catalogue(self.root / CATALOGUE_NAME, self.header.columns, self._lines())
+            if self.header.has_scenes:
+                self._join(SCENES_NAME, lambda line: line["scene"])
+            if self.header.has_wcs:
+                self._join(WCS_NAME, lambda line: line["wcs"])
+            self._sweep()
+            final = self._work / "final.json"
+            self.header.model_copy(update={"content_hash": content_hash(self.header, digests)}).write(final)
+            os.replace(final, self.root / HEADER_NAME)
+            shutil.rmtree(self._work)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the set's lock; the system drops it if this process is killed.
+
+        Raises
+        ------
+        UsageError
+            Another process is writing this set now.
+        """
+        if self.finished:
+            yield
+            return
+        with open(self._work / "lock", "wb") as stream:
+            try:
+                import fcntl
+
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = f"{self.root}: another process is writing this set; wait for it or choose another --out"
+                raise UsageError(message) from error
+            except (ImportError, OSError):
+                pass  # no such locks on this system or network disk
+            yield
+
+    @property
+    def _work(self) -> Path:
+        return self.root / WORK_NAME
+
+    @property
+    def _wanted(self) -> Path:
+        return self._work / HEADER_NAME
+
+    def _part(self, chunk: int) -> Path:
+        return self._work / "parts" / f"{chunk:06d}.jsonl"
+
+    def _begin(self) -> None:
+        others = sorted(p.name for p in self.root.iterdir() if p.name != WORK_NAME)
+        if others:
+            raise UsageError(f"{self.root}: holds other files ({', '.join(others[:3])}); choose another --out")
+        (self._work / "parts").mkdir(parents=True, exist_ok=True)
+        self.header.write(self._wanted)
+        create_arrays(self.root, self.header)
+
+    def _take_up(self) -> None:
+        refuse_other(self.root, read_header(self._wanted), self.header)
+        with self.alone():
+            self._sweep()
+            create_arrays(self.root, self.header)
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left under temporary names."""
+        for stray in list(self.root.rglob("*.partial")):
+            with suppress(FileNotFoundError):
+                stray.unlink()
+
+    def _check_space(self) -> None:
+        system = sum(4 * band.shape[0] * band.shape[1] for band in self.header.bands)
+        needed, free = system * self.header.chunk * len(self.missing()), shutil.disk_usage(self.root).free
+        if needed > free:
+            raise MachineError(
+                f"{self.root}: the disk is too full: the images need {needed / 1e9:.3g} GB more, "
+                f"{free / 1e9:.3g} GB are free; free some space, ask for fewer or choose another --out"
+            )
+
+    def _read_part(self, chunk: int) -> Part:
+        return read_part(self._part(chunk))
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        for chunk in range(self.header.n_chunks):
+            yield from self._read_part(chunk).lines
+
+    def _join(self, name: str, pick: Callable[[dict[str, Any]], Any]) -> None:
+        import json
+
+        with replacing(self.root / name) as partial, open(partial, "w", encoding="utf-8", newline="\n") as stream:
+            for line in self._lines():
+                stream.write(json.dumps(pick(line), sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _checked(records: Records, header: Header, span: slice) -> Records:
+    """Records with images of the right dtype and shape and rows of the schema's types."""
+    n = span.stop - span.start
+    assert len(records.ids) == len(records.rows) == n, f"a chunk of {n} systems got {len(records.ids)} ids"
+    for spec in array_specs(header):
+        block = records.block(spec.path)
+        assert block.shape == (n, *spec.shape), f"{spec.path}: {block.shape} instead of {(n, *spec.shape)}"
+        assert np.dtype(block.dtype) == np.dtype(spec.dtype), f"{spec.path}: {block.dtype}, not {spec.dtype}"
+    assert (records.scenes is not None) == header.has_scenes
+    assert (records.wcs is not None) == header.has_wcs
+    rows = [coerced(row, header.columns) for row in records.rows]
+    return Records(
+        records.ids, records.images, rows, records.source_light, records.mask, records.scenes, records.wcs
+    )

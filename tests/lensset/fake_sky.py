@@ -1,0 +1,100 @@
+"""A sky that costs nothing: pixels and truth drawn from (seed, i) alone. Stands in for scenes and imaging."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
+from lensaudit.lensset.records import Records
+from lensaudit.lensset.simulation import write_chunks
+from lensaudit.lensset.writer import LensSetWriter
+
+SHAPES = {"VIS": (20, 20), "H": (7, 7)}
+COLUMNS = (
+    CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens", dtype="int64"),
+    CatalogueColumn(name="kind", unit="", description="what it is", dtype="str"),
+    CatalogueColumn(name="theta_e_arcsec", unit="arcsec", description="Einstein radius", dtype="float64"),
+    CatalogueColumn(name="arc_snr", unit="", description="S/N of the arc", dtype="float32"),
+)
+
+
+def header(n: int, seed: int = 1, **changes) -> Header:
+    bands = tuple(
+        BandHeader(name=name, shape=shape, pixel_scale_arcsec=2 / shape[0], zero_point_mag=24.0, unit="electron / s")
+        for name, shape in SHAPES.items()
+    )
+    fields = {
+        "instrument": "euclid",
+        "bands": bands,
+        "n": n,
+        "chunk": chunk_for(n),
+        "seed": seed,
+        "population": "fake",
+        "has_truth": True,
+        "has_scenes": True,
+        "columns": COLUMNS,
+        "provenance": {"command": f"fake {n} {seed}"},
+    }
+    return Header(**(fields | changes))
+
+
+def pixels(seed: int, i: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng([seed, i])
+    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+
+
+def row(i: int) -> dict[str, object]:
+    lens = i % 2
+    return {
+        "label": lens,
+        "kind": "single" if lens else "spiral",
+        "theta_e_arcsec": 0.5 + i / 7 if lens else float("nan"),
+        "arc_snr": i / 3,
+    }
+
+
+def records(seed: int, span: slice) -> Records:
+    systems = range(span.start, span.stop)
+    cutouts = [pixels(seed, i) for i in systems]
+    images = {name: np.stack([c[name] for c in cutouts]) for name in SHAPES}
+    return Records(
+        ids=[f"fake-{i:06d}" for i in systems],
+        images=images,
+        rows=[row(i) for i in systems],
+        source_light={name: np.where(block > 1, block, 0).astype(np.float32) for name, block in images.items()},
+        mask={name: block > 1 for name, block in images.items()},
+        scenes=[{"kind": row(i)["kind"], "number": i} for i in systems],
+    )
+
+
+@dataclass(frozen=True)
+class FakeTask:
+    root: Path
+    header: Header
+    seconds: float = 0.0
+
+    def __call__(self, chunk: int) -> int:
+        span = self.header.span(chunk)
+        time.sleep(self.seconds)
+        LensSetWriter(self.root, self.header).write(chunk, records(self.header.seed, span))
+        return span.stop - span.start
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file below `root` with its bytes, and every folder."""
+    return {str(p.relative_to(root)): p.read_bytes() if p.is_file() else b"<folder>" for p in root.rglob("*")}
+
+
+def main() -> None:
+    """``fake_sky.py OUT N SECONDS_PER_CHUNK WORKERS``: a run to be killed."""
+    out, n, seconds, workers = sys.argv[1:]
+    write_chunks(FakeTask(Path(out), header(int(n)), float(seconds)), int(workers), lambda done, n: print(done, flush=True))
+
+
+if __name__ == "__main__":
+    main()
