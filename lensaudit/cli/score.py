@@ -2,8 +2,58 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
+
+    @app.command()
+    def score(
+        finder: str = typer.Argument(help="Built-in name, a finder's folder, or package.module:factory."),
+        lens_set: Path = typer.Argument(metavar="SET", help="Lens set, from lensaudit simulate or ingest."),
+        out: Path = typer.Option(Path("scores.parquet"), help="Parquet file with id, p_lens, logit, status."),
+        batch: int | None = typer.Option(None, min=1, help="Images at a time; by default what runs fastest."),
+        device: str = typer.Option("auto", help="auto, cpu or cuda."),
+        threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
+        as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
+    ) -> None:
+        """Score every image of a set with a finder."""
+        import torch
+
+        from lensaudit.cli.set_summary import progress_bar
+        from lensaudit.errors import DataError
+        from lensaudit.files import writable_folder
+        from lensaudit.finders import load_finder, score_set, write_scores
+        from lensaudit.lensset import LensSet
+        from lensaudit.provenance import provenance
+
+        opened = LensSet.open(lens_set)
+        loaded = load_finder(finder, device)
+        loaded.check(opened)
+        writable_folder(out.parent)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        with progress_bar(f"scoring with {loaded.name}") as report:
+            scores = score_set(loaded, opened, batch_size=batch, progress=report)
+        inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+        record = {"finder": loaded.name, "recipe": loaded.recipe.model_dump(mode="json")}
+        write_scores(scores, out, {**record, "provenance": provenance(inputs=inputs)})
+
+        failed = scores.failed
+        if len(failed) == len(opened):
+            name, why = next(iter(failed.items()))
+            raise DataError(
+                f"{lens_set}: none of {len(opened)} images could be scored (first {name}: {why}); see {out}"
+            )
+        if as_json:
+            summary = {"out": str(out), "finder": loaded.name, "n": len(opened), "n_failed": len(failed)}
+            typer.echo(json.dumps({**summary, "failed": failed}, indent=2, ensure_ascii=False))
+            return
+        typer.echo(f"{out}: {len(opened) - len(failed)} of {len(opened)} images scored with {loaded.name}")
+        if failed:
+            name, why = next(iter(failed.items()))
+            typer.echo(f"{len(failed)} not scored (NaN, see column status), first {name}: {why}", err=True)

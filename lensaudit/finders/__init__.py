@@ -7,6 +7,8 @@ from lensaudit.finders.finder import Finder
 from lensaudit.finders.load import load_finder
 from lensaudit.finders.published import read_published
 from lensaudit.finders.recipe import Recipe, Training, builtin_recipes, load_recipe
+from lensaudit.finders.score import Scores, score_set
+from lensaudit.finders.scores_file import read_scores, write_scores
 from lensaudit.finders.store import FinderRecord, read_record, save_finder
 from lensaudit.finders.stretch import STRETCHES
 
@@ -17,6 +19,7 @@ __all__ = [
     "Finder",
     "FinderRecord",
     "Recipe",
+    "Scores",
     "Training",
     "builtin_recipes",
     "choose_device",
@@ -26,5 +29,8 @@ __all__ = [
     "load_recipe",
     "read_published",
     "read_record",
+    "read_scores",
     "save_finder",
+    "score_set",
+    "write_scores",
 ]
