@@ -1,1 +1,22 @@
-"""imaging"""
+"""Imaging: instruments, point-spread functions, rendering of scenes, noise and truth."""
+
+from lensaudit.imaging.instruments import EUCLID, INSTRUMENTS, LSST, Band, Instrument, get_instrument
+from lensaudit.imaging.psf import kernel
+from lensaudit.imaging.render import Numerics, Rendered, render
+from lensaudit.imaging.truth import TRUTH_COLUMNS, Column, Truth
+
+__all__ = [
+    "EUCLID",
+    "INSTRUMENTS",
+    "LSST",
+    "TRUTH_COLUMNS",
+    "Band",
+    "Column",
+    "Instrument",
+    "Numerics",
+    "Rendered",
+    "Truth",
+    "get_instrument",
+    "kernel",
+    "render",
+]

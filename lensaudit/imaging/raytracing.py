@@ -1,0 +1,88 @@
+"""Rays through all lens planes: where each image-plane point falls on every plane.
+
+With α̂ the full deflection of an isothermal mass, the angular position on plane j is
+θ_j = θ − Σ_{i<j} (D_ij / D_j) α̂_i(θ_i); one deflector is the special case of one term.
+Deflections are lenstronomy's SIE.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensaudit.scenes import Galaxy
+from lensaudit.scenes.cosmology import critical_angle_arcsec, distance_ratio
+
+Array = NDArray[np.float64]
+
+
+@dataclass
+class RayTracer:
+    """Traces one grid of rays to any redshift, keeping the deflections it has already computed.
+
+    Attributes
+    ----------
+    x, y
+        Image-plane coordinates in arcsec, any shape.
+    deflectors
+        Galaxies with mass, nearest first.
+    shear_redshift
+        Redshift for which the deflectors' shear is quoted (the farthest lensed galaxy's).
+    """
+
+    x: Array
+    y: Array
+    deflectors: Sequence[Galaxy]
+    shear_redshift: float
+
+    def __post_init__(self) -> None:
+        self._deflections: list[tuple[Array, Array]] = []
+
+    def to_redshift(self, z: float) -> tuple[Array, Array]:
+        """Angular coordinates (arcsec) at which the rays cross the plane at redshift `z`."""
+        x, y = self.x, self.y
+        for index, galaxy in enumerate(self.deflectors):
+            ratio = distance_ratio(galaxy.redshift, z)
+            if ratio <= 0.0:
+                break
+            alpha_x, alpha_y = self._deflection(index)
+            x = x - ratio * alpha_x
+            y = y - ratio * alpha_y
+        return x, y
+
+    def _deflection(self, index: int) -> tuple[Array, Array]:
+        while len(self._deflections) <= index:
+            galaxy = self.deflectors[len(self._deflections)]
+            position = self.to_redshift(galaxy.redshift) if self._deflections else (self.x, self.y)
+            self._deflections.append(full_deflection(galaxy, *position, shear_redshift=self.shear_redshift))
+        return self._deflections[index]
+
+
+def full_deflection(galaxy: Galaxy, x: Array, y: Array, *, shear_redshift: float) -> tuple[Array, Array]:
+    """Full deflection α̂ in arcsec of a galaxy's mass for rays crossing its plane at `x`, `y` (arcsec)."""
+    mass = galaxy.mass
+    assert mass is not None
+    dx, dy = x - galaxy.x_arcsec, y - galaxy.y_arcsec
+    modulus = (1.0 - mass.axis_ratio) / (1.0 + mass.axis_ratio)
+    e1, e2 = modulus * math.cos(2 * mass.angle_rad), modulus * math.sin(2 * mass.angle_rad)
+    alpha_x, alpha_y = _sie().derivatives(dx, dy, critical_angle_arcsec(mass.sigma_v_km_s), e1, e2)
+    ratio = distance_ratio(galaxy.redshift, shear_redshift)
+    if ratio > 0 and (mass.gamma1 or mass.gamma2):
+        # Shear is quoted as reduced for one source plane; its full deflection is larger by D_s / D_ls.
+        gamma1, gamma2 = mass.gamma1 / ratio, mass.gamma2 / ratio
+        alpha_x = alpha_x + gamma1 * dx + gamma2 * dy
+        alpha_y = alpha_y + gamma2 * dx - gamma1 * dy
+    return alpha_x, alpha_y
+
+
+@lru_cache(maxsize=1)
+def _sie() -> Any:
+    from lenstronomy.LensModel.Profiles.sie import SIE
+
+    return SIE()

@@ -1,0 +1,95 @@
+"""Populations: named ways to draw scenes. Scene i of a population depends on (seed, i) alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from lensaudit.errors import UsageError
+from lensaudit.scenes.populations.compound import ARCS, RINGS, as_printed, draw_compound
+from lensaudit.scenes.populations.contaminants import (
+    draw_companions,
+    draw_edge_on,
+    draw_merger,
+    draw_ring_galaxy,
+    draw_spiral,
+)
+from lensaudit.scenes.populations.single import (
+    draw_lsst_lens,
+    draw_lsst_no_source,
+    draw_no_source,
+    draw_single,
+)
+from lensaudit.scenes.scene import Scene
+
+Draw = Callable[[np.random.Generator], Scene]
+
+_NON_LENSES: tuple[tuple[float, Draw], ...] = (
+    (0.40, draw_no_source),
+    (0.20, draw_companions),
+    (0.15, draw_spiral),
+    (0.05, draw_ring_galaxy),
+    (0.10, draw_merger),
+    (0.10, draw_edge_on),
+)
+
+
+def _mix(parts: Sequence[tuple[float, Draw]]) -> Draw:
+    """A population in which each draw comes from one of `parts`, with the given probabilities."""
+    fractions = np.cumsum([fraction for fraction, _ in parts])
+    assert abs(fractions[-1] - 1.0) < 1e-9
+
+    def draw(rng: np.random.Generator) -> Scene:
+        which = min(int(np.searchsorted(fractions, rng.random(), side="right")), len(parts) - 1)
+        return parts[which][1](rng)
+
+    return draw
+
+
+POPULATIONS: dict[str, Draw] = {
+    "euclid": _mix([(0.5, draw_single), *((0.5 * part, draw) for part, draw in _NON_LENSES)]),
+    "single": draw_single,
+    "non-lens": _mix(_NON_LENSES),
+    "no-source": draw_no_source,
+    "spiral": draw_spiral,
+    "ring-galaxy": draw_ring_galaxy,
+    "merger": draw_merger,
+    "edge-on": draw_edge_on,
+    "companions": draw_companions,
+    "compound-arcs": partial(draw_compound, kind="compound-arcs", table=ARCS, physical=True),
+    "compound-rings": partial(draw_compound, kind="compound-rings", table=RINGS, physical=True),
+    "compound-arcs-faithful": partial(draw_compound, kind="compound-arcs", table=ARCS, physical=False),
+    "compound-rings-faithful": partial(draw_compound, kind="compound-rings", table=RINGS, physical=False),
+    "compound-arcs-printed": partial(draw_compound, kind="compound-arcs", table=as_printed(ARCS), physical=False),
+    "compound-rings-printed": partial(draw_compound, kind="compound-rings", table=as_printed(RINGS), physical=False),
+    "lsst": _mix([(0.5, draw_lsst_lens), (0.5, draw_lsst_no_source)]),
+}
+DEFAULT_POPULATION = {"euclid": "euclid", "lsst": "lsst"}
+LSST_POPULATIONS = ("lsst",)
+
+
+def draw_scene(population: str, seed: int, index: int) -> Scene:
+    """Draw scene `index` of a population.
+
+    Parameters
+    ----------
+    population
+        A name in `POPULATIONS`.
+    seed, index
+        Non-negative integers; the scene depends on them and the population's name alone, so that two populations
+        drawn with one seed do not share galaxies.
+
+    Raises
+    ------
+    UsageError
+        The population is unknown or a number is negative.
+    """
+    if population not in POPULATIONS:
+        raise UsageError(f"population '{population}' is unknown; choose one of {', '.join(POPULATIONS)}")
+    if seed < 0 or index < 0:
+        raise UsageError(f"seed and index must not be negative, they are {seed} and {index}")
+    name = int.from_bytes(hashlib.sha256(population.encode()).digest()[:4], "big")
+    return POPULATIONS[population](np.random.default_rng([seed, index, name]))
