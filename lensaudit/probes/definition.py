@@ -1,0 +1,161 @@
+"""A probe as its author writes it: one YAML, checked before anything is rendered."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lensaudit.errors import UsageError
+from lensaudit.finders.recipe import read_yaml
+from lensaudit.finders.stretch import STRETCHES
+from lensaudit.probes.edits import EDITS
+from lensaudit.resources import builtin_folder
+from lensaudit.scenes import POPULATIONS
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Nature = Literal["nuisance", "population", "difficulty"]
+
+
+class Checked(BaseModel):
+    """A block of a probe definition: unknown fields are refused, nothing can be changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Edits(Checked):
+    """Name of the edit that makes each arm out of the drawn scene (`EDITS`)."""
+
+    control: str = "identity"
+    treated: str = "identity"
+
+    @model_validator(mode="after")
+    def _known(self) -> Edits:
+        for name in (self.control, self.treated):
+            if name not in EDITS:
+                raise ValueError(f"edit '{name}' is unknown; allowed: {', '.join(EDITS)}")
+        return self
+
+
+class Mode(Checked):
+    """One way of drawing the scenes: label of a population → its name in `lensaudit.scenes`.
+
+    `stretch` replaces the finder's own (`lensaudit.finders` names them) in both arms; None leaves it.
+    """
+
+    populations: Annotated[dict[str, str], Field(min_length=1)]
+    stretch: str | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _known(self) -> Mode:
+        for name in self.populations.values():
+            if name not in POPULATIONS:
+                raise ValueError(f"population '{name}' is unknown; allowed: {', '.join(POPULATIONS)}")
+        if self.stretch is not None and self.stretch not in STRETCHES:
+            raise ValueError(f"stretch '{self.stretch}' is unknown; allowed: {', '.join(STRETCHES)}")
+        return self
+
+
+class LensRule(Checked):
+    """Which pairs hold a visible lens: each truth column must lie above its value, in both arms."""
+
+    name: str
+    above: Annotated[dict[str, float], Field(min_length=1)]
+
+    def describe(self) -> str:
+        """The rule as a condition, e.g. ``magnification > 1.6 and n_arc_pixels > 20``."""
+        return " and ".join(f"{column} > {value:g}" for column, value in self.above.items())
+
+
+class Axis(Checked):
+    """How a truth column is binned and called on a figure, unit included."""
+
+    label: str
+    edges: Annotated[list[float], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _rising(self) -> Axis:
+        if any(high <= low for low, high in pairwise(self.edges)):
+            raise ValueError(f"bin edges must rise, got {self.edges}")
+        return self
+
+
+class Published(Checked):
+    """Recall others have reported, on their images: shown beside ours, never mixed with it."""
+
+    source: str
+    caption: str
+    threshold: Fraction
+    recall: dict[str, dict[str, float]]
+
+
+class ProbeDefinition(Checked):
+    """A probe: two edits of one scene, the populations it is asked of, and what a fair finder would do.
+
+    `nature` says what a fair finder would do: ``nuisance`` nothing may change, ``population`` such lenses exist and
+    must not be lost, ``difficulty`` losing some is natural. `curves` maps truth columns of the treated arm to bins.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    title: str
+    question: str
+    meaning: str
+    nature: Nature
+    instrument: str
+    edits: Edits
+    tolerance: Fraction = 0.05
+    default_mode: str
+    modes: Annotated[dict[str, Mode], Field(min_length=1)]
+    lens_rule: LensRule | None = None
+    curves: dict[str, Axis] = {}
+    published: Published | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ProbeDefinition:
+        if self.default_mode not in self.modes:
+            raise ValueError(f"default_mode '{self.default_mode}' is none of modes: {', '.join(self.modes)}")
+        return self
+
+    def mode(self, name: str | None) -> tuple[str, Mode]:
+        """The named mode, or the default one.
+
+        Raises
+        ------
+        UsageError
+            The definition has no such mode.
+        """
+        name = self.default_mode if name is None else name
+        if name not in self.modes:
+            raise UsageError(f"--mode '{name}' is unknown for probe {self.name}; allowed: {', '.join(self.modes)}")
+        return name, self.modes[name]
+
+
+def builtin_probes() -> dict[str, Path]:
+    """Name of each built-in probe → its YAML file."""
+    return {path.stem: path for path in sorted(builtin_folder("probes").glob("*.yaml"))}
+
+
+def load_definition(name: str | Path) -> ProbeDefinition:
+    """Read a built-in probe by name, or a YAML file by its path.
+
+    Raises
+    ------
+    UsageError
+        There is no such probe, or a field of the file is missing, unknown or wrong (the first one is named).
+    """
+    return read_yaml(_definition_path(name), ProbeDefinition)
+
+
+def _definition_path(name: str | Path) -> Path:
+    builtin = builtin_probes()
+    if str(name) in builtin:
+        return builtin[str(name)]
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if path.is_file():
+            return path
+        raise UsageError(f"{path}: no such file; name a YAML file or a built-in probe: {', '.join(builtin)}")
+    raise UsageError(f"probe '{name}' is unknown; allowed: {', '.join(builtin)}, or a path that ends in .yaml")

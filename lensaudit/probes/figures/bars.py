@@ -1,0 +1,32 @@
+"""Recall of both arms per finding, with intervals and n."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lensaudit.probes.figures.style import COLOUR, errors, recall_axis
+from lensaudit.probes.pairs import ARMS
+from lensaudit.probes.result import ProbeResult
+
+WIDTH = 0.36
+
+
+def recall_figure(result: ProbeResult) -> Figure:
+    """Two bars per finding: control and treated, 95 % Wilson intervals, number of pairs and the verdict below."""
+    findings = [finding for finding in result.findings if finding.n > 0]
+    figure = Figure(figsize=(1.6 + 1.5 * len(findings), 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    places = np.arange(len(findings))
+    for arm, shift in zip(ARMS, (-WIDTH / 2, WIDTH / 2), strict=True):
+        recalls = [getattr(finding, arm) for finding in findings]
+        heights = [one.value for one in recalls]
+        bars = axes.bar(places + shift, heights, WIDTH, color=COLOUR[arm], label=arm)
+        axes.errorbar(places + shift, heights, errors(recalls), fmt="none", ecolor="0.15", capsize=3)
+        axes.bar_label(bars, [f"{height:.2f}" for height in heights], label_type="center", color="white", fontsize=8)
+    names = [f"{f.population}, {f.subset}\nn = {f.n}\n{f.verdict.word if f.verdict else ''}" for f in findings]
+    axes.set_xticks(places, names, fontsize=8)
+    axes.set_title(f"{result.definition.title}: {result.finder.name}", fontsize=10)
+    recall_axis(axes)
+    axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
+    return figure

@@ -1,0 +1,161 @@
+"""What one population of pairs shows: recall of both arms, the paired change, its significance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from lensaudit.probes.verdict import BIAS, WORDS, Evidence, Verdict, judge
+from lensaudit.statistics import holm, mcnemar_exact, wilson_interval
+from lensaudit.statistics.paired_difference import paired_difference_interval
+
+CONFIDENCE = 0.95
+RESAMPLES = 2_000
+ALL_PAIRS = "all pairs"
+
+
+@dataclass(frozen=True)
+class PairedScores:
+    """Logits of both arms of the same n pairs, float64 (n,), and the threshold on p = sigmoid(logit)."""
+
+    control: NDArray[np.float64]
+    treated: NDArray[np.float64]
+    threshold: float
+
+    def __len__(self) -> int:
+        return len(self.control)
+
+    def found(self, arm: str) -> NDArray[np.bool_]:
+        """Which pairs the finder calls a lens in ``control`` or ``treated``: p ≥ threshold."""
+        return probability(getattr(self, arm)) >= self.threshold
+
+    def where(self, keep: NDArray[np.bool_]) -> PairedScores:
+        """The pairs for which `keep` is true."""
+        return PairedScores(self.control[keep], self.treated[keep], self.threshold)
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Lenses found out of n, with the Wilson interval; value and interval are NaN if n = 0."""
+
+    found: int
+    n: int
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """A paired change, treated − control, with its interval and the method that gave it."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison of the probe.
+
+    `gained` and `lost` count the discordant pairs: found only in the treated arm, found only in the control. `p_value`
+    is McNemar's exact two-sided one, `p_holm` the same corrected over all findings of the probe.
+    """
+
+    population: str
+    subset: str
+    n: int
+    control: Recall
+    treated: Recall
+    recall_change: Change
+    logit_change: Change
+    gained: int
+    lost: int
+    p_value: float
+    p_holm: float = math.nan
+    verdict: Verdict | None = None
+
+
+def measure(population: str, subset: str, scores: PairedScores, rng: np.random.Generator) -> Finding:
+    """Measure one population; the verdict waits for `concluded`, which sees all findings."""
+    control, treated = scores.found("control"), scores.found("treated")
+    gained, lost = int(np.sum(treated & ~control)), int(np.sum(control & ~treated))
+    n = len(scores)
+    low, high = paired_difference_interval(gained, lost, n, CONFIDENCE)
+    return Finding(
+        population=population,
+        subset=subset,
+        n=n,
+        control=recall(control),
+        treated=recall(treated),
+        recall_change=Change((gained - lost) / n if n else math.nan, low, high, "Tango 1998 score interval"),
+        logit_change=_logit_change(scores.treated - scores.control, rng),
+        gained=gained,
+        lost=lost,
+        p_value=float(mcnemar_exact(lost, gained)) if n else math.nan,
+    )
+
+
+def concluded(findings: Sequence[Finding], tolerance: float, nature: str) -> tuple[Finding, ...]:
+    """The findings with Holm's correction over those that have pairs, and their verdicts."""
+    tested = [k for k, finding in enumerate(findings) if finding.n > 0]
+    corrected = dict(zip(tested, holm([findings[k].p_value for k in tested]), strict=True)) if tested else {}
+    return tuple(
+        _with_verdict(finding, float(corrected.get(k, math.nan)), tolerance, nature)
+        for k, finding in enumerate(findings)
+    )
+
+
+def headline(findings: Sequence[Finding]) -> Verdict:
+    """The verdict of a whole probe: a bias in any finding, else the gravest one over all pairs.
+
+    A subset may hold too few pairs for ever, which must not hide what all pairs show.
+    """
+    judged = [(finding, finding.verdict) for finding in findings if finding.verdict is not None]
+    counted = [(f, v) for f, v in judged if v.word == BIAS or f.subset == ALL_PAIRS]
+    finding, verdict = min(counted, key=lambda pair: WORDS.index(pair[1].word))
+    return Verdict(verdict.word, f"{finding.population}, {finding.subset}: {verdict.sentence}")
+
+
+def recall(found: NDArray[np.bool_]) -> Recall:
+    """Recall of n lenses of which `found` were found."""
+    k, n = int(np.sum(found)), len(found)
+    if n == 0:
+        return Recall(0, 0, math.nan, math.nan, math.nan)
+    low, high = wilson_interval(k, n, CONFIDENCE)
+    return Recall(k, n, k / n, float(low), float(high))
+
+
+def probability(logit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """p = sigmoid(logit), without overflow."""
+    return np.asarray(expit(logit), dtype=np.float64)
+
+
+def _logit_change(changes: NDArray[np.float64], rng: np.random.Generator) -> Change:
+    """Mean change of logit; percentile bootstrap over pairs."""
+    method = f"percentile bootstrap over pairs, {RESAMPLES} resamples"
+    if len(changes) == 0:
+        return Change(math.nan, math.nan, math.nan, method)
+    means = np.array([changes[rng.integers(0, len(changes), len(changes))].mean() for _ in range(RESAMPLES)])
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(means, [tail, 100 - tail])
+    return Change(float(changes.mean()), float(low), float(high), method)
+
+
+def _with_verdict(finding: Finding, p_holm: float, tolerance: float, nature: str) -> Finding:
+    evidence = Evidence(
+        n=finding.n,
+        change=finding.recall_change.value,
+        low=finding.recall_change.low,
+        high=finding.recall_change.high,
+        discordant=finding.gained + finding.lost,
+        control_recall=finding.control.value,
+        p_holm=p_holm,
+    )
+    return replace(finding, p_holm=p_holm, verdict=judge(evidence, tolerance, nature))

@@ -1,0 +1,189 @@
+"""What a probe found: numbers first, pictures and pages are made from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lensaudit.files import replacing
+from lensaudit.probes.curve import Curve
+from lensaudit.probes.definition import ProbeDefinition
+from lensaudit.probes.finding import CONFIDENCE, Finding, headline
+from lensaudit.probes.verdict import Verdict
+
+FORMAT = "lensaudit-probe/1"
+JSON_FILE = "probe.json"
+PAGE_FILE = "probe.md"
+PAIRS_FILE = "pairs.parquet"
+
+
+@dataclass(frozen=True)
+class AuditedFinder:
+    """The finder a probe was asked of: name, origin, SHA-256 of its weights, bands, stretch, threshold on p."""
+
+    name: str
+    origin: str
+    weights_hash: str
+    bands: tuple[str, ...]
+    stretch: str
+    threshold: float
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """What was asked: pairs per population, seed, mode, tolerated loss of recall."""
+
+    n: int
+    seed: int
+    mode: str
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """A pair shown in the gallery and why it was chosen."""
+
+    pair_id: str
+    population: str
+    index: int
+    reason: str
+    p_control: float
+    p_treated: float
+
+
+@dataclass(frozen=True)
+class PairColumn:
+    """A column of ``pairs.parquet`` with its unit and meaning."""
+
+    name: str
+    unit: str
+    description: str
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Everything a probe found; `write` puts it into a folder, `to_json` is what ``probe.json`` holds::
+
+        format          "lensaudit-probe/1"
+        probe           name of the definition, e.g. "compound"
+        title, question, meaning, nature
+        settings        {n, seed, mode, tolerance}; n pairs in each population
+        mode_note       what this mode draws, one or two sentences for the page
+        confidence      0.95, of every interval below
+        lens_rule       {name, condition, fulfilled {population: {n, control, treated, both}}} or null: the rule of
+                        the restricted subset, and how many pairs fulfil it
+        finder          {name, origin, weights_hash, bands, stretch, threshold}; the stretch used in this run
+        verdict         {word, sentence}: a bias in any finding, else the gravest over all pairs; word is one of
+                        "bias", "too few to tell", "within tolerance", "no effect shown"
+        findings        list, one per population and subset ("all pairs", and the name of the lens rule):
+                        {population, subset, n, gained, lost, p_value, p_holm, verdict {word, sentence},
+                         control, treated: {found, n, value, low, high}             recall, Wilson interval
+                         recall_change, logit_change: {value, low, high, method}}   treated − control, paired
+        curves          list, one per population and column: {population, column, label, outside,
+                         bins: [{low, high, control {found, n, value, low, high}, treated {…}}]}
+        examples        pairs of the gallery, in its order: {pair_id, population, index, reason, p_control, p_treated}
+        published       {source, caption, threshold, recall {finder {population: recall}}} or null; others' images
+        figures         {name: file beside probe.json}: recall, curves, effect, pairs
+        pairs           "pairs.parquet": pair_id, population, index, p_control, p_treated, logit_control,
+                        logit_treated, control_fulfils_rule, treated_fulfils_rule, then control_… and
+                        treated_… truth columns
+        definition      the probe definition as read
+        provenance      version, command, seed, input hashes, packages
+
+    A number that does not exist (n = 0) is null. `populations` are the labels of the definition (``arcs``, ``rings``).
+    """
+
+    definition: ProbeDefinition
+    settings: ProbeSettings
+    finder: AuditedFinder
+    findings: tuple[Finding, ...]
+    curves: tuple[Curve, ...]
+    examples: tuple[Example, ...]
+    columns: tuple[PairColumn, ...]
+    figures: Mapping[str, str]
+    provenance: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The probe's headline, see `headline`."""
+        return headline(self.findings)
+
+    @property
+    def mode_note(self) -> str:
+        """What the mode of this run draws."""
+        return self.definition.modes[self.settings.mode].note
+
+    @property
+    def rule_counts(self) -> dict[str, dict[str, int]]:
+        """Per population, how many pairs fulfil the lens rule in the control, the treated and both arms, of n."""
+        population = self.column("population")
+        control, treated = (self.column(f"{arm}_fulfils_rule") for arm in ("control", "treated"))
+        return {
+            label: {
+                "n": int(np.sum(population == label)),
+                "control": int(np.sum(control[population == label])),
+                "treated": int(np.sum(treated[population == label])),
+                "both": int(np.sum((control & treated)[population == label])),
+            }
+            for label in dict.fromkeys(population.tolist())
+        }
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column of the pairs, (all pairs,)."""
+        return next(column.values for column in self.columns if column.name == name)
+
+    def to_json(self) -> dict[str, Any]:
+        """The structure described above, fit for `json.dumps`."""
+        rule = self.definition.lens_rule
+        record = {
+            "format": FORMAT,
+            "probe": self.definition.name,
+            **{key: getattr(self.definition, key) for key in ("title", "question", "meaning", "nature")},
+            "settings": asdict(self.settings),
+            "mode_note": self.mode_note,
+            "confidence": CONFIDENCE,
+            "lens_rule": rule and {"name": rule.name, "condition": rule.describe(), "fulfilled": self.rule_counts},
+            "finder": asdict(self.finder),
+            "verdict": asdict(self.verdict),
+            "findings": [asdict(finding) for finding in self.findings],
+            "curves": [asdict(curve) for curve in self.curves],
+            "examples": [asdict(example) for example in self.examples],
+            "published": self.definition.published.model_dump() if self.definition.published else None,
+            "figures": dict(self.figures),
+            "pairs": PAIRS_FILE,
+            "definition": self.definition.model_dump(),
+            "provenance": dict(self.provenance),
+        }
+        return without_nan(record)
+
+    def write_pairs(self, folder: Path) -> None:
+        """Write ``pairs.parquet``: one row per pair, unit and description in the metadata of each field."""
+        fields = [
+            pa.field(c.name, pa.array(c.values).type, metadata={"unit": c.unit, "description": c.description})
+            for c in self.columns
+        ]
+        table = pa.table([pa.array(c.values) for c in self.columns], schema=pa.schema(fields))
+        with replacing(folder / PAIRS_FILE) as partial:
+            pq.write_table(table, partial, compression="zstd")
+
+
+def without_nan(value: Any) -> Any:
+    """`value` with NaN and infinities as ``None``, tuples as lists and numpy scalars as Python ones."""
+    if isinstance(value, Mapping):
+        return {str(key): without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    if isinstance(value, np.generic):
+        return without_nan(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
