@@ -31,7 +31,7 @@ def list_models(as_json: bool = typer.Option(False, "--json", help="Print as JSO
 
     table = Table("name", "architecture", "bands", "pixels", "stretch", "weights")
     for row in finders:
-        weights = "yes" if row["has_weights"] else f"no: lensaudit train {row['name']}"
+        weights = "yes" if row["has_weights"] else "no"
         bands, size = " ".join(row["bands"]), str(row["size"])
         table.add_row(row["name"], row["architecture"], bands, size, row["stretch"], weights)
     Console().print(table)

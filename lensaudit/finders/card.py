@@ -9,11 +9,12 @@ from typing import Any
 def finder_card(record: Mapping[str, Any]) -> str:
     """Card of a finder from the content of its ``finder.yaml``; what is not recorded is said to be missing."""
     recipe = record["recipe"]
+    origin = record["origin"].rstrip(".")
     bands = ", ".join(recipe["bands"])
     lines = [
         f"# {recipe['name']}",
         "",
-        f"{record['origin'].rstrip('.')}.",
+        f"{origin[:1].upper()}{origin[1:]}.",
         "",
         "## What it takes and gives",
         f"* Architecture `{recipe['architecture']}`, {record['parameters']} parameters.",

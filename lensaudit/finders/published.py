@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _reason(error: Exception) -> str:
+    """One phrase; torch's refusals name what the file wanted to call after the word GLOBAL."""
     text = " ".join(str(error).split())
-    if "Unsupported global" in text or "Unsupported operand" in text or "Unsupported class" in text:
-        return "it asks for code to be run: " + text[text.index("Unsupported") :][:90]
-    return f"{type(error).__name__}: {text[:90]}"
+    called = re.search(r"GLOBAL (\S+)", text)
+    return f"it asks for {called[1][:60]} to be run" if called else f"{type(error).__name__}: {text[:60]}"

@@ -1,0 +1,96 @@
+"""Small finders and lens sets, made by the real writer from seeded noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lensaudit.finders import Finder, initialised, load_recipe, save_finder
+from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
+
+SHAPES = {"VIS": (200, 0.1), "Y": (66, 0.3), "J": (66, 0.3), "H": (66, 0.3)}
+LABEL = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens", dtype="int64")
+
+
+def noise(n: int, seed: int = 5) -> dict[str, np.ndarray]:
+    """Euclid-shaped cutouts with a bright middle: band → float32 (n, h, w)."""
+    rng = np.random.default_rng(seed)
+    cutouts = {}
+    for band, (pixels, _) in SHAPES.items():
+        grid = np.hypot(*np.meshgrid(*[np.linspace(-1, 1, pixels)] * 2))
+        cutouts[band] = (rng.normal(size=(n, pixels, pixels)) + 20 * np.exp(-8 * grid)).astype(np.float32)
+    return cutouts
+
+
+def write_set(path: Path, cutouts: dict[str, np.ndarray], scales: dict[str, float] | None = None) -> LensSet:
+    n = len(next(iter(cutouts.values())))
+    scales = scales or {band: SHAPES[band][1] for band in cutouts}
+    bands = tuple(
+        BandHeader(
+            name=b, shape=images.shape[1:], pixel_scale_arcsec=scales[b], zero_point_mag=24.0, unit="electron / s"
+        )
+        for b, images in cutouts.items()
+    )
+    header = Header(instrument="euclid", bands=bands, n=n, chunk=chunk_for(n), columns=(LABEL,))
+    writer = LensSetWriter(path, header)
+    writer.start()
+    for chunk in range(header.n_chunks):
+        span = header.span(chunk)
+        ids = [f"noise-{i:04d}" for i in range(span.start, span.stop)]
+        images = {band: block[span] for band, block in cutouts.items()}
+        writer.write(chunk, Records(ids=ids, images=images, rows=[{"label": 0} for _ in ids]))
+    writer.finish()
+    return LensSet.open(path)
+
+
+def seeded_finder(name: str, seed: int = 2) -> Finder:
+    recipe = load_recipe(name)
+    generator = torch.Generator().manual_seed(seed)
+    module = initialised(recipe.architecture, len(recipe.bands), recipe.outputs, generator=generator)
+    return Finder(recipe, module, "test")
+
+
+@pytest.fixture
+def make_set(tmp_path):
+    """Write cutouts as a lens set under the test's own folder: (name, cutouts, scales) → LensSet."""
+    return lambda name, cutouts, scales=None: write_set(tmp_path / name, cutouts, scales)
+
+
+@pytest.fixture
+def make_finder():
+    """Name of a recipe (and seed) → finder with He-normal weights."""
+    return seeded_finder
+
+
+@pytest.fixture
+def make_cutouts():
+    """Number of images (and seed) → Euclid-shaped cutouts."""
+    return noise
+
+
+@pytest.fixture
+def saved_ou66(tmp_path) -> Path:
+    """Folder of a saved ou66 finder with He-normal weights."""
+    save_finder(seeded_finder("ou66"), tmp_path / "ou66", origin="He-normal weights of a test")
+    return tmp_path / "ou66"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run ``lensaudit`` with these words in this process: → (exit code, standard output, standard error)."""
+    from lensaudit.cli import app
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["lensaudit", *map(str, words)])
+        try:
+            app.main()
+            code = 0
+        except SystemExit as leaving:
+            code = leaving.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

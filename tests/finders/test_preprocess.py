@@ -1,0 +1,148 @@
+"""From native cutouts to what the network sees."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.transform import resize
+
+from lensaudit.errors import DataError
+from lensaudit.finders import Finder, Recipe
+from lensaudit.finders.finder import lens_logit
+from lensaudit.finders.stretch import STRETCHES, scaled_to_unit, usable
+
+# float32 rounding of the resize, divided by a span of at least half the peak
+ATOL = 3e-6
+
+
+def wilde(image, size):
+    """The published preprocessing, in float64 with scikit-image."""
+    small = resize(image.astype(np.float64), (size, size))
+    return (small - small.min()) / (small.max() - small.min())
+
+
+@pytest.mark.parametrize("name", ["ou66", "ou200", "ou-jyh", "ou-vis"])
+def test_each_band_is_resized_then_scaled_by_its_own_extremes_in_the_recipes_order(name, make_finder, make_cutouts):
+    finder, cutouts = make_finder(name), make_cutouts(3)
+    ours = finder.preprocess(cutouts)
+    size = finder.recipe.size
+    assert ours.shape == (3, len(finder.recipe.bands), size, size)
+    assert ours.dtype == torch.float32
+    for index, band in enumerate(finder.recipe.bands):
+        for row in range(3):
+            np.testing.assert_allclose(ours[row, index].numpy(), wilde(cutouts[band][row], size), rtol=0, atol=ATOL)
+
+
+def test_square_root_stretch_acts_on_native_pixels(make_finder, make_cutouts):
+    finder = make_finder("ou66")
+    finder = Finder(finder.recipe.model_copy(update={"stretch": "sqrt-minmax"}), finder.module, "test")
+    cutouts = {band: 900 * images for band, images in make_cutouts(1).items()}
+    assert cutouts["VIS"].max() > 10_000
+    assert cutouts["VIS"].min() < 0
+    expected = wilde(np.sqrt(np.clip(cutouts["VIS"][0].astype(float), 0, 10_000)), 66)
+    np.testing.assert_allclose(finder.preprocess(cutouts)[0, 3].numpy(), expected, rtol=0, atol=ATOL)
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1e6])
+def test_minmax_takes_no_notice_of_the_unit(factor, make_finder, make_cutouts):
+    finder, cutouts = make_finder("ou-vis"), make_cutouts(1)
+    other = {band: (factor * images).astype(np.float32) for band, images in cutouts.items()}
+    np.testing.assert_allclose(finder.preprocess(other), finder.preprocess(cutouts), rtol=0, atol=ATOL)
+
+
+def test_big_endian_arrays_and_tensors_are_taken(make_finder, make_cutouts):
+    finder, cutouts = make_finder("ou-h"), make_cutouts(2)
+    plain = finder.preprocess(cutouts)
+    assert torch.equal(finder.preprocess({"H": cutouts["H"].astype(">f4")}), plain)
+    assert torch.equal(finder.preprocess({"H": torch.from_numpy(cutouts["H"])}), plain)
+
+
+def test_the_input_is_left_alone(make_finder, make_cutouts):
+    cutouts = make_cutouts(2)
+    before = {band: images.copy() for band, images in cutouts.items()}
+    make_finder("ou66").preprocess(cutouts)
+    assert all(np.array_equal(before[band], images) for band, images in cutouts.items())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda image: np.full_like(image, 7.3), "VIS is constant"),
+        (lambda image: np.where(image > 5, np.nan, image), "pixels not finite"),
+        (lambda image: np.where(image > 5, np.inf, image), "pixels not finite"),
+    ],
+)
+@pytest.mark.parametrize("stretch", STRETCHES)
+def test_what_cannot_be_scaled_is_named_by_image_and_band(spoil, says, stretch, make_finder, make_cutouts):
+    finder = make_finder("ou66")
+    finder = Finder(finder.recipe.model_copy(update={"stretch": stretch}), finder.module, "test")
+    cutouts = make_cutouts(3)
+    cutouts["VIS"][1] = spoil(cutouts["VIS"][1])
+    with pytest.raises(DataError, match=f"image b: VIS.*{says.removeprefix('VIS ')}"):
+        finder.preprocess(cutouts, ids=["a", "b", "c"])
+    images, good = finder.prepare(cutouts)
+    assert good.tolist() == [[True] * 4, [True, True, True, False], [True] * 4]
+    assert torch.isnan(images[1, 3]).all()
+    assert torch.isfinite(images[[0, 2]]).all()
+
+
+def test_an_image_without_positive_pixels_is_constant_under_the_square_root():
+    image = -torch.rand(1, 5, 5, generator=torch.Generator().manual_seed(0))
+    assert usable(image, "minmax").all()
+    assert not usable(image, "sqrt-minmax").any()
+
+
+@pytest.mark.parametrize("stretch", STRETCHES)
+def test_every_stretch_keeps_the_order_of_pixels(stretch):
+    values = torch.linspace(-100, 20_000, 4001)
+    assert (STRETCHES[stretch](values).diff() >= 0).all()
+
+
+def test_scaling_a_constant_gives_nan_not_zero():
+    assert torch.isnan(scaled_to_unit(torch.ones(1, 4, 4))).all()
+
+
+def test_missing_band_wrong_shape_and_unequal_numbers_are_refused(make_finder, make_cutouts):
+    finder, cutouts = make_finder("ou66"), make_cutouts(2)
+    with pytest.raises(DataError, match="needs band H, the cutouts have VIS, Y, J"):
+        finder.preprocess({band: cutouts[band] for band in ("VIS", "Y", "J")})
+    with pytest.raises(DataError, match=r"band VIS has shape \(200, 200\); \(images, height, width\) is needed"):
+        finder.preprocess({**cutouts, "VIS": cutouts["VIS"][0]})
+    with pytest.raises(DataError, match="J 2, Y 2, H 2, VIS 1"):
+        finder.preprocess({**cutouts, "VIS": cutouts["VIS"][:1]})
+
+
+@pytest.mark.parametrize(("count", "lens_index"), [(1, 0), (2, 1), (2, 0), (4, 2)])
+def test_sigmoid_of_the_logit_is_the_softmax_of_the_lens_output(count, lens_index):
+    outputs = torch.randn(6, count, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    p = lens_logit(outputs, count, lens_index).sigmoid()
+    expected = outputs.softmax(1)[:, lens_index] if count > 1 else outputs[:, 0].sigmoid()
+    torch.testing.assert_close(p, expected, rtol=1e-12, atol=0)  # float64 rounding
+
+
+def test_check_passes_the_euclid_set_and_names_what_does_not_fit(make_finder, make_cutouts, make_set):
+    finder, cutouts = make_finder("ou66"), make_cutouts(1)
+    finder.check(make_set("euclid", cutouts))
+    with pytest.raises(DataError, match=r"needs band J, the set .instrument euclid. has VIS; use a set with bands"):
+        finder.check(make_set("vis", {"VIS": cutouts["VIS"]}))
+    wide = {band: 0.15 if band == "VIS" else 0.3 for band in cutouts}
+    with pytest.raises(DataError, match=r"VIS is 200×200 pixels of 0.15″ = 30″.*needs 20″.*crop to 133 pixels"):
+        finder.check(make_set("wide", cutouts, wide))
+
+
+def test_check_takes_three_per_cent_and_no_more(make_finder):
+    class Declared:
+        bands = ("H",)
+        instrument = "euclid"
+        shape = {"H": (66, 66)}  # noqa: RUF012
+        pixel_scale_arcsec = {"H": 20.59 / 66}  # noqa: RUF012
+
+    make_finder("ou-h").check(Declared())
+    Declared.pixel_scale_arcsec = {"H": 20.61 / 66}
+    with pytest.raises(DataError):
+        make_finder("ou-h").check(Declared())
+
+
+def test_the_finder_is_in_evaluation_mode(make_finder):
+    finder = make_finder("ou66")
+    assert not any(layer.training for layer in finder.module.modules())
+    assert isinstance(finder.recipe, Recipe)
