@@ -85,6 +85,7 @@ def render(scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NU
         noiseless[band.name] = (arcs + rest).astype(np.float32)
         unit = unit_noise(scene.noise_seed, index, (band.pixels, band.pixels))
         images[band.name] = add_noise(noiseless[band.name], unit, band)
+    return Rendered(images, noiseless, measure_truth(scene, instrument, source_light))
 
 def draw_light(
     scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS
@@ -118,6 +119,7 @@ def convolve(images: Sequence[Array], psf_kernel: Array) -> list[Array]:
         product = fft.rfft2(image, shape) * transfer
         # The frame is only padded by half a kernel: what wraps around lands in rows and columns cut off here.
         blurred.append(fft.irfft2(product, shape)[start : start + pixels, start : start + pixels])
+    return blurred
 
 
 @lru_cache(maxsize=512)
