@@ -17,12 +17,28 @@ if TYPE_CHECKING:
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """A rich progress bar on standard error; yields the callback (done, all)."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, n: bar.update(task, completed=done, total=n)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(what, total=None)
+
+    def report(done: int, n: int) -> None:
+        bar.start()  # not before the first report, so that a refused command shows its one line only
+        bar.update(task, completed=done, total=n)
+
+    try:
+        yield report
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def summary(lens_set: LensSet) -> dict[str, Any]:
@@ -54,7 +70,8 @@ def show(lens_set: LensSet, *, as_json: bool) -> None:
         typer.echo(json.dumps(facts, indent=2))
         return
     bands = ", ".join(
-        f"{name} {b['shape'][0]}×{b['shape'][1]} at {b['pixel_scale_arcsec']:.4g}″" for name, b in facts["bands"].items()
+        f"{name} {b['shape'][0]}×{b['shape'][1]} at {b['pixel_scale_arcsec']:.4g}″"
+        for name, b in facts["bands"].items()
     )
     typer.echo(f"{facts['path']}: {facts['n']} systems, {facts['instrument']}: {bands}")
     labels = (f"{facts['lenses']} lenses", f"{facts['non_lenses']} non-lenses", f"{facts['unlabelled']} unlabelled")

@@ -7,7 +7,6 @@ Truth is smooth or empty and goes through zstd.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from google_crc32c import value as crc32c
+from google_crc32c import extend
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
@@ -25,6 +24,7 @@ from lensaudit.lensset.header import Header
 
 MEND = "make the set again (the same command with another --out)"
 _PLAIN = np.dtype("<f4")
+_PIECE = 1 << 18
 _CONFIG: Any = {"write_empty_chunks": True}  # a chunk of zeros is written, so that a missing file is an error
 
 
@@ -102,21 +102,23 @@ class StoredArray:
         try:
             with open(path, "rb", buffering=0) as stream:
                 if chunk not in self._sound:
-                    out[places] = self._checked(path, stream.read())[rows]
+                    self._check(stream, path)
                     self._sound.add(chunk)
-                else:
-                    _read_runs(stream, path, rows, places, out)
+                _read_runs(stream, path, rows, places, out)
         except FileNotFoundError as error:
             raise DataError(f"{path}: chunk file is missing; {MEND}") from error
 
-    def _checked(self, path: Path, data: bytes) -> NDArray[Any]:
-        shape = (self.chunk, *self.spec.shape)
-        size = int(np.prod(shape)) * _PLAIN.itemsize
-        if len(data) != size + 4:
-            raise DataError(f"{path}: chunk file has {len(data)} bytes, {size + 4} are needed; {MEND}")
-        if crc32c(data[:size]) != int.from_bytes(data[size:], "little"):
+    def _check(self, stream: Any, path: Path) -> None:
+        """Compare size and checksum, in pieces that stay in the processor's cache."""
+        size = self.chunk * int(np.prod(self.spec.shape)) * _PLAIN.itemsize
+        found = path.stat().st_size
+        if found != size + 4:
+            raise DataError(f"{path}: chunk file has {found} bytes, {size + 4} are needed; {MEND}")
+        checksum, left = 0, size
+        while left and (piece := stream.read(min(left, _PIECE))):
+            checksum, left = extend(checksum, piece), left - len(piece)
+        if checksum != int.from_bytes(stream.read(4), "little"):
             raise DataError(f"{path}: chunk file is corrupt (its checksum differs); {MEND}")
-        return np.frombuffer(data, _PLAIN, size // _PLAIN.itemsize).reshape(shape)
 
     def _fill_decoded(self, chunk: int, rows: NDArray[np.intp], places: NDArray[np.intp], out: NDArray[Any]) -> None:
         if self._decoded is None or self._decoded[0] != chunk:
@@ -130,7 +132,7 @@ class StoredArray:
         try:
             array = zarr.open_array(str(self.root), path=self.spec.path, mode="r")
             return np.asarray(array[chunk * self.chunk : min((chunk + 1) * self.chunk, self.n)])
-        except (ValueError, RuntimeError, OSError, asyncio.TimeoutError) as error:
+        except (ValueError, RuntimeError, OSError, TimeoutError) as error:
             raise DataError(f"{path}: chunk file is corrupt ({_short(error)}); {MEND}") from error
 
 
@@ -174,7 +176,7 @@ def _read_runs(stream: Any, path: Path, rows: NDArray[np.intp], places: NDArray[
     for first, last in _runs(rows, places):
         stream.seek(int(rows[first]) * size)
         block = out[places[first] : places[last] + 1]
-        if stream.readinto(memoryview(block).cast("B")) != block.nbytes:
+        if stream.readinto(block.view(np.uint8).data) != block.nbytes:
             raise DataError(f"{path}: chunk file is truncated; {MEND}")
         if sys.byteorder == "big":
             block.byteswap(inplace=True)

@@ -22,11 +22,12 @@ _ARROW = {
     "float64": pa.float64(),
     "float32": pa.float32(),
     "int64": pa.int64(),
+    "int32": pa.int32(),
     "int8": pa.int8(),
     "str": pa.string(),
     "bool": pa.bool_(),
 }
-_PYTHON: dict[str, Any] = {"int64": int, "int8": int, "str": str, "bool": bool, "float64": float}
+_PYTHON: dict[str, Any] = {"int64": int, "int32": int, "int8": int, "str": str, "bool": bool, "float64": float}
 ID = CatalogueColumn(name="id", unit="", description="name of the system, distinct within the set", dtype="str")
 
 

@@ -15,7 +15,7 @@ HEADER_NAME = "lensset.json"
 LARGEST_CHUNK = 100
 """Systems per chunk at most: 16 MB of Euclid VIS pixels, a second or so of simulation."""
 
-Dtype = Literal["float64", "float32", "int64", "int8", "str", "bool"]
+Dtype = Literal["float64", "float32", "int64", "int32", "int8", "str", "bool"]
 
 
 class _Frozen(BaseModel):
@@ -127,15 +127,20 @@ def refuse_other(path: Path, found: Header, wanted: Header) -> None:
     before, now = _comparable(found), _comparable(wanted)
     differing = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
     if differing:
-        shown = "; ".join(f"{key} is {_brief(before.get(key))}, you ask for {_brief(now.get(key))}" for key in differing[:3])
+        shown = "; ".join(
+            f"{key} is {_brief(before.get(key))}, you ask for {_brief(now.get(key))}" for key in differing[:3]
+        )
         raise UsageError(f"{path}: holds another lens set ({shown}); choose another --out or give the same options")
 
 
 def _comparable(header: Header) -> dict[str, str]:
+    """Every field by its dotted name, but for those that follow from others."""
     flat: dict[str, str] = {}
     for key, value in header.model_dump(mode="json", exclude={"content_hash"}).items():
         for name, part in value.items() if isinstance(value, dict) else [(None, value)]:
             flat[f"{key}.{name}" if name else key] = json.dumps(part, sort_keys=True)
+    for derived in ("provenance.command", "provenance.seed", "chunk"):
+        flat.pop(derived, None)
     return flat
 
 

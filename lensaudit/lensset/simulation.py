@@ -24,10 +24,13 @@ PIXEL_UNIT = "electron / s"
 class SizedTask(Protocol):
     """A chunk task that knows the set it writes."""
 
-    root: Path
-    header: Header
+    @property
+    def root(self) -> Path: ...
 
-    def __call__(self, chunk: int) -> int: ...
+    @property
+    def header(self) -> Header: ...
+
+    def __call__(self, chunk: int, /) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -160,9 +163,7 @@ def simulation_header(instrument: str, population: str, n: int, seed: int) -> He
 
 def catalogue_column(column: Any) -> CatalogueColumn:
     """The stored form of an `imaging.Column`."""
-    return CatalogueColumn(
-        name=column.name, unit=column.unit or "", description=column.description, dtype=column.dtype
-    )
+    return CatalogueColumn(name=column.name, unit=column.unit or "", description=column.description, dtype=column.dtype)
 
 
 def _band_header(band: Any) -> BandHeader:

@@ -116,7 +116,9 @@ def _on_dask(task: Task, chunks: Sequence[int], address: str) -> Generator[int, 
     try:
         from distributed import Client, as_completed
     except ImportError as error:
-        raise UsageError("--dask needs the package distributed; install it with: pip install lensaudit[dask]") from error
+        raise UsageError(
+            "--dask needs the package distributed; install it with: pip install lensaudit[dask]"
+        ) from error
     try:
         client = Client(address, timeout="20s")
     except (OSError, ValueError) as error:
@@ -128,5 +130,3 @@ def _on_dask(task: Task, chunks: Sequence[int], address: str) -> Generator[int, 
                 yield future.result()
         finally:
             client.cancel(futures)
-
-

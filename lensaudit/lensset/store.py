@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.arrays import StoredArray, array_specs, check_array
-from lensaudit.lensset.catalogue import CATALOGUE_NAME, ID, open_catalogue, read_column, read_rows
+from lensaudit.lensset.catalogue import CATALOGUE_NAME, open_catalogue, read_column, read_rows
 from lensaudit.lensset.header import HEADER_NAME, BandHeader, Header, read_header
 from lensaudit.lensset.lines import LineFile
 from lensaudit.lensset.records import Records, content_hash, digest_of
@@ -255,6 +255,7 @@ def _what_is_wrong(path: Path) -> str:
     if not (work / HEADER_NAME).is_file():
         return f"{path}: no {HEADER_NAME} in it, so it is no lens set; make one with lensaudit simulate or ingest"
     wanted = read_header(work / HEADER_NAME)
-    done = sum(wanted.span(int(part.stem)).stop - wanted.span(int(part.stem)).start for part in work.glob("parts/*.jsonl"))
+    spans = [wanted.span(int(part.stem)) for part in work.glob("parts/*.jsonl")]
+    done = sum(span.stop - span.start for span in spans)
     command = wanted.provenance.get("command", "the command that made it")
     return f"{path}: unfinished, {done} of {wanted.n} systems are there; run the same command again: {command}"

@@ -197,6 +197,4 @@ def _checked(records: Records, header: Header, span: slice) -> Records:
     assert (records.scenes is not None) == header.has_scenes
     assert (records.wcs is not None) == header.has_wcs
     rows = [coerced(row, header.columns) for row in records.rows]
-    return Records(
-        records.ids, records.images, rows, records.source_light, records.mask, records.scenes, records.wcs
-    )
+    return Records(records.ids, records.images, rows, records.source_light, records.mask, records.scenes, records.wcs)

@@ -93,7 +93,9 @@ def tree(root: Path) -> dict[str, bytes]:
 def main() -> None:
     """``fake_sky.py OUT N SECONDS_PER_CHUNK WORKERS``: a run to be killed."""
     out, n, seconds, workers = sys.argv[1:]
-    write_chunks(FakeTask(Path(out), header(int(n)), float(seconds)), int(workers), lambda done, n: print(done, flush=True))
+    write_chunks(
+        FakeTask(Path(out), header(int(n)), float(seconds)), int(workers), lambda done, n: print(done, flush=True)
+    )
 
 
 if __name__ == "__main__":
