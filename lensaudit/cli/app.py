@@ -6,8 +6,10 @@ import errno
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from lensaudit import __version__
 from lensaudit.errors import (
@@ -23,10 +25,19 @@ COMMANDS = ("simulate", "ingest", "train", "models", "score", "evaluate", "occlu
 """Modules of this folder, in the order of the help page; each has ``register(app)``."""
 
 
+class InOrder(TyperGroup):
+    """Lists commands in the order of `COMMANDS`; typer itself puts groups such as ``models`` last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the commands, in the order of the help page."""
+        return [name for name in COMMANDS if name in self.commands]
+
+
 def build() -> typer.Typer:
     """Assemble the application; imports no torch."""
     app = typer.Typer(
         name="lensaudit",
+        cls=InOrder,
         help="Train, explain, probe and report strong-lens finders.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
