@@ -69,8 +69,8 @@ class Band:
 class Instrument:
     """A set of bands on one ray grid.
 
-    Light is sampled once on the grid of `ray_pixels`² points, `ray_scale_arcsec` apart, and each band sums the
-    points that fall in its pixels; see docs/decisions.
+    Light is sampled once on the grid of `ray_pixels`² cells, `ray_scale_arcsec` apart, and each band sums the cells
+    of its pixels. The grid may reach beyond the bands, so that all their pixels are whole blocks of it.
     """
 
     name: str
@@ -82,7 +82,8 @@ class Instrument:
         for band in self.bands:
             ratio = band.pixel_scale_arcsec / self.ray_scale_arcsec
             assert abs(ratio - round(ratio)) < 1e-9, "a band's pixel must be a whole number of ray steps"
-            assert (self.ray_pixels - band.pixels * round(ratio)) % 2 == 0, "band and ray grid must share a centre"
+            margin = self.ray_pixels - band.pixels * round(ratio)
+            assert margin % (2 * round(ratio)) == 0, "a band's pixels must be whole blocks of the ray grid"
 
     def band(self, name: str) -> Band:
         """Return the band called `name`."""
@@ -129,7 +130,7 @@ EUCLID = Instrument(
         Band(name="J", fwhm_arcsec=0.49, wavelength_nm=1370.0, **_NISP),  # type: ignore[arg-type]
         Band(name="H", fwhm_arcsec=0.50, wavelength_nm=1770.0, **_NISP),  # type: ignore[arg-type]
     ),
-    ray_pixels=200,
+    ray_pixels=204,
     ray_scale_arcsec=0.1,
 )
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.scenes import Galaxy
+from lensaudit.scenes import Galaxy, Light
 from lensaudit.scenes.cosmology import critical_angle_arcsec, distance_ratio
 
 Array = NDArray[np.float64]
@@ -79,6 +79,40 @@ def full_deflection(galaxy: Galaxy, x: Array, y: Array, *, shear_redshift: float
         alpha_x = alpha_x + gamma1 * dx + gamma2 * dy
         alpha_y = alpha_y + gamma2 * dx - gamma1 * dy
     return alpha_x, alpha_y
+
+
+def image_reach_arcsec(
+    galaxy: Galaxy, light: Light, extent_arcsec: float, deflectors: Sequence[Galaxy]
+) -> tuple[float, float, float]:
+    """A circle that holds all images of a component: centre x, y and radius in arcsec.
+
+    A ray that lands within the component left the nearest deflector's direction by at most the component's offset
+    and extent plus all deflections; isothermal ones are bounded, shear grows with distance. Infinite where shear
+    leaves no bound.
+    """
+    in_front = [g for g in deflectors if g.redshift < galaxy.redshift]
+    if not in_front:
+        return galaxy.x_arcsec + light.dx_arcsec, galaxy.y_arcsec + light.dy_arcsec, extent_arcsec
+    x, y = in_front[0].x_arcsec, in_front[0].y_arcsec
+    reach = math.hypot(galaxy.x_arcsec + light.dx_arcsec - x, galaxy.y_arcsec + light.dy_arcsec - y) + extent_arcsec
+    shear = 0.0
+    for deflector in in_front:
+        mass = deflector.mass
+        assert mass is not None
+        reach += _largest_deflection(mass.axis_ratio) * critical_angle_arcsec(mass.sigma_v_km_s)
+        # Quoted for the farthest plane, so at most this for any nearer one; half as much again for several planes.
+        shear += 1.5 * math.hypot(mass.gamma1, mass.gamma2)
+        reach += shear * math.hypot(deflector.x_arcsec - x, deflector.y_arcsec - y)
+    return x, y, reach / (1.0 - shear) if shear < 0.9 else math.inf
+
+
+def _largest_deflection(axis_ratio: float) -> float:
+    """Largest deflection of an isothermal ellipse over that of the sphere: on its minor axis."""
+    if axis_ratio > 0.999:
+        return 1.01
+    f = math.sqrt(1.0 - axis_ratio**2)
+    # α = b arctanh(f) / f on the minor axis; b = θ_E √q in lenstronomy's product-averaged convention.
+    return 1.01 * math.sqrt(axis_ratio) * math.atanh(f) / f
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,172 @@
+"""The canvas: adds light components to one image per band, evaluating each component once on the ray grid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensaudit.errors import DataError
+from lensaudit.imaging.instruments import Band, Instrument
+from lensaudit.imaging.profiles import extent_arcsec, surface_brightness
+from lensaudit.scenes import Galaxy, Light
+
+Array = NDArray[np.float64]
+Window = tuple[slice, slice]
+
+FAINTEST_SIGMA = 0.01
+"""Light below this share of a pixel's background noise is not drawn."""
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """How finely light is sampled.
+
+    Attributes
+    ----------
+    core_oversample
+        Unlensed Sérsic cores are integrated over each ray cell with this many points a side; 1 samples the centre.
+    core_cells
+        Side of the square of cells, around a component's centre, that is integrated so.
+    """
+
+    core_oversample: int = 5
+    core_cells: int = 5
+
+
+DEFAULT_NUMERICS = Numerics()
+
+
+class Canvas:
+    """One image per band, in electron/s per pixel, to which light is added."""
+
+    def __init__(self, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS) -> None:
+        self.instrument, self.numerics = instrument, numerics
+        self._axis = _ray_axis(instrument.ray_pixels, instrument.ray_scale_arcsec)
+        self._cell_area = instrument.ray_scale_arcsec**2
+        self._steps = {b.name: round(b.pixel_scale_arcsec / instrument.ray_scale_arcsec) for b in instrument.bands}
+        self._coarsest = max(self._steps.values())
+        self._images = self._blank()
+
+    def take(self) -> dict[str, Array]:
+        """Hand over what has been drawn and begin again with empty images."""
+        images, self._images = self._images, self._blank()
+        return images
+
+    def window(self, x: float, y: float, reach_arcsec: float) -> Window:
+        """Rows and columns of ray cells within `reach_arcsec` of a point, widened to whole pixels of every band."""
+        return self._span(y, reach_arcsec), self._span(x, reach_arcsec)
+
+    def coordinates(self, window: Window) -> tuple[Array, Array]:
+        """Coordinates (arcsec) of the ray cells in a window, as (x, y) of its shape."""
+        y, x = np.meshgrid(self._axis[window[0]], self._axis[window[1]], indexing="ij")
+        return x, y
+
+    def extent_arcsec(self, light: Light) -> float:
+        """Radius beyond which a component is too faint to draw in any band."""
+        faintest = math.inf
+        for band in self.instrument.bands:
+            sky = FAINTEST_SIGMA * band.background_sigma / band.pixel_scale_arcsec**2
+            faintest = min(faintest, sky / self._flux(light, band))
+        return extent_arcsec(light, faintest)
+
+    def add_lensed(self, galaxy: Galaxy, light: Light, window: Window, beta: tuple[Array, Array]) -> None:
+        """Draw a component as seen by the rays of `window`, which cross its plane at `beta` (arcsec)."""
+        dx = beta[0] - (galaxy.x_arcsec + light.dx_arcsec)
+        dy = beta[1] - (galaxy.y_arcsec + light.dy_arcsec)
+        near = dx * dx + dy * dy < self.extent_arcsec(light) ** 2
+        if near.any():
+            unit = np.zeros(dx.shape)
+            unit[near] = surface_brightness(light, dx[near], dy[near])
+            self._deposit(light, window, unit)
+
+    def add_unlensed(self, galaxy: Galaxy, light: Light) -> None:
+        """Draw a component where it stands."""
+        centre = (galaxy.x_arcsec + light.dx_arcsec, galaxy.y_arcsec + light.dy_arcsec)
+        window = self.window(*centre, self.extent_arcsec(light))
+        x, y = self.coordinates(window)
+        if not x.size:
+            return
+        dx, dy = x - centre[0], y - centre[1]
+        unit = surface_brightness(light, dx, dy)
+        if light.profile == "sersic" and self.numerics.core_oversample > 1:
+            self._integrate_core(light, dx, dy, unit)
+        self._deposit(light, window, unit)
+
+    def _integrate_core(self, light: Light, dx: Array, dy: Array, unit: Array) -> None:
+        """Replace the central cells' point samples by means over each cell: a cusp's centre is far from its mean."""
+        half = self.numerics.core_cells * self.instrument.ray_scale_arcsec / 2
+        rows, columns = np.flatnonzero(np.abs(dy[:, 0]) < half), np.flatnonzero(np.abs(dx[0]) < half)
+        if not rows.size or not columns.size:
+            return
+        block = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        points = self.numerics.core_oversample
+        offset = ((np.arange(points) + 0.5) / points - 0.5) * self.instrument.ray_scale_arcsec
+        shape = (rows.size, columns.size, points, points)
+        fine_x = np.broadcast_to(dx[block][:, :, None, None] + offset, shape)
+        fine_y = np.broadcast_to(dy[block][:, :, None, None] + offset[:, None], shape)
+        unit[block] = surface_brightness(light, fine_x, fine_y).mean(axis=(2, 3))
+
+    def _deposit(self, light: Light, window: Window, unit: Array) -> None:
+        """Add a unit-flux surface brightness on ray cells to every band: summed into pixels once per pixel scale."""
+        summed: dict[int, Array] = {}
+        for band in self.instrument.bands:
+            step = self._steps[band.name]
+            if step not in summed:
+                summed[step] = _sum_blocks(unit, step)
+            margin = (self.instrument.ray_pixels - band.pixels * step) // 2
+            target, source = zip(*(_inside(span, margin, step, band.pixels) for span in window), strict=True)
+            self._images[band.name][target] += (self._flux(light, band) * self._cell_area) * summed[step][source]
+
+    def _span(self, centre: float, reach: float) -> slice:
+        """Ray cells along one axis within reach, aligned so that every band's pixels stay whole."""
+        count, step, scale = len(self._axis), self._coarsest, self.instrument.ray_scale_arcsec
+        if math.isinf(reach):
+            return slice(0, count)
+        low = math.floor((centre - reach - self._axis[0]) / scale / step) * step
+        high = math.ceil(((centre + reach - self._axis[0]) / scale + 1) / step) * step
+        first = min(max(low, 0), count)
+        return slice(first, max(min(high, count), first))
+
+    def _flux(self, light: Light, band: Band) -> float:
+        """Electron/s of a component in a band."""
+        if band.name not in light.magnitudes:
+            raise DataError(
+                f"scene: a light component has no magnitude in band {band.name} of {self.instrument.name}; "
+                f"it has {', '.join(light.magnitudes) or 'none'}"
+            )
+        return band.electrons_per_s(light.magnitudes[band.name])
+
+    def _blank(self) -> dict[str, Array]:
+        return {band.name: np.zeros((band.pixels, band.pixels)) for band in self.instrument.bands}
+
+
+def _sum_blocks(cells: Array, step: int) -> Array:
+    """Sum blocks of step×step cells (h, w) → (h/step, w/step)."""
+    if step == 1:
+        return cells
+    rows = cells[0::step].copy()
+    for shift in range(1, step):
+        rows += cells[shift::step]
+    columns = rows[:, 0::step].copy()
+    for shift in range(1, step):
+        columns += rows[:, shift::step]
+    return columns
+
+
+def _inside(span: slice, margin: int, step: int, pixels: int) -> tuple[slice, slice]:
+    """Pixels of a band that a span of ray cells covers, and where they lie in the span's own pixels."""
+    first, last = (span.start - margin) // step, (span.stop - margin) // step
+    low, high = min(max(first, 0), pixels), max(min(last, pixels), 0)
+    high = max(low, high)
+    return slice(low, high), slice(low - first, high - first)
+
+
+@lru_cache(maxsize=8)
+def _ray_axis(pixels: int, scale_arcsec: float) -> Array:
+    axis = (np.arange(pixels) - (pixels - 1) / 2) * scale_arcsec
+    axis.setflags(write=False)
+    return axis
