@@ -2,8 +2,118 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import typer
+
+if TYPE_CHECKING:
+    from lensaudit.training import Progress, Trained
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
+    app.command()(train)
+
+
+def train(
+    name: str = typer.Argument(help="Recipe: built-in name (ou66, ou200, …), a recipe.yaml or its folder."),
+    data: Path = typer.Option(..., "--data", metavar="SET", help="Lens set to train on."),
+    out: Path = typer.Option(..., "--out", metavar="DIR", help="Becomes the finder's folder; a stopped run goes on."),
+    validation: Path | None = typer.Option(None, metavar="SET", help="Set that chooses the epoch."),
+    validation_fraction: float | None = typer.Option(None, help="Share of --data for that instead (0–1)."),
+    test: Path | None = typer.Option(None, metavar="SET", help="Set measured once at the end, for the model card."),
+    epochs: int | None = typer.Option(None, min=1, help="By default the recipe's."),
+    batch: int | None = typer.Option(None, min=1, help="Images per step; by default the recipe's."),
+    lr: float | None = typer.Option(None, help="Adam's learning rate; by default the recipe's, 3e-4."),
+    schedule: str = typer.Option("constant", help="Learning rate: constant (the paper), cosine or one-cycle."),
+    augment: str = typer.Option("none", help="none (the paper), or dihedral: 8 rotations and mirrors, both classes."),
+    seed: int = typer.Option(1, min=0, help="Everything random is derived from it."),
+    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
+    channels_last: bool = typer.Option(True, help="Memory format; the faster one wherever we measured."),
+    compiled: bool = typer.Option(False, "--compile", help="torch.compile: a minute's wait first, then see the card."),
+    cache: Path | None = typer.Option(None, metavar="DIR", help="Keep prepared images here, to share them."),
+    quick: bool = typer.Option(False, help="The recipe's quick protocol: few epochs, for a first look."),
+    restart: bool = typer.Option(False, help="Forget an earlier training in --out."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Train a finder by the protocol of Wilde et al. 2022; stopped at any moment, the same command goes on."""
+    from lensaudit.errors import UsageError
+    from lensaudit.finders import choose_device, load_recipe
+    from lensaudit.lensset import LensSet
+    from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, Watch
+    from lensaudit.training import train as run
+
+    if validation is not None and validation_fraction is not None:
+        raise UsageError("--validation and --validation-fraction exclude each other; give one")
+    recipe = load_recipe(name)
+    options = TrainingOptions.of(
+        recipe.training.quickened() if quick else recipe.training,
+        epochs=epochs,
+        batch_size=batch,
+        learning_rate=lr,
+        schedule=schedule,
+        augment=augment,
+        seed=seed,
+        validation_fraction=validation_fraction,
+    )
+    choose_device(device)
+    machine = Machine(device, threads, channels_last, compiled)
+    sets = TrainingData(*(None if path is None else LensSet.open(path) for path in (data, validation, test)))  # type: ignore[arg-type]
+    with _bars(options.epochs) as (prepared, stepped):
+        trained = run(recipe, sets, Place(out, cache, restart), options, machine, Watch(prepared, stepped))
+    _show(trained, out, as_json=as_json)
+
+
+@contextmanager
+def _bars(epochs: int) -> Iterator[tuple[Callable[[int, int], None], Callable[[Progress, int], None]]]:
+    """Progress on standard error: a bar for the preparation, one for the steps, and a line per finished epoch."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bars = Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+    tasks: dict[str, Any] = {}
+
+    def advance(task: str, done: int, total: int) -> None:
+        if task not in tasks:
+            bars.start()  # not before the first report, so that a refused command shows its one line only
+            tasks[task] = bars.add_task(task, total=total, completed=done)
+        bars.update(tasks[task], completed=done, total=total)
+
+    def stepped(progress: Progress, steps: int) -> None:
+        advance("training", progress.epoch * steps + progress.batch, epochs * steps)
+        if progress.batch == 0 and progress.history:
+            row, best = progress.history[-1], progress.best
+            console.print(
+                f"epoch {row.epoch:3d}  loss {row.train_loss:.4f}  validation loss {row.validation_loss:.4f}  "
+                f"accuracy {row.validation_accuracy:.4f}  {row.seconds:.0f} s"
+                + ("  best so far" if best is row else f"  (best: epoch {best.epoch})"),
+                highlight=False,
+            )
+
+    try:
+        yield lambda done, n: advance("preparing images", done, n), stepped
+    finally:
+        bars.stop()
+
+
+def _show(trained: Trained, out: Path, *, as_json: bool) -> None:
+    record = trained.record
+    if as_json:
+        words = record.model_dump(mode="json")
+        facts = {"out": str(out), **{name: words[name] for name in ("weights_hash", "training_data", "metrics")}}
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    best = min(trained.history, key=lambda row: row.validation_loss)
+    typer.echo(
+        f"{out}: {trained.finder.name} after {len(trained.history)} epochs; weights of epoch {best.epoch} kept "
+        f"(validation loss {best.validation_loss:.4f}, accuracy {best.validation_accuracy:.4f})"
+    )
+    typer.echo(f"  use it as: lensaudit evaluate {out} SET")

@@ -1,1 +1,24 @@
-"""training"""
+"""Training a finder by the protocol of Wilde et al. 2022, on Lightning, so that it can be stopped at any moment."""
+
+from lensaudit.training.augment import AUGMENTATIONS
+from lensaudit.training.history import read_history
+from lensaudit.training.options import Machine, TrainingOptions
+from lensaudit.training.progress import EpochRow, Progress
+from lensaudit.training.run import Place, Trained, Watch, train
+from lensaudit.training.schedule import SCHEDULES
+from lensaudit.training.sets import TrainingData
+
+__all__ = [
+    "AUGMENTATIONS",
+    "SCHEDULES",
+    "EpochRow",
+    "Machine",
+    "Place",
+    "Progress",
+    "Trained",
+    "TrainingData",
+    "TrainingOptions",
+    "Watch",
+    "read_history",
+    "train",
+]

@@ -1,0 +1,90 @@
+"""Batches of one epoch, read from disk one step ahead of the arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from lensaudit.training.augment import DIHEDRAL
+from lensaudit.training.prepared import PreparedSet
+from lensaudit.training.random_streams import Purpose, stream
+from lensaudit.training.split import Rows
+
+
+class Batch(NamedTuple):
+    """Undecoded images, small enough to travel.
+
+    Attributes
+    ----------
+    codes, scales
+        See `PreparedSet.read`.
+    is_lens
+        0.0 or 1.0 (n,).
+    choices
+        Integers in [0, 8) (n,) for the augmentation.
+    """
+
+    codes: torch.Tensor
+    scales: torch.Tensor
+    is_lens: torch.Tensor
+    choices: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of one epoch, the last one possibly short.
+
+    Attributes
+    ----------
+    prepared, order
+        Where the images are, and the order in which they come.
+    batch_size
+        Images per batch.
+    seed, epoch
+        The augmentation's choices of a batch are drawn from these and its number.
+    first
+        Number of batches already done, when a killed epoch goes on.
+    """
+
+    prepared: PreparedSet
+    order: Rows
+    batch_size: int
+    seed: int = 0
+    epoch: int = 0
+    first: int = 0
+
+    def __len__(self) -> int:
+        return count_batches(len(self.order), self.batch_size) - self.first
+
+    def __iter__(self) -> Iterator[Batch]:
+        numbers = range(self.first, self.first + len(self))
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            ahead = reader.submit(self._read, self.first) if len(self) else None
+            for number in numbers:
+                assert ahead is not None
+                batch = ahead.result()
+                if number + 1 < numbers.stop:
+                    ahead = reader.submit(self._read, number + 1)
+                yield batch
+
+    def _read(self, number: int) -> Batch:
+        which = self.order[number * self.batch_size : (number + 1) * self.batch_size]
+        codes, scales = self.prepared.read(which)
+        labels = torch.from_numpy(self.prepared.labels[which].astype(np.float32))
+        draws = stream(self.seed, Purpose.AUGMENT, self.epoch, number).integers(DIHEDRAL, size=len(which))
+        return Batch(codes, scales, labels, torch.from_numpy(draws))
+
+
+def shuffled(rows: Rows, seed: int, epoch: int) -> Rows:
+    """`rows` in the order of epoch `epoch`."""
+    return stream(seed, Purpose.ORDER, epoch).permutation(rows)
+
+
+def count_batches(images: int, batch_size: int) -> int:
+    """Batches per epoch, the short last one counted."""
+    return -(-images // batch_size)

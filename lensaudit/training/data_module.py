@@ -1,0 +1,49 @@
+"""The data of a training, as Lightning asks for it."""
+
+from __future__ import annotations
+
+import lightning
+import torch
+
+from lensaudit.training.augment import AUGMENTATIONS
+from lensaudit.training.batches import Batch, Batches, shuffled
+from lensaudit.training.options import TrainingOptions
+from lensaudit.training.prepared import PreparedSet, decoded
+from lensaudit.training.progress import Progress
+from lensaudit.training.split import Rows
+
+
+class FinderData(lightning.LightningDataModule):
+    """Training images in the order of the epoch that `progress` is in, validation images in the order of the set."""
+
+    def __init__(
+        self,
+        training: tuple[PreparedSet, Rows],
+        validation: tuple[PreparedSet, Rows],
+        options: TrainingOptions,
+        progress: Progress,
+        channels_last: bool,
+    ) -> None:
+        super().__init__()
+        self.training, self.validation = training, validation
+        self.options, self.progress = options, progress
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def train_dataloader(self) -> Batches:
+        """A fresh epoch; asked for again before each one."""
+        prepared, rows = self.training
+        seed, epoch = self.options.seed, self.progress.epoch
+        order = shuffled(rows, seed, epoch)
+        return Batches(prepared, order, self.options.batch_size, seed, epoch, first=self.progress.batch)
+
+    def val_dataloader(self) -> Batches:
+        """Every validation image once."""
+        prepared, rows = self.validation
+        return Batches(prepared, rows, self.options.batch_size)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decode on the device, and augment while training: images (n, bands, size, size) and labels (n,)."""
+        images = decoded(batch.codes, batch.scales)
+        if self.trainer is not None and self.trainer.training:
+            images = AUGMENTATIONS[self.options.augment](images, batch.choices)
+        return images.contiguous(memory_format=self.memory_format), batch.is_lens

@@ -1,0 +1,113 @@
+"""What can be chosen about a training: the user's words, checked, and where the arithmetic happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from lensaudit.errors import UsageError
+from lensaudit.finders.recipe import Training
+from lensaudit.training.augment import AUGMENTATIONS
+from lensaudit.training.schedule import SCHEDULES
+
+EXTENDABLE_SCHEDULE = "constant"
+
+
+class TrainingOptions(BaseModel):
+    """Everything that decides the final weights besides the recipe and the data.
+
+    Attributes
+    ----------
+    schedule
+        A key of `SCHEDULES`; ``constant`` is the protocol of Wilde et al. 2022.
+    augment
+        A key of `AUGMENTATIONS`; ``none`` is the protocol.
+    seed
+        Initial weights, split, order, dropout and augmentation are derived from it.
+    validation_fraction
+        Share of the set kept for choosing the epoch; unused where a validation set is given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, le=10)
+    schedule: str = EXTENDABLE_SCHEDULE
+    augment: str = "none"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    class_weights: Literal["inverse-frequency", "none"] = "inverse-frequency"
+    validation_fraction: float = Field(default=0.0625, gt=0, lt=1)
+
+    @field_validator("schedule")
+    @classmethod
+    def _known_schedule(cls, value: str) -> str:
+        return _known(value, tuple(SCHEDULES))
+
+    @field_validator("augment")
+    @classmethod
+    def _known_augmentation(cls, value: str) -> str:
+        return _known(value, tuple(AUGMENTATIONS))
+
+    @classmethod
+    def of(cls, protocol: Training, **overrides: Any) -> Self:
+        """The recipe's protocol with the user's words on top; ``None`` leaves the protocol's value.
+
+        Raises
+        ------
+        UsageError
+            A value is out of range or not known.
+        """
+        words: dict[str, Any] = {
+            name: getattr(protocol, name)
+            for name in ("epochs", "batch_size", "learning_rate", "class_weights", "validation_fraction")
+        }
+        words.update({name: value for name, value in overrides.items() if value is not None})
+        try:
+            return cls.model_validate(words)
+        except ValidationError as invalid:
+            first = invalid.errors(include_url=False, include_context=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"training option {field} = {first['input']!r}: {message}; correct it") from invalid
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed training must share; a constant rate may go on for more epochs."""
+        words = self.model_dump()
+        if self.schedule == EXTENDABLE_SCHEDULE:
+            del words["epochs"]
+        return words
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how the arithmetic happens; changes results by rounding only.
+
+    Attributes
+    ----------
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    threads
+        CPU threads, ``None`` for torch's own choice.
+    channels_last
+        Memory format of images and weights; ``None`` chooses channels last, the faster one wherever we measured.
+    compile
+        Run the module through ``torch.compile``; costs about a minute before the first step.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    channels_last: bool | None = None
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"--threads {self.threads}: at least 1 is needed")
+
+
+def _known(value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"not known; allowed: {', '.join(allowed)}")
+    return value

@@ -1,0 +1,144 @@
+"""Training a finder, from a lens set to a folder that ``load_finder`` opens."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lensaudit.errors import UsageError
+from lensaudit.files import writable_folder
+from lensaudit.finders import Finder, FinderRecord, Recipe, load_finder, read_record
+from lensaudit.finders.recipe import CUSTOM
+from lensaudit.training.bookkeeper import Report
+from lensaudit.training.checkpoint import Checkpoint
+from lensaudit.training.finish import finish
+from lensaudit.training.fit import Files, Fit
+from lensaudit.training.history import read_history
+from lensaudit.training.options import Machine, TrainingOptions
+from lensaudit.training.progress import EpochRow
+from lensaudit.training.sets import TrainingData, prepare
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training writes.
+
+    Attributes
+    ----------
+    out
+        Becomes the finder's folder; the state of an unfinished training lies in ``out/training``.
+    cache
+        Folder for prepared images, kept and shared between trainings; None for ``out/training``, removed at the end.
+    restart
+        Forget an earlier training there.
+    """
+
+    out: Path
+    cache: Path | None = None
+    restart: bool = False
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is told of the progress: ``prepared(done, n)`` and ``stepped(progress, steps_per_epoch)``."""
+
+    prepared: Callable[[int, int], None] | None = None
+    stepped: Report | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: the finder, what ``finder.yaml`` says, and one row per epoch."""
+
+    finder: Finder
+    record: FinderRecord
+    history: list[EpochRow]
+
+
+def train(
+    recipe: Recipe,
+    data: TrainingData,
+    place: Place,
+    options: TrainingOptions | None = None,
+    machine: Machine | None = None,
+    watch: Watch | None = None,
+) -> Trained:
+    """Train `recipe` by the protocol of Wilde et al. 2022, or go on with a training that was stopped.
+
+    The weights kept are those after the epoch with the lowest validation loss. Stopped at any moment, the same call
+    goes on and ends with the weights of an uninterrupted run (bit-equal on the CPU with the same threads).
+
+    Parameters
+    ----------
+    recipe
+        A finder of a built-in architecture.
+    data, place
+        What to read and where to write.
+    options
+        By default the recipe's own protocol.
+    machine
+        By default the GPU if there is one, with torch's number of threads.
+
+    Raises
+    ------
+    UsageError
+        The folder holds another training, or the loss is not a number.
+    DataError
+        A set is of another instrument, lacks a class, or holds images that cannot be scaled.
+    MachineError
+        The disk is too small for the prepared images.
+    """
+    options = options or TrainingOptions.of(recipe.training)
+    if recipe.architecture == CUSTOM:
+        raise UsageError(f"finder {recipe.name}: your own module cannot be trained here; recipes of built-in ones can")
+    eater = Finder(recipe, nn.Identity(), "training")
+    data.check(eater)
+    files = Files(writable_folder(place.out))
+    fit = _fit_for(recipe, data, files, options, machine or Machine(), place.restart)
+    if done := _finished(fit):
+        return done
+    watch = watch or Watch()
+    split = prepare(data, eater, options, place.cache or files.work, watch.prepared)
+    progress = fit.run(split, watch.stepped)
+    finder, record = finish(fit, progress, split, data)
+    for folder in files.work.glob("prepared-*"):
+        shutil.rmtree(folder)
+    return Trained(finder, record, progress.history)
+
+
+def _fit_for(
+    recipe: Recipe, data: TrainingData, files: Files, options: TrainingOptions, machine: Machine, restart: bool
+) -> Fit:
+    identity = _identity(recipe, data, options)
+    if restart and files.work.exists():
+        shutil.rmtree(files.work)
+    found = Checkpoint.read(files.checkpoint) if files.checkpoint.is_file() else None
+    if found is not None:
+        found.refuse_other(files.checkpoint, identity)
+    return Fit(recipe, options, machine, files, identity, found)
+
+
+def _identity(recipe: Recipe, data: TrainingData, options: TrainingOptions) -> dict[str, Any]:
+    words = recipe.model_dump(mode="json", exclude={"training"})
+    return {
+        **{f"recipe {name}": value for name, value in words.items()},
+        "data": data.training.content_hash,
+        "validation": None if data.validation is None else data.validation.content_hash,
+        **options.identity(),
+    }
+
+
+def _finished(fit: Fit) -> Trained | None:
+    """The finder in the folder, if it is what this training would end with."""
+    found = fit.found
+    if found is None or found.progress.epoch < fit.options.epochs or not (fit.files.out / "finder.yaml").is_file():
+        return None
+    record = read_record(fit.files.out)
+    if record.metrics.get("epochs") != found.progress.epoch:
+        return None
+    return Trained(load_finder(str(fit.files.out)), record, read_history(fit.files.history))

@@ -1,0 +1,221 @@
+"""A training ends in a finder that works, stops with one line, and goes on as if never stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.finders import ARCHITECTURES, load_finder, score_set
+from lensaudit.training import (
+    Machine,
+    Place,
+    TrainingData,
+    TrainingOptions,
+    Watch,
+    bookkeeper,
+    lightning_module,
+    read_history,
+    train,
+)
+from lensaudit.training.checkpoint import Checkpoint
+from lensaudit.training.loss import weighted_losses
+
+CPU = Machine(device="cpu", threads=1)
+
+
+class Stopped(BaseException):
+    """Stands for kill -9: nothing may catch it and tidy up."""
+
+
+def options(**changes) -> TrainingOptions:
+    words = {"epochs": 4, "batch_size": 16, "learning_rate": 3e-3, "seed": 7, "validation_fraction": 0.2}
+    return TrainingOptions(**(words | changes))
+
+
+def stop_after(step: int):
+    """A watcher that ends the training after so many steps."""
+    seen = []
+
+    def stepped(progress, steps):
+        seen.append(progress.batch)
+        if len(seen) == step:
+            raise Stopped
+
+    return Watch(stepped=stepped)
+
+
+def test_a_trained_folder_is_a_finder(tiny, mixed, tmp_path):
+    trained = train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(epochs=12), CPU)
+    finder = load_finder(str(tmp_path / "out"))
+    assert finder.weights_hash == trained.record.weights_hash
+    scores = score_set(finder, mixed)
+    right = ((scores.p_lens > 0.5) == (mixed.labels == 1)).mean()
+    assert right > 0.95, "a ring of six sigma is learnt in a few epochs"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "weights.safetensors", "finder.yaml", "card.md", "history.csv", "curves.png", "training"
+    }  # fmt: skip
+    assert not list((tmp_path / "out" / "training").glob("prepared-*")), "prepared images are removed at the end"
+
+
+def test_kept_weights_are_those_of_the_lowest_validation_loss(tiny, make_set, tmp_path):
+    """Labels that say nothing make the validation loss rise; training up to its minimum only gives the same weights."""
+    labels = np.random.default_rng(8).integers(2, size=60)
+    images = make_set("ringless", np.zeros(60)).cutouts(slice(None))
+    sets, words = TrainingData(make_set("meaningless", labels, images=images)), {"learning_rate": 0.01}
+    long = train(tiny, sets, Place(tmp_path / "long"), options(epochs=8, **words), CPU)
+    losses = [row.validation_loss for row in long.history]
+    best = int(np.argmin(losses)) + 1
+    assert 1 < best < 8, "the test needs a lowest loss in the middle"
+    short = train(tiny, sets, Place(tmp_path / "short"), options(epochs=best, **words), CPU)
+    assert short.record.weights_hash == long.record.weights_hash
+    assert read_history(tmp_path / "long" / "history.csv")[best - 1].validation_loss == pytest.approx(min(losses))
+
+
+@pytest.mark.parametrize("step", [2, 9])
+def test_a_stopped_training_goes_on_to_the_same_weights(tiny, mixed, tmp_path, monkeypatch, step):
+    monkeypatch.setattr(bookkeeper, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    sets, words = TrainingData(mixed), options(augment="dihedral", schedule="cosine")
+    whole = train(tiny, sets, Place(tmp_path / "whole"), words, CPU)
+    with pytest.raises(Stopped):
+        train(tiny, sets, Place(tmp_path / "parts"), words, CPU, stop_after(step))
+    found = Checkpoint.read(tmp_path / "parts" / "training" / "checkpoint.safetensors").progress
+    assert (found.epoch, found.batch) != (0, 0)
+    parts = train(tiny, sets, Place(tmp_path / "parts"), words, CPU)
+    assert parts.record.weights_hash == whole.record.weights_hash
+    for one, other in zip(parts.history, whole.history, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-12)  # the same sums in the same order
+        assert one.validation_loss == pytest.approx(other.validation_loss, rel=1e-12)
+
+
+def test_another_seed_gives_other_weights(tiny, mixed, tmp_path):
+    hashes = {
+        train(tiny, TrainingData(mixed), Place(tmp_path / str(seed)), options(epochs=1, seed=seed), CPU)
+        .record.weights_hash
+        for seed in (1, 2)
+    }  # fmt: skip
+    assert len(hashes) == 2
+
+
+def test_more_epochs_go_on_from_a_finished_training(tiny, mixed, tmp_path):
+    sets, steps = TrainingData(mixed), []
+    train(tiny, sets, Place(tmp_path / "out"), options(epochs=2), CPU)
+    watch = Watch(stepped=lambda progress, n: steps.append(progress.epoch))
+    train(tiny, sets, Place(tmp_path / "out"), options(epochs=3), CPU, watch)
+    assert min(steps) == 2
+    whole = train(tiny, sets, Place(tmp_path / "whole"), options(epochs=3), CPU)
+    assert load_finder(str(tmp_path / "out")).weights_hash == whole.record.weights_hash
+
+
+def test_a_finished_training_is_not_run_again(tiny, mixed, tmp_path):
+    sets = TrainingData(mixed)
+    first = train(tiny, sets, Place(tmp_path / "out"), options(), CPU)
+    shutil.rmtree(mixed.path / "images")
+    again = train(tiny, sets, Place(tmp_path / "out"), options(), CPU, stop_after(1))
+    assert again.record == first.record
+
+
+def test_other_options_in_the_same_folder_are_refused(tiny, mixed, tmp_path):
+    train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(epochs=1), CPU)
+    with pytest.raises(UsageError, match=r"batch_size was 16, you ask for 8.*--restart"):
+        train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(batch_size=8), CPU)
+    train(tiny, TrainingData(mixed), Place(tmp_path / "out", restart=True), options(epochs=1, batch_size=8), CPU)
+
+
+@pytest.mark.parametrize(("call", "where"), [(3, "epoch 1, step 3: the loss"), (4, "epoch 1: the validation loss")])
+def test_a_loss_that_is_no_number_stops_with_one_line(tiny, mixed, tmp_path, monkeypatch, call, where):
+    """Three training batches, then one of validation; the loss of batch number `call` is made NaN."""
+    calls = []
+
+    def poisoned(logit, *rest):
+        calls.append(1)
+        return weighted_losses(logit, *rest) * (float("nan") if len(calls) == call else 1.0)
+
+    monkeypatch.setattr(lightning_module, "weighted_losses", poisoned)
+    with pytest.raises(UsageError, match=f"{where} is nan; .*--lr 0.003, and --restart"):
+        train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(), CPU)
+
+
+@pytest.mark.parametrize(("labels", "missing"), [(np.zeros(20), "lenses"), (np.ones(20), "non-lenses")])
+def test_a_class_without_examples_is_refused(tiny, make_set, tmp_path, labels, missing):
+    with pytest.raises(DataError, match=f"has no {missing}; give --data"):
+        train(tiny, TrainingData(make_set("one-class", labels)), Place(tmp_path / "out"), options(), CPU)
+
+
+def test_a_validation_set_without_labels_is_refused(tiny, mixed, make_set, tmp_path):
+    unknown = make_set("unknown", np.full(10, -1))
+    with pytest.raises(DataError, match=r"has no lenses; give --validation"):
+        train(tiny, TrainingData(mixed, unknown), Place(tmp_path / "out"), options(), CPU)
+
+
+def test_too_few_images_for_a_split_are_refused(tiny, make_set, tmp_path):
+    lonely = make_set("lonely", np.arange(20) == 0)
+    with pytest.raises(DataError, match="1 lenses; training and validation"):
+        train(tiny, TrainingData(lonely), Place(tmp_path / "out"), options(), CPU)
+
+
+def test_a_set_of_another_instrument_is_refused(tiny, mixed, tmp_path):
+    other = tiny.model_copy(update={"bands": ("g",)})
+    with pytest.raises(DataError, match="needs band g, the set"):
+        train(other, TrainingData(mixed), Place(tmp_path / "out"), options(), CPU)
+
+
+def test_validating_on_the_training_images_is_refused(tiny, mixed, make_set, tmp_path):
+    with pytest.raises(UsageError, match="same set as --data"):
+        train(tiny, TrainingData(mixed, mixed), Place(tmp_path / "out"), options(), CPU)
+
+
+def test_sets_simulated_with_one_seed_are_refused(tiny, make_set, tmp_path):
+    """Image i of a population depends on (seed, i) alone: the shorter set would be a part of the longer one."""
+    drawn = [make_set(f"seed4-{n}", np.arange(n) % 2, drawn_with=4, population="p") for n in (20, 24)]
+    with pytest.raises(UsageError, match="same seed 4 as --data"):
+        train(tiny, TrainingData(*drawn), Place(tmp_path / "out"), options(), CPU)
+
+
+def test_an_image_that_cannot_be_scaled_is_named(tiny, make_set, tmp_path):
+    labels = np.arange(20) % 2
+    images = {"VIS": np.random.default_rng(1).normal(size=(20, 20, 20)).astype(np.float32)}
+    images["H"] = images["VIS"][:, :7, :7].copy()
+    images["H"][13] = 2.0
+    with pytest.raises(DataError, match=r"image image-0013: H is constant"):
+        train(tiny, TrainingData(make_set("flat", labels, images=images)), Place(tmp_path / "out"), options(), CPU)
+
+
+def test_unlabelled_images_are_left_out_and_counted(tiny, make_set, tmp_path):
+    labels = np.where(np.arange(40) % 4 == 3, -1, np.arange(40) % 2)
+    record = train(tiny, TrainingData(make_set("some", labels)), Place(tmp_path / "out"), options(epochs=1), CPU).record
+    facts = record.training_data
+    assert facts["n_unlabelled_left_out"] == 10
+    assert facts["n_training"] + facts["n_validation"] == 30
+
+
+def test_one_output_trains_too(tiny, mixed, tmp_path):
+    recipe = tiny.model_copy(update={"outputs": 1, "lens_index": 0})
+    trained = train(recipe, TrainingData(mixed), Place(tmp_path / "out"), options(epochs=12), CPU)
+    assert trained.history[-1].validation_loss < 0.7 * trained.history[0].validation_loss
+
+
+def test_nothing_is_left_behind_elsewhere(tiny, mixed, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    threads = torch.get_num_threads()
+    before = torch.random.get_rng_state()
+    train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(epochs=1), Machine("cpu", 1, False))
+    assert not list((tmp_path / "here").iterdir()), "no lightning_logs"
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.random.get_rng_state(), before), "the global generator is not drawn from"
+
+
+def test_the_record_names_data_protocol_and_versions(tiny, mixed, tmp_path):
+    record = train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(augment="dihedral"), CPU).record
+    assert record.training_data["set"] == mixed.content_hash
+    assert record.training_data["augmentation"] == "dihedral"
+    assert record.recipe.training.batch_size == 16
+    assert record.provenance["seed"] == 7
+    assert record.provenance["packages"]["torch"]
+    json.dumps(record.model_dump(mode="json"), allow_nan=False)
+    assert ARCHITECTURES["tiny"].size == record.recipe.size
