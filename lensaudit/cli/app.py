@@ -61,7 +61,11 @@ def build() -> typer.Typer:
 def main() -> None:
     """Entry point of the ``lensaudit`` script; never shows a traceback for a user's mistake."""
     try:
-        build()(standalone_mode=False)
+        code = build()(standalone_mode=False)  # the exit code where typer raised Exit, else what the command returned
+        if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into Exit(130)
+            raise KeyboardInterrupt
+        if isinstance(code, int):
+            sys.exit(code)
     except LensauditError as error:
         _leave(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lensaudit.errors import DataError
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
 from lensaudit.lensset.records import Records
 from lensaudit.lensset.simulation import write_chunks
@@ -83,6 +85,22 @@ class FakeTask:
         time.sleep(self.seconds)
         LensSetWriter(self.root, self.header).write(chunk, records(self.header.seed, span))
         return span.stop - span.start
+
+
+class Dying:
+    """A task whose process dies, as one that the system kills for its memory."""
+
+    def __call__(self, chunk: int) -> int:
+        os._exit(9)
+
+
+class Failing:
+    """A task that refuses its data in chunk 1."""
+
+    def __call__(self, chunk: int) -> int:
+        if chunk == 1:
+            raise DataError("chunk 1 is bad")
+        return 1
 
 
 def tree(root: Path) -> dict[str, bytes]:

@@ -1,0 +1,225 @@
+"""A set is the same tree of bytes whatever the workers and interruptions, and never looks whole before it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fake_sky
+import pytest
+
+from lensaudit.errors import DataError, MachineError, UsageError
+from lensaudit.lensset import LensSet, LensSetWriter
+from lensaudit.lensset import writer as writer_module
+from lensaudit.lensset.simulation import write_chunks
+
+N = 90  # twelve chunks of eight
+SCRIPT = Path(fake_sky.__file__)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("reference") / "set"
+    write_chunks(fake_sky.FakeTask(out, fake_sky.header(N)))
+    return fake_sky.tree(out)
+
+
+def start(out: Path, workers: int, seconds: float = 0.15) -> subprocess.Popen[str]:
+    command = [sys.executable, str(SCRIPT), str(out), str(N), str(seconds), str(workers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_parts(out: Path, count: int) -> None:
+    for _ in range(600):
+        if len(list((out / ".unfinished" / "parts").glob("*.jsonl"))) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the run did not get under way")
+
+
+def test_two_workers_write_the_same_tree(tmp_path, reference):
+    write_chunks(fake_sky.FakeTask(tmp_path / "set", fake_sky.header(N)), 2)
+    assert fake_sky.tree(tmp_path / "set") == reference
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_kill_nine_half_way_then_resume(tmp_path, reference, workers):
+    out = tmp_path / "set"
+    for parts in (2, 5):  # interrupted twice
+        run = start(out, workers)
+        wait_for_parts(out, parts)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        run.stdout.close()
+    with pytest.raises(
+        DataError, match=r"unfinished, \d+ of 90 systems are there; run the same command again: fake 90"
+    ):
+        LensSet.open(out)
+    time.sleep(0.3)  # orphaned workers leave with their parent
+    write_chunks(fake_sky.FakeTask(out, fake_sky.header(N)), 1)
+    assert fake_sky.tree(out) == reference
+    LensSet.open(out).verify()
+
+
+def test_workers_leave_when_their_parent_is_killed(tmp_path):
+    run = start(tmp_path / "set", 2, seconds=0.5)
+    wait_for_parts(tmp_path / "set", 1)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    if not children.exists():
+        run.kill()
+        pytest.skip("needs /proc/PID/task/PID/children")
+    pids = [int(pid) for pid in children.read_text().split()]
+    assert len(pids) >= 2
+    run.kill()
+    run.wait()
+    run.stdout.close()
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_alive(pid) for pid in pids)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_ctrl_c_leaves_a_set_that_resumes(tmp_path, reference):
+    run = start(tmp_path / "set", 2)
+    wait_for_parts(tmp_path / "set", 2)
+    os.kill(run.pid, signal.SIGINT)
+    run.communicate(timeout=20)
+    assert run.returncode != 0
+    assert not (tmp_path / "set" / "lensset.json").exists()
+    write_chunks(fake_sky.FakeTask(tmp_path / "set", fake_sky.header(N)), 2)
+    assert fake_sky.tree(tmp_path / "set") == reference
+
+
+def test_strays_of_a_killed_writer_are_removed(tmp_path, reference):
+    out = tmp_path / "set"
+    writer = LensSetWriter(out, fake_sky.header(N))
+    writer.start()
+    fake_sky.FakeTask(out, fake_sky.header(N))(0)
+    (out / "images/VIS/c/0/0/0.0123.partial").write_bytes(b"torn")
+    (out / ".unfinished/parts/.000003.jsonl.partial").write_bytes(b"torn")
+    write_chunks(fake_sky.FakeTask(out, fake_sky.header(N)))
+    assert fake_sky.tree(out) == reference
+
+
+def test_killed_between_the_last_rename_and_cleaning_up(tmp_path, reference):
+    out = tmp_path / "set"
+    write_chunks(fake_sky.FakeTask(out, fake_sky.header(N)))
+    (out / ".unfinished/parts").mkdir(parents=True)
+    assert len(LensSet.open(out)) == N
+    write_chunks(fake_sky.FakeTask(out, fake_sky.header(N)))
+    assert fake_sky.tree(out) == reference
+
+
+def test_a_finished_set_is_not_written_again(tmp_path):
+    out = tmp_path / "set"
+    write_chunks(fake_sky.FakeTask(out, fake_sky.header(N)))
+    before = (out / "catalogue.parquet").stat().st_mtime_ns
+    calls: list[tuple[int, int]] = []
+    write_chunks(fake_sky.FakeTask(out, fake_sky.header(N)), 1, lambda done, n: calls.append((done, n)))
+    assert calls == [(N, N)]
+    assert (out / "catalogue.parquet").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_other_parameters_are_refused_with_their_names(tmp_path, finish):
+    out = tmp_path / "set"
+    if finish:
+        write_chunks(fake_sky.FakeTask(out, fake_sky.header(8)))
+    else:
+        LensSetWriter(out, fake_sky.header(8)).start()
+    before = fake_sky.tree(out)
+    with pytest.raises(UsageError, match=r"seed is 1, you ask for 2.*choose another --out"):
+        LensSetWriter(out, fake_sky.header(8, seed=2)).start()
+    with pytest.raises(UsageError, match="n is 8, you ask for 9"):
+        LensSetWriter(out, fake_sky.header(9)).start()
+    with pytest.raises(UsageError, match='instrument is "euclid", you ask for "lsst"'):
+        LensSetWriter(out, fake_sky.header(8, instrument="lsst")).start()
+    assert fake_sky.tree(out) == before
+
+
+def test_progress_counts_systems_from_where_it_stopped(tmp_path):
+    out = tmp_path / "set"
+    LensSetWriter(out, fake_sky.header(20)).start()
+    fake_sky.FakeTask(out, fake_sky.header(20))(1)
+    calls: list[tuple[int, int]] = []
+    write_chunks(fake_sky.FakeTask(out, fake_sky.header(20)), 1, lambda done, n: calls.append((done, n)))
+    assert calls == [(8, 20), (16, 20), (20, 20)]
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    out = tmp_path / "set"
+    first = LensSetWriter(out, fake_sky.header(8))
+    first.start()
+    with first.alone(), pytest.raises(UsageError, match="another process is writing"):
+        LensSetWriter(out, fake_sky.header(8)).start()
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for out in (file, file / "below"):
+        with pytest.raises(UsageError, match="choose another --out"):
+            write_chunks(fake_sky.FakeTask(out, fake_sky.header(8)))
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.tex").write_text("")
+    with pytest.raises(UsageError, match=r"thesis\.tex"):
+        write_chunks(fake_sky.FakeTask(full, fake_sky.header(8)))
+    assert [p.name for p in full.iterdir()] == ["thesis.tex"]
+
+
+def test_no_space_left_while_writing_pixels(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out = tmp_path / "set"
+    with monkeypatch.context() as patch:
+        patch.setattr(writer_module, "write_block", full)
+        with pytest.raises(MachineError, match="the disk is full"):
+            write_chunks(fake_sky.FakeTask(out, fake_sky.header(8)))
+    with pytest.raises(DataError, match="unfinished"):
+        LensSet.open(out)
+    write_chunks(fake_sky.FakeTask(out, fake_sky.header(8))).verify()
+
+
+def test_a_set_that_cannot_fit_is_refused_beforehand(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(writer_module.shutil, "disk_usage", lambda _: usage._replace(free=10_000))
+    with pytest.raises(MachineError, match="the images need"):
+        write_chunks(fake_sky.FakeTask(tmp_path / "set", fake_sky.header(N)))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("cannot mount a small tmpfs here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_runs_full_and_is_then_enlarged(small_disk, reference):
+    header = fake_sky.header(N)
+    with pytest.raises(MachineError, match="the disk is full") as caught:
+        write_chunks(fake_sky.FakeTask(small_disk / "set", header), 2)
+    assert "\n" not in str(caught.value)
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    write_chunks(fake_sky.FakeTask(small_disk / "set", header), 1)
+    assert fake_sky.tree(small_disk / "set") == reference

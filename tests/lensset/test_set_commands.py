@@ -1,0 +1,148 @@
+"""``lensaudit simulate`` and ``lensaudit ingest`` as typed: output, one-line errors, exit codes, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fits_files import noise, sky_header, write_plane, write_q1
+
+from lensaudit.cli.app import main
+from lensaudit.lensset import LensSet
+
+
+@pytest.fixture
+def lensaudit(monkeypatch, capsys):
+    """Run a command in this process; returns (exit code, standard output, standard error)."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lensaudit", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as leaving:
+            code = int(leaving.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def last_line(err: str) -> str:
+    line = err.rstrip("\n").splitlines()[-1]
+    assert "Traceback" not in err
+    assert line.startswith("lensaudit: ")
+    return line
+
+
+def test_simulate_writes_a_set_and_prints_json(lensaudit, tmp_path):
+    code, out, _ = lensaudit("simulate", "lsst", "--n", 2, "--out", tmp_path / "set", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert (facts["n"], facts["seed"], facts["population"]) == (2, 1, "lsst")
+    assert facts["lenses"] + facts["non_lenses"] == 2
+    assert LensSet.open(tmp_path / "set").content_hash == facts["content_hash"]
+
+
+def test_simulate_for_people(lensaudit, tmp_path):
+    code, out, _ = lensaudit("simulate", "lsst", "--n", 1, "--out", tmp_path / "set")
+    assert code == 0
+    assert "1 systems, lsst: g 45×45 at 0.18″" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["hubble", "--n", "1"], "'hubble' is not one of"),
+        (["lsst", "--n", "0"], "--n must be at least 1"),
+        (["lsst", "--n", "many"], "valid integer"),
+        (["lsst"], "--n"),
+        (["lsst", "--n", "1", "--population", "x"], "'x' is not one of lsst"),
+        (["lsst", "--n", "1", "--workers", "0"], "--workers must be at least 1"),
+    ],
+)
+def test_wrong_words_exit_with_2_and_one_line(lensaudit, tmp_path, words, said):
+    code, _, err = lensaudit("simulate", *words, "--out", tmp_path / "set")
+    assert code == 2
+    assert said in last_line(err)
+
+
+def test_a_file_in_place_of_the_folder(lensaudit, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = lensaudit("simulate", "lsst", "--n", 1, "--out", tmp_path / "file")
+    assert code == 2
+    assert "choose another --out" in last_line(err)
+
+
+def test_ctrl_c_exits_with_130_and_the_same_command_goes_on(tmp_path):
+    out = tmp_path / "set"
+    command = [sys.executable, "-m", "lensaudit", "simulate", "lsst", "--n", "200", "--out", str(out)]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    for _ in range(1200):
+        if list((out / ".unfinished/parts").glob("*.jsonl")):
+            break
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert "run the same command again" in last_line(err)
+    assert not (out / "lensset.json").exists()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    LensSet.open(out).verify()
+
+
+def test_ingest_q1_as_typed(lensaudit, tmp_path):
+    write_q1(tmp_path / "in" / "a.fits")
+    words = ("ingest", "euclid-q1", tmp_path / "in", "--out", tmp_path / "set", "--label", "lens")
+    code, out, _ = lensaudit(*words)
+    assert code == 0
+    assert "1 systems, euclid: VIS 20×20 at 1″" in out
+    assert "1 lenses, 0 non-lenses, 0 unlabelled" in out
+
+
+def test_ingest_prints_what_is_missing(lensaudit, tmp_path):
+    write_plane(tmp_path / "in" / "imageEUC_VIS-100001.fits", noise(1, scale=1e-12), sky_header())
+    (tmp_path / "c.csv").write_text("ID,is_lens\n100001,1\n100002,0\n")
+    code, out, _ = lensaudit(
+        "ingest", "blf1", tmp_path / "in", "--out", tmp_path / "set", "--catalogue", tmp_path / "c.csv"
+    )
+    assert code == 0
+    assert "1 catalogue ids have no image and were left out: 100002" in out
+
+
+def test_ingest_fits_as_typed(lensaudit, tmp_path):
+    path = write_plane(tmp_path / "arc.fits", noise(1))
+    words = ["ingest", "fits", path, "--band", "VIS=[0]", "--duplicate", "VIS:J,Y,H", "--pixel-scale", "0.05"]
+    code, out, _ = lensaudit(*words, "--out", tmp_path / "set", "--json")
+    assert code == 0
+    assert list(json.loads(out)["bands"]) == ["VIS", "J", "Y", "H"]
+
+
+@pytest.mark.parametrize("size", [3000, 0])
+def test_a_truncated_file_exits_with_3(lensaudit, tmp_path, size):
+    path = write_q1(tmp_path / "in" / "a.fits")
+    Path(path).write_bytes(path.read_bytes()[:size])
+    code, _, err = lensaudit("ingest", "euclid-q1", tmp_path / "in", "--out", tmp_path / "set")
+    assert code == 3
+    assert str(path) in last_line(err)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["blf1", "NOWHERE"], "no such folder"),
+        (["blf2", "NOWHERE", "--label-rule", "mine"], "wilde, challenge"),
+        (["euclid-q1", "NOWHERE", "--nan", "mean"], "fail, zero, median"),
+        (["fits", "NOWHERE", "--band", "VIS"], "NAME=PATTERN"),
+        (["sdss", "NOWHERE"], "sdss"),
+    ],
+)
+def test_wrong_ingest_words_exit_with_2(lensaudit, tmp_path, words, said):
+    code, _, err = lensaudit("ingest", *words, "--out", tmp_path / "set")
+    assert code == 2
+    assert said in last_line(err)

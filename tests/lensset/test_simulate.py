@@ -1,0 +1,146 @@
+"""Simulating: the real scenes and images reach the container unchanged; image i depends on (seed, i) alone."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import fake_sky
+import numpy as np
+import pytest
+
+from lensaudit.errors import DataError, MachineError, UsageError
+from lensaudit.imaging import INSTRUMENTS, TRUTH_COLUMNS, render
+from lensaudit.lensset import LensSet, simulate
+from lensaudit.lensset.simulation import write_chunks
+from lensaudit.lensset.spread import spread
+from lensaudit.scenes import draw_scene
+
+
+@pytest.fixture(scope="module")
+def lsst(tmp_path_factory) -> LensSet:
+    return simulate("lsst", "lsst", 10, 5, tmp_path_factory.mktemp("lsst") / "set")
+
+
+def test_what_is_stored_is_what_is_rendered(lsst):
+    for i in (0, 9):
+        scene = draw_scene("lsst", 5, i)
+        rendered = render(scene, INSTRUMENTS["lsst"])
+        assert lsst.scene(i) == scene
+        np.testing.assert_array_equal(lsst.images("g", i)[0], rendered.images["g"])
+        np.testing.assert_array_equal(lsst.source_light("g", i)[0], rendered.truth.source_light["g"])
+        np.testing.assert_array_equal(lsst.mask("g", i)[0], rendered.truth.mask["g"])
+        for column in TRUTH_COLUMNS:
+            stored, given = lsst.column(column.name)[i], rendered.truth.row[column.name]
+            assert stored == given or (np.isnan(stored) and np.isnan(given)), column.name
+            assert lsst.units[column.name] == column.unit
+
+
+def test_facts_of_a_simulated_set(lsst):
+    assert lsst.ids[3] == "lsst-000003"
+    assert (lsst.bands, lsst.shape["g"], lsst.has_truth) == (("g",), (45, 45), True)
+    assert lsst.header["provenance"]["command"] == "lensaudit simulate lsst --population lsst --n 10 --seed 5"
+    assert set(np.unique(lsst.labels)) <= {0, 1}
+    lsst.verify()
+
+
+def test_an_image_depends_on_seed_and_index_alone(lsst, tmp_path):
+    fewer = simulate("lsst", "lsst", 3, 5, tmp_path / "fewer")
+    np.testing.assert_array_equal(fewer.images("g", slice(None)), lsst.images("g", slice(0, 3)))
+    other = simulate("lsst", "lsst", 1, 6, tmp_path / "other")
+    assert not np.array_equal(other.images("g", 0), lsst.images("g", 0))
+
+
+def test_ids_name_the_population(tmp_path):
+    assert simulate("euclid", "single", 1, 0, tmp_path / "set").ids == ["euclid-single-000000"]
+
+
+@pytest.mark.slow
+def test_two_workers_simulate_the_same_tree(tmp_path):
+    for workers in (1, 2):
+        simulate("lsst", "lsst", 20, 1, tmp_path / str(workers), workers)
+    assert fake_sky.tree(tmp_path / "1") == fake_sky.tree(tmp_path / "2")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("hubble", "euclid", 1, 0), "instrument 'hubble' is not one of euclid, lsst"),
+        (("euclid", "galaxies", 1, 0), "'galaxies' is not one of"),
+        (("euclid", "lsst", 1, 0), "'lsst' is not one of"),
+        (("lsst", "single", 1, 0), "'single' is not one of lsst"),
+        (("lsst", "lsst", 0, 0), "--n must be at least 1, not 0"),
+        (("lsst", "lsst", 1, -1), "--seed must lie in"),
+    ],
+)
+def test_wrong_words_are_refused_before_anything_is_written(tmp_path, words, said):
+    with pytest.raises(UsageError, match=said):
+        simulate(*words, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_no_workers_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="--workers must be at least 1, not 0"):
+        write_chunks(fake_sky.FakeTask(tmp_path / "set", fake_sky.header(8)), 0)
+
+
+def test_a_dying_worker_is_a_machine_error(tmp_path):
+    with pytest.raises(MachineError, match="a worker process died"):
+        list(spread(fake_sky.Dying(), [0, 1, 2], 2))
+
+
+def test_an_error_in_a_worker_arrives_as_it_was(tmp_path):
+    with pytest.raises(DataError, match="chunk 1 is bad"):
+        list(spread(fake_sky.Failing(), [0, 1, 2], 2))
+
+
+def test_without_dask_the_mend_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"pip install lensaudit\[dask\]"):
+        list(spread(len, [0], "tcp://localhost:8786"))
+
+
+def stub_dask(answering: bool) -> types.ModuleType:
+    """The part of ``distributed`` we use, run in this process."""
+
+    class Future:
+        def __init__(self, value):
+            self.value = value
+
+        def result(self):
+            return self.value
+
+    class Client:
+        def __init__(self, address, timeout):
+            if not answering:
+                raise OSError("timed out")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def map(self, task, chunks, pure):
+            return [Future(task(chunk)) for chunk in chunks]
+
+        def cancel(self, futures):
+            self.cancelled = len(futures)
+
+    module = types.ModuleType("distributed")
+    module.Client = Client
+    module.as_completed = lambda futures: reversed(futures)
+    return module
+
+
+def test_dask_spreads_the_same_chunks(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "distributed", stub_dask(True))
+    write_chunks(fake_sky.FakeTask(tmp_path / "dask", fake_sky.header(20)), "tcp://localhost:8786")
+    write_chunks(fake_sky.FakeTask(tmp_path / "here", fake_sky.header(20)))
+    assert fake_sky.tree(tmp_path / "dask") == fake_sky.tree(tmp_path / "here")
+
+
+def test_a_silent_dask_address_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", stub_dask(False))
+    with pytest.raises(UsageError, match="tcp://nowhere: no dask scheduler answers"):
+        list(spread(len, [0], "tcp://nowhere"))
