@@ -14,7 +14,6 @@ help: ## this list
 .PHONY: audit
 audit: $(STAMP) ## simulate a small set, audit the shipped ou66 finder, write reports/latest
 	$(BIN)/lensaudit quickstart --out reports/latest
-	@echo "page: $$(pwd)/reports/latest/index.html"
 
 .PHONY: test
 test: $(STAMP) ## all tests, the slowest listed
