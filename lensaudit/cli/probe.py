@@ -14,9 +14,6 @@ from lensaudit.resources import builtin_folder
 if TYPE_CHECKING:
     from lensaudit.probes import ProbeResult
 
-NOT_IN_TERMINAL = ("McNemar p",)
-"""Columns of the page that an 80-column table has no room for; the JSON has them too."""
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -97,12 +94,10 @@ def _print_table(result: ProbeResult, out: Path) -> None:
     from lensaudit.probes import FINDINGS_HEAD, findings_rows
 
     console = Console()
-    table = Table(box=box.SIMPLE, show_edge=False, title=f"{result.definition.title}: {result.finder.name}")
-    shown = [k for k, name in enumerate(FINDINGS_HEAD) if name not in NOT_IN_TERMINAL]
-    for k in shown:
-        table.add_column(FINDINGS_HEAD[k], overflow="fold")
-    for row in findings_rows(result.findings):
-        table.add_row(*(row[k] for k in shown))
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False, show_header=False)
+    for line in zip(FINDINGS_HEAD, *findings_rows(result.findings), strict=True):
+        table.add_row(*(cell.replace(" [", "\n[") for cell in line))
+    console.print(f"{result.definition.title}: {result.finder.name}", highlight=False, markup=False)
     console.print(table)
     console.print(f"{result.verdict.word}: {result.verdict.sentence}", highlight=False, markup=False)
     console.print(f"written to {out}", highlight=False, markup=False)

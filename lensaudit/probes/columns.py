@@ -19,12 +19,13 @@ from lensaudit.probes.result import PairColumn
 
 @dataclass(frozen=True)
 class Sample:
-    """The pairs of one population with their scores, and per arm which of them (n,) fulfil the lens rule."""
+    """The pairs of one population: scores, per arm which of them (n,) fulfil the lens rule, pixels (n,) changed."""
 
     label: str
     pairs: PairSets
     scores: PairedScores
     fulfils: Mapping[str, NDArray[np.bool_]]
+    changed: NDArray[np.int64]
 
     @property
     def visible(self) -> NDArray[np.bool_]:
@@ -62,6 +63,7 @@ def pair_columns(samples: Sequence[Sample]) -> tuple[PairColumn, ...]:
         column("index", "", "index of the scene in its population", lambda one: np.arange(one.pairs.plan.n)),
         *(column(f"p_{arm}", "", f"p(lens) of the {arm} arm", _probability(score(arm))) for arm in ARMS),
         *(column(f"logit_{arm}", "", f"logit of the {arm} arm", score(arm)) for arm in ARMS),
+        column("n_changed_pixels", "", "pixels of the first band that differ by more than 0.5 σ", lambda s: s.changed),
         *(
             column(f"{arm}_fulfils_rule", "", f"whether the {arm} arm fulfils the lens rule", fulfils(arm))
             for arm in ARMS

@@ -15,7 +15,7 @@ REASONS = ("largest loss", "median change", "largest gain")
 def choose_examples(
     population: str, plan: PairPlan, scores: PairedScores, visible: NDArray[np.bool_]
 ) -> tuple[Example, ...]:
-    """Up to three pairs by their change of logit, among those that hold a `visible` lens if there are any."""
+    """Up to three pairs by their change of logit, among the `visible` ones if there are any."""
     candidates = np.flatnonzero(visible) if visible.any() else np.arange(len(scores))
     change = (scores.treated - scores.control)[candidates]
     ranked = candidates[np.argsort(change, kind="stable")]

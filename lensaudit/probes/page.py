@@ -93,6 +93,11 @@ def _method(result: ProbeResult) -> list[str]:
         "Intervals are 95 %: Wilson for a recall, Tango's paired score interval for its change, paired bootstrap for "
         "the logit. McNemar's p is exact, and corrected after Holm over the findings above.",
     ]
+    lines.append(
+        "The edit is to be seen (more than 20 pixels of the first band change by more than 0.5 σ) in "
+        + ", ".join(f"{k} of {settings.n} {label}" for label, k in result.visible_edits.items())
+        + "; where it is not, no finder can react to it."
+    )
     if rule:
         lines.append(
             f"{rule.name}: only pairs whose both arms fulfil {rule.describe()}. Drawn at random, many scenes hold no "

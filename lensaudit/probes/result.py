@@ -17,6 +17,7 @@ from lensaudit.files import replacing
 from lensaudit.probes.curve import Curve
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.finding import CONFIDENCE, Finding, headline
+from lensaudit.probes.footprint import VISIBLE_PIXELS
 from lensaudit.probes.verdict import Verdict
 
 FORMAT = "lensaudit-probe/1"
@@ -81,6 +82,7 @@ class ProbeResult:
         confidence      0.95, of every interval below
         lens_rule       {name, condition, fulfilled {population: {n, control, treated, both}}} or null: the rule of
                         the restricted subset, and how many pairs fulfil it
+        visible_edits   {population: pairs in which the edit changes more than 20 pixels of the first band by > 0.5 σ}
         finder          {name, origin, weights_hash, bands, stretch, threshold}; the stretch used in this run
         verdict         {word, sentence}: a bias in any finding, else the gravest over all pairs; word is one of
                         "bias", "too few to tell", "within tolerance", "no effect shown"
@@ -94,8 +96,8 @@ class ProbeResult:
         published       {source, caption, threshold, recall {finder {population: recall}}} or null; others' images
         figures         {name: file beside probe.json}: recall, curves, effect, pairs
         pairs           "pairs.parquet": pair_id, population, index, p_control, p_treated, logit_control,
-                        logit_treated, control_fulfils_rule, treated_fulfils_rule, then control_… and
-                        treated_… truth columns
+                        logit_treated, n_changed_pixels, control_fulfils_rule, treated_fulfils_rule, then
+                        control_… and treated_… truth columns
         definition      the probe definition as read
         provenance      version, command, seed, input hashes, packages
 
@@ -137,6 +139,15 @@ class ProbeResult:
             for label in dict.fromkeys(population.tolist())
         }
 
+    @property
+    def visible_edits(self) -> dict[str, int]:
+        """Per population, the pairs in which the edit changes more than `VISIBLE_PIXELS` pixels."""
+        population, changed = self.column("population"), self.column("n_changed_pixels")
+        return {
+            label: int(np.sum(changed[population == label] > VISIBLE_PIXELS))
+            for label in dict.fromkeys(population.tolist())
+        }
+
     def column(self, name: str) -> NDArray[Any]:
         """One column of the pairs, (all pairs,)."""
         return next(column.values for column in self.columns if column.name == name)
@@ -152,6 +163,7 @@ class ProbeResult:
             "mode_note": self.mode_note,
             "confidence": CONFIDENCE,
             "lens_rule": rule and {"name": rule.name, "condition": rule.describe(), "fulfilled": self.rule_counts},
+            "visible_edits": self.visible_edits,
             "finder": asdict(self.finder),
             "verdict": asdict(self.verdict),
             "findings": [asdict(finding) for finding in self.findings],

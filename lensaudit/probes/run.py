@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_json, write_text
@@ -19,6 +20,7 @@ from lensaudit.probes.definition import ProbeDefinition, load_definition
 from lensaudit.probes.examples import choose_examples
 from lensaudit.probes.figures import draw_figures, figure_files
 from lensaudit.probes.finding import ALL_PAIRS, Finding, concluded, measure
+from lensaudit.probes.footprint import VISIBLE_PIXELS, changed_pixels
 from lensaudit.probes.options import ProbeOptions, settled
 from lensaudit.probes.page import page
 from lensaudit.probes.pairs import PairPlan, render_pairs
@@ -97,7 +99,7 @@ def _sample(
 
     pairs = render_pairs(plan, folder / "pairs" / plan.population, workers, told("rendering"))
     scores = score_pairs(finder, pairs, told("scoring"))
-    return Sample(label, pairs, scores, fulfilling(definition.lens_rule, pairs))
+    return Sample(label, pairs, scores, fulfilling(definition.lens_rule, pairs), changed_pixels(pairs))
 
 
 def _conclude(
@@ -116,7 +118,7 @@ def _conclude(
         examples=tuple(
             example
             for sample in samples
-            for example in choose_examples(sample.label, sample.pairs.plan, sample.scores, sample.visible)
+            for example in choose_examples(sample.label, sample.pairs.plan, sample.scores, _worth_showing(sample))
         ),
         columns=pair_columns(samples),
         figures=figure_files(definition),
@@ -133,6 +135,11 @@ def _measured(definition: ProbeDefinition, seed: int, sample: Sample) -> list[Fi
         measure(sample.label, subset, sample.scores.where(keep), _generator(seed, sample.label, subset))
         for subset, keep in subsets
     ]
+
+
+def _worth_showing(sample: Sample) -> NDArray[np.bool_]:
+    """Pairs with a visible lens in both arms, else those in which the edit is to be seen."""
+    return sample.visible if sample.visible.any() else sample.changed > VISIBLE_PIXELS
 
 
 def _generator(seed: int, *words: str) -> np.random.Generator:

@@ -21,12 +21,13 @@ def recall_figure(result: ProbeResult) -> Figure:
     for arm, shift in zip(ARMS, (-WIDTH / 2, WIDTH / 2), strict=True):
         recalls = [getattr(finding, arm) for finding in findings]
         heights = [one.value for one in recalls]
-        bars = axes.bar(places + shift, heights, WIDTH, color=COLOUR[arm], label=arm)
+        axes.bar(places + shift, heights, WIDTH, color=COLOUR[arm], label=arm)
         axes.errorbar(places + shift, heights, errors(recalls), fmt="none", ecolor="0.15", capsize=3)
-        axes.bar_label(bars, [f"{height:.2f}" for height in heights], label_type="center", color="white", fontsize=8)
+        for place, one in zip(places + shift, recalls, strict=True):
+            axes.text(place, one.high + 0.01, f"{one.value:.2f}", ha="center", va="bottom", fontsize=8)
     names = [f"{f.population}, {f.subset}\nn = {f.n}\n{f.verdict.word if f.verdict else ''}" for f in findings]
     axes.set_xticks(places, names, fontsize=8)
-    axes.set_title(f"{result.definition.title}: {result.finder.name}", fontsize=10)
+    axes.set_title(f"{result.definition.title}: {result.finder.name}", fontsize=10, loc="left")
     recall_axis(axes)
-    axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
+    axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2, bbox_to_anchor=(1, 1.1))
     return figure

@@ -24,7 +24,7 @@ def errors(recalls: Sequence[Recall]) -> NDArray[np.float64]:
 
 def recall_axis(axes: Axes) -> None:
     """A recall axis from 0 to 1 with a light grid."""
-    axes.set_ylim(0, 1.02)
+    axes.set_ylim(0, 1.08)
     axes.set_ylabel("recall at the finder's threshold")
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)

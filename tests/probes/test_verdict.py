@@ -1,0 +1,88 @@
+"""Verdict words: a table of cases, the smallest telling number of pairs, false alarms and power."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lensaudit.probes.finding import PairedScores, concluded, measure
+from lensaudit.probes.verdict import BIAS, NO_EFFECT, TOO_FEW, WITHIN_TOLERANCE, Evidence, judge, pairs_that_never_tell
+from lensaudit.statistics.paired_difference import paired_difference_interval
+
+CLEAR_LOSS = Evidence(n=200, change=-0.2, low=-0.26, high=-0.14, discordant=44, control_recall=0.8, p_holm=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "nature", "word"),
+    [
+        ({}, "population", BIAS),
+        ({}, "nuisance", BIAS),
+        ({"p_holm": 0.06}, "population", TOO_FEW),
+        ({"low": -0.30, "high": -0.02}, "population", TOO_FEW),
+        ({"change": -0.03, "low": -0.04, "high": -0.01}, "population", WITHIN_TOLERANCE),
+        ({"change": -0.01, "low": -0.04, "high": 0.02, "p_holm": 0.5}, "population", NO_EFFECT),
+        ({"change": 0.0, "low": -0.08, "high": 0.08, "p_holm": 1.0}, "population", TOO_FEW),
+        ({"change": 0.2, "low": 0.14, "high": 0.26}, "population", WITHIN_TOLERANCE),
+        ({"change": 0.2, "low": 0.14, "high": 0.26}, "nuisance", BIAS),
+        ({"change": 0.04, "low": -0.01, "high": 0.09, "p_holm": 0.2}, "nuisance", TOO_FEW),
+        ({"change": 0.0, "low": -0.02, "high": 0.02, "control_recall": 0.04, "p_holm": 1.0}, "population", TOO_FEW),
+        ({"change": 0.0, "low": -0.02, "high": 0.02, "control_recall": 0.04, "p_holm": 1.0}, "nuisance", NO_EFFECT),
+        ({"n": 0}, "population", TOO_FEW),
+    ],
+)
+def test_words(changes, nature, word):
+    verdict = judge(replace(CLEAR_LOSS, **changes), tolerance=0.05, nature=nature)
+    assert verdict.word == word
+    assert verdict.sentence.endswith(".")
+    assert "nan" not in verdict.sentence
+
+
+def test_a_gain_is_called_a_gain():
+    verdict = judge(replace(CLEAR_LOSS, change=0.1, low=0.05, high=0.15), tolerance=0.05, nature="population")
+    assert "rises from 0.800 to 0.900" in verdict.sentence
+
+
+@pytest.mark.parametrize("tolerance", [0.02, 0.05, 0.1, 0.2])
+def test_pairs_that_never_tell_is_the_exact_border(tolerance):
+    n = pairs_that_never_tell(tolerance)
+    assert paired_difference_interval(0, 0, n)[0] <= -tolerance
+    assert paired_difference_interval(0, 0, n + 1)[0] > -tolerance
+
+
+def test_advice_on_the_number_of_pairs_is_good():
+    """With as many pairs as advised, and the same rates, the verdict is no longer 'too few'."""
+    few = Evidence(50, 0.0, *paired_difference_interval(2, 2, 50), discordant=4, control_recall=0.8, p_holm=1.0)
+    words = judge(few, 0.05, "population").sentence.split()
+    advised = int(words[words.index("pairs", words.index("about")) - 1])
+    scaled = round(2 * advised / 50)
+    many = replace(few, n=advised, discordant=2 * scaled)
+    low, high = paired_difference_interval(scaled, scaled, advised)
+    assert judge(replace(many, low=low, high=high), 0.05, "population").word == NO_EFFECT
+
+
+def audit(rng, n, lost, gained, base=0.7):
+    """Two populations of `n` pairs with the given rates of lost and gained pairs."""
+    findings = []
+    for name in ("arcs", "rings"):
+        kind = rng.choice(4, size=n, p=[lost, gained, base - lost, 1 - base - gained])
+        control, treated = np.isin(kind, (0, 2)), np.isin(kind, (1, 2))
+        scores = PairedScores(np.where(control, 2.0, -2.0), np.where(treated, 2.0, -2.0), 0.5)
+        findings.append(measure(name, "all pairs", scores, rng))
+    return [finding.verdict.word for finding in concluded(findings, 0.05, "population")]
+
+
+@pytest.mark.parametrize("n", [50, 200])
+def test_fair_finders_are_hardly_ever_accused(n, monkeypatch):
+    monkeypatch.setattr("lensaudit.probes.finding.RESAMPLES", 10)  # the logit interval plays no part in the word
+    rng = np.random.default_rng(5)
+    accused = sum(BIAS in audit(rng, n, lost=0.04, gained=0.04) for _ in range(200))
+    assert accused <= 3  # the goal is 5 %; an interval wholly beyond the tolerance is far rarer under no effect
+
+
+def test_a_large_loss_is_nearly_always_found(monkeypatch):
+    monkeypatch.setattr("lensaudit.probes.finding.RESAMPLES", 10)
+    rng = np.random.default_rng(6)
+    found = sum(BIAS in audit(rng, 100, lost=0.30, gained=0.01) for _ in range(100))
+    assert found >= 95
