@@ -1,0 +1,197 @@
+"""A module as a list of layers in the order of calculation, each with its activations of one image."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+IN_PLACE = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One node of the graph: what is called, on what, and what it costs for one image."""
+
+    node: fx.Node
+    call: Callable[..., Any]
+    module: nn.Module | None
+    changing: int
+    """How many of its inputs depend on the image; 0 if it does not itself."""
+
+    @property
+    def kind(self) -> str:
+        """Class of the module, or name of the function or method."""
+        return type(self.module).__name__ if self.module is not None else _name(self.node.target)
+
+    @property
+    def label(self) -> str:
+        """Name and kind, as ``layer.4 Conv2d`` or ``add``."""
+        return f"{self.node.target} {self.kind}".strip() if self.module is not None else self.kind
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one layer gave for the image, its multiply-adds, and the bytes of the largest activation inside it."""
+
+    output: Any
+    multiply_adds: int
+    inside: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Layers in order, the input and output nodes, and after which layer each node is last used."""
+
+    layers: tuple[Layer, ...]
+    image: fx.Node
+    result: fx.Node
+    last_use: Mapping[fx.Node, int]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put `module` into evaluation mode without gradients, and every part of it back to its own mode afterwards."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def traced(module: nn.Module, inside: bool = True) -> Trace:
+    """The layers of `module`, which takes one batch of images and gives one tensor.
+
+    A part whose own code branches on data or shapes is one layer; where that is `module` itself, or `inside` is
+    false, it is the only one.
+    """
+    graph = (_graph(module) if inside else None) or _single(module)
+    layers: list[Layer] = []
+    changing: set[fx.Node] = set()
+    image, result = None, None
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            image = node if image is None else image
+            changing.add(image)
+        elif node.op == "output":
+            result = node.args[0]
+        else:
+            layer = _layer(node, module, len(changing.intersection(node.all_input_nodes)))
+            layers.append(layer)
+            changing |= {node} if layer.changing else set()
+    assert image is not None
+    assert isinstance(result, fx.Node)
+    last_use = {node: index for index, layer in enumerate(layers) for node in layer.node.all_input_nodes}
+    return Trace(tuple(layers), image, result, last_use)
+
+
+def run_once(trace: Trace, image: torch.Tensor) -> dict[fx.Node, Run]:
+    """Run all layers on one `image` (1, bands, height, width), keeping everything."""
+    runs = {trace.image: Run(image, 0, 0)}
+    values: dict[fx.Node, Any] = {trace.image: image}
+    for layer in trace.layers:
+        with FlopCounterMode(display=False) as counter, _largest_inside(layer) as inside:
+            values[layer.node] = called(layer, values)
+        runs[layer.node] = Run(values[layer.node], counter.get_total_flops() // 2, max(inside, default=0))
+    return runs
+
+
+def called(layer: Layer, values: Mapping[fx.Node, Any]) -> Any:
+    """Run one layer on the `values` of its inputs, which it leaves as they are."""
+    args, kwargs = fx.map_arg((layer.node.args, layer.node.kwargs), lambda node: values[node])
+    if _may_write(layer):
+        args, kwargs = _copies(args), _copies(kwargs)
+    return layer.call(*args, **kwargs)
+
+
+@contextmanager
+def _largest_inside(layer: Layer) -> Iterator[list[int]]:
+    """Bytes of the activations of a layer's own parts, by hooks that are gone afterwards whatever happens."""
+    sizes: list[int] = []
+
+    def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            sizes.append(output.nbytes)
+
+    parts = list(layer.module.modules())[1:] if layer.module is not None else []
+    handles = [part.register_forward_hook(note) for part in parts]
+    try:
+        yield sizes
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return super().is_leaf_module(m, module_qualified_name) or _hooked(m) or _graph(m) is None
+
+
+def _graph(module: nn.Module) -> fx.Graph | None:
+    """Symbolic trace of `module`; None where there is none."""
+    if isinstance(module, fx.GraphModule):
+        return module.graph
+    try:
+        graph = _Tracer().trace(module)
+    except Exception:  # tracing runs foreign code on stand-ins: it may fail in any way, and the answer is then no
+        return None
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    output = next(node for node in graph.nodes if node.op == "output")
+    return graph if len(inputs) == 1 and isinstance(output.args[0], fx.Node) else None
+
+
+def _single(module: nn.Module) -> fx.Graph:
+    """A graph whose only layer is `module` itself."""
+    graph = fx.Graph()
+    graph.output(graph.call_module("", (graph.placeholder("image"),)))
+    return graph
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _layer(node: fx.Node, root: nn.Module, changing: int) -> Layer:
+    target: Any = node.target
+    if node.op == "call_module":
+        part = root.get_submodule(target)
+        return Layer(node, part, part, changing)
+    if node.op == "get_attr":
+        value = operator.attrgetter(target)(root)
+        return Layer(node, lambda: value, None, changing)
+    if node.op == "call_method":
+        return Layer(node, _method(target), None, changing)
+    return Layer(node, IN_PLACE.get(target, target), None, changing)
+
+
+def _name(target: Any) -> str:
+    return str(getattr(target, "__name__", target))
+
+
+def _method(name: str) -> Callable[..., Any]:
+    return lambda value, *args, **kwargs: getattr(value, name)(*args, **kwargs)
+
+
+def _may_write(layer: Layer) -> bool:
+    """Whether the call may change its arguments: ``inplace=True``, ``add_``, or code that is not torch's own."""
+    if layer.module is not None:
+        return not type(layer.module).__module__.startswith("torch.nn") or getattr(layer.module, "inplace", False)
+    return bool(layer.node.kwargs.get("inplace")) or layer.kind.endswith("_")
+
+
+def _copies(value: Any) -> Any:
+    return fx.node.map_aggregate(value, lambda item: item.clone() if isinstance(item, torch.Tensor) else item)
