@@ -2,8 +2,80 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
+    app.command()(report)
+
+
+def report(
+    finder: str = typer.Argument("", help="Built-in name, a finder's folder, or package.module:factory."),
+    lens_set: Path = typer.Option(None, "--set", metavar="SET", help="Lens set, from lensaudit simulate or ingest."),
+    out: Path = typer.Option(None, "--out", help="Folder of the audit; run again to go on after an interruption."),
+    again: Path = typer.Option(None, "--from", metavar="DIR", help="Only draw the page again from DIR/audit.json."),
+    probe_n: int = typer.Option(100, "--probe-n", help="Compound arcs and double rings, each with its control."),
+    probe: bool = typer.Option(True, "--probe/--no-probe", help="Whether to run the compound probe."),
+    occlusion_n: int = typer.Option(4, "--occlusion-n", help="Images per group of the gallery; 0 leaves it out."),
+    tolerance: float = typer.Option(0.1, "--tolerance", help="Largest gap in recall that is within tolerance."),
+    batch: int = typer.Option(None, "--batch", help="Cutouts at a time; by default what runs fastest."),
+    workers: int = typer.Option(1, "--workers", help="Processes that render the probe."),
+    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
+    seed: int = typer.Option(0, "--seed", help="Seed of resamples, permutations and the probe's scenes."),
+    fail_on: str = typer.Option("", "--fail-on", metavar="VERDICT", help="bias or chance: exit code 1 where found."),
+    as_json: bool = typer.Option(False, "--json", help="Print verdict and findings as JSON."),
+) -> None:
+    """Audit a finder on a lens set and write one self-contained HTML page."""
+    from lensaudit.errors import UsageError
+    from lensaudit.report.options import AuditOptions, check_fail_on
+
+    check_fail_on(fail_on)
+    if again is not None:
+        if finder or lens_set is not None or out is not None:
+            raise UsageError("--from draws an existing audit again; leave out FINDER, --set and --out")
+        _finish(again, fail_on, as_json)
+        return
+    if not finder or lens_set is None or out is None:
+        raise UsageError("needs FINDER, --set SET and --out DIR (or --from DIR to draw an existing audit again)")
+    options = AuditOptions(
+        seed=seed,
+        batch=batch,
+        occlusion_n=occlusion_n,
+        probe_n=probe_n if probe else 0,
+        tolerance=tolerance,
+        workers=workers,
+    )
+    _build(finder, lens_set, out, options, device)
+    _finish(out, fail_on, as_json)
+
+
+def _build(finder: str, lens_set: Path, out: Path, options: Any, device: str) -> None:
+    from lensaudit.cli.stages import stage_bars
+    from lensaudit.finders import load_finder
+    from lensaudit.lensset import LensSet
+    from lensaudit.report.build import build_audit
+
+    opened = LensSet.open(lens_set)
+    loaded = load_finder(finder, device)
+    with stage_bars() as progress:
+        build_audit(loaded, opened, out, options, progress)
+
+
+def _finish(folder: Path, fail_on: str, as_json: bool) -> None:
+    from lensaudit.report.audit_file import read_audit
+    from lensaudit.report.outcome import fail_where, summary
+    from lensaudit.report.render import render_report
+
+    page = render_report(folder)
+    audit = read_audit(folder)
+    if as_json:
+        typer.echo(json.dumps(summary(audit, page), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(audit["verdict"]["headline"])
+        typer.echo(str(page))
+    fail_where(audit, fail_on)

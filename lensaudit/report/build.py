@@ -1,0 +1,113 @@
+"""Measure a finder on a lens set and write ``audit.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lensaudit.files import writable_folder
+from lensaudit.provenance import provenance
+from lensaudit.report.audit_file import SCHEMA, write_audit
+from lensaudit.report.compound import compound_block, why_no_probe
+from lensaudit.report.describe import finder_block, set_block
+from lensaudit.report.findings import find
+from lensaudit.report.gallery import gallery_block
+from lensaudit.report.limits import limits, not_measured
+from lensaudit.report.numbers import jsonable
+from lensaudit.report.options import AuditOptions
+from lensaudit.report.performance import performance_block
+from lensaudit.report.pieces import Progress, quiet
+from lensaudit.report.score_piece import scored
+from lensaudit.report.selection_block import selection_block
+from lensaudit.report.verdict import verdict
+
+
+def build_audit(
+    finder: Any, lens_set: Any, out: Path, options: AuditOptions | None = None, progress: Progress = quiet
+) -> dict[str, Any]:
+    """Audit `finder` on `lens_set` and write ``audit.json``, ``scores.parquet`` and ``arrays/`` into `out`.
+
+    Scores, occlusion maps and the probe of an earlier run in `out` are used again when they rest on the same
+    weights, recipe, set and settings; so an interrupted audit goes on where it stopped.
+
+    Parameters
+    ----------
+    finder
+        A :class:`lensaudit.finders.Finder`.
+    lens_set
+        A :class:`lensaudit.lensset.LensSet`; labels and truth may be missing, the audit then says so.
+    out
+        Folder of the audit; created.
+    options
+        What to measure.
+    progress
+        Called with the name of a stage, its steps done and its steps in all.
+
+    Returns
+    -------
+    dict
+        The audit as written; its blocks are listed in :mod:`lensaudit.report.audit_file`.
+
+    Raises
+    ------
+    UsageError
+        `out` cannot be written.
+    DataError
+        The set lacks a band or the field of view the finder needs.
+    """
+    options = AuditOptions() if options is None else options
+    finder.check(lens_set)
+    out = writable_folder(Path(out))
+    no_probe = why_no_probe(finder, options)
+    scores = scored(finder, lens_set, out, options, progress)
+    threshold = finder.recipe.threshold
+    audit: dict[str, Any] = {
+        "schema": SCHEMA,
+        "finder": finder_block(finder),
+        "set": set_block(lens_set),
+        "options": _options(options, finder),
+        "provenance": _provenance(finder, lens_set, options),
+        "performance": performance_block(lens_set.labels, scores, threshold, options),
+        "selection": selection_block(lens_set, scores.p_lens, threshold, options.seed),
+        "gallery": gallery_block(finder, lens_set, scores.p_lens, out, options, progress),
+        "compound": None if no_probe else compound_block(finder, out, options, progress),
+    }
+    write_audit(out, concluded(audit, options.tolerance, no_probe))
+    return audit
+
+
+def concluded(audit: dict[str, Any], tolerance: float, no_probe: str | None) -> dict[str, Any]:
+    """Add findings, verdict, limits and what was not measured to the measured blocks."""
+    audit.update(jsonable(audit))
+    audit["findings"] = find(audit, tolerance)
+    audit["findings_note"] = findings_note(tolerance, audit["compound"])
+    audit["verdict"] = verdict(audit)
+    audit["limits"] = limits(audit)
+    audit["not_measured"] = not_measured(audit, no_probe)
+    return audit
+
+
+def findings_note(tolerance: float, compound: dict[str, Any] | None) -> str:
+    """How verdict and order of the findings come about."""
+    probe = f" ({compound['tolerance']:g} of recall for the probe)" if compound else ""
+    return (
+        "Each row compares the group treated worst with all others. “Bias”: the effect is shown (p < 0.05 after Holm’s "
+        f"correction) and the whole interval of the gap lies beyond the tolerance of {tolerance:g}{probe}. “Too few to "
+        "tell”: the interval reaches across the tolerance. Ranked by verdict, then by gap."
+    )
+
+
+def _options(options: AuditOptions, finder: Any) -> dict[str, Any]:
+    return {
+        "seed": options.seed,
+        "tolerance": options.tolerance,
+        "beta": options.beta,
+        "occlusion_n": options.occlusion_n,
+        "probe_n": options.probe_n,
+        "device": str(finder.device),
+    }
+
+
+def _provenance(finder: Any, lens_set: Any, options: AuditOptions) -> dict[str, Any]:
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    return provenance(seed=options.seed, inputs=inputs)

@@ -1,0 +1,63 @@
+"""The blocks "finder", "set" and "software" of the page, as pairs of name and value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lensaudit.report.numbers import count, significant
+
+
+def audited_facts(audit: dict[str, Any]) -> list[dict[str, Any]]:
+    """Titled lists of ``{"name", "value", "code"}``; values are text, hashes are marked as code."""
+    return [
+        {"title": "Finder", "facts": _finder(audit["finder"])},
+        {"title": "Lens set", "facts": _set(audit["set"])},
+        {"title": "Versions", "facts": _versions(audit["provenance"])},
+        {"title": "Audit", "facts": _audit(audit)},
+    ]
+
+
+def _finder(finder: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _fact("name", finder["name"]),
+        _fact("loaded from", finder["origin"]),
+        _fact("weights", finder["weights_hash"], code=True),
+        _fact("architecture", f"{finder['architecture']}, {count(finder['parameters'])} parameters"),
+        _fact("bands", ", ".join(finder["bands"]) + " (in this order)"),
+        _fact("input", f"{finder['size']} × {finder['size']} pixels, {finder['field_of_view_arcsec']:g}″ wide"),
+        _fact("stretch", finder["stretch"]),
+        _fact("threshold", f"p(lens) ≥ {significant(finder['threshold'])}"),
+    ]
+
+
+def _set(lens_set: dict[str, Any]) -> list[dict[str, Any]]:
+    labels = f"{count(lens_set['n_lenses'])} lenses, {count(lens_set['n_nonlenses'])} non-lenses"
+    if lens_set["n_unlabelled"]:
+        labels += f", {count(lens_set['n_unlabelled'])} without label"
+    facts = [
+        _fact("name", lens_set["name"]),
+        _fact("content", lens_set["content_hash"], code=True),
+        _fact("cutouts", f"{count(lens_set['n'])}: {labels}"),
+        _fact("instrument", lens_set["instrument"]),
+        _fact("bands", "; ".join(lens_set["bands"])),
+        _fact("made by", lens_set["made_by"]),
+    ]
+    return facts + ([_fact("seed", str(lens_set["seed"]))] if lens_set["seed"] is not None else [])
+
+
+def _versions(provenance: dict[str, Any]) -> list[dict[str, Any]]:
+    packages = {"lensaudit": provenance["lensaudit"], "python": provenance["python"], **provenance["packages"]}
+    return [_fact(name, version) for name, version in packages.items() if version]
+
+
+def _audit(audit: dict[str, Any]) -> list[dict[str, Any]]:
+    options = audit["options"]
+    return [
+        _fact("seed", str(options["seed"])),
+        _fact("tolerance", f"{significant(options['tolerance'])} in recall or false-positive rate"),
+        _fact("device", options["device"]),
+    ]
+
+
+def _fact(name: str, value: str, code: bool = False) -> dict[str, Any]:
+    return {"name": name, "value": value, "code": code}

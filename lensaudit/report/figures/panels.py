@@ -1,0 +1,103 @@
+"""Cutouts and occlusion maps as pixels: grey VIS on a logarithmic stretch, H-J-Y colour, blue-white-red maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+NISP_RGB = ("H", "J", "Y")
+NEGATIVE = np.array([33, 102, 172]) / 255  # blue: hiding it lowers p, so it speaks for a lens
+POSITIVE = np.array([178, 24, 43]) / 255
+MAX_SIDE = 200
+"""Longest side of a panel in pixels; larger cutouts are averaged down to keep the page small."""
+
+
+def main_band(bands: list[str]) -> str:
+    """The band shown in grey: ``VIS`` where there is one, otherwise the first."""
+    return "VIS" if "VIS" in bands else bands[0]
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """Logarithmic grey picture, dark sky: uint8 (h, w, 3).
+
+    The stretch is log(1 + 150 x) / log(151), x running from one robust σ below the median to the 99.9 % percentile,
+    so that the faint arc and the bright core are both seen; pixels that are not finite are shown as the faintest.
+    """
+    return _to_bytes(np.repeat(log_stretch(image)[..., None], 3, axis=2))
+
+
+def colour(images: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """NISP picture with R, G, B = H, J, Y, each stretched alone; ``None`` where a band is missing."""
+    if any(band not in images for band in NISP_RGB):
+        return None
+    return _to_bytes(np.stack([log_stretch(images[band]) for band in NISP_RGB], axis=2))
+
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """Blue-white-red picture of p(occluded) − p: uint8 (h, w, 3).
+
+    Blue where negative, red where positive, white exactly at 0, each side scaled on its own (as Wilde et al. 2022).
+    """
+    return _to_bytes(_diverging(values))
+
+
+def overlay(values: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """The map over the negative logarithmic image: uint8 (h, w, 3), as large as the image.
+
+    The image keeps 60 % of its contrast, so that the colour stays readable on the brightest pixels.
+    """
+    backdrop = 1 - 0.6 * log_stretch(image)
+    tint = _diverging(_nearest(values, image.shape))
+    return _to_bytes(backdrop[..., None] * tint)
+
+
+def log_stretch(image: np.ndarray) -> np.ndarray:
+    """Scale to [0, 1] by the sky's level and a logarithm; a constant image is 0 everywhere."""
+    image = shrink(np.asarray(image, dtype=float))
+    finite = np.isfinite(image)
+    if not finite.any():
+        return np.zeros(image.shape)
+    sixteenth, median, high = np.percentile(image[finite], [15.87, 50, 99.9])
+    low = sixteenth if sixteenth < high else median
+    if high <= low:
+        return np.zeros(image.shape)
+    unit = np.clip((np.where(finite, image, low) - low) / (high - low), 0, 1)
+    return np.asarray(np.log1p(150 * unit) / np.log(151))
+
+
+def shrink(image: np.ndarray) -> np.ndarray:
+    """Average blocks of pixels until no side is longer than :data:`MAX_SIDE`; NaN only where a whole block is NaN."""
+    factor = -(-max(image.shape) // MAX_SIDE)
+    if factor <= 1:
+        return image
+    h, w = (side // factor * factor for side in image.shape)
+    blocks = image[:h, :w].reshape(h // factor, factor, w // factor, factor)
+    known = np.isfinite(blocks)
+    total = np.where(known, blocks, 0).sum(axis=(1, 3))
+    number = known.sum(axis=(1, 3))
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def _diverging(values: np.ndarray) -> np.ndarray:
+    values = np.nan_to_num(np.asarray(values, dtype=float))
+    negative = _side(-values)[..., None]
+    positive = _side(values)[..., None]
+    return 1 - negative * (1 - NEGATIVE) - positive * (1 - POSITIVE)
+
+
+def _side(values: np.ndarray) -> np.ndarray:
+    values = np.maximum(values, 0)
+    peak = values.max(initial=0)
+    return values / peak if peak > 0 else values
+
+
+def _nearest(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    h, w = shrink(np.empty(shape)).shape
+    rows = (np.arange(h) + 0.5) * values.shape[0] // h
+    columns = (np.arange(w) + 0.5) * values.shape[1] // w
+    return np.asarray(values)[rows.astype(int)[:, None], columns.astype(int)[None, :]]
+
+
+def _to_bytes(unit: np.ndarray) -> np.ndarray:
+    return np.round(255 * np.clip(unit, 0, 1)).astype(np.uint8)

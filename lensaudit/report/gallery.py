@@ -1,0 +1,131 @@
+"""Which images are shown, and their occlusion maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lensaudit.report.audit_file import ARRAYS
+from lensaudit.report.numbers import decimal, plural
+from lensaudit.report.options import AuditOptions
+from lensaudit.report.pieces import Progress, keep_arrays, kept_arrays, key_of, short_name
+
+FACTS = (
+    ("theta_e_arcsec", "θ_E {}″", 2),
+    ("arc_snr", "arc S/N {}", 0),
+    ("mag_source_VIS", "source {} mag (VIS)", 1),
+)
+
+
+def gallery_block(
+    finder: Any, lens_set: Any, p: np.ndarray, out: Path, options: AuditOptions, progress: Progress
+) -> dict[str, Any] | None:
+    """Choose the images, map each by occlusion, and write pixels and map under ``arrays/``.
+
+    Parameters
+    ----------
+    p
+        Scores, float64 (n,); NaN where an image could not be scored.
+    """
+    if options.occlusion_n == 0:
+        return None
+    chosen = choose(lens_set.labels, p, finder.recipe.threshold, options.occlusion_n)
+    patch, stride = patch_of(finder)
+    total, done = sum(len(group["indices"]) for group in chosen), 0
+    groups = []
+    for group in chosen:
+        entries = []
+        for index in group.pop("indices"):
+            progress("occlusion", done, total)
+            entries.append(_entry(finder, lens_set, int(index), p, Path(out)))
+            done += 1
+        groups.append({**group, "entries": entries})
+    progress("occlusion", done, total)
+    return {"patch": patch, "stride": stride, "groups": groups} if total else None
+
+
+def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[dict[str, Any]]:
+    """Groups of at most `n` images with ``title``, ``note`` and ``indices``; unlabelled sets get both ends of p."""
+    lens, other, known = labels == 1, labels == 0, np.isfinite(p)
+    if not (lens | other).any():
+        return _groups(
+            ("Highest scores", "Cutouts without label, highest p first.", known, -p),
+            ("Lowest scores", "Cutouts without label, lowest p first.", known, p),
+            n=n,
+        )
+    lost, alarms = int(np.sum(lens & (p < threshold))), int(np.sum(other & (p >= threshold)))
+    hits = plural(int(np.sum(lens & (p >= threshold))), "hit")
+    return _groups(
+        ("Hits", f"Lenses with the highest p; {hits} in all.", lens & known, -p),
+        ("Worst misses", _missed(lost), lens & known, p),
+        ("Worst false alarms", _alarmed(alarms), other & known, -p),
+        n=n,
+    )
+
+
+def patch_of(finder: Any) -> tuple[int, int]:
+    """Patch and stride of Wilde et al. 2022: 4 and 4 for inputs of 200 pixels, 1 and 1 for those of 66."""
+    return (4, 4) if finder.recipe.size >= 128 else (1, 1)
+
+
+def _groups(*named: tuple[str, str, np.ndarray, np.ndarray], n: int) -> list[dict[str, Any]]:
+    groups = []
+    for title, note, members, order in named:
+        indices = np.flatnonzero(members)
+        ranked = indices[np.argsort(order[indices], kind="stable")][:n]
+        if len(ranked):
+            groups.append({"title": title, "note": note, "indices": ranked})
+    return groups
+
+
+def _missed(lost: int) -> str:
+    if lost == 0:
+        return "No lens is lost at this threshold: shown are the lenses with the lowest p."
+    return f"Lenses with the lowest p; {plural(lost, 'lens', 'lenses')} lost in all."
+
+
+def _alarmed(alarms: int) -> str:
+    if alarms == 0:
+        return "No false alarm at this threshold: shown are the non-lenses with the highest p."
+    return f"Non-lenses with the highest p; {plural(alarms, 'false alarm')} in all."
+
+
+def _entry(finder: Any, lens_set: Any, index: int, p: np.ndarray, out: Path) -> dict[str, Any]:
+    name = lens_set.ids[index]
+    path = f"{ARRAYS}/occlusion-{short_name(name)}.npz"
+    patch, stride = patch_of(finder)
+    key = key_of(finder, lens_set, id=name, patch=patch, stride=stride)
+    if kept_arrays(out / path, key) is None:
+        keep_arrays(out / path, key, _mapped(finder, lens_set, index, patch, stride))
+    band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
+    return {
+        "id": name,
+        "p": float(p[index]),
+        "facts": facts_of(lens_set, index),
+        "array": path,
+        "fov_arcsec": lens_set.shape[band][1] * lens_set.pixel_scale_arcsec[band],
+    }
+
+
+def _mapped(finder: Any, lens_set: Any, index: int, patch: int, stride: int) -> dict[str, np.ndarray]:
+    from lensaudit.explain import occlusion
+
+    cutouts = lens_set.cutouts([index])
+    result = occlusion(finder, cutouts, patch=patch, stride=stride)
+    pixels = {f"band:{band}": images[0] for band, images in cutouts.items()}
+    return {"map": np.asarray(result.values, np.float32), **pixels}
+
+
+def facts_of(lens_set: Any, index: int) -> str:
+    """Kind and main properties of one system, as far as its catalogue has them."""
+    words = []
+    if "kind" in lens_set.columns:
+        words.append(str(lens_set.column("kind")[index]))
+    for column, text, digits in FACTS:
+        if column in lens_set.columns:
+            value = float(lens_set.column(column)[index])
+            if np.isfinite(value):
+                words.append(text.format(decimal(value, digits)))
+    return ", ".join(word for word in words if word)

@@ -1,0 +1,71 @@
+"""What an audit is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lensaudit.errors import UsageError
+
+FAIL_ON = ("bias", "chance")
+"""Verdicts a user may choose to fail on: a bias beyond the tolerance, or an AUROC that chance explains."""
+
+MIN_BIN = 20
+"""Bins with fewer lenses are marked and left out of tests: at n = 20 a 95 % Wilson interval is up to 0.40 wide."""
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """Settings of :func:`lensaudit.report.build_audit`.
+
+    Attributes
+    ----------
+    seed
+        Root of every random draw of the audit (bootstrap, permutations, probe scenes).
+    batch
+        Cutouts per forward pass; ``None`` takes what runs fastest.
+    beta
+        β of the Fβ score.
+    occlusion_n
+        Images per gallery group (hits, worst misses, worst false alarms); 0 leaves the gallery out.
+    probe_n
+        Compound arcs and double rings rendered, each with its control; 0 leaves the probe out.
+    tolerance
+        Largest gap in recall (or false-positive rate) that is still called within tolerance.
+    workers
+        Processes that render scenes.
+    """
+
+    seed: int = 0
+    batch: int | None = None
+    beta: float = 0.03
+    occlusion_n: int = 4
+    probe_n: int = 100
+    tolerance: float = 0.10
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        _at_least("--seed", self.seed, 0)
+        if self.batch is not None:
+            _at_least("--batch", self.batch, 1)
+        _at_least("--workers", self.workers, 1)
+        _at_least("--occlusion-n", self.occlusion_n, 0)
+        if self.probe_n == 1:
+            raise UsageError("--probe-n 1: a probe needs at least 2 pairs; 0 or --no-probe leaves it out")
+        _at_least("--probe-n", self.probe_n, 0)
+        if self.seed >= 2**32:
+            raise UsageError(f"--seed {self.seed}: must be below {2**32}")
+        if not self.beta > 0:
+            raise UsageError(f"--beta {self.beta}: must be above 0; the paper uses 0.03")
+        if not 0 < self.tolerance < 1:
+            raise UsageError(f"--tolerance {self.tolerance}: must lie between 0 and 1; for instance 0.1")
+
+
+def check_fail_on(word: str) -> None:
+    """Raise UsageError unless `word` is empty or one of :data:`FAIL_ON`."""
+    if word and word not in FAIL_ON:
+        raise UsageError(f"--fail-on '{word}' is unknown; allowed: {', '.join(FAIL_ON)}")
+
+
+def _at_least(name: str, value: int, minimum: int) -> None:
+    if value < minimum:
+        raise UsageError(f"{name} {value}: must be {minimum} or more")

@@ -1,0 +1,60 @@
+"""From nothing to a page: a small simulated set, a shipped finder, the audit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lensaudit.errors import UsageError
+from lensaudit.report.build import build_audit
+from lensaudit.report.options import AuditOptions
+from lensaudit.report.pieces import Progress, quiet
+from lensaudit.report.render import render_report
+
+INSTRUMENT = POPULATION = "euclid"
+SMALLEST = 20
+
+
+def quick_audit(
+    finder_name: str, n: int, out: Path, options: AuditOptions, device: str = "auto", progress: Progress = quiet
+) -> tuple[Path, str]:
+    """Simulate `n` Euclid cutouts in ``out/set-…``, audit the finder on them, draw the page.
+
+    Every stage goes on where an interrupted run stopped.
+
+    Returns
+    -------
+    page, headline
+        Path of ``index.html`` and the verdict in one line.
+
+    Raises
+    ------
+    UsageError
+        `n` is too small, there is no such finder, or `out` cannot be written.
+    """
+    from lensaudit.finders import load_finder
+    from lensaudit.lensset import simulate
+
+    if n < SMALLEST:
+        raise UsageError(f"--n {n}: an audit needs {SMALLEST} cutouts or more; the default is 400")
+    progress("loading the finder", 0, 1)
+    finder = load_finder(finder_name, device)
+    progress("loading the finder", 1, 1)
+    folder = Path(out) / f"set-n{n}-seed{options.seed}"
+
+    def simulated(done: int, total: int) -> None:
+        progress("simulating the set", done, total)
+
+    lens_set = simulate(INSTRUMENT, POPULATION, n, options.seed, folder, options.workers, simulated)
+    audit = build_audit(finder, lens_set, out, options, progress)
+    progress("drawing the page", 0, 1)
+    page = render_report(out)
+    progress("drawing the page", 1, 1)
+    return page, str(audit["verdict"]["headline"])
+
+
+def workers_or_processors(workers: int) -> int:
+    """Return `workers`, or for 0 the number of processors this process may use."""
+    if workers < 0:
+        raise UsageError(f"--workers {workers}: must be 0 (one per processor) or more")
+    return workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))

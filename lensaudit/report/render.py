@@ -1,0 +1,127 @@
+"""The page from ``audit.json`` and its arrays; imports no torch."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from lensaudit.errors import DataError
+from lensaudit.files import write_text
+from lensaudit.report import numbers
+from lensaudit.report.audit_file import PAGE_NAME, read_audit
+from lensaudit.report.facts import audited_facts
+from lensaudit.report.glossary import GLOSSARY
+from lensaudit.report.options import MIN_BIN
+from lensaudit.report.pictures import pictures_of
+from lensaudit.report.strips import gallery_strips, pair_strips
+
+MAX_BYTES = 5_000_000
+_TEMPLATE = Path(__file__).parent / "template"
+
+
+def render_report(folder: Path) -> Path:
+    """Write ``index.html`` beside the ``audit.json`` in `folder`; returns its path.
+
+    The page is one file: styles inside, pictures as ``data:`` URIs, no script, and a Content-Security-Policy that
+    refuses everything else.
+
+    Raises
+    ------
+    UsageError
+        `folder` holds no ``audit.json``.
+    DataError
+        The audit lacks a block or a field, or the page would be larger than 5 MB.
+    """
+    folder = Path(folder)
+    audit = read_audit(folder)
+    try:
+        page = _html(audit, folder)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DataError(f"{folder}/audit.json: a field is missing or wrong ({error}); build the audit again") from error
+    size = len(page.encode("utf-8"))
+    if size > MAX_BYTES:
+        raise DataError(f"{folder}: the page would be {size / 1e6:.1f} MB, 5 MB at most; use a smaller --occlusion-n")
+    path = folder / PAGE_NAME
+    write_text(path, page)
+    return path
+
+
+def sections_of(audit: dict[str, Any]) -> list[dict[str, str]]:
+    """Sections of the page in reading order; those without data are left out (the audit lists them as not measured)."""
+    named = (
+        ("verdict", "Verdict", True),
+        ("audited", "What was audited", True),
+        ("performance", "Performance", audit["performance"] is not None),
+        ("selection", "Which lenses are found", audit["selection"] is not None),
+        ("gallery", "What it looks at", audit["gallery"] is not None),
+        ("compound", "Compound lenses", audit["compound"] is not None),
+        ("limits", "Limits", True),
+        ("not-measured", "Not measured", True),
+        ("glossary", "Glossary", True),
+    )
+    return [{"id": name, "title": title} for name, title, there in named if there]
+
+
+def _html(audit: dict[str, Any], folder: Path) -> str:
+    css = (_TEMPLATE / "page.css").read_text(encoding="utf-8")
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            audit=audit,
+            sections=sections_of(audit),
+            audited=audited_facts(audit),
+            pictures=pictures_of(audit),
+            gallery=gallery_strips(audit, folder),
+            pairs=pair_strips(audit, folder),
+            history_n=_history_n(audit["finder"]),
+            glossary=GLOSSARY,
+            min_bin=MIN_BIN,
+            css=Markup(css),
+            policy=policy(css),
+        )
+    )
+
+
+def policy(css: str) -> str:
+    """Content-Security-Policy that allows this one style sheet and ``data:`` pictures, and nothing else."""
+    digest = base64.b64encode(hashlib.sha256(css.encode("utf-8")).digest()).decode("ascii")
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; script-src 'none'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters.update(
+        decimal=numbers.decimal,
+        significant=numbers.significant,
+        percent=numbers.percent,
+        count=numbers.count,
+        p_value=numbers.p_value,
+        between=lambda group, digits=3: numbers.interval(group["low"], group["high"], digits),
+        span=lambda group: numbers.percent_interval(group["low"], group["high"]),
+        symbols=_symbols,
+        slug=lambda text: text.replace(" ", "-"),
+    )
+    return environment
+
+
+def _symbols(text: str) -> Markup:
+    """Escape `text` and set θ_E with a real subscript."""
+    return Markup(str(Markup.escape(text)).replace("θ_E", "θ<sub>E</sub>"))
+
+
+def _history_n(finder: dict[str, Any]) -> str:
+    training = finder.get("training") or {}
+    if not training.get("n_train"):
+        return ""
+    return f" ({numbers.count(training['n_train'])} and {numbers.count(training.get('n_val'))} images)"

@@ -1,0 +1,103 @@
+"""Rows of panels for the gallery and the probe's pairs, drawn from the arrays beside ``audit.json``."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lensaudit.report.figures import panels
+from lensaudit.report.figures.encode import png_uri
+from lensaudit.report.numbers import decimal, significant
+
+SHOWN = 8
+"""Entries drawn per group at most: about 90 kB each, so that the page stays below 5 MB."""
+
+BARS_ARCSEC = (10.0, 5.0, 2.0, 1.0, 0.5)
+
+
+def gallery_strips(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """Gallery groups with their panels; an entry whose array is missing has no panels and says so on the page."""
+    if audit["gallery"] is None:
+        return []
+    threshold = audit["performance"]["threshold"]
+    groups = []
+    for group in audit["gallery"]["groups"]:
+        shown = group["entries"][:SHOWN]
+        more = len(group["entries"]) - len(shown)
+        note = group["note"] + (f" {more} more in audit.json." if more else "")
+        entries = [{**entry, "above": entry["p"] >= threshold, "panels": _entry(entry, folder)} for entry in shown]
+        groups.append({"title": group["title"], "note": note, "entries": entries})
+    return groups
+
+
+def pair_strips(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """Pairs of the compound probe: control and treated, grey and colour."""
+    if audit["compound"] is None:
+        return []
+    return [pair for pair in (_pair(one, folder) for one in audit["compound"]["pairs"]) if pair]
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """Arrays of an ``.npz`` file by name, ``None`` where it is missing or torn; nothing pickled is ever read."""
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None
+
+
+def _entry(entry: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    arrays = read_arrays(folder / entry["array"])
+    if arrays is None or "map" not in arrays:
+        return []
+    images = _images(arrays)
+    band = panels.main_band(list(images))
+    heat = arrays["map"]
+    extremes = f"Δp from {significant(float(heat.min()), 2)} to {significant(float(heat.max()), 2)}"
+    backdrop = images[band]
+    shown = [
+        *_pictures(images, entry["fov_arcsec"], entry["id"]),
+        _panel(panels.heat(heat), "Occlusion map", f"Occlusion map of {entry['id']}: {extremes}", note=extremes),
+        _panel(panels.overlay(heat, backdrop), f"Map over {band}", f"Occlusion map over {band} of {entry['id']}"),
+    ]
+    return shown
+
+
+def _pair(pair: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+    arrays = read_arrays(folder / pair["array"])
+    if arrays is None:
+        return None
+    shown = []
+    for arm, word in (("control", "single lens"), ("treated", "compound")):
+        images = _images(arrays, f"{arm}:")
+        score = f"{word}, p = {decimal(pair[f'p_{arm}'])}"
+        shown += _pictures(images, pair["fov_arcsec"], f"{pair['title']}, {score}", note=score)
+    return {"title": pair["title"], "facts": pair["facts"], "panels": shown}
+
+
+def _pictures(images: dict[str, np.ndarray], fov: float, name: str, note: str = "") -> list[dict[str, Any]]:
+    band = panels.main_band(list(images))
+    bar = scale_bar(fov)
+    shown = [_panel(panels.grey(images[band]), f"{band}, log", f"{band} cutout of {name}, {fov:.3g}″ wide", bar, note)]
+    colour = panels.colour(images)
+    if colour is not None:
+        shown.append(_panel(colour, "NISP, RGB = H J Y", f"NISP colour cutout of {name}", bar, note))
+    return shown
+
+
+def _panel(rgb: np.ndarray, title: str, alt: str, bar: dict[str, Any] | None = None, note: str = "") -> dict[str, Any]:
+    return {"uri": png_uri(rgb), "title": title, "alt": alt, "bar": bar, "note": note, "light": False}
+
+
+def scale_bar(fov_arcsec: float) -> dict[str, Any]:
+    """Bar of a round length that fills at most a third of a panel of width 100."""
+    length = next((bar for bar in BARS_ARCSEC if bar <= fov_arcsec / 3), BARS_ARCSEC[-1])
+    return {"length": round(100 * length / fov_arcsec, 2), "text": f"{length:g}″"}
+
+
+def _images(arrays: dict[str, np.ndarray], prefix: str = "") -> dict[str, np.ndarray]:
+    start = f"{prefix}band:"
+    return {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}

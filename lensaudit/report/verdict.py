@@ -1,0 +1,103 @@
+"""The one to three sentences that open the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lensaudit.report.findings import BIAS, TOO_FEW, WITHIN
+from lensaudit.report.numbers import count, percent, percent_interval, plural, significant
+
+
+def verdict(audit: dict[str, Any]) -> dict[str, Any]:
+    """Headline, sentences and a level (``bias``, ``chance``, ``clear``, ``unlabelled``) from blocks and findings."""
+    performance = audit["performance"]
+    name = audit["finder"]["name"]
+    sentences = [_found(performance, name), *_losses(audit["findings"]), _alarms(performance)]
+    return {
+        "level": level(audit),
+        "headline": _headline(audit),
+        "sentences": [sentence for sentence in sentences if sentence],
+    }
+
+
+def level(audit: dict[str, Any]) -> str:
+    """``unlabelled`` without lenses, ``chance`` where AUROC's interval holds 0.5, else ``bias`` or ``clear``."""
+    performance = audit["performance"]
+    if performance["n_lenses"] == 0:
+        return "unlabelled"
+    area = _metric(performance, "auroc")
+    if area and area["low"] is not None and area["low"] <= 0.5:
+        return "chance"
+    return BIAS if any(f["verdict"] == BIAS for f in audit["findings"]) else "clear"
+
+
+def _headline(audit: dict[str, Any]) -> str:
+    name, findings = audit["finder"]["name"], audit["findings"]
+    state = level(audit)
+    if state == "unlabelled":
+        return f"{name}: scores without a verdict, because this set has no labelled lenses"
+    if state == "chance":
+        return f"{name} cannot be told from guessing on this set"
+    worst = [f for f in findings if f["verdict"] == BIAS and f["loses"]]
+    if worst:
+        return f"{name} will lose, above all, {worst[0]['group']}"
+    if state == BIAS:
+        return f"{name} is not shown to lose one kind of lens above others, but is misled by {findings[0]['group']}"
+    if all(f["verdict"] == TOO_FEW for f in findings):
+        return f"{name}: too few lenses to say which ones it will lose"
+    return f"{name} is not shown to lose any kind of lens by more than the tolerance"
+
+
+def _found(performance: dict[str, Any], name: str) -> str:
+    confusion, n = performance["confusion"], performance["n_lenses"]
+    threshold = significant(performance["threshold"])
+    if n == 0:
+        return (
+            f"{name} scored {plural(performance['n'], 'cutout')}, "
+            f"{plural(performance['n_above'], 'of them', 'of them')} at or above its threshold p = {threshold}."
+        )
+    recall = _metric(performance, "recall")
+    spread = f" (95 % interval {percent_interval(recall['low'], recall['high'])})" if recall else ""
+    share = percent(recall["value"]) if recall else percent(confusion["tp"] / n)
+    lost = confusion["fn"]
+    return (
+        f"At its threshold p = {threshold} it finds {count(confusion['tp'])} of {plural(n, 'lens', 'lenses')}, "
+        f"{share}{spread}, and loses {count(lost)}."
+    )
+
+
+def _losses(findings: list[dict[str, Any]]) -> list[str]:
+    biases = [f for f in findings if f["verdict"] == BIAS]
+    if biases:
+        return [f"{f['text']}." for f in biases[:2]]
+    few = sum(f["verdict"] == TOO_FEW for f in findings)
+    small = [f for f in findings if f["verdict"] == WITHIN]
+    said = []
+    if small:
+        said.append(f"The largest difference shown stays within tolerance: {_inline(small[0]['text'])}.")
+    if few:
+        said.append(f"{plural(few, 'comparison')} of {len(findings)} rest on too few lenses to tell.")
+    if findings and not said:
+        said.append(f"None of {plural(len(findings), 'comparison')} shows an effect beyond the tolerance.")
+    return said
+
+
+def _alarms(performance: dict[str, Any]) -> str:
+    rate, n = performance.get("false_positive_rate"), performance["n_nonlenses"]
+    if n == 0 or rate is None:
+        return ""
+    return (
+        f"Of {plural(n, 'non-lens', 'non-lenses')} it calls {count(rate['k'])} a lens: {percent(rate['rate'])} "
+        f"(95 % interval {percent_interval(rate['low'], rate['high'])})."
+    )
+
+
+def _inline(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+def _metric(performance: dict[str, Any], name: str) -> dict[str, Any] | None:
+    for metric in performance["metrics"]:
+        if metric["name"] == name and metric["value"] is not None:
+            return dict(metric)
+    return None

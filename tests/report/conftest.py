@@ -1,0 +1,339 @@
+"""A made-up audit, complete and of believable size, so that the page is tested without a finder or a lens set."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lensaudit.files import write_bytes
+from lensaudit.report.audit_file import write_audit
+from lensaudit.report.findings import find
+from lensaudit.report.render import render_report
+from lensaudit.report.roc_curve import roc_block
+from lensaudit.report.selection import AXES, rate, rates_by_kind, recall_along
+from lensaudit.report.verdict import verdict
+
+NON_LENS_KINDS = ("no-source", "spiral", "ring-galaxy", "merger", "edge-on", "companions")
+TOLERANCE = 0.1
+N = 400
+
+
+def fake_catalogue(seed: int = 1) -> dict[str, np.ndarray]:
+    """200 lenses, 200 non-lenses; the made-up finder loses small and faint lenses."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat([1, 0], N // 2)
+    theta = np.where(label == 1, rng.uniform(0.3, 2.8, N), np.nan)
+    snr = np.where(label == 1, rng.lognormal(3.0, 0.8, N), np.nan)
+    logit = np.where(
+        label == 1, 2.2 * (np.nan_to_num(theta) - 1.0) + 0.5 * rng.normal(size=N), rng.normal(-2.5, 1.5, N)
+    )
+    return {
+        "label": label,
+        "kind": np.where(label == 1, "single", rng.choice(NON_LENS_KINDS, N)),
+        "theta_e_arcsec": theta,
+        "arc_snr": snr,
+        "mag_source_VIS": np.where(label == 1, rng.normal(24.5, 0.8, N), np.nan),
+        "colour_source_VIS_H": np.where(label == 1, rng.normal(0.9, 0.3, N), np.nan),
+        "p": 1 / (1 + np.exp(-logit)),
+    }
+
+
+def fake_image(size: int, fov: float, theta: float, rng: np.random.Generator) -> np.ndarray:
+    """A round galaxy, an arc at `theta` arcsec where it is positive, and noise; electron/s, float32 (size, size)."""
+    y, x = (np.mgrid[:size, :size] - (size - 1) / 2) * fov / size
+    radius = np.hypot(x, y)
+    light = 40 * np.exp(-3 * (radius / 0.8) ** 0.5)
+    if theta > 0:
+        light += 0.6 * np.exp(-0.5 * ((radius - theta) / 0.12) ** 2) * np.exp(-0.5 * (np.arctan2(y, x) / 0.8) ** 2)
+    return (light + rng.normal(0, 0.05, radius.shape)).astype(np.float32)
+
+
+def fake_cutout(theta: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """VIS 200×200 and Y, J, H 66×66, 20″ wide."""
+    sizes = {"VIS": 200, "Y": 66, "J": 66, "H": 66}
+    return {f"band:{band}": fake_image(size, 20.0, theta, rng) for band, size in sizes.items()}
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays as the audit does."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    write_bytes(path, stream.getvalue())
+
+
+def fake_audit(catalogue: dict[str, np.ndarray], labelled: bool = True) -> dict[str, Any]:
+    """The audit dict of the made-up finder; without labels only scores and gallery remain."""
+    label = catalogue["label"] if labelled else np.full(N, -1)
+    audit: dict[str, Any] = {
+        "schema": 1,
+        "finder": fake_finder(),
+        "set": fake_set(label),
+        "provenance": {
+            "lensaudit": "0.1.0",
+            "command": "lensaudit report ou66 --set sets/audit --out reports/latest",
+            "seed": 3,
+            "inputs": {"finder": "ab" * 32, "set": "cd" * 32},
+            "python": "3.11.9",
+            "packages": {"numpy": "2.2.0", "torch": "2.10.0", "captum": None},
+        },
+        "options": {"seed": 3, "tolerance": TOLERANCE, "beta": 0.03, "device": "cpu"},
+        "performance": fake_performance(label, catalogue["p"]),
+        "selection": fake_selection(catalogue) if labelled else None,
+        "gallery": None,
+        "compound": fake_compound() if labelled else None,
+        "limits": ["All cutouts are simulated: nothing here was measured on the sky."],
+        "not_measured": [{"what": "Red sources", "why": "No probe of source colour was run."}],
+        "findings_note": f"Tolerance {TOLERANCE}.",
+    }
+    audit["findings"] = find(audit, TOLERANCE)
+    audit["verdict"] = verdict(audit)
+    return audit
+
+
+def fake_finder() -> dict[str, Any]:
+    fall = [(e, 0.72 * 0.94**e + 0.0006 * e * e, 1 - 0.5 * 0.95**e) for e in range(30)]
+    names = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
+    history = [dict(zip(names, (e, 0.7 * 0.93**e, loss, accuracy), strict=True)) for e, loss, accuracy in fall]
+    return {
+        "name": "ou66",
+        "origin": "built-in",
+        "weights_hash": "ab" * 32,
+        "architecture": "ou66",
+        "parameters": 203192,
+        "bands": ["J", "Y", "H", "VIS"],
+        "size": 66,
+        "stretch": "minmax",
+        "field_of_view_arcsec": 20.0,
+        "threshold": 0.5,
+        "training": {"history": history, "n_train": 18750, "n_val": 1250},
+    }
+
+
+def fake_set(label: np.ndarray) -> dict[str, Any]:
+    return {
+        "name": "sets/audit",
+        "content_hash": "cd" * 32,
+        "instrument": "euclid",
+        "n": len(label),
+        "n_lenses": int(np.sum(label == 1)),
+        "n_nonlenses": int(np.sum(label == 0)),
+        "n_unlabelled": int(np.sum(label == -1)),
+        "bands": ["VIS 200×200 at 0.1″", "Y 66×66 at 0.3″", "J 66×66 at 0.3″", "H 66×66 at 0.3″"],
+        "seed": 3,
+        "simulated": True,
+        "has_truth": True,
+        "made_by": "lensaudit simulate euclid --n 400 --seed 3",
+    }
+
+
+def fake_performance(label: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    lenses, others = p[label == 1], p[label == 0]
+    edges = np.linspace(0, 1, 26)
+    block: dict[str, Any] = {
+        "threshold": 0.5,
+        "n": len(p),
+        "n_above": int(np.sum(p >= 0.5)),
+        "n_lenses": len(lenses),
+        "n_nonlenses": len(others),
+        "scores": {
+            "edges": edges.tolist(),
+            **{
+                name: np.histogram(p[label == value], edges)[0].tolist()
+                for name, value in (("lenses", 1), ("non-lenses", 0), ("unlabelled", -1))
+            },
+        },
+        "unscored": [],
+        "metrics": [],
+        "roc": None,
+        "confusion": None,
+        "false_positive_rate": None,
+    }
+    if len(lenses) == 0:
+        return block
+    found, alarms = rate(lenses >= 0.5), rate(others >= 0.5)
+    block["roc"] = roc_block(lenses, others, np.random.default_rng(0))
+    block["confusion"] = {
+        "tp": found["k"],
+        "fn": found["n"] - found["k"],
+        "fp": alarms["k"],
+        "tn": alarms["n"] - alarms["k"],
+    }
+    block["false_positive_rate"] = alarms
+    block["metrics"] = [
+        fake_metric("recall", "Recall", found["rate"], (found["low"], found["high"]), found["n"]),
+        fake_metric("auroc", "AUROC", 0.93, (0.90, 0.95), N),
+        fake_metric("tpr0", "TPR0", np.nan, (np.nan, np.nan), N) | {"status": "not defined: for the test"},
+    ]
+    return block
+
+
+def fake_metric(name: str, label: str, value: float, span: tuple[float | None, float | None], n: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "label": label,
+        "value": value,
+        "low": span[0],
+        "high": span[1],
+        "n": n,
+        "method": "Wilson",
+        "status": "",
+    }
+
+
+def fake_selection(catalogue: dict[str, np.ndarray]) -> dict[str, Any]:
+    lens, called, rng = catalogue["label"] == 1, catalogue["p"] >= 0.5, np.random.default_rng(0)
+    return {
+        "curves": [recall_along(catalogue[axis.column][lens], called[lens], axis, rng) for axis in AXES],
+        "absent": [],
+        "lens_kinds": rates_by_kind(catalogue["kind"][lens], called[lens], rng),
+        "non_lens_kinds": rates_by_kind(catalogue["kind"][~lens], called[~lens], rng),
+    }
+
+
+def fake_compound() -> dict[str, Any]:
+    groups = [fake_group("compound arcs", 88, 61, "bias"), fake_group("double rings", 90, 85, "too few to tell")]
+    return {
+        "verdict": "bias",
+        "question": "Does it lose lenses at two distances?",
+        "meaning": "One source behind two lens galaxies.",
+        "n_pairs": 200,
+        "mode": "physical",
+        "seed": 3,
+        "tolerance": 0.05,
+        "design": "Control: the same scene without the middle lens.",
+        "threshold": 0.5,
+        "change_method": "Tango",
+        "logit_method": "bootstrap",
+        "groups": groups,
+        "pairs": [],
+        "pairs_note": "Largest loss, median and largest gain.",
+        "published": {
+            "caption": "On the authors’ images.",
+            "source": "Wilde et al. 2022: 10 000 arcs and 10 000 rings",
+            "threshold": 0.5,
+            "columns": ["arcs", "rings"],
+            "rows": [
+                {"name": "OU-66", "recall": [0.6291, 0.4742], "same": True},
+                {"name": "OU-200", "recall": [0.7505, None], "same": False},
+            ],
+        },
+    }
+
+
+def fake_group(title: str, control: int, treated: int, word: str) -> dict[str, Any]:
+    change = (treated - control) / 100
+    return {
+        "title": title,
+        "control": rate(np.arange(100) < control),
+        "treated": rate(np.arange(100) < treated),
+        "recall_change": {"value": change, "low": change - 0.1, "high": change + 0.1},
+        "effect": {"value": -1.3, "low": -1.8, "high": -0.8},
+        "mcnemar": {"lost": 30, "gained": 3, "p": 1e-6, "p_holm": 2e-6},
+        "verdict": word,
+        "sentence": "Recall falls.",
+        "published": [{"name": "OU-66", "recall": 0.6291}],
+    }
+
+
+def fake_gallery(catalogue: dict[str, np.ndarray], folder: Path, n: int) -> dict[str, Any]:
+    """Three groups of `n` entries, their pixels written under ``arrays/``."""
+    rng = np.random.default_rng(5)
+    lens, p = catalogue["label"] == 1, catalogue["p"]
+    orders = {
+        "hits": np.argsort(-np.where(lens, p, -1)),
+        "worst misses": np.argsort(np.where(lens, p, 2)),
+        "worst false alarms": np.argsort(-np.where(lens, -1, p)),
+    }
+    groups = []
+    for title, order in orders.items():
+        entries = [fake_entry(catalogue, int(i), folder, rng) for i in order[:n]]
+        groups.append({"title": title.capitalize(), "note": "by score", "entries": entries})
+    return {"patch": 4, "stride": 4, "groups": groups}
+
+
+def fake_entry(catalogue: dict[str, np.ndarray], i: int, folder: Path, rng: np.random.Generator) -> dict[str, Any]:
+    theta = float(np.nan_to_num(catalogue["theta_e_arcsec"][i]))
+    y, x = (np.mgrid[:50, :50] - 24.5) * 0.4
+    ring = -0.4 * np.exp(-0.5 * ((np.hypot(x, y) - theta) / 0.4) ** 2) + 0.01 * rng.normal(size=x.shape)
+    name = f"arrays/occlusion-{i:06d}.npz"
+    write_npz(folder / name, {**fake_cutout(theta, rng), "map": ring.astype(np.float32)})
+    facts = f"{catalogue['kind'][i]}, θ_E {theta:.2f}″" if theta else str(catalogue["kind"][i])
+    return {"id": f"euclid-{i:06d}", "p": float(catalogue["p"][i]), "facts": facts, "array": name, "fov_arcsec": 20.0}
+
+
+def fake_pairs(folder: Path) -> list[dict[str, Any]]:
+    rng, pairs = np.random.default_rng(7), []
+    for k in range(4):
+        name = f"arrays/pair-{k}.npz"
+        arms = {"control": fake_cutout(1.2, rng), "treated": fake_cutout(1.8, rng)}
+        write_npz(folder / name, {f"{arm}:{key}": arms[arm][key] for arm in arms for key in arms[arm]})
+        pair = {"title": f"compound-arcs-{k:06d}", "facts": "largest loss", "array": name, "fov_arcsec": 20.0}
+        pairs.append({**pair, "p_control": 0.97, "p_treated": 0.12})
+    return pairs
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> dict[str, np.ndarray]:
+    return fake_catalogue()
+
+
+@pytest.fixture
+def audit(catalogue: dict[str, np.ndarray]) -> dict[str, Any]:
+    """A complete audit without pixels."""
+    return fake_audit(catalogue)
+
+
+@pytest.fixture
+def bare_audit(catalogue: dict[str, np.ndarray]) -> dict[str, Any]:
+    """An audit of a set without labels and truth."""
+    return fake_audit(catalogue, labelled=False)
+
+
+@pytest.fixture
+def write_folder(tmp_path: Path):
+    """Write an audit into a folder, to be rendered."""
+
+    def write(audit: dict[str, Any]) -> Path:
+        write_audit(tmp_path, audit)
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, catalogue: dict[str, np.ndarray]) -> Path:
+    """A complete audit with gallery and pairs on disk, drawn once; to be read only."""
+    folder = write_full(tmp_path_factory.mktemp("audit"), catalogue, 2)
+    render_report(folder)
+    return folder
+
+
+@pytest.fixture
+def full_folder(tmp_path: Path, shared_folder: Path) -> Path:
+    """A copy of the complete audit, to be changed."""
+    return Path(shutil.copytree(shared_folder, tmp_path / "audit"))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the line plots empty: a test of words or panels need not wait for them."""
+    monkeypatch.setattr("lensaudit.report.pictures.svg_uri", lambda figure: "data:image/svg+xml;base64,")
+
+
+def write_full(folder: Path, catalogue: dict[str, np.ndarray], n: int) -> Path:
+    audit = fake_audit(catalogue)
+    audit["gallery"] = fake_gallery(catalogue, folder, n)
+    audit["compound"]["pairs"] = fake_pairs(folder)
+    write_audit(folder, audit)
+    return folder
+
+
+@pytest.fixture
+def full_audit_writer():
+    """Write a complete audit with `n` entries per gallery group."""
+    return write_full

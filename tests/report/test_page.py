@@ -1,0 +1,237 @@
+"""The page: one file, no network, escaped, readable by machine and by a screen reader, honest about what is missing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.report.audit_file import BLOCKS, write_audit
+from lensaudit.report.render import MAX_BYTES, render_report, sections_of
+
+HOSTILE = "<script>alert(1)</script>"
+BREAKOUT = "\"><img src=x onerror='alert(2)'>"
+
+
+class Page(HTMLParser):
+    """Elements of a page in order: (tag, attributes), and the text of each ``style``, ``td`` and ``th``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.style = self.text = ""
+        self._inside = ""
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        self._inside = tag
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "style":
+            self.style += data
+        else:
+            self.text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = "" if tag == "style" else self._inside
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(shared_folder: Path) -> Page:
+    return Page(shared_folder / "index.html")
+
+
+def test_it_asks_the_network_for_nothing(page: Page):
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "srcset", "action", "poster", "data", "xlink:href"):
+            if name in attributes:
+                assert attributes[name].startswith(("data:image/", "#")), (tag, name, attributes[name][:60])
+    assert "http:" not in page.source
+    assert "https:" not in page.source
+    assert "url(" not in page.style
+    assert "@import" not in page.style
+    assert not page.all("link") + page.all("script") + page.all("iframe") + page.all("object")
+
+
+def test_pictures_inside_ask_for_nothing_either(page: Page):
+    for image in page.all("img"):
+        svg = base64.b64decode(image["src"].split(",", 1)[1]).decode("utf-8")
+        fetched = (
+            re.findall(r'(?:href|src)="([^"#][^"]*)"', svg)
+            + re.findall(r"url\((?!#)", svg)
+            + re.findall("@import", svg)
+        )
+        assert fetched == []
+
+
+def test_policy_comes_first_and_names_the_style(page: Page):
+    metas = page.all("meta")
+    policy = next(m["content"] for m in metas if m.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(hashlib.sha256(page.style.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert page.source.index("Content-Security-Policy") < page.source.index("<style>")
+
+
+def test_nothing_needs_what_the_policy_refuses(page: Page):
+    assert not [tag for tag, attributes in page.elements if "style" in attributes]
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+
+
+def test_hostile_words_stay_words(audit: dict, write_folder):
+    audit["finder"]["name"] = HOSTILE
+    audit["set"]["name"] = BREAKOUT
+    audit["verdict"]["headline"] = f"{HOSTILE} and θ_E"
+    audit["selection"]["non_lens_kinds"]["rows"][0]["kind"] = f"$x_{{{HOSTILE}"  # also no formula for the figures
+    entry = {"id": HOSTILE, "p": 0.2, "facts": BREAKOUT, "array": f"arrays/{BREAKOUT}.npz", "fov_arcsec": 20.0}
+    audit["gallery"] = {"patch": 1, "stride": 1, "groups": [{"title": "Hits", "note": HOSTILE, "entries": [entry]}]}
+    audit["provenance"]["command"] = BREAKOUT
+    page = Page(render_report(write_folder(audit)))
+    assert page.all("script") == []
+    assert not [a for a in page.all("img") if a["src"] == "x"]
+    assert page.text.count(HOSTILE) >= 3
+    assert "<sub>E</sub>" in page.source
+
+
+def test_it_stays_below_five_megabytes_with_the_largest_gallery(
+    catalogue: dict[str, np.ndarray], tmp_path: Path, full_audit_writer
+):
+    full_audit_writer(tmp_path, catalogue, 9)  # one more per group than is drawn
+    path = render_report(tmp_path)
+    assert path.stat().st_size < MAX_BYTES
+    assert path.read_text(encoding="utf-8").count('class="entry"') == 3 * 8 + 4
+    assert "1 more in audit.json" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_page_too_large_is_refused(audit: dict, write_folder):
+    audit["limits"] = ["x" * (MAX_BYTES + 1)]
+    with pytest.raises(DataError, match="5 MB at most"):
+        render_report(write_folder(audit))
+
+
+def test_every_picture_is_described(page: Page):
+    assert page.all("img")
+    assert all(len(image["alt"]) > 20 for image in page.all("img"))
+    assert all(len(svg["aria-label"]) > 10 for svg in page.all("svg"))
+
+
+def test_the_same_audit_gives_the_same_bytes(full_folder: Path):
+    first = (full_folder / "index.html").read_bytes()
+    assert render_report(full_folder).read_bytes() == first
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_every_metric_has_its_n_and_interval(audit: dict, write_folder):
+    source = render_report(write_folder(audit)).read_text(encoding="utf-8")
+    table = source[source.index("Metrics with") : source.index("</table>", source.index("Metrics with"))]
+    rows = re.findall(r"<tr>\s*<th scope=\"row\">(.*?)</th>(.*?)</tr>", table, re.S)
+    assert [name for name, _ in rows] == [m["label"] for m in audit["performance"]["metrics"]]
+    for (_, cells), metric in zip(rows, audit["performance"]["metrics"], strict=True):
+        value, between, n, method = (c.strip() for c in re.findall(r"<td[^>]*>(.*?)</td>", cells, re.S))
+        assert n == str(metric["n"])
+        assert method
+        assert (value == "—") == (between == "—") == (not np.isfinite(metric["value"]))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_nan_is_null_with_a_status(audit: dict, write_folder):
+    folder = write_folder(audit)
+    stored = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+    undefined = [m for m in stored["performance"]["metrics"] if m["value"] is None]
+    assert [m["name"] for m in undefined] == ["tpr0"]
+    assert "not defined: for the test" in render_report(folder).read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_small_bins_are_marked(audit: dict, write_folder):
+    few = [b for curve in audit["selection"]["curves"] for b in curve["bins"] if b["few"]]
+    source = render_report(write_folder(audit)).read_text(encoding="utf-8")
+    marked = re.findall(r'<td class="number">(\d+)\*</td>', source)
+    assert sorted(marked) == sorted(str(b["n"]) for b in few)
+    assert few
+
+
+def test_a_set_without_labels_has_scores_and_says_what_is_missing(bare_audit: dict, write_folder):
+    page = Page(render_report(write_folder(bare_audit)))
+    ids = {attributes.get("id") for _, attributes in page.elements}
+    assert "performance" in ids
+    assert not {"selection", "gallery", "compound"} & ids
+    assert "without a verdict" in page.text
+    assert "Confusion" not in page.text
+
+
+def test_navigation_leads_to_every_section(page: Page, shared_folder: Path):
+    audit = json.loads((shared_folder / "audit.json").read_text(encoding="utf-8"))
+    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    assert {section["id"] for section in sections_of(audit)} <= ids
+    assert {a["href"].removeprefix("#") for a in page.all("a")} <= ids
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_missing_pixels_are_said_not_drawn(full_folder: Path):
+    shutil.rmtree(full_folder / "arrays")
+    source = render_report(full_folder).read_text(encoding="utf-8")
+    assert source.count("no picture can be drawn") == 3 * 2
+    assert "<svg" not in source
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_torn_pixels_are_like_missing_ones(full_folder: Path):
+    for path in (full_folder / "arrays").glob("occlusion-*.npz"):
+        path.write_bytes(path.read_bytes()[:500])
+    assert render_report(full_folder).read_text(encoding="utf-8").count("no picture can be drawn") == 3 * 2
+
+
+def test_it_is_drawn_without_torch(full_folder: Path):
+    code = (
+        "import sys; from pathlib import Path; from lensaudit.report import render_report; "
+        "render_report(Path(sys.argv[1])); "
+        "print([m for m in ('torch', 'lightning', 'captum', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(full_folder)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', "\xff\xfe"])
+def test_an_unreadable_audit_is_one_line(tmp_path: Path, text: str):
+    (tmp_path / "audit.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError) as error:
+        render_report(tmp_path)
+    assert "audit.json" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_no_audit_is_a_user_error(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"holds no audit\.json"):
+        render_report(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b != "schema"])
+def test_a_missing_block_is_named(audit: dict, tmp_path: Path, block: str):
+    del audit[block]
+    write_audit(tmp_path, audit)
+    with pytest.raises(DataError, match=f"'{block}' is missing"):
+        render_report(tmp_path)
+
+
+def test_a_missing_field_is_one_line(audit: dict, write_folder):
+    del audit["performance"]["scores"]
+    with pytest.raises(DataError, match="a field is missing or wrong"):
+        render_report(write_folder(audit))

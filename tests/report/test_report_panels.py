@@ -1,0 +1,87 @@
+"""Pixels of the panels: what white, blue and red mean, and images that are odd."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lensaudit.report.figures import panels
+from lensaudit.report.figures.encode import png_uri
+from lensaudit.report.strips import scale_bar
+
+
+def test_white_is_exactly_zero_and_each_side_has_its_own_scale():
+    picture = panels.heat(np.array([[-0.5, 0.0, 0.001], [-0.25, 0.0, 0.0005]])).astype(int)
+    assert (picture[:, 1] == 255).all()
+    assert picture[0, 0, 2] > picture[0, 0, 0]  # blue where hiding lowers the score
+    assert picture[0, 2, 0] > picture[0, 2, 2]
+    assert abs(picture[0, 0] - np.round(255 * panels.NEGATIVE)).max() <= 1  # rounding to bytes
+    assert abs(picture[0, 2] - np.round(255 * panels.POSITIVE)).max() <= 1
+
+
+def test_a_map_of_zeros_is_white():
+    assert (panels.heat(np.zeros((3, 3))) == 255).all()
+
+
+@pytest.mark.parametrize("image", [np.zeros((5, 5)), np.full((5, 5), np.nan), np.full((5, 5), 7e-12)])
+def test_flat_or_empty_images_are_drawn_flat(image: np.ndarray):
+    assert (panels.grey(image) == 0).all()
+
+
+def test_the_stretch_keeps_order_at_any_unit():
+    ramp = np.linspace(0, 1, 400).reshape(20, 20)
+    for unit in (1.0, 1e-12, 1e6):
+        drawn = panels.log_stretch(unit * ramp)
+        assert drawn.min() == 0
+        assert drawn.max() == 1
+        assert np.all(np.diff(drawn.ravel()) >= 0)
+        np.testing.assert_allclose(drawn, panels.log_stretch(ramp), atol=1e-9)  # only rounding of the unit differs
+
+
+def test_colour_needs_all_three_bands():
+    image = np.random.default_rng(0).random((6, 6))
+    assert panels.colour({"H": image, "J": image}) is None
+    picture = panels.colour({"H": image, "J": 0 * image, "Y": 0 * image})
+    assert picture is not None
+    assert picture[..., 0].max() == 255
+    assert picture[..., 1:].max() == 0
+
+
+def test_an_overlay_is_as_large_as_its_image_and_keeps_the_place():
+    values = np.zeros((50, 50))
+    values[10, 40] = -1
+    drawn = panels.overlay(values, np.zeros((200, 200)))
+    assert drawn.shape == (200, 200, 3)
+    rows, columns = np.nonzero(drawn[..., 0] < 255)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 43, 160, 163)
+
+
+def test_large_cutouts_are_averaged_down():
+    image = np.arange(500 * 500, dtype=float).reshape(500, 500)
+    small = panels.shrink(image)
+    assert max(small.shape) <= panels.MAX_SIDE
+    assert small.mean() == pytest.approx(image[:498, :498].mean(), rel=1e-3)  # the last rows that fill no block are cut
+
+
+def test_one_nan_hides_no_block():
+    image = np.ones((400, 400))
+    image[0, 0] = np.nan
+    assert np.isfinite(panels.shrink(image)).all()
+
+
+def test_png_keeps_the_colours():
+    rgb = panels.heat(np.linspace(-1, 1, 49).reshape(7, 7))
+    data = base64.b64decode(png_uri(rgb).removeprefix("data:image/png;base64,"))
+    back = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    assert abs(back - rgb.astype(int)).max() <= 2  # 49 colours fit the palette of 160
+
+
+@pytest.mark.parametrize(("fov", "text"), [(20.0, "5″"), (10.1, "2″"), (8.1, "2″"), (60.0, "10″"), (2.0, "0.5″")])
+def test_scale_bars_are_round_and_to_scale(fov: float, text: str):
+    bar = scale_bar(fov)
+    assert bar["text"] == text
+    assert bar["length"] == pytest.approx(100 * float(text.rstrip("″")) / fov, abs=0.01)  # rounded to 0.01
