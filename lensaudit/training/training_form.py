@@ -28,21 +28,26 @@ class MaskSource:
         self._numbers = stream(self._seed, Purpose.DROPOUT, epoch, step)
 
     @torch.compiler.disable
-    def drop(self, like: torch.Tensor, level: int) -> torch.Tensor:
-        """Boolean mask in the shape and memory format of `like`, true with probability `level` / 65 536."""
+    def factors(self, like: torch.Tensor, level: int) -> torch.Tensor:
+        """0 with probability `level` / 65 536, else the gain that keeps the mean, shaped and laid out as `like`."""
+        kept = self._kept_on_cpu(like, level) if like.device.type == "cpu" else self._kept(like, level)
+        return kept.to(torch.float32).mul_(_LEVELS / (_LEVELS - level))
+
+    def _kept_on_cpu(self, like: torch.Tensor, level: int) -> torch.Tensor:
         count = like.numel()
-        if like.device.type != "cpu":
-            generator = torch.Generator(like.device).manual_seed(int(self._numbers.integers(2**63 - 1)))
-            draws = torch.randint(_LEVELS, (count,), generator=generator, device=like.device, dtype=torch.int32)
-            return (draws < level).view(like.shape)
-        raw = self._numbers.bit_generator.random_raw((count + 3) // 4)
-        mask = torch.from_numpy(raw.view(np.int16)[:count]) < level - _LEVELS // 2
+        draws = self._numbers.bit_generator.random_raw((count + 3) // 4).view(np.int16)[:count]
+        kept = torch.from_numpy(draws >= level - _LEVELS // 2)
         dense = like.is_contiguous() or like.is_contiguous(memory_format=torch.channels_last)
-        return mask.as_strided(like.shape, like.stride()) if dense else mask.view(like.shape)
+        return kept.as_strided(like.shape, like.stride()) if dense else kept.view(like.shape)
+
+    def _kept(self, like: torch.Tensor, level: int) -> torch.Tensor:
+        generator = torch.Generator(like.device).manual_seed(int(self._numbers.integers(2**63 - 1)))
+        draws = torch.randint(_LEVELS, (like.numel(),), generator=generator, device=like.device, dtype=torch.int32)
+        return (draws >= level).view(like.shape)
 
 
 class SeededDropout(nn.Module):
-    """Dropout whose masks come from a `MaskSource`; the probability is rounded to 1/65 536 and so is the gain."""
+    """Dropout whose masks come from a `MaskSource`; the probability is rounded to 1/65 536, and the gain with it."""
 
     def __init__(self, probability: float, masks: MaskSource) -> None:
         super().__init__()
@@ -55,7 +60,7 @@ class SeededDropout(nn.Module):
             return values
         if self.level == _LEVELS:
             return values * 0.0
-        return (values * (_LEVELS / (_LEVELS - self.level))).masked_fill(self.masks.drop(values, self.level), 0.0)
+        return values * self.masks.factors(values, self.level)
 
 
 def training_form(module: nn.Module, masks: MaskSource) -> nn.Module:
