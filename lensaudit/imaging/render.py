@@ -59,6 +59,16 @@ def render(scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NU
         images[band.name] = add_noise(noiseless[band.name], unit, band)
     return Rendered(images, noiseless, measure_truth(scene, instrument, source_light))
 
+def noiseless_images(
+    scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS
+) -> dict[str, Array]:
+    """Noiseless image (h, w) of every band in electron/s, point-spread function included, in double precision."""
+    lensed, other = draw_light(scene, instrument, numerics)
+    return {
+        band.name: convolve(lensed[band.name] + other[band.name], kernel(scene.psf, band)) for band in instrument.bands
+    }
+
+
 def draw_light(
     scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS
 ) -> tuple[dict[str, Array], dict[str, Array]]:
