@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import fake_sky
@@ -15,7 +16,8 @@ import pytest
 import zarr
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.lensset import LensSet, chunk_for
+from lensaudit.lensset import LensSet, Records, chunk_for
+from lensaudit.lensset.records import digest_of
 from lensaudit.lensset.simulation import write_chunks
 
 N = 30
@@ -230,3 +232,28 @@ def test_scenes_cut_short_are_named(damaged):
 @pytest.mark.parametrize(("n", "chunk"), [(1, 1), (8, 8), (100, 8), (1000, 32), (3200, 100), (20000, 100)])
 def test_chunk_sizes(n, chunk):
     assert chunk_for(n) == chunk
+
+
+def one_system(**changes) -> Records:
+    return replace(fake_sky.records(1, slice(0, 1)), **changes)
+
+
+def test_every_part_of_the_content_enters_the_digest():
+    header = fake_sky.header(1)
+    plain = one_system()
+
+    def shifted(blocks):
+        return blocks | {"H": blocks["H"] + np.float32(1)}
+
+    variants = [
+        one_system(ids=["other"]),
+        one_system(images=shifted(plain.images)),
+        one_system(source_light=shifted(plain.source_light)),
+        one_system(mask=plain.mask | {"VIS": ~plain.mask["VIS"]}),
+        one_system(rows=[plain.rows[0] | {"label": 1}]),
+        one_system(scenes=[{"kind": "spiral", "number": 1}]),
+        one_system(wcs=[{"VIS": "CRPIX1  = 1"}]),
+    ]
+    digests = [digest_of(records, header) for records in (plain, *variants)]
+    assert len(set(digests)) == 8
+    assert digest_of(one_system(), header) == digests[0]
