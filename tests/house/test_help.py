@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 
 HEAVY = ("torch", "lightning", "captum", "sklearn", "matplotlib", "lenstronomy", "galsim", "astropy", "zarr", "skimage")
 
@@ -51,12 +51,13 @@ def test_help_of_every_command_loads_nothing_heavy():
 
 
 def test_help_answers_within_a_second():
-    """Best of three, as other work on the machine only ever adds time."""
-    best = min(_seconds([sys.executable, "-m", "lensaudit", "--help"]) for _ in range(3))
+    """Best of three, in CPU seconds: what it takes on an idle machine, however busy this one is."""
+    best = min(_cpu_seconds([sys.executable, "-m", "lensaudit", "--help"]) for _ in range(3))
     assert best < 1.0, f"lensaudit --help took {best:.2f} s"
 
 
-def _seconds(command: list[str]) -> float:
-    start = time.perf_counter()
+def _cpu_seconds(command: list[str]) -> float:
+    before = os.times()
     subprocess.run(command, capture_output=True, check=True, timeout=60)
-    return time.perf_counter() - start
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system

@@ -9,6 +9,9 @@ from pathlib import Path
 MOST_PARAMETERS = 7
 MOST_LINES = 400
 
+# Functions whose parameters are not ours to choose, and whose they are.
+BORROWED = {"lensaudit.explain.recognise._batch_norm_function": "torch.nn.functional.batch_norm"}
+
 
 def calls(trees: dict[str, ast.Module]) -> Iterator[tuple[str, ast.Call, str]]:
     """(module, call, dotted name of what is called) for all of lensaudit."""
@@ -55,14 +58,15 @@ def test_every_except_names_its_error(trees: dict[str, ast.Module]):
 
 
 def test_no_function_takes_more_than_seven_parameters(trees: dict[str, ast.Module]):
-    crowded = []
-    for module, tree in trees.items():
-        if module.startswith("lensaudit.cli"):
-            continue  # a command's parameters are the user's options
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and (n := _parameters(node)) > MOST_PARAMETERS:
-                crowded.append(f"{module}:{node.lineno} {node.name} takes {n}")
-    assert not crowded, "an object is missing in:\n" + "\n".join(crowded)
+    crowded = {
+        f"{module}.{node.name}": n
+        for module, tree in trees.items()
+        if not module.startswith("lensaudit.cli")  # a command's parameters are the user's options
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and (n := _parameters(node)) > MOST_PARAMETERS
+    }
+    assert crowded.keys() - BORROWED.keys() == set(), f"an object is missing in {crowded}"
+    assert BORROWED.keys() <= crowded.keys(), "no longer needed in BORROWED"
 
 
 def test_files_fit_in_the_head(repository: Path):
