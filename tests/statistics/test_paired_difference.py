@@ -41,7 +41,11 @@ def test_constrained_likelihood_is_maximal(difference):
     gained, lost, n = 12, 7, 60
 
     def minus_log_likelihood(q):
-        return -(gained * math.log(q + difference) + lost * math.log(q) + (n - gained - lost) * math.log(1 - 2 * q - difference))
+        return -(
+            gained * math.log(q + difference)
+            + lost * math.log(q)
+            + (n - gained - lost) * math.log(1 - 2 * q - difference)
+        )
 
     smallest = max(0.0, -difference) + 1e-9
     best = minimize_scalar(
