@@ -81,9 +81,7 @@ def simapi_image(scene: Scene, band: Band, oversample: int) -> np.ndarray:
     lens_light, source_light = sim.magnitude2amplitude(
         [light_kwargs(lit[0], band)], [light_kwargs(galaxy, band) for galaxy in lit[1:]]
     )[:2]
-    image_model = sim.image_model_class(
-        {"supersampling_factor": oversample, "supersampling_convolution": False}
-    )
+    image_model = sim.image_model_class({"supersampling_factor": oversample, "supersampling_convolution": False})
     return np.asarray(image_model.image(mass_kwargs, source_light, lens_light))
 
 
@@ -104,9 +102,7 @@ def light_kwargs(galaxy: Galaxy, band: Band) -> dict[str, float]:
 
 def simapi_images(scene: Scene, *, nisp_oversample: int) -> dict[str, np.ndarray]:
     """All bands, one SimAPI each."""
-    return {
-        band.name: simapi_image(scene, band, 1 if band.name == "VIS" else nisp_oversample) for band in EUCLID.bands
-    }
+    return {band.name: simapi_image(scene, band, 1 if band.name == "VIS" else nisp_oversample) for band in EUCLID.bands}
 
 
 def seconds(call: Callable[[], object]) -> float:

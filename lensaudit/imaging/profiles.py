@@ -91,9 +91,13 @@ def _spiral(light: Light, x: Array, y: Array) -> Array:
 def _ring(light: Light, x: Array, y: Array) -> Array:
     u, v = _on_axes(light, x, y)
     width, radius = light.shape["width_arcsec"], light.r_eff_arcsec
-    flux = 2.0 * np.pi * (
-        width**2 * math.exp(-(radius**2) / (2 * width**2))
-        + radius * width * math.sqrt(math.pi / 2) * (1.0 + float(erf(radius / (math.sqrt(2) * width))))
+    flux = (
+        2.0
+        * np.pi
+        * (
+            width**2 * math.exp(-(radius**2) / (2 * width**2))
+            + radius * width * math.sqrt(math.pi / 2) * (1.0 + float(erf(radius / (math.sqrt(2) * width))))
+        )
     )
     return np.asarray(np.exp(-((np.hypot(u, v) - radius) ** 2) / (2.0 * width**2)) / flux)
 

@@ -22,6 +22,7 @@ from lensaudit.scenes import Scene
 
 Array = NDArray[np.float64]
 
+
 @dataclass(frozen=True)
 class Rendered:
     """One scene as the instrument sees it.
@@ -59,9 +60,8 @@ def render(scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NU
         images[band.name] = add_noise(noiseless[band.name], unit, band)
     return Rendered(images, noiseless, measure_truth(scene, instrument, source_light))
 
-def noiseless_images(
-    scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS
-) -> dict[str, Array]:
+
+def noiseless_images(scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS) -> dict[str, Array]:
     """Noiseless image (h, w) of every band in electron/s, point-spread function included, in double precision."""
     lensed, other = draw_light(scene, instrument, numerics)
     return {

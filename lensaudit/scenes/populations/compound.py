@@ -120,9 +120,7 @@ def _draw_member(
         "axis_ratio": float(rng.uniform(table.min_axis_ratio, 1.0)),
         "angle_rad": float(rng.uniform(0.0, np.pi)),
     }
-    magnitudes = apparent_magnitudes(
-        mix, member.redshift, EUCLID_SKY.bands, band="VIS", magnitude=member.magnitude_vis
-    )
+    magnitudes = apparent_magnitudes(mix, member.redshift, EUCLID_SKY.bands, band="VIS", magnitude=member.magnitude_vis)
     light = Light("sersic", magnitudes, **shape)
     shear = rng.uniform(-table.max_shear, table.max_shear, 2)
     mass = None

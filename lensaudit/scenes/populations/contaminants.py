@@ -73,9 +73,7 @@ def draw_merger(rng: np.random.Generator) -> Scene:
     angle, distance = rng.uniform(0.0, 2 * np.pi), rng.uniform(0.6, 2.5)
     x, y = lens.x_arcsec + distance * np.cos(angle), lens.y_arcsec + distance * np.sin(angle)
     sigma_v = min(draw_sigma_v(rng), 300.0) * float(rng.uniform(0.6, 0.95))
-    second = draw_early_type(
-        rng, EUCLID_SKY, sigma_v_km_s=sigma_v, redshift=lens.redshift, x=float(x), y=float(y)
-    )
+    second = draw_early_type(rng, EUCLID_SKY, sigma_v_km_s=sigma_v, redshift=lens.redshift, x=float(x), y=float(y))
     total = _arc_magnitude(rng, lens, source)
     pieces = int(rng.integers(1, 4))
     debris = [
