@@ -57,15 +57,15 @@ def _here(task: Task, chunks: Sequence[int]) -> Generator[int, None, None]:
 
 def _in_processes(task: Task, chunks: Sequence[int], workers: int) -> Generator[int, None, None]:
     with _one_thread_each():
-        pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _prepare_worker)
+        pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _prepare_worker, (task,))
         waiting = iter(chunks)
         try:
-            running = {pool.submit(task, chunk) for chunk in islice(waiting, 2 * workers)}
+            running = {pool.submit(_do, chunk) for chunk in islice(waiting, 2 * workers)}
             while running:
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
                     yield future.result()
-                running |= {pool.submit(task, chunk) for chunk in islice(waiting, len(ended))}
+                running |= {pool.submit(_do, chunk) for chunk in islice(waiting, len(ended))}
         except BrokenProcessPool as error:
             raise MachineError(
                 "a worker process died (out of memory?); run the same command again with fewer --workers"
@@ -84,7 +84,16 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-def _prepare_worker() -> None:
+_given: list[Task] = []
+"""The task of this worker process, handed over once: the plan of a large ingest is large."""
+
+
+def _do(chunk: int) -> int:
+    return _given[0](chunk)
+
+
+def _prepare_worker(task: Task) -> None:
+    _given.append(task)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
