@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import nn
 
 from lensaudit.errors import UsageError
@@ -16,6 +18,13 @@ from lensaudit.training.loss import weighted_losses
 from lensaudit.training.options import TrainingOptions
 from lensaudit.training.progress import Progress, Tally
 from lensaudit.training.training_form import MaskSource
+
+_PIXELS_PER_PIECE = 170_000
+
+
+def piece_size(size: int) -> int:
+    """Images per piece of a batch on the CPU: 39 of 66×66 pixels, 4 of 200×200; the quickest of those tried."""
+    return max(1, round(_PIXELS_PER_PIECE / size**2))
 
 
 class FinderModule(lightning.LightningModule):
@@ -43,6 +52,7 @@ class FinderModule(lightning.LightningModule):
         progress: Progress,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False  # a batch goes through in pieces, see `training_step`
         self.net, self.masks = net, masks
         self.recipe, self.options, self.class_weights = recipe, options, weights
         self.progress = progress
@@ -51,13 +61,13 @@ class FinderModule(lightning.LightningModule):
         self._compiled: list[Any] = []  # in a list, so that its weights are not registered a second time
 
     def compile_net(self) -> None:
-        """Run full batches through ``torch.compile``; a short last batch runs as it is, as it would compile anew."""
+        """Run full pieces through ``torch.compile``; a short last piece runs as it is, as it would compile anew."""
         self._compiled = [torch.compile(self.net)]
 
     def logit(self, images: torch.Tensor) -> torch.Tensor:
         """Log-odds of "lens" (n,)."""
-        full = len(images) == self.options.batch_size
-        net = self._compiled[0] if self._compiled and full else self.net
+        compiled = self._compiled and len(images) == self._full(images)
+        net = self._compiled[0] if compiled else self.net
         return lens_logit(net(images), self.recipe.outputs, self.recipe.lens_index)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -66,23 +76,44 @@ class FinderModule(lightning.LightningModule):
             optimizer.load_state_dict(self.optimizer_state)
         return optimizer
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
+        """One step of Adam on the mean loss of the batch.
+
+        On a CPU the gradient is summed over pieces whose activations stay near the caches: a fifth quicker than the
+        whole batch at once, in a tenth of the memory.
+        """
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
         images, is_lens = batch
         self.masks.start(self.progress.epoch, self.progress.batch)
-        losses, correct = self._losses(images, is_lens)
-        loss = losses.mean()
-        self._need_number(float(loss.detach()), f", step {self.progress.batch + 1}: the loss")
-        self.progress.tally.add(losses.detach(), correct)
-        return loss
+        optimizer.zero_grad()
+        for piece in self._pieces(images):
+            losses, correct = self._losses(images[piece], is_lens[piece])
+            self.manual_backward(losses.sum() / len(images))
+            self.progress.tally.add(losses.detach(), correct)
+        self._need_number(self.progress.tally.loss, f", step {self.progress.batch + 1}: the loss")
+        optimizer.step()
 
     def on_validation_epoch_start(self) -> None:
         self.validation = Tally()
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
-        self.validation.add(*self._losses(*batch))
+        images, is_lens = batch
+        for piece in self._pieces(images):
+            self.validation.add(*self._losses(images[piece], is_lens[piece]))
 
     def on_validation_epoch_end(self) -> None:
         self._need_number(self.validation.mean_loss, ": the validation loss")
+
+    def _pieces(self, images: torch.Tensor) -> Iterator[slice]:
+        """The whole batch on a GPU, pieces of it on a CPU."""
+        size = self._full(images)
+        for first in range(0, len(images), size):
+            yield slice(first, min(first + size, len(images)))
+
+    def _full(self, images: torch.Tensor) -> int:
+        batch = self.options.batch_size
+        return batch if images.device.type != "cpu" else min(batch, piece_size(self.recipe.size))
 
     def _need_number(self, loss: float, what: str) -> None:
         if not math.isfinite(loss):
