@@ -108,8 +108,8 @@ def _optics(wavelength_nm: float, trefoil_waves: float) -> Any:
 def fits_kernel(path: Path, extension: str, band: Band, *, angle_deg: float = 0.0) -> Array:
     """Read a kernel from extension `extension` of a FITS file, turn it and bring it to the band's pixels.
 
-    The pixel scale comes from the header (``CD1_1``, ``CDELT1`` or ``PIXSCALE``); where it has none, 0.1″, which is that
-    of the Euclid release, is taken.
+    The pixel scale comes from the header (``CD1_1``, ``CDELT1`` or ``PIXSCALE``); where it has none, 0.1″, that of the
+    Euclid release, is taken.
 
     Raises
     ------

@@ -113,5 +113,5 @@ def test_bad_files_are_named(tmp_path: Path, spoil, message: str) -> None:
 
 def test_missing_extension_lists_those_there(tmp_path: Path) -> None:
     path = write_kernel(tmp_path / "psf.fits", np.ones((5, 5)))
-    with pytest.raises(DataError, match="no extension 'NIR_PSF' for the PSF; it has .*VIS_PSF"):
+    with pytest.raises(DataError, match=r"no extension 'NIR_PSF' for the PSF; it has .*VIS_PSF"):
         kernel(Psf("fits", path=str(path), extension="NIR_PSF"), VIS)

@@ -3,8 +3,8 @@
 z_source > z_mid > z_front; redshifts and magnitudes come in pairs from the single-lens population; σ_v from the
 Faber–Jackson relation; the nearer galaxy is the more massive one two times in three; everything else is uniform.
 ``physical`` scenes let the front galaxy lens the middle one's light (that makes the second set of images) and
-have field galaxies around them and the three-fold PSF; ``faithful`` ones leave the middle galaxy's light unlensed, the field empty and
-the PSF Gaussian, as the authors' public notebook does.
+have field galaxies around them and the three-fold PSF; ``faithful`` ones leave the middle galaxy's light unlensed,
+the field empty and the PSF Gaussian, as the authors' public notebook does.
 """
 
 from __future__ import annotations
