@@ -1,1 +1,47 @@
-"""statistics"""
+"""Statistics of finders: intervals, paired tests, corrections, ROC. Imports numpy and scipy only."""
+
+from lensaudit.statistics.auroc import auroc, auroc_interval, auroc_variance
+from lensaudit.statistics.bootstrap import RESAMPLES, bootstrap_interval, paired_bootstrap_interval
+from lensaudit.statistics.confusion import Confusion, confusion, fbeta_of_counts
+from lensaudit.statistics.holm import holm
+from lensaudit.statistics.mcnemar import mcnemar_exact
+from lensaudit.statistics.paired_difference import paired_difference_interval
+from lensaudit.statistics.proportions import BinnedShare, binned_shares, wilson_interval
+from lensaudit.statistics.roc import (
+    Roc,
+    allowed_false_positives,
+    at_least,
+    roc_curve,
+    strict_threshold,
+    tpr0,
+    tpr10,
+    tpr_at_fpr,
+    tpr_with_false_positives,
+)
+
+__all__ = [
+    "RESAMPLES",
+    "BinnedShare",
+    "Confusion",
+    "Roc",
+    "allowed_false_positives",
+    "at_least",
+    "auroc",
+    "auroc_interval",
+    "auroc_variance",
+    "binned_shares",
+    "bootstrap_interval",
+    "confusion",
+    "fbeta_of_counts",
+    "holm",
+    "mcnemar_exact",
+    "paired_bootstrap_interval",
+    "paired_difference_interval",
+    "roc_curve",
+    "strict_threshold",
+    "tpr0",
+    "tpr10",
+    "tpr_at_fpr",
+    "tpr_with_false_positives",
+    "wilson_interval",
+]
