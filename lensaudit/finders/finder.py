@@ -16,7 +16,7 @@ from torch import nn
 from lensaudit.errors import DataError
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.resize import resized
-from lensaudit.finders.stretch import STRETCHES, scaled_to_unit, usable
+from lensaudit.finders.stretch import STRETCHES, scale_to_unit, usable
 
 FIELD_TOLERANCE = 0.03  # 66 pixels of 0.3″ are 19.8″: one per cent off the 20″ of the VIS cutouts
 
@@ -113,8 +113,7 @@ class Finder:
         for index, images in enumerate(bands):
             good[:, index] = usable(images, self.recipe.stretch)
             stretched = STRETCHES[self.recipe.stretch](images)
-            scaled = scaled_to_unit(resized(stretched, size))
-            prepared[:, index] = torch.where(good[:, index, None, None], scaled, torch.nan)
+            scale_to_unit(resized(stretched, size), good[:, index], out=prepared[:, index])
         return prepared, good
 
     def fault(self, cutouts: Cutouts, row: int) -> str:

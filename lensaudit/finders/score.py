@@ -100,8 +100,8 @@ def score_set(
     logits: list[NDArray[np.float64]] = []
     status: list[str] = []
     with out_of_memory_explained(size):
-        for count, cutouts in prefetched(_padded_batches(finder, lens_set, size)):
-            batch_logits, batch_status = _score_batch(finder, cutouts, count)
+        for batch in prefetched(_batches(finder, lens_set, size)):
+            batch_logits, batch_status = _logits(finder, batch)
             logits.append(batch_logits)
             status += batch_status
             if progress is not None:
@@ -130,14 +130,21 @@ def out_of_memory_explained(batch_size: int) -> Iterator[None]:
         raise
 
 
-def _padded_batches(
-    finder: Finder, lens_set: Readable, size: int
-) -> Iterator[tuple[int, dict[str, NDArray[np.float32]]]]:
-    """Yield (number of images, native cutouts); the last batch is filled up with zeros to `size` images."""
+@dataclass(frozen=True)
+class _Batch:
+    """Prepared images (size, bands, h, w), zeros where one cannot be scored or is padding, and a status for each
+    of the real ones."""
+
+    images: torch.Tensor
+    status: list[str]
+
+
+def _batches(finder: Finder, lens_set: Readable, size: int) -> Iterator[_Batch]:
+    """Read and prepare `size` images at a time; the last batch is filled up with zeros."""
     for first in range(0, len(lens_set), size):
         count = min(size, len(lens_set) - first)
         span = slice(first, first + count)
-        yield count, {band: _padded(lens_set.images(band, span), size) for band in finder.recipe.bands}
+        yield _batch(finder, {band: _padded(lens_set.images(band, span), size) for band in finder.recipe.bands}, count)
 
 
 def _padded(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
@@ -146,17 +153,20 @@ def _padded(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 @torch.inference_mode()
-def _score_batch(finder: Finder, cutouts: Mapping[str, Any], count: int) -> tuple[NDArray[np.float64], list[str]]:
-    """Logits (count,) and status of the first `count` images; what cannot be scored goes through as zeros."""
+def _batch(finder: Finder, cutouts: Mapping[str, Any], count: int) -> _Batch:
     images, good = finder.prepare(cutouts)
-    usable = good.all(dim=1)
-    images = torch.where(usable[:, None, None, None], images, 0.0)
-    logits = finder.logit(images)[:count].double().cpu().numpy()
-    status = [OK] * count
-    for row in np.flatnonzero(~usable[:count].cpu().numpy()):
-        status[row] = finder.fault(cutouts, int(row))
-        logits[row] = np.nan
-    for row in np.flatnonzero(~np.isfinite(logits)):
-        status[row] = status[row] if status[row] != OK else f"the module returned {logits[row]}"
-        logits[row] = np.nan
-    return logits, status
+    usable = good.all(dim=1).cpu().numpy()
+    status = [OK if usable[row] else finder.fault(cutouts, row) for row in range(count)]
+    images[np.flatnonzero(~usable)] = 0.0
+    return _Batch(images, status)
+
+
+@torch.inference_mode()
+def _logits(finder: Finder, batch: _Batch) -> tuple[NDArray[np.float64], list[str]]:
+    """Logits and final status of the real images of a batch; NaN where the status is not ``ok``."""
+    status = list(batch.status)
+    logits = finder.logit(batch.images)[: len(status)].double().cpu().numpy()
+    for row, value in enumerate(logits):
+        if status[row] == OK and not np.isfinite(value):
+            status[row] = f"the module returned {value}"
+    return np.where([word == OK for word in status], logits, np.nan), status

@@ -8,7 +8,7 @@ from skimage.transform import resize
 from lensaudit.errors import DataError
 from lensaudit.finders import Finder, Recipe
 from lensaudit.finders.finder import lens_logit
-from lensaudit.finders.stretch import STRETCHES, scaled_to_unit, usable
+from lensaudit.finders.stretch import STRETCHES, scale_to_unit, usable
 
 # float32 rounding of the resize, divided by a span of at least half the peak
 ATOL = 3e-6
@@ -98,7 +98,13 @@ def test_every_stretch_keeps_the_order_of_pixels(stretch):
 
 
 def test_scaling_a_constant_gives_nan_not_zero():
-    assert torch.isnan(scaled_to_unit(torch.ones(1, 4, 4))).all()
+    out = torch.zeros(2, 4, 4)
+    images = torch.stack([torch.ones(4, 4), torch.arange(16.0).reshape(4, 4)])
+    scale_to_unit(images, torch.tensor([True, True]), out)
+    assert torch.isnan(out[0]).all()
+    torch.testing.assert_close(out[1], images[1] / 15, rtol=0, atol=0)
+    scale_to_unit(images, torch.tensor([True, False]), out)
+    assert torch.isnan(out).all()
 
 
 def test_missing_band_wrong_shape_and_unequal_numbers_are_refused(make_finder, make_cutouts):
