@@ -1,0 +1,232 @@
+"""Occlusion maps (Zeiler & Fergus 2014; Wilde et al. 2022, Section 5.1): where a patch of zeros changes p(lens)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.explain.by_captum import captum_map
+from lensaudit.explain.cost import Cost, LayerReport
+from lensaudit.explain.exact import ExactEngine, Outcome
+from lensaudit.explain.grid import Grid
+from lensaudit.explain.trace import evaluating
+from lensaudit.finders import Finder
+from lensaudit.finders.finder import lens_logit
+
+ENGINES = ("exact", "captum")
+
+TOLERANCE = 1e-5
+"""Most that p(lens) of our engine may differ from the plain forward pass; float32 rounding stays below 1e-6."""
+
+PATCHES_ACROSS = 50
+"""Patches along one side in Wilde et al. 2022: 4 pixels of 200 for OU-200, 1 of 66 for OU-66."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class OcclusionMap:
+    """What hiding a patch does to one image's score.
+
+    Attributes
+    ----------
+    delta
+        p(lens | occluded) − p(lens), float32 (size, size); where patches overlap the mean over those that cover a
+        pixel. Negative: what was hidden speaks for a lens.
+    p_lens, logit
+        Score of the whole image.
+    patch, stride
+        Pixels of the finder's grid.
+    engine
+        ``exact`` or ``captum``.
+    finder, finder_hash
+        Name of the finder and SHA-256 of its weights.
+    layers
+        How the exact engine calculated each layer; empty for captum.
+    cost
+        Multiply-adds of the exact engine; None for captum.
+    note
+        Why the exact engine ran plain batches all through; empty if it did not.
+    seconds
+        Wall time.
+    """
+
+    delta: np.ndarray
+    p_lens: float
+    logit: float
+    patch: int
+    stride: int
+    engine: str
+    finder: str
+    finder_hash: str
+    layers: tuple[LayerReport, ...]
+    cost: Cost | None
+    note: str
+    seconds: float
+
+    @property
+    def size(self) -> int:
+        """Pixels along a side of the finder's grid."""
+        return int(self.delta.shape[0])
+
+    @property
+    def tiles(self) -> bool:
+        """Whether the patches fit the image; if not, the last of a row or column is cut off at the edge."""
+        return Grid(self.size, self.patch, self.stride).tiles
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """Layers without a rule, from which on plain batches were run."""
+        return tuple(layer.label for layer in self.layers if layer.mode == "fallback")
+
+
+def default_patch(size: int) -> int:
+    """Patch (and stride) of Wilde et al. 2022 for a finder of `size` pixels: 4 for 200, 1 for 66."""
+    return max(1, size // PATCHES_ACROSS)
+
+
+def occlusion(
+    finder: Finder,
+    cutout: Mapping[str, np.ndarray],
+    *,
+    patch: int | None = None,
+    stride: int | None = None,
+    engine: str = "exact",
+    batch: int | None = None,
+    progress: Progress | None = None,
+) -> OcclusionMap:
+    """Occlusion map of one image: zeros in all bands at once, on the prepared input.
+
+    Parameters
+    ----------
+    finder
+        The finder; its module is left as it was.
+    cutout
+        Band → native image (h, w) or (1, h, w).
+    patch, stride
+        Pixels of the finder's grid; by default those of the paper (see `default_patch`), the stride equal to the patch.
+    engine
+        ``exact``: recalculates only what a patch changes. ``captum``: the reference, one forward pass per patch.
+    batch
+        Most positions at once; by default what suits the engine (captum: 1).
+    progress
+        Called with positions done and all positions.
+
+    Raises
+    ------
+    UsageError
+        The patch, stride or engine is not possible.
+    DataError
+        A band is missing, constant or not finite, or the finder's score is not a number.
+    """
+    return Occluder(finder, patch, stride, engine, batch).map(cutout, progress=progress)
+
+
+class Occluder:
+    """Occlusion of many images by one finder: checks once, and shares between images what depends on none."""
+
+    def __init__(
+        self,
+        finder: Finder,
+        patch: int | None = None,
+        stride: int | None = None,
+        engine: str = "exact",
+        batch: int | None = None,
+    ) -> None:
+        """Arguments and errors as in `occlusion`."""
+        if engine not in ENGINES:
+            raise UsageError(f"engine '{engine}' is not known; allowed: {', '.join(ENGINES)}")
+        if batch is not None and batch < 1:
+            raise UsageError(f"batch {batch} is not possible; choose 1 or more positions at a time")
+        size = finder.recipe.size
+        chosen = patch if patch is not None else min(default_patch(size), size)
+        self.grid = Grid(size, chosen, stride if stride is not None else chosen)
+        self.engine = engine
+        self.finder, self._batch = finder, batch
+        self._exact: ExactEngine | None = None
+        self._note = ""
+
+    def map(
+        self, cutout: Mapping[str, np.ndarray], *, name: str = "", progress: Progress | None = None
+    ) -> OcclusionMap:
+        """Occlusion map of one image; `name` is for messages."""
+        began = time.perf_counter()
+        with evaluating(self.finder.module):
+            image = self._prepared(cutout, name)
+            logit = float(self.finder.logit(image)[0])
+            if not np.isfinite(logit):
+                raise DataError(
+                    f"finder {self.finder.name} gives {logit} for image {name or 'given'}; mend its weights"
+                )
+            if self.engine == "captum":
+                delta = captum_map(self._probability, image, self.grid, self._batch, progress)
+                return self._result(delta, logit, None, began)
+            outcome = self._run_exactly(image, logit, progress)
+        effects = expit(outcome.logits) - expit(outcome.base_logit)
+        return self._result(self.grid.spread(effects), logit, outcome, began)
+
+    def _prepared(self, cutout: Mapping[str, np.ndarray], name: str) -> torch.Tensor:
+        bands = {band: np.asarray(image) for band, image in cutout.items()}
+        single = {band: image[None] if image.ndim == 2 else image for band, image in bands.items()}
+        several = next((band for band, image in single.items() if len(image) != 1), None)
+        if several is not None:
+            raise DataError(f"band {several} has {len(single[several])} images; give the cutouts of one")
+        return self.finder.preprocess(single, [name] if name else None)
+
+    def _probability(self, images: torch.Tensor) -> torch.Tensor:
+        return self.finder.logit(images).sigmoid()
+
+    def _read(self, outputs: torch.Tensor) -> torch.Tensor:
+        return lens_logit(outputs, self.finder.recipe.outputs, self.finder.recipe.lens_index)
+
+    def _run_exactly(self, image: torch.Tensor, logit: float, progress: Progress | None) -> Outcome:
+        """The exact engine, compared with the finder itself at the position of the largest effect.
+
+        A module that disturbs its own trace (hooks, state, tensors changed under two names) is run in plain batches
+        instead, and the map says so.
+        """
+        if self._exact is None:
+            self._exact = ExactEngine(self.finder.module, self._read, self.grid, self._batch)
+        outcome = self._exact.run(image, progress)
+        error = self._error(outcome, image, logit)
+        if error > TOLERANCE and not self._note:
+            self._note = f"plain batches throughout: p(lens) from the layers differed by {error:.1g} from the finder"
+            self._exact = ExactEngine(self.finder.module, self._read, self.grid, self._batch, incremental=False)
+            outcome = self._exact.run(image, progress)
+        return outcome
+
+    def _error(self, outcome: Outcome, image: torch.Tensor, logit: float) -> float:
+        effects = np.abs(np.nan_to_num(expit(outcome.logits) - expit(outcome.base_logit)))
+        row, column = np.unravel_index(int(effects.argmax()), effects.shape)
+        hidden = image.clone()
+        starts, stops = self.grid.starts, self.grid.stops
+        hidden[:, :, starts[row] : stops[row], starts[column] : stops[column]] = 0
+        plain = expit([logit, float(self.finder.logit(hidden)[0])])
+        return float(np.abs(plain - expit([outcome.base_logit, outcome.logits[row, column]])).max())
+
+    def _result(self, delta: np.ndarray, logit: float, outcome: Outcome | None, began: float) -> OcclusionMap:
+        if not np.isfinite(delta).all():
+            raise DataError(f"finder {self.finder.name} gives scores that are no numbers under occlusion")
+        facts: dict[str, Any] = {"layers": (), "cost": None}
+        if outcome is not None:
+            facts = {"layers": outcome.layers, "cost": outcome.cost}
+        return OcclusionMap(
+            delta=delta.astype(np.float32),
+            p_lens=float(expit(logit)),
+            logit=logit,
+            patch=self.grid.patch,
+            stride=self.grid.stride,
+            engine=self.engine,
+            finder=self.finder.name,
+            finder_hash=self.finder.weights_hash,
+            note=self._note,
+            seconds=time.perf_counter() - began,
+            **facts,
+        )

@@ -1,0 +1,119 @@
+"""An occlusion map as FITS on the sky, to be blinked against the image in DS9."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from lensaudit.explain.occlusion import OcclusionMap
+from lensaudit.files import replacing
+from lensaudit.provenance import provenance
+
+SIGN = "p(lens|occluded) - p(lens); below 0 speaks for a lens"
+
+
+def wcs_on_grid(wcs: WCS, shape: tuple[int, int], size: int) -> WCS:
+    """World coordinates of a finder's `size` × `size` grid over the field of a cutout of `shape` (rows, columns)."""
+    ratio = np.array([shape[1] / size, shape[0] / size])
+    scaled = wcs.deepcopy()
+    scaled.wcs.crpix = (np.asarray(wcs.wcs.crpix) - 0.5) / ratio + 0.5
+    if scaled.wcs.has_cd():
+        scaled.wcs.cd = scaled.wcs.cd * ratio
+    else:
+        scaled.wcs.cdelt = np.asarray(scaled.wcs.cdelt) * ratio
+    scaled.pixel_shape = (size, size)
+    scaled.wcs.set()
+    return scaled
+
+
+def identity_cards(result_of: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """Header cards that say what a map is of; two files with equal cards hold the same map.
+
+    Parameters
+    ----------
+    result_of
+        ``finder``, ``finder_hash``, ``set_hash``, ``id``, ``patch``, ``stride``, ``engine``.
+    """
+    return [
+        ("OBJECT", _ascii(result_of["id"]), "id in the lens set"),
+        ("FINDER", _ascii(result_of["finder"]), "name of the finder"),
+        ("FNDHASH", result_of["finder_hash"], "SHA-256 of its weights"),
+        ("SETHASH", result_of["set_hash"], "content hash of the lens set"),
+        ("PATCH", result_of["patch"], "[pixel] side of the occluding patch"),
+        ("STRIDE", result_of["stride"], "[pixel] between patches"),
+        ("ENGINE", result_of["engine"], "exact or captum"),
+    ]
+
+
+def write_occlusion_fits(
+    path: Path, result: OcclusionMap, cards: list[tuple[str, Any, str]], image: np.ndarray, band: str, wcs: WCS
+) -> None:
+    """Write the map, and the native `image` (h, w) of `band` with its own coordinates as an extension.
+
+    Parameters
+    ----------
+    path
+        FITS file; written whole or not at all.
+    result
+        The map.
+    cards
+        Of `identity_cards`.
+    image, band, wcs
+        One band of the cutout; `wcs` are its coordinates.
+
+    Raises
+    ------
+    MachineError
+        The disk is full.
+    """
+    shape = (int(image.shape[0]), int(image.shape[1]))
+    header = wcs_on_grid(wcs, shape, result.size).to_header(relax=True)
+    header.extend([fits.Card(*card) for card in [*cards, *_facts(result)]])
+    for line in _history(result):
+        header.add_history(line)
+    native = fits.ImageHDU(np.asarray(image, np.float32), wcs.to_header(relax=True), name=_ascii(band))
+    with replacing(path) as partial:
+        fits.HDUList([fits.PrimaryHDU(result.delta, header), native]).writeto(partial, overwrite=True)
+
+
+def is_map_of(path: Path, cards: list[tuple[str, Any, str]]) -> bool:
+    """Whether `path` is a whole FITS file that holds exactly the map these cards describe, by this version."""
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            header = hdus[0].header
+            whole = len(hdus) == 2 and all(hdu.data is not None for hdu in hdus)
+            wanted = [*cards, ("CREATOR", _creator(), "")]
+            return whole and all(header.get(key) == value for key, value, _ in wanted)
+    except (OSError, TypeError, ValueError, fits.VerifyError):
+        return False
+
+
+def _facts(result: OcclusionMap) -> list[tuple[str, Any, str]]:
+    tiling = "all whole" if result.tiles else "last of a row or column cut off"
+    return [
+        ("SIGN", SIGN, ""),
+        ("PLENS", result.p_lens, "p(lens) of the whole image"),
+        ("LOGIT", result.logit, "log-odds of the whole image"),
+        ("TILING", tiling, "patches at the edge"),
+        ("CREATOR", _creator(), ""),
+    ]
+
+
+def _history(result: OcclusionMap) -> list[str]:
+    lines = [_ascii(provenance()["command"])]
+    if result.note:
+        lines.append(_ascii(result.note))
+    return lines + [f"no rule, plain batches from here: {_ascii(label)}" for label in result.fallbacks]
+
+
+def _creator() -> str:
+    return f"lensaudit {provenance()['lensaudit']}"
+
+
+def _ascii(text: str) -> str:
+    """FITS headers hold printable ASCII only; other signs are written as escapes."""
+    return "".join(c if " " <= c <= "~" else c.encode("ascii", "backslashreplace").decode() for c in text)

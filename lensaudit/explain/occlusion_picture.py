@@ -1,0 +1,181 @@
+"""The picture of an occlusion map as in Wilde et al. 2022, Figs 11–13: blue, white, red over the log-scaled image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lensaudit.explain.occlusion import OcclusionMap
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE = np.array([33, 102, 172]) / 255  # p falls when it is hidden: it speaks for a lens
+RED = np.array([178, 24, 43]) / 255  # p rises: it speaks against one
+
+ROUNDING = 1e-6
+"""|Δp| that float32 arithmetic may give by itself; smaller values never get the full colour."""
+
+CONTRAST = 0.55
+"""Share of the image's own contrast that is kept under the colours, so that these stay readable on bright pixels."""
+
+SOFTENING = 3.0
+"""Sky sigmas over which the logarithm turns linear: noise stays quiet, arcs and cores are both seen."""
+
+
+def diverging(values: np.ndarray) -> np.ndarray:
+    """Colours (..., 3) in [0, 1]: blue below 0, red above, white exactly at 0, each side scaled on its own."""
+    values = np.asarray(values, dtype=float)
+    negative, positive = (np.maximum(side, 0) for side in (-values, values))
+    shares = [side / max(side.max(initial=0), ROUNDING) for side in (negative, positive)]
+    return 1 - shares[0][..., None] * (1 - BLUE) - shares[1][..., None] * (1 - RED)
+
+
+def log_scaled(image: np.ndarray, from_sigma: float = -1.0) -> np.ndarray:
+    """Scale an image to [0, 1] by log(1 + x / 3), x in sky sigmas above the median less `from_sigma`; NaN is 0.
+
+    The sky's level and sigma are the median and half the 16–84 % range, robust while objects fill less than half of
+    the cutout; the 99.9 % percentile is 1.
+    """
+    image = np.asarray(image, dtype=float)
+    finite = image[np.isfinite(image)]
+    if not finite.size or finite.max() <= finite.min():
+        return np.zeros(image.shape)
+    faint, median, high = np.percentile(finite, [15.87, 50, 99.9])
+    sigma = max(median - faint, 1e-6 * (finite.max() - median), np.finfo(float).tiny)
+    level = np.maximum((np.nan_to_num(image, nan=faint) - median) / sigma - from_sigma, 0)
+    top = max((high - median) / sigma - from_sigma, 1.0)
+    return np.clip(np.log1p(level / SOFTENING) / np.log1p(top / SOFTENING), 0, 1)
+
+
+def draw_image(ax: Axes, image: np.ndarray, pixel_scale_arcsec: float) -> None:
+    """Draw a native image in log-scaled grey with a scale bar; the first row is at the bottom, as in DS9."""
+    extent = _extent(image.shape, pixel_scale_arcsec)
+    ax.imshow(log_scaled(image), cmap="gray", vmin=0, vmax=1, origin="lower", extent=extent, interpolation="nearest")
+    _finish(ax, extent, "white")
+
+
+def draw_occlusion(ax: Axes, image: np.ndarray, result: OcclusionMap, pixel_scale_arcsec: float) -> None:
+    """Draw the map over the negative, log-scaled `image` of the same field, with a scale bar.
+
+    Parameters
+    ----------
+    ax
+        Where to draw.
+    image
+        Native image (h, w) of one band; its pixels need not be those of the map.
+    result
+        The map.
+    pixel_scale_arcsec
+        Of `image`.
+    """
+    fine = max(*image.shape, result.size)
+    backdrop = 1 - CONTRAST * _nearest(log_scaled(image, from_sigma=1.5), fine)  # sky stays white
+    extent = _extent(image.shape, pixel_scale_arcsec)
+    picture = backdrop[..., None] * _nearest(diverging(result.delta), fine)
+    ax.imshow(np.clip(picture, 0, 1), origin="lower", extent=extent, interpolation="nearest")
+    _finish(ax, extent, "black")
+
+
+def draw_colour_bar(ax: Axes, result: OcclusionMap) -> None:
+    """Draw the colours with the value of both ends, lowest at the bottom; each half has its own scale."""
+    ramp = np.linspace(-1, 1, 201)
+    ax.imshow(diverging(ramp)[:, None], origin="lower", aspect="auto", extent=(0, 1, -1, 1))
+    ends = min(float(result.delta.min()), 0.0), max(float(result.delta.max()), 0.0)
+    ax.set_yticks([-1, 0, 1], [_value(ends[0]), "0", _value(ends[1])])
+    ax.set_xticks([])
+    ax.yaxis.tick_right()
+    ax.yaxis.set_label_position("right")
+    ax.set_ylabel("p(lens | occluded) − p(lens)")
+
+
+def occlusion_figure(
+    image: np.ndarray, result: OcclusionMap, *, title: str, band: str, pixel_scale_arcsec: float
+) -> Figure:
+    """Image and map side by side, with the colour bar.
+
+    Parameters
+    ----------
+    image
+        Native image (h, w) of `band`.
+    result
+        The map.
+    title
+        What stands above, see `title_of`.
+    band
+        Name of the band.
+    pixel_scale_arcsec
+        Of `image`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 4.9), dpi=120)
+    grid = figure.add_gridspec(
+        1, 3, width_ratios=[1, 1, 0.045], wspace=0.06, left=0.02, right=0.88, bottom=0.1, top=0.87
+    )
+    plain, mapped, bar = (figure.add_subplot(cell) for cell in (grid[0], grid[1], grid[2]))
+    draw_image(plain, image, pixel_scale_arcsec)
+    plain.set_title(f"{band}, log scale", fontsize=9)
+    draw_occlusion(mapped, image, result, pixel_scale_arcsec)
+    mapped.set_title(f"hidden {result.patch}×{result.patch} pixels of {result.size}×{result.size}", fontsize=9)
+    draw_colour_bar(bar, result)
+    figure.suptitle(title, fontsize=12)
+    figure.text(0.02, 0.03, _legend(result), fontsize=8.5)
+    return figure
+
+
+def title_of(name: str, label: int, result: OcclusionMap) -> str:
+    """``name: lens, p(lens) = 0.912``; label 1 lens, 0 non-lens, anything else unlabelled."""
+    words = {1: "lens", 0: "non-lens"}.get(int(label), "unlabelled")
+    return f"{name}: {words}, {result.finder} p(lens) = {_probability(result.p_lens)}"
+
+
+def _legend(result: OcclusionMap) -> str:
+    if np.abs(result.delta).max() < ROUNDING:
+        return f"No patch changes p(lens) by more than {ROUNDING:g}."
+    return (
+        "Blue: hiding it lowers p(lens), it speaks for a lens. Red: hiding it raises p(lens). Sides scaled separately."
+    )
+
+
+def _probability(p: float) -> str:
+    """Three decimals, more near 0 and 1 where three would round to certainty."""
+    near = min(p, 1 - p)
+    return f"{p:.3f}" if near >= 5e-4 else f"{p:.2e}" if p < 0.5 else f"1 − {1 - p:.1e}"
+
+
+def _value(value: float) -> str:
+    text = "0" if value == 0 else f"{value:+.3f}" if abs(value) >= 0.01 else f"{value:+.1e}"
+    return text.replace("-", "−")
+
+
+def _extent(shape: tuple[int, ...], pixel_scale_arcsec: float) -> tuple[float, float, float, float]:
+    return (0.0, shape[1] * pixel_scale_arcsec, 0.0, shape[0] * pixel_scale_arcsec)
+
+
+def _nearest(values: np.ndarray, size: int) -> np.ndarray:
+    """Repeat the nearest pixels so that both image and map have `size` × `size` of them."""
+    rows, columns = (((np.arange(size) + 0.5) * side / size).astype(int) for side in values.shape[:2])
+    return values[rows][:, columns]
+
+
+def _finish(ax: Axes, extent: tuple[float, float, float, float], colour: str) -> None:
+    """No ticks, and a scale bar of a round number of arcsec, about a fifth of the field."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    length = _round_below(extent[1] / 4)
+    left, bottom = 0.05 * extent[1], 0.05 * extent[3]
+    ax.plot([left, left + length], [bottom, bottom], color=colour, linewidth=2.5, solid_capstyle="butt")
+    ax.text(
+        left + length / 2, bottom + 0.02 * extent[3], f"{length:g}″", color=colour, ha="center", va="bottom", fontsize=11
+    )
+    ax.set_xlim(extent[0], extent[1])
+    ax.set_ylim(extent[2], extent[3])
+
+
+def _round_below(length: float) -> float:
+    """The largest of 1, 2, 5 × a power of ten that is not above `length`."""
+    power = 10.0 ** np.floor(np.log10(length))
+    return float(next(step * power for step in (5, 2, 1) if step * power <= length * (1 + 1e-9)))

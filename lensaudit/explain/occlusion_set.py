@@ -1,0 +1,184 @@
+"""Occlusion maps of systems of a lens set, as files: FITS and picture per system; an interrupted run goes on."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.explain.occlusion import Occluder, OcclusionMap
+from lensaudit.explain.occlusion_fits import identity_cards, is_map_of, write_occlusion_fits
+from lensaudit.explain.occlusion_picture import occlusion_figure, title_of
+from lensaudit.files import replacing, writable_folder
+from lensaudit.finders import Finder
+from lensaudit.lensset import LensSet
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """One system's files, or why there are none.
+
+    Attributes
+    ----------
+    id
+        Name of the system.
+    fits, png
+        Paths; None where the map could not be made.
+    result
+        The map; None if it was kept from an earlier run, or could not be made.
+    status
+        ``made``, ``kept``, or why there is no map.
+    """
+
+    id: str
+    fits: Path | None
+    png: Path | None
+    result: OcclusionMap | None
+    status: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no map."""
+        return self.fits is None
+
+    def summary(self) -> dict[str, Any]:
+        """JSON-able facts."""
+        facts: dict[str, Any] = {"id": self.id, "status": self.status}
+        if self.fits is not None and self.png is not None:
+            facts |= {"fits": str(self.fits), "png": str(self.png)}
+        if self.result is not None:
+            facts |= {
+                "p_lens": self.result.p_lens,
+                "min": float(self.result.delta.min()),
+                "max": float(self.result.delta.max()),
+                "seconds": round(self.result.seconds, 3),
+                "fallbacks": list(self.result.fallbacks),
+                "note": self.result.note,
+                "layers": [str(layer) for layer in self.result.layers],
+            }
+        return facts
+
+
+def chosen_systems(lens_set: LensSet, ids: Sequence[str], first: int | None, every: bool) -> list[int]:
+    """Positions in the set that the user named, in one of three ways.
+
+    Raises
+    ------
+    UsageError
+        None or several of the ways are used, an id is not in the set (the nearest are named), or `first` is below 1.
+    """
+    if sum((bool(ids), first is not None, every)) != 1:
+        raise UsageError("say which systems: --id ID (as often as you like), --first N or --all, one of the three")
+    if first is not None and first < 1:
+        raise UsageError(f"--first {first} names no system; choose 1 to {len(lens_set)}")
+    if not ids:
+        return list(range(len(lens_set) if first is None else min(first, len(lens_set))))
+    known = {name: index for index, name in enumerate(lens_set.ids)}
+    for name in ids:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
+            raise UsageError(f"{lens_set.path}: no system '{name}'; nearest ids: {', '.join(near)}")
+    return [known[name] for name in dict.fromkeys(ids)]
+
+
+def occlude_systems(
+    occluder: Occluder,
+    lens_set: LensSet,
+    systems: Sequence[int],
+    out: Path,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> list[MapFiles]:
+    """Map `systems` of `lens_set` and write ``<id>-occlusion.fits`` and ``.png`` into `out`.
+
+    Parameters
+    ----------
+    occluder
+        Finder, patch, stride and engine.
+    systems
+        Positions in the set, see `chosen_systems`.
+    force
+        Make maps anew that are there already; by default those of the same finder, set and settings are kept.
+    progress
+        Called with positions done and all positions, over all systems.
+
+    Raises
+    ------
+    DataError
+        The set is not what the finder eats, or no system could be mapped.
+    UsageError
+        `out` cannot be written.
+    """
+    occluder.finder.check(lens_set)
+    writable_folder(out)
+    each = occluder.grid.n**2
+    files = []
+    for number, system in enumerate(systems):
+
+        def report(done: int, _total: int, before: int = number * each) -> None:
+            if progress is not None:
+                progress(before + done, each * len(systems))
+
+        files.append(_one(occluder, lens_set, system, out, force, report))
+        report(each, each)
+    if files and all(entry.failed for entry in files):
+        raise DataError(f"{lens_set.path}: none of {len(files)} systems could be mapped ({files[0].status})")
+    return files
+
+
+def _one(occluder: Occluder, lens_set: LensSet, system: int, out: Path, force: bool, progress: Progress) -> MapFiles:
+    name = lens_set.ids[system]
+    path = out / f"{file_stem(name)}-occlusion.fits"
+    picture = path.with_suffix(".png")
+    cards = identity_cards(
+        {
+            "id": name,
+            "finder": occluder.finder.name,
+            "finder_hash": occluder.finder.weights_hash,
+            "set_hash": lens_set.content_hash,
+            "patch": occluder.grid.patch,
+            "stride": occluder.grid.stride,
+            "engine": occluder.engine,
+        }
+    )
+    if not force and picture.is_file() and is_map_of(path, cards):
+        return MapFiles(name, path, picture, None, "kept")
+    try:
+        result = occluder.map(lens_set.cutouts([system]), name=name, progress=progress)
+    except DataError as error:
+        return MapFiles(name, None, None, None, str(error))
+    band = shown_band(occluder.finder)
+    image = lens_set.images(band, [system])[0]
+    title = title_of(name, int(lens_set.labels[system]), result)
+    _write_picture(picture, image, result, title, band, lens_set.pixel_scale_arcsec[band])
+    write_occlusion_fits(path, result, cards, image, band, lens_set.wcs(system, band))  # last: it marks both as whole
+    return MapFiles(name, path, picture, result, "made")
+
+
+def shown_band(finder: Finder) -> str:
+    """The band under the colours: ``VIS`` where the finder sees it, else its first."""
+    return "VIS" if "VIS" in finder.recipe.bands else finder.recipe.bands[0]
+
+
+def file_stem(name: str) -> str:
+    """`name` as part of a file name; where signs had to go, a short hash keeps two names apart."""
+    plain = re.sub(r"[^A-Za-z0-9._+-]", "_", name)[:100].lstrip(".")
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _write_picture(
+    path: Path, image: np.ndarray, result: OcclusionMap, title: str, band: str, pixel_scale_arcsec: float
+) -> None:
+    figure = occlusion_figure(image, result, title=title, band=band, pixel_scale_arcsec=pixel_scale_arcsec)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", metadata={"Software": "lensaudit"})
