@@ -2,8 +2,129 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import typer
+
+if TYPE_CHECKING:
+    from lensaudit.evaluation import Evaluation, Metric
+    from lensaudit.finders import Finder, Scores
+    from lensaudit.lensset import LensSet
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    finder: str = typer.Argument(help="Built-in name, a finder's folder, or package.module:factory."),
+    lens_set: Path = typer.Argument(metavar="SET", help="Lens set with labels; unlabelled images are left out."),
+    scores: Path | None = typer.Option(None, metavar="FILE", help="Scores from lensaudit score, to save scoring."),
+    threshold: float | None = typer.Option(None, min=0, max=1, help="p from which it is a lens; default the finder's."),
+    beta: float = typer.Option(0.03, min=0, help="β of Fβ; 0.03 in Wilde et al. 2022."),
+    seed: int = typer.Option(1, min=0, help="Of the bootstrap."),
+    out: Path | None = typer.Option(None, metavar="DIR", help="Folder for evaluation.json and evaluation.png."),
+    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    as_json: bool = typer.Option(False, "--json", help="Print the evaluation as JSON."),
+) -> None:
+    """Measure a finder on a labelled set: each number with its 95 % interval."""
+    from lensaudit.evaluation import evaluate as measure
+    from lensaudit.files import writable_folder
+    from lensaudit.finders import load_finder
+    from lensaudit.lensset import LensSet
+
+    opened = LensSet.open(lens_set)
+    loaded = load_finder(finder, device)
+    loaded.check(opened)
+    if out is not None:
+        writable_folder(out)
+    found = _scores(loaded, opened, scores)
+    labels = opened.labels
+    cut = loaded.recipe.threshold if threshold is None else threshold
+    result = measure(labels, found.p_lens, found.logit, threshold=cut, beta=beta, seed=seed)
+    record = _record(result, loaded, opened, seed)
+    if out is not None:
+        _write(out, record, result, labels, found)
+    if as_json:
+        typer.echo(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    _show(result, loaded.name, lens_set)
+    if out is not None:
+        typer.echo(f"{out}: evaluation.json, evaluation.png")
+
+
+def _scores(finder: Finder, lens_set: LensSet, path: Path | None) -> Scores:
+    """Scores of the set in its order, from the file `path` or computed now."""
+    from lensaudit.cli.set_summary import progress_bar
+    from lensaudit.errors import DataError
+    from lensaudit.evaluation import in_order_of
+    from lensaudit.finders import read_scores, score_set
+
+    if path is None:
+        with progress_bar(f"scoring with {finder.name}") as report:
+            return score_set(finder, lens_set, progress=report)
+    found, record = read_scores(path)
+    inputs = record.get("provenance", {}).get("inputs", {})
+    if inputs.get("finder", finder.weights_hash) != finder.weights_hash:
+        raise DataError(f"{path}: holds scores of other weights than {finder.name}'s; write it with lensaudit score")
+    ordered = in_order_of(lens_set.ids, found, path)
+    if inputs.get("set", lens_set.content_hash) != lens_set.content_hash:
+        raise DataError(f"{path}: holds scores of another set than {lens_set.path}; write it with lensaudit score")
+    return ordered
+
+
+def _record(result: Evaluation, finder: Finder, lens_set: LensSet, seed: int) -> dict[str, Any]:
+    from lensaudit.provenance import provenance
+
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    return {
+        "finder": finder.name,
+        "recipe": finder.recipe.model_dump(mode="json"),
+        "set": str(lens_set.path),
+        **result.as_json(),
+        "provenance": provenance(seed=seed, inputs=inputs),
+    }
+
+
+def _write(out: Path, record: dict[str, Any], result: Evaluation, labels: Any, scores: Scores) -> None:
+    from lensaudit.evaluation.plot import plot_evaluation
+    from lensaudit.files import write_json
+
+    title = f"{record['finder']} on {record['set']}: {result.n_lenses} lenses, {result.n_others} non-lenses"
+    plot_evaluation(out / "evaluation.png", result, labels, scores.p_lens, title)
+    write_json(out / "evaluation.json", record)
+
+
+def _show(result: Evaluation, name: str, lens_set: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    counted = f"{result.n_lenses} lenses, {result.n_others} non-lenses"
+    left_out = {"unlabelled": result.n_unlabelled, "not scored": result.n_unscored}
+    counted += "".join(f", {count} {why} left out" for why, count in left_out.items() if count)
+    table = Table(title=f"{name} on {lens_set}: {counted}", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("metric", "value", "95 % interval", "n", "interval by"):
+        table.add_column(column, justify="right" if column in {"value", "n"} else "left")
+    for metric in result.metrics:
+        table.add_row(*_row(metric, result))
+    Console().print(table)
+
+
+def _row(metric: Metric, result: Evaluation) -> tuple[str, ...]:
+    labels = {
+        "accuracy": f"accuracy at p ≥ {result.threshold:g}",
+        "precision": "precision (in this set)",
+        "fbeta": f"Fβ, β = {result.beta:g}",
+        "auroc": "AUROC",
+        "tpr0": "TPR0",
+        "tpr10": "TPR10",
+        "tpr_at_fpr": f"TPR at FPR {100 * result.fpr:g} %",
+    }
+    words = metric.as_json()
+    value = "–" if words["value"] is None else f"{metric.value:.4f}"
+    interval = "–" if words["low"] is None else f"{metric.low:.4f} … {metric.high:.4f}"
+    return labels.get(metric.name, metric.name), value, interval, str(metric.n), metric.status or metric.method

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -78,7 +79,7 @@ def binned_shares(
     if limits.ndim != 1 or len(limits) < 2 or not (np.diff(limits) > 0).all():
         raise ValueError("edges must be at least two rising numbers")
     bins = []
-    for index, (left, right) in enumerate(zip(limits[:-1], limits[1:], strict=True)):
+    for index, (left, right) in enumerate(itertools.pairwise(limits)):
         last = index == len(limits) - 2
         inside = (quantity >= left) & ((quantity <= right) if last else (quantity < right))
         k, n = int((hit & inside).sum()), int(inside.sum())

@@ -1,0 +1,196 @@
+"""From labels and scores to metrics with intervals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lensaudit.evaluation.metric import CONFIDENCE, Evaluation, Metric
+from lensaudit.evaluation.roc_band import roc_band
+from lensaudit.statistics import (
+    RESAMPLES,
+    Confusion,
+    allowed_false_positives,
+    auroc,
+    auroc_interval,
+    bootstrap_interval,
+    confusion,
+    fbeta_of_counts,
+    strict_threshold,
+    tpr0,
+    tpr10,
+    tpr_at_fpr,
+    wilson_interval,
+)
+from lensaudit.statistics.roc import FALSE_POSITIVES_OF_TPR10
+
+Array = NDArray[np.float64]
+
+FPR = 0.01
+PAPER_BETA = 0.03
+"""β of Wilde et al. 2022."""
+
+_WILSON = "Wilson"
+_APART = f"bootstrap, classes resampled apart, {RESAMPLES} resamples"
+_STREAM_FBETA, _STREAM_TPR10, _STREAM_FPR, _STREAM_ROC = 1, 2, 3, 4
+
+
+def evaluate(
+    labels: ArrayLike,
+    p_lens: ArrayLike,
+    logit: ArrayLike,
+    *,
+    threshold: float = 0.5,
+    beta: float = PAPER_BETA,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure a finder on labelled images.
+
+    Images are called lenses where p ≥ threshold and ranked by logit, which does not saturate as p does.
+
+    Parameters
+    ----------
+    labels
+        1 lens, 0 non-lens, −1 unknown (n,); the unknown are left out and counted.
+    p_lens, logit
+        Scores (n,); NaN for images that could not be scored, which are left out and counted.
+    threshold, beta
+        What counts as a lens, and the β of Fβ.
+    seed
+        Root of the bootstrap's draws.
+
+    Returns
+    -------
+    Evaluation
+        A metric that does not exist, such as the recall of a set without lenses, is NaN with a status.
+    """
+    label, p, z = (np.asarray(values) for values in (labels, p_lens, logit))
+    if not label.shape == p.shape == z.shape or label.ndim != 1:
+        raise ValueError(f"labels {label.shape}, p_lens {p.shape} and logit {z.shape} must be equally long lists")
+    known = (label == 0) | (label == 1)
+    scored = known & np.isfinite(p) & ~np.isnan(z)
+    counts = confusion(label[scored], p[scored] >= threshold)
+    lenses, others = z[scored & (label == 1)].astype(float), z[scored & (label == 0)].astype(float)
+    ranks = Ranks(lenses, others, seed)
+    return Evaluation(
+        metrics=(*_calls(counts, beta, seed), ranks.auroc(), ranks.tpr0(), ranks.tpr10(), ranks.tpr_at_fpr()),
+        threshold=threshold,
+        beta=beta,
+        fpr=FPR,
+        counts=counts,
+        n_unlabelled=int((~known).sum()),
+        n_unscored=int((known & ~scored).sum()),
+        roc=roc_band(lenses, others, _draws(seed, _STREAM_ROC), CONFIDENCE) if len(lenses) and len(others) else None,
+    )
+
+
+def _calls(counts: Confusion, beta: float, seed: int) -> tuple[Metric, ...]:
+    """Accuracy, precision, recall and Fβ at the threshold."""
+    low, high = _fbeta_interval(counts, beta, _draws(seed, _STREAM_FBETA))
+    return (
+        _share("accuracy", counts.tp + counts.tn, counts.n, "no labelled images"),
+        _share("precision", counts.tp, counts.tp + counts.fp, "nothing was called a lens"),
+        _share("recall", counts.tp, counts.tp + counts.fn, "no lenses"),
+        Metric(
+            "fbeta",
+            counts.fbeta(beta),
+            low,
+            high,
+            counts.n,
+            f"bootstrap over images, {RESAMPLES} resamples",
+            "neither lenses nor calls" if math.isnan(counts.fbeta(beta)) else "",
+        ),
+    )
+
+
+def _share(name: str, part: int, whole: int, otherwise: str) -> Metric:
+    value = part / whole if whole else math.nan
+    return Metric(name, value, *wilson_interval(part, whole, CONFIDENCE), whole, _WILSON, "" if whole else otherwise)
+
+
+def _fbeta_interval(counts: Confusion, beta: float, generator: np.random.Generator) -> tuple[float, float]:
+    """Percentile bootstrap over images, which for counts is a multinomial draw."""
+    cells = np.array([counts.tp, counts.fp, counts.fn, counts.tn])
+    if counts.n == 0:
+        return math.nan, math.nan
+    tp, fp, fn, _ = generator.multinomial(counts.n, cells / counts.n, size=RESAMPLES).T
+    drawn = fbeta_of_counts(tp, fp, fn, beta)
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn) or math.isnan(counts.fbeta(beta)):
+        return math.nan, math.nan
+    low, high = np.quantile(drawn, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Metrics of the ranking alone, from the logits of lenses (n1,) and non-lenses (n0,)."""
+
+    lenses: Array
+    others: Array
+    seed: int
+
+    def auroc(self) -> Metric:
+        """Area under the ROC curve."""
+        value = auroc(self.lenses, self.others)
+        interval = auroc_interval(self.lenses, self.others, CONFIDENCE)
+        method = "DeLong on the log-odds scale" if 0 < value < 1 else "Wilson with the smaller class"
+        status = self._missing or ("" if math.isfinite(interval[0]) else "an interval needs two of each class")
+        return Metric("auroc", value, *interval, self._n, method, status)
+
+    def tpr0(self) -> Metric:
+        """Recall above every non-lens; the bootstrap fails for an extreme (Bickel & Freedman 1981)."""
+        return self._above_given("tpr0", tpr0(self.lenses, self.others), 0)
+
+    def tpr10(self) -> Metric:
+        """Recall with fewer than ten false positives."""
+        if not self._missing and len(self.others) <= FALSE_POSITIVES_OF_TPR10:
+            return self._absent("tpr10", f"only {len(self.others)} non-lenses: every threshold has fewer than ten")
+        return self._resampled("tpr10", tpr10(self.lenses, self.others), FALSE_POSITIVES_OF_TPR10, _STREAM_TPR10)
+
+    def tpr_at_fpr(self) -> Metric:
+        """Recall at a false-positive rate of at most 1 %."""
+        value, allowed = tpr_at_fpr(self.lenses, self.others, FPR), allowed_false_positives(len(self.others), FPR)
+        if allowed == 0:
+            return self._above_given("tpr_at_fpr", value, 0)
+        return self._resampled("tpr_at_fpr", value, allowed, _STREAM_FPR)
+
+    @property
+    def _n(self) -> int:
+        return len(self.lenses) + len(self.others)
+
+    @property
+    def _missing(self) -> str:
+        if len(self.lenses) and len(self.others):
+            return ""
+        return "no labelled images" if not self._n else "no lenses" if not len(self.lenses) else "no non-lenses"
+
+    def _absent(self, name: str, status: str) -> Metric:
+        return Metric(name, math.nan, math.nan, math.nan, self._n, "", status)
+
+    def _above_given(self, name: str, value: float, allowed: int) -> Metric:
+        """A share of lenses, given the threshold that these non-lenses set."""
+        if self._missing:
+            return self._absent(name, self._missing)
+        found = int((self.lenses > strict_threshold(self.others, allowed)).sum())
+        interval = wilson_interval(found, len(self.lenses), CONFIDENCE)
+        return Metric(name, value, *interval, self._n, "Wilson, given these non-lenses' highest score")
+
+    def _resampled(self, name: str, value: float, allowed: int, which: int) -> Metric:
+        if self._missing:
+            return self._absent(name, self._missing)
+
+        def recall(lenses: Array, others: Array) -> float:
+            return float(np.mean(lenses > strict_threshold(others, allowed)))
+
+        interval = bootstrap_interval(
+            [self.lenses, self.others], recall, _draws(self.seed, which), confidence=CONFIDENCE
+        )
+        return Metric(name, value, *interval, self._n, _APART)
+
+
+def _draws(seed: int, which: int) -> np.random.Generator:
+    return np.random.default_rng([seed, which])
