@@ -81,7 +81,7 @@ def test_a_file_in_place_of_the_folder(lensaudit, tmp_path):
 
 def test_ctrl_c_exits_with_130_and_the_same_command_goes_on(tmp_path):
     out = tmp_path / "set"
-    command = [sys.executable, "-m", "lensaudit", "simulate", "lsst", "--n", "200", "--out", str(out)]
+    command = [sys.executable, "-m", "lensaudit", "simulate", "lsst", "--n", "100", "--out", str(out)]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     for _ in range(1200):
         if list((out / ".unfinished/parts").glob("*.jsonl")):
