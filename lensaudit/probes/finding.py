@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from lensaudit.probes.verdict import BIAS, WORDS, Evidence, Verdict, judge
-from lensaudit.statistics import holm, mcnemar_exact, wilson_interval
-from lensaudit.statistics.paired_difference import paired_difference_interval
+from lensaudit.statistics import (
+    RESAMPLES,
+    holm,
+    mcnemar_exact,
+    paired_bootstrap_interval,
+    paired_difference_interval,
+    wilson_interval,
+)
 
 CONFIDENCE = 0.95
-RESAMPLES = 2_000
 ALL_PAIRS = "all pairs"
 
 
@@ -95,10 +100,10 @@ def measure(population: str, subset: str, scores: PairedScores, rng: np.random.G
         control=recall(control),
         treated=recall(treated),
         recall_change=Change((gained - lost) / n if n else math.nan, low, high, "Tango 1998 score interval"),
-        logit_change=_logit_change(scores.treated - scores.control, rng),
+        logit_change=_logit_change(scores, rng),
         gained=gained,
         lost=lost,
-        p_value=float(mcnemar_exact(lost, gained)) if n else math.nan,
+        p_value=mcnemar_exact(lost, gained) if n else math.nan,
     )
 
 
@@ -126,10 +131,8 @@ def headline(findings: Sequence[Finding]) -> Verdict:
 def recall(found: NDArray[np.bool_]) -> Recall:
     """Recall of n lenses of which `found` were found."""
     k, n = int(np.sum(found)), len(found)
-    if n == 0:
-        return Recall(0, 0, math.nan, math.nan, math.nan)
     low, high = wilson_interval(k, n, CONFIDENCE)
-    return Recall(k, n, k / n, float(low), float(high))
+    return Recall(k, n, k / n if n else math.nan, low, high)
 
 
 def probability(logit: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -137,15 +140,13 @@ def probability(logit: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(expit(logit), dtype=np.float64)
 
 
-def _logit_change(changes: NDArray[np.float64], rng: np.random.Generator) -> Change:
+def _logit_change(scores: PairedScores, rng: np.random.Generator) -> Change:
     """Mean change of logit; percentile bootstrap over pairs."""
-    method = f"percentile bootstrap over pairs, {RESAMPLES} resamples"
-    if len(changes) == 0:
-        return Change(math.nan, math.nan, math.nan, method)
-    means = np.array([changes[rng.integers(0, len(changes), len(changes))].mean() for _ in range(RESAMPLES)])
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(means, [tail, 100 - tail])
-    return Change(float(changes.mean()), float(low), float(high), method)
+    low, high = paired_bootstrap_interval(
+        scores.control, scores.treated, rng, resamples=RESAMPLES, confidence=CONFIDENCE
+    )
+    value = float(np.mean(scores.treated - scores.control)) if len(scores) else math.nan
+    return Change(value, low, high, f"percentile bootstrap over pairs, {RESAMPLES} resamples")
 
 
 def _with_verdict(finding: Finding, p_holm: float, tolerance: float, nature: str) -> Finding:

@@ -64,7 +64,8 @@ def judge(evidence: Evidence, tolerance: float, nature: str) -> Verdict:
         return Verdict(TOO_FEW, _too_few_sentence(evidence, tolerance))
     if evidence.shown:
         return Verdict(WITHIN_TOLERANCE, _change_sentence(evidence, _within_words(evidence, tolerance, nature)))
-    return Verdict(NO_EFFECT, f"{_numbers(evidence)}: no change beyond chance, and none beyond {tolerance:.2f}.")
+    feared = "change" if nature == "nuisance" else "loss"
+    return Verdict(NO_EFFECT, f"{_numbers(evidence)}: no change beyond chance, and no {feared} beyond {tolerance:.2f}.")
 
 
 def pairs_that_never_tell(tolerance: float, confidence: float = 0.95) -> int:

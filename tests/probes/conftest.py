@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,10 @@ from lensaudit.finders import declare_finder
 from lensaudit.probes import render_pairs
 from lensaudit.probes.definition import load_definition
 from lensaudit.probes.pairs import PairPlan
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # SkyPy 0.5 calls a deprecated part of astropy when it is first imported
+    import skypy  # noqa: F401
 
 PAIRS = 13
 SEED = 3

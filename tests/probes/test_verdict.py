@@ -44,6 +44,13 @@ def test_a_gain_is_called_a_gain():
     assert "rises from 0.800 to 0.900" in verdict.sentence
 
 
+def test_no_effect_claims_no_more_than_the_interval_shows():
+    """A gain that the interval allows is not denied where only losses are judged."""
+    gain = replace(CLEAR_LOSS, change=0.07, low=0.01, high=0.14, p_holm=0.12)
+    assert "no loss beyond 0.05" in judge(gain, tolerance=0.05, nature="population").sentence
+    assert judge(gain, tolerance=0.05, nature="nuisance").word == TOO_FEW
+
+
 @pytest.mark.parametrize("tolerance", [0.02, 0.05, 0.1, 0.2])
 def test_pairs_that_never_tell_is_the_exact_border(tolerance):
     n = pairs_that_never_tell(tolerance)
