@@ -85,10 +85,11 @@ def _kept(folder: Path, finder: Any, options: AuditOptions) -> dict[str, Any] | 
 
 
 def _design(record: dict[str, Any]) -> str:
-    rule = f" A pair fulfils the lens rule if both arms have {record['lens_rule']}." if record["lens_rule"] else ""
+    rule = record["lens_rule"]
+    condition = f" A pair fulfils the lens rule where both arms have {rule['condition']}." if rule else ""
     return (
         "Each pair is one scene rendered twice with the same noise: with its far source, and as a control without it, "
-        f"so that an ordinary single lens remains. {record['mode_note']}{rule} "
+        f"so that an ordinary single lens remains. {record['mode_note']}{condition} "
         f"Tolerated loss of recall: {record['settings']['tolerance']:g}."
     )
 
@@ -126,17 +127,18 @@ def _beside(published: dict[str, Any] | None, population: str, architecture: str
     """Published recalls drawn beside ours: those of the same architecture, else of all finders there are."""
     if published is None:
         return []
-    names = [name for name in published["recall"] if _same(name, architecture)] or list(published["recall"])
-    return [{"name": name, "recall": published["recall"][name].get(population)} for name in names]
+    names = [name for name in published["recall"] if _same(name, architecture)] or sorted(published["recall"])
+    recalls = {name: published["recall"][name].get(population) for name in names}
+    return [{"name": name, "recall": recall} for name, recall in recalls.items() if recall is not None]
 
 
 def _published(published: dict[str, Any] | None, architecture: str) -> dict[str, Any] | None:
     if published is None:
         return None
-    populations = list(dict.fromkeys(p for recalls in published["recall"].values() for p in recalls))
+    populations = sorted({p for recalls in published["recall"].values() for p in recalls})
     rows = [
         {"name": name, "recall": [recalls.get(p) for p in populations], "same": _same(name, architecture)}
-        for name, recalls in published["recall"].items()
+        for name, recalls in sorted(published["recall"].items())
     ]
     return {
         "caption": _sentence(published["caption"]),

@@ -31,19 +31,22 @@ def gallery_block(
     """
     if options.occlusion_n == 0:
         return None
+    from lensaudit.explain import Occluder
+
     chosen = choose(lens_set.labels, p, finder.recipe.threshold, options.occlusion_n)
-    patch, stride = patch_of(finder)
+    occluder = Occluder(finder)
     total, done = sum(len(group["indices"]) for group in chosen), 0
     groups = []
     for group in chosen:
         entries = []
         for index in group.pop("indices"):
             progress("occlusion", done, total)
-            entries.append(_entry(finder, lens_set, int(index), p, Path(out)))
+            entries.append(_entry(occluder, lens_set, int(index), float(p[index]), Path(out)))
             done += 1
         groups.append({**group, "entries": entries})
     progress("occlusion", done, total)
-    return {"patch": patch, "stride": stride, "groups": groups} if total else None
+    grid = occluder.grid
+    return {"patch": grid.patch, "stride": grid.stride, "groups": groups} if total else None
 
 
 def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[dict[str, Any]]:
@@ -63,11 +66,6 @@ def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[
         ("Worst false alarms", _alarmed(alarms), other & known, -p),
         n=n,
     )
-
-
-def patch_of(finder: Any) -> tuple[int, int]:
-    """Patch and stride of Wilde et al. 2022: 4 and 4 for inputs of 200 pixels, 1 and 1 for those of 66."""
-    return (4, 4) if finder.recipe.size >= 128 else (1, 1)
 
 
 def _groups(*named: tuple[str, str, np.ndarray, np.ndarray], n: int) -> list[dict[str, Any]]:
@@ -92,30 +90,22 @@ def _alarmed(alarms: int) -> str:
     return f"Non-lenses with the highest p; {plural(alarms, 'false alarm')} in all."
 
 
-def _entry(finder: Any, lens_set: Any, index: int, p: np.ndarray, out: Path) -> dict[str, Any]:
-    name = lens_set.ids[index]
+def _entry(occluder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
+    name, grid = lens_set.ids[index], occluder.grid
     path = f"{ARRAYS}/occlusion-{short_name(name)}.npz"
-    patch, stride = patch_of(finder)
-    key = key_of(finder, lens_set, id=name, patch=patch, stride=stride)
+    key = key_of(occluder.finder, lens_set, id=name, patch=grid.patch, stride=grid.stride)
     if kept_arrays(out / path, key) is None:
-        keep_arrays(out / path, key, _mapped(finder, lens_set, index, patch, stride))
+        cutouts = lens_set.cutouts([index])
+        pixels = {f"band:{band}": images[0] for band, images in cutouts.items()}
+        keep_arrays(out / path, key, {"map": occluder.map(cutouts, name=name).delta, **pixels})
     band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
     return {
         "id": name,
-        "p": float(p[index]),
+        "p": p,
         "facts": facts_of(lens_set, index),
         "array": path,
         "fov_arcsec": lens_set.shape[band][1] * lens_set.pixel_scale_arcsec[band],
     }
-
-
-def _mapped(finder: Any, lens_set: Any, index: int, patch: int, stride: int) -> dict[str, np.ndarray]:
-    from lensaudit.explain import occlusion
-
-    cutouts = lens_set.cutouts([index])
-    result = occlusion(finder, cutouts, patch=patch, stride=stride)
-    pixels = {f"band:{band}": images[0] for band, images in cutouts.items()}
-    return {"map": np.asarray(result.values, np.float32), **pixels}
 
 
 def facts_of(lens_set: Any, index: int) -> str:

@@ -12,6 +12,7 @@ MISSING = "—"
 """Shown where a number is not defined; the status beside it says why."""
 
 _THIN = "\u202f"  # narrow no-break space: a number and its unit never part at a line end
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def jsonable(value: Any) -> Any:
@@ -35,7 +36,7 @@ def decimal(value: float | None, digits: int = 3) -> str:
     """``0.9273`` → ``0.927``; a missing value → an em dash; the minus sign is a true minus."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -44,7 +45,7 @@ def significant(value: float | None, digits: int = 3) -> str:
         return MISSING
     if value != 0 and not 1e-3 <= abs(value) < 1e5:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa}×10^{int(exponent)}".replace("-", "−")
+        return f"{mantissa}×10{str(int(exponent)).translate(_RAISED)}".replace("-", "−")
     return np.format_float_positional(value, precision=digits, fractional=False, trim="-").replace("-", "−")
 
 

@@ -6,25 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from lensaudit.report.numbers import percent
 from lensaudit.report.options import AuditOptions
-from lensaudit.report.roc_curve import roc_block
 from lensaudit.report.selection import rate
 
 BINS = 25
 
 LABELS = {
-    "recall": "Recall (completeness)",
-    "precision": "Precision (purity in this set)",
     "accuracy": "Accuracy",
-    "fbeta": "Fβ",
+    "precision": "Precision (purity in this set)",
+    "recall": "Recall (completeness)",
     "auroc": "AUROC",
     "tpr0": "TPR0",
     "tpr10": "TPR10",
-    "tpr_at_fpr": "Recall at 1\u202f% false positives",
 }
 """Readable names; a metric that is not here goes by its own."""
-
-_STREAM = 0x20C
 
 
 def performance_block(labels: np.ndarray, scores: Any, threshold: float, options: AuditOptions) -> dict[str, Any]:
@@ -40,7 +36,7 @@ def performance_block(labels: np.ndarray, scores: Any, threshold: float, options
     known = np.isfinite(scores.p_lens)
     p, logit, labels = scores.p_lens[known], scores.logit[known], labels[known]
     lens, other = labels == 1, labels == 0
-    rng = np.random.default_rng([options.seed, _STREAM])
+    metrics, roc = measured(labels, p, logit, threshold, options)
     return {
         "threshold": threshold,
         "n": len(p),
@@ -48,25 +44,32 @@ def performance_block(labels: np.ndarray, scores: Any, threshold: float, options
         "n_lenses": int(lens.sum()),
         "n_nonlenses": int(other.sum()),
         "unscored": [{"id": name, "why": why} for name, why in scores.failed.items()],
-        "metrics": metrics(labels, p, logit, threshold, options),
-        "roc": roc_block(logit[lens], logit[other], rng),
+        "metrics": metrics,
+        "roc": roc,
         "scores": histogram(labels, p),
         "confusion": confusion(p >= threshold, lens, other),
         "false_positive_rate": rate(p[other] >= threshold),
     }
 
 
-def metrics(
+def measured(
     labels: np.ndarray, p: np.ndarray, logit: np.ndarray, threshold: float, options: AuditOptions
-) -> list[dict[str, Any]]:
-    """Rows of the metrics table; empty without any label."""
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Rows of the metrics table and the ROC curve; empty and ``None`` without any label."""
     from lensaudit.evaluation import evaluate
 
-    known = labels >= 0
-    if not known.any():
-        return []
-    result = evaluate(labels[known], p[known], logit[known], threshold=threshold, beta=options.beta, seed=options.seed)
-    return [_row(metric) for metric in result.metrics]
+    if not (labels >= 0).any():
+        return [], None
+    result = evaluate(labels, p, logit, threshold=threshold, beta=options.beta, seed=options.seed)
+    names = {
+        **LABELS,
+        "fbeta": f"Fβ, β = {result.beta:g}",
+        "tpr_at_fpr": f"Recall at {percent(result.fpr)} false positives",
+    }
+    rows = [{**metric.as_json(), "label": names.get(metric.name, metric.name)} for metric in result.metrics]
+    if result.roc is None:
+        return rows, None
+    return rows, {**result.roc.as_json(), "n_lenses": result.n_lenses, "n_nonlenses": result.n_others}
 
 
 def confusion(called: np.ndarray, lens: np.ndarray, other: np.ndarray) -> dict[str, int] | None:
@@ -83,18 +86,3 @@ def histogram(labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     groups = {"lenses": labels == 1, "non-lenses": labels == 0, "unlabelled": labels < 0}
     counts = {name: np.histogram(p[members], edges)[0].tolist() for name, members in groups.items()}
     return {"edges": np.round(edges, 2).tolist(), **counts}
-
-
-def _row(metric: Any) -> dict[str, Any]:
-    """One metric of :mod:`lensaudit.evaluation` with its readable name and, where undefined, the reason."""
-    undefined = not np.isfinite(metric.value)
-    return {
-        "name": metric.name,
-        "label": LABELS.get(metric.name, metric.name),
-        "value": metric.value,
-        "low": metric.low,
-        "high": metric.high,
-        "n": int(metric.n),
-        "method": metric.method,
-        "status": getattr(metric, "status", None) or ("not defined on this set" if undefined else ""),
-    }

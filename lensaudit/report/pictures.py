@@ -23,7 +23,7 @@ def pictures_of(audit: dict[str, Any]) -> dict[str, Any]:
             "history": _drawn(history, training) if history.drawable(training) else None,
             "curves": _curves(audit) if chosen else [],
             "kinds": _drawn(kinds, chosen) if chosen and _has_kinds(chosen) else None,
-            "compound": _drawn(probe, compound) if compound and compound["groups"] else None,
+            "compound": _drawn(probe, compound) if compound and probe.drawable(compound) else None,
         }
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lensaudit.evaluation.roc_band import roc_band
 from lensaudit.files import write_bytes
 from lensaudit.report.audit_file import write_audit
 from lensaudit.report.findings import find
 from lensaudit.report.render import render_report
-from lensaudit.report.roc_curve import roc_block
 from lensaudit.report.selection import AXES, rate, rates_by_kind, recall_along
 from lensaudit.report.verdict import verdict
 
@@ -156,7 +156,8 @@ def fake_performance(label: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     if len(lenses) == 0:
         return block
     found, alarms = rate(lenses >= 0.5), rate(others >= 0.5)
-    block["roc"] = roc_block(lenses, others, np.random.default_rng(0))
+    curve = roc_band(lenses, others, np.random.default_rng(0)).as_json()
+    block["roc"] = {**curve, "n_lenses": len(lenses), "n_nonlenses": len(others)}
     block["confusion"] = {
         "tp": found["k"],
         "fn": found["n"] - found["k"],

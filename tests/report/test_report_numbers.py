@@ -24,13 +24,14 @@ def test_percent_never_rounds_something_to_nothing(value: float | None, text: st
 def test_intervals():
     assert numbers.percent_interval(0.173, 0.261) == f"17–26{NB}%"
     assert numbers.interval(0.1, 0.25) == "0.100–0.250"
+    assert numbers.decimal(-0.0001, 2) == "0.00"
     assert numbers.interval(-0.1, 0.25, 2) == "−0.10 to 0.25"
     assert numbers.interval(math.nan, 0.25) == numbers.interval(None, None) == "—"
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.5, "0.5"), (1.25, "1.25"), (1234.5, "1230"), (0, "0"), (-0.0421, "−0.0421"), (2e-7, "2.00×10^−7"), (None, "—")],
+    [(0.5, "0.5"), (1.25, "1.25"), (1234.5, "1230"), (0, "0"), (-0.0421, "−0.0421"), (2e-7, "2.00×10⁻⁷"), (None, "—")],
 )
 def test_significant_figures(value: float | None, text: str):
     assert numbers.significant(value) == text

@@ -15,7 +15,7 @@ from lensaudit.report.strips import scale_bar
 
 
 def test_white_is_exactly_zero_and_each_side_has_its_own_scale():
-    picture = panels.heat(np.array([[-0.5, 0.0, 0.001], [-0.25, 0.0, 0.0005]])).astype(int)
+    picture = panels.heat(np.array([[-0.5, 0.0, 0.001], [-0.25, 0.0, 0.0005]])).astype(int)[::-1]
     assert (picture[:, 1] == 255).all()
     assert picture[0, 0, 2] > picture[0, 0, 0]  # blue where hiding lowers the score
     assert picture[0, 2, 0] > picture[0, 2, 2]
@@ -23,8 +23,16 @@ def test_white_is_exactly_zero_and_each_side_has_its_own_scale():
     assert abs(picture[0, 2] - np.round(255 * panels.POSITIVE)).max() <= 1
 
 
-def test_a_map_of_zeros_is_white():
+def test_a_map_of_zeros_is_white_and_rounding_is_pale():
     assert (panels.heat(np.zeros((3, 3))) == 255).all()
+    assert panels.heat(np.full((3, 3), 1e-8)).min() > 250  # 1e-8 is rounding: a hundredth of the smallest full colour
+
+
+def test_the_first_row_is_at_the_bottom():
+    image = np.zeros((20, 20))
+    image[0] = np.linspace(1, 2, 20)
+    assert panels.grey(image)[-1].max() == 255
+    assert panels.grey(image)[:-1].max() == 0
 
 
 @pytest.mark.parametrize("image", [np.zeros((5, 5)), np.full((5, 5), np.nan), np.full((5, 5), 7e-12)])
@@ -53,7 +61,7 @@ def test_colour_needs_all_three_bands():
 
 def test_an_overlay_is_as_large_as_its_image_and_keeps_the_place():
     values = np.zeros((50, 50))
-    values[10, 40] = -1
+    values[39, 40] = -1  # row 39 of 50 from the bottom is row 10 from the top
     drawn = panels.overlay(values, np.zeros((200, 200)))
     assert drawn.shape == (200, 200, 3)
     rows, columns = np.nonzero(drawn[..., 0] < 255)

@@ -9,6 +9,12 @@ import numpy as np
 NISP_RGB = ("H", "J", "Y")
 NEGATIVE = np.array([33, 102, 172]) / 255  # blue: hiding it lowers p, so it speaks for a lens
 POSITIVE = np.array([178, 24, 43]) / 255
+ROUNDING = 1e-6
+"""|Δp| that float32 arithmetic may give by itself; smaller values never get the full colour."""
+
+LARGEST_RATIO = 1000.0
+"""Range of the logarithmic stretch at most, for images with hardly any noise."""
+
 MAX_SIDE = 200
 """Longest side of a panel in pixels; larger cutouts are averaged down to keep the page small."""
 
@@ -19,11 +25,7 @@ def main_band(bands: list[str]) -> str:
 
 
 def grey(image: np.ndarray) -> np.ndarray:
-    """Logarithmic grey picture, dark sky: uint8 (h, w, 3).
-
-    The stretch is log(1 + 150 x) / log(151), x running from one robust σ below the median to the 99.9 % percentile,
-    so that the faint arc and the bright core are both seen; pixels that are not finite are shown as the faintest.
-    """
+    """Logarithmic grey picture, dark sky: uint8 (h, w, 3); see :func:`log_stretch`."""
     return _to_bytes(np.repeat(log_stretch(image)[..., None], 3, axis=2))
 
 
@@ -53,7 +55,11 @@ def overlay(values: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 def log_stretch(image: np.ndarray) -> np.ndarray:
-    """Scale to [0, 1] by the sky's level and a logarithm; a constant image is 0 everywhere."""
+    """Scale to [0, 1] by log(1 + x / 2σ), x running from one robust σ below the median to the 99.9 % percentile.
+
+    Softened by the noise σ, the sky stays calm and dark while a faint arc and a bright core are both seen. Pixels
+    that are not finite are shown as the faintest; a constant image is 0 everywhere.
+    """
     image = shrink(np.asarray(image, dtype=float))
     finite = np.isfinite(image)
     if not finite.any():
@@ -62,8 +68,9 @@ def log_stretch(image: np.ndarray) -> np.ndarray:
     low = sixteenth if sixteenth < high else median
     if high <= low:
         return np.zeros(image.shape)
-    unit = np.clip((np.where(finite, image, low) - low) / (high - low), 0, 1)
-    return np.asarray(np.log1p(150 * unit) / np.log(151))
+    softening = max(2 * (median - sixteenth), (high - low) / LARGEST_RATIO)
+    x = np.clip(np.where(finite, image, low) - low, 0, high - low)
+    return np.asarray(np.log1p(x / softening) / np.log1p((high - low) / softening))
 
 
 def shrink(image: np.ndarray) -> np.ndarray:
@@ -88,8 +95,7 @@ def _diverging(values: np.ndarray) -> np.ndarray:
 
 def _side(values: np.ndarray) -> np.ndarray:
     values = np.maximum(values, 0)
-    peak = values.max(initial=0)
-    return values / peak if peak > 0 else values
+    return np.asarray(values / max(values.max(initial=0), ROUNDING))
 
 
 def _nearest(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -100,4 +106,5 @@ def _nearest(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _to_bytes(unit: np.ndarray) -> np.ndarray:
-    return np.round(255 * np.clip(unit, 0, 1)).astype(np.uint8)
+    """Bytes with the first row at the bottom, as DS9 shows FITS images."""
+    return np.round(255 * np.clip(unit, 0, 1)).astype(np.uint8)[::-1]

@@ -15,7 +15,7 @@ from lensaudit.report.numbers import decimal, percent
 
 def draw(compound: dict[str, Any]) -> Figure:
     """Draw all groups of ``compound["groups"]``: recalls on the left, mean paired effect on the right."""
-    groups = compound["groups"]
+    groups = [group for group in compound["groups"] if group["treated"]["n"]]
     figure, (recall, effect) = new_figure(FULL_WIDTH_IN, 1.5 + 0.62 * len(groups), columns=2)
     for y, group in enumerate(groups):
         _rate(recall, y - 0.14, group["control"], LENS, "single-lens control" if y == 0 else None)
@@ -36,12 +36,18 @@ def draw(compound: dict[str, Any]) -> Figure:
     return figure
 
 
+def drawable(compound: dict[str, Any]) -> bool:
+    """Whether any group has pairs."""
+    return any(group["treated"]["n"] for group in compound["groups"])
+
+
 def alt(compound: dict[str, Any]) -> str:
     """List recalls and effects."""
     parts = [
         f"{g['title']}: control {percent(g['control']['rate'])}, compound {percent(g['treated']['rate'])} "
         f"of {g['treated']['n']}, mean change of logit {decimal(g['effect']['value'], 2)}"
         for g in compound["groups"]
+        if g["treated"]["n"]
     ]
     return "Compound probe. " + "; ".join(parts) + "."
 
@@ -55,7 +61,7 @@ def _rate(axes: Axes, y: float, rate: dict[str, Any], colour: str, label: str | 
 
 def _published(axes: Axes, y: float, group: dict[str, Any], first: bool) -> None:
     for i, published in enumerate(group.get("published") or []):
-        style = {"color": "white", "markeredgecolor": FAINT, "markeredgewidth": 1.2, "markersize": 5}
+        style: dict[str, Any] = {"color": "white", "markeredgecolor": FAINT, "markeredgewidth": 1.2, "markersize": 5}
         axes.plot(published["recall"], y, "D", **style, label="published (other images)" if first and i == 0 else None)
         axes.text(published["recall"], y, f"  {published['name']}", fontsize=7, va="center", color="#5c6670")
 

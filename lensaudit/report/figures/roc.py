@@ -47,7 +47,7 @@ def alt(performance: dict[str, Any]) -> str:
 
 def _curve(axes: Axes, roc: dict[str, Any], floor: float = 0.0) -> None:
     fpr = np.maximum(roc["fpr"], floor)
-    band = {"color": LENS, "alpha": 0.18, "linewidth": 0, "step": "post", "label": "95 % band"}
+    band: dict[str, Any] = {"color": LENS, "alpha": 0.18, "linewidth": 0, "step": "post", "label": "95 % band"}
     axes.fill_between(fpr, roc["low"], roc["high"], **band)
     axes.plot(fpr, roc["tpr"], color=LENS, drawstyle="steps-post", label="this finder")
 

@@ -21,7 +21,7 @@ GRID = "#e3e7ec"
 FULL_WIDTH_IN = 9.4
 HALF_WIDTH_IN = 4.6
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "svg.fonttype": "path",  # letters as outlines: the same on every machine, no font is asked for
     "svg.hashsalt": "lensaudit",  # the same numbers give the same bytes
     "font.size": 9,

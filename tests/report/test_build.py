@@ -1,0 +1,226 @@
+"""The audit of a small simulated set by a small network, end to end: what is in it, what is kept, what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lensaudit.errors import DataError
+from lensaudit.finders import Finder, declare_finder, read_scores
+from lensaudit.lensset import LensSet, simulate
+from lensaudit.report import AuditOptions, build_audit, render_report
+from lensaudit.report.audit_file import BLOCKS
+from lensaudit.report.gallery import choose
+
+OPTIONS = AuditOptions(seed=3, occlusion_n=1, probe_n=2)
+NO_PROBE = AuditOptions(seed=3, occlusion_n=1, probe_n=0)
+
+
+class Net(nn.Module):
+    """A few hundred weights, so that a map takes a fraction of a second."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(4, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 9 * 9, 2)
+        )
+        generator = torch.Generator().manual_seed(seed)
+        for weights in self.parameters():
+            weights.data = 0.3 * torch.randn(weights.shape, generator=generator)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
+
+
+class Altered:
+    """A lens set with some answers replaced: unknown labels, fewer columns, damaged pixels."""
+
+    def __init__(self, lens_set: LensSet, **replaced: Any) -> None:
+        self._lens_set, self._replaced = lens_set, replaced
+
+    def __getattr__(self, name: str) -> Any:
+        return self._replaced[name] if name in self._replaced else getattr(self._lens_set, name)
+
+    def __len__(self) -> int:
+        return len(self._lens_set)
+
+
+def network(seed: int = 1) -> Finder:
+    return declare_finder(Net(seed), bands=("J", "Y", "H", "VIS"), size=20, name="small")
+
+
+@pytest.fixture(scope="module")
+def lens_set(tmp_path_factory: pytest.TempPathFactory) -> LensSet:
+    return simulate("euclid", "euclid", 24, 3, tmp_path_factory.mktemp("set") / "set")
+
+
+@pytest.fixture(scope="module")
+def built(lens_set: LensSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("audit")
+    return out, build_audit(network(), lens_set, out, OPTIONS)
+
+
+@pytest.fixture
+def forbidden(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, scoring, mapping and probing are failures."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("computed again")
+
+    def forbid() -> None:
+        monkeypatch.setattr("lensaudit.finders.score_set", refuse)
+        monkeypatch.setattr("lensaudit.explain.Occluder.map", refuse)
+        monkeypatch.setattr("lensaudit.probes.run_probe", refuse)
+
+    return forbid
+
+
+def test_the_audit_is_whole_and_is_what_is_on_disk(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
+    out, audit = built
+    assert set(BLOCKS) <= set(audit)
+    assert json.loads((out / "audit.json").read_text(encoding="utf-8")) == audit
+    labels = lens_set.labels
+    assert (audit["set"]["n_lenses"], audit["set"]["n_nonlenses"]) == (
+        int((labels == 1).sum()),
+        int((labels == 0).sum()),
+    )
+    assert audit["set"]["content_hash"] == lens_set.content_hash
+    assert audit["finder"]["weights_hash"] == network().weights_hash
+    assert audit["set"]["simulated"]
+
+
+def test_numbers_agree_with_counting(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
+    out, audit = built
+    scores, _ = read_scores(out / "scores.parquet")
+    called, lens = scores.p_lens >= 0.5, lens_set.labels == 1
+    assert audit["performance"]["confusion"] == {
+        "tp": int((called & lens).sum()),
+        "fn": int((~called & lens).sum()),
+        "fp": int((called & ~lens).sum()),
+        "tn": int((~called & ~lens).sum()),
+    }
+    for curve in audit["selection"]["curves"]:
+        assert sum(b["n"] for b in curve["bins"]) + curve["n_missing"] == int(lens.sum())
+    assert sum(audit["performance"]["scores"]["lenses"]) == int(lens.sum())
+
+
+def test_the_gallery_shows_the_extremes(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
+    out, audit = built
+    scores, _ = read_scores(out / "scores.parquet")
+    lens = lens_set.labels == 1
+    shown = {group["title"]: group["entries"][0] for group in audit["gallery"]["groups"]}
+    assert shown["Hits"]["p"] == scores.p_lens[lens].max()
+    assert shown["Worst misses"]["p"] == scores.p_lens[lens].min()
+    assert shown["Worst false alarms"]["p"] == scores.p_lens[~lens].max()
+    with np.load(out / shown["Hits"]["array"]) as arrays:
+        assert arrays["map"].shape == (20, 20)
+        index = lens_set.index_of(shown["Hits"]["id"])
+        np.testing.assert_array_equal(arrays["band:VIS"], lens_set.images("VIS", [index])[0])
+
+
+def test_the_probe_has_both_populations_and_pictures(built: tuple[Path, dict[str, Any]]):
+    out, audit = built
+    probe = audit["compound"]
+    assert probe["n_pairs"] == 4
+    assert {"compound arcs", "double rings"} <= {group["title"] for group in probe["groups"]}
+    assert probe["pairs"]
+    assert all((out / pair["array"]).is_file() for pair in probe["pairs"])
+    assert {row["name"] for row in probe["published"]["rows"]} >= {"OU-66", "OU-200"}
+
+
+def test_the_page_of_it_can_be_drawn(built: tuple[Path, dict[str, Any]]):
+    page = render_report(built[0]).read_text(encoding="utf-8")
+    assert page.count('role="img"') > 12
+    assert "Not measured" in page
+
+
+def test_a_second_run_computes_nothing_and_writes_the_same(
+    built: tuple[Path, dict[str, Any]], lens_set: LensSet, forbidden: Callable[[], None]
+):
+    out, _ = built
+    before = (out / "audit.json").read_bytes()
+    forbidden()
+    build_audit(network(), lens_set, out, OPTIONS)
+    assert (out / "audit.json").read_bytes() == before
+
+
+def test_other_weights_are_scored_anew(
+    built: tuple[Path, dict[str, Any]], lens_set: LensSet, forbidden: Callable[[], None]
+):
+    forbidden()
+    with pytest.raises(RuntimeError, match="computed again"):
+        build_audit(network(seed=2), lens_set, built[0], NO_PROBE)
+
+
+def test_torn_pieces_are_made_again(lens_set: LensSet, tmp_path: Path):
+    build_audit(network(), lens_set, tmp_path, NO_PROBE)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "arrays").iterdir()}
+    before = (tmp_path / "audit.json").read_bytes()
+    for path in [tmp_path / "scores.parquet", *(tmp_path / "arrays").iterdir()]:
+        path.write_bytes(path.read_bytes()[:100])
+    (tmp_path / "audit.json").unlink()
+    build_audit(network(), lens_set, tmp_path, NO_PROBE)
+    assert (tmp_path / "audit.json").read_bytes() == before
+    assert {path.name: path.read_bytes() for path in (tmp_path / "arrays").iterdir()} == whole
+
+
+def test_without_labels_scores_and_gallery_remain(lens_set: LensSet, tmp_path: Path):
+    bare = Altered(lens_set, labels=np.full(24, -1, np.int8), columns=("id", "label"), has_truth=False)
+    audit = build_audit(network(), bare, tmp_path, NO_PROBE)
+    assert audit["verdict"]["level"] == "unlabelled"
+    assert audit["selection"] is None
+    assert audit["performance"]["metrics"] == []
+    assert [group["title"] for group in audit["gallery"]["groups"]] == ["Highest scores", "Lowest scores"]
+    assert "No cutout of this set has a label." in {gap["why"] for gap in audit["not_measured"]}
+    assert "Confusion" not in render_report(tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("label", "missing"), [(1, "This set has no non-lenses."), (0, "This set has no lenses.")])
+def test_one_class_is_enough_for_a_page(lens_set: LensSet, tmp_path: Path, label: int, missing: str):
+    audit = build_audit(network(), Altered(lens_set, labels=np.full(24, label, np.int8)), tmp_path, NO_PROBE)
+    assert audit["performance"]["roc"] is None
+    undefined = [m for m in audit["performance"]["metrics"] if m["value"] is None]
+    assert undefined
+    assert all(m["status"] for m in undefined)
+    assert missing in {gap["why"] for gap in audit["not_measured"]}
+    assert render_report(tmp_path).stat().st_size > 10_000
+
+
+def test_cutouts_without_a_score_are_named_and_enter_no_number(lens_set: LensSet, tmp_path: Path):
+    def damaged(band: str, index: Any) -> np.ndarray:
+        images = lens_set.images(band, index).copy()
+        if isinstance(index, slice) and index.start == 0 and band == "H":
+            images[0] = np.nan
+        return images
+
+    audit = build_audit(network(), Altered(lens_set, images=damaged), tmp_path, NO_PROBE)
+    name = lens_set.ids[0]
+    assert audit["performance"]["n"] == 23
+    assert [one["id"] for one in audit["performance"]["unscored"]] == [name]
+    assert any(name in gap["why"] for gap in audit["not_measured"])
+    assert name in render_report(tmp_path).read_text(encoding="utf-8")
+
+
+def test_a_set_the_finder_cannot_eat_is_refused_before_anything_is_written(lens_set: LensSet, tmp_path: Path):
+    with pytest.raises(DataError, match="needs band"):
+        build_audit(network(), Altered(lens_set, bands=("VIS",)), tmp_path / "out", NO_PROBE)
+    assert not (tmp_path / "out").exists()
+
+
+def test_galleries_of_nothing_lost_say_so():
+    labels, p = np.array([1, 1, 0, 0]), np.array([0.9, 0.8, 0.1, 0.2])
+    notes = {group["title"]: group["note"] for group in choose(labels, p, 0.5, 1)}
+    assert notes["Worst misses"].startswith("No lens is lost")
+    assert notes["Worst false alarms"].startswith("No false alarm")
+
+
+def test_unscored_images_are_never_shown():
+    groups = choose(np.array([1, 1, 0]), np.array([np.nan, 0.8, np.nan]), 0.5, 3)
+    assert [(group["title"], list(group["indices"])) for group in groups] == [("Hits", [1]), ("Worst misses", [1])]
