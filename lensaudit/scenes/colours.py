@@ -7,6 +7,7 @@ interpolated; absorption by the intergalactic medium is not modelled.
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 
 import numpy as np
@@ -129,7 +130,9 @@ def _maggies(response: object, z: float) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def _templates() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    from skypy.galaxies.spectrum import kcorrect
+    with warnings.catch_warnings():  # SkyPy's import sets up a test runner that astropy has deprecated
+        warnings.simplefilter("ignore")
+        from skypy.galaxies.spectrum import kcorrect
 
     # The file is big-endian single precision, which speclite does not search correctly.
     wavelength = np.asarray(kcorrect.wavelength.to_value("angstrom"), dtype=np.float64)
