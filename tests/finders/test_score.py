@@ -49,6 +49,14 @@ def test_a_score_does_not_depend_on_the_length_of_the_set(make_finder, make_cuto
     assert np.array_equal(whole.logit[:5], short.logit)
 
 
+def test_a_score_does_not_depend_on_the_order_of_the_set(make_finder, make_cutouts, make_set):
+    finder, cutouts = make_finder("ou66"), make_cutouts(6)
+    forwards = score_set(finder, make_set("forwards", cutouts), batch_size=4)
+    backwards = score_set(finder, make_set("backwards", {b: c[::-1] for b, c in cutouts.items()}), batch_size=4)
+    # float32 rounding: another place in the batch may be another lane of the matrix product
+    np.testing.assert_allclose(backwards.p_lens[::-1], forwards.p_lens, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["ou66", "ou-vis"])
 def test_scores_agree_across_batch_sizes(name, make_finder, make_cutouts, make_set):
     finder, lens_set = make_finder(name), make_set("s", make_cutouts(6))
