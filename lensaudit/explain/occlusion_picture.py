@@ -169,7 +169,13 @@ def _finish(ax: Axes, extent: tuple[float, float, float, float], colour: str) ->
     left, bottom = 0.05 * extent[1], 0.05 * extent[3]
     ax.plot([left, left + length], [bottom, bottom], color=colour, linewidth=2.5, solid_capstyle="butt")
     ax.text(
-        left + length / 2, bottom + 0.02 * extent[3], f"{length:g}″", color=colour, ha="center", va="bottom", fontsize=11
+        left + length / 2,
+        bottom + 0.02 * extent[3],
+        f"{length:g}″",
+        color=colour,
+        ha="center",
+        va="bottom",
+        fontsize=11,
     )
     ax.set_xlim(extent[0], extent[1])
     ax.set_ylim(extent[2], extent[3])

@@ -167,6 +167,6 @@ def _inside(span: slice, margin: int, step: int, pixels: int) -> tuple[slice, sl
 
 @lru_cache(maxsize=8)
 def _ray_axis(pixels: int, scale_arcsec: float) -> Array:
-    axis = (np.arange(pixels) - (pixels - 1) / 2) * scale_arcsec
+    axis: Array = (np.arange(pixels, dtype=np.float64) - (pixels - 1) / 2) * scale_arcsec
     axis.setflags(write=False)
     return axis

@@ -174,7 +174,7 @@ def _bytes_per_image(prepared: PreparedSet) -> int:
 
 def _read_at(stream: BinaryIO, image: int, into: NDArray[np.generic]) -> None:
     stream.seek(image * into.nbytes)
-    view = memoryview(into).cast("B")
+    view = into.data.cast("B")
     filled = 0
     while filled < into.nbytes:
         got = stream.readinto(view[filled:])  # type: ignore[attr-defined]

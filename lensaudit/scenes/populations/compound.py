@@ -10,6 +10,7 @@ the field empty and the PSF Gaussian, as the authors' public notebook does.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def _draw_member(
 ) -> Galaxy:
     is_source = role == "source"
     mix = draw_blue_mix(rng, member.redshift) if is_source else draw_template_mix("red", member.redshift, rng)
-    shape = {
+    shape: dict[str, Any] = {
         "r_eff_arcsec": float(rng.uniform(*table.r_sersic_arcsec)),
         "n_sersic": float(rng.uniform(table.min_n_sersic, table.max_n_sersic)),
         "axis_ratio": float(rng.uniform(table.min_axis_ratio, 1.0)),
