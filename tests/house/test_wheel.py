@@ -24,7 +24,7 @@ assert importlib.util.find_spec("benchmarks") is None, "the repository is on the
 def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(repository)]
-    built = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    built = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     return next(out.glob("lensaudit-*.whl"))
 
@@ -40,7 +40,7 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outside(site: Path, folder: Path, program: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run `program` in `folder` with only the unpacked wheel and the installed libraries on the path."""
     command = [sys.executable, "-S", "-P", "-c", OUTSIDE + program, str(site), sysconfig.get_path("purelib"), *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
 
 
 def test_the_wheel_holds_the_package_and_nothing_of_the_workshop(wheel: Path):
