@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from lensaudit.imaging import EUCLID, render
 from lensaudit.probes import EDITS
 from lensaudit.probes.edits import Edit, _by_name
 from lensaudit.scenes import Scene, draw_scene
@@ -43,3 +45,15 @@ def test_without_far_source_takes_one_galaxy_and_leaves_a_lens(population):
 def test_two_edits_of_one_name_are_refused():
     with pytest.raises(ValueError, match="share one name"):
         _by_name(Edit("a", lambda scene: scene, ""), Edit("a", lambda scene: scene, ""))
+
+
+def test_without_far_source_leaves_all_other_light_alone():
+    """Noiseless pixels without the lensed light are those of the scene as drawn."""
+    scene = draw_scene("compound-rings", 2, 5)
+    drawn, single = (render(one, EUCLID) for one in (scene, EDITS["without-far-source"].apply(scene)))
+    for band in drawn.noiseless:
+        before = drawn.noiseless[band] - drawn.truth.source_light[band]
+        after = single.noiseless[band] - single.truth.source_light[band]
+        peak = drawn.noiseless[band].max()
+        assert np.abs(after - before).max() < 1e-5 * peak  # float32 images; field galaxies keep their places
+        assert np.abs(drawn.noiseless[band] - single.noiseless[band]).max() > 1e-3 * peak  # the edit is there
