@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from lensaudit.training import Progress, Trained
+
+    Advance = Callable[[int, int], None]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +34,7 @@ def train(
     lr: float | None = typer.Option(None, help="Adam's learning rate; by default the recipe's, 3e-4."),
     schedule: str = typer.Option("constant", help="Learning rate: constant (the paper), cosine or one-cycle."),
     augment: str = typer.Option("none", help="none (the paper), or dihedral: 8 rotations and mirrors, both classes."),
+    inputs: str = typer.Option("as-is", help="as-is (the paper), or standardised, folded into the first layer."),
     seed: int = typer.Option(1, min=0, help="Everything random is derived from it."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
@@ -58,20 +62,21 @@ def train(
         learning_rate=lr,
         schedule=schedule,
         augment=augment,
+        inputs=inputs,
         seed=seed,
         validation_fraction=validation_fraction,
     )
     choose_device(device)
     machine = Machine(device, threads, channels_last, compiled)
     sets = TrainingData(*(None if path is None else LensSet.open(path) for path in (data, validation, test)))  # type: ignore[arg-type]
-    with _bars(options.epochs) as (prepared, stepped):
-        trained = run(recipe, sets, Place(out, cache, restart), options, machine, Watch(prepared, stepped))
+    with _bars(options.epochs) as bars:
+        trained = run(recipe, sets, Place(out, cache, restart), options, machine, Watch(*bars))
     _show(trained, out, as_json=as_json)
 
 
 @contextmanager
-def _bars(epochs: int) -> Iterator[tuple[Callable[[int, int], None], Callable[[Progress, int], None]]]:
-    """Progress on standard error: a bar for the preparation, one for the steps, and a line per finished epoch."""
+def _bars(epochs: int) -> Iterator[tuple[Advance, Callable[[Progress, int], None], Advance]]:
+    """Bars on standard error for the preparation, the steps and the measuring, and a line per finished epoch."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -99,7 +104,7 @@ def _bars(epochs: int) -> Iterator[tuple[Callable[[int, int], None], Callable[[P
             )
 
     try:
-        yield lambda done, n: advance("preparing images", done, n), stepped
+        yield partial(advance, "preparing images"), stepped, partial(advance, "measuring")
     finally:
         bars.stop()
 
@@ -116,4 +121,14 @@ def _show(trained: Trained, out: Path, *, as_json: bool) -> None:
         f"{out}: {trained.finder.name} after {len(trained.history)} epochs; weights of epoch {best.epoch} kept "
         f"(validation loss {best.validation_loss:.4f}, accuracy {best.validation_accuracy:.4f})"
     )
+    for part, what in (("validation", "validation images, which chose the epoch"), ("test", "test images")):
+        if part in record.metrics:
+            area, recall = record.metrics[part]["auroc"], record.metrics[part]["recall"]
+            typer.echo(f"  {record.metrics[part]['n']} {what}: AUROC {_interval(area)}, recall {_interval(recall)}")
     typer.echo(f"  use it as: lensaudit evaluate {out} SET")
+
+
+def _interval(metric: dict[str, Any]) -> str:
+    if metric["value"] is None:
+        return f"not measured ({metric['status']})"
+    return f"{metric['value']:.4f}" + ("" if metric["low"] is None else f" ({metric['low']:.4f}–{metric['high']:.4f})")

@@ -34,7 +34,7 @@ PAPER_BETA = 0.03
 """β of Wilde et al. 2022."""
 
 _WILSON = "Wilson"
-_APART = f"bootstrap, classes resampled apart, {RESAMPLES} resamples"
+_APART = f"bootstrap, classes resampled apart, {RESAMPLES} resamples; never narrower than Wilson"
 _STREAM_FBETA, _STREAM_TPR10, _STREAM_FPR, _STREAM_ROC = 1, 2, 3, 4
 
 
@@ -89,20 +89,11 @@ def evaluate(
 
 def _calls(counts: Confusion, beta: float, seed: int) -> tuple[Metric, ...]:
     """Accuracy, precision, recall and Fβ at the threshold."""
-    low, high = _fbeta_interval(counts, beta, _draws(seed, _STREAM_FBETA))
     return (
         _share("accuracy", counts.tp + counts.tn, counts.n, "no labelled images"),
         _share("precision", counts.tp, counts.tp + counts.fp, "nothing was called a lens"),
         _share("recall", counts.tp, counts.tp + counts.fn, "no lenses"),
-        Metric(
-            "fbeta",
-            counts.fbeta(beta),
-            low,
-            high,
-            counts.n,
-            f"bootstrap over images, {RESAMPLES} resamples",
-            "neither lenses nor calls" if math.isnan(counts.fbeta(beta)) else "",
-        ),
+        _fbeta(counts, beta, _draws(seed, _STREAM_FBETA)),
     )
 
 
@@ -111,18 +102,28 @@ def _share(name: str, part: int, whole: int, otherwise: str) -> Metric:
     return Metric(name, value, *wilson_interval(part, whole, CONFIDENCE), whole, _WILSON, "" if whole else otherwise)
 
 
-def _fbeta_interval(counts: Confusion, beta: float, generator: np.random.Generator) -> tuple[float, float]:
-    """Percentile bootstrap over images, which for counts is a multinomial draw."""
+def _fbeta(counts: Confusion, beta: float, generator: np.random.Generator) -> Metric:
+    value, method = counts.fbeta(beta), f"bootstrap over images, {RESAMPLES} resamples"
+    if math.isnan(value):
+        return Metric("fbeta", value, math.nan, math.nan, counts.n, "", "neither lenses nor calls")
+    if value in (0.0, 1.0):  # every resample would say the same
+        return Metric("fbeta", value, *_fbeta_of_shares(counts, beta), counts.n, "Fβ of Wilson's limits")
     cells = np.array([counts.tp, counts.fp, counts.fn, counts.tn])
-    if counts.n == 0:
-        return math.nan, math.nan
     tp, fp, fn, _ = generator.multinomial(counts.n, cells / counts.n, size=RESAMPLES).T
-    drawn = fbeta_of_counts(tp, fp, fn, beta)
-    drawn = drawn[~np.isnan(drawn)]
-    if not len(drawn) or math.isnan(counts.fbeta(beta)):
-        return math.nan, math.nan
-    low, high = np.quantile(drawn, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
-    return float(low), float(high)
+    low, high = np.nanquantile(fbeta_of_counts(tp, fp, fn, beta), [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
+    return Metric("fbeta", value, float(low), float(high), counts.n, method)
+
+
+def _fbeta_of_shares(counts: Confusion, beta: float) -> tuple[float, float]:
+    """Fβ, which rises with both, at the lower and upper Wilson limits of precision and recall."""
+    called, lenses = counts.tp + counts.fp, counts.tp + counts.fn
+    limits = []
+    for side in (0, 1):
+        precision = wilson_interval(counts.tp, called, CONFIDENCE)[side] if called else float(side)
+        recall = wilson_interval(counts.tp, lenses, CONFIDENCE)[side] if lenses else float(side)
+        weighted = beta**2 * precision + recall
+        limits.append((1 + beta**2) * precision * recall / weighted if weighted else 0.0)
+    return limits[0], limits[1]
 
 
 @dataclass(frozen=True)
@@ -186,10 +187,11 @@ class Ranks:
         def recall(lenses: Array, others: Array) -> float:
             return float(np.mean(lenses > strict_threshold(others, allowed)))
 
-        interval = bootstrap_interval(
-            [self.lenses, self.others], recall, _draws(self.seed, which), confidence=CONFIDENCE
-        )
-        return Metric(name, value, *interval, self._n, _APART)
+        groups, draws = [self.lenses, self.others], _draws(self.seed, which)
+        drawn = bootstrap_interval(groups, recall, draws, confidence=CONFIDENCE)
+        given = wilson_interval(round(value * len(self.lenses)), len(self.lenses), CONFIDENCE)
+        # where no lens, or every lens, is found, every resample says so too: Wilson keeps what chance remains
+        return Metric(name, value, min(drawn[0], given[0]), max(drawn[1], given[1]), self._n, _APART)
 
 
 def _draws(seed: int, which: int) -> np.random.Generator:

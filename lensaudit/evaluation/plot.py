@@ -38,21 +38,23 @@ def _draw_roc(axes: Axes, evaluation: Evaluation) -> None:
         return
     area = evaluation.metric("auroc")
     smallest = 1 / evaluation.n_others
+    decades = [10.0**power for power in range(-9, 1) if 10.0**power > 2 * smallest]
     axes.fill_between(roc.fpr, roc.low, roc.high, color=LENS, alpha=0.2, linewidth=0, step="post", label="95 % band")
     axes.step(roc.fpr, roc.tpr, where="post", color=LENS, label=f"AUROC {area.value:.3f}")
     axes.plot(roc.fpr, roc.fpr, color="0.6", linewidth=1, linestyle=":", label="chance")
-    called, counts = evaluation.counts, evaluation
-    if counts.n_lenses and counts.n_others:
-        point = (called.fp / counts.n_others, called.tp / counts.n_lenses)
-        axes.plot(*point, "o", color="k", markersize=5, label=f"p ≥ {evaluation.threshold:g}")
+    counts = evaluation.counts
+    point = (counts.fp / evaluation.n_others, counts.tp / evaluation.n_lenses)
+    axes.plot(*point, "o", color="k", markersize=5, label=f"p ≥ {evaluation.threshold:g}")
     axes.set_xscale("symlog", linthresh=smallest, linscale=0.3)
+    axes.set_xticks([0, *decades], labels=["0", *(f"{decade:g}" for decade in decades)])
+    axes.minorticks_off()
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, loc="upper left" if area.value < 0.75 else "lower right")
 
 
 def _draw_scores(axes: Axes, labels: np.ndarray, p_lens: np.ndarray, threshold: float) -> None:
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = np.linspace(0, 1, BINS + 1).tolist()
     for value, name, colour in ((1, "lenses", LENS), (0, "non-lenses", OTHER)):
         scores = p_lens[(labels == value) & np.isfinite(p_lens)]
         if len(scores):

@@ -8,9 +8,9 @@ import torch
 from lensaudit.training.augment import AUGMENTATIONS
 from lensaudit.training.batches import Batch, Batches, shuffled
 from lensaudit.training.options import TrainingOptions
-from lensaudit.training.prepared import PreparedSet, decoded
+from lensaudit.training.prepared import decoded
 from lensaudit.training.progress import Progress
-from lensaudit.training.split import Rows
+from lensaudit.training.sets import Split
 
 
 class FinderData(lightning.LightningDataModule):
@@ -18,14 +18,14 @@ class FinderData(lightning.LightningDataModule):
 
     def __init__(
         self,
-        training: tuple[PreparedSet, Rows],
-        validation: tuple[PreparedSet, Rows],
+        split: Split,
         options: TrainingOptions,
         progress: Progress,
         channels_last: bool,
     ) -> None:
         super().__init__()
-        self.training, self.validation = training, validation
+        self.training, self.validation = split.training, split.validation
+        self.standard = split.standard(options.inputs)
         self.options, self.progress = options, progress
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -44,6 +44,8 @@ class FinderData(lightning.LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Decode on the device, and augment while training: images (n, bands, size, size) and labels (n,)."""
         images = decoded(batch.codes, batch.scales)
+        if self.standard is not None:
+            images = self.standard.apply(images)
         if self.trainer is not None and self.trainer.training:
             images = AUGMENTATIONS[self.options.augment](images, batch.choices)
         return images.contiguous(memory_format=self.memory_format), batch.is_lens

@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from lensaudit.finders import Finder, FinderRecord, save_finder
+import numpy as np
+import torch
+from scipy.special import expit
+
+from lensaudit.evaluation import evaluate
+from lensaudit.finders import Finder, FinderRecord, Recipe, Training, choose_device, save_finder, score_set
 from lensaudit.finders.architectures import unfilled
-from lensaudit.finders.recipe import Recipe, Training
 from lensaudit.provenance import provenance
+from lensaudit.training.batches import Batches
+from lensaudit.training.card import training_card
 from lensaudit.training.fit import Fit
 from lensaudit.training.history import plot_history, write_history
+from lensaudit.training.lightning_module import piece_size
 from lensaudit.training.options import TrainingOptions
+from lensaudit.training.prepared import Advance, PreparedSet, decoded
 from lensaudit.training.progress import Progress
 from lensaudit.training.sets import Split, TrainingData
+from lensaudit.training.split import Rows
 
 
-def finish(fit: Fit, progress: Progress, split: Split, data: TrainingData) -> tuple[Finder, FinderRecord]:
-    """Measure the best weights, then write weights, record, card, history and curves."""
-    recipe = as_trained(fit.recipe, fit.options)
+@dataclass(frozen=True)
+class Finish:
+    """All that the last part of a training needs."""
+
+    fit: Fit
+    progress: Progress
+    split: Split
+    data: TrainingData
+
+
+def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, FinderRecord]:
+    """Measure the best weights on validation and test images; write weights, record, card, history and curves."""
+    fit, options, files = ended.fit, ended.fit.options, ended.fit.files
+    recipe = as_trained(fit.recipe, options)
     module = unfilled(recipe.architecture, len(recipe.bands), recipe.outputs)
-    module.load_state_dict(progress.best_weights)
-    finder = Finder(recipe, module, str(fit.files.out))
-    files = fit.files
-    write_history(files.history, progress.history)
-    plot_history(files.curves, progress.history, f"{recipe.name}, {len(split.training[1])} training images")
-    facts = data.facts(split)
-    inputs = {"training": data.training.content_hash}
-    if data.validation is not None:
-        inputs["validation"] = data.validation.content_hash
-    record = save_finder(
-        finder,
-        files.out,
-        origin=f"Trained by lensaudit on {facts['n_training']} images, seed {fit.options.seed}",
-        training_data={**facts, **_protocol(fit.options)},
-        metrics=_metrics(progress),
-        provenance=provenance(seed=fit.options.seed, inputs=inputs),
-    )
+    module.load_state_dict(ended.progress.best_weights)
+    if (standard := ended.split.standard(options.inputs)) is not None:
+        standard.fold(module)
+    finder = Finder(recipe, module.to(choose_device(fit.machine.device)), str(files.out))
+    facts: dict[str, Any] = {
+        "origin": f"Trained by lensaudit on {len(ended.split.training[1])} images, seed {options.seed}",
+        "training_data": {**ended.data.facts(ended.split), **_protocol(options)},
+        "metrics": _metrics(finder, ended, measured),
+        "provenance": provenance(seed=options.seed, inputs=_inputs(ended.data)),
+    }
+    write_history(files.history, ended.progress.history)
+    title = f"{recipe.name}, {len(ended.split.training[1])} training images"
+    plot_history(files.curves, ended.progress.history, title)
+    record = save_finder(finder, files.out, **facts, card=training_card(finder, facts))
     return finder, record
 
 
@@ -46,14 +64,53 @@ def as_trained(recipe: Recipe, options: TrainingOptions) -> Recipe:
 
 
 def _protocol(options: TrainingOptions) -> dict[str, Any]:
-    return {"schedule": options.schedule, "augmentation": options.augment, "seed": options.seed}
-
-
-def _metrics(progress: Progress) -> dict[str, Any]:
-    best = progress.best
     return {
-        "epochs": len(progress.history),
+        "schedule": options.schedule,
+        "augmentation": options.augment,
+        "inputs": options.inputs,
+        "seed": options.seed,
+    }
+
+
+def _inputs(data: TrainingData) -> dict[str, str]:
+    sets = {"training": data.training, "validation": data.validation, "test": data.test}
+    return {name: lens_set.content_hash for name, lens_set in sets.items() if lens_set is not None}
+
+
+def _metrics(finder: Finder, ended: Finish, measured: Advance | None) -> dict[str, Any]:
+    best, seed = ended.progress.best, ended.fit.options.seed
+    prepared, rows = ended.split.validation
+    metrics: dict[str, Any] = {
+        "epochs": len(ended.progress.history),
         "best_epoch": best.epoch,
         "validation_loss": best.validation_loss,
         "validation_accuracy": best.validation_accuracy,
+        "validation": _measured(prepared.labels[rows], logits(finder, prepared, rows, measured), finder, seed),
     }
+    if ended.data.test is not None:
+        scores = score_set(finder, ended.data.test, progress=measured)
+        metrics["test"] = _measured(ended.data.test.labels, scores.logit, finder, seed)
+    return metrics
+
+
+def _measured(labels: np.ndarray, logit: np.ndarray, finder: Finder, seed: int) -> dict[str, Any]:
+    result = evaluate(labels, expit(logit), logit, threshold=finder.recipe.threshold, seed=seed)
+    counted = {"n": result.counts.n, "n_lenses": result.n_lenses, "n_non_lenses": result.n_others}
+    metrics = {metric.name: metric.as_json() for metric in result.metrics}
+    for words in metrics.values():
+        del words["name"]
+    return {**counted, "n_unscored": result.n_unscored, "threshold": result.threshold, "beta": result.beta, **metrics}
+
+
+@torch.inference_mode()
+def logits(finder: Finder, prepared: PreparedSet, rows: Rows, advance: Advance | None = None) -> np.ndarray:
+    """Log-odds float64 (m,) of the prepared images `rows`."""
+    found: list[np.ndarray] = []
+    done = 0
+    for batch in Batches(prepared, rows, piece_size(finder.recipe.size)):
+        images = decoded(batch.codes.to(finder.device), batch.scales.to(finder.device))
+        found.append(finder.logit(images).double().cpu().numpy())
+        done += len(images)
+        if advance is not None:
+            advance(done, len(rows))
+    return np.concatenate(found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from lensaudit.training.progress import Progress
 from lensaudit.training.quiet import quiet_lightning
 from lensaudit.training.random_streams import Purpose, torch_seed
 from lensaudit.training.sets import Split
+from lensaudit.training.standardise import foldable
 from lensaudit.training.training_form import MaskSource, training_form
 
 
@@ -81,14 +84,7 @@ class Fit:
         module = self._module(split)
         if module.progress.epoch >= self.options.epochs:
             return module.progress
-        device = choose_device(self.machine.device)
-        before = torch.get_num_threads()
-        try:
-            if self.machine.threads is not None:
-                torch.set_num_threads(self.machine.threads)
-            self._fit(module, split, device, report)
-        finally:
-            torch.set_num_threads(before)
+        self._fit(module, split, choose_device(self.machine.device), report)
         return module.progress
 
     def _fit(self, module: FinderModule, split: Split, device: torch.device, report: Report | None) -> None:
@@ -97,7 +93,7 @@ class Fit:
             module.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.machine.compile:
             module.compile_net()
-        data = FinderData(split.training, split.validation, self.options, module.progress, channels_last)
+        data = FinderData(split, self.options, module.progress, channels_last)
         steps = count_batches(len(split.training[1]), self.options.batch_size)
         keeper = Bookkeeper(steps, self.files.checkpoint, self.files.history, self.identity, report)
         with quiet_lightning():
@@ -120,6 +116,8 @@ class Fit:
         recipe, options = self.recipe, self.options
         generator = torch.Generator().manual_seed(torch_seed(options.seed, Purpose.WEIGHTS))
         net = initialised(recipe.architecture, len(recipe.bands), recipe.outputs, generator=generator)
+        if options.inputs == "standardised":
+            foldable(net)
         progress = Progress() if self.found is None else self.found.progress
         masks = MaskSource(options.seed)
         weights = split.weights(options.class_weights)
@@ -129,6 +127,18 @@ class Fit:
             count = len(list(net.parameters()))
             module.optimizer_state = optimizer_state(self.found.optimizer, options.learning_rate, count)
         return module.train()
+
+
+@contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """Let torch use so many CPU threads while the block runs; None for what is set."""
+    before = torch.get_num_threads()
+    try:
+        if number is not None:
+            torch.set_num_threads(number)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fit_interruptibly(trainer: lightning.Trainer, module: FinderModule, data: FinderData) -> None:

@@ -11,6 +11,7 @@ from lensaudit.errors import UsageError
 from lensaudit.finders.recipe import Training
 from lensaudit.training.augment import AUGMENTATIONS
 from lensaudit.training.schedule import SCHEDULES
+from lensaudit.training.standardise import INPUTS
 
 EXTENDABLE_SCHEDULE = "constant"
 
@@ -24,6 +25,8 @@ class TrainingOptions(BaseModel):
         A key of `SCHEDULES`; ``constant`` is the protocol of Wilde et al. 2022.
     augment
         A key of `AUGMENTATIONS`; ``none`` is the protocol.
+    inputs
+        ``as-is`` (the protocol), or ``standardised``; see `lensaudit.training.standardise`.
     seed
         Initial weights, split, order, dropout and augmentation are derived from it.
     validation_fraction
@@ -37,6 +40,7 @@ class TrainingOptions(BaseModel):
     learning_rate: float = Field(gt=0, le=10)
     schedule: str = EXTENDABLE_SCHEDULE
     augment: str = "none"
+    inputs: str = INPUTS[0]
     seed: int = Field(default=0, ge=0, lt=2**63)
     class_weights: Literal["inverse-frequency", "none"] = "inverse-frequency"
     validation_fraction: float = Field(default=0.0625, gt=0, lt=1)
@@ -50,6 +54,11 @@ class TrainingOptions(BaseModel):
     @classmethod
     def _known_augmentation(cls, value: str) -> str:
         return _known(value, tuple(AUGMENTATIONS))
+
+    @field_validator("inputs")
+    @classmethod
+    def _known_inputs(cls, value: str) -> str:
+        return _known(value, INPUTS)
 
     @classmethod
     def of(cls, protocol: Training, **overrides: Any) -> Self:
@@ -78,6 +87,8 @@ class TrainingOptions(BaseModel):
         words = self.model_dump()
         if self.schedule == EXTENDABLE_SCHEDULE:
             del words["epochs"]
+        if self.inputs == INPUTS[0]:
+            del words["inputs"]  # checkpoints older than this option go on
         return words
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, FinderRecord, Recipe, load_finder, read_record
 from lensaudit.finders.recipe import CUSTOM
+from lensaudit.finders.store import FINDER_FILE
 from lensaudit.training.bookkeeper import Report
 from lensaudit.training.checkpoint import Checkpoint
-from lensaudit.training.finish import finish
-from lensaudit.training.fit import Files, Fit
+from lensaudit.training.finish import Finish, finish
+from lensaudit.training.fit import Files, Fit, threads
 from lensaudit.training.history import read_history
 from lensaudit.training.options import Machine, TrainingOptions
+from lensaudit.training.prepared import Advance
 from lensaudit.training.progress import EpochRow
 from lensaudit.training.sets import TrainingData, prepare
 
@@ -45,10 +46,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Watch:
-    """What is told of the progress: ``prepared(done, n)`` and ``stepped(progress, steps_per_epoch)``."""
+    """What is told of the progress: ``prepared(done, n)``, ``stepped(progress, steps)``, ``measured(done, n)``."""
 
-    prepared: Callable[[int, int], None] | None = None
+    prepared: Advance | None = None
     stepped: Report | None = None
+    measured: Advance | None = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,13 @@ def train(
     data.check(eater)
     files = Files(writable_folder(place.out))
     fit = _fit_for(recipe, data, files, options, machine or Machine(), place.restart)
-    if done := _finished(fit):
+    if done := _finished(fit, data):
         return done
     watch = watch or Watch()
-    split = prepare(data, eater, options, place.cache or files.work, watch.prepared)
-    progress = fit.run(split, watch.stepped)
-    finder, record = finish(fit, progress, split, data)
+    with threads(fit.machine.threads):
+        split = prepare(data, eater, options, place.cache or files.work, watch.prepared)
+        progress = fit.run(split, watch.stepped)
+        finder, record = finish(Finish(fit, progress, split, data), watch.measured)
     for folder in files.work.glob("prepared-*"):
         shutil.rmtree(folder)
     return Trained(finder, record, progress.history)
@@ -133,12 +136,14 @@ def _identity(recipe: Recipe, data: TrainingData, options: TrainingOptions) -> d
     }
 
 
-def _finished(fit: Fit) -> Trained | None:
-    """The finder in the folder, if it is what this training would end with."""
+def _finished(fit: Fit, data: TrainingData) -> Trained | None:
+    """The finder in the folder, if it is what this training would end with, measured on the same sets."""
     found = fit.found
-    if found is None or found.progress.epoch < fit.options.epochs or not (fit.files.out / "finder.yaml").is_file():
+    if found is None or found.progress.epoch < fit.options.epochs or not (fit.files.out / FINDER_FILE).is_file():
         return None
     record = read_record(fit.files.out)
-    if record.metrics.get("epochs") != found.progress.epoch:
+    test = None if data.test is None else data.test.content_hash
+    same = record.metrics.get("epochs") == found.progress.epoch and record.training_data.get("test_set") == test
+    if not same or "validation" not in record.metrics:
         return None
     return Trained(load_finder(str(fit.files.out)), record, read_history(fit.files.history))

@@ -15,6 +15,7 @@ from lensaudit.training.options import TrainingOptions
 from lensaudit.training.prepared import Advance, PreparedSet, prepare_set
 from lensaudit.training.random_streams import Purpose, stream
 from lensaudit.training.split import Rows, labelled, stratified_split
+from lensaudit.training.standardise import Standard, standard_of
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
@@ -86,6 +87,10 @@ class Split:
         """0 or 1 of each training image (n,)."""
         prepared, rows = self.training
         return prepared.labels[rows]
+
+    def standard(self, inputs: str) -> Standard | None:
+        """How inputs are standardised, from the training images; None for ``as-is``."""
+        return standard_of(*self.training) if inputs == "standardised" else None
 
     def weights(self, scheme: str) -> tuple[float, float]:
         """Class weights (non-lens, lens) of the training images."""

@@ -199,6 +199,28 @@ def test_one_output_trains_too(tiny, mixed, tmp_path):
     assert trained.history[-1].validation_loss < 0.7 * trained.history[0].validation_loss
 
 
+def test_standardised_inputs_end_in_a_finder_that_eats_plain_ones(tiny, mixed, tmp_path):
+    """Scores of the saved finder have the validation loss that the training saw."""
+    words = options(epochs=6, inputs="standardised", class_weights="none")
+    trained = train(tiny, TrainingData(mixed), Place(tmp_path / "out"), words, CPU)
+    assert trained.record.metrics["validation"]["accuracy"]["value"] == trained.record.metrics["validation_accuracy"]
+    scores = score_set(load_finder(str(tmp_path / "out")), mixed)
+    assert ((scores.p_lens > 0.5) == (mixed.labels == 1)).mean() > 0.9
+
+
+def test_a_test_set_is_measured_and_the_card_says_so(tiny, mixed, make_set, tmp_path):
+    test = make_set("test", np.arange(30) % 2, 9)
+    sets = TrainingData(mixed, None, test)
+    record = train(tiny, sets, Place(tmp_path / "out"), options(), CPU).record
+    assert (record.metrics["test"]["n_lenses"], record.metrics["test"]["n_non_lenses"]) == (15, 15)
+    card = (tmp_path / "out" / "card.md").read_text(encoding="utf-8")
+    assert "| | validation, 4 + 8 | test, 15 + 15 |" in card
+    area = record.metrics["test"]["auroc"]
+    assert f"{area['value']:.3f} ({area['low']:.3f}–{area['high']:.3f})" in card
+    assert "48 images to train" in card
+    assert record.weights_hash in card
+
+
 def test_nothing_is_left_behind_elsewhere(tiny, mixed, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

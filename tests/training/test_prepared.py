@@ -1,0 +1,113 @@
+"""Prepared images: what is read back is what the finder eats, whatever was interrupted."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lensaudit.errors import MachineError
+from lensaudit.finders import Finder
+from lensaudit.training.prepared import CODES_FILE, STATE_FILE, decoded, encoded, prepare_set
+
+
+@pytest.fixture
+def eater(tiny) -> Finder:
+    return Finder(tiny, nn.Identity(), "test")
+
+
+def images_of(prepared, rows) -> torch.Tensor:
+    return decoded(*prepared.read(np.asarray(rows)))
+
+
+def test_codes_are_within_half_a_step():
+    images = torch.rand((5, 2, 8, 8), generator=torch.Generator().manual_seed(1)) * 3 - 1
+    images[3, 1] = 0.25  # constant
+    back = decoded(*(torch.from_numpy(part) for part in encoded(images)))
+    assert float((back - images).abs().max()) <= 3 / 131_068 + 3e-7  # half a step of the range, and float32 rounding
+
+
+def test_scaled_images_keep_zero_and_one():
+    images = torch.rand((4, 1, 9, 9), generator=torch.Generator().manual_seed(2))
+    images[:, 0, 0, 0], images[:, 0, 8, 8] = 0.0, 1.0
+    back = decoded(*(torch.from_numpy(part) for part in encoded(images)))
+    assert float(back.min()) == pytest.approx(0, abs=1e-7)
+    assert float(back.max()) == pytest.approx(1, abs=1e-7)
+
+
+def test_prepared_is_what_the_finder_eats(eater, mixed, tmp_path):
+    prepared = prepare_set(eater, mixed, tmp_path)
+    rows = [7, 0, 59, 7]
+    eaten = eater.preprocess(mixed.cutouts(rows))
+    assert float((images_of(prepared, rows) - eaten).abs().max()) < 1e-5  # half a step is 7.6e-6
+    assert prepared.labels.tolist() == mixed.labels.tolist()
+
+
+def test_unlabelled_images_are_not_prepared(eater, make_set, tmp_path):
+    labels = np.array([1, -1, 0, -1, 1])
+    lens_set = make_set("some", labels)
+    prepared = prepare_set(eater, lens_set, tmp_path)
+    assert prepared.rows.tolist() == [0, 2, 4]
+    eaten = eater.preprocess(lens_set.cutouts([4]))
+    assert float((images_of(prepared, [2]) - eaten).abs().max()) < 1e-5
+
+
+def test_an_interrupted_preparation_goes_on(eater, make_set, tmp_path, monkeypatch):
+    monkeypatch.setattr("lensaudit.training.prepared._CHUNK", 16)
+    lens_set = make_set("mixed", np.arange(60) % 3 == 0)
+    whole = prepare_set(eater, lens_set, tmp_path / "whole")
+
+    class Stopped(BaseException):
+        pass
+
+    def stop(done, n):
+        if done == 32:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        prepare_set(eater, lens_set, tmp_path / "parts", stop)
+    seen = []
+    parts = prepare_set(eater, lens_set, tmp_path / "parts", lambda done, n: seen.append(done))
+    assert seen == [48, 60]
+    for name in ("codes.i2", "scales.f4"):
+        assert (parts.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["cut", "no state", "nonsense", "too many"])
+def test_files_that_are_not_what_they_say_are_made_again(eater, mixed, tmp_path, damage):
+    prepared = prepare_set(eater, mixed, tmp_path)
+    before, codes, state = images_of(prepared, [3]), prepared.folder / CODES_FILE, prepared.folder / STATE_FILE
+    if damage == "cut":
+        codes.write_bytes(codes.read_bytes()[:-5])
+    elif damage == "no state":
+        state.unlink()
+    else:
+        state.write_text("]" if damage == "nonsense" else json.dumps({"done": 61}), encoding="utf-8")
+    seen = []
+    prepare_set(eater, mixed, tmp_path, lambda done, n: seen.append(done))
+    assert seen == [60]
+    assert torch.equal(images_of(prepared, [3]), before)
+
+
+def test_a_prepared_set_is_used_again_only_for_what_it_was_made_for(eater, mixed, make_set, tmp_path, tiny):
+    first = prepare_set(eater, mixed, tmp_path)
+    assert prepare_set(eater, mixed, tmp_path).folder == first.folder
+    other = Finder(tiny.model_copy(update={"stretch": "sqrt-minmax"}), nn.Identity(), "test")
+    assert prepare_set(other, mixed, tmp_path).folder != first.folder
+    assert prepare_set(eater, make_set("other", mixed.labels, 4), tmp_path).folder != first.folder
+
+
+def test_too_small_a_disk_is_said_before_the_work(eater, mixed, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    with pytest.raises(MachineError, match=r"needs 0\.1 GB, 0\.0 GB are free; .*--cache"):
+        prepare_set(eater, mixed, tmp_path)
+
+
+def test_a_file_that_shrinks_under_the_reader_is_named(eater, mixed, tmp_path):
+    prepared = prepare_set(eater, mixed, tmp_path)
+    (prepared.folder / CODES_FILE).write_bytes(b"")
+    with pytest.raises(MachineError, match="ended early"):
+        prepared.read(np.array([0]))
