@@ -35,6 +35,7 @@ def train(
     schedule: str = typer.Option("constant", help="Learning rate: constant (the paper), cosine or one-cycle."),
     augment: str = typer.Option("none", help="none (the paper), or dihedral: 8 rotations and mirrors, both classes."),
     inputs: str = typer.Option("as-is", help="as-is (the paper), or standardised, folded into the first layer."),
+    start: str | None = typer.Option(None, metavar="FINDER", help="Begin from its weights (the paper: from none)."),
     seed: int = typer.Option(1, min=0, help="Everything random is derived from it."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
@@ -63,6 +64,7 @@ def train(
         schedule=schedule,
         augment=augment,
         inputs=inputs,
+        start=start,
         seed=seed,
         validation_fraction=validation_fraction,
     )

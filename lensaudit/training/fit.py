@@ -24,6 +24,7 @@ from lensaudit.training.quiet import quiet_lightning
 from lensaudit.training.random_streams import Purpose, torch_seed
 from lensaudit.training.sets import Split
 from lensaudit.training.standardise import foldable
+from lensaudit.training.start import starting_weights
 from lensaudit.training.training_form import MaskSource, training_form
 
 
@@ -116,6 +117,8 @@ class Fit:
         recipe, options = self.recipe, self.options
         generator = torch.Generator().manual_seed(torch_seed(options.seed, Purpose.WEIGHTS))
         net = initialised(recipe.architecture, len(recipe.bands), recipe.outputs, generator=generator)
+        if options.start is not None:
+            net.load_state_dict(starting_weights(options.start, recipe))
         if options.inputs == "standardised":
             foldable(net)
         progress = Progress() if self.found is None else self.found.progress

@@ -31,6 +31,9 @@ class TrainingOptions(BaseModel):
         Initial weights, split, order, dropout and augmentation are derived from it.
     validation_fraction
         Share of the set kept for choosing the epoch; unused where a validation set is given.
+    start
+        Finder (name or folder) of the same architecture and bands whose weights training begins from; ``None`` draws
+        them (the protocol).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +47,7 @@ class TrainingOptions(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     class_weights: Literal["inverse-frequency", "none"] = "inverse-frequency"
     validation_fraction: float = Field(default=0.0625, gt=0, lt=1)
+    start: str | None = None
 
     @field_validator("schedule")
     @classmethod
@@ -89,6 +93,8 @@ class TrainingOptions(BaseModel):
             del words["epochs"]
         if self.inputs == INPUTS[0]:
             del words["inputs"]  # checkpoints older than this option go on
+        if self.start is None:
+            del words["start"]
         return words
 
 

@@ -18,6 +18,7 @@ from lensaudit.scenes.populations.contaminants import (
     draw_spiral,
 )
 from lensaudit.scenes.populations.single import (
+    CONSPICUOUS,
     draw_lsst_lens,
     draw_lsst_no_source,
     draw_no_source,
@@ -51,6 +52,9 @@ def _mix(parts: Sequence[tuple[float, Draw]]) -> Draw:
 
 POPULATIONS: dict[str, Draw] = {
     "euclid": _mix([(0.5, draw_single), *((0.5 * part, draw) for part, draw in _NON_LENSES)]),
+    "conspicuous": _mix(
+        [(0.5, partial(draw_single, visibility=CONSPICUOUS)), (0.5, partial(draw_no_source, visibility=CONSPICUOUS))]
+    ),
     "single": draw_single,
     "non-lens": _mix(_NON_LENSES),
     "no-source": draw_no_source,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,40 +21,53 @@ from lensaudit.scenes.scene import Galaxy, Psf, Scene
 FIELD_MEAN_COUNT = 9.0
 PSF_ANGLE_STEP_DEG = 5.0
 GROUP_FRACTION = 0.15
-MIN_THETA_E_ARCSEC = 0.5
 MAX_THETA_E_ARCSEC = 5.0
-FAINTEST_ARC_MAG = 24.3
 
 
-def draw_single(rng: np.random.Generator) -> Scene:
+@dataclass(frozen=True)
+class Visibility:
+    """What a drawn lens must show: a wide enough θ_E and a bright enough estimated arc."""
+
+    min_theta_e_arcsec: float = 0.5
+    faintest_arc_mag: float = 24.3
+
+
+ANY_VISIBLE = Visibility()
+CONSPICUOUS = Visibility(min_theta_e_arcsec=1.0, faintest_arc_mag=22.5)
+"""Lenses that show at a glance: a first set for a finder to learn on before it meets the whole population."""
+
+
+def draw_single(rng: np.random.Generator, visibility: Visibility = ANY_VISIBLE) -> Scene:
     """Draw a Euclid lens (see `draw_lens_and_source`) with field galaxies and a three-fold PSF at any angle."""
-    lens, source = draw_lens_and_source(rng, EUCLID_SKY)
+    lens, source = draw_lens_and_source(rng, EUCLID_SKY, visibility)
     field = draw_field(rng, EUCLID_SKY, mean_count=FIELD_MEAN_COUNT)
     return Scene("single", (lens, source, *field), psf=draw_psf(rng), noise_seed=draw_noise_seed(rng))
 
 
-def draw_no_source(rng: np.random.Generator) -> Scene:
+def draw_no_source(rng: np.random.Generator, visibility: Visibility = ANY_VISIBLE) -> Scene:
     """Draw the same system as `draw_single` does from the same generator, then leave the source away."""
-    scene = draw_single(rng)
+    scene = draw_single(rng, visibility)
     return replace(scene, kind="no-source", galaxies=tuple(g for g in scene.galaxies if g.role != "source"))
 
 
-def draw_lens_and_source(rng: np.random.Generator, sky: Sky) -> tuple[Galaxy, Galaxy]:
+def draw_lens_and_source(
+    rng: np.random.Generator, sky: Sky, visibility: Visibility = ANY_VISIBLE
+) -> tuple[Galaxy, Galaxy]:
     """Draw a deflector and a source that has multiple images bright enough to be called a lens.
 
     The source lies within 0.9 θ_E of the deflector, so that an isothermal sphere magnifies it by more than 2.2
-    (the challenge's rule asks 1.6); θ_E lies in 0.5–5″; the estimated arc is brighter than 24.3 mag.
+    (the challenge's rule asks 1.6); θ_E lies below 5″ and, with the arc's estimated magnitude, within `visibility`.
     """
     x, y = draw_position(rng)
     while True:
         sigma_v, z_lens = draw_sigma_v(rng), draw_lens_redshift(rng)
         z_source = truncated_normal(rng, 1.8, 0.7, z_lens + 0.3, 3.8)
         theta_e = einstein_radius_arcsec(sigma_v, z_lens, z_source)
-        if not MIN_THETA_E_ARCSEC <= theta_e <= MAX_THETA_E_ARCSEC:
+        if not visibility.min_theta_e_arcsec <= theta_e <= MAX_THETA_E_ARCSEC:
             continue
         radius = 0.9 * theta_e * np.sqrt(rng.uniform(0.002, 1.0))
         magnitude = truncated_normal(rng, 24.3, 0.9, 21.5, 26.5)
-        if magnitude - 2.5 * np.log10(2.0 * theta_e / radius) < FAINTEST_ARC_MAG:
+        if magnitude - 2.5 * np.log10(2.0 * theta_e / radius) < visibility.faintest_arc_mag:
             break
     angle = rng.uniform(0.0, 2 * np.pi)
     lens = draw_early_type(rng, sky, sigma_v_km_s=sigma_v, redshift=z_lens, x=x, y=y)
@@ -124,7 +137,8 @@ def _lanusse_pair(rng: np.random.Generator) -> tuple[Galaxy, Galaxy]:
         theta_e = einstein_radius_arcsec(sigma_v, z_lens, 2.0)
         radius = 0.9 * theta_e * np.sqrt(rng.uniform(0.002, 1.0))
         magnitude = truncated_normal(rng, 24.0, 0.9, 21.5, 26.0)
-        if theta_e >= MIN_THETA_E_ARCSEC and magnitude - 2.5 * np.log10(2.0 * theta_e / radius) < FAINTEST_ARC_MAG:
+        arc_magnitude = magnitude - 2.5 * np.log10(2.0 * theta_e / radius)
+        if theta_e >= ANY_VISIBLE.min_theta_e_arcsec and arc_magnitude < ANY_VISIBLE.faintest_arc_mag:
             break
     lens = draw_early_type(rng, LSST_SKY, sigma_v_km_s=sigma_v, redshift=z_lens, x=0.0, y=0.0)
     mass = replace(lens.mass, axis_ratio=float(rng.uniform(0.5, 1.0))) if lens.mass else None

@@ -1,0 +1,26 @@
+"""Training that begins from another finder's weights, as a second stage after an easier set."""
+
+from __future__ import annotations
+
+import torch
+
+from lensaudit.errors import UsageError
+from lensaudit.finders import Recipe, load_finder
+
+
+def starting_weights(name: str, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Weights of the finder `name`, checked to fit `recipe`.
+
+    Raises
+    ------
+    UsageError
+        The finder has another architecture or other bands.
+    """
+    finder = load_finder(name)
+    for field in ("architecture", "bands", "outputs"):
+        theirs, ours = getattr(finder.recipe, field), getattr(recipe, field)
+        if theirs != ours:
+            raise UsageError(
+                f"--start {name}: its {field} is {theirs}, the recipe {recipe.name} has {ours}; they must agree"
+            )
+    return {key: value.detach().cpu().clone() for key, value in finder.module.state_dict().items()}
