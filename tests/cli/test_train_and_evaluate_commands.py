@@ -1,0 +1,149 @@
+"""``train`` and ``evaluate`` as typed: what they print, write and refuse."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from lensaudit.cli.app import build
+from lensaudit.errors import DataError, UsageError
+from lensaudit.finders import Finder, initialised, load_recipe, save_finder
+from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
+
+LABEL = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens, -1 unknown", dtype="int64")
+
+
+def write_set(path: Path, labels: np.ndarray, seed: int = 1) -> LensSet:
+    """Noise of 20 pixels of 1″ in the bands of ou66, whose size is another on purpose."""
+    n, rng = len(labels), np.random.default_rng(seed)
+    bands = tuple(
+        BandHeader(name=b, shape=(20, 20), pixel_scale_arcsec=1.0, unit="adu") for b in ("VIS", "Y", "J", "H")
+    )
+    header = Header(instrument="euclid", bands=bands, n=n, chunk=chunk_for(n), columns=(LABEL,))
+    writer = LensSetWriter(path, header)
+    writer.start()
+    for chunk in range(header.n_chunks):
+        span = header.span(chunk)
+        ids = [f"image-{i:03d}" for i in range(span.start, span.stop)]
+        images = {band.name: rng.normal(size=(len(ids), 20, 20)).astype(np.float32) for band in bands}
+        writer.write(chunk, Records(ids=ids, images=images, rows=[{"label": int(v)} for v in labels[span]]))
+    writer.finish()
+    return LensSet.open(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A set of 24 labelled and 2 unlabelled images, its scores, and an untrained ou66."""
+    root = tmp_path_factory.mktemp("commands")
+    write_set(root / "set", np.r_[np.arange(24) % 2, -1, -1])
+    recipe = load_recipe("ou66")
+    module = initialised("ou66", 4, 2, generator=torch.Generator().manual_seed(1))
+    save_finder(Finder(recipe, module, "test"), root / "finder", origin="He-normal weights of a test")
+    run("score", root / "finder", root / "set", "--out", root / "scores.parquet", "--device", "cpu")
+    return root
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(build(), [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(error: type[Exception], *words: object) -> str:
+    with pytest.raises(error) as caught:
+        CliRunner().invoke(build(), [str(word) for word in words], catch_exceptions=False, standalone_mode=False)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_evaluate_prints_a_table_and_writes_json_and_plot(folder, tmp_path):
+    shown = run("evaluate", folder / "finder", folder / "set", "--scores", folder / "scores.parquet", "--out", tmp_path)
+    for words in ("12 lenses, 12 non-lenses, 2 unlabelled", "AUROC", "TPR10", "Fβ, β = 0.03", "Wilson"):
+        assert words in " ".join(shown.split())
+    record = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
+    assert record["n"] == 24
+    assert record["n_unlabelled"] == 2
+    assert record["provenance"]["inputs"]["set"] == LensSet.open(folder / "set").content_hash
+    assert (tmp_path / "evaluation.png").is_file()
+
+
+def test_scores_from_a_file_are_those_computed(folder):
+    words = ("evaluate", folder / "finder", folder / "set", "--json", "--device", "cpu")
+    fresh, stored = json.loads(run(*words)), json.loads(run(*words, "--scores", folder / "scores.parquet"))
+    assert fresh["metrics"] == stored["metrics"]
+
+
+def test_threshold_and_beta_are_the_users(folder):
+    words = ("evaluate", folder / "finder", folder / "set", "--scores", folder / "scores.parquet", "--json")
+    record = json.loads(run(*words, "--threshold", 0, "--beta", 2))
+    assert (record["threshold"], record["beta"]) == (0.0, 2.0)
+    values = {metric["name"]: metric["value"] for metric in record["metrics"]}
+    assert (values["recall"], values["accuracy"]) == (1.0, 0.5)
+    assert values["fbeta"] == pytest.approx(5 * 0.5 / (4 * 0.5 + 1))
+
+
+def test_a_set_without_labels_is_nulls_and_no_error(folder, tmp_path):
+    write_set(tmp_path / "unknown", np.full(8, -1))
+    record = json.loads(run("evaluate", folder / "finder", tmp_path / "unknown", "--json", "--device", "cpu"))
+    assert all(metric["value"] is None and metric["status"] for metric in record["metrics"])
+
+
+def test_scores_of_other_images_are_refused(folder, tmp_path):
+    write_set(tmp_path / "longer", np.arange(30) % 2)
+    words = ("evaluate", folder / "finder", tmp_path / "longer", "--scores", folder / "scores.parquet")
+    assert "4 ids are missing (image-026, image-027, image-028, …)" in refused(DataError, *words)
+    write_set(tmp_path / "alike", np.arange(26) % 2, seed=2)
+    words = ("evaluate", folder / "finder", tmp_path / "alike", "--scores", folder / "scores.parquet")
+    assert "holds scores of another set" in refused(DataError, *words)
+
+
+def test_train_makes_a_finder_that_evaluate_opens(folder, tmp_path):
+    words = ("--data", folder / "set", "--validation-fraction", 0.25, "--epochs", 1, "--batch", 9, "--threads", 1)
+    shown = run("train", "ou66", *words, "--out", tmp_path / "mine", "--device", "cpu")
+    assert "ou66 after 1 epochs; weights of epoch 1 kept" in shown
+    assert "6 validation images, which chose the epoch: AUROC" in shown
+    assert json.loads(run("evaluate", tmp_path / "mine", folder / "set", "--json", "--device", "cpu"))["n"] == 24
+    again = json.loads(run("train", "ou66", *words, "--out", tmp_path / "mine", "--json"))
+    assert again["metrics"]["epochs"] == 1
+
+
+def test_train_refuses_what_does_not_go_together(folder, tmp_path):
+    words = ("train", "ou66", "--data", folder / "set", "--out", tmp_path / "x")
+    both = refused(UsageError, *words, "--validation", folder / "set", "--validation-fraction", 0.2)
+    assert "exclude each other" in both
+    assert "allowed: constant, cosine, one-cycle" in refused(UsageError, *words, "--schedule", "steps")
+    assert "--device 'tpu'" in refused(UsageError, *words, "--device", "tpu")
+    assert "did you mean ou66" in refused(UsageError, "train", "ou67", *words[2:])
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_command_goes_on_when_repeated(folder, tmp_path, how):
+    words = ["train", "ou66", "--data", folder / "set", "--epochs", 3, "--batch", 5, "--threads", 1, "--device", "cpu"]
+    command = [sys.executable, "-m", "lensaudit", *map(str, words), "--out"]
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "a")], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    checkpoint = tmp_path / "a" / "training" / "checkpoint.safetensors"
+    ends = time.monotonic() + 200
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < ends:
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, shown = process.communicate(timeout=100)
+    if how == signal.SIGINT:
+        assert process.returncode == 130, shown
+        assert "run the same command again to go on where it stopped" in shown
+    assert "Traceback" not in shown
+    first = json.loads(run(*words, "--out", tmp_path / "a", "--json"))
+    whole = json.loads(run(*words, "--out", tmp_path / "b", "--json"))
+    assert first["weights_hash"] == whole["weights_hash"]
