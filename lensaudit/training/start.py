@@ -20,7 +20,5 @@ def starting_weights(name: str, recipe: Recipe) -> dict[str, torch.Tensor]:
     for field in ("architecture", "bands", "outputs"):
         theirs, ours = getattr(finder.recipe, field), getattr(recipe, field)
         if theirs != ours:
-            raise UsageError(
-                f"--start {name}: its {field} is {theirs}, the recipe {recipe.name} has {ours}; they must agree"
-            )
+            raise UsageError(f"--start {name}: its {field} is {theirs}, {recipe.name} has {ours}; they must agree")
     return {key: value.detach().cpu().clone() for key, value in finder.module.state_dict().items()}
