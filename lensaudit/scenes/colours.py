@@ -8,7 +8,6 @@ interpolated; absorption by the intergalactic medium is not modelled.
 from __future__ import annotations
 
 import warnings
-import warnings
 from functools import lru_cache
 
 import numpy as np
@@ -132,9 +131,6 @@ def _maggies(response: object, z: float) -> NDArray[np.float64]:
 @lru_cache(maxsize=1)
 def _templates() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     with warnings.catch_warnings():  # SkyPy's import sets up a test runner that astropy has deprecated
-        warnings.simplefilter("ignore")
-        with warnings.catch_warnings():
-        # SkyPy 0.5.5 builds an astropy test runner on import, which astropy 8 calls deprecated: not the user's concern.
         warnings.simplefilter("ignore")
         from skypy.galaxies.spectrum import kcorrect
 
