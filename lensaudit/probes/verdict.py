@@ -55,7 +55,8 @@ def judge(evidence: Evidence, tolerance: float, nature: str) -> Verdict:
     """
     if evidence.n == 0:
         return Verdict(TOO_FEW, "No pair fulfils the condition, so nothing can be said.")
-    if nature != "nuisance" and evidence.control_recall <= tolerance:
+    gains = evidence.shown and evidence.change > 0
+    if nature != "nuisance" and evidence.control_recall <= tolerance and not gains:
         return Verdict(TOO_FEW, _floor_sentence(evidence, tolerance))
     beyond, within = _position(evidence, tolerance, nature)
     if beyond and evidence.shown:

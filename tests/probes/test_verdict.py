@@ -29,6 +29,7 @@ CLEAR_LOSS = Evidence(n=200, change=-0.2, low=-0.26, high=-0.14, discordant=44, 
         ({"change": 0.04, "low": -0.01, "high": 0.09, "p_holm": 0.2}, "nuisance", TOO_FEW),
         ({"change": 0.0, "low": -0.02, "high": 0.02, "control_recall": 0.04, "p_holm": 1.0}, "population", TOO_FEW),
         ({"change": 0.0, "low": -0.02, "high": 0.02, "control_recall": 0.04, "p_holm": 1.0}, "nuisance", NO_EFFECT),
+        ({"change": 0.1, "low": 0.05, "high": 0.2, "control_recall": 0.04}, "population", WITHIN_TOLERANCE),
         ({"n": 0}, "population", TOO_FEW),
     ],
 )
