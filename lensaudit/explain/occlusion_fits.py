@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 from astropy.io import fits
@@ -36,13 +38,14 @@ def identity_cards(result_of: dict[str, Any]) -> list[tuple[str, Any, str]]:
     Parameters
     ----------
     result_of
-        ``finder``, ``finder_hash``, ``set_hash``, ``id``, ``patch``, ``stride``, ``engine``.
+        ``finder``, ``finder_hash`` (SHA-256 of the weights), ``set_hash`` (content of the lens set), ``id``,
+        ``patch``, ``stride``, ``engine``. Texts of unknown length get no comment: it would not fit on the card.
     """
     return [
-        ("OBJECT", _ascii(result_of["id"]), "id in the lens set"),
-        ("FINDER", _ascii(result_of["finder"]), "name of the finder"),
-        ("FNDHASH", result_of["finder_hash"], "SHA-256 of its weights"),
-        ("SETHASH", result_of["set_hash"], "content hash of the lens set"),
+        ("OBJECT", _ascii(result_of["id"]), ""),
+        ("FINDER", _ascii(result_of["finder"]), ""),
+        ("FNDHASH", result_of["finder_hash"], ""),
+        ("SETHASH", result_of["set_hash"], ""),
         ("PATCH", result_of["patch"], "[pixel] side of the occluding patch"),
         ("STRIDE", result_of["stride"], "[pixel] between patches"),
         ("ENGINE", result_of["engine"], "exact or captum"),
@@ -83,7 +86,8 @@ def write_occlusion_fits(
 def is_map_of(path: Path, cards: list[tuple[str, Any, str]]) -> bool:
     """Whether `path` is a whole FITS file that holds exactly the map these cards describe, by this version."""
     try:
-        with fits.open(path, memmap=False) as hdus:
+        content = BytesIO(path.read_bytes())  # astropy would leave a torn file open
+        with catch_warnings(action="ignore"), fits.open(content) as hdus:
             header = hdus[0].header
             whole = len(hdus) == 2 and all(hdu.data is not None for hdu in hdus)
             wanted = [*cards, ("CREATOR", _creator(), "")]

@@ -17,8 +17,8 @@ from lensaudit.explain.trace import Layer, Run, Trace, called
 from lensaudit.explain.windows import Base, Windows, whole_maps
 
 SHAPE_QUESTIONS = frozenset({"size", "dim", "ndimension", "getattr"})
-VECTORS = frozenset({"Flatten", "Linear", "flatten", "view", "reshape", "linear"})
-"""Layers that have no windows by their nature: calculating them whole is no fallback."""
+VECTORS = frozenset({"Flatten", "flatten", "view", "reshape"})
+"""Layers that, where they give one vector per image, have no windows by their nature: that is no fallback."""
 
 
 class Propagation:
@@ -93,9 +93,13 @@ class Propagation:
         self._count(layer, operation, changed[0], None)
         asks_shape = layer.kind in SHAPE_QUESTIONS
         inputs = {node: self._whole(node, values, asks_shape) for node in layer.node.all_input_nodes}
+        if operation is None:  # foreign code may ``view`` its input, which channels last in memory does not allow
+            inputs = {node: _contiguous(value) for node, value in inputs.items()}
+        result = called(layer, inputs)
         partial = any(not value.covers for value in windows)
-        expected = operation is not None or asks_shape or layer.kind in VECTORS
-        return "whole" if expected or not partial else "fallback", called(layer, inputs)
+        vector = layer.kind in VECTORS and isinstance(result, torch.Tensor) and result.ndim == 2
+        expected = operation is not None or asks_shape or vector or not partial
+        return "whole" if expected else "fallback", result
 
     def _arguments(self, layer: Layer, values: Mapping[fx.Node, Any]) -> Sequence[Any]:
         """Positional inputs of a layer, windows where they change; for a concatenation its list."""
@@ -134,6 +138,11 @@ class Propagation:
 
 def _n(value: Any) -> int:
     return len(value) if isinstance(value, torch.Tensor) else 1
+
+
+def _contiguous(value: Any) -> Any:
+    last = isinstance(value, torch.Tensor) and value.ndim == 4
+    return value.contiguous() if last else value
 
 
 def _nbytes(value: Any) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn import functional
 
 IN_PLACE = {
     operator.iadd: operator.add,
@@ -107,9 +107,11 @@ def run_once(trace: Trace, image: torch.Tensor) -> dict[fx.Node, Run]:
     runs = {trace.image: Run(image, 0, 0)}
     values: dict[fx.Node, Any] = {trace.image: image}
     for layer in trace.layers:
-        with FlopCounterMode(display=False) as counter, _largest_inside(layer) as inside:
+        with _watched(layer) as parts:
             values[layer.node] = called(layer, values)
-        runs[layer.node] = Run(values[layer.node], counter.get_total_flops() // 2, max(inside, default=0))
+        inside = [output.nbytes for part, output in parts if part is not layer.module]
+        multiply_adds = sum(_multiply_adds(part, output) for part, output in parts) + _of_call(layer, values)
+        runs[layer.node] = Run(values[layer.node], multiply_adds, max(inside, default=0))
     return runs
 
 
@@ -122,21 +124,40 @@ def called(layer: Layer, values: Mapping[fx.Node, Any]) -> Any:
 
 
 @contextmanager
-def _largest_inside(layer: Layer) -> Iterator[list[int]]:
-    """Bytes of the activations of a layer's own parts, by hooks that are gone afterwards whatever happens."""
-    sizes: list[int] = []
+def _watched(layer: Layer) -> Iterator[list[tuple[nn.Module, torch.Tensor]]]:
+    """What a layer's own parts give, by hooks that are gone afterwards whatever happens."""
+    seen: list[tuple[nn.Module, torch.Tensor]] = []
 
-    def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
+    def note(part: nn.Module, _inputs: Any, output: Any) -> None:
         if isinstance(output, torch.Tensor):
-            sizes.append(output.nbytes)
+            seen.append((part, output))
 
-    parts = list(layer.module.modules())[1:] if layer.module is not None else []
-    handles = [part.register_forward_hook(note) for part in parts]
+    handles = [part.register_forward_hook(note) for part in (layer.module.modules() if layer.module else ())]
     try:
-        yield sizes
+        yield seen
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _multiply_adds(part: nn.Module, output: torch.Tensor) -> int:
+    """Of a convolution or dense layer that gave `output`; 0 for anything else."""
+    if isinstance(part, nn.Conv2d):
+        return _each_output(output.numel(), part.weight)
+    return _each_output(output.numel(), part.weight) if isinstance(part, nn.Linear) else 0
+
+
+def _of_call(layer: Layer, values: Mapping[fx.Node, Any]) -> int:
+    """The same for the functions ``conv2d`` and ``linear``."""
+    if layer.node.target not in (functional.conv2d, torch.conv2d, functional.linear) or len(layer.node.args) < 2:
+        return 0
+    node = layer.node.args[1]
+    weight = values.get(node) if isinstance(node, fx.Node) else None
+    return _each_output(values[layer.node].numel(), weight) if isinstance(weight, torch.Tensor) else 0
+
+
+def _each_output(outputs: int, weight: torch.Tensor) -> int:
+    return outputs * (weight.numel() // len(weight))
 
 
 class _Tracer(fx.Tracer):

@@ -1,0 +1,135 @@
+"""``lensaudit occlusion`` from words to files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from astropy.io import fits
+
+from lensaudit.finders import Finder, initialised, load_recipe, save_finder
+from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSetWriter, Records, chunk_for
+
+BANDS = {"VIS": (200, 0.1), "Y": (66, 0.3), "J": (66, 0.3), "H": (66, 0.3)}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> tuple[Path, Path]:
+    """Folders of a seeded ou66 and of a set of three systems, the last of which has an unusable band."""
+    folder = tmp_path_factory.mktemp("occlusion")
+    module = initialised("ou66", 4, generator=torch.Generator().manual_seed(2))
+    save_finder(Finder(load_recipe("ou66"), module, "test"), folder / "ou66", origin="He-normal weights of a test")
+    label = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens", dtype="int64")
+    bands = tuple(
+        BandHeader(name=b, shape=(n, n), pixel_scale_arcsec=s, zero_point_mag=24.0, unit="electron / s")
+        for b, (n, s) in BANDS.items()
+    )
+    header = Header(instrument="euclid", bands=bands, n=3, chunk=chunk_for(3), columns=(label,))
+    rng = np.random.default_rng(8)
+    images = {b: rng.random((3, n, n)).astype(np.float32) for b, (n, _) in BANDS.items()}
+    images["Y"][2] = 1.0
+    writer = LensSetWriter(folder / "set", header)
+    writer.start()
+    for chunk in range(header.n_chunks):
+        span = header.span(chunk)
+        ids = [f"system-{i}" for i in range(span.start, span.stop)]
+        part = {band: block[span] for band, block in images.items()}
+        writer.write(chunk, Records(ids=ids, images=part, rows=[{"label": 1} for _ in ids]))
+    writer.finish()
+    return folder / "ou66", folder / "set"
+
+
+def test_maps_are_made_kept_and_made_anew(places, command, tmp_path):
+    words = ("occlusion", *places, "--id", "system-1", "--out", tmp_path, "--patch", 11, "--device", "cpu")
+    code, out, _ = command(*words)
+    assert (code, out.split(",")[0]) == (0, "system-1: made")
+    path = tmp_path / "system-1-occlusion.fits"
+    first = path.read_bytes()
+    assert path.with_suffix(".png").is_file()
+    stamp = path.stat().st_mtime_ns
+
+    code, out, _ = command(*words)
+    assert (code, out.split(",")[0]) == (0, "system-1: kept")
+    assert path.stat().st_mtime_ns == stamp
+
+    code, out, _ = command(*words, "--force")
+    assert out.startswith("system-1: made")
+    with fits.open(path) as hdus:
+        assert len(hdus[0].header["FNDHASH"]) == 64
+        assert hdus[0].data.shape == (66, 66)
+    path.write_bytes(first[:5000])  # torn
+    code, out, _ = command(*words)
+    assert out.startswith("system-1: made")
+    code, out, _ = command(*words[:-4], "--patch", 22, "--device", "cpu")
+    assert out.startswith("system-1: made")
+
+
+def test_json_tells_numbers_and_layers(places, command, tmp_path):
+    code, out, _ = command("occlusion", *places, "--first", 1, "--out", tmp_path, "--patch", 22, "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert (facts["finder"], facts["patch"], facts["stride"], facts["engine"]) == ("ou66", 22, 22, "exact")
+    (only,) = facts["maps"]
+    assert only["id"] == "system-0"
+    assert only["min"] <= only["max"]
+    assert Path(only["fits"]).is_file()
+    assert only["fallbacks"] == []
+    assert only["layers"][0].startswith("0 Conv2d: window")
+
+
+def test_engines_give_the_same_file_content(places, command, tmp_path):
+    maps = []
+    for engine in ("exact", "captum"):
+        words = ("--first", 1, "--out", tmp_path / engine, "--patch", 22, "--engine", engine, "--threads", 1)
+        code, _, _ = command("occlusion", *places, *words)
+        assert code == 0
+        maps.append(fits.getdata(tmp_path / engine / "system-0-occlusion.fits"))
+    np.testing.assert_allclose(*maps, rtol=0, atol=2e-6)  # float32 rounding, carried to a probability
+
+
+def test_one_bad_image_among_many_is_named_and_the_others_are_mapped(places, command, tmp_path):
+    code, out, error = command("occlusion", *places, "--all", "--out", tmp_path, "--patch", 33)
+    assert code == 0
+    assert out.count(": made") == 2
+    assert "system-2: image system-2: Y is constant" in error
+
+
+def test_a_bad_image_alone_is_a_data_error(places, command, tmp_path):
+    code, _, error = command("occlusion", *places, "--id", "system-2", "--out", tmp_path, "--patch", 33)
+    assert code == 3
+    assert "none of 1 systems could be mapped (image system-2: Y is constant" in " ".join(error.split())
+    assert not list(tmp_path.glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--id", "sistem-1"], "no system 'sistem-1'; nearest ids: system-1"),
+        ([], "--id ID (as often as you like), --first N or --all"),
+        (["--all", "--first", "2"], "one of the three"),
+        (["--first", "0"], "--first 0"),
+        (["--first", "1", "--patch", "67"], "patch 67 does not fit; choose 1 to 66"),
+        (["--first", "1", "--patch", "0"], "patch 0"),
+        (["--first", "1", "--stride", "0"], "stride 0"),
+        (["--first", "1", "--patch", "2", "--stride", "4"], "stride 4 is larger"),
+        (["--first", "1", "--engine", "magic"], "allowed: exact, captum"),
+        (["--first", "1", "--device", "abacus"], "abacus"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(words, message, places, command, tmp_path):
+    code, out, error = command("occlusion", *places, *words, "--out", tmp_path / "maps")
+    assert code == 2
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert out == ""
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(places, command, tmp_path):
+    (tmp_path / "file").write_text("x")
+    code, _, error = command("occlusion", *places, "--first", 1, "--out", tmp_path / "file")
+    assert code == 2
+    assert "choose another --out" in error

@@ -1,0 +1,149 @@
+"""FITS on the sky and the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from lensaudit.explain import OcclusionMap, occlusion_figure, title_of
+from lensaudit.explain.occlusion_fits import identity_cards, is_map_of, wcs_on_grid, write_occlusion_fits
+from lensaudit.explain.occlusion_picture import BLUE, RED, diverging, log_scaled
+from lensaudit.explain.occlusion_set import file_stem
+
+
+def map_of(delta: np.ndarray, **facts: object) -> OcclusionMap:
+    known = {"p_lens": 0.875, "logit": 1.9459, "patch": 2, "stride": 2, "engine": "exact", "finder": "toy"}
+    more = {"finder_hash": "ab" * 32, "layers": (), "cost": None, "note": "", "seconds": 0.1}
+    return OcclusionMap(delta=delta.astype(np.float32), **{**known, **more, **facts})
+
+
+def sky(shape: tuple[int, int], *, cd: bool, angle: float = 0.3) -> WCS:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.1, 2.2]
+    wcs.wcs.crpix = [shape[1] / 3, shape[0] / 2 + 4.5]
+    turn = np.array([[-np.cos(angle), np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    if cd:
+        wcs.wcs.cd = turn * 0.1 / 3600
+    else:
+        wcs.wcs.pc, wcs.wcs.cdelt = turn, [0.1 / 3600, 0.1 / 3600]
+    wcs.wcs.set()
+    return wcs
+
+
+CARDS = identity_cards(
+    {
+        **{"id": "lens/α 7", "finder": "toy", "finder_hash": "ab" * 32, "set_hash": "cd" * 32},
+        **{"patch": 2, "stride": 2, "engine": "exact"},
+    }
+)
+
+
+@pytest.mark.parametrize("cd", [True, False])
+@pytest.mark.parametrize("size", [66, 200, 400])
+def test_edges_and_any_point_keep_their_place_on_the_sky(cd, size):
+    native = sky((200, 200), cd=cd)
+    scaled = wcs_on_grid(native, (200, 200), size)
+    for x, y in [(-0.5, -0.5), (199.5, 199.5), (17.3, 140.9)]:
+        place = native.pixel_to_world(x, y)
+        again = scaled.pixel_to_world((x + 0.5) * size / 200 - 0.5, (y + 0.5) * size / 200 - 0.5)
+        assert place.separation(again).arcsec < 1e-6
+
+
+def test_the_file_says_what_it_holds(tmp_path):
+    delta = np.random.default_rng(1).normal(size=(10, 10))
+    image = np.arange(400.0).reshape(20, 20)
+    path = tmp_path / "map.fits"
+    result = map_of(delta, note="plain batches throughout: a reason")
+    write_occlusion_fits(path, result, CARDS, image, "VIS", sky((20, 20), cd=True))
+    with fits.open(path) as hdus:
+        hdus.verify("exception")
+        header = hdus[0].header
+        np.testing.assert_array_equal(hdus[0].data, delta.astype(np.float32))
+        np.testing.assert_array_equal(hdus["VIS"].data, image)
+        corner = WCS(header).pixel_to_world(9.5, 9.5)
+        assert corner.separation(WCS(hdus["VIS"].header).pixel_to_world(19.5, 19.5)).arcsec < 1e-6
+        assert (header["FINDER"], header["FNDHASH"], header["SETHASH"]) == ("toy", "ab" * 32, "cd" * 32)
+        assert (header["PATCH"], header["STRIDE"], header["ENGINE"], header["PLENS"]) == (2, 2, "exact", 0.875)
+        assert header["OBJECT"] == r"lens/\u03b1 7"
+        assert header["SIGN"].startswith("p(lens|occluded) - p(lens)")
+        assert header["TILING"] == "all whole"
+        assert "a reason" in "".join(header["HISTORY"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["map.fits"]
+
+
+def test_only_a_whole_file_of_the_same_map_is_kept(tmp_path):
+    path = tmp_path / "map.fits"
+    assert not is_map_of(path, CARDS)
+    write_occlusion_fits(path, map_of(np.ones((10, 10))), CARDS, np.ones((20, 20)), "VIS", sky((20, 20), cd=False))
+    assert is_map_of(path, CARDS)
+    for index, other in [(2, "ef" * 32), (3, "ef" * 32), (4, 3), (6, "captum")]:
+        changed = [*CARDS]
+        changed[index] = (CARDS[index][0], other, "")
+        assert not is_map_of(path, changed)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert not is_map_of(path, CARDS)
+
+
+def test_white_at_zero_and_each_side_to_its_own_end():
+    colours = diverging(np.array([[-0.5, -0.25, 0.0], [0.001, 0.0005, 0.0]]))
+    np.testing.assert_allclose(colours[:, 2], 1)
+    np.testing.assert_allclose(colours[0, 0], BLUE)
+    np.testing.assert_allclose(colours[1, 0], RED)
+    np.testing.assert_allclose(colours[0, 1], (1 + BLUE) / 2)
+    np.testing.assert_allclose(colours[1, 1], (1 + RED) / 2)
+
+
+def test_rounding_is_never_given_full_colour():
+    assert diverging(np.array([1e-9, -1e-9, 0.0])).min() > 0.99
+
+
+def test_log_scale_is_monotonic_within_zero_and_one_and_survives_any_image():
+    rng = np.random.default_rng(2)
+    image = rng.normal(size=(50, 50))
+    image[20:24, 20:24] += [[50], [100], [200], [400]]
+    scaled = log_scaled(image)
+    order = np.argsort(image.ravel())
+    assert (np.diff(scaled.ravel()[order]) >= 0).all()
+    assert scaled.min() == 0
+    assert scaled.max() == 1
+    assert np.median(scaled) < 0.2  # the sky stays dark beside a source of 400 sigma
+    image[0, 0] = np.nan
+    assert log_scaled(image)[0, 0] == 0
+    for odd in (np.zeros((4, 4)), np.full((4, 4), np.nan), np.eye(4) * 1e-12):
+        assert np.isfinite(log_scaled(odd)).all()
+
+
+def test_the_picture_names_probability_ends_and_scale(tmp_path):
+    delta = np.zeros((10, 10))
+    delta[2, 3], delta[7, 7] = -0.25, 0.004
+    result = map_of(delta)
+    title = title_of("a name", 1, result)
+    assert title == "a name: lens, toy p(lens) = 0.875"
+    image = np.random.default_rng(3).random((20, 20))
+    figure = occlusion_figure(image, result, title=title, band="VIS", pixel_scale_arcsec=0.5)
+    texts = [text.get_text() for ax in figure.axes for text in ax.texts]
+    assert texts == ["2″", "2″"]
+    assert [label.get_text() for label in figure.axes[2].get_yticklabels()] == ["−0.250", "0", "+4.0e−03"]
+    figure.savefig(tmp_path / "map.png")
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("p", "label", "words"),
+    [
+        (0.5, 0, "non-lens, toy p(lens) = 0.500"),
+        (1e-7, -1, "unlabelled, toy p(lens) = 1.00e-07"),
+        (1 - 2e-6, 1, "1 − 2.0e-06"),
+    ],
+)
+def test_titles_never_round_to_certainty(p, label, words):
+    assert words in title_of("x", label, map_of(np.zeros((4, 4)), p_lens=p))
+
+
+def test_file_names_are_safe_and_stay_apart():
+    assert file_stem("102018665_NEG570040238507752998") == "102018665_NEG570040238507752998"
+    odd = [file_stem(name) for name in ("a/b", "a b", "../a_b", "a_b", "α")]
+    assert len(set(odd)) == 5
+    assert not any(set("/ ") & set(stem) or stem.startswith(".") for stem in odd)
