@@ -10,7 +10,7 @@ import torch
 from scipy.special import expit
 
 from lensaudit.evaluation import evaluate
-from lensaudit.finders import Finder, FinderRecord, Recipe, Training, choose_device, save_finder, score_set
+from lensaudit.finders import Finder, FinderRecord, Recipe, Training, choose_device, load_finder, save_finder, score_set
 from lensaudit.finders.architectures import unfilled
 from lensaudit.provenance import provenance
 from lensaudit.training.batches import Batches
@@ -48,7 +48,7 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
         "origin": f"Trained by lensaudit on {len(ended.split.training[1])} images, seed {options.seed}",
         "training_data": {**ended.data.facts(ended.split), **_protocol(options)},
         "metrics": _metrics(finder, ended, measured),
-        "provenance": provenance(seed=options.seed, inputs=_inputs(ended.data)),
+        "provenance": provenance(seed=options.seed, inputs=_inputs(ended.data, options.start)),
     }
     write_history(files.history, ended.progress.history)
     title = f"{recipe.name}, {len(ended.split.training[1])} training images"
@@ -73,9 +73,10 @@ def _protocol(options: TrainingOptions) -> dict[str, Any]:
     }
 
 
-def _inputs(data: TrainingData) -> dict[str, str]:
+def _inputs(data: TrainingData, start: str | None) -> dict[str, str]:
     sets = {"training": data.training, "validation": data.validation, "test": data.test}
-    return {name: lens_set.content_hash for name, lens_set in sets.items() if lens_set is not None}
+    hashes = {name: lens_set.content_hash for name, lens_set in sets.items() if lens_set is not None}
+    return hashes if start is None else {**hashes, "start": load_finder(start).weights_hash}
 
 
 def _metrics(finder: Finder, ended: Finish, measured: Advance | None) -> dict[str, Any]:

@@ -119,8 +119,10 @@ class Fit:
         net = initialised(recipe.architecture, len(recipe.bands), recipe.outputs, generator=generator)
         if options.start is not None:
             net.load_state_dict(starting_weights(options.start, recipe))
-        if options.inputs == "standardised":
+        if (standard := split.standard(options.inputs)) is not None:
             foldable(net)
+            if options.start is not None:  # its weights are for plain images
+                standard.unfold(net)
         progress = Progress() if self.found is None else self.found.progress
         masks = MaskSource(options.seed)
         weights = split.weights(options.class_weights)

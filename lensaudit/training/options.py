@@ -34,6 +34,8 @@ class TrainingOptions(BaseModel):
     start
         Finder (name or folder) of the same architecture and bands whose weights training begins from; ``None`` draws
         them (the protocol).
+    dropout
+        Probability in place of the architecture's own (the protocol: 0.2).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +50,7 @@ class TrainingOptions(BaseModel):
     class_weights: Literal["inverse-frequency", "none"] = "inverse-frequency"
     validation_fraction: float = Field(default=0.0625, gt=0, lt=1)
     start: str | None = None
+    dropout: float | None = Field(default=None, ge=0, lt=1)
 
     @field_validator("schedule")
     @classmethod
@@ -93,8 +96,9 @@ class TrainingOptions(BaseModel):
             del words["epochs"]
         if self.inputs == INPUTS[0]:
             del words["inputs"]  # checkpoints older than this option go on
-        if self.start is None:
-            del words["start"]
+        for name in ("start", "dropout"):
+            if words[name] is None:
+                del words[name]
         return words
 
 

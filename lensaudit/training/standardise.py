@@ -44,13 +44,25 @@ class Standard:
         UsageError
             The first layer is no convolution without padding: a padded edge is 0 in both, and cannot be folded.
         """
-        first = foldable(module)
-        weight = first.weight.detach().double() / self.deviation.double()[:, None, None]
-        shift = (weight * self.mean.double()[:, None, None]).sum(dim=(1, 2, 3))
-        assert first.bias is not None
-        with torch.no_grad():
-            first.bias.copy_(first.bias.double() - shift)
-            first.weight.copy_(weight)
+        weight = foldable(module).weight.detach().double() / self.deviation.double()[:, None, None]
+        _change_first(module, weight, -self._shift(weight))
+
+    def unfold(self, module: nn.Module) -> None:
+        """The inverse of `fold`: `module` on standardised images becomes what it was on plain ones."""
+        weight = foldable(module).weight.detach().double()
+        _change_first(module, weight * self.deviation.double()[:, None, None], self._shift(weight))
+
+    def _shift(self, weight: torch.Tensor) -> torch.Tensor:
+        """What the weights on plain images make of the mean image (kernels,)."""
+        return (weight * self.mean.double()[:, None, None]).sum(dim=(1, 2, 3))
+
+
+def _change_first(module: nn.Module, weight: torch.Tensor, shift: torch.Tensor) -> None:
+    first = foldable(module)
+    assert first.bias is not None
+    with torch.no_grad():
+        first.bias.copy_(first.bias.double() + shift)
+        first.weight.copy_(weight)
 
 
 def standard_of(prepared: PreparedSet, rows: Rows) -> Standard:

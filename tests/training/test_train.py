@@ -208,6 +208,26 @@ def test_standardised_inputs_end_in_a_finder_that_eats_plain_ones(tiny, mixed, t
     assert ((scores.p_lens > 0.5) == (mixed.labels == 1)).mean() > 0.9
 
 
+@pytest.mark.parametrize("inputs", ["as-is", "standardised"])
+def test_a_training_begins_where_another_ended(tiny, mixed, tmp_path, inputs):
+    """A second stage at a rate of nearly nothing keeps the first stage's finder, whatever the inputs of either."""
+    sets = TrainingData(mixed)
+    first = train(tiny, sets, Place(tmp_path / "first"), options(epochs=12), CPU)
+    words = options(epochs=1, learning_rate=1e-9, start=str(tmp_path / "first"), inputs=inputs)
+    second = train(tiny, sets, Place(tmp_path / "second"), words, CPU)
+    logits = [score_set(trained.finder, mixed).logit for trained in (first, second)]
+    assert logits[1] == pytest.approx(logits[0], abs=1e-3)  # float32 weights there and back, and a step of 1e-9
+    assert second.record.provenance["inputs"]["start"] == first.record.weights_hash
+    assert "begun from the weights of" in (tmp_path / "second" / "card.md").read_text(encoding="utf-8")
+
+
+def test_a_start_of_another_shape_is_refused(tiny, mixed, tmp_path):
+    train(tiny, TrainingData(mixed), Place(tmp_path / "first"), options(epochs=1), CPU)
+    other = tiny.model_copy(update={"bands": ("VIS",)})
+    with pytest.raises(UsageError, match=r"its bands is \('H', 'VIS'\), .*tiny has \('VIS',\)"):
+        train(other, TrainingData(mixed), Place(tmp_path / "x"), options(start=str(tmp_path / "first")), CPU)
+
+
 def test_a_test_set_is_measured_and_the_card_says_so(tiny, mixed, make_set, tmp_path):
     test = make_set("test", np.arange(30) % 2, 9)
     sets = TrainingData(mixed, None, test)

@@ -218,6 +218,8 @@ def test_standardising_is_folded_exactly(tiny):
     expected = net(standard.apply(images))
     standard.fold(net)
     torch.testing.assert_close(net(images), expected, rtol=1e-12, atol=1e-12)
+    standard.unfold(net)
+    torch.testing.assert_close(net(standard.apply(images)), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_padded_first_layer_cannot_be_folded():
