@@ -36,6 +36,7 @@ def train(
     augment: str = typer.Option("none", help="none (the paper), or dihedral: 8 rotations and mirrors, both classes."),
     inputs: str = typer.Option("as-is", help="as-is (the paper), or standardised, folded into the first layer."),
     start: str | None = typer.Option(None, metavar="FINDER", help="Begin from its weights (the paper: from none)."),
+    dropout: float | None = typer.Option(None, help="Instead of the architecture's own (the paper: 0.2)."),
     seed: int = typer.Option(1, min=0, help="Everything random is derived from it."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
@@ -65,6 +66,7 @@ def train(
         augment=augment,
         inputs=inputs,
         start=start,
+        dropout=dropout,
         seed=seed,
         validation_fraction=validation_fraction,
     )

@@ -69,6 +69,7 @@ def _protocol(options: TrainingOptions) -> dict[str, Any]:
         "augmentation": options.augment,
         "inputs": options.inputs,
         "start": options.start,
+        "dropout": options.dropout,
         "seed": options.seed,
     }
 

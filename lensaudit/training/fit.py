@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning
 import torch
+from torch import nn
 
 from lensaudit.finders import Recipe, choose_device, initialised
 from lensaudit.training.batches import count_batches
@@ -119,6 +120,10 @@ class Fit:
         net = initialised(recipe.architecture, len(recipe.bands), recipe.outputs, generator=generator)
         if options.start is not None:
             net.load_state_dict(starting_weights(options.start, recipe))
+        if options.dropout is not None:
+            for layer in net.modules():
+                if isinstance(layer, nn.Dropout):
+                    layer.p = options.dropout
         if (standard := split.standard(options.inputs)) is not None:
             foldable(net)
             if options.start is not None:  # its weights are for plain images
