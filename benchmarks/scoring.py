@@ -23,6 +23,7 @@ import numpy as np
 CLAIMED_RATIO = 0.85
 CLAIMED_GROWTH_MB = 64
 STORED = 200
+WARM_BATCHES = 8
 CHUNK = 100  # as in a set of 20 000
 
 
@@ -85,7 +86,7 @@ def measure(finder_name: str, path: Path, n: int, batch: int | None, threads: in
     finder = Finder(recipe, module, "benchmark")
     lens_set = LensSet.open(path)
     batch = batch or default_batch_size(finder)
-    score_set(finder, Repeated(lens_set, 2 * batch), batch_size=batch)
+    score_set(finder, Repeated(lens_set, WARM_BATCHES * batch), batch_size=batch)
     with torch.inference_mode():
         raw = RawForward(module, finder.preprocess(lens_set.cutouts(np.arange(batch) % len(lens_set))))
         began = clocks()
