@@ -1,4 +1,4 @@
-"""Lightning without its announcements: warnings of ours and of torch still come through."""
+"""Lightning without its announcements: all other warnings still come through."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+_DEPRECATED_IN_TORCH = r"`isinstance\(treespec, LeafSpec\)` is deprecated"
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's log lines, and the warnings whose cause lies inside Lightning, while the block runs."""
+    """Silence Lightning's log lines, and the one warning that its own calls of torch cause, while the block runs."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=_DEPRECATED_IN_TORCH, module=r"lightning\..*")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
