@@ -52,9 +52,7 @@ def _mix(parts: Sequence[tuple[float, Draw]]) -> Draw:
 
 POPULATIONS: dict[str, Draw] = {
     "euclid": _mix([(0.5, draw_single), *((0.5 * part, draw) for part, draw in _NON_LENSES)]),
-    "conspicuous": _mix(
-        [(0.5, partial(draw_single, visibility=CONSPICUOUS)), (0.5, partial(draw_no_source, visibility=CONSPICUOUS))]
-    ),
+    "conspicuous": _mix([(0.5, partial(draw_single, visibility=CONSPICUOUS)), (0.5, draw_no_source)]),
     "single": draw_single,
     "non-lens": _mix(_NON_LENSES),
     "no-source": draw_no_source,

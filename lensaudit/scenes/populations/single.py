@@ -34,7 +34,8 @@ class Visibility:
 
 ANY_VISIBLE = Visibility()
 CONSPICUOUS = Visibility(min_theta_e_arcsec=1.0, faintest_arc_mag=22.5)
-"""Lenses that show at a glance: a first set for a finder to learn on before it meets the whole population."""
+"""Lenses that show at a glance, and so sit in heavier galaxies: a first set for a finder to learn on before it meets
+the whole population. Photometry alone tells them from other galaxies: never a set to measure anything with."""
 
 
 def draw_single(rng: np.random.Generator, visibility: Visibility = ANY_VISIBLE) -> Scene:
