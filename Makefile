@@ -13,7 +13,7 @@ help: ## this list
 
 .PHONY: audit
 audit: $(STAMP) ## simulate a small set, audit the shipped ou66 finder, write reports/latest
-	$(BIN)/lensaudit quickstart --out reports/latest
+	$(BIN)/python -m lensaudit quickstart --out reports/latest
 
 .PHONY: test
 test: $(STAMP) ## all tests, the slowest listed
@@ -21,14 +21,14 @@ test: $(STAMP) ## all tests, the slowest listed
 
 .PHONY: lint
 lint: $(STAMP) ## ruff, ruff format, mypy
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 .PHONY: format
 format: $(STAMP) ## let ruff mend what it can
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
 
 .PHONY: install
 install: $(STAMP) ## only the environment
