@@ -56,11 +56,13 @@ def report(
 
 def _build(finder: str, lens_set: Path, out: Path, options: Any, device: str) -> None:
     from lensaudit.cli.stages import stage_bars
-    from lensaudit.finders import load_finder
     from lensaudit.lensset import LensSet
+
+    opened = LensSet.open(lens_set)  # a wrong path is told before torch is imported
+
+    from lensaudit.finders import load_finder
     from lensaudit.report.build import build_audit
 
-    opened = LensSet.open(lens_set)
     loaded = load_finder(finder, device)
     with stage_bars() as progress:
         build_audit(loaded, opened, out, options, progress)

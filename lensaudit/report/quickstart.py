@@ -32,11 +32,11 @@ def quick_audit(
     UsageError
         `n` is too small, there is no such finder, or `out` cannot be written.
     """
+    if n < SMALLEST:
+        raise UsageError(f"--n {n}: an audit needs {SMALLEST} cutouts or more; the default is 400")
     from lensaudit.finders import load_finder
     from lensaudit.lensset import simulate
 
-    if n < SMALLEST:
-        raise UsageError(f"--n {n}: an audit needs {SMALLEST} cutouts or more; the default is 400")
     progress("loading the finder", 0, 1)
     finder = load_finder(finder_name, device)
     progress("loading the finder", 1, 1)

@@ -38,14 +38,18 @@ def _headline(audit: dict[str, Any]) -> str:
         return f"{name}: scores without a verdict, because this set has no labelled lenses"
     if state == "chance":
         return f"{name} cannot be told from guessing on this set"
-    worst = [f for f in findings if f["verdict"] == BIAS and f["loses"]]
-    if worst:
-        return f"{name} will lose, above all, {worst[0]['group']}"
-    if state == BIAS:
-        return f"{name} is not shown to lose one kind of lens above others, but is misled by {findings[0]['group']}"
+    found = (
+        f"{name} finds {percent(audit['performance']['confusion']['tp'] / audit['performance']['n_lenses'])} of lenses"
+    )
+    biases = [f for f in findings if f["verdict"] == BIAS]
+    lost = [f for f in biases if f["loses"]]
+    if lost:
+        return f"{found} and loses, above all, {lost[0]['group']}"
+    if biases:
+        return f"{found} and is misled, above all, by {biases[0]['group']}"
     if all(f["verdict"] == TOO_FEW for f in findings):
-        return f"{name}: too few lenses to say which ones it will lose"
-    return f"{name} is not shown to lose any kind of lens by more than the tolerance"
+        return f"{found}; this set is too small to say which ones it loses"
+    return f"{found}; no kind of lens is shown to be lost by more than the tolerance"
 
 
 def _found(performance: dict[str, Any], name: str) -> str:
