@@ -25,12 +25,17 @@ class Pick:
     missing: torch.Tensor | None
 
 
+KEPT_BYTES = 128 << 20
+"""Row numbers kept for the next image; what is beyond is built anew each time."""
+
+
 class CellIndex:
     """Builds and keeps the row numbers; they depend on the geometry alone, so every image shares them."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._picks: dict[tuple[object, ...], Pick] = {}
+        self._bytes = 0
 
     def of_map(self, spans: Spans, size: tuple[int, int]) -> Pick:
         """Rows of a map of `size` cells that fill windows at `spans`."""
@@ -53,9 +58,13 @@ class CellIndex:
 
     def _pick(self, kind: str, y: np.ndarray, x: np.ndarray, size: tuple[int, int]) -> Pick:
         key = (kind, size, y.shape, x.shape, y.tobytes(), x.tobytes())
-        if key not in self._picks:
-            self._picks[key] = self._built(kind, y, x, size)
-        return self._picks[key]
+        if key in self._picks:
+            return self._picks[key]
+        pick = self._built(kind, y, x, size)
+        if self._bytes + pick.index.nbytes <= KEPT_BYTES:
+            self._picks[key] = pick
+            self._bytes += pick.index.nbytes
+        return pick
 
     def _built(self, kind: str, y: np.ndarray, x: np.ndarray, size: tuple[int, int]) -> Pick:
         inside = _outer((y >= 0) & (y < size[0]), (x >= 0) & (x < size[1]), np.logical_and)

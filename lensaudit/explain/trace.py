@@ -161,17 +161,32 @@ def _each_output(outputs: int, weight: torch.Tensor) -> int:
 
 
 class _Tracer(fx.Tracer):
+    """Looks into every part whose code can be traced; `known` remembers which can."""
+
+    def __init__(self, known: dict[nn.Module, bool]) -> None:
+        super().__init__()
+        self._known = known
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return super().is_leaf_module(m, module_qualified_name) or _hooked(m) or _graph(m) is None
+        if super().is_leaf_module(m, module_qualified_name) or _hooked(m):
+            return True
+        if m not in self._known:
+            self._known[m] = _symbolic(m, self._known) is not None
+        return not self._known[m]
+
+
+def _symbolic(module: nn.Module, known: dict[nn.Module, bool]) -> fx.Graph | None:
+    """Symbolic trace of `module`; None where there is none."""
+    try:
+        return _Tracer(known).trace(module)
+    except Exception:  # tracing runs foreign code on stand-ins: it may fail in any way, and the answer is then no
+        return None
 
 
 def _graph(module: nn.Module) -> fx.Graph | None:
-    """Symbolic trace of `module`; None where there is none."""
-    if isinstance(module, fx.GraphModule):
-        return module.graph
-    try:
-        graph = _Tracer().trace(module)
-    except Exception:  # tracing runs foreign code on stand-ins: it may fail in any way, and the answer is then no
+    """Graph of a `module` with one input and one output tensor; None where there is none."""
+    graph = _symbolic(module, {})
+    if graph is None:
         return None
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     output = next(node for node in graph.nodes if node.op == "output")

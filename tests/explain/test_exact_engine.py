@@ -68,6 +68,36 @@ def test_a_pre_activated_resnet_stays_incremental(assert_exact, make_module, mak
     assert sum(layer.mode == "window" for layer in outcome.layers) > 25
 
 
+class Joint(nn.Module):
+    """A part with two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        return self.conv(x) + skip
+
+
+class Deep(nn.Module):
+    """Parts within parts, twelve deep, each of which is looked into."""
+
+    def __init__(self, depth: int = 12) -> None:
+        super().__init__()
+        self.joint = Joint()
+        self.inner = Deep(depth - 1) if depth else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(self.joint(x, x).tanh())
+
+
+def test_parts_with_several_inputs_and_deep_nesting_are_looked_into(assert_exact, make_module, make_picture):
+    net = nn.Sequential(nn.Conv2d(2, 4, 1), Deep(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    outcome = assert_exact(make_module(net), make_picture(31), 5, 5)
+    assert {layer.mode for layer in outcome.layers} == {"window", "whole"}
+    assert outcome.layers[10].mode == "window"
+
+
 class Attention(nn.Module):
     """Every pixel looks at every other; its own code branches on shapes, so it cannot be traced."""
 
