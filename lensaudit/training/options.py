@@ -115,7 +115,8 @@ class Machine:
     channels_last
         Memory format of images and weights; ``None`` chooses channels last, the faster one wherever we measured.
     compile
-        Run the module through ``torch.compile``; costs about a minute before the first step.
+        Run the module through ``torch.compile``: a minute before the first step, and no gain seen on a CPU (ou66, one
+        thread: 98 images per CPU second with it, 103 without).
     """
 
     device: str = "auto"
