@@ -41,7 +41,7 @@ def train(
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
     channels_last: bool = typer.Option(True, help="Memory format; the faster one wherever we measured."),
-    compiled: bool = typer.Option(False, "--compile", help="torch.compile: a minute's wait, and no gain seen on a CPU."),
+    compiled: bool = typer.Option(False, "--compile", help="torch.compile: a minute to wait, no gain seen on a CPU."),
     cache: Path | None = typer.Option(None, metavar="DIR", help="Keep prepared images here, to share them."),
     quick: bool = typer.Option(False, help="The recipe's quick protocol: few epochs, for a first look."),
     restart: bool = typer.Option(False, help="Forget an earlier training in --out."),
