@@ -93,7 +93,7 @@ def findings_note(tolerance: float, compound: dict[str, Any] | None) -> str:
     return (
         "Each row compares the group treated worst with all others. “Bias”: the effect is shown (p < 0.05 after Holm’s "
         f"correction) and the whole interval of the gap lies beyond the tolerance of {tolerance:g}{probe}. “Too few to "
-        "tell”: the interval reaches across the tolerance. Ranked by verdict, then by gap."
+        "tell”: the interval reaches across the tolerance. Ranked by verdict, shown effects first, then by gap."
     )
 
 

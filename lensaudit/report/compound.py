@@ -36,12 +36,21 @@ def compound_block(finder: Any, out: Path, options: AuditOptions, progress: Prog
         from lensaudit.probes import ProbeOptions, run_probe
 
         workers = ProbeOptions(workers=options.workers)
-        record = run_probe(PROBE, finder, options.probe_n, options.seed, folder, workers, progress).to_json()
+        record = run_probe(PROBE, finder, options.probe_n, options.seed, folder, workers, named(progress)).to_json()
     else:
         progress("compound probe", 1, 1)
     block = laid_out(record, finder.recipe.architecture)
     block["pairs"] = [_pair(example, record, finder, folder, Path(out)) for example in _shown(record["examples"])]
     return block
+
+
+def named(progress: Progress) -> Progress:
+    """Report the probe's stages under the name of the probe."""
+
+    def report(what: str, done: int, total: int) -> None:
+        progress(f"probe: {what}", done, total)
+
+    return report
 
 
 def laid_out(record: dict[str, Any], architecture: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ A finding compares the group treated worst with all the others. Its verdict is o
 
 The compound probe brings its own verdicts by the same words. The worst group is chosen after the fact, so its gap is
 on average a little too large; the permutation test over all groups does not suffer from that choice.
-Findings are ranked by verdict, then by the size of the gap.
+Findings are ranked by verdict, those that show a difference first, then by the size of the gap.
 """
 
 from __future__ import annotations
@@ -31,16 +31,20 @@ ALPHA = 0.05
 def find(audit: dict[str, Any], tolerance: float) -> list[dict[str, Any]]:
     """All findings of an audit, ranked.
 
-    Each has ``title, text, group, worst, rest, gap, low, high, p_holm, verdict, loses, section``: rates and gap are
-    fractions, ``low`` and ``high`` the 95 % interval of the gap, ``loses`` whether lenses are lost (not false alarms).
+    Each has ``title, text, group, worst, rest, gap, low, high, p_holm, shown, verdict, loses, section``: rates and gap
+    are fractions, ``low`` and ``high`` the 95 % interval of the gap, ``shown`` whether p < 0.05 after Holm, ``loses``
+    whether lenses are lost (not false alarms).
     """
     found = _selection_findings(audit.get("selection"))
     for finding, p in zip(found, holm([finding["p"] for finding in found]) if found else [], strict=True):
         finding["p_holm"] = float(p)
         finding["verdict"] = judge(finding, tolerance)
+        finding["shown"] = bool(p < ALPHA)
         finding["text"] += f" ({p_value(float(p))}, permutation test, Holm-corrected)"
+        if finding["shown"] and finding["verdict"] == TOO_FEW:
+            finding["text"] += f": a difference is shown, but not that it exceeds {tolerance:g}"
     found += _compound_findings(audit.get("compound"))
-    return sorted(found, key=lambda finding: (VERDICTS.index(finding["verdict"]), -finding["gap"]))
+    return sorted(found, key=lambda f: (VERDICTS.index(f["verdict"]), not f["shown"], -f["gap"]))
 
 
 def judge(finding: dict[str, Any], tolerance: float) -> str:
@@ -125,6 +129,7 @@ def _paired(group: dict[str, Any]) -> dict[str, Any]:
         "p": group["mcnemar"]["p"],
         "p_holm": group["mcnemar"]["p_holm"],
         "verdict": group["verdict"],
+        "shown": group["mcnemar"]["p_holm"] < ALPHA,
         "section": "compound",
     }
 

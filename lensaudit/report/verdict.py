@@ -47,6 +47,9 @@ def _headline(audit: dict[str, Any]) -> str:
         return f"{found} and loses, above all, {lost[0]['group']}"
     if biases:
         return f"{found} and is misled, above all, by {biases[0]['group']}"
+    shown = [f for f in findings if f["shown"] and f["loses"] and f["verdict"] == TOO_FEW and f["gap"] > 0]
+    if shown:
+        return f"{found} and fewer of {shown[0]['group']}"
     if all(f["verdict"] == TOO_FEW for f in findings):
         return f"{found}; this set is too small to say which ones it loses"
     return f"{found}; no kind of lens is shown to be lost by more than the tolerance"
@@ -74,6 +77,9 @@ def _losses(findings: list[dict[str, Any]]) -> list[str]:
     biases = [f for f in findings if f["verdict"] == BIAS]
     if biases:
         return [f"{f['text']}." for f in biases[:2]]
+    shown = [f for f in findings if f["shown"] and f["verdict"] == TOO_FEW]
+    if shown:
+        return [f"{f['text']}." for f in shown[:2]]
     few = sum(f["verdict"] == TOO_FEW for f in findings)
     small = [f for f in findings if f["verdict"] == WITHIN]
     said = []

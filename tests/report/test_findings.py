@@ -73,6 +73,22 @@ def test_the_gravest_comes_first(audit: dict):
     assert audit["findings"][0]["verdict"] == BIAS
 
 
+def test_a_difference_that_may_be_tolerable_is_still_named(audit: dict):
+    audit["findings"] = [f for f in audit["findings"] if f["verdict"] != BIAS]
+    audit["findings"].insert(
+        0, {**audit["findings"][0], "shown": True, "group": "lenses with arc S/N below 20", "gap": 0.3}
+    )
+    assert audit["findings"][0]["verdict"] == TOO_FEW
+    said = verdict(audit)
+    assert said["headline"].endswith("and fewer of lenses with arc S/N below 20")
+    assert audit["findings"][0]["text"] in said["sentences"][1]
+
+
+def test_a_small_set_is_called_small(audit: dict):
+    audit["findings"] = [{**f, "shown": False} for f in audit["findings"] if f["verdict"] == TOO_FEW]
+    assert "too small to say" in verdict(audit)["headline"]
+
+
 def test_ranges_in_words():
     bins = [{"from": 0.0, "to": 0.8}, {"from": 0.8, "to": 1.25}, {"from": 1.25, "to": 3.0}]
     assert [range_text(b, bins, "″") for b in bins] == ["below 0.8″", "between 0.8 and 1.25″", "above 1.25″"]

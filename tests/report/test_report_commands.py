@@ -49,7 +49,7 @@ def test_quickstart_ends_with_the_path_of_its_page(quick: tuple[Path, subprocess
         "simulating the set",
         "scoring",
         "occlusion",
-        "rendering arcs",
+        "probe: rendering arcs",
         "drawing the page",
     ):
         assert stage in done.stderr
