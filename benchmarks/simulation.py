@@ -42,7 +42,7 @@ def simapi_image(scene: Scene, band: Band, oversample: int) -> np.ndarray:
     mass_models, mass_kwargs, mass_z = [], [], []
     for galaxy in deflectors:
         mass = galaxy.mass
-        theta_e = COSMOLOGY.angular_diameter_distance_z1z2(galaxy.redshift, far.redshift)
+        theta_e = COSMOLOGY.angular_diameter_distance(galaxy.redshift, far.redshift)
         theta_e = float(theta_e / COSMOLOGY.angular_diameter_distance(far.redshift))
         theta_e *= 4 * np.pi * (mass.sigma_v_km_s / 299792.458) ** 2 * 206264.80624709636
         e1, e2 = phi_q2_ellipticity(mass.angle_rad, mass.axis_ratio)
