@@ -50,7 +50,7 @@ def set_block(lens_set: Any) -> dict[str, Any]:
 
 
 def training_of(finder: Any) -> dict[str, Any] | None:
-    """History and numbers of images the finder was trained on; ``None`` where its folder records none."""
+    """History, data (hash, numbers of images) and origin of the weights; ``None`` where the folder records none."""
     from lensaudit.finders import read_record
     from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
 
@@ -62,7 +62,7 @@ def training_of(finder: Any) -> dict[str, Any] | None:
     data = record.training_data
     if not data and not history:
         return None
-    return {"history": history, "data": data, "n_train": data.get("n_train"), "n_val": data.get("n_val")}
+    return {"history": history, "data": data, "origin": record.origin}
 
 
 def _band(lens_set: Any, band: str) -> str:

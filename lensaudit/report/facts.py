@@ -22,6 +22,7 @@ def _finder(finder: dict[str, Any]) -> list[dict[str, Any]]:
         _fact("name", finder["name"]),
         _fact("loaded from", finder["origin"]),
         _fact("weights", finder["weights_hash"], code=True),
+        *([_fact("trained", finder["training"]["origin"])] if finder.get("training") else []),
         _fact("architecture", f"{finder['architecture']}, {count(finder['parameters'])} parameters"),
         _fact("bands", ", ".join(finder["bands"]) + " (in this order)"),
         _fact("input", f"{finder['size']} × {finder['size']} pixels, {finder['field_of_view_arcsec']:g}″ wide"),

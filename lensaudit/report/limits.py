@@ -24,6 +24,8 @@ def limits(audit: dict[str, Any]) -> list[str]:
         _data(audit["set"]),
         "Intervals are 95 % and cover the chance of drawing this set, not errors of the simulation or of labels.",
     ]
+    if _trained_on(audit["finder"]) == audit["set"]["content_hash"]:
+        said.insert(0, "This is the set the finder was trained on: every number of this page is too good.")
     if audit["selection"] is not None:
         said.append(
             "Recall against one property mixes in others that go with it: small θ_E, faint arcs and faint sources are "
@@ -54,6 +56,11 @@ def not_measured(audit: dict[str, Any], why_no_probe: str | None) -> list[dict[s
     if why_no_probe is not None:
         missing.append(("Compound lenses", why_no_probe))
     return [{"what": what, "why": why} for what, why in (*missing, *_ALWAYS)]
+
+
+def _trained_on(finder: dict[str, Any]) -> str | None:
+    training = finder["training"] or {}
+    return (training.get("data") or {}).get("set")
 
 
 def _data(lens_set: dict[str, Any]) -> str:

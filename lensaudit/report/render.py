@@ -121,7 +121,7 @@ def _symbols(text: str) -> Markup:
 
 
 def _history_n(finder: dict[str, Any]) -> str:
-    training = finder.get("training") or {}
-    if not training.get("n_train"):
+    data = (finder.get("training") or {}).get("data") or {}
+    if not data.get("n_training"):
         return ""
-    return f" ({numbers.count(training['n_train'])} and {numbers.count(training.get('n_val'))} images)"
+    return f" ({numbers.count(data['n_training'])} and {numbers.count(data.get('n_validation'))} images)"

@@ -110,7 +110,11 @@ def fake_finder() -> dict[str, Any]:
         "stretch": "minmax",
         "field_of_view_arcsec": 20.0,
         "threshold": 0.5,
-        "training": {"history": history, "n_train": 18750, "n_val": 1250},
+        "training": {
+            "history": history,
+            "data": {"set": "ef" * 32, "n_training": 18750, "n_validation": 1250},
+            "origin": "Trained by lensaudit on 18750 images",
+        },
     }
 
 
@@ -125,6 +129,7 @@ def fake_set(label: np.ndarray) -> dict[str, Any]:
         "n_unlabelled": int(np.sum(label == -1)),
         "bands": ["VIS 200×200 at 0.1″", "Y 66×66 at 0.3″", "J 66×66 at 0.3″", "H 66×66 at 0.3″"],
         "seed": 3,
+        "population": "euclid",
         "simulated": True,
         "has_truth": True,
         "made_by": "lensaudit simulate euclid --n 400 --seed 3",

@@ -18,6 +18,8 @@ from lensaudit.lensset import LensSet, simulate
 from lensaudit.report import AuditOptions, build_audit, render_report
 from lensaudit.report.audit_file import BLOCKS
 from lensaudit.report.gallery import choose
+from lensaudit.report.limits import limits
+from lensaudit.report.training_history import read_history
 
 OPTIONS = AuditOptions(seed=3, occlusion_n=1, probe_n=2)
 NO_PROBE = AuditOptions(seed=3, occlusion_n=1, probe_n=0)
@@ -212,6 +214,18 @@ def test_a_set_the_finder_cannot_eat_is_refused_before_anything_is_written(lens_
     with pytest.raises(DataError, match="needs band"):
         build_audit(network(), Altered(lens_set, bands=("VIS",)), tmp_path / "out", NO_PROBE)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_audit_on_the_training_set_says_so(audit: dict):
+    assert not any("trained on" in sentence for sentence in limits(audit))
+    audit["finder"]["training"]["data"]["set"] = audit["set"]["content_hash"]
+    assert "trained on" in limits(audit)[0]
+
+
+def test_the_history_is_read_beside_the_weights(tmp_path: Path):
+    (tmp_path / "history.csv").write_text("epoch,train_loss,validation_loss\n1,0.7,0.69\n2,,oops\n", encoding="utf-8")
+    assert read_history(tmp_path) == [{"epoch": 1, "train_loss": 0.7, "validation_loss": 0.69}, {"epoch": 2}]
+    assert read_history(tmp_path / "nowhere") is None
 
 
 def test_galleries_of_nothing_lost_say_so():
