@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _group(finding: dict[str, Any], record: dict[str, Any], architecture: str) -
         "effect": finding["logit_change"],
         "mcnemar": {key: finding[name] for key, name in _MCNEMAR},
         "verdict": finding["verdict"]["word"],
-        "sentence": finding["verdict"]["sentence"],
+        "sentence": re.sub(r"-(?=\d)", "−", finding["verdict"]["sentence"]),
         "published": _beside(record["published"], finding["population"], architecture) if everything else [],
     }
 
@@ -150,7 +151,7 @@ def _published(published: dict[str, Any] | None, architecture: str) -> dict[str,
         for name, recalls in sorted(published["recall"].items())
     ]
     return {
-        "caption": _sentence(published["caption"]),
+        "caption": published["caption"].rstrip(".") + ".",
         "source": published["source"],
         "threshold": published["threshold"],
         "columns": [TITLES.get(p, p) for p in populations],
@@ -195,7 +196,3 @@ def _pixels(arms: dict[str, Any], index: int) -> dict[str, Any]:
 
 def _same(published: str, architecture: str) -> bool:
     return published.casefold().replace("-", "") == architecture.casefold().replace("-", "")
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "."

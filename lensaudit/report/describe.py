@@ -53,10 +53,13 @@ def training_of(finder: Any) -> dict[str, Any] | None:
     """History, data (hash, numbers of images) and origin of the weights; ``None`` where the folder records none."""
     from lensaudit.finders import read_record
     from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
+    from lensaudit.finders.store import FINDER_FILE
 
-    if finder.recipe.architecture == CUSTOM or ":" in str(finder.origin):
+    if finder.recipe.architecture == CUSTOM:
         return None
     folder = builtin_finder_folder(finder.name) if finder.origin == "built-in" else Path(str(finder.origin))
+    if not (folder / FINDER_FILE).is_file():  # made in memory, or read straight from published weights
+        return None
     record = read_record(folder)
     history = read_history(folder)
     data = record.training_data

@@ -53,11 +53,7 @@ def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[
     """Groups of at most `n` images with ``title``, ``note`` and ``indices``; unlabelled sets get both ends of p."""
     lens, other, known = labels == 1, labels == 0, np.isfinite(p)
     if not (lens | other).any():
-        return _groups(
-            ("Highest scores", "Cutouts without label, highest p first.", known, -p),
-            ("Lowest scores", "Cutouts without label, lowest p first.", known, p),
-            n=n,
-        )
+        return _both_ends(p, known, n)
     lost, alarms = int(np.sum(lens & (p < threshold))), int(np.sum(other & (p >= threshold)))
     hits = plural(int(np.sum(lens & (p >= threshold))), "hit")
     return _groups(
@@ -66,6 +62,15 @@ def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[
         ("Worst false alarms", _alarmed(alarms), other & known, -p),
         n=n,
     )
+
+
+def _both_ends(p: np.ndarray, known: np.ndarray, n: int) -> list[dict[str, Any]]:
+    """Highest and lowest scores of cutouts without label; none is shown twice."""
+    highest = _groups(("Highest scores", "Cutouts without label, highest p first.", known, -p), n=n)
+    rest = known.copy()
+    for group in highest:
+        rest[group["indices"]] = False
+    return highest + _groups(("Lowest scores", "Cutouts without label, lowest p first.", rest, p), n=n)
 
 
 def _groups(*named: tuple[str, str, np.ndarray, np.ndarray], n: int) -> list[dict[str, Any]]:

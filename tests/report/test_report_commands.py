@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from lensaudit.cli.app import main
 
 MODULE = """
 import torch
@@ -23,13 +26,31 @@ def tiny():
 """
 
 
-def lensaudit(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command in `folder`, where ``mine.py`` lies."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "lensaudit", *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, env=environment, timeout=280, check=False
-    )
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def lensaudit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Run a command in this process, in an empty folder."""
+
+    def run(*words: str) -> Done:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["lensaudit", *words])
+        try:
+            main()
+            code = 0
+        except SystemExit as left:
+            code = int(left.code or 0)
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +58,9 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
     folder = tmp_path_factory.mktemp("quick")
     (folder / "mine.py").write_text(MODULE, encoding="utf-8")
     words = ("--finder", "mine:tiny", "--n", "24", "--probe-n", "2", "--occlusion-n", "1", "--workers", "1")
-    return folder, lensaudit("quickstart", *words, "--out", "out", folder=folder)
+    command = [sys.executable, "-m", "lensaudit", "quickstart", *words, "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    return folder, subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
 
 
 def test_quickstart_ends_with_the_path_of_its_page(quick: tuple[Path, subprocess.CompletedProcess[str]]):
@@ -56,38 +79,41 @@ def test_quickstart_ends_with_the_path_of_its_page(quick: tuple[Path, subprocess
 
 
 def test_the_page_is_drawn_again_from_the_audit_alone(
-    quick: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    quick: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, lensaudit
 ):
-    folder, _ = quick
-    audit = (folder / "out" / "audit.json").read_text(encoding="utf-8")
+    audit = (quick[0] / "out" / "audit.json").read_text(encoding="utf-8")
     (tmp_path / "audit.json").write_text(audit, encoding="utf-8")
-    done = lensaudit("report", "--from", ".", "--json", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["verdict"] == json.loads(audit)["verdict"]
+    done = lensaudit("report", "--from", ".", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["verdict"] == json.loads(audit)["verdict"]
     assert (tmp_path / "index.html").is_file()
 
 
-def test_a_crossed_threshold_is_exit_code_one(full_folder: Path):
-    done = lensaudit("report", "--from", str(full_folder), "--fail-on", "bias", folder=full_folder)
-    assert done.returncode == 1
-    assert done.stderr.startswith("lensaudit: --fail-on bias")
+@pytest.mark.usefixtures("undrawn")
+def test_a_crossed_threshold_is_exit_code_one(full_folder: Path, lensaudit):
+    done = lensaudit("report", "--from", str(full_folder), "--fail-on", "bias")
+    assert done.code == 1
+    assert done.err.startswith("lensaudit: --fail-on bias")
+    assert str(full_folder / "index.html") in done.out  # the page is there all the same
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "named"),
+    ("words", "named"),
     [
-        (("report",), 2, "--set SET and --out DIR"),
-        (("report", "ou66", "--from", "x"), 2, "--from"),
-        (("report", "--from", "nowhere"), 2, "audit.json"),
-        (("report", "ou66", "--set", "nowhere", "--out", "x"), 2, "nowhere"),
-        (("report", "ou66", "--set", "x", "--out", "y", "--fail-on", "everything"), 2, "bias, chance"),
-        (("quickstart", "--n", "5", "--finder", "mine:tiny"), 2, "--n 5"),
+        (("report",), "--set SET and --out DIR"),
+        (("report", "ou66", "--from", "x"), "--from"),
+        (("report", "--from", "nowhere"), "audit.json"),
+        (("report", "ou66", "--set", "nowhere", "--out", "x"), "nowhere"),
+        (("report", "ou66", "--set", "x", "--out", "y", "--fail-on", "everything"), "bias, chance"),
+        (("report", "ou66", "--set", "x", "--out", "y", "--probe-n", "1"), "--probe-n"),
+        (("quickstart", "--n", "5"), "--n 5"),
+        (("quickstart", "--workers", "-1"), "--workers -1"),
     ],
 )
-def test_a_mistake_is_one_line_with_its_exit_code(tmp_path: Path, words: tuple[str, ...], code: int, named: str):
-    done = lensaudit(*words, folder=tmp_path)
-    assert done.returncode == code
-    lines = done.stderr.strip().splitlines()
+def test_a_mistake_is_one_line_and_exit_code_two(words: tuple[str, ...], named: str, lensaudit):
+    done = lensaudit(*words)
+    assert done.code == 2
+    lines = done.err.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("lensaudit: ")
     assert named in lines[0]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lensaudit.report.figures.style import FAINT, FULL_WIDTH_IN, LENS, NON_LENS, light_grid, new_figure
 
@@ -25,6 +26,7 @@ def draw(history: list[dict[str, Any]]) -> Figure:
         if kept is not None:
             one.axvline(kept, color=NON_LENS, linewidth=0.9, label=f"weights kept: epoch {kept:g}")
         one.set(xlabel="Epoch", ylabel=label)
+        one.xaxis.set_major_locator(MaxNLocator(integer=True))
         light_grid(one)
     axes[0].legend(loc="best")
     return figure
