@@ -27,6 +27,9 @@ def evaluate(
     beta: float = typer.Option(0.03, min=0, help="β of Fβ; 0.03 in Wilde et al. 2022."),
     seed: int = typer.Option(1, min=0, help="Of the bootstrap."),
     out: Path | None = typer.Option(None, metavar="DIR", help="Folder for evaluation.json and evaluation.png."),
+    field_of_view: float | None = typer.Option(
+        None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
+    ),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     as_json: bool = typer.Option(False, "--json", help="Print the evaluation as JSON."),
 ) -> None:
@@ -37,7 +40,7 @@ def evaluate(
     from lensaudit.lensset import LensSet
 
     opened = LensSet.open(lens_set)
-    loaded = load_finder(finder, device)
+    loaded = load_finder(finder, device).for_field(field_of_view)
     loaded.check(opened)
     if out is not None:
         writable_folder(out)

@@ -23,6 +23,9 @@ def register(app: typer.Typer) -> None:
         stride: int | None = typer.Option(None, help="Pixels between patches; default: the patch."),
         engine: str = typer.Option("exact", help="exact, or captum: the slow reference."),
         batch: int | None = typer.Option(None, help="Most positions at a time; by default what runs fastest."),
+        field_of_view: float | None = typer.Option(
+            None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
+        ),
         device: str = typer.Option("auto", help="auto, cpu or cuda."),
         threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
         force: bool = typer.Option(False, "--force", help="Make maps anew that are there already."),
@@ -38,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
         opened = LensSet.open(lens_set)
         systems = chosen_systems(opened, ids, first, every)
-        occluder = Occluder(load_finder(finder, device), patch, stride, engine, batch)
+        occluder = Occluder(load_finder(finder, device).for_field(field_of_view), patch, stride, engine, batch)
         if threads is not None:
             torch.set_num_threads(threads)
         with progress_bar(f"occluding with {occluder.finder.name}") as report:

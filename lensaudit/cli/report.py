@@ -25,6 +25,9 @@ def report(
     tolerance: float = typer.Option(0.1, "--tolerance", help="Largest gap in recall that is within tolerance."),
     batch: int = typer.Option(None, "--batch", help="Cutouts at a time; by default what runs fastest."),
     workers: int = typer.Option(1, "--workers", help="Processes that render the probe."),
+    field_of_view: float = typer.Option(
+        None, "--field-of-view", metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
+    ),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     seed: int = typer.Option(0, "--seed", help="Seed of resamples, permutations and the probe's scenes."),
     fail_on: str = typer.Option("", "--fail-on", metavar="VERDICT", help="bias or chance: exit code 1 where found."),
@@ -32,6 +35,7 @@ def report(
 ) -> None:
     """Audit a finder on a lens set and write one self-contained HTML page."""
     from lensaudit.errors import UsageError
+    from lensaudit.lensset import LensSet
     from lensaudit.report.options import AuditOptions, check_fail_on
 
     check_fail_on(fail_on)
@@ -50,22 +54,20 @@ def report(
         tolerance=tolerance,
         workers=workers,
     )
-    _build(finder, lens_set, out, options, device)
-    _finish(out, fail_on, as_json)
-
-
-def _build(finder: str, lens_set: Path, out: Path, options: Any, device: str) -> None:
-    from lensaudit.cli.stages import stage_bars
-    from lensaudit.lensset import LensSet
-
     opened = LensSet.open(lens_set)  # a wrong path is told before torch is imported
 
     from lensaudit.finders import load_finder
+
+    _build(load_finder(finder, device).for_field(field_of_view), opened, out, options)
+    _finish(out, fail_on, as_json)
+
+
+def _build(finder: Any, lens_set: Any, out: Path, options: Any) -> None:
+    from lensaudit.cli.stages import stage_bars
     from lensaudit.report.build import build_audit
 
-    loaded = load_finder(finder, device)
     with stage_bars() as progress:
-        build_audit(loaded, opened, out, options, progress)
+        build_audit(finder, lens_set, out, options, progress)
 
 
 def _finish(folder: Path, fail_on: str, as_json: bool) -> None:

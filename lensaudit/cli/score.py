@@ -17,6 +17,9 @@ def register(app: typer.Typer) -> None:
         lens_set: Path = typer.Argument(metavar="SET", help="Lens set, from lensaudit simulate or ingest."),
         out: Path = typer.Option(Path("scores.parquet"), help="Parquet file with id, p_lens, logit, status."),
         batch: int | None = typer.Option(None, min=1, help="Images at a time; by default what runs fastest."),
+        field_of_view: float | None = typer.Option(
+            None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
+        ),
         device: str = typer.Option("auto", help="auto, cpu or cuda."),
         threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
         as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
@@ -32,7 +35,7 @@ def register(app: typer.Typer) -> None:
         from lensaudit.provenance import provenance
 
         opened = LensSet.open(lens_set)
-        loaded = load_finder(finder, device)
+        loaded = load_finder(finder, device).for_field(field_of_view)
         loaded.check(opened)
         writable_folder(out.parent)
         if threads is not None:

@@ -39,7 +39,7 @@ def identity_cards(result_of: dict[str, Any]) -> list[tuple[str, Any, str]]:
     ----------
     result_of
         ``finder``, ``finder_hash`` (SHA-256 of the weights), ``set_hash`` (content of the lens set), ``id``,
-        ``patch``, ``stride``, ``engine``. Texts of unknown length get no comment: it would not fit on the card.
+        ``patch``, ``stride``, ``engine``, ``field`` (arcsec). Texts of unknown length get no comment: it would not fit on the card.
     """
     return [
         ("OBJECT", _ascii(result_of["id"]), ""),
@@ -49,6 +49,7 @@ def identity_cards(result_of: dict[str, Any]) -> list[tuple[str, Any, str]]:
         ("PATCH", result_of["patch"], "[pixel] side of the occluding patch"),
         ("STRIDE", result_of["stride"], "[pixel] between patches"),
         ("ENGINE", result_of["engine"], "exact or captum"),
+        ("FIELD", result_of["field"], "[arcsec] width of cutouts the finder was told"),
     ]
 
 

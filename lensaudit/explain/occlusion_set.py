@@ -149,6 +149,7 @@ def _one(occluder: Occluder, lens_set: LensSet, system: int, out: Path, force: b
             "patch": occluder.grid.patch,
             "stride": occluder.grid.stride,
             "engine": occluder.engine,
+            "field": occluder.finder.field_arcsec,
         }
     )
     if not force and picture.is_file() and is_map_of(path, cards):

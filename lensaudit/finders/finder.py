@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.resize import resized
 from lensaudit.finders.stretch import STRETCHES, scale_to_unit, usable
@@ -49,14 +50,37 @@ class Finder:
         Maps (n, bands, size, size) to logits (n, outputs), or (n,) with one output; dropout off.
     origin
         Where it came from: ``built-in``, a folder, or ``package.module:factory``.
+    given_field_arcsec
+        Width of the cutouts it is given on purpose although it was trained on another; None: the recipe's.
     """
 
     recipe: Recipe
     module: nn.Module
     origin: str
+    given_field_arcsec: float | None = None
 
     def __post_init__(self) -> None:
         self.module.eval()
+
+    def for_field(self, arcsec: float | None) -> Finder:
+        """The same finder for cutouts `arcsec` wide: they are resized to its input, so that scales on the sky change.
+
+        None: as wide as those it was trained on.
+
+        Raises
+        ------
+        UsageError
+            `arcsec` is not a width.
+        """
+        if arcsec is not None and not (arcsec > 0 and math.isfinite(arcsec)):
+            raise UsageError(f"field of view {arcsec:g}″ is not a width; give the cutouts' in arcseconds")
+        return replace(self, given_field_arcsec=arcsec)
+
+    @property
+    def field_arcsec(self) -> float:
+        """Width of the cutouts it takes, in arcseconds."""
+        given = self.given_field_arcsec
+        return self.recipe.field_of_view_arcsec if given is None else given
 
     @property
     def name(self) -> str:
@@ -159,13 +183,15 @@ class Finder:
             self._check_field(band, lens_set.shape[band], lens_set.pixel_scale_arcsec[band])
 
     def _check_field(self, band: str, shape: tuple[int, int], scale: float) -> None:
-        wanted = self.recipe.field_of_view_arcsec
+        wanted = self.field_arcsec
         for pixels in shape:
-            if abs(pixels * scale - wanted) > FIELD_TOLERANCE * wanted:
+            width = pixels * scale
+            if abs(width - wanted) > FIELD_TOLERANCE * wanted:
+                crop = f"crop to {round(wanted / scale)} pixels with lensaudit ingest, or " if width > wanted else ""
                 raise DataError(
-                    f"band {band} is {shape[0]}×{shape[1]} pixels of {scale:g}″ = {pixels * scale:.4g}″, finder "
-                    f"{self.name} needs {wanted:g}″ (±3 %); "
-                    f"crop to {round(wanted / scale)} pixels with lensaudit ingest"
+                    f"band {band} is {shape[0]}×{shape[1]} pixels of {scale:g}″ = {width:.4g}″, finder "
+                    f"{self.name} needs {wanted:g}″ (±3 %); {crop}have it read at another scale than it was "
+                    f"trained on with --field-of-view {width:.4g}"
                 )
 
     def _native(self, cutouts: Cutouts, band: str) -> torch.Tensor:

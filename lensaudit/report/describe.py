@@ -23,6 +23,7 @@ def finder_block(finder: Any) -> dict[str, Any]:
         "size": recipe.size,
         "stretch": recipe.stretch,
         "field_of_view_arcsec": recipe.field_of_view_arcsec,
+        "given_field_arcsec": finder.given_field_arcsec,
         "threshold": recipe.threshold,
         "recipe": recipe.model_dump(mode="json"),
         "training": training_of(finder),

@@ -25,10 +25,16 @@ def _finder(finder: dict[str, Any]) -> list[dict[str, Any]]:
         *([_fact("trained", finder["training"]["origin"])] if finder.get("training") else []),
         _fact("architecture", f"{finder['architecture']}, {count(finder['parameters'])} parameters"),
         _fact("bands", ", ".join(finder["bands"]) + " (in this order)"),
-        _fact("input", f"{finder['size']} × {finder['size']} pixels, {finder['field_of_view_arcsec']:g}″ wide"),
+        _fact("input", _input(finder)),
         _fact("stretch", finder["stretch"]),
         _fact("threshold", f"p(lens) ≥ {significant(finder['threshold'])}"),
     ]
+
+
+def _input(finder: dict[str, Any]) -> str:
+    text = f"{finder['size']} × {finder['size']} pixels, {finder['field_of_view_arcsec']:g}″ wide"
+    given = finder.get("given_field_arcsec")
+    return text if given is None else f"{text} in training; here cutouts of {given:g}″ were resized to it"
 
 
 def _set(lens_set: dict[str, Any]) -> list[dict[str, Any]]:

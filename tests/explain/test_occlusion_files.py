@@ -35,7 +35,7 @@ def sky(shape: tuple[int, int], *, cd: bool, angle: float = 0.3) -> WCS:
 CARDS = identity_cards(
     {
         **{"id": "lens/α 7", "finder": "toy", "finder_hash": "ab" * 32, "set_hash": "cd" * 32},
-        **{"patch": 2, "stride": 2, "engine": "exact"},
+        **{"patch": 2, "stride": 2, "engine": "exact", "field": 20.0},
     }
 )
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.transform import resize
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, Recipe
 from lensaudit.finders.finder import lens_logit
 from lensaudit.finders.stretch import STRETCHES, scale_to_unit, usable
@@ -133,6 +133,26 @@ def test_check_passes_the_euclid_set_and_names_what_does_not_fit(make_finder, ma
     wide = {band: 0.15 if band == "VIS" else 0.3 for band in cutouts}
     with pytest.raises(DataError, match=r"VIS is 200×200 pixels of 0.15″ = 30″.*needs 20″.*crop to 133 pixels"):
         finder.check(make_set("wide", cutouts, wide))
+
+
+def test_cutouts_of_another_width_go_through_where_the_user_says_so(make_finder, make_cutouts, make_set):
+    finder, cutouts = make_finder("ou66"), make_cutouts(1)
+    narrow = make_set("narrow", cutouts, {band: 0.07 if band == "VIS" else 0.07 * 200 / 66 for band in cutouts})
+    with pytest.raises(DataError, match=r"= 14″, finder ou66 needs 20″ .±3 %.; have it .* with --field-of-view 14$"):
+        finder.check(narrow)
+    told = finder.for_field(14.0)
+    told.check(narrow)
+    assert (told.field_arcsec, finder.field_arcsec, told.for_field(None).field_arcsec) == (14.0, 20.0, 20.0)
+    assert told.weights_hash == finder.weights_hash
+    torch.testing.assert_close(told.preprocess(cutouts), finder.preprocess(cutouts), rtol=0, atol=0)  # same numbers
+    with pytest.raises(DataError, match=r"needs 14″"):
+        told.check(make_set("euclid", cutouts))
+
+
+@pytest.mark.parametrize("width", [0.0, -3.0, float("nan"), float("inf")])
+def test_a_field_that_is_no_width_is_refused(make_finder, width):
+    with pytest.raises(UsageError, match="is not a width"):
+        make_finder("ou66").for_field(width)
 
 
 def test_check_takes_three_per_cent_and_no_more(make_finder):

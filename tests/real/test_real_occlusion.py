@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 
 from lensaudit.explain import Occluder, chosen_systems, occlude_systems, occlusion
 from lensaudit.finders import Finder, load_recipe, read_published
-from lensaudit.lensset.ingest import ingest, plan_euclid_q1
+from lensaudit.lensset.ingest import PixelPolicy, ingest, parse_band, plan_euclid_q1, plan_fits
 
 REAL = Path(os.environ.get("LENSAUDIT_REAL_DATA", Path(__file__).parents[3] / "shared" / "real"))
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real data at {REAL}; set LENSAUDIT_REAL_DATA")
@@ -73,12 +73,22 @@ def test_files_of_a_q1_lens_lie_on_the_sky_of_its_fits(q1, tmp_path):
     assert files.png.stat().st_size > 20_000
 
 
-def test_sdss_j0946_with_one_band_for_four_is_a_lens_by_its_arcs():
+def test_sdss_j0946_with_one_band_for_four_is_a_lens_by_its_arcs(tmp_path):
     """F814W for all four bands, as the paper does for missing bands; the brighter arc lies 1.4″ from the middle."""
-    finder = published("ou200", "OU_200_Weights.pt")
-    image = fits.getdata(REAL / "slacs0946" / "data.fits").astype(np.float32)
-    result = occlusion(finder, dict.fromkeys(finder.recipe.bands, image))
-    assert result.p_lens > finder.recipe.threshold
+    policy = PixelPolicy(told_scale={"*": 0.05})
+    plan = plan_fits(
+        REAL / "slacs0946" / "data.fits",
+        [parse_band("VIS=data.fits")],
+        duplicate={"VIS": ["J", "Y", "H"]},
+        label="lens",
+        policy=policy,
+    )
+    j0946 = ingest(plan, tmp_path / "set")  # 14.05″ wide
+    occluder = Occluder(published("ou200", "OU_200_Weights.pt").for_field(14.05))
+    (files,) = occlude_systems(occluder, j0946, [0], tmp_path / "maps")
+    result = files.result
+    assert result.p_lens > occluder.finder.recipe.threshold
     lowest = np.array(np.unravel_index(result.delta.argmin(), result.delta.shape))
     arcsec = np.hypot(*(lowest - 99.5)) * 281 / 200 * 0.05
     assert 0.7 < arcsec < 2.5
+    assert fits.getheader(files.fits)["FIELD"] == 14.05
