@@ -37,6 +37,7 @@ def train(
     inputs: str = typer.Option("as-is", help="as-is (the paper), or standardised, folded into the first layer."),
     start: str | None = typer.Option(None, metavar="FINDER", help="Begin from its weights (the paper: from none)."),
     dropout: float | None = typer.Option(None, help="Instead of the architecture's own (the paper: 0.2)."),
+    precision: str = typer.Option("full", help="full (float32), or bf16: quicker steps where the processor has it."),
     seed: int = typer.Option(1, min=0, help="Everything random is derived from it."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
@@ -67,6 +68,7 @@ def train(
         inputs=inputs,
         start=start,
         dropout=dropout,
+        precision=precision,
         seed=seed,
         validation_fraction=validation_fraction,
     )

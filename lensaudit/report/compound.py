@@ -37,7 +37,9 @@ def compound_block(finder: Any, out: Path, options: AuditOptions, progress: Prog
         from lensaudit.probes import ProbeOptions, run_probe
 
         workers = ProbeOptions(workers=options.workers)
-        record = run_probe(PROBE, finder.for_field(None), options.probe_n, options.seed, folder, workers, named(progress)).to_json()
+        record = run_probe(
+            PROBE, finder.for_field(None), options.probe_n, options.seed, folder, workers, named(progress)
+        ).to_json()
     else:
         progress("compound probe", 1, 1)
     block = laid_out(record, finder.recipe.architecture)

@@ -65,6 +65,7 @@ def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any
         f"* Adam at {protocol.learning_rate:g}, schedule `{data['schedule']}`, batches of {protocol.batch_size}, "
         f"cross-entropy with class weights `{protocol.class_weights}`, augmentation `{data['augmentation']}`, "
         f"inputs `{data['inputs']}`, "
+        + ("" if data.get("precision", "full") == "full" else f"steps in `{data['precision']}`, ")
         + ("" if data.get("dropout") is None else f"dropout {data['dropout']:g}, ")
         + ("He-normal start" if data["start"] is None else f"begun from the weights of `{data['start']}`")
         + f", seed {data['seed']}.",

@@ -68,6 +68,7 @@ def _protocol(options: TrainingOptions) -> dict[str, Any]:
         "schedule": options.schedule,
         "augmentation": options.augment,
         "inputs": options.inputs,
+        "precision": options.precision,
         "start": options.start,
         "dropout": options.dropout,
         "seed": options.seed,

@@ -88,7 +88,9 @@ class FinderModule(lightning.LightningModule):
         self.masks.start(self.progress.epoch, self.progress.batch)
         optimizer.zero_grad()
         for piece in self._pieces(images):
-            losses, correct = self._losses(images[piece], is_lens[piece])
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+                logit = self.logit(images[piece])
+            losses, correct = self._losses(logit.float(), is_lens[piece])
             self.manual_backward(losses.sum() / len(images))
             self.progress.tally.add(losses.detach(), correct)
         self._need_number(self.progress.tally.loss, f", step {self.progress.batch + 1}: the loss")
@@ -100,7 +102,7 @@ class FinderModule(lightning.LightningModule):
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
         images, is_lens = batch
         for piece in self._pieces(images):
-            self.validation.add(*self._losses(images[piece], is_lens[piece]))
+            self.validation.add(*self._losses(self.logit(images[piece]), is_lens[piece]))
 
     def on_validation_epoch_end(self) -> None:
         self._need_number(self.validation.mean_loss, ": the validation loss")
@@ -122,6 +124,5 @@ class FinderModule(lightning.LightningModule):
                 f"give a learning rate below --lr {self.options.learning_rate:g}, and --restart"
             )
 
-    def _losses(self, images: torch.Tensor, is_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logit = self.logit(images)
+    def _losses(self, logit: torch.Tensor, is_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return weighted_losses(logit, is_lens, self.class_weights), (logit > 0) == (is_lens > 0.5)

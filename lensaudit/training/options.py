@@ -15,6 +15,9 @@ from lensaudit.training.standardise import INPUTS
 
 EXTENDABLE_SCHEDULE = "constant"
 
+PRECISIONS = ("full", "bf16")
+"""What ``--precision`` may say; ``full`` is float32 throughout."""
+
 
 class TrainingOptions(BaseModel):
     """Everything that decides the final weights besides the recipe and the data.
@@ -36,6 +39,9 @@ class TrainingOptions(BaseModel):
         them (the protocol).
     dropout
         Probability in place of the architecture's own (the protocol: 0.2).
+    precision
+        ``full``, or ``bf16``: the training steps' convolutions in bfloat16, on weights kept in float32. Validation and the
+        finished finder are float32 in either case.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +57,7 @@ class TrainingOptions(BaseModel):
     validation_fraction: float = Field(default=0.0625, gt=0, lt=1)
     start: str | None = None
     dropout: float | None = Field(default=None, ge=0, lt=1)
+    precision: str = PRECISIONS[0]
 
     @field_validator("schedule")
     @classmethod
@@ -66,6 +73,11 @@ class TrainingOptions(BaseModel):
     @classmethod
     def _known_inputs(cls, value: str) -> str:
         return _known(value, INPUTS)
+
+    @field_validator("precision")
+    @classmethod
+    def _known_precision(cls, value: str) -> str:
+        return _known(value, PRECISIONS)
 
     @classmethod
     def of(cls, protocol: Training, **overrides: Any) -> Self:
@@ -94,8 +106,9 @@ class TrainingOptions(BaseModel):
         words = self.model_dump()
         if self.schedule == EXTENDABLE_SCHEDULE:
             del words["epochs"]
-        if self.inputs == INPUTS[0]:
-            del words["inputs"]  # checkpoints older than this option go on
+        for name, usual in (("inputs", INPUTS[0]), ("precision", PRECISIONS[0])):
+            if words[name] == usual:
+                del words[name]  # checkpoints older than this option go on
         for name in ("start", "dropout"):
             if words[name] is None:
                 del words[name]

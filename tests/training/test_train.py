@@ -208,6 +208,20 @@ def test_standardised_inputs_end_in_a_finder_that_eats_plain_ones(tiny, mixed, t
     assert ((scores.p_lens > 0.5) == (mixed.labels == 1)).mean() > 0.9
 
 
+def test_bfloat16_steps_end_in_a_float32_finder_near_the_full_one(tiny, mixed, tmp_path):
+    """bfloat16 has 8 significant bits: the losses part in the third digit, the kept weights stay float32."""
+    sets = TrainingData(mixed)
+    full, half = (
+        train(tiny, sets, Place(tmp_path / name), options(epochs=4, precision=name), CPU) for name in ("full", "bf16")
+    )
+    losses = [[row.train_loss for row in trained.history] for trained in (full, half)]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)  # 2⁻⁸ an operation, a few layers and 4 epochs
+    assert {tensor.dtype for tensor in half.finder.module.state_dict().values()} == {torch.float32}
+    assert half.record.training_data["precision"] == "bf16"
+    assert "steps in `bf16`" in (tmp_path / "bf16" / "card.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("inputs", ["as-is", "standardised"])
 def test_a_training_begins_where_another_ended(tiny, mixed, tmp_path, inputs):
     """A second stage at a rate of nearly nothing keeps the first stage's finder, whatever the inputs of either."""
