@@ -39,7 +39,8 @@ def identity_cards(result_of: dict[str, Any]) -> list[tuple[str, Any, str]]:
     ----------
     result_of
         ``finder``, ``finder_hash`` (SHA-256 of the weights), ``set_hash`` (content of the lens set), ``id``,
-        ``patch``, ``stride``, ``engine``, ``field`` (arcsec). Texts of unknown length get no comment: it would not fit on the card.
+        ``patch``, ``stride``, ``engine``, ``field`` (arcsec). Texts of unknown length get no
+        comment: it would not fit on the card.
     """
     return [
         ("OBJECT", _ascii(result_of["id"]), ""),
