@@ -40,8 +40,8 @@ class TrainingOptions(BaseModel):
     dropout
         Probability in place of the architecture's own (the protocol: 0.2).
     precision
-        ``full``, or ``bf16``: the training steps' convolutions in bfloat16, on weights kept in float32. Validation and the
-        finished finder are float32 in either case.
+        ``full``, or ``bf16``: the training steps' convolutions in bfloat16, on weights kept in float32. Validation
+        and the finished finder are float32 in either case.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
