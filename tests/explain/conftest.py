@@ -16,7 +16,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "reference")]
 from occlusion_nets import ROUNDING, filled, picture, run_engine  # noqa: E402
 from plain_occlusion import plain_logits  # noqa: E402
 
-from lensaudit.explain.exact import Outcome  # noqa: E402
+from lensaudit.explain.occluding.exact import Outcome  # noqa: E402
 
 
 @pytest.fixture

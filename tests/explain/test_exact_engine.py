@@ -11,9 +11,9 @@ from occlusion_nets import filled, picture, run_engine
 from plain_occlusion import plain_logits
 from torch import nn
 
-from lensaudit.explain import exact
-from lensaudit.explain.exact import ExactEngine
-from lensaudit.explain.grid import Grid
+from lensaudit.explain.occluding import exact
+from lensaudit.explain.occluding.exact import ExactEngine
+from lensaudit.explain.occluding.grid import Grid
 from lensaudit.explain.trace import evaluating
 
 

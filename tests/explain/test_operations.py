@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lensaudit.explain.recognise import IDENTITY_MODULES, POINTWISE_MODULES
+from lensaudit.explain.occluding.recognise import IDENTITY_MODULES, POINTWISE_MODULES
 
 HEAD = 3  # kernel of a second convolution, so that windows go on growing after the layer under test
 

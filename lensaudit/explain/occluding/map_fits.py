@@ -11,7 +11,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from lensaudit.explain.occlusion import OcclusionMap
+from lensaudit.explain.occluding.occluder import OcclusionMap
 from lensaudit.files import replacing
 from lensaudit.provenance import provenance
 

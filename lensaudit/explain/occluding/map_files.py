@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain.occlusion import Occluder, OcclusionMap
-from lensaudit.explain.occlusion_fits import identity_cards, is_map_of, write_occlusion_fits
-from lensaudit.explain.occlusion_picture import occlusion_figure, title_of
+from lensaudit.explain.occluding.map_fits import identity_cards, is_map_of, write_occlusion_fits
+from lensaudit.explain.occluding.map_picture import occlusion_figure, title_of
+from lensaudit.explain.occluding.occluder import Occluder, OcclusionMap
 from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet

@@ -12,10 +12,10 @@ import torch
 from scipy.special import expit
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain.by_captum import captum_map
-from lensaudit.explain.cost import Cost, LayerReport
-from lensaudit.explain.exact import ExactEngine, Outcome
-from lensaudit.explain.grid import Grid
+from lensaudit.explain.occluding.by_captum import captum_map
+from lensaudit.explain.occluding.cost import Cost, LayerReport
+from lensaudit.explain.occluding.exact import ExactEngine, Outcome
+from lensaudit.explain.occluding.grid import Grid
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import lens_logit

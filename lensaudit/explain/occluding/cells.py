@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lensaudit.explain.axis import Span
+from lensaudit.explain.occluding.axis import Span
 
 Spans = tuple[Span, Span]
 """Rows and columns of a batch of windows: its positions are all pairs of their positions, columns fastest."""

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch.nn import functional
 
-from lensaudit.explain.axis import Axis, Slide, Span
-from lensaudit.explain.cells import CellIndex, Spans, moved, read_map
-from lensaudit.explain.windows import Base, Windows, difference_of, nchw, nhwc, values_at, values_of
+from lensaudit.explain.occluding.axis import Axis, Slide, Span
+from lensaudit.explain.occluding.cells import CellIndex, Spans, moved, read_map
+from lensaudit.explain.occluding.windows import Base, Windows, difference_of, nchw, nhwc, values_at, values_of
 
 Result = Windows | torch.Tensor | None
 

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import fx
 
-from lensaudit.explain.axis import Axis, Span
-from lensaudit.explain.cells import CellIndex, moved, read_map
-from lensaudit.explain.cost import Cost, LayerReport
-from lensaudit.explain.operations import Convolution, Operation
-from lensaudit.explain.recognise import recognised
+from lensaudit.explain.occluding.axis import Axis, Span
+from lensaudit.explain.occluding.cells import CellIndex, moved, read_map
+from lensaudit.explain.occluding.cost import Cost, LayerReport
+from lensaudit.explain.occluding.operations import Convolution, Operation
+from lensaudit.explain.occluding.recognise import recognised
+from lensaudit.explain.occluding.windows import Base, Windows, whole_maps
 from lensaudit.explain.trace import Layer, Run, Trace, called
-from lensaudit.explain.windows import Base, Windows, whole_maps
 
 SHAPE_QUESTIONS = frozenset({"size", "dim", "ndimension", "getattr"})
 VECTORS = frozenset({"Flatten", "flatten", "view", "reshape"})

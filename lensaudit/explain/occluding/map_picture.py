@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lensaudit.explain.occlusion import OcclusionMap
+from lensaudit.explain.occluding.occluder import OcclusionMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from lensaudit.explain.axis import Axis
-from lensaudit.explain.cells import CellIndex
-from lensaudit.explain.cost import Cost, LayerReport
-from lensaudit.explain.grid import Grid
-from lensaudit.explain.propagation import Propagation
+from lensaudit.explain.occluding.axis import Axis
+from lensaudit.explain.occluding.cells import CellIndex
+from lensaudit.explain.occluding.cost import Cost, LayerReport
+from lensaudit.explain.occluding.grid import Grid
+from lensaudit.explain.occluding.propagation import Propagation
 from lensaudit.explain.trace import Run, run_once, traced
 
 WORKING_BYTES = 128 << 20

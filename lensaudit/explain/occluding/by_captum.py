@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from lensaudit.explain.grid import Grid
+from lensaudit.explain.occluding.grid import Grid
 
 Progress = Callable[[int, int], None]
 

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lensaudit.explain.axis import Slide
-from lensaudit.explain.operations import (
+from lensaudit.explain.occluding.axis import Slide
+from lensaudit.explain.occluding.operations import (
     AveragePool,
     Concatenate,
     Convolution,

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import torch
 
-from lensaudit.explain.axis import Axis
-from lensaudit.explain.cells import CellIndex, Spans, moved, read_map
+from lensaudit.explain.occluding.axis import Axis
+from lensaudit.explain.occluding.cells import CellIndex, Spans, moved, read_map
 
 
 @dataclass(frozen=True, eq=False)

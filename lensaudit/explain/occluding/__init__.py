@@ -1,0 +1,1 @@
+"""Occlusion maps: captum's engine, our exact incremental one, and their files and pictures."""
