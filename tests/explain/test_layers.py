@@ -1,0 +1,27 @@
+"""Convolutions by name."""
+
+import pytest
+from torch import nn
+
+from lensaudit.errors import UsageError
+from lensaudit.explain.layers import convolutions, find_layer
+from lensaudit.finders import ARCHITECTURES
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"), [("ou66", [0, 4, 7, 10, 13, 17, 20, 23, 26]), ("ou200", [0, 4, 8, 12, 16, 19])]
+)
+def test_numbers_are_those_of_the_paper(name, numbers):
+    layers = convolutions(ARCHITECTURES[name].build(4, 2))
+    assert [int(layer.name) for layer in layers] == numbers
+    assert layers[0].kernels == 50
+
+
+def test_what_does_not_exist_is_answered_with_what_does():
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 2, 3))
+    with pytest.raises(UsageError, match="no convolution '1'; this finder's are 0, 2"):
+        find_layer(net, "1")
+    with pytest.raises(UsageError, match="layer 2 has no kernel 2; it has 0 to 1"):
+        find_layer(net, "2").check(2)
+    with pytest.raises(UsageError, match="has no convolution"):
+        convolutions(nn.Linear(2, 2))
