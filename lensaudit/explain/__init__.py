@@ -1,5 +1,7 @@
-"""Explanations of single images: occlusion maps, as arrays, FITS and pictures."""
+"""Explanations of a finder: where it looks, what excites it, and how far to believe that."""
 
+from lensaudit.explain.attribution.explain import Explanation, explain, explain_prepared
+from lensaudit.explain.attribution.methods import METHODS, Method
 from lensaudit.explain.occluding.cost import Cost, LayerReport
 from lensaudit.explain.occluding.grid import Grid
 from lensaudit.explain.occluding.map_files import MapFiles, chosen_systems, occlude_systems
@@ -15,10 +17,13 @@ from lensaudit.explain.occluding.occluder import ENGINES, Occluder, OcclusionMap
 
 __all__ = [
     "ENGINES",
+    "METHODS",
     "Cost",
+    "Explanation",
     "Grid",
     "LayerReport",
     "MapFiles",
+    "Method",
     "Occluder",
     "OcclusionMap",
     "chosen_systems",
@@ -26,6 +31,8 @@ __all__ = [
     "draw_colour_bar",
     "draw_image",
     "draw_occlusion",
+    "explain",
+    "explain_prepared",
     "occlude_systems",
     "occlusion",
     "occlusion_figure",

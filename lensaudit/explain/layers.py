@@ -16,8 +16,8 @@ class ConvLayer:
     Attributes
     ----------
     name
-        Dotted path in the module. For a plain ``nn.Sequential`` this is the index: "[layer 13 kernel 4]" of Wilde et al.
-        2022 is layer ``13``.
+        Dotted path in the module. For a plain ``nn.Sequential`` this is the index: "[layer 13 kernel 4]" of Wilde
+        et al. 2022 is layer ``13``.
     module
         The convolution.
     """

@@ -82,7 +82,7 @@ def traced(module: nn.Module, inside: bool = True) -> Trace:
     A part whose own code branches on data or shapes is one layer; where that is `module` itself, or `inside` is
     false, it is the only one.
     """
-    graph = (_graph(module) if inside else None) or _single(module)
+    graph = (traced_graph(module) if inside else None) or _single(module)
     layers: list[Layer] = []
     changing: set[fx.Node] = set()
     image, result = None, None
@@ -183,8 +183,11 @@ def _symbolic(module: nn.Module, known: dict[nn.Module, bool]) -> fx.Graph | Non
         return None
 
 
-def _graph(module: nn.Module) -> fx.Graph | None:
-    """Graph of a `module` with one input and one output tensor; None where there is none."""
+def traced_graph(module: nn.Module) -> fx.Graph | None:
+    """Graph of a `module` with one input and one output tensor; None where there is none.
+
+    Parts whose own code cannot be traced are one node each.
+    """
     graph = _symbolic(module, {})
     if graph is None:
         return None

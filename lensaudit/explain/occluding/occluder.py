@@ -157,9 +157,12 @@ class Occluder:
         self, cutout: Mapping[str, np.ndarray], *, name: str = "", progress: Progress | None = None
     ) -> OcclusionMap:
         """Occlusion map of one image; `name` is for messages."""
+        return self.map_prepared(self._prepared(cutout, name), name=name, progress=progress)
+
+    def map_prepared(self, image: torch.Tensor, *, name: str = "", progress: Progress | None = None) -> OcclusionMap:
+        """The same for an image (1, bands, size, size) that `Finder.preprocess` gave."""
         began = time.perf_counter()
         with evaluating(self.finder.module):
-            image = self._prepared(cutout, name)
             logit = float(self.finder.logit(image)[0])
             if not np.isfinite(logit):
                 raise DataError(

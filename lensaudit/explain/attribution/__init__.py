@@ -1,0 +1,1 @@
+"""Attribution of the score to pixels: captum's methods behind one call."""

@@ -1,0 +1,174 @@
+"""The attribution methods by name: each a plain call of captum on the log-odds of "lens".
+
+What is known of each method's sanity (Adebayo et al. 2018, "Sanity checks for saliency maps") stands beside it:
+guided back-propagation and guided Grad-CAM hardly change when the weights are drawn anew, so that they show edges of
+the image more than what the finder has learnt. `lensaudit judge` measures it for the finder at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.explain.attribution.hookable import Hookable, hookable
+from lensaudit.explain.occluding.occluder import Occluder
+from lensaudit.finders import Finder
+
+INTEGRATION_STEPS = 50
+"""Of the path from the black image in integrated gradients; captum's own number."""
+
+SMOOTHING_SAMPLES = 25
+SMOOTHING_SIGMA = 0.1
+"""Noise of SmoothGrad as a share of the input's range [0, 1]; Smilkov et al. 2017 found 0.1 to 0.2 best."""
+
+IMAGES_AT_ONCE = 8
+"""Images of one call; those of 200×200 pixels keep within some 100 MB with their gradients."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What is explained: a finder, and the copy of its module that captum may hook."""
+
+    finder: Finder
+
+    @cached_property
+    def hookable(self) -> Hookable:
+        """Made at the first method that hooks."""
+        return hookable(self.finder)
+
+    @cached_property
+    def occluder(self) -> Occluder:
+        """Of the paper's patches."""
+        return Occluder(self.finder)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to attribute the score to pixels.
+
+    Attributes
+    ----------
+    name
+        What the user types.
+    title
+        What stands on pictures.
+    run
+        (target, images (n, bands, size, size), generator) → attribution of the same shape, or (n, 1, size, size).
+    known_to_fail
+        Whether it failed the parameter-randomisation check in Adebayo et al. 2018.
+    needs_relu
+        Whether it differs from the plain gradient only through ReLUs that can be hooked.
+    paper
+        Where it comes from.
+    """
+
+    name: str
+    title: str
+    run: Callable[[Target, torch.Tensor, torch.Generator], torch.Tensor]
+    known_to_fail: bool
+    needs_relu: bool
+    paper: str
+
+
+def _saliency(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
+    from captum.attr import Saliency
+
+    return Saliency(target.hookable.module).attribute(images, abs=False)
+
+
+def _input_x_gradient(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
+    from captum.attr import InputXGradient
+
+    return InputXGradient(target.hookable.module).attribute(images)
+
+
+def _integrated_gradients(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
+    from captum.attr import IntegratedGradients
+
+    return IntegratedGradients(target.hookable.module).attribute(
+        images, baselines=0, n_steps=INTEGRATION_STEPS, internal_batch_size=max(len(images), IMAGES_AT_ONCE)
+    )
+
+
+def _smoothgrad(target: Target, images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Mean gradient over noisy copies; captum's ``NoiseTunnel`` draws from torch's global stream, hence by hand."""
+    from captum.attr import Saliency
+
+    gradient = Saliency(target.hookable.module)
+    total = torch.zeros_like(images)
+    for _ in range(SMOOTHING_SAMPLES):
+        noise = torch.randn(images[:1].shape, generator=rng, dtype=images.dtype).to(images.device)
+        total += gradient.attribute(images + SMOOTHING_SIGMA * noise, abs=False)
+    return total / SMOOTHING_SAMPLES
+
+
+def _guided_backprop(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
+    from captum.attr import GuidedBackprop
+
+    return GuidedBackprop(target.hookable.module).attribute(images)
+
+
+def _deeplift(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
+    from captum.attr import DeepLift
+
+    return DeepLift(target.hookable.module).attribute(images, baselines=0)
+
+
+def _gradcam(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
+    from captum.attr import LayerAttribution, LayerGradCam
+
+    coarse = LayerGradCam(target.hookable.module, target.hookable.last_convolution).attribute(
+        images, relu_attributions=True
+    )
+    if coarse.ndim != 4:
+        raise DataError(f"Grad-CAM: the last convolution gives shape {tuple(coarse.shape)}; it needs maps")
+    return LayerAttribution.interpolate(coarse, tuple(images.shape[-2:]), interpolate_mode="bilinear")
+
+
+def _guided_gradcam(target: Target, images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    return _gradcam(target, images, rng) * _guided_backprop(target, images, rng)
+
+
+def _occlusion(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
+    """p − p(occluded), exactly (see `lensaudit.explain.occluding`): of the probability, as in the paper."""
+    maps = [-torch.from_numpy(target.occluder.map_prepared(image[None]).delta) for image in images.detach()]
+    return torch.stack(maps)[:, None]
+
+
+def _registered(*methods: Method) -> Mapping[str, Method]:
+    names = [method.name for method in methods]
+    if len(set(names)) != len(names):
+        raise ValueError(f"a method's name is given twice: {names}")
+    return {method.name: method for method in methods}
+
+
+METHODS = _registered(
+    Method("saliency", "Gradient", _saliency, False, False, "Simonyan et al. 2013"),
+    Method("input-x-gradient", "Input × gradient", _input_x_gradient, False, False, "Shrikumar et al. 2016"),
+    Method(
+        "integrated-gradients", "Integrated gradients", _integrated_gradients, False, False, "Sundararajan et al. 2017"
+    ),
+    Method("smoothgrad", "SmoothGrad", _smoothgrad, False, False, "Smilkov et al. 2017"),
+    Method("guided-backprop", "Guided back-propagation", _guided_backprop, True, True, "Springenberg et al. 2014"),
+    Method("deeplift", "DeepLIFT", _deeplift, False, False, "Shrikumar et al. 2017"),
+    Method("gradcam", "Grad-CAM", _gradcam, False, False, "Selvaraju et al. 2017"),
+    Method("guided-gradcam", "Guided Grad-CAM", _guided_gradcam, True, True, "Selvaraju et al. 2017"),
+    Method("occlusion", "Occlusion", _occlusion, False, False, "Zeiler & Fergus 2014"),
+)
+
+
+def find_method(name: str) -> Method:
+    """The method of that name.
+
+    Raises
+    ------
+    UsageError
+        There is none; the line lists those that exist.
+    """
+    if name not in METHODS:
+        raise UsageError(f"method '{name}' is not known; allowed: {', '.join(METHODS)}")
+    return METHODS[name]
