@@ -126,8 +126,7 @@ def explain_prepared(
 ) -> Explanation:
     """Like `explain`, for images (n, bands, size, size) that `Finder.preprocess` gave; `wcs` is the maps' own."""
     chosen, target = find_method(method), Target(finder)
-    with evaluating(finder.module):
-        logit = finder.logit(images).double().cpu().numpy()
+    logit = _scored(finder, images)
     pieces = []
     for first in range(0, len(images), IMAGES_AT_ONCE):
         piece = images[first : first + IMAGES_AT_ONCE].detach().clone()
@@ -146,6 +145,16 @@ def explain_prepared(
         notes=notes_on(chosen, target),
         wcs=wcs,
     )
+
+
+def _scored(finder: Finder, images: torch.Tensor) -> NDArray[np.float64]:
+    try:
+        with evaluating(finder.module):
+            logit: NDArray[np.float64] = finder.logit(images).double().cpu().numpy()
+    except Exception as error:  # the finder's own code may fail in any way
+        why = " ".join(str(error).split())[:160]
+        raise DataError(f"finder {finder.name} fails on the images: {type(error).__name__}: {why}") from error
+    return logit
 
 
 def notes_on(method: Method, target: Target) -> tuple[str, ...]:
