@@ -2,6 +2,7 @@
 
 from lensaudit.explain.attribution.explain import Explanation, explain, explain_prepared
 from lensaudit.explain.attribution.methods import METHODS, Method
+from lensaudit.explain.colour import NISP_RGB, ColourScale, colour_scale, nisp_rgb
 from lensaudit.explain.occluding.cost import Cost, LayerReport
 from lensaudit.explain.occluding.grid import Grid
 from lensaudit.explain.occluding.map_files import MapFiles, chosen_systems, occlude_systems
@@ -18,6 +19,8 @@ from lensaudit.explain.occluding.occluder import ENGINES, Occluder, OcclusionMap
 __all__ = [
     "ENGINES",
     "METHODS",
+    "NISP_RGB",
+    "ColourScale",
     "Cost",
     "Explanation",
     "Grid",
@@ -27,12 +30,14 @@ __all__ = [
     "Occluder",
     "OcclusionMap",
     "chosen_systems",
+    "colour_scale",
     "default_patch",
     "draw_colour_bar",
     "draw_image",
     "draw_occlusion",
     "explain",
     "explain_prepared",
+    "nisp_rgb",
     "occlude_systems",
     "occlusion",
     "occlusion_figure",
