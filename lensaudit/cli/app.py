@@ -21,7 +21,20 @@ from lensaudit.errors import (
     LensauditError,
 )
 
-COMMANDS = ("simulate", "ingest", "train", "models", "score", "evaluate", "occlusion", "probe", "report", "quickstart")
+COMMANDS = (
+    "simulate",
+    "ingest",
+    "train",
+    "models",
+    "score",
+    "evaluate",
+    "occlusion",
+    "explain",
+    "gradcam",
+    "probe",
+    "report",
+    "quickstart",
+)
 """Modules of this folder, in the order of the help page; each has ``register(app)``."""
 
 

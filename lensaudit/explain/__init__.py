@@ -1,6 +1,7 @@
 """Explanations of a finder: where it looks, what excites it, and how far to believe that."""
 
 from lensaudit.explain.attribution.explain import Explanation, explain, explain_prepared
+from lensaudit.explain.attribution.map_files import ExplainedFiles, Request, explain_systems
 from lensaudit.explain.attribution.methods import METHODS, Method
 from lensaudit.explain.colour import NISP_RGB, ColourScale, colour_scale, nisp_rgb
 from lensaudit.explain.occluding.cost import Cost, LayerReport
@@ -22,6 +23,7 @@ __all__ = [
     "NISP_RGB",
     "ColourScale",
     "Cost",
+    "ExplainedFiles",
     "Explanation",
     "Grid",
     "LayerReport",
@@ -29,6 +31,7 @@ __all__ = [
     "Method",
     "Occluder",
     "OcclusionMap",
+    "Request",
     "chosen_systems",
     "colour_scale",
     "default_patch",
@@ -37,6 +40,7 @@ __all__ = [
     "draw_occlusion",
     "explain",
     "explain_prepared",
+    "explain_systems",
     "nisp_rgb",
     "occlude_systems",
     "occlusion",

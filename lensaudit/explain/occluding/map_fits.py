@@ -43,8 +43,8 @@ def identity_cards(result_of: dict[str, Any]) -> list[tuple[str, Any, str]]:
         comment: it would not fit on the card.
     """
     return [
-        ("OBJECT", _ascii(result_of["id"]), ""),
-        ("FINDER", _ascii(result_of["finder"]), ""),
+        ("OBJECT", ascii_text(result_of["id"]), ""),
+        ("FINDER", ascii_text(result_of["finder"]), ""),
         ("FNDHASH", result_of["finder_hash"], ""),
         ("SETHASH", result_of["set_hash"], ""),
         ("PATCH", result_of["patch"], "[pixel] side of the occluding patch"),
@@ -80,7 +80,7 @@ def write_occlusion_fits(
     header.extend([fits.Card(*card) for card in [*cards, *_facts(result)]])
     for line in _history(result):
         header.add_history(line)
-    native = fits.ImageHDU(np.asarray(image, np.float32), wcs.to_header(relax=True), name=_ascii(band))
+    native = fits.ImageHDU(np.asarray(image, np.float32), wcs.to_header(relax=True), name=ascii_text(band))
     with replacing(path) as partial:
         fits.HDUList([fits.PrimaryHDU(result.delta, header), native]).writeto(partial, overwrite=True)
 
@@ -110,16 +110,16 @@ def _facts(result: OcclusionMap) -> list[tuple[str, Any, str]]:
 
 
 def _history(result: OcclusionMap) -> list[str]:
-    lines = [_ascii(provenance()["command"])]
+    lines = [ascii_text(provenance()["command"])]
     if result.note:
-        lines.append(_ascii(result.note))
-    return lines + [f"no rule, plain batches from here: {_ascii(label)}" for label in result.fallbacks]
+        lines.append(ascii_text(result.note))
+    return lines + [f"no rule, plain batches from here: {ascii_text(label)}" for label in result.fallbacks]
 
 
 def _creator() -> str:
     return f"lensaudit {provenance()['lensaudit']}"
 
 
-def _ascii(text: str) -> str:
+def ascii_text(text: str) -> str:
     """FITS headers hold printable ASCII only; other signs are written as escapes."""
     return "".join(c if " " <= c <= "~" else c.encode("ascii", "backslashreplace").decode() for c in text)

@@ -71,10 +71,15 @@ def draw_occlusion(ax: Axes, image: np.ndarray, result: OcclusionMap, pixel_scal
     pixel_scale_arcsec
         Of `image`.
     """
-    fine = max(*image.shape, result.size)
+    draw_signed(ax, image, result.delta, pixel_scale_arcsec)
+
+
+def draw_signed(ax: Axes, image: np.ndarray, values: np.ndarray, pixel_scale_arcsec: float) -> None:
+    """Draw `values` (size, size), below 0 what speaks for a lens, over the negative `image` (h, w) of its field."""
+    fine = max(*image.shape, *values.shape)
     backdrop = 1 - CONTRAST * _nearest(log_scaled(image, from_sigma=1.5), fine)  # sky stays white
     extent = _extent(image.shape, pixel_scale_arcsec)
-    picture = backdrop[..., None] * _nearest(diverging(result.delta), fine)
+    picture = backdrop[..., None] * _nearest(diverging(values), fine)
     ax.imshow(np.clip(picture, 0, 1), origin="lower", extent=extent, interpolation="nearest")
     _finish(ax, extent, "black")
 
