@@ -14,7 +14,7 @@ NISP_RGB = ("H", "J", "Y")
 """Bands shown as red, green and blue."""
 
 SOFTENING = 5.0
-"""Sky sigmas over which the stretch turns from linear to logarithmic: noise stays quiet, arcs and cores are both seen."""
+"""Sky sigmas over which the stretch turns from linear to logarithmic: quiet noise, and both arcs and cores are seen."""
 
 LEAST_RANGE = 20.0
 """Sky sigmas that white lies above black at least, so that an empty field stays dark."""
