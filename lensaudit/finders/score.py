@@ -93,21 +93,52 @@ def score_set(
     MachineError
         Memory ran out.
     """
+    logits: list[NDArray[np.float64]] = []
+    status: list[str] = []
+    for batch in scored_batches(finder, lens_set, batch_size):
+        logits.append(batch.logit)
+        status += batch.status
+        if progress is not None:
+            progress(len(status), len(lens_set))
+    logit = np.concatenate(logits) if logits else np.empty(0)
+    return Scores(tuple(lens_set.ids), expit(logit), logit, tuple(status))
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """Scores of the next images of a set.
+
+    Attributes
+    ----------
+    logit
+        Log-odds of "lens", float64 (m,); NaN where the status is not ``ok``.
+    status
+        ``ok``, or why the image could not be scored (m).
+    """
+
+    logit: NDArray[np.float64]
+    status: tuple[str, ...]
+
+
+def scored_batches(finder: Finder, lens_set: Readable, batch_size: int | None = None) -> Iterator[ScoredBatch]:
+    """Score a set batch by batch, in its order, reading ahead; for those who watch the module while it runs.
+
+    There is one forward pass per batch, just before the batch is handed over. Its first m images are the batch's; what
+    follows is padding, and an image that cannot be scored is zeros.
+
+    Parameters and errors as in `score_set`; the errors come at once, before any image is read.
+    """
     finder.check(lens_set)
     size = default_batch_size(finder) if batch_size is None else batch_size
     if size < 1:
         raise UsageError(f"--batch {size} is not allowed; give 1 or more")
-    logits: list[NDArray[np.float64]] = []
-    status: list[str] = []
+    return _scored(finder, lens_set, size)
+
+
+def _scored(finder: Finder, lens_set: Readable, size: int) -> Iterator[ScoredBatch]:
     with out_of_memory_explained(size):
         for batch in prefetched(_batches(finder, lens_set, size)):
-            batch_logits, batch_status = _logits(finder, batch)
-            logits.append(batch_logits)
-            status += batch_status
-            if progress is not None:
-                progress(len(status), len(lens_set))
-    logit = np.concatenate(logits) if logits else np.empty(0)
-    return Scores(tuple(lens_set.ids), expit(logit), logit, tuple(status))
+            yield _scored_batch(finder, batch)
 
 
 def default_batch_size(finder: Finder) -> int:
@@ -162,11 +193,11 @@ def _batch(finder: Finder, cutouts: Mapping[str, Any], count: int) -> _Batch:
 
 
 @torch.inference_mode()
-def _logits(finder: Finder, batch: _Batch) -> tuple[NDArray[np.float64], list[str]]:
-    """Logits and final status of the real images of a batch; NaN where the status is not ``ok``."""
+def _scored_batch(finder: Finder, batch: _Batch) -> ScoredBatch:
+    """Logits and final status of the real images of a batch."""
     status = list(batch.status)
     logits = finder.logit(batch.images)[: len(status)].double().cpu().numpy()
     for row, value in enumerate(logits):
         if status[row] == OK and not np.isfinite(value):
             status[row] = f"the module returned {value}"
-    return np.where([word == OK for word in status], logits, np.nan), status
+    return ScoredBatch(np.where([word == OK for word in status], logits, np.nan), tuple(status))
