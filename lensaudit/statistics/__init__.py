@@ -18,11 +18,13 @@ from lensaudit.statistics.roc import (
     tpr_at_fpr,
     tpr_with_false_positives,
 )
+from lensaudit.statistics.spearman import RankCorrelations, spearman
 
 __all__ = [
     "RESAMPLES",
     "BinnedShare",
     "Confusion",
+    "RankCorrelations",
     "Roc",
     "allowed_false_positives",
     "at_least",
@@ -38,6 +40,7 @@ __all__ = [
     "paired_bootstrap_interval",
     "paired_difference_interval",
     "roc_curve",
+    "spearman",
     "strict_threshold",
     "tpr0",
     "tpr10",
