@@ -29,6 +29,7 @@ COMMANDS = (
     "score",
     "evaluate",
     "occlusion",
+    "kernels",
     "explain",
     "gradcam",
     "probe",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -120,7 +120,9 @@ class ScoredBatch:
     status: tuple[str, ...]
 
 
-def scored_batches(finder: Finder, lens_set: Readable, batch_size: int | None = None) -> Iterator[ScoredBatch]:
+def scored_batches(
+    finder: Finder, lens_set: Readable, batch_size: int | None = None
+) -> Generator[ScoredBatch, None, None]:
     """Score a set batch by batch, in its order, reading ahead; for those who watch the module while it runs.
 
     There is one forward pass per batch, just before the batch is handed over. Its first m images are the batch's; what
@@ -135,7 +137,7 @@ def scored_batches(finder: Finder, lens_set: Readable, batch_size: int | None = 
     return _scored(finder, lens_set, size)
 
 
-def _scored(finder: Finder, lens_set: Readable, size: int) -> Iterator[ScoredBatch]:
+def _scored(finder: Finder, lens_set: Readable, size: int) -> Generator[ScoredBatch, None, None]:
     with out_of_memory_explained(size):
         for batch in prefetched(_batches(finder, lens_set, size)):
             yield _scored_batch(finder, batch)
