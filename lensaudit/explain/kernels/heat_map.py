@@ -70,8 +70,8 @@ def _draw(ax: Axes, study: KernelStudy, found: Correlations, index: int, layers:
         rho[layers.index(kernel.layer), kernel.number] = value if sure or np.isnan(value) else 0.0
     ax.set_facecolor(_NOTHING)
     colours = LinearSegmentedColormap.from_list("rho", _COLOURS, N=257)  # odd: 0 is exactly white
-    limits = {"vmin": -limit, "vmax": limit}
-    image = ax.imshow(np.ma.masked_invalid(rho), cmap=colours, aspect="auto", interpolation="nearest", **limits)
+    image = ax.imshow(np.ma.masked_invalid(rho), cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
+    image.set_interpolation("nearest")
     steps = max(1, math.ceil(len(layers) / 25))
     ax.set_yticks(range(0, len(layers), steps), layers[::steps])
     ax.tick_params(labelsize=7, length=2)
