@@ -12,6 +12,7 @@ block             holds
 ``performance``   metrics (each with n, interval, method), ROC curve and band, score histogram, confusion
 ``selection``     recall along θ_E, arc S/N, source magnitude, colour; rates by kind; ``null`` without labels
 ``gallery``       groups of entries; each entry names the ``.npz`` under ``arrays/`` that holds its pixels
+``maps``          a few systems explained by every method, each map scored against the truth; ``null`` if left out
 ``compound``      the compound-lens probe; ``null`` where it was not run
 ``limits``        sentences: what these numbers rest on
 ``not_measured``  list of ``{"what", "why"}``
@@ -30,7 +31,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_json
 from lensaudit.report.numbers import jsonable
 
-SCHEMA = 1
+SCHEMA = 2
 AUDIT_NAME = "audit.json"
 PAGE_NAME = "index.html"
 ARRAYS = "arrays"
@@ -45,6 +46,7 @@ BLOCKS = (
     "performance",
     "selection",
     "gallery",
+    "maps",
     "compound",
     "limits",
     "not_measured",

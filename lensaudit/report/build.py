@@ -13,6 +13,7 @@ from lensaudit.report.describe import finder_block, set_block
 from lensaudit.report.findings import find
 from lensaudit.report.gallery import gallery_block
 from lensaudit.report.limits import limits, not_measured
+from lensaudit.report.maps import maps_block
 from lensaudit.report.numbers import jsonable
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.performance import performance_block
@@ -70,6 +71,7 @@ def build_audit(
         "performance": performance_block(lens_set.labels, scores, threshold, options),
         "selection": selection_block(lens_set, scores.p_lens, threshold, options.seed),
         "gallery": gallery_block(finder, lens_set, scores.p_lens, out, options, progress),
+        "maps": maps_block(finder, lens_set, scores.p_lens, out, options, progress),
         "compound": None if no_probe else compound_block(finder, out, options, progress),
     }
     write_audit(out, concluded(audit, options.tolerance, no_probe))
@@ -103,6 +105,7 @@ def _options(options: AuditOptions, finder: Any) -> dict[str, Any]:
         "tolerance": options.tolerance,
         "beta": options.beta,
         "occlusion_n": options.occlusion_n,
+        "maps_n": options.maps_n,
         "probe_n": options.probe_n,
         "device": str(finder.device),
     }

@@ -40,6 +40,11 @@ def limits(audit: dict[str, Any]) -> list[str]:
             "An occlusion map shows where a black patch changes the score of one image. A black patch is not something "
             "the finder was trained on, and light hidden in two places at once is not shown."
         )
+    if audit["maps"] is not None:
+        said.append(
+            "Maps of single images illustrate; they prove nothing about the finder. Their scores say how much falls on "
+            "the lensed light, not whether the finder would have decided otherwise without it."
+        )
     if audit["compound"] is not None:
         said.append(
             "The compound probe is simulated too: published recalls beside it were measured on other people’s images "

@@ -27,6 +27,8 @@ class AuditOptions:
         β of the Fβ score.
     occlusion_n
         Images per gallery group (hits, worst misses, worst false alarms); 0 leaves the gallery out.
+    maps_n
+        Images per gallery group that are explained by every method; 0 leaves that chapter out.
     probe_n
         Compound arcs and double rings rendered, each with its control; 0 leaves the probe out.
     tolerance
@@ -39,6 +41,7 @@ class AuditOptions:
     batch: int | None = None
     beta: float = 0.03
     occlusion_n: int = 4
+    maps_n: int = 1
     probe_n: int = 100
     tolerance: float = 0.10
     workers: int = 1
@@ -49,6 +52,7 @@ class AuditOptions:
             _at_least("--batch", self.batch, 1)
         _at_least("--workers", self.workers, 1)
         _at_least("--occlusion-n", self.occlusion_n, 0)
+        _at_least("--maps-n", self.maps_n, 0)
         if self.probe_n == 1:
             raise UsageError("--probe-n 1: a probe needs at least 2 pairs; 0 or --no-probe leaves it out")
         _at_least("--probe-n", self.probe_n, 0)

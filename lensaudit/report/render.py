@@ -16,11 +16,12 @@ from lensaudit.report import numbers
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
 from lensaudit.report.facts import audited_facts
 from lensaudit.report.glossary import GLOSSARY
+from lensaudit.report.map_tiles import FULL_COLOUR, map_tiles
 from lensaudit.report.options import MIN_BIN
 from lensaudit.report.pictures import pictures_of
 from lensaudit.report.strips import gallery_strips, pair_strips
 
-MAX_BYTES = 5_000_000
+MAX_BYTES = 8_000_000
 _TEMPLATE = Path(__file__).parent / "template"
 
 
@@ -35,7 +36,7 @@ def render_report(folder: Path) -> Path:
     UsageError
         `folder` holds no ``audit.json``.
     DataError
-        The audit lacks a block or a field, or the page would be larger than 5 MB.
+        The audit lacks a block or a field, or the page would be larger than 8 MB.
     """
     folder = Path(folder)
     audit = read_audit(folder)
@@ -45,7 +46,9 @@ def render_report(folder: Path) -> Path:
         raise DataError(f"{folder}/audit.json: a field is missing or wrong ({error}); build the audit again") from error
     size = len(page.encode("utf-8"))
     if size > MAX_BYTES:
-        raise DataError(f"{folder}: the page would be {size / 1e6:.1f} MB, 5 MB at most; use a smaller --occlusion-n")
+        raise DataError(
+            f"{folder}: the page would be {size / 1e6:.1f} MB, 8 MB at most; use a smaller --occlusion-n or --maps-n"
+        )
     path = folder / PAGE_NAME
     write_text(path, page)
     return path
@@ -59,6 +62,7 @@ def sections_of(audit: dict[str, Any]) -> list[dict[str, str]]:
         ("performance", "Performance", audit["performance"] is not None),
         ("selection", "Which lenses are found", audit["selection"] is not None),
         ("gallery", "What it looks at", audit["gallery"] is not None),
+        ("maps", "The same by other methods", audit["maps"] is not None),
         ("compound", "Compound lenses", audit["compound"] is not None),
         ("limits", "Limits", True),
         ("not-measured", "Not measured", True),
@@ -78,6 +82,8 @@ def _html(audit: dict[str, Any], folder: Path) -> str:
             audited=audited_facts(audit),
             pictures=pictures_of(audit),
             gallery=gallery_strips(audit, folder),
+            maps=map_tiles(audit, folder),
+            full_colour=f"{FULL_COLOUR:g}",
             pairs=pair_strips(audit, folder),
             history_n=_history_n(audit["finder"]),
             glossary=GLOSSARY,

@@ -13,7 +13,7 @@ from lensaudit.report.figures.encode import png_uri
 from lensaudit.report.numbers import decimal, significant
 
 SHOWN = 8
-"""Entries drawn per group at most: about 90 kB each, so that the page stays below 5 MB."""
+"""Entries drawn per group at most: about 90 kB each, so that the page stays below 8 MB."""
 
 BARS_ARCSEC = (10.0, 5.0, 2.0, 1.0, 0.5)
 

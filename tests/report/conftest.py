@@ -12,7 +12,7 @@ import pytest
 
 from lensaudit.evaluation.roc_band import roc_band
 from lensaudit.files import write_bytes
-from lensaudit.report.audit_file import write_audit
+from lensaudit.report.audit_file import SCHEMA, write_audit
 from lensaudit.report.findings import find
 from lensaudit.report.render import render_report
 from lensaudit.report.selection import AXES, rate, rates_by_kind, recall_along
@@ -70,7 +70,7 @@ def fake_audit(catalogue: dict[str, np.ndarray], labelled: bool = True) -> dict[
     """The audit dict of the made-up finder; without labels only scores and gallery remain."""
     label = catalogue["label"] if labelled else np.full(N, -1)
     audit: dict[str, Any] = {
-        "schema": 1,
+        "schema": SCHEMA,
         "finder": fake_finder(),
         "set": fake_set(label),
         "provenance": {
@@ -85,6 +85,7 @@ def fake_audit(catalogue: dict[str, np.ndarray], labelled: bool = True) -> dict[
         "performance": fake_performance(label, catalogue["p"]),
         "selection": fake_selection(catalogue) if labelled else None,
         "gallery": None,
+        "maps": None,
         "compound": fake_compound() if labelled else None,
         "limits": ["All cutouts are simulated: nothing here was measured on the sky."],
         "not_measured": [{"what": "Red sources", "why": "No probe of source colour was run."}],
@@ -272,6 +273,32 @@ def fake_entry(catalogue: dict[str, np.ndarray], i: int, folder: Path, rng: np.r
     return {"id": f"euclid-{i:06d}", "p": float(catalogue["p"][i]), "facts": facts, "array": name, "fov_arcsec": 20.0}
 
 
+def fake_maps(folder: Path) -> dict[str, Any]:
+    """One lens explained by two methods, and a third that could not."""
+    rng = np.random.default_rng(9)
+    arrays = {f"map:{name}": rng.normal(size=(50, 50)).astype(np.float32) for name in ("gradcam", "guided-gradcam")}
+    arrays["band:VIS"] = fake_cutout(1.2, rng)["band:VIS"]
+    write_npz(folder / "arrays/maps-0.npz", arrays)
+    facts = {"paper": "Selvaraju et al. 2017"}
+    methods = [
+        {"name": "gradcam", "title": "Grad-CAM", "known_to_fail": False, "notes": [], **facts},
+        {"name": "guided-gradcam", "title": "Guided Grad-CAM", "known_to_fail": True, "notes": ["fails"], **facts},
+        {"name": "deeplift", "title": "DeepLIFT", "known_to_fail": False, "notes": [], **facts},
+    ]
+    entry = {
+        "group": "Hits",
+        "id": "euclid-000001",
+        "p": 0.97,
+        "facts": "single",
+        "array": "arrays/maps-0.npz",
+        "fov_arcsec": 20.0,
+        "area": 0.02,
+        "scores": {"gradcam": {"share": 0.41, "rank": 0.5, "pointing": 1.0}, "guided-gradcam": None},
+        "failed": {"deeplift": "DeepLIFT cannot explain ou66"},
+    }
+    return {"methods": methods, "entries": [entry]}
+
+
 def fake_pairs(folder: Path) -> list[dict[str, Any]]:
     rng, pairs = np.random.default_rng(7), []
     for k in range(4):
@@ -334,6 +361,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_full(folder: Path, catalogue: dict[str, np.ndarray], n: int) -> Path:
     audit = fake_audit(catalogue)
     audit["gallery"] = fake_gallery(catalogue, folder, n)
+    audit["maps"] = fake_maps(folder)
     audit["compound"]["pairs"] = fake_pairs(folder)
     write_audit(folder, audit)
     return folder

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from lensaudit.errors import DataError
+from lensaudit.explain import METHODS, explain
+from lensaudit.explain.judging.truth_masks import truth_masks
 from lensaudit.finders import Finder, declare_finder, read_scores
 from lensaudit.lensset import LensSet, simulate
 from lensaudit.report import AuditOptions, build_audit, render_report
@@ -79,6 +81,7 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def forbid() -> None:
         monkeypatch.setattr("lensaudit.finders.score_set", refuse)
         monkeypatch.setattr("lensaudit.explain.Occluder.map", refuse)
+        monkeypatch.setattr("lensaudit.explain.explain", refuse)
         monkeypatch.setattr("lensaudit.probes.run_probe", refuse)
 
     return forbid
@@ -125,6 +128,35 @@ def test_the_gallery_shows_the_extremes(built: tuple[Path, dict[str, Any]], lens
         assert arrays["map"].shape == (20, 20)
         index = lens_set.index_of(shown["Hits"]["id"])
         np.testing.assert_array_equal(arrays["band:VIS"], lens_set.images("VIS", [index])[0])
+
+
+def test_every_method_has_a_map_with_its_scores(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
+    out, audit = built
+    assert [method["name"] for method in audit["maps"]["methods"]] == list(METHODS)
+    assert {method["name"] for method in audit["maps"]["methods"] if method["known_to_fail"]} == {
+        "guided-backprop",
+        "guided-gradcam",
+    }
+    shown = {entry["group"]: entry for entry in audit["maps"]["entries"]}
+    hit, alarm = shown["Hits"], shown["Worst false alarms"]
+    assert set(hit["scores"]) == set(METHODS)
+    assert alarm["scores"]["saliency"] is None  # a non-lens has no lensed light
+    index = lens_set.index_of(hit["id"])
+    expected = explain(network(), lens_set.cutouts([index]), "deeplift").maps[0]
+    mask = truth_masks(network(), lens_set, [index])[0]
+    with np.load(out / hit["array"]) as arrays:
+        np.testing.assert_array_equal(arrays["map:deeplift"], expected)
+    positive = np.maximum(expected, 0)
+    assert hit["scores"]["deeplift"]["share"] == pytest.approx(positive[mask].sum() / positive.sum(), rel=1e-5)
+    assert hit["area"] == mask.mean()
+
+
+def test_a_method_that_cannot_explain_is_named(lens_set: LensSet, tmp_path: Path):
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(4 * 400, 2))
+    finder = declare_finder(dense, bands=("J", "Y", "H", "VIS"), size=20, name="dense")
+    audit = build_audit(finder, lens_set, tmp_path, NO_PROBE)
+    assert "no convolution" in audit["maps"]["entries"][0]["failed"]["gradcam"]
+    assert "no convolution in it" in render_report(tmp_path).read_text(encoding="utf-8")
 
 
 def test_the_probe_has_both_populations_and_pictures(built: tuple[Path, dict[str, Any]]):

@@ -115,21 +115,38 @@ def test_it_stays_below_five_megabytes_with_the_largest_gallery(
     full_audit_writer(tmp_path, catalogue, 9)  # one more per group than is drawn
     path = render_report(tmp_path)
     assert path.stat().st_size < MAX_BYTES
-    assert path.read_text(encoding="utf-8").count('class="entry"') == 3 * 8 + 4
+    assert path.read_text(encoding="utf-8").count('class="entry"') == 3 * 8 + 1 + 4
     assert "1 more in audit.json" in path.read_text(encoding="utf-8")
+
+
+def test_a_map_is_enlarged_beside_its_image_with_its_score(page: Page):
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = {attributes["href"] for tag, attributes in page.elements if tag in ("a", "use") and "href" in attributes}
+    assert {link.removeprefix("#") for link in links} <= set(ids)
+    start = page.source.index('id="map-0-gradcam"')
+    tile = page.source[start : page.source.index("</figure>", start)]
+    large = tile[tile.index('class="large"') :]
+    assert large.count("<use") == 4  # image, map, and both together
+    assert "41" in large
+    assert "which covers 2" in large
+    assert "fails the randomisation check" not in tile
+    assert "Guided Grad-CAM <span" in page.source
+    assert "DeepLIFT cannot explain ou66" in page.text
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_page_too_large_is_refused(audit: dict, write_folder):
     audit["limits"] = ["x" * (MAX_BYTES + 1)]
-    with pytest.raises(DataError, match="5 MB at most"):
+    with pytest.raises(DataError, match="8 MB at most"):
         render_report(write_folder(audit))
 
 
 def test_every_picture_is_described(page: Page):
     assert page.all("img")
     assert all(len(image["alt"]) > 20 for image in page.all("img"))
-    assert all(len(svg["aria-label"]) > 10 for svg in page.all("svg"))
+    drawn = [svg for svg in page.all("svg") if "aria-hidden" not in svg]
+    assert all(len(svg["aria-label"]) > 10 for svg in drawn)
 
 
 def test_the_same_audit_gives_the_same_bytes(full_folder: Path):
@@ -188,7 +205,7 @@ def test_navigation_leads_to_every_section(page: Page, shared_folder: Path):
 def test_missing_pixels_are_said_not_drawn(full_folder: Path):
     shutil.rmtree(full_folder / "arrays")
     source = render_report(full_folder).read_text(encoding="utf-8")
-    assert source.count("no picture can be drawn") == 3 * 2
+    assert source.count("no picture can be drawn") == 3 * 2 + 1
     assert "<svg" not in source
 
 
@@ -196,7 +213,7 @@ def test_missing_pixels_are_said_not_drawn(full_folder: Path):
 def test_torn_pixels_are_like_missing_ones(full_folder: Path):
     for path in (full_folder / "arrays").glob("occlusion-*.npz"):
         path.write_bytes(path.read_bytes()[:500])
-    assert render_report(full_folder).read_text(encoding="utf-8").count("no picture can be drawn") == 3 * 2
+    assert render_report(full_folder).read_text(encoding="utf-8").count("no picture can be drawn") == 3 * 2 + 1
 
 
 def test_it_is_drawn_without_torch(full_folder: Path):

@@ -1,0 +1,92 @@
+"""Tiles of the chapter on maps: each method's map of a system, to be enlarged beside its image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lensaudit.report.figures import panels
+from lensaudit.report.figures.encode import png_uri
+from lensaudit.report.numbers import percent, significant
+from lensaudit.report.strips import read_arrays, scale_bar
+
+FULL_COLOUR = 99.8
+"""Percentile of |value| from which colours are full, as in the pictures of ``lensaudit explain``."""
+
+TINY = f"nowhere above {panels.ROUNDING:g}"
+"""Instead of a score: a map whose values rounding could give, as occlusion's of an image with p near 1."""
+
+
+def map_tiles(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """Systems with their tiles; a system whose arrays are missing has none and says so on the page."""
+    block = audit["maps"]
+    if block is None:
+        return []
+    threshold = audit["performance"]["threshold"]
+    return [
+        {**entry, "above": entry["p"] >= threshold, **_pictures(entry, block["methods"], folder, number)}
+        for number, entry in enumerate(block["entries"])
+    ]
+
+
+def _pictures(entry: dict[str, Any], methods: list[dict[str, Any]], folder: Path, number: int) -> dict[str, Any]:
+    arrays = read_arrays(folder / entry["array"])
+    band = next((name for name in arrays or {} if name.startswith("band:")), None)
+    if arrays is None or band is None:
+        return {"tiles": [], "image": None}
+    image = {
+        "uri": png_uri(panels.grey(arrays[band])),
+        "title": f"{band.removeprefix('band:')}, log",
+        "alt": f"{band.removeprefix('band:')} cutout of {entry['id']}",
+        "bar": scale_bar(entry["fov_arcsec"]),
+        "anchor": f"pixels-{number}",
+    }
+    tiles = [_tile(entry, method, arrays, f"map-{number}-{method['name']}") for method in methods]
+    return {"image": image, "tiles": [tile for tile in tiles if tile is not None]}
+
+
+def _tile(
+    entry: dict[str, Any], method: dict[str, Any], arrays: dict[str, np.ndarray], anchor: str
+) -> dict[str, Any] | None:
+    name = method["name"]
+    if f"map:{name}" not in arrays:
+        return None
+    values = arrays[f"map:{name}"]
+    extremes = f"{significant(float(values.min()), 2)} to {significant(float(values.max()), 2)}"
+    return {
+        "anchor": anchor,
+        "title": method["title"],
+        "alt": f"{method['title']} of {entry['id']}: {extremes}",
+        "uri": png_uri(panels.heat(-_clipped(values))),  # blue speaks for a lens
+        "extremes": extremes,
+        "warning": "fails the randomisation check" if method["known_to_fail"] else "",
+        "notes": method["notes"],
+        "score": _short(entry["scores"].get(name)) if np.abs(values).max() >= panels.ROUNDING else TINY,
+        "words": _words(entry["scores"].get(name), entry["area"]),
+    }
+
+
+def _clipped(values: np.ndarray) -> np.ndarray:
+    top = float(np.percentile(np.abs(values), FULL_COLOUR)) or float(np.abs(values).max())
+    return np.clip(values, -top, top)
+
+
+def _short(score: dict[str, Any] | None) -> str:
+    if score is None:
+        return "no truth mask"
+    return f"{percent(score['share'])} on the arc" if score["share"] is not None else "nothing positive"
+
+
+def _words(score: dict[str, Any] | None, area: float | None) -> str:
+    if score is None or area is None:
+        return "There is no lensed light here, or no truth: no score."
+    if score["share"] is None:
+        return "Nothing in this map speaks for a lens, so there is no share."
+    pointed = "lies" if score["pointing"] >= 0.5 else "does not lie"
+    return (
+        f"{percent(score['share'])} of what speaks for a lens falls on the lensed light, which covers {percent(area)} "
+        "of the image (what chance gives). Of the highest pixels, as many as the lensed light has, "
+        f"{percent(score['rank'])} lie on it. The highest pixel of all {pointed} on it or beside it."
+    )
