@@ -13,6 +13,8 @@ block             holds
 ``selection``     recall along θ_E, arc S/N, source magnitude, colour; rates by kind; ``null`` without labels
 ``gallery``       groups of entries; each entry names the ``.npz`` under ``arrays/`` that holds its pixels
 ``maps``          a few systems explained by every method, each map scored against the truth; ``null`` if left out
+``judged``        scores of the explanations by kind of lens, and their randomisation check; ``null`` if left out
+``kernels``       what the kernels answer to; ``null`` if left out
 ``compound``      the compound-lens probe; ``null`` where it was not run
 ``limits``        sentences: what these numbers rest on
 ``not_measured``  list of ``{"what", "why"}``
@@ -47,6 +49,8 @@ BLOCKS = (
     "selection",
     "gallery",
     "maps",
+    "judged",
+    "kernels",
     "compound",
     "limits",
     "not_measured",

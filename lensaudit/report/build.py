@@ -8,10 +8,12 @@ from typing import Any
 from lensaudit.files import writable_folder
 from lensaudit.provenance import provenance
 from lensaudit.report.audit_file import SCHEMA, write_audit
-from lensaudit.report.compound import compound_block, why_no_probe
+from lensaudit.report.compound import compound_block, probe_folder, why_no_probe
 from lensaudit.report.describe import finder_block, set_block
 from lensaudit.report.findings import find
 from lensaudit.report.gallery import gallery_block
+from lensaudit.report.judged import judged_block
+from lensaudit.report.kernels import kernels_block
 from lensaudit.report.limits import limits, not_measured
 from lensaudit.report.maps import maps_block
 from lensaudit.report.numbers import jsonable
@@ -72,8 +74,11 @@ def build_audit(
         "selection": selection_block(lens_set, scores.p_lens, threshold, options.seed),
         "gallery": gallery_block(finder, lens_set, scores.p_lens, out, options, progress),
         "maps": maps_block(finder, lens_set, scores.p_lens, out, options, progress),
+        "kernels": kernels_block(finder, lens_set, out, options, progress),
         "compound": None if no_probe else compound_block(finder, out, options, progress),
     }
+    probe = None if no_probe else probe_folder(out, options)
+    audit["judged"] = judged_block(finder, lens_set, probe, out, options, progress)
     write_audit(out, concluded(audit, options.tolerance, no_probe))
     return audit
 
@@ -106,6 +111,8 @@ def _options(options: AuditOptions, finder: Any) -> dict[str, Any]:
         "beta": options.beta,
         "occlusion_n": options.occlusion_n,
         "maps_n": options.maps_n,
+        "judge_n": options.judge_n,
+        "kernels": options.kernels,
         "probe_n": options.probe_n,
         "device": str(finder.device),
     }

@@ -29,9 +29,14 @@ def why_no_probe(finder: Any, options: AuditOptions) -> str | None:
     return f"The compound probe does not apply to this finder: {reason}." if reason else None
 
 
+def probe_folder(out: Path, options: AuditOptions) -> Path:
+    """Where the probe of an audit lies."""
+    return Path(out) / "probe" / f"{PROBE}-n{options.probe_n}-seed{options.seed}"
+
+
 def compound_block(finder: Any, out: Path, options: AuditOptions, progress: Progress) -> dict[str, Any]:
     """Probe `finder` with ``options.probe_n`` arcs and as many rings; keeps its folder under ``probe/``."""
-    folder = Path(out) / "probe" / f"{PROBE}-n{options.probe_n}-seed{options.seed}"
+    folder = probe_folder(out, options)
     record = _kept(folder, finder, options)
     if record is None:
         from lensaudit.probes import ProbeOptions, run_probe

@@ -25,8 +25,10 @@ def map_tiles(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     if block is None:
         return []
     threshold = audit["performance"]["threshold"]
+    measured = {check["method"]: check for check in (audit["judged"] or {"checks": []})["checks"]}
+    methods = [{**method, "warning": _warning(method, measured.get(method["name"]))} for method in block["methods"]]
     return [
-        {**entry, "above": entry["p"] >= threshold, **_pictures(entry, block["methods"], folder, number)}
+        {**entry, "above": entry["p"] >= threshold, **_pictures(entry, methods, folder, number)}
         for number, entry in enumerate(block["entries"])
     ]
 
@@ -61,11 +63,18 @@ def _tile(
         "alt": f"{method['title']} of {entry['id']}: {extremes}",
         "uri": png_uri(panels.heat(-_clipped(values))),  # blue speaks for a lens
         "extremes": extremes,
-        "warning": "fails the randomisation check" if method["known_to_fail"] else "",
+        "warning": method["warning"],
         "notes": method["notes"],
         "score": _short(entry["scores"].get(name)) if np.abs(values).max() >= panels.ROUNDING else TINY,
         "words": _words(entry["scores"].get(name), entry["area"]),
     }
+
+
+def _warning(method: dict[str, Any], check: dict[str, Any] | None) -> str:
+    """What this audit measured of the method; what is known of it where nothing was, or too little."""
+    if check is not None and check["verdict"] in ("passes", "fails"):
+        return str(check["label"])
+    return "fails the randomisation check" if method["known_to_fail"] else ""
 
 
 def _clipped(values: np.ndarray) -> np.ndarray:

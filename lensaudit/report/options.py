@@ -29,6 +29,10 @@ class AuditOptions:
         Images per gallery group (hits, worst misses, worst false alarms); 0 leaves the gallery out.
     maps_n
         Images per gallery group that are explained by every method; 0 leaves that chapter out.
+    judge_n
+        Lenses of each kind on which the explanations themselves are judged; 0 leaves that out.
+    kernels
+        Whether the kernels' activation values are compared with the truth.
     probe_n
         Compound arcs and double rings rendered, each with its control; 0 leaves the probe out.
     tolerance
@@ -42,6 +46,8 @@ class AuditOptions:
     beta: float = 0.03
     occlusion_n: int = 4
     maps_n: int = 1
+    judge_n: int = 8
+    kernels: bool = True
     probe_n: int = 100
     tolerance: float = 0.10
     workers: int = 1
@@ -53,6 +59,7 @@ class AuditOptions:
         _at_least("--workers", self.workers, 1)
         _at_least("--occlusion-n", self.occlusion_n, 0)
         _at_least("--maps-n", self.maps_n, 0)
+        _at_least("--judge-n", self.judge_n, 0)
         if self.probe_n == 1:
             raise UsageError("--probe-n 1: a probe needs at least 2 pairs; 0 or --no-probe leaves it out")
         _at_least("--probe-n", self.probe_n, 0)

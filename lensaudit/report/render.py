@@ -63,6 +63,8 @@ def sections_of(audit: dict[str, Any]) -> list[dict[str, str]]:
         ("selection", "Which lenses are found", audit["selection"] is not None),
         ("gallery", "What it looks at", audit["gallery"] is not None),
         ("maps", "The same by other methods", audit["maps"] is not None),
+        ("judged", "How far to believe the maps", audit["judged"] is not None),
+        ("kernels", "What its kernels answer to", audit["kernels"] is not None),
         ("compound", "Compound lenses", audit["compound"] is not None),
         ("limits", "Limits", True),
         ("not-measured", "Not measured", True),

@@ -86,6 +86,8 @@ def fake_audit(catalogue: dict[str, np.ndarray], labelled: bool = True) -> dict[
         "selection": fake_selection(catalogue) if labelled else None,
         "gallery": None,
         "maps": None,
+        "judged": None,
+        "kernels": None,
         "compound": fake_compound() if labelled else None,
         "limits": ["All cutouts are simulated: nothing here was measured on the sky."],
         "not_measured": [{"what": "Red sources", "why": "No probe of source colour was run."}],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from lensaudit.lensset import LensSet, simulate
 from lensaudit.report import AuditOptions, build_audit, render_report
 from lensaudit.report.audit_file import BLOCKS
 from lensaudit.report.gallery import choose
+from lensaudit.report.judged import CHECKED
 from lensaudit.report.limits import limits
 from lensaudit.report.training_history import read_history
 
@@ -149,6 +151,30 @@ def test_every_method_has_a_map_with_its_scores(built: tuple[Path, dict[str, Any
     positive = np.maximum(expected, 0)
     assert hit["scores"]["deeplift"]["share"] == pytest.approx(positive[mask].sum() / positive.sum(), rel=1e-5)
     assert hit["area"] == mask.mean()
+
+
+def test_explanations_and_kernels_are_judged_by_the_truth(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
+    out, audit = built
+    judged, kernels = audit["judged"], audit["kernels"]
+    assert {"single", "compound-arcs", "compound-rings"} <= set(judged["kinds"])
+    rows = {row["method"]: row for row in judged["rows"]}
+    assert set(rows) == {*METHODS, "centre-blob", "edges"}
+    assert [name for name, row in rows.items() if row["baseline"]] == ["centre-blob", "edges"]
+    singles = lens_set.column("kind") == "single"
+    assert rows["saliency"]["shares"]["single"]["n"] == min(8, int(singles.sum()))
+    assert {check["method"] for check in judged["checks"]} == set(CHECKED)
+    assert {view["kind"] for view in judged["views"]} <= {"compound-arcs", "compound-rings"}
+    assert (kernels["kernels"], kernels["n"]) == (4, len(lens_set))
+    assert pq.read_table(out / "kav.parquet").num_rows == len(lens_set)
+
+
+def test_chapters_can_be_left_out(lens_set: LensSet, tmp_path: Path):
+    bare = AuditOptions(seed=3, occlusion_n=0, maps_n=0, judge_n=0, kernels=False, probe_n=0)
+    audit = build_audit(network(), lens_set, tmp_path, bare)
+    assert [audit[block] for block in ("gallery", "maps", "judged", "kernels", "compound")] == [None] * 5
+    page = render_report(tmp_path).read_text(encoding="utf-8")
+    assert "How far to believe the maps" not in page
+    assert "What its kernels answer to" not in page
 
 
 def test_a_method_that_cannot_explain_is_named(lens_set: LensSet, tmp_path: Path):

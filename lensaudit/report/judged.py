@@ -1,0 +1,88 @@
+"""Scores of the explanations themselves: where maps fall by kind of lens, and which methods depend on the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lensaudit.report.options import AuditOptions
+from lensaudit.report.pieces import Progress
+
+SHARE = "positive-share"
+LENSES = ("single", "compound-arcs", "compound-rings", "lens")
+
+CHECKED = ("saliency", "input-x-gradient", "guided-backprop", "deeplift", "gradcam", "guided-gradcam")
+"""Methods whose randomisation check takes seconds; ``lensaudit judge`` checks all."""
+
+CHECK_IMAGES = 6
+
+
+def judged_block(
+    finder: Any, lens_set: Any, probe: Path | None, out: Path, options: AuditOptions, progress: Progress
+) -> dict[str, Any] | None:
+    """Judge the explanations on ``options.judge_n`` lenses of each kind; keeps its parts under ``judged/``.
+
+    Parameters
+    ----------
+    probe
+        Folder of the compound probe, whose compound lenses are judged too; None without one.
+
+    Returns
+    -------
+    dict or None
+        ``kinds``, ``rows`` (one per method or baseline: ``shares`` by kind), ``checks`` and ``views``; None where
+        none was asked for, or the set has no truth to judge by.
+    """
+    if options.judge_n == 0 or not lens_set.has_truth or not (lens_set.labels == 1).any():
+        return None
+    from lensaudit.explain.judging.explainer import explainer
+    from lensaudit.explain.judging.judge import Watcher, judge
+    from lensaudit.explain.judging.settings import JudgeSettings
+
+    watcher = Watcher(progress=lambda done, total: progress("judging explanations", done, total))
+    sets = [lens_set, *_compound_sets(probe)]
+    common: dict[str, Any] = {"kinds": LENSES, "seed": options.seed}
+    settings = JudgeSettings(parts=("localisation", "compound"), per_kind=options.judge_n, **common)
+    scores = judge(finder, sets, Path(out) / "judged" / "scores", settings, watcher)
+    settings = JudgeSettings(
+        methods=CHECKED, parts=("randomisation",), per_kind=CHECK_IMAGES, check_images=CHECK_IMAGES, **common
+    )
+    checks = judge(finder, sets[:1], Path(out) / "judged" / "checks", settings, watcher)
+    block = laid_out(scores.to_json(), checks.to_json())
+    for row in block["rows"]:
+        row["title"] = explainer(row["method"]).title
+    return block
+
+
+def laid_out(scores: dict[str, Any], checks: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of two judgements (see `lensaudit.explain.judging.Judgement.to_json`)."""
+    kinds = [kind for kind in LENSES if kind in scores["images"]]
+    methods: dict[str, dict[str, Any]] = {}
+    for row in scores["rows"]:
+        if row["score"] == SHARE and row["kind"] in kinds:
+            entry = methods.setdefault(row["method"], {"method": row["method"], "shares": {}})
+            entry["shares"][row["kind"]] = {
+                name: row[name] for name in ("value", "low", "high", "chance", "n", "gain_low", "gain_high")
+            }
+    verdicts = {check["method"]: check["verdict"] for check in checks["randomisation"]}
+    asked = scores["settings"]["methods"]
+    rows = [
+        {**entry, "check": verdicts.get(name, ""), "baseline": name not in asked} for name, entry in methods.items()
+    ]
+    return {
+        "kinds": kinds,
+        "rows": rows,
+        "checks": [
+            {name: check[name] for name in ("method", "title", "verdict", "sentence", "label")}
+            for check in checks["randomisation"]
+        ],
+        "views": scores["compound"],
+        "failed": {**checks["failed"], **scores["failed"]},
+        "n_per_kind": scores["settings"]["per_kind"],
+    }
+
+
+def _compound_sets(probe: Path | None) -> list[Any]:
+    from lensaudit.lensset import LensSet
+
+    return [LensSet.open(path) for path in sorted((probe / "pairs").glob("*/treated"))] if probe is not None else []
