@@ -1,0 +1,1 @@
+"""Feature visualisation: class-generated images, Deep Dream and generated kernel images."""

@@ -1,0 +1,109 @@
+"""Draws the pictures of a group's dreams; those that are there already, of the same things, are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lensaudit.explain.colour import has_colour, nisp_rgb
+from lensaudit.explain.dreaming.dream import Dream
+from lensaudit.explain.dreaming.dream_picture import Beside, View, dream_figure
+from lensaudit.explain.dreaming.exciting import Exciting, Scan
+from lensaudit.explain.dreaming.group import Group
+from lensaudit.explain.dreaming.layer_sheet import Tile, layer_figure
+from lensaudit.explain.dreaming.path_picture import path_gif
+from lensaudit.explain.dreaming.target import Target
+from lensaudit.explain.dreaming.wish import DreamWish
+from lensaudit.explain.kernels.sheet import shown_bands
+from lensaudit.explain.occluding.map_picture import log_scaled
+from lensaudit.files import replacing, write_bytes
+from lensaudit.lensset import LensSet
+from lensaudit.provenance import provenance
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_KEY = "Description"
+"""PNG field that says what a picture was drawn from."""
+
+
+class Board:
+    """Where one group is drawn, with the real cutouts of a search beside."""
+
+    def __init__(self, group: Group, wish: DreamWish, scan: Scan | None) -> None:
+        self.group, self._wish, self._scan = group, wish, scan
+
+    def exciting(self, target: Target) -> tuple[Exciting, ...]:
+        """The cutouts beside a target."""
+        return self._scan.best[target] if self._scan is not None else ()
+
+    def draw(self, dream: Dream) -> tuple[Path, Path]:
+        """Picture and animation of one dream."""
+        path = self.group.path(dream.target)
+        png, gif = path.with_suffix(".png"), path.with_suffix(".gif")
+        key = self._key([dream])
+        if self._wish.force or not gif.is_file() or _key_of(png) != key:
+            write_bytes(gif, path_gif(dream, self._wish.brighten))
+            beside = tuple(self._beside(cutout) for cutout in self.exciting(dream.target))
+            _save(dream_figure(dream, self._view(beside)), png, key)
+        return png, gif
+
+    def draw_sheet(self, dreams: Sequence[Dream | None]) -> list[Path]:
+        """The page of the layer, where all its kernels are there."""
+        found = [dream for dream in dreams if dream is not None]
+        if not self.group.whole_layer or not found:
+            return []
+        path, key = self.group.out / f"{self.group.stem}.png", self._key(found)
+        if self._wish.force or _key_of(path) != key:
+            tiles = []
+            for dream in found:
+                cutouts = self.exciting(dream.target)
+                tiles.append(Tile(dream, self._beside(cutouts[0]) if cutouts else None))
+            beside = tuple(tile.beside for tile in tiles if tile.beside is not None)
+            _save(layer_figure(tiles, self._view(beside)), path, key)
+        return [path]
+
+    def _view(self, beside: tuple[Beside, ...]) -> View:
+        searched = ""
+        if self._scan is not None and self._wish.beside is not None:
+            searched = f"highest of {self._scan.looked_at} of {self._scan.of} of {self._wish.beside.path.name}"
+        return View(self.group.finder.name, self.group.start.words, beside, searched, self._wish.brighten)
+
+    def _beside(self, cutout: Exciting) -> Beside:
+        assert self._wish.beside is not None
+        picture = _picture(self._wish.beside, cutout.index, self.group.finder.recipe.bands)
+        return Beside(picture, cutout.id, cutout.label, cutout.value)
+
+    def _key(self, dreams: Sequence[Dream]) -> str:
+        cutouts = [[(c.id, c.value) for c in self.exciting(dream.target)] for dream in dreams]
+        beside = self._wish.beside.content_hash if self._wish.beside is not None else ""
+        cards = [self.group.cards(dream.target) for dream in dreams]
+        words: list[Any] = [provenance()["lensaudit"], cards, cutouts, beside, self._wish.brighten]
+        return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+
+def _picture(lens_set: LensSet, index: int, bands: Sequence[str]) -> Any:
+    """A cutout in colour, or its VIS or first band in grey."""
+    shown = {band: lens_set.images(band, [index])[0] for band in shown_bands(bands)}
+    same = len({image.shape for image in shown.values()}) == 1
+    return nisp_rgb(shown) if has_colour(tuple(shown)) and same else log_scaled(next(iter(shown.values())))
+
+
+def _save(figure: Figure, path: Path, key: str) -> None:
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", metadata={"Software": "lensaudit", _KEY: key})
+
+
+def _key_of(path: Path) -> str | None:
+    """What a picture was drawn from; None where there is no whole picture."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return str(picture.info.get(_KEY))
+    except (OSError, SyntaxError, ValueError):
+        return None

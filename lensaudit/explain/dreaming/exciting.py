@@ -1,0 +1,157 @@
+"""The real cutouts that excite a target most, to stand beside the image that was made to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.explain.dreaming.objective import class_values, memory_format
+from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target
+from lensaudit.explain.kernels.recorder import Recorder, recording
+from lensaudit.explain.trace import evaluating
+from lensaudit.finders import Finder
+from lensaudit.finders.score import default_batch_size, out_of_memory_explained
+from lensaudit.lensset import LensSet
+
+SCAN = 2000
+"""Cutouts that are looked at by default."""
+
+KEEP = 4
+"""Cutouts that stand beside an image."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Exciting:
+    """One cutout.
+
+    Attributes
+    ----------
+    index, id
+        Position in the set, and name.
+    label
+        1 lens, 0 non-lens, −1 unlabelled.
+    value
+        Of the target: the same number that its image maximises.
+    """
+
+    index: int
+    id: str
+    label: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a search found.
+
+    Attributes
+    ----------
+    best
+        Target → its cutouts, the most exciting first; empty where no cutout gave it a number.
+    looked_at, of
+        Cutouts that were looked at, and that the set has.
+    left_out
+        Cutout → why it has no value.
+    """
+
+    best: dict[Target, tuple[Exciting, ...]]
+    looked_at: int
+    of: int
+    left_out: dict[str, str]
+
+
+def most_exciting(
+    finder: Finder,
+    targets: Sequence[Target],
+    lens_set: LensSet,
+    objective: str,
+    *,
+    scan: int = SCAN,
+    progress: Progress | None = None,
+) -> Scan:
+    """For each target the `KEEP` cutouts of a set with the highest values, in one pass.
+
+    Parameters
+    ----------
+    finder, lens_set
+        The set must have the finder's bands and field of view.
+    targets
+        Classes, and kernels of any layers.
+    objective
+        What a class's value is, see `lensaudit.explain.dreaming.settings.OBJECTIVES`.
+    scan
+        Most cutouts to look at; of a larger set as many are taken, evenly spaced.
+    progress
+        Called with cutouts done and all that are looked at.
+
+    Raises
+    ------
+    DataError
+        The set is not what the finder eats, or none of its cutouts could be read.
+    UsageError
+        `scan` is below 1.
+    """
+    if scan < 1:
+        raise UsageError(f"--scan {scan} looks at nothing; give 1 or more")
+    finder.check(lens_set)
+    rows = np.unique(np.linspace(0, len(lens_set) - 1, min(scan, len(lens_set))).round().astype(int))
+    size = default_batch_size(finder)
+    values = np.full((len(rows), len(targets)), np.nan)
+    left_out: dict[str, str] = {}
+    with ExitStack() as stack:
+        stack.enter_context(out_of_memory_explained(size))
+        stack.enter_context(evaluating(finder.module))
+        kernels = any(isinstance(target, KernelTarget) for target in targets)
+        recorder = stack.enter_context(recording(finder.module)) if kernels else None
+        for first in range(0, len(rows), size):
+            span = slice(first, first + size)
+            cutouts = {band: lens_set.images(band, rows[span]) for band in finder.recipe.bands}
+            images, good = finder.prepare(cutouts)
+            usable = good.all(dim=1)
+            images[~usable] = 0.0
+            found = _values(finder, targets, objective, images, recorder)
+            values[span] = np.where(usable.cpu().numpy()[:, None], found, np.nan)
+            left_out |= {lens_set.ids[rows[span][n]]: finder.fault(cutouts, n) for n in np.flatnonzero(~usable.cpu())}
+            if progress is not None:
+                progress(min(first + size, len(rows)), len(rows))
+    if len(left_out) == len(rows):
+        name, why = next(iter(left_out.items()))
+        raise DataError(f"{lens_set.path}: none of {len(rows)} cutouts could be read (first {name}: {why})")
+    names, labels = [lens_set.ids[row] for row in rows], lens_set.labels[rows]
+    best = {target: _best(rows, names, labels, values[:, column]) for column, target in enumerate(targets)}
+    return Scan(best, len(rows), len(lens_set), left_out)
+
+
+def _values(
+    finder: Finder, targets: Sequence[Target], objective: str, images: torch.Tensor, recorder: Recorder | None
+) -> NDArray[np.float64]:
+    """Values (n, targets) of prepared images, from one forward pass."""
+    outputs = finder.module(images.contiguous(memory_format=memory_format(finder)))
+    lens, other, _ = class_values(finder.recipe, outputs, objective)
+    columns: dict[Target, NDArray[np.float32]] = {
+        ClassTarget(True): lens.cpu().numpy(),
+        ClassTarget(False): other.cpu().numpy(),
+    }
+    if recorder is not None:
+        means, first = recorder.take(len(images))[0], 0
+        for layer in recorder.layers:
+            columns |= {KernelTarget(layer.name, k): means[:, first + k] for k in range(layer.kernels)}
+            first += layer.kernels
+    return np.stack([columns[target] for target in targets], axis=1).astype(np.float64)
+
+
+def _best(
+    rows: NDArray[np.int_], names: Sequence[str], labels: NDArray[np.int8], values: NDArray[np.float64]
+) -> tuple[Exciting, ...]:
+    order = np.argsort(-values, kind="stable")[:KEEP]  # NaN comes last
+    return tuple(
+        Exciting(int(rows[n]), names[n], int(labels[n]), float(values[n])) for n in order if np.isfinite(values[n])
+    )
