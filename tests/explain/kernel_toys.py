@@ -101,7 +101,7 @@ def write_blobs(
 
 
 def compass() -> nn.Sequential:
-    """Five kernels as wide as the image: x, y, nothing (constant), one that stays below 0, and the sum of all light."""
+    """Five kernels as wide as the image: x, y, nothing (constant), y again but always below 0, the sum of all light."""
     module = nn.Sequential(nn.Conv2d(1, 5, SIZE), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(5, 1))
     x = torch.tensor(axis(), dtype=torch.float32)
     with torch.no_grad():
@@ -109,7 +109,7 @@ def compass() -> nn.Sequential:
         weight.zero_()
         module[0].bias.copy_(torch.tensor([0.0, 0.0, 0.7, -1.0, 0.0]))
         weight[0, 0], weight[1, 0] = x[None, :], x[:, None]
-        weight[3, 0], weight[4, 0] = -1.0, 1.0
+        weight[3, 0], weight[4, 0] = x[:, None] - 20.0, 1.0
     return module
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from lensaudit.errors import UsageError
 from lensaudit.explain import Kernel, Wish, look_at_kernels, named_kernels, nisp_rgb
+from lensaudit.explain.kernels import kernel_files
 from lensaudit.explain.kernels.heat_map import correlation_figure
 from lensaudit.explain.kernels.sheet import Shown, sheet_figure, shown_bands, shown_images
 from lensaudit.explain.occluding.map_picture import log_scaled
@@ -60,11 +61,17 @@ def test_every_panel_has_name_value_and_score():
     assert not figure.axes[0].yaxis_inverted(), "the first row is at the bottom"
 
 
-def test_a_dead_kernel_gets_a_sheet_that_says_so(tmp_path):
+def test_a_dead_kernel_gets_a_sheet_that_says_so(tmp_path, monkeypatch):
+    drawn = []
+    draw = kernel_files.sheet_figure
+    monkeypatch.setattr(kernel_files, "sheet_figure", lambda *words: drawn.append(words) or draw(*words))
     lens_set = write_blobs(tmp_path / "set", drawn_places(5))
     made = look_at_kernels(finder_of(compass()), lens_set, tmp_path / "out", Wish(sheets=[Kernel("0", 2)]))
     assert (tmp_path / "out" / "layer0_kernel2.png").is_file()
     assert any(note.startswith("constant") for note in made.notes())
+    ((_, top, bottom, words, _),) = drawn
+    assert top == bottom == []
+    assert words == ["constant: the same value for every image"]
     figure = sheet_figure("toy", [], [], ["constant: the same value for every image"], "")
     assert sum(text.get_text() == "no activation values" for text in figure.texts) == 2
 
