@@ -30,6 +30,7 @@ COMMANDS = (
     "evaluate",
     "occlusion",
     "kernels",
+    "dream",
     "explain",
     "gradcam",
     "probe",

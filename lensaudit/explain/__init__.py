@@ -4,6 +4,14 @@ from lensaudit.explain.attribution.explain import Explanation, explain, explain_
 from lensaudit.explain.attribution.map_files import ExplainedFiles, Request, explain_systems
 from lensaudit.explain.attribution.methods import METHODS, Method
 from lensaudit.explain.colour import NISP_RGB, ColourScale, colour_scale, nisp_rgb
+from lensaudit.explain.dreaming.colours import prepared_rgb
+from lensaudit.explain.dreaming.dream import Dream, dream
+from lensaudit.explain.dreaming.dream_files import DreamFiles, DreamRun, dream_files
+from lensaudit.explain.dreaming.exciting import Exciting, Scan, most_exciting
+from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation, paper_settings
+from lensaudit.explain.dreaming.start import cutout_start, noise_start
+from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target, chosen_targets
+from lensaudit.explain.dreaming.wish import Changes, DreamStart, DreamWish, from_cutouts, from_noise
 from lensaudit.explain.kernels.activations import kernel_activations
 from lensaudit.explain.kernels.chosen import named_kernels
 from lensaudit.explain.kernels.kav_table import KavTable, Kernel
@@ -26,9 +34,18 @@ __all__ = [
     "ENGINES",
     "METHODS",
     "NISP_RGB",
+    "Changes",
+    "ClassTarget",
     "ColourScale",
     "Correlations",
     "Cost",
+    "Dream",
+    "DreamFiles",
+    "DreamRun",
+    "DreamSettings",
+    "DreamStart",
+    "DreamWish",
+    "Exciting",
     "ExplainedFiles",
     "Explanation",
     "Grid",
@@ -36,29 +53,43 @@ __all__ = [
     "Kernel",
     "KernelFiles",
     "KernelStudy",
+    "KernelTarget",
     "LayerReport",
     "MapFiles",
     "Method",
     "Occluder",
     "OcclusionMap",
+    "Regularisation",
     "Request",
+    "Scan",
+    "Target",
     "Wish",
     "chosen_systems",
+    "chosen_targets",
     "colour_scale",
+    "cutout_start",
     "default_patch",
     "draw_colour_bar",
     "draw_image",
     "draw_occlusion",
+    "dream",
+    "dream_files",
     "explain",
     "explain_prepared",
     "explain_systems",
+    "from_cutouts",
+    "from_noise",
     "kernel_activations",
     "look_at_kernels",
+    "most_exciting",
     "named_kernels",
     "nisp_rgb",
+    "noise_start",
     "occlude_systems",
     "occlusion",
     "occlusion_figure",
+    "paper_settings",
+    "prepared_rgb",
     "study_kernels",
     "title_of",
     "write_occlusion_fits",
