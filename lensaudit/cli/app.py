@@ -33,6 +33,7 @@ COMMANDS = (
     "dream",
     "explain",
     "gradcam",
+    "judge",
     "probe",
     "report",
     "quickstart",

@@ -12,6 +12,14 @@ from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation, p
 from lensaudit.explain.dreaming.start import cutout_start, noise_start
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target, chosen_targets
 from lensaudit.explain.dreaming.wish import Changes, DreamStart, DreamWish, from_cutouts, from_noise
+from lensaudit.explain.judging.compound_view import CompoundView, compound_view
+from lensaudit.explain.judging.curves import Curves, deletion_insertion
+from lensaudit.explain.judging.judge import Watcher, judge
+from lensaudit.explain.judging.judgement import Judgement, read_judgement
+from lensaudit.explain.judging.localisation import pointing_game, positive_share, rank_accuracy
+from lensaudit.explain.judging.randomisation import RandomisationResult, randomisation_check
+from lensaudit.explain.judging.scores import SCORES, Score
+from lensaudit.explain.judging.settings import JudgeSettings
 from lensaudit.explain.kernels.activations import kernel_activations
 from lensaudit.explain.kernels.chosen import named_kernels
 from lensaudit.explain.kernels.kav_table import KavTable, Kernel
@@ -34,11 +42,14 @@ __all__ = [
     "ENGINES",
     "METHODS",
     "NISP_RGB",
+    "SCORES",
     "Changes",
     "ClassTarget",
     "ColourScale",
+    "CompoundView",
     "Correlations",
     "Cost",
+    "Curves",
     "Dream",
     "DreamFiles",
     "DreamRun",
@@ -49,6 +60,8 @@ __all__ = [
     "ExplainedFiles",
     "Explanation",
     "Grid",
+    "JudgeSettings",
+    "Judgement",
     "KavTable",
     "Kernel",
     "KernelFiles",
@@ -59,16 +72,21 @@ __all__ = [
     "Method",
     "Occluder",
     "OcclusionMap",
+    "RandomisationResult",
     "Regularisation",
     "Request",
     "Scan",
+    "Score",
     "Target",
+    "Watcher",
     "Wish",
     "chosen_systems",
     "chosen_targets",
     "colour_scale",
+    "compound_view",
     "cutout_start",
     "default_patch",
+    "deletion_insertion",
     "draw_colour_bar",
     "draw_image",
     "draw_occlusion",
@@ -79,6 +97,7 @@ __all__ = [
     "explain_systems",
     "from_cutouts",
     "from_noise",
+    "judge",
     "kernel_activations",
     "look_at_kernels",
     "most_exciting",
@@ -89,7 +108,12 @@ __all__ = [
     "occlusion",
     "occlusion_figure",
     "paper_settings",
+    "pointing_game",
+    "positive_share",
     "prepared_rgb",
+    "randomisation_check",
+    "rank_accuracy",
+    "read_judgement",
     "study_kernels",
     "title_of",
     "write_occlusion_fits",

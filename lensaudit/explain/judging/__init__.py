@@ -1,0 +1,1 @@
+"""Scores of explanations: do they fall on the lensed light, does the finder use what they show, have they learnt it?"""

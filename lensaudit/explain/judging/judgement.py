@@ -1,0 +1,171 @@
+"""All that is known after judging a finder's explanations: numbers first, pictures and pages are made from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lensaudit.errors import DataError
+from lensaudit.explain.judging.compound_view import CompoundView, SourceShare
+from lensaudit.explain.judging.parts import check_of, with_nan, without_nan
+from lensaudit.explain.judging.randomisation import RandomisationResult
+from lensaudit.explain.judging.scores import SCORES
+from lensaudit.explain.judging.settings import JudgeSettings
+from lensaudit.explain.judging.table import Row
+from lensaudit.files import replacing, write_json
+
+FORMAT = "lensaudit-explanation-scores/1"
+JSON_FILE = "explanation-scores.json"
+TABLE_FILE = "explanation-scores.parquet"
+
+_COLUMNS = {
+    "value": "mean over images",
+    "low": "lower end of the 95 % bootstrap interval of value",
+    "high": "upper end of the 95 % bootstrap interval of value",
+    "chance": "what chance gives on the same images; NaN where the score knows none",
+    "n": "images with a value",
+    "status": "ok, or how many images were left out and why",
+    "gain_low": "lower end of the 95 % bootstrap interval of the mean of value - chance",
+    "gain_high": "upper end of the 95 % bootstrap interval of the mean of value - chance",
+    "check": "verdict of the method's parameter-randomisation check; empty where it was not made",
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Scores of a finder's explanations.
+
+    Attributes
+    ----------
+    finder, finder_hash
+        Name, and SHA-256 of the weights.
+    settings
+        What was asked.
+    sets
+        Folder of each set → SHA-256 of its content.
+    images
+        Kind of scene → images judged.
+    left_out
+        Image → why it was not judged.
+    rows
+        The long table: one row for each method or baseline, kind and score.
+    checks
+        Randomisation check of each method.
+    views
+        Compound view of each method or baseline and kind of compound lens.
+    failed
+        Method → why it cannot explain the finder.
+    provenance
+        Version, command, seed, inputs.
+    """
+
+    finder: str
+    finder_hash: str
+    settings: JudgeSettings
+    sets: Mapping[str, str]
+    images: Mapping[str, int]
+    left_out: Mapping[str, str]
+    rows: tuple[Row, ...]
+    checks: tuple[RandomisationResult, ...]
+    views: tuple[CompoundView, ...]
+    failed: Mapping[str, str]
+    provenance: Mapping[str, Any]
+
+    def row(self, method: str, kind: str, score: str) -> Row | None:
+        """One row of the table, or None."""
+        for row in self.rows:
+            if (row.method, row.kind, row.score) == (method, kind, score):
+                return row
+        return None
+
+    def label(self, method: str) -> str:
+        """What must stand beside every map of this method; empty if it passes the randomisation check."""
+        return next((check.label for check in self.checks if check.method == method), "")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``explanation-scores.json``; numbers that do not exist are null."""
+        record = {
+            "format": FORMAT,
+            "finder": self.finder,
+            "finder_hash": self.finder_hash,
+            "settings": self.settings.to_json(),
+            "sets": dict(self.sets),
+            "images": dict(self.images),
+            "left_out": dict(self.left_out),
+            "scores": {score.name: asdict(score) for score in SCORES.values()},
+            "rows": [asdict(row) for row in self.rows],
+            "randomisation": [check.to_json() for check in self.checks],
+            "compound": [view.to_json() for view in self.views],
+            "failed": dict(self.failed),
+            "provenance": dict(self.provenance),
+        }
+        plain: dict[str, Any] = without_nan(record)
+        return plain
+
+    def write(self, out: Path) -> tuple[str, str]:
+        """Write the table as Parquet and everything as JSON, the JSON last; their names."""
+        self._write_table(out / TABLE_FILE)
+        write_json(out / JSON_FILE, self.to_json())
+        return TABLE_FILE, JSON_FILE
+
+    def _write_table(self, path: Path) -> None:
+        columns = {field.name: [getattr(row, field.name) for row in self.rows] for field in fields(Row)}
+        words = ("finder", "method", "kind", "score", "status", "check")
+        types = {"n": pa.int64(), **dict.fromkeys(words, pa.string())}
+        schema = pa.schema(
+            [
+                pa.field(name, types.get(name, pa.float64()), metadata={"description": _COLUMNS.get(name, name)})
+                for name in columns
+            ],
+            metadata={"lensaudit": json.dumps(dict(self.provenance), sort_keys=True)},
+        )
+        with replacing(path) as partial:
+            pq.write_table(pa.table(columns, schema=schema), partial)
+
+
+def read_judgement(folder: Path) -> Judgement:
+    """The judgement that ``lensaudit judge`` wrote into `folder`.
+
+    Raises
+    ------
+    DataError
+        There is none, or the file is torn.
+    """
+    path = Path(folder) / JSON_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["format"] != FORMAT:
+            raise DataError(f"{path}: format '{record['format']}', {FORMAT} is needed; run lensaudit judge again")
+        return _judgement(record)
+    except (OSError, KeyError, TypeError, ValueError) as broken:
+        raise DataError(f"{path}: no judgement ({broken}); write it with lensaudit judge") from broken
+
+
+def _judgement(record: Mapping[str, Any]) -> Judgement:
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in record["settings"].items()
+    }
+    return Judgement(
+        finder=record["finder"],
+        finder_hash=record["finder_hash"],
+        settings=JudgeSettings(**settings),
+        sets=record["sets"],
+        images=record["images"],
+        left_out=record["left_out"],
+        rows=tuple(Row(**with_nan(row)) for row in record["rows"]),
+        checks=tuple(check_of(check) for check in record["randomisation"]),
+        views=tuple(_view(view) for view in record["compound"]),
+        failed=record["failed"],
+        provenance=record["provenance"],
+    )
+
+
+def _view(record: Mapping[str, Any]) -> CompoundView:
+    shares = tuple(SourceShare(**with_nan(share)) for share in record["shares"])
+    return CompoundView(**{**record, "shares": shares})

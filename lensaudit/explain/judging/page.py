@@ -1,0 +1,177 @@
+"""A judgement as Markdown: tables of method × score for each kind of scene, verdicts in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lensaudit.explain.judging.compound_view import CompoundView
+from lensaudit.explain.judging.explainer import explainer
+from lensaudit.explain.judging.judgement import Judgement
+from lensaudit.explain.judging.picture import methods_of, shown_kinds
+from lensaudit.explain.judging.randomisation import PASSES
+from lensaudit.explain.judging.scores import SCORES, Score
+from lensaudit.explain.judging.table import ALL_KINDS, Row
+
+LEGEND = (
+    "Mean over images with its 95 % bootstrap interval; bold where the interval of the mean difference to chance, "
+    "image by image, lies on the better side (↑ higher, ↓ lower is better). The centre blob and the edge detector know "
+    "nothing of any finder: what does not beat them explains no more than they do. † fails the "
+    "parameter-randomisation check, ‡ the check cannot tell."
+)
+
+ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
+
+
+def markdown(judgements: Sequence[Judgement]) -> str:
+    """The tables of one or several finders, as text without a title."""
+    lines = [LEGEND, ""]
+    for judgement in judgements:
+        lines += [f"## {judgement.finder}", "", _told(judgement), ""]
+        for kind in shown_kinds(judgement):
+            lines += _kind_table(judgement, kind)
+        lines += _checks(judgement) + _views(judgement)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def cell(row: Row | None, *, marks: bool = True) -> str:
+    """``0.41 [0.33, 0.50]``, a dash where there is no value; `marks` adds the bold of what beats chance."""
+    if row is None or not row.n or math.isnan(row.value):
+        return "–"
+    text = f"{row.value:.2f}" if math.isnan(row.low) else f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
+    return f"**{text}**" if marks and row.beats_chance and SCORES[row.score].better else text
+
+
+def scores_of(judgement: Judgement, kind: str) -> list[Score]:
+    """The scores of which this kind has any value, in the order of `SCORES`, without the compound ones."""
+    found = {row.score for row in judgement.rows if row.kind == kind and row.n}
+    return [score for score in SCORES.values() if score.name in found and score.part != "compound"]
+
+
+def chance_of(judgement: Judgement, kind: str, score: Score) -> float:
+    """Mean of chance over the images of a kind; NaN where the score knows none."""
+    rows = [row for row in judgement.rows if (row.kind, row.score) == (kind, score.name) and not math.isnan(row.chance)]
+    return max(rows, key=lambda row: row.n).chance if rows else math.nan
+
+
+def verdict_sentences(judgement: Judgement) -> list[str]:
+    """What the compound view says in words, by kind, of methods that pass the randomisation check or were not asked."""
+    sentences = []
+    for kind in dict.fromkeys(view.kind for view in judgement.views):
+        by_verdict: dict[str, list[str]] = {}
+        for view in judgement.views:
+            if view.kind == kind and _trusted(judgement, view):
+                by_verdict.setdefault(view.verdict, []).append(view.title)
+        told = "; ".join(f"{verdict} by {', '.join(titles)}" for verdict, titles in by_verdict.items())
+        if told:
+            sentences.append(f"{judgement.finder} on {kind}: {told}.")
+    return sentences
+
+
+def words(judgement: Judgement) -> list[str]:
+    """Verdicts on methods and on the compound view, and what was left out or failed, a sentence each."""
+    lines = [check.sentence for check in judgement.checks]
+    lines += verdict_sentences(judgement)
+    lines += [f"{explainer(name).title} has no scores: {why}." for name, why in judgement.failed.items()]
+    return lines + [f"{name} left out: {why}." for name, why in judgement.left_out.items()]
+
+
+def _trusted(judgement: Judgement, view: CompoundView) -> bool:
+    verdicts = {check.method: check.verdict for check in judgement.checks}
+    return view.method in judgement.settings.methods and verdicts.get(view.method, PASSES) == PASSES
+
+
+def _told(judgement: Judgement) -> str:
+    counted = ", ".join(f"{count} {kind}" for kind, count in judgement.images.items())
+    few = f"sensitivity on the first {judgement.settings.few} of each"
+    fill = f"missing pixels are {'0' if judgement.settings.fill == 'zero' else 'those of the blurred image'}"
+    failed = "".join(f" {name} has no scores: {why}." for name, why in judgement.failed.items())
+    words = f"Weights {judgement.finder_hash[:12]}; {counted} images ({few}; {fill}).{failed}"
+    return f"{words} Made by\n\n```sh\n{judgement.provenance.get('command', '')}\n```"
+
+
+def _kind_table(judgement: Judgement, kind: str) -> list[str]:
+    scores = scores_of(judgement, kind)
+    if not scores:
+        return []
+    head = [score.name + ARROWS[score.better] for score in scores]
+    lines = [f"### {judgement.finder}: {kind}", "", _line(["method", *head]), _line(["---"] * (len(scores) + 1))]
+    chance = [chance_of(judgement, kind, score) for score in scores]
+    lines.append(_line(["*chance*", *("–" if math.isnan(value) else f"{value:.2f}" for value in chance)]))
+    for name in methods_of(judgement):
+        rows = [judgement.row(name, kind, score.name) for score in scores]
+        if any(row is not None for row in rows):
+            lines.append(_line([_name(judgement, name), *(cell(row) for row in rows)]))
+    notes = {
+        f"{row.score}, {row.method}: {row.status}"
+        for row in judgement.rows
+        if row.kind == kind and row.status != "ok" and row.n
+    }
+    return [*lines, "", *([f"Left out: {'; '.join(sorted(notes))}.", ""] if notes else [])]
+
+
+def _checks(judgement: Judgement) -> list[str]:
+    if not judgement.checks:
+        return []
+    first = judgement.checks[0]
+    lines = [
+        f"### {judgement.finder}: parameter randomisation",
+        "",
+        f"Similarity left when all weights are drawn anew, beyond that with other images' maps (level {first.level:g}, "
+        f"{first.draws} draws); beside it Spearman's correlation of |map| and SSIM with the image's own map.",
+        "",
+        _line(["method", "similarity", "of absolute values", "SSIM", "images", "verdict"]),
+        _line(["---"] * 6),
+    ]
+    for check in judgement.checks:
+        last = check.steps[-1] if check.steps else None
+        extra = ["–", "–"] if last is None else [f"{last.absolute:.2f}", f"{last.ssim:.2f}"]
+        row = judgement.row(check.method, ALL_KINDS, "randomised-similarity")
+        lines.append(_line([check.title, cell(row, marks=False), *extra, str(check.images), check.verdict]))
+    return [*lines, ""]
+
+
+def _views(judgement: Judgement) -> list[str]:
+    lines = []
+    for kind in dict.fromkeys(view.kind for view in judgement.views):
+        views = [view for view in judgement.views if view.kind == kind]
+        lines += [
+            f"### {judgement.finder}: both sources of {kind}",
+            "",
+            _line(
+                [
+                    "method",
+                    "nearer: attribution",
+                    "area",
+                    "light",
+                    "farther: attribution",
+                    "area",
+                    "light",
+                    "n",
+                    "verdict",
+                ]
+            ),
+            _line(["---"] * 9),
+        ]
+        for view in views:
+            shares = [text for share in view.shares for text in _share_cells(share)]
+            lines.append(_line([_name(judgement, view.method), *shares, str(view.n), view.verdict]))
+        unlensed = max(view.unlensed for view in views)
+        lines += ["", f"In {unlensed} images the nearer source is not lensed.", ""] if unlensed else [""]
+    return lines + [line for sentence in verdict_sentences(judgement) for line in (sentence, "")]
+
+
+def _share_cells(share: object) -> list[str]:
+    value, low, high, area, light = (getattr(share, name) for name in ("value", "low", "high", "area", "light"))
+    if math.isnan(value):
+        return ["–"] * 3
+    return [f"{value:.3f} [{low:.3f}, {high:.3f}]", f"{area:.3f}", f"{light:.3f}"]
+
+
+def _name(judgement: Judgement, method: str) -> str:
+    label = judgement.label(method)
+    return explainer(method).title + ("" if not label else " †" if label.startswith("fails") else " ‡")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
