@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
         ),
         per_kind: int = typer.Option(20, help="Images of each kind of scene."),
         few: int = typer.Option(5, help="Of those, how many get the sensitivity."),
-        check_images: int = typer.Option(12, help="Images of the randomisation check."),
+        check_images: int = typer.Option(12, help="Images of the randomisation check; more where they cannot tell."),
         fill: str = typer.Option(
             "zero", help="What stands for a missing pixel in deletion and insertion: zero or blur."
         ),
@@ -79,5 +79,5 @@ def _show(found: Judgement, out: Path) -> None:
     console.print("* the 95 % interval of the difference to chance lies on the better side")
     console.print("† fails the randomisation check   ‡ the check cannot tell")
     for line in words(found):
-        console.print(line, markup=False)
-    console.print(f"{out}: explanation-scores.parquet, .json, .md and .png", markup=False)
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(f"{out}: explanation-scores.parquet, .json, .md and .png", markup=False, soft_wrap=True)

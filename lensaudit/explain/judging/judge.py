@@ -25,7 +25,7 @@ from lensaudit.explain.judging.parts import (
     write_check_part,
     write_scores_part,
 )
-from lensaudit.explain.judging.randomisation import DRAWS, RandomisationResult, randomisation_check
+from lensaudit.explain.judging.randomisation import DRAWS, UNDECIDED, RandomisationResult, randomisation_check
 from lensaudit.explain.judging.randomised import layers_with_weights
 from lensaudit.explain.judging.sample import KindSample, System, choose, prepared
 from lensaudit.explain.judging.settings import JudgeSettings
@@ -42,6 +42,10 @@ from lensaudit.scenes.scene import LENS_KINDS
 DEFAULT_SETTINGS = JudgeSettings()
 WARM_UP_SECONDS = 3.0
 """Most that a library's import and first call take."""
+
+CHECK_AGAIN = 4
+"""Times as many images a check is repeated on where it could not tell: coarse maps as Grad-CAM's agree by accident more
+often than others, and cost least."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,7 @@ class _Run:
             "field": self.finder.field_arcsec,
             "sets": [lens_set.content_hash for lens_set in self.sets],
             "systems": [system.name for system in (self._check_systems() if sample is None else sample.systems)],
+            "check_images": self.settings.check_images if sample is None else None,
             "explainer": one.name,
             "kind": None if sample is None else sample.kind,
             "seed": self.settings.seed,
@@ -203,7 +208,7 @@ class _Run:
         """Lenses where there are any: on them the finder has something to explain."""
         lenses = [one for sample in self.samples if sample.kind in (*LENS_KINDS, "lens") for one in sample.systems]
         every = [one for sample in self.samples for one in sample.systems]
-        return (lenses or every)[: self.settings.check_images]
+        return (lenses or every)[: CHECK_AGAIN * self.settings.check_images]
 
     def _kept(self, task: _Task) -> bool:
         """Take over what an earlier run finished."""
@@ -223,18 +228,23 @@ class _Run:
             return
         try:
             if sample is None:
-                images, seed = prepared(self.finder, self._check_systems()), self.settings.seed
-                check = randomisation_check(
-                    self.finder, images, one, seed=seed, progress=lambda done, n: progress(done / n)
-                )
-                write_check_part(task.path, check, task.key)
-                self.checks[one.name] = check
+                self.checks[one.name] = self._checked(one, progress)
+                write_check_part(task.path, self.checks[one.name], task.key)
             else:
                 scores = self.judge.scores(one, sample, lambda done: progress(done / len(sample)))
                 write_scores_part(task.path, scores, task.key)
                 self.scored[one.name, sample.kind] = scores
         except DataError as error:
             self.failed[one.name] = str(error)
+
+    def _checked(self, one: Explainer, progress: Callable[[float], object]) -> RandomisationResult:
+        """The check on the images asked for, and on more where these cannot tell."""
+        seed, systems = self.settings.seed, self._check_systems()
+        images = prepared(self.finder, systems[: self.settings.check_images])
+        check = randomisation_check(self.finder, images, one, seed=seed, progress=lambda done, n: progress(done / n))
+        if check.verdict == UNDECIDED and len(systems) > len(images):
+            check = randomisation_check(self.finder, prepared(self.finder, systems), one, seed=seed)
+        return check
 
     def _progress(self, done: int, cost: int, total: int) -> Callable[[float], object]:
         """Of a task that begins with `done` of `total` behind it; takes the share of the task that is finished."""
@@ -273,7 +283,7 @@ class _Run:
     def _cost(self, task: _Task, maps: float, forward: float) -> float:
         if task.sample is None:
             networks = len(layers_with_weights(self.finder.module)) + DRAWS
-            return networks * len(self._check_systems()) * maps
+            return networks * min(len(self._check_systems()), self.settings.check_images) * maps
         asked = {part: self.judge.asked(task.explainer, part) for part in self.settings.parts}
         curves = 2 * len(SHARES) * forward * (asked.get("deletion", False) or asked.get("insertion", False))
         infidelity = TILES**2 * forward * (task.explainer.name == RANDOM) * asked.get("infidelity", False)  # then known

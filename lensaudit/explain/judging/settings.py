@@ -27,7 +27,7 @@ class JudgeSettings:
     few
         Of those, how many also get maximum sensitivity, which costs most.
     check_images
-        Of the randomisation check.
+        Of the randomisation check; where they cannot tell, it is repeated on up to four times as many.
     fill
         What stands where a pixel is missing in deletion and insertion, one of `FILLS`.
     seed
