@@ -15,6 +15,7 @@ block             holds
 ``maps``          a few systems explained by every method, each map scored against the truth; ``null`` if left out
 ``judged``        scores of the explanations by kind of lens, and their randomisation check; ``null`` if left out
 ``kernels``       what the kernels answer to; ``null`` if left out
+``dreams``        class images and Deep Dreams; ``null`` if left out
 ``compound``      the compound-lens probe; ``null`` where it was not run
 ``limits``        sentences: what these numbers rest on
 ``not_measured``  list of ``{"what", "why"}``
@@ -51,6 +52,7 @@ BLOCKS = (
     "maps",
     "judged",
     "kernels",
+    "dreams",
     "compound",
     "limits",
     "not_measured",

@@ -10,6 +10,7 @@ from lensaudit.provenance import provenance
 from lensaudit.report.audit_file import SCHEMA, write_audit
 from lensaudit.report.compound import compound_block, probe_folder, why_no_probe
 from lensaudit.report.describe import finder_block, set_block
+from lensaudit.report.dreams import dreams_block
 from lensaudit.report.findings import find
 from lensaudit.report.gallery import gallery_block
 from lensaudit.report.judged import judged_block
@@ -75,6 +76,7 @@ def build_audit(
         "gallery": gallery_block(finder, lens_set, scores.p_lens, out, options, progress),
         "maps": maps_block(finder, lens_set, scores.p_lens, out, options, progress),
         "kernels": kernels_block(finder, lens_set, out, options, progress),
+        "dreams": dreams_block(finder, lens_set, scores.p_lens, out, options, progress),
         "compound": None if no_probe else compound_block(finder, out, options, progress),
     }
     probe = None if no_probe else probe_folder(out, options)
@@ -113,6 +115,7 @@ def _options(options: AuditOptions, finder: Any) -> dict[str, Any]:
         "maps_n": options.maps_n,
         "judge_n": options.judge_n,
         "kernels": options.kernels,
+        "dream_steps": options.dream_steps,
         "probe_n": options.probe_n,
         "device": str(finder.device),
     }

@@ -33,6 +33,8 @@ class AuditOptions:
         Lenses of each kind on which the explanations themselves are judged; 0 leaves that out.
     kernels
         Whether the kernels' activation values are compared with the truth.
+    dream_steps
+        Steps of the class images and Deep Dreams; 0 leaves them out.
     probe_n
         Compound arcs and double rings rendered, each with its control; 0 leaves the probe out.
     tolerance
@@ -48,6 +50,7 @@ class AuditOptions:
     maps_n: int = 1
     judge_n: int = 8
     kernels: bool = True
+    dream_steps: int = 200
     probe_n: int = 100
     tolerance: float = 0.10
     workers: int = 1
@@ -60,6 +63,7 @@ class AuditOptions:
         _at_least("--occlusion-n", self.occlusion_n, 0)
         _at_least("--maps-n", self.maps_n, 0)
         _at_least("--judge-n", self.judge_n, 0)
+        _at_least("--dream-steps", self.dream_steps, 0)
         if self.probe_n == 1:
             raise UsageError("--probe-n 1: a probe needs at least 2 pairs; 0 or --no-probe leaves it out")
         _at_least("--probe-n", self.probe_n, 0)

@@ -14,6 +14,7 @@ from lensaudit.errors import DataError
 from lensaudit.files import write_text
 from lensaudit.report import numbers
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
+from lensaudit.report.dream_strips import dream_strips
 from lensaudit.report.facts import audited_facts
 from lensaudit.report.glossary import GLOSSARY
 from lensaudit.report.map_tiles import FULL_COLOUR, map_tiles
@@ -65,6 +66,7 @@ def sections_of(audit: dict[str, Any]) -> list[dict[str, str]]:
         ("maps", "The same by other methods", audit["maps"] is not None),
         ("judged", "How far to believe the maps", audit["judged"] is not None),
         ("kernels", "What its kernels answer to", audit["kernels"] is not None),
+        ("dreams", "What it holds for a lens", audit["dreams"] is not None),
         ("compound", "Compound lenses", audit["compound"] is not None),
         ("limits", "Limits", True),
         ("not-measured", "Not measured", True),
@@ -84,6 +86,7 @@ def _html(audit: dict[str, Any], folder: Path) -> str:
             audited=audited_facts(audit),
             pictures=pictures_of(audit),
             gallery=gallery_strips(audit, folder),
+            dreams=dream_strips(audit, folder),
             maps=map_tiles(audit, folder),
             full_colour=f"{FULL_COLOUR:g}",
             pairs=pair_strips(audit, folder),

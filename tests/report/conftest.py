@@ -88,6 +88,7 @@ def fake_audit(catalogue: dict[str, np.ndarray], labelled: bool = True) -> dict[
         "maps": None,
         "judged": None,
         "kernels": None,
+        "dreams": None,
         "compound": fake_compound() if labelled else None,
         "limits": ["All cutouts are simulated: nothing here was measured on the sky."],
         "not_measured": [{"what": "Red sources", "why": "No probe of source colour was run."}],

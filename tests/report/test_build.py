@@ -168,10 +168,21 @@ def test_explanations_and_kernels_are_judged_by_the_truth(built: tuple[Path, dic
     assert pq.read_table(out / "kav.parquet").num_rows == len(lens_set)
 
 
+def test_dreams_go_towards_their_class(built: tuple[Path, dict[str, Any]]):
+    out, audit = built
+    images = audit["dreams"]["images"]
+    assert [(one["start"], one["target"]) for one in images] == [
+        (start, target) for start in ("noise", "cutout") for target in ("lens", "non-lens")
+    ]
+    for one in images:
+        assert (one["p_end"] - one["p_start"]) * (1 if one["target"] == "lens" else -1) > 0
+    assert "What it holds for a lens" in render_report(out).read_text(encoding="utf-8")
+
+
 def test_chapters_can_be_left_out(lens_set: LensSet, tmp_path: Path):
-    bare = AuditOptions(seed=3, occlusion_n=0, maps_n=0, judge_n=0, kernels=False, probe_n=0)
+    bare = AuditOptions(seed=3, occlusion_n=0, maps_n=0, judge_n=0, kernels=False, dream_steps=0, probe_n=0)
     audit = build_audit(network(), lens_set, tmp_path, bare)
-    assert [audit[block] for block in ("gallery", "maps", "judged", "kernels", "compound")] == [None] * 5
+    assert [audit[block] for block in ("gallery", "maps", "judged", "kernels", "dreams", "compound")] == [None] * 6
     page = render_report(tmp_path).read_text(encoding="utf-8")
     assert "How far to believe the maps" not in page
     assert "What its kernels answer to" not in page
