@@ -19,6 +19,7 @@ from lensaudit.statistics.roc import (
     tpr_with_false_positives,
 )
 from lensaudit.statistics.spearman import RankCorrelations, spearman
+from lensaudit.statistics.top_group import TopGroups, top_groups
 
 __all__ = [
     "RESAMPLES",
@@ -26,6 +27,7 @@ __all__ = [
     "Confusion",
     "RankCorrelations",
     "Roc",
+    "TopGroups",
     "allowed_false_positives",
     "at_least",
     "auroc",
@@ -42,6 +44,7 @@ __all__ = [
     "roc_curve",
     "spearman",
     "strict_threshold",
+    "top_groups",
     "tpr0",
     "tpr10",
     "tpr_at_fpr",

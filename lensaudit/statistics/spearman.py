@@ -41,9 +41,9 @@ class RankCorrelations:
 def spearman(values: ArrayLike, columns: ArrayLike, confidence: float = 0.95) -> RankCorrelations:
     """Spearman's rank correlation of every column of `values` with every column of `columns`; ties get mean ranks.
 
-    The interval is that of Bonett & Wright 2000 (Psychometrika 65, 23): atanh ρ ± z √((1 + ρ²/2) / (n − 3)). The p-value
-    takes ρ √((n − 2) / (1 − ρ²)) for Student's t with n − 2 degrees of freedom, as scipy does. Both are rough below
-    ten pairs.
+    The interval is that of Bonett & Wright 2000 (Psychometrika 65, 23): atanh ρ ± z √((1 + ρ²/2) / (n − 3)). The
+    p-value takes ρ √((n − 2) / (1 − ρ²)) for Student's t with n − 2 degrees of freedom, as scipy does. Both are rough
+    below ten pairs.
 
     Parameters
     ----------
