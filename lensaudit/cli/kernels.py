@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
         import torch
 
         from lensaudit.cli.set_summary import progress_bar
-        from lensaudit.explain import Wish, look_at_kernels, named_kernels
+        from lensaudit.explain import KernelWish, look_at_kernels, named_kernels
         from lensaudit.finders import load_finder
         from lensaudit.lensset import LensSet
 
@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         with progress_bar(f"kernels of {loaded.name}") as report:
-            made = look_at_kernels(loaded, opened, out, Wish(top, chosen, batch, force), report)
+            made = look_at_kernels(loaded, opened, out, KernelWish(top, chosen, batch, force), report)
         if as_json:
             typer.echo(json.dumps(made.summary(), indent=2, ensure_ascii=False))
             return
@@ -51,7 +51,11 @@ def register(app: typer.Typer) -> None:
         typer.echo(f"{made.kernels}: a row per kernel")
         for path in filter(None, (made.correlations, *made.sheets.values())):
             typer.echo(str(path))
-        for line in made.strongest:
+        lines = made.strongest if chosen is None else [line for k in chosen for line in made.statements_of(k)]
+        for line in lines:
             typer.echo(f"  {line}")
+        for kernel in chosen or ():
+            if study.correlations is not None and not made.statements_of(kernel):
+                typer.echo(f"  {kernel}: goes with none of the truth columns")
         for note in made.notes():
             typer.echo(note, err=True)

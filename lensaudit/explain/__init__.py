@@ -21,10 +21,11 @@ from lensaudit.explain.judging.randomisation import RandomisationResult, randomi
 from lensaudit.explain.judging.scores import SCORES, Score
 from lensaudit.explain.judging.settings import JudgeSettings
 from lensaudit.explain.kernels.activations import kernel_activations
+from lensaudit.explain.kernels.association import Correlations, Effects, TopLenses
 from lensaudit.explain.kernels.chosen import named_kernels
 from lensaudit.explain.kernels.kav_table import KavTable, Kernel
-from lensaudit.explain.kernels.kernel_files import KernelFiles, Wish, look_at_kernels
-from lensaudit.explain.kernels.study import Correlations, KernelStudy, study_kernels
+from lensaudit.explain.kernels.kernel_files import KernelFiles, KernelWish, look_at_kernels
+from lensaudit.explain.kernels.study import KernelStudy, study_kernels
 from lensaudit.explain.occluding.cost import Cost, LayerReport
 from lensaudit.explain.occluding.grid import Grid
 from lensaudit.explain.occluding.map_files import MapFiles, chosen_systems, occlude_systems
@@ -56,6 +57,7 @@ __all__ = [
     "DreamSettings",
     "DreamStart",
     "DreamWish",
+    "Effects",
     "Exciting",
     "ExplainedFiles",
     "Explanation",
@@ -67,6 +69,7 @@ __all__ = [
     "KernelFiles",
     "KernelStudy",
     "KernelTarget",
+    "KernelWish",
     "LayerReport",
     "MapFiles",
     "Method",
@@ -78,8 +81,8 @@ __all__ = [
     "Scan",
     "Score",
     "Target",
+    "TopLenses",
     "Watcher",
-    "Wish",
     "chosen_systems",
     "chosen_targets",
     "colour_scale",

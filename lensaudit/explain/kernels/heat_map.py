@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lensaudit.explain.kernels.study import Correlations, KernelStudy
+from lensaudit.explain.kernels.association import Correlations
+from lensaudit.explain.kernels.study import KernelStudy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

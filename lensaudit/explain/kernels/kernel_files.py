@@ -14,7 +14,7 @@ from lensaudit.explain.kernels.kav_table import Kernel
 from lensaudit.explain.kernels.sheet import sheet_figure, shown_bands, shown_images
 from lensaudit.explain.kernels.study import BROKEN, CONSTANT, SILENT, UNUSED, KernelStudy, study_kernels
 from lensaudit.explain.kernels.study_file import write_study
-from lensaudit.explain.kernels.wording import Statement, statements_of, strongest_statements
+from lensaudit.explain.kernels.wording import MEASURES, Measure, Statement, statements_of, strongest_statements
 from lensaudit.explain.occluding.map_files import file_stem
 from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KAV_NAME, STUDY_NAME, MAP_NAME = "kav.parquet", "kernels.parquet", "correlations.png"
+
+LISTED: dict[Measure, int] = {"rho": 2, "top": 1}
+"""Statements of each measure and truth column that are listed."""
 
 MEANING = {
     SILENT: "no pixel of its maps is above 0 in {searched} images searched, a ReLU straight after passes nothing",
@@ -37,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Wish:
+class KernelWish:
     """What is asked of a finder's kernels.
 
     Attributes
@@ -45,7 +48,7 @@ class Wish:
     top
         Images at either end that are named and shown.
     sheets
-        Kernels to draw; None: those that go with each truth column most surely.
+        Kernels to draw; None: those whose ρ with each truth column is surest.
     batch_size
         Images at a time; by default what runs fastest.
     force
@@ -69,7 +72,7 @@ class KernelFiles:
     activations, kernels
         Parquet: a row per image, a row per kernel.
     correlations
-        Picture; None where there are no correlations.
+        Picture; None where there is nothing to compare with.
     sheets
         Kernel → picture.
     strongest
@@ -85,6 +88,11 @@ class KernelFiles:
     sheets: dict[Kernel, Path]
     strongest: tuple[Statement, ...]
     failed: dict[str, str]
+
+    def statements_of(self, kernel: Kernel) -> list[Statement]:
+        """What one kernel goes with, by each measure surest first; significant statements only."""
+        index = self.study.kernels.index(kernel)
+        return [line for measure in MEASURES for line in statements_of(self.study, index, measure=measure)]
 
     def notes(self) -> list[str]:
         """What a reader must know besides: missing truth, kernels that are not live, images left out; a line each."""
@@ -110,7 +118,15 @@ class KernelFiles:
             "activations": str(self.activations),
             "kernels": str(self.kernels),
             "correlations": None if self.correlations is None else str(self.correlations),
-            "sheets": [{"layer": k.layer, "kernel": k.number, "png": str(p)} for k, p in self.sheets.items()],
+            "sheets": [
+                {
+                    "layer": kernel.layer,
+                    "kernel": kernel.number,
+                    "png": str(path),
+                    "goes_with": [line.summary() for line in self.statements_of(kernel)],
+                }
+                for kernel, path in self.sheets.items()
+            ],
             "strongest": [line.summary() for line in self.strongest],
             "not_live": {state: [str(kernel) for kernel in study.in_state(state)] for state in MEANING},
             "n_searched": study.table.n_searched,
@@ -120,7 +136,7 @@ class KernelFiles:
 
 
 def look_at_kernels(
-    finder: Finder, lens_set: LensSet, out: Path, wish: Wish = Wish(), progress: Progress | None = None
+    finder: Finder, lens_set: LensSet, out: Path, wish: KernelWish = KernelWish(), progress: Progress | None = None
 ) -> KernelFiles:
     """Activation values, their study, and pictures of a finder's kernels over a set, written into `out`.
 
@@ -162,12 +178,12 @@ def look_at_kernels(
         kernels=out / STUDY_NAME,
         correlations=picture,
         sheets={kernel: _sheet(finder, lens_set, study, kernel, out) for kernel in _to_draw(study, wish)},
-        strongest=tuple(strongest_statements(study)),
+        strongest=tuple(line for measure in MEASURES for line in strongest_statements(study, LISTED[measure], measure)),
         failed={name: word for name, word in status.items() if word != "ok"},
     )
 
 
-def _to_draw(study: KernelStudy, wish: Wish) -> list[Kernel]:
+def _to_draw(study: KernelStudy, wish: KernelWish) -> list[Kernel]:
     if wish.sheets is not None:
         return list(wish.sheets)
     return list(dict.fromkeys(line.kernel for line in strongest_statements(study, each=1)))
@@ -180,7 +196,7 @@ def _sheet(finder: Finder, lens_set: LensSet, study: KernelStudy, kernel: Kernel
         shown_images(lens_set, study.table, kernel, [row for row in ends[index] if row >= 0], bands)
         for ends in (study.top, study.bottom)
     )
-    words = [str(line).split(": ", 1)[1] for line in statements_of(study, index)]
+    words = [line.finding for measure in MEASURES for line in statements_of(study, index, 2, measure)]
     state = study.state[index]
     if state in MEANING:
         words.insert(0, f"{state}: {MEANING[state].format(searched=study.table.n_searched)}")

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lensaudit.explain.kernels.association import Effects
 from lensaudit.explain.kernels.kav_table import RECORD_KEY
 from lensaudit.explain.kernels.study import KernelStudy, is_dead
 from lensaudit.files import replacing
@@ -20,10 +21,11 @@ def write_study(study: KernelStudy, path: Path) -> None:
     """Write `study` to `path`, whole or not at all.
 
     Columns: ``layer``, ``kernel``, ``state``, ``dead``, ``mean``, ``sd``, ``highest`` (pixel of its maps in the images
-    searched), ``top_ids``, ``bottom_ids``, and with truth for each of its columns ``rho_…``, ``low_…``, ``high_…``,
-    ``p_…``, ``p_holm_…``, ``n_…``. What is not defined is NaN. The provenance and the note are in the metadata.
+    searched), ``top_ids``, ``bottom_ids``, and with truth for each column C of it ``rho_C`` and ``top_C`` (see
+    `Correlations` and `TopLenses`), each with ``_low``, ``_high``, ``_p`` and ``_p_holm``, and ``n_C`` and
+    ``n_top_C``. What is not defined is NaN. The provenance and the note are in the metadata.
     """
-    fields = [*_facts(study), *_correlations(study)]
+    fields = [*_facts(study), *_associations(study)]
     record = {
         "finder": study.table.record["finder"],
         "n_scored": study.n,
@@ -57,24 +59,31 @@ def _facts(study: KernelStudy) -> list[tuple[pa.Field, Any]]:
     ]
 
 
-def _correlations(study: KernelStudy) -> list[tuple[pa.Field, Any]]:
-    found = study.correlations
-    if found is None:
+def _associations(study: KernelStudy) -> list[tuple[pa.Field, Any]]:
+    correlations, top_lenses = study.correlations, study.top_lenses
+    if correlations is None or top_lenses is None:
         return []
     fields: list[tuple[pa.Field, Any]] = []
-    for index, column in enumerate(found.columns):
-        tables = {
-            "rho": (found.rho, f"Spearman's ρ with {column.words}, among lenses"),
-            "low": (found.low, "lower end of its 95 % interval"),
-            "high": (found.high, "upper end of its 95 % interval"),
-            "p": (found.p, "two-sided p-value of no correlation"),
-            "p_holm": (found.p_holm, "the same, corrected for all kernels and columns (Holm)"),
-        }
-        for stem, (values, words) in tables.items():
-            fields.append((_field(f"{stem}_{column.name}", pa.float64(), words), values[:, index]))
-        n = np.full(len(study.kernels), found.n[index])
+    for index, column in enumerate(correlations.columns):
+        rho = f"Spearman's ρ with {column.words}, among lenses"
+        top = f"AUROC of {column.words}, the kernel's highest lenses against the others"
+        fields += _effects(f"rho_{column.name}", correlations, index, rho)
+        fields += _effects(f"top_{column.name}", top_lenses, index, top)
+        n, n_top = (np.full(len(study.kernels), counts[index]) for counts in (top_lenses.n, top_lenses.n_top))
         fields.append((_field(f"n_{column.name}", pa.int64(), "lenses compared"), n))
+        fields.append((_field(f"n_top_{column.name}", pa.int64(), "of them the highest"), n_top))
     return fields
+
+
+def _effects(name: str, effects: Effects, index: int, words: str) -> list[tuple[pa.Field, Any]]:
+    parts = {
+        name: (effects.value, words),
+        f"{name}_low": (effects.low, "lower end of its 95 % interval"),
+        f"{name}_high": (effects.high, "upper end of its 95 % interval"),
+        f"{name}_p": (effects.p, "two-sided p-value of no effect"),
+        f"{name}_p_holm": (effects.p_holm, "the same, corrected for all kernels and columns (Holm)"),
+    }
+    return [(_field(part, pa.float64(), text), values[:, index]) for part, (values, text) in parts.items()]
 
 
 def _field(name: str, kind: pa.DataType, words: str) -> pa.Field:

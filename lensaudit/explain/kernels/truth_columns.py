@@ -43,7 +43,7 @@ class TruthColumn:
     change: Callable[[NDArray[np.float64]], NDArray[np.float64]] = np.asarray
 
     def of(self, value: float) -> str:
-        """Words for a correlation of this sign."""
+        """Words for an association of this sign."""
         return self.higher if value > 0 else self.lower
 
 

@@ -7,7 +7,7 @@ from kernel_toys import compass, drawn_places, finder_of, write_blobs
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.explain import Kernel, Wish, look_at_kernels, named_kernels, nisp_rgb
+from lensaudit.explain import Kernel, KernelWish, look_at_kernels, named_kernels, nisp_rgb
 from lensaudit.explain.kernels import kernel_files
 from lensaudit.explain.kernels.heat_map import correlation_figure
 from lensaudit.explain.kernels.sheet import Shown, sheet_figure, shown_bands, shown_images
@@ -29,7 +29,7 @@ def test_a_sheet_shows_what_the_finder_sees(bands, shown):
 
 def test_cutouts_carry_their_own_numbers(tmp_path):
     grey_set = write_blobs(tmp_path / "grey", drawn_places(6))
-    table = look_at_kernels(finder_of(compass()), grey_set, tmp_path / "out", Wish(sheets=())).study.table
+    table = look_at_kernels(finder_of(compass()), grey_set, tmp_path / "out", KernelWish(sheets=())).study.table
     kernel = Kernel("0", 1)
     shown = shown_images(grey_set, table, kernel, [4, 2], ("VIS",))
     assert [one.name for one in shown] == ["blob-0004", "blob-0002"]
@@ -43,7 +43,9 @@ def test_nisp_cutouts_are_in_colour(tmp_path):
     bands = ("H", "J", "Y")
     module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 22 * 22, 1))
     lens_set = write_blobs(tmp_path / "set", drawn_places(5), bands=bands)
-    made = look_at_kernels(finder_of(module, bands), lens_set, tmp_path / "out", Wish(top=2, sheets=[Kernel("0", 1)]))
+    made = look_at_kernels(
+        finder_of(module, bands), lens_set, tmp_path / "out", KernelWish(top=2, sheets=[Kernel("0", 1)])
+    )
     (path,) = made.sheets.values()
     assert path.name == "layer0_kernel1.png"
     (one,) = shown_images(lens_set, made.study.table, Kernel("0", 1), [3], bands)
@@ -66,7 +68,7 @@ def test_a_dead_kernel_gets_a_sheet_that_says_so(tmp_path, monkeypatch):
     draw = kernel_files.sheet_figure
     monkeypatch.setattr(kernel_files, "sheet_figure", lambda *words: drawn.append(words) or draw(*words))
     lens_set = write_blobs(tmp_path / "set", drawn_places(5))
-    made = look_at_kernels(finder_of(compass()), lens_set, tmp_path / "out", Wish(sheets=[Kernel("0", 2)]))
+    made = look_at_kernels(finder_of(compass()), lens_set, tmp_path / "out", KernelWish(sheets=[Kernel("0", 2)]))
     assert (tmp_path / "out" / "layer0_kernel2.png").is_file()
     assert any(note.startswith("constant") for note in made.notes())
     ((_, top, bottom, words, _),) = drawn
@@ -78,7 +80,7 @@ def test_a_dead_kernel_gets_a_sheet_that_says_so(tmp_path, monkeypatch):
 
 def test_the_map_blanks_what_is_not_significant(tmp_path):
     lens_set = write_blobs(tmp_path / "set", drawn_places(40))
-    study = look_at_kernels(finder_of(compass()), lens_set, tmp_path / "out", Wish(sheets=())).study
+    study = look_at_kernels(finder_of(compass()), lens_set, tmp_path / "out", KernelWish(sheets=())).study
     figure = correlation_figure(study)
     panels = [ax for ax in figure.axes if ax.get_title(loc="left")]
     assert len(panels) == len(study.correlations.columns)

@@ -12,10 +12,11 @@ from torch import nn
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import Kernel, kernel_activations, study_kernels
 from lensaudit.explain.kernels import study as study_module
+from lensaudit.explain.kernels.association import corrected
 from lensaudit.explain.kernels.study_file import write_study
 from lensaudit.explain.kernels.truth_columns import TRUTH, truth_values
 from lensaudit.explain.kernels.wording import statements_of, strongest_statements
-from lensaudit.statistics import holm
+from lensaudit.statistics import auroc, holm
 
 N = 60
 
@@ -70,7 +71,7 @@ def test_mirrored_images_turn_the_answer_round(studied):
     assert study.correlations.rho[0, _index(study, "arc_x_arcsec")] > 0.97
     _, _, turned = studied(module=module)
     assert turned.correlations.rho[0, _index(turned, "arc_x_arcsec")] < -0.97
-    assert strongest_statements(turned, each=1)[-0].words.startswith("higher")
+    assert strongest_statements(turned, each=1)[-0].finding.startswith("higher")
     assert "to the left" in statements_of(turned, 0)[0].words
 
 
@@ -94,6 +95,29 @@ def test_correlations_are_scipys_among_the_scored_lenses_alone(studied):
     assert tested.sum() == 4 * len(TRUTH)  # one kernel of five is dead
     np.testing.assert_array_equal(study.correlations.p_holm[tested], holm(study.correlations.p[tested]))
     assert study.n == N - 2
+
+
+def test_what_the_highest_lenses_share_is_the_plain_comparison(studied):
+    labels = (np.arange(N) % 4 > 0).astype(int)
+    table, lens_set, study = studied(labels=labels, spoil={4: np.nan, 5: 1.0})
+    lenses = np.array([i for i in range(N) if labels[i] == 1 and i not in (4, 5)])
+    found = study.top_lenses
+    index = _index(study, "lens_y_arcsec")
+    for kernel in (0, 1, 3):
+        order = lenses[np.argsort(-table.values(Kernel("0", kernel))[lenses], kind="stable")]
+        quantity = lens_set.column("lens_y_arcsec")
+        assert found.auroc[kernel, index] == pytest.approx(auroc(quantity[order[:10]], quantity[order[10:]]), abs=1e-12)
+    assert found.n[index] == len(lenses)
+    assert found.n_top[index] == 10
+    tested = np.isfinite(found.p)
+    np.testing.assert_array_equal(found.p_holm[tested], holm(found.p[tested]))
+    assert np.isnan(found.auroc[2]).all(), "a dead kernel"
+    (line,) = [one for one in statements_of(study, 1, measure="top") if one.column == "arc_y_arcsec"]
+    assert line.words == "highest more often when the arc lies at the top"
+    assert f"top 10 of {len(lenses)}" in str(line)
+    assert line.summary()["auroc"] == found.auroc[1, _index(study, "arc_y_arcsec")]
+    lowest = strongest_statements(study, measure="top")
+    assert all(one.p_holm < 0.05 and min(abs(one.low - 0.5), abs(one.high - 0.5)) > 0 for one in lowest)
 
 
 def test_extremes_are_those_of_sorting_all_scored_images(studied):
@@ -159,7 +183,7 @@ def test_without_truth_the_rest_still_comes(studied):
     assert study.note.startswith("no truth")
     assert (study.top[0] >= 0).all()
     assert np.isfinite(study.sd[0])
-    assert strongest_statements(study) == statements_of(study, 0) == []
+    assert strongest_statements(study) == statements_of(study, 0, measure="top") == []
 
 
 def test_without_lenses_there_is_nothing_to_compare(studied):
@@ -177,14 +201,13 @@ def test_three_lenses_are_too_few_for_any_number(studied):
 
 def test_noise_goes_with_nothing(tmp_path):
     """Holm's promise over many sets: a false statement in about one of twenty."""
-    false = 0
+    false = np.zeros(2, int)
     for seed in range(40):
         rng = np.random.default_rng(seed)
         truth, values = rng.normal(size=(50, 11)), rng.normal(size=(50, 20)).astype(np.float32)
         part = study_module._Part.of(values, np.ones(20), np.arange(50), truth, np.arange(50), 3)
-        found = study_module._together([part], TRUTH, truth)
-        false += found.significant.any()
-    assert false <= 6  # 2 expected; 7 or more of 40 happen once in 300 times
+        false += np.array([found.significant.any() for found in corrected([part.effects], TRUTH, truth)])
+    assert (false <= 6).all()  # 2 expected of each; 7 or more of 40 happen once in 300 times
 
 
 def test_position_of_the_arc_is_the_centroid_of_its_light(tmp_path):
@@ -223,9 +246,12 @@ def test_a_study_on_disk_has_a_row_per_kernel(studied, tmp_path):
     assert rows[2]["top_ids"] == rows[2]["bottom_ids"] == []
     x = _index(study, "arc_x_arcsec")
     assert rows[0]["rho_arc_x_arcsec"] == study.correlations.rho[0, x]
-    assert rows[0]["low_arc_x_arcsec"] < rows[0]["rho_arc_x_arcsec"] < rows[0]["high_arc_x_arcsec"]
-    assert rows[0]["p_holm_arc_x_arcsec"] == study.correlations.p_holm[0, x]
+    assert rows[0]["rho_arc_x_arcsec_low"] < rows[0]["rho_arc_x_arcsec"] < rows[0]["rho_arc_x_arcsec_high"]
+    assert rows[0]["rho_arc_x_arcsec_p_holm"] == study.correlations.p_holm[0, x]
     assert rows[0]["n_arc_x_arcsec"] == N
+    assert rows[0]["top_arc_x_arcsec"] == study.top_lenses.auroc[0, x]
+    assert rows[0]["top_arc_x_arcsec_low"] <= rows[0]["top_arc_x_arcsec"] <= rows[0]["top_arc_x_arcsec_high"]
+    assert rows[0]["n_top_arc_x_arcsec"] == 10
     record = json.loads(table.schema.metadata[b"lensaudit"])
     assert record["provenance"]["inputs"]["set"] == lens_set.content_hash
     assert record["n_scored"] == N

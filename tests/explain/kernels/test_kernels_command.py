@@ -24,6 +24,8 @@ def test_tables_pictures_and_plain_words(set_path, command, tmp_path):
     assert "5 kernels, 39 of 40 images" in out
     assert "layer 0 kernel 0: higher when the arc lies to the right (arc_x_arcsec), rho +1.00 (" in out
     assert "to +1.00), n 39" in out
+    assert "highest more often when the arc lies at the top (arc_y_arcsec), AUROC" in out
+    assert "top 10 of 39" in out
     assert "silent (no pixel of its maps is above 0 in" in error
     assert "layer 0 kernel 3" in error
     assert "constant (the same value for every image): layer 0 kernel 2" in error
