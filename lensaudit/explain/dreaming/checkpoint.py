@@ -37,7 +37,7 @@ class Checkpoint:
         if self._path is None or not self._path.is_file():
             return None
         try:
-            with np.load(self._path, allow_pickle=False) as stored:
+            with open(self._path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 state = {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None

@@ -122,7 +122,7 @@ def dream(
     MachineError
         Memory ran out.
     """
-    pieces = default_batch_size(finder) if batch is None else batch
+    pieces = gradient_batch_size(finder) if batch is None else batch
     assert targets
     assert pieces >= 1
     with torch.no_grad(), _plain_float32(), out_of_memory_explained(pieces):
@@ -142,6 +142,14 @@ def dream(
 def _plain_float32() -> AbstractContextManager[None]:
     """On a GPU the same arithmetic as `Finder.logit`; nothing on the CPU."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def gradient_batch_size(finder: Finder) -> int:
+    """Images at a time that ran fastest: half as many as for scoring, as their maps are kept for the way back.
+
+    On the CPU 8 of 66×66 pixels or 2 of 200×200; on a GPU 64.
+    """
+    return 64 if finder.device.type == "cuda" else max(2, default_batch_size(finder) // 2)
 
 
 def objective_of(finder: Finder, targets: Sequence[Target], kind: str, image: torch.Tensor) -> Objective:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lensaudit.explain.dreaming.colours import grey_band, prepared_rgb
 from lensaudit.explain.dreaming.dream import Dream
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 MOST_BYTES = 1_000_000
 
@@ -20,40 +17,56 @@ SIDE = 200
 
 FRAME_MS, LAST_MS = 250, 2000
 
+_TRIES = ((5, 64, 1), (4, 16, 1), (4, 16, 2), (3, 8, 2), (3, 8, 4), (2, 4, 4), (2, 4, 16))
+"""Levels of each colour, levels of grey, and which frames: the first that is small enough is taken."""
+
 
 def path_gif(dream: Dream, brighten: float = 0.0) -> bytes:
     """The kept images one after the other, the last one longer, below 1 MB.
 
-    Colours, and then frames, are given up until it is small enough.
+    The palette is fixed, some levels of red, green and blue and some of grey; levels, and then frames, are given up
+    until it is small enough.
     """
-    frames = [_frame(image, dream, brighten) for image in dream.path]
-    for colours, every in ((128, 1), (48, 1), (48, 2), (16, 2), (16, 4), (8, 8)):
-        kept = frames[::-1][::every][::-1]  # the last one always
-        content = _written(kept, colours)
+    content = b""
+    for levels, greys, every in _TRIES:
+        kept = dream.path[::-1][::every][::-1]  # the last one always
+        content = _written([_indices(image, dream, brighten, levels, greys) for image in kept], levels, greys)
         if len(content) < MOST_BYTES:
             break
     return content
 
 
-def _frame(image: np.ndarray, dream: Dream, brighten: float) -> np.ndarray:
-    """One image as bytes (h, w, 3), the first row at the bottom."""
+def _indices(image: np.ndarray, dream: Dream, brighten: float, levels: int, greys: int) -> NDArray[np.uint8]:
+    """Indices into the palette of one frame, the first row at the bottom: colour, and the grey band beside."""
     planes = image / 255
-    pictures = [prepared_rgb(planes, dream.bands, brighten)]
-    if len(dream.bands) > 1:
-        pictures.append(np.repeat(planes[grey_band(dream.bands)][..., None], 3, axis=2))
+    if len(dream.bands) == 1:
+        joined = _grey(planes[0], levels, greys)
+    else:
+        steps = (prepared_rgb(planes, dream.bands, brighten) * (levels - 1)).round().astype(np.uint8)
+        colour = (steps[..., 0] * levels + steps[..., 1]) * levels + steps[..., 2]
+        joined = np.concatenate([colour, _grey(planes[grey_band(dream.bands)], levels, greys)], axis=1)
     times = -(-SIDE // image.shape[-1])
-    joined = np.concatenate(pictures, axis=1)[::-1]
-    return (joined * 255).round().astype(np.uint8).repeat(times, axis=0).repeat(times, axis=1)
+    return joined[::-1].repeat(times, axis=0).repeat(times, axis=1)
 
 
-def _written(frames: list[np.ndarray], colours: int) -> bytes:
+def _grey(plane: np.ndarray, levels: int, greys: int) -> NDArray[np.uint8]:
+    return (plane * (greys - 1)).round().astype(np.uint8) + np.uint8(levels**3)
+
+
+def _palette(levels: int, greys: int) -> NDArray[np.uint8]:
+    """Colours (levels³ + greys, 3)."""
+    cube = np.stack(np.meshgrid(*[np.linspace(0, 255, levels)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.concatenate([cube, np.linspace(0, 255, greys)[:, None].repeat(3, axis=1)]).round().astype(np.uint8)
+
+
+def _written(frames: list[NDArray[np.uint8]], levels: int, greys: int) -> bytes:
     from PIL import Image
 
-    def palette(frame: np.ndarray) -> Image:
-        return Image.fromarray(frame).quantize(colours, dither=Image.Dither.NONE)
-
-    pictures = [palette(frame) for frame in frames]
+    pictures = [Image.fromarray(frame) for frame in frames]
+    for picture in pictures:
+        picture.putpalette(_palette(levels, greys).tobytes())
     stream = BytesIO()
     durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_MS]
-    pictures[0].save(stream, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    options = {"save_all": True, "append_images": pictures[1:], "duration": durations, "loop": 0, "optimize": False}
+    pictures[0].save(stream, "GIF", **options)
     return stream.getvalue()

@@ -158,7 +158,7 @@ def regularisation(words: str, size: int) -> Regularisation:
     if given.get("fourier"):
         raise UsageError(f"--regularise fourier={given['fourier']}: fourier has no strength; write fourier")
     jitter = _number("jitter", given.get("jitter"), max(1, size // JITTER_SHARE))
-    if jitter != int(jitter):
+    if not float(jitter).is_integer():
         raise UsageError(f"--regularise jitter={jitter:g} is not a whole number of pixels; write jitter=4")
     return Regularisation(int(jitter), _number("tv", given.get("tv"), TV_STRENGTH), "fourier" in given)
 

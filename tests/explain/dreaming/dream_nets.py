@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lensaudit.finders import Finder, Recipe
+from lensaudit.finders import Finder, Recipe, declare_finder
 
 BANDS = ("J", "Y", "H", "VIS")
 SIZE = 12
@@ -103,3 +103,11 @@ def seeded(module: nn.Module, seed: int = 5) -> nn.Module:
                 drawn = torch.randn(tensor.shape, generator=generator)
                 tensor.copy_(0.5 + drawn.abs() if "var" in name else drawn / max(1, tensor[0].numel()) ** 0.5)
     return module
+
+
+def with_dead_kernel() -> Finder:
+    """For the command line: the third kernel of layer 4 has no weights."""
+    module = seeded(plain())
+    with torch.no_grad():
+        module[4].weight[2] = 0
+    return declare_finder(module, BANDS, SIZE, name="small")
