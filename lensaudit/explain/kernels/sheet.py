@@ -93,7 +93,7 @@ def sheet_figure(
     across = max(1, math.ceil(math.sqrt(max(len(top), len(bottom)))))
     down = max(1, math.ceil(max(len(top), len(bottom)) / across))
     width = _PANEL * (2 * across + 0.4)
-    lines = [line for word in words for line in textwrap.wrap(word, int(width * 13.5))]
+    lines = [line for word in words for line in textwrap.wrap(word, int(width * 15))]
     head, foot = 0.75 + 0.17 * len(lines), 0.3
     height = head + foot + (_PANEL + 0.3) * down
     figure = Figure(figsize=(width, height), dpi=120)
