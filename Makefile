@@ -17,7 +17,7 @@ audit: $(STAMP) ## simulate a small set, audit the shipped ou66 finder, write re
 
 .PHONY: test
 test: $(STAMP) ## all tests, the slowest listed
-	$(BIN)/python -m pytest -rs --durations=10 --durations-min=5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs --durations=10 --durations-min=5 -n 2 --dist loadfile
 
 .PHONY: lint
 lint: $(STAMP) ## ruff, ruff format, mypy
