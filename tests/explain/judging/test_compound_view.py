@@ -65,10 +65,10 @@ def planted(n: int = 8) -> TwoSources:
 
 def test_shares_are_those_of_area_and_light():
     truth = planted(1)
-    (row,) = compound_shares(truth.light, truth)
+    (row,) = compound_shares(truth.nearer.astype(np.float32), truth)
     assert row.area == {"nearer": pytest.approx(30 / 900), "farther": pytest.approx(20 / 900)}
     assert row.light == {"nearer": pytest.approx(1 / 3), "farther": pytest.approx(2 / 3)}
-    assert row.attribution == row.light
+    assert row.attribution == {"nearer": 1, "farther": 0}
 
 
 def view_of(monkeypatch, rings_set, finder, maps, apart=None):

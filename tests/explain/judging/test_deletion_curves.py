@@ -74,8 +74,11 @@ def test_equal_pixels_go_in_random_order_and_others_by_value():
 
 def test_a_module_is_left_as_it_was_even_where_it_raises():
     finder = small()
+    finder.module.body.insert(1, torch.nn.Dropout(0.9))
     finder.module.train()
-    deletion_insertion(finder, pictures(1)[0], np.zeros((SIZE, SIZE), np.float32), rng())
+    curves = deletion_insertion(finder, pictures(1)[0], np.zeros((SIZE, SIZE), np.float32), rng())
+    expected = deletion_insertion(small(), pictures(1)[0], np.zeros((SIZE, SIZE), np.float32), rng())
+    np.testing.assert_array_equal(curves.deletion, expected.deletion)  # dropout was off
     assert all(part.training for part in finder.module.modules())
 
     class Breaks(Small):
