@@ -37,7 +37,7 @@ class Ascent:
         """Begin at `start` (n, bands, h, w); at most `batch` images go through the finder together."""
         self.settings, self._objective, self._batch = settings, objective, batch
         spectral = settings.regularisation.fourier
-        self._form = Spectrum(*start.shape[-2:], start.device) if spectral else Pixels()
+        self._form = Spectrum(start.shape[-2], start.shape[-1], start.device) if spectral else Pixels()
         self.image = _bounded(start.detach().clone(memory_format=torch.preserve_format), settings.bounds)
         self.step = 0
         self.alive = torch.zeros(len(start), dtype=torch.bool, device=start.device)

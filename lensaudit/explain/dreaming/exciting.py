@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
@@ -16,6 +15,7 @@ from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target
 from lensaudit.explain.kernels.recorder import Recorder, recording
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
+from lensaudit.finders.finder import Cutouts
 from lensaudit.finders.score import default_batch_size, out_of_memory_explained
 from lensaudit.lensset import LensSet
 
@@ -114,12 +114,8 @@ def most_exciting(
         for first in range(0, len(rows), size):
             span = slice(first, first + size)
             cutouts = {band: lens_set.images(band, rows[span]) for band in finder.recipe.bands}
-            images, good = finder.prepare(cutouts)
-            usable = good.all(dim=1)
-            images[~usable] = 0.0
-            found = _values(finder, targets, objective, images, recorder)
-            values[span] = np.where(usable.cpu().numpy()[:, None], found, np.nan)
-            left_out |= {lens_set.ids[rows[span][n]]: finder.fault(cutouts, n) for n in np.flatnonzero(~usable.cpu())}
+            values[span], faults = _values(finder, targets, objective, cutouts, recorder)
+            left_out |= {lens_set.ids[rows[first + n]]: why for n, why in faults.items()}
             if progress is not None:
                 progress(min(first + size, len(rows)), len(rows))
     if len(left_out) == len(rows):
@@ -131,9 +127,12 @@ def most_exciting(
 
 
 def _values(
-    finder: Finder, targets: Sequence[Target], objective: str, images: torch.Tensor, recorder: Recorder | None
-) -> NDArray[np.float64]:
-    """Values (n, targets) of prepared images, from one forward pass."""
+    finder: Finder, targets: Sequence[Target], objective: str, cutouts: Cutouts, recorder: Recorder | None
+) -> tuple[NDArray[np.float64], dict[int, str]]:
+    """Values (n, targets) of native cutouts from one forward pass, and which have none, and why."""
+    images, good = finder.prepare(cutouts)
+    usable = good.all(dim=1)
+    images[~usable] = 0.0
     outputs = finder.module(images.contiguous(memory_format=memory_format(finder)))
     lens, other, _ = class_values(finder.recipe, outputs, objective)
     columns: dict[Target, NDArray[np.float32]] = {
@@ -145,7 +144,10 @@ def _values(
         for layer in recorder.layers:
             columns |= {KernelTarget(layer.name, k): means[:, first + k] for k in range(layer.kernels)}
             first += layer.kernels
-    return np.stack([columns[target] for target in targets], axis=1).astype(np.float64)
+    values = np.stack([columns[target] for target in targets], axis=1).astype(np.float64)
+    faults = {n: finder.fault(cutouts, n) for n, known in enumerate(usable.tolist()) if not known}
+    values[list(faults)] = np.nan
+    return values, faults
 
 
 def _best(

@@ -98,8 +98,8 @@ def _calls(module: fx.GraphModule, node: fx.Node, kind: type[nn.Module]) -> bool
 
 
 def _same_score(one: Finder, other: Finder, image: torch.Tensor) -> bool:
-    scores = [finder.logit(image.clone()) for finder in (one, other)]
-    return bool(torch.allclose(*scores, rtol=TOLERANCE, atol=TOLERANCE))
+    first, second = (finder.logit(image.clone()) for finder in (one, other))
+    return bool(torch.allclose(first, second, rtol=TOLERANCE, atol=TOLERANCE))
 
 
 def _same_gradient(one: Finder, other: Finder, image: torch.Tensor) -> bool:
