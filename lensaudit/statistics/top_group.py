@@ -83,9 +83,9 @@ def top_groups(values: ArrayLike, columns: ArrayLike, share: float = 0.05, confi
 
 def _members(order: NDArray[np.intp], known: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     """Which of the known rows are the first `size` known ones of each column of `order`: bool (known, k)."""
-    rank = np.cumsum(known[order], axis=0)  # of a known row among the known, highest value first
+    rank = np.cumsum(known[order], axis=0)  # of a known row among the known, highest value first; others go in the end
     member = np.zeros(order.shape, bool)
-    np.put_along_axis(member, order, known[order] & (rank <= size), axis=0)
+    np.put_along_axis(member, order, rank <= size, axis=0)
     return member[known]
 
 

@@ -25,9 +25,12 @@ N = 60
 def studied(tmp_path):
     """(module, options of the set) → (table, set, study)."""
 
+    folders = (tmp_path / str(number) for number in range(9))
+
     def run(module=None, top=3, places=None, **options):
-        lens_set = write_blobs(tmp_path / "set", drawn_places(N) if places is None else places, **options)
-        table = kernel_activations(finder_of(compass() if module is None else module), lens_set, tmp_path / "k.parquet")
+        folder = next(folders)
+        lens_set = write_blobs(folder / "set", drawn_places(N) if places is None else places, **options)
+        table = kernel_activations(finder_of(compass() if module is None else module), lens_set, folder / "k.parquet")
         return table, lens_set, study_kernels(table, lens_set, top)
 
     return run
@@ -73,6 +76,11 @@ def test_mirrored_images_turn_the_answer_round(studied):
     assert turned.correlations.rho[0, _index(turned, "arc_x_arcsec")] < -0.97
     assert strongest_statements(turned, each=1)[-0].finding.startswith("higher")
     assert "to the left" in statements_of(turned, 0)[0].words
+    lines = {one.column: one for one in statements_of(turned, 0, measure="top")}
+    assert lines["arc_x_arcsec"].words == "highest more often when the arc lies to the left"
+    assert lines["arc_angle_cos"].words == "highest more often when the arc is left of its lens"
+    assert 0 < lines["arc_angle_cos"].value < 0.5
+    assert turned.top_lenses.strength.max() <= 0.5
 
 
 def test_correlations_are_scipys_among_the_scored_lenses_alone(studied):

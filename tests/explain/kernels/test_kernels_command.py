@@ -44,6 +44,12 @@ def test_a_second_run_keeps_the_values_and_draws_what_is_asked(set_path, command
     facts = json.loads(out)
     assert (tmp_path / "kav.parquet").stat().st_mtime_ns == stamp
     assert [(sheet["layer"], sheet["kernel"]) for sheet in facts["sheets"]] == [("0", 2), ("0", 4)]
+    code, out, _ = command(*words, "--layer", 0, "--kernel", 1)
+    (sheet,) = json.loads(out)["sheets"]
+    assert {(line["measure"], line["column"]) for line in sheet["goes_with"]} >= {
+        ("rho", "arc_y_arcsec"),
+        ("top", "arc_y_arcsec"),
+    }
     assert facts["n"] == 40
     assert facts["failed"] == {"blob-0006": "VIS has 576 of 576 pixels not finite"}
     assert facts["not_live"]["constant"] == ["layer 0 kernel 2"]
