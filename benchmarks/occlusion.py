@@ -1,10 +1,10 @@
 """Exact occlusion against captum's default on the same cores: time, equality, share of the arithmetic bound, memory.
 
-``python benchmarks/occlusion.py [ou200|ou66|residual|FOLDER …] [--threads N]``; without names both built-in architectures
-with seeded weights, and a residual network with batch normalisation (nine blocks of two 3×3 convolutions, three each of
-16, 32 and 64 channels, on 66×66 pixels; nothing is claimed for it but equality). Each finder runs in a process of its
-own. captum's ``Occlusion`` (one position per forward pass, its default) goes through ``Finder.logit``, whose
-channels-last forward is the faster one, and maps the whole image once.
+``python benchmarks/occlusion.py [ou200|ou66|residual|FOLDER …] [--threads N]``; without names both built-in
+architectures with seeded weights, and a residual network with batch normalisation (nine blocks of two 3×3 convolutions,
+three each of 16, 32 and 64 channels, on 66×66 pixels; nothing is claimed for it but equality). Each finder runs in a
+process of its own. captum's ``Occlusion`` (one position per forward pass, its default) goes through ``Finder.logit``,
+whose channels-last forward is the faster one, and maps the whole image once.
 Ours is timed on the first map, for which the convolution library still compiles its kernels, and as the median of
 later ones before and after captum's turn. Claims: OU-200 (4×4 stride 4) at least 60×, OU-66 (1×1 stride 1) at least 8×,
 maps equal within 1e-5, peak memory at most 1 GB above the model. Other load on the machine touches both engines;
