@@ -159,7 +159,7 @@ def _scored(finder: Finder, images: torch.Tensor) -> NDArray[np.float64]:
 
 def notes_on(method: Method, target: Target) -> tuple[str, ...]:
     """What a reader must know beside a map of this method for this finder."""
-    notes = (f"{method.title} {KNOWN_TO_FAIL}",) if method.known_to_fail else ()
+    notes: tuple[str, ...] = (f"{method.title} {KNOWN_TO_FAIL}",) if method.known_to_fail else ()
     if method.needs_relu:
         notes += target.hookable.unhooked if target.hookable.rectified else (NO_RELU,)
     return notes
