@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 
 from lensaudit.explain.judging.compound_view import CompoundView
-from lensaudit.explain.judging.explainer import explainer
+from lensaudit.explain.judging.explainer import BASELINES, explainer
 from lensaudit.explain.judging.judgement import Judgement
 from lensaudit.explain.judging.picture import methods_of, shown_kinds
 from lensaudit.explain.judging.randomisation import PASSES
 from lensaudit.explain.judging.scores import SCORES, Score
 from lensaudit.explain.judging.table import ALL_KINDS, Row
+from lensaudit.scenes.scene import KINDS
 
 LEGEND = (
     "Mean over images with its 95 % bootstrap interval; bold where the interval of the mean difference to chance, "
@@ -64,7 +65,12 @@ def verdict_sentences(judgement: Judgement) -> list[str]:
                 by_verdict.setdefault(view.verdict, []).append(view.title)
         told = "; ".join(f"{verdict} by {', '.join(titles)}" for verdict, titles in by_verdict.items())
         if told:
-            sentences.append(f"{judgement.finder} on {kind}: {told}.")
+            blind = "; ".join(
+                f"the {view.title} {view.verdict}"
+                for view in judgement.views
+                if view.kind == kind and view.method in BASELINES
+            )
+            sentences.append(f"{judgement.finder} on {kind}: {told}. (Of maps that know no finder, {blind}.)")
     return sentences
 
 
@@ -82,7 +88,8 @@ def _trusted(judgement: Judgement, view: CompoundView) -> bool:
 
 
 def _told(judgement: Judgement) -> str:
-    counted = ", ".join(f"{count} {kind}" for kind, count in judgement.images.items())
+    kinds = sorted(judgement.images, key=lambda kind: (KINDS.index(kind) if kind in KINDS else len(KINDS), kind))
+    counted = ", ".join(f"{judgement.images[kind]} {kind}" for kind in kinds)
     few = f"sensitivity on the first {judgement.settings.few} of each"
     fill = f"missing pixels are {'0' if judgement.settings.fill == 'zero' else 'those of the blurred image'}"
     failed = "".join(f" {name} has no scores: {why}." for name, why in judgement.failed.items())
@@ -97,17 +104,22 @@ def _kind_table(judgement: Judgement, kind: str) -> list[str]:
     head = [score.name + ARROWS[score.better] for score in scores]
     lines = [f"### {judgement.finder}: {kind}", "", _line(["method", *head]), _line(["---"] * (len(scores) + 1))]
     chance = [chance_of(judgement, kind, score) for score in scores]
-    lines.append(_line(["*chance*", *("–" if math.isnan(value) else f"{value:.2f}" for value in chance)]))
+    lines.append(_line(["*chance*", *map(_number, chance)]))
     for name in methods_of(judgement):
         rows = [judgement.row(name, kind, score.name) for score in scores]
         if any(row is not None for row in rows):
             lines.append(_line([_name(judgement, name), *(cell(row) for row in rows)]))
-    notes = {
-        f"{row.score}, {row.method}: {row.status}"
-        for row in judgement.rows
-        if row.kind == kind and row.status != "ok" and row.n
-    }
-    return [*lines, "", *([f"Left out: {'; '.join(sorted(notes))}.", ""] if notes else [])]
+    return [*lines, "", *_left_out(judgement, kind)]
+
+
+def _left_out(judgement: Judgement, kind: str) -> list[str]:
+    """One sentence a method: images without a score, and of which scores."""
+    notes: dict[tuple[str, str], list[str]] = {}
+    for row in judgement.rows:
+        if row.kind == kind and row.status != "ok" and row.n:
+            notes.setdefault((row.method, row.status), []).append(row.score)
+    told = [f"{explainer(name).title}, {status} ({', '.join(scores)})." for (name, status), scores in notes.items()]
+    return [" ".join(told), ""] if told else []
 
 
 def _checks(judgement: Judgement) -> list[str]:
@@ -124,8 +136,8 @@ def _checks(judgement: Judgement) -> list[str]:
         _line(["---"] * 6),
     ]
     for check in judgement.checks:
-        last = check.steps[-1] if check.steps else None
-        extra = ["–", "–"] if last is None else [f"{last.absolute:.2f}", f"{last.ssim:.2f}"]
+        beside = (check.steps[-1].absolute, check.steps[-1].ssim) if check.steps else (math.nan, math.nan)
+        extra = [_number(value) for value in beside]
         row = judgement.row(check.method, ALL_KINDS, "randomised-similarity")
         lines.append(_line([check.title, cell(row, marks=False), *extra, str(check.images), check.verdict]))
     return [*lines, ""]
@@ -171,6 +183,10 @@ def _share_cells(share: object) -> list[str]:
 def _name(judgement: Judgement, method: str) -> str:
     label = judgement.label(method)
     return explainer(method).title + ("" if not label else " †" if label.startswith("fails") else " ‡")
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -58,7 +58,7 @@ def randomisation_figure(judgement: Judgement) -> Figure:
     from matplotlib.figure import Figure
 
     checks = [check for check in judgement.checks if check.steps]
-    figure = Figure(figsize=(8.2, 4.4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(10.4, 4.4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     for place, check in enumerate(checks):
         fails = check.verdict == FAILS
@@ -69,13 +69,12 @@ def randomisation_figure(judgement: Judgement) -> Figure:
         line.set_label(f"{check.title}: {check.verdict}")
         last = len(excess) - 1 + 0.25 + 0.09 * place
         axes.plot([last, last], [check.low, check.high], color=colour, linewidth=2.5, solid_capstyle="butt")
-    axes.axhline(LEVEL, color=GREY, linestyle=":", linewidth=1)
-    axes.text(0.02, LEVEL + 0.015, "above: fails", color=GREY, fontsize=8)
+    axes.axhline(LEVEL, color=GREY, linestyle=":", linewidth=1, label="level above which a method fails")
     layers = [step.layer for step in checks[0].steps][1:] if checks else []
     axes.set_xticks(range(len(layers) + 1), ["none", *layers], fontsize=8)
     axes.set_xlabel("weights drawn anew from the last layer up to this one; bars: 95 % interval, all drawn", fontsize=9)
     axes.set_ylabel("rank correlation with the image's\nown map beyond other images'", fontsize=9)
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(f"Do explanations of {judgement.finder} depend on what it has learnt?", fontsize=10, loc="left")
     return figure

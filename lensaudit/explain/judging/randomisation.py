@@ -50,6 +50,8 @@ class RandomisedStep:
         Spearman's correlation of the maps, and of their absolute values, for the same image.
     ssim
         Structural similarity of the absolute values, for the same image.
+
+    Images whose map is constant are not counted; NaN where all are.
     """
 
     layer: str
@@ -74,7 +76,8 @@ class RandomisationResult:
     level
         Excess above which the method fails.
     images, draws
-        How many of each; images whose original map is constant are not counted.
+        How many of each. Constant maps have nothing to compare: an image is counted where the finder's own map and
+        that of one random finder at least are not.
     verdict
         ``passes``, ``fails`` or ``too few to tell``: the whole interval below the level, above it, or neither.
     """
@@ -163,6 +166,7 @@ def randomisation_check(
     original, images = original[kept], images[torch.from_numpy(kept).to(images.device)]
     steps, excesses = _cascade(finder, images, chosen, original, seed, draws, progress)
     excess, low, high = _interval(np.array(excesses), seed)
+    compared = int((~np.isnan(excesses)).any(axis=0).sum()) if excesses else len(images)
     return RandomisationResult(
         method=chosen.name,
         title=chosen.title,
@@ -173,22 +177,28 @@ def randomisation_check(
         low=low,
         high=high,
         level=LEVEL,
-        images=len(images),
+        images=compared,
         draws=draws,
-        verdict=_verdict(len(images), low, high),
+        verdict=_verdict(compared, low, high),
     )
 
 
 def excess_similarity(original: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Spearman's correlation of each map of `other` (n, h, w) with its own original, less that with the others': (n,).
+    """Correlation of each original with the other finder's map of its image, less that with its maps of others: (n,).
 
-    Needs two images or more.
+    Spearman's, of maps (n, h, w). NaN where the other finder's map is constant, or no other is left to compare with.
     """
     correlation = rank_correlations(original, other)
-    n = len(correlation)
-    own = np.diag(correlation)
-    found: NDArray[np.float64] = own - (correlation.sum(axis=1) - own) / (n - 1)
-    return found
+    correlation[:, np.ptp(other.reshape(len(other), -1), axis=1) == 0] = np.nan
+    own = np.diag(correlation).copy()
+    np.fill_diagonal(correlation, np.nan)
+    return own - np.array([mean_of(row) for row in correlation])
+
+
+def mean_of(values: NDArray[np.float64]) -> float:
+    """Mean of the numbers among `values`; NaN where there is none."""
+    numbers = values[~np.isnan(values)]
+    return float(numbers.mean()) if numbers.size else math.nan
 
 
 def _cascade(
@@ -222,26 +232,28 @@ def _cascade(
 
 
 def _step(layer: str, original: NDArray[np.float32], found: NDArray[np.float32]) -> RandomisedStep:
+    shown = np.flatnonzero(np.ptp(found.reshape(len(found), -1), axis=1) > 0)
+    own, other = original[shown], found[shown]
     return RandomisedStep(
         layer=layer,
-        excess=float(excess_similarity(original, found).mean()),
-        correlation=float(np.diag(rank_correlations(original, found)).mean()),
-        absolute=float(np.diag(rank_correlations(np.abs(original), np.abs(found))).mean()),
-        ssim=float(np.mean([structural_similarity(a, b) for a, b in zip(original, found, strict=True)])),
+        excess=mean_of(excess_similarity(original, found)),
+        correlation=mean_of(np.diag(rank_correlations(own, other))),
+        absolute=mean_of(np.diag(rank_correlations(np.abs(own), np.abs(other)))),
+        ssim=mean_of(np.array([structural_similarity(a, b) for a, b in zip(own, other, strict=True)])),
     )
 
 
 def _interval(excess: NDArray[np.float64], seed: int) -> tuple[float, float, float]:
-    """Mean of (draws, n) and its interval, draws and images both resampled: either may be the odd one."""
+    """Mean of (draws, n) and its interval, draws and images both resampled: either may be the odd one out."""
     if not excess.size:
         return math.nan, math.nan, math.nan
 
     def mean(draws: NDArray[np.float64], images: NDArray[np.float64]) -> float:
-        return float(excess[np.ix_(draws.astype(int), images.astype(int))].mean())
+        return mean_of(excess[np.ix_(draws.astype(int), images.astype(int))])
 
     groups = [np.arange(size) for size in excess.shape]
     low, high = bootstrap_interval(groups, mean, np.random.default_rng([seed, 1]))
-    return float(excess.mean()), low, high
+    return mean_of(excess), low, high
 
 
 def _verdict(images: int, low: float, high: float) -> str:

@@ -15,7 +15,7 @@ CLIPPED_AT = 99.0
 def rank_correlations(first: ArrayLike, second: ArrayLike) -> Array:
     """Spearman's correlation of every map of `first` (n, h, w) with every one of `second` (m, h, w): (n, m).
 
-    0 with a constant map: it has nothing in common with any other.
+    0 with a constant map.
     """
     ranks = [_standard_ranks(np.asarray(maps, dtype=np.float64)) for maps in (first, second)]
     correlation: Array = ranks[0] @ ranks[1].T

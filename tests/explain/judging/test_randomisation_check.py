@@ -147,6 +147,43 @@ def test_excess_is_the_own_correlation_less_the_others():
     np.testing.assert_allclose(excess_similarity(first, second), expected, rtol=0, atol=1e-12)
 
 
+def test_blank_maps_of_a_random_finder_are_no_proof_of_change():
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((2, 4, 6, 7))
+    second[1] = 0
+    table = [[spearmanr(a.ravel(), b.ravel())[0] if b.any() else np.nan for b in second] for a in first]
+    expected = [table[i][i] - np.nanmean([table[i][j] for j in range(4) if j != i]) for i in range(4)]
+    np.testing.assert_allclose(excess_similarity(first, second), expected, rtol=0, atol=1e-12)
+    assert np.isnan(excess_similarity(first[:2], second[:2])).all()  # one blank, and then none to compare with
+
+    trained = small().weights_hash
+    edge = BASELINES["edges"].maps
+
+    def maps(finder, images: torch.Tensor, seed: int) -> Maps:
+        total = edge(finder, images, seed).total
+        if finder.weights_hash != trained and int(finder.weights_hash[0], 16) % 2:
+            total[:] = 0  # every other random finder says nothing
+        return Maps(total)
+
+    result = randomisation_check(small(), pictures(5), Explainer("half", "Half", maps), draws=8)
+    assert result.excess == pytest.approx(
+        randomisation_check(small(), pictures(5), BASELINES["edges"], draws=1).excess, abs=1e-9
+    )
+    assert result.verdict == FAILS
+
+
+def test_a_method_that_is_blank_on_every_random_finder_cannot_be_told():
+    trained = small().weights_hash
+
+    def maps(finder, images: torch.Tensor, _seed: int) -> Maps:
+        return Maps(images[:, 0].numpy() * (finder.weights_hash == trained))
+
+    result = randomisation_check(small(), pictures(5), Explainer("blank", "Blank", maps))
+    assert (result.verdict, result.images) == (UNDECIDED, 0)
+    assert math.isnan(result.excess)
+    assert math.isnan(result.steps[-1].excess)
+
+
 def test_structural_similarity_is_scikit_image_s():
     rng = np.random.default_rng(0)
     one, two = rng.standard_normal((2, 20, 20))
