@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ TOP_SHARE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Effects:
+class Effects(ABC):
     """One statistic of every kernel with every truth column, among the lenses that were scored.
 
     Attributes
@@ -46,9 +47,9 @@ class Effects:
     n: NDArray[np.int64]
 
     @property
+    @abstractmethod
     def neutral(self) -> float:
         """The value without an effect."""
-        raise NotImplementedError
 
     @property
     def significant(self) -> NDArray[np.bool_]:
