@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -187,16 +188,21 @@ class Scene:
         All galaxies, in any order; which deflects which follows from their redshifts.
     noise_seed
         Seed of the unit-normal noise fields; two scenes with the same seed get the same noise.
+    noise_scale
+        Multiplies the standard deviation of the instrument's background noise.
     """
 
     kind: str
     galaxies: tuple[Galaxy, ...]
     psf: Psf = Psf()
     noise_seed: int = 0
+    noise_scale: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "galaxies", tuple(self.galaxies))
         _check(self.kind in KINDS, f"scene kind '{self.kind}' is not one of {', '.join(KINDS)}")
+        finite = isfinite(self.noise_scale)
+        _check(finite and self.noise_scale > 0, f"noise_scale must be positive, not {self.noise_scale}")
 
     @property
     def label(self) -> int:
@@ -219,7 +225,11 @@ class Scene:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries, lists and numbers."""
-        return _plain(self)
+        record: dict[str, Any] = _plain(self)
+        if self.noise_scale == 1.0:
+            # Sets stored before the field existed keep their bytes.
+            del record["noise_scale"]
+        return record
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Scene:

@@ -30,13 +30,21 @@ from lensaudit.scenes.populations.single import (
 )
 from lensaudit.scenes.scene import Galaxy, Light, Scene
 
+ARC_SCATTER_MAG = 0.2
+
 
 def draw_spiral(rng: np.random.Generator) -> Scene:
     """Draw a red bulge in a blue disc with two to four logarithmic arms, seen nearly face-on."""
     lens, source = draw_lens_and_source(rng, EUCLID_SKY)
-    disc = Light(
+    disc = spiral_disc(rng, lens.redshift, _scattered(rng, arc_magnitude(lens, source)))
+    return _scene(rng, "spiral", replace(lens, mass=None, light=(*lens.light, disc)))
+
+
+def spiral_disc(rng: np.random.Generator, redshift: float, magnitude: float) -> Light:
+    """Draw a blue disc of VIS `magnitude` with two to four logarithmic arms."""
+    return Light(
         profile="spiral",
-        magnitudes=_blue(rng, lens.redshift, _arc_magnitude(rng, lens, source)),
+        magnitudes=_blue(rng, redshift, magnitude),
         r_eff_arcsec=float(rng.uniform(0.7, 2.8)),
         axis_ratio=float(rng.uniform(0.5, 1.0)),
         angle_rad=float(rng.uniform(0.0, np.pi)),
@@ -46,16 +54,21 @@ def draw_spiral(rng: np.random.Generator) -> Scene:
             "contrast": float(rng.uniform(0.7, 3.0)),
         },
     )
-    return _scene(rng, "spiral", replace(lens, mass=None, light=(*lens.light, disc)))
 
 
 def draw_ring_galaxy(rng: np.random.Generator) -> Scene:
     """Draw an early type inside a ring of its own young stars (Hoag's object and its like)."""
     lens, source = draw_lens_and_source(rng, EUCLID_SKY)
-    radius = _theta_e(lens, source)
-    ring = Light(
+    magnitude = _scattered(rng, arc_magnitude(lens, source))
+    ring = young_ring(rng, lens.redshift, magnitude, radius=_theta_e(lens, source))
+    return _scene(rng, "ring-galaxy", replace(lens, mass=None, light=(*lens.light, ring)))
+
+
+def young_ring(rng: np.random.Generator, redshift: float, magnitude: float, *, radius: float) -> Light:
+    """Draw a blue ring of VIS `magnitude` and `radius` (arcsec), not quite concentric with its galaxy."""
+    return Light(
         profile="ring",
-        magnitudes=_blue(rng, lens.redshift, _arc_magnitude(rng, lens, source)),
+        magnitudes=_blue(rng, redshift, magnitude),
         r_eff_arcsec=radius,
         axis_ratio=float(rng.uniform(0.4, 1.0)),
         angle_rad=float(rng.uniform(0.0, np.pi)),
@@ -63,24 +76,30 @@ def draw_ring_galaxy(rng: np.random.Generator) -> Scene:
         dy_arcsec=float(rng.normal(0.0, 0.08 * radius)),
         shape={"width_arcsec": float(radius * rng.uniform(0.08, 0.25))},
     )
-    return _scene(rng, "ring-galaxy", replace(lens, mass=None, light=(*lens.light, ring)))
 
 
 def draw_merger(rng: np.random.Generator) -> Scene:
     """Draw two early types in contact with blue debris between and around them."""
     lens, source = draw_lens_and_source(rng, EUCLID_SKY)
-    primary = replace(lens, mass=None)
+    parts = merger_parts(rng, lens, arc_magnitude(lens, source), scatter_mag=ARC_SCATTER_MAG)
+    return _scene(rng, "merger", replace(lens, mass=None), *parts)
+
+
+def merger_parts(
+    rng: np.random.Generator, lens: Galaxy, magnitude: float, *, scatter_mag: float = 0.0
+) -> tuple[Galaxy, ...]:
+    """Draw the lighter nucleus of a merger, 0.6–2.5″ from `lens`, and blue debris of VIS `magnitude` altogether."""
     angle, distance = rng.uniform(0.0, 2 * np.pi), rng.uniform(0.6, 2.5)
     x, y = lens.x_arcsec + distance * np.cos(angle), lens.y_arcsec + distance * np.sin(angle)
     sigma_v = min(draw_sigma_v(rng), 300.0) * float(rng.uniform(0.6, 0.95))
     second = draw_early_type(rng, EUCLID_SKY, sigma_v_km_s=sigma_v, redshift=lens.redshift, x=float(x), y=float(y))
-    total = _arc_magnitude(rng, lens, source)
+    total = float(magnitude + rng.normal(0.0, scatter_mag))
     pieces = int(rng.integers(1, 4))
     debris = [
         _stretched(rng, lens, total + 2.5 * np.log10(pieces), distance_arcsec=float(rng.uniform(0.4, 1.6) * distance))
         for _ in range(pieces)
     ]
-    return _scene(rng, "merger", primary, replace(second, role="companion", mass=None), *debris)
+    return (replace(second, role="companion", mass=None), *debris)
 
 
 def draw_edge_on(rng: np.random.Generator) -> Scene:
@@ -88,7 +107,7 @@ def draw_edge_on(rng: np.random.Generator) -> Scene:
     lens, source = draw_lens_and_source(rng, EUCLID_SKY)
     disc = Light(
         profile="sersic",
-        magnitudes=_blue(rng, lens.redshift, _arc_magnitude(rng, lens, source)),
+        magnitudes=_blue(rng, lens.redshift, _scattered(rng, arc_magnitude(lens, source))),
         r_eff_arcsec=float(rng.uniform(0.4, 1.3)),
         n_sersic=1.0,
         axis_ratio=float(rng.uniform(0.1, 0.25)),
@@ -112,7 +131,7 @@ def draw_companions(rng: np.random.Generator) -> Scene:
     """Draw an early type with one to four small blue galaxies where lensed images would stand."""
     lens, source = draw_lens_and_source(rng, EUCLID_SKY)
     number = int(rng.integers(1, 5))
-    magnitude = _arc_magnitude(rng, lens, source) + 2.5 * np.log10(number)
+    magnitude = _scattered(rng, arc_magnitude(lens, source)) + 2.5 * np.log10(number)
     theta_e = _theta_e(lens, source)
     companions = []
     for _ in range(number):
@@ -135,11 +154,15 @@ def _theta_e(lens: Galaxy, source: Galaxy) -> float:
     return einstein_radius_arcsec(lens.mass.sigma_v_km_s, lens.redshift, source.redshift)
 
 
-def _arc_magnitude(rng: np.random.Generator, lens: Galaxy, source: Galaxy) -> float:
-    """Magnitude the lensed source would have, so that contaminants carry as much blue light as arcs do."""
+def arc_magnitude(lens: Galaxy, source: Galaxy) -> float:
+    """VIS magnitude the lensed source would have, so that contaminants carry as much blue light as arcs do."""
     offset = max(np.hypot(source.x_arcsec - lens.x_arcsec, source.y_arcsec - lens.y_arcsec), 0.05)
     gain = 2.5 * np.log10(2.0 * _theta_e(lens, source) / offset)
-    return float(source.magnitude("VIS") - min(gain, 3.0) + rng.normal(0.0, 0.2))
+    return float(source.magnitude("VIS") - min(gain, 3.0))
+
+
+def _scattered(rng: np.random.Generator, magnitude: float) -> float:
+    return float(magnitude + rng.normal(0.0, ARC_SCATTER_MAG))
 
 
 def _blue(rng: np.random.Generator, redshift: float, magnitude: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Edits of a scene: plain functions ``edit(scene) -> scene`` that change one thing and keep the noise."""
+"""Edits that take lensed sources away: the far one of a compound lens, or all of them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,43 @@
+"""Edits of a scene: plain functions ``edit(scene, strength) -> scene`` that change one thing and keep the noise.
+
+Random choices of an edit come from the scene's noise seed, so they are the same for all strengths. At an edit's neutral
+strength the scene comes back as it was. Names and strengths a scene does not fit raise a UsageError.
+"""
+
+from lensaudit.scenes.edits.compound import without_far_source, without_source
+from lensaudit.scenes.edits.contaminant import as_merger, as_ring, as_spiral, unlensed
+from lensaudit.scenes.edits.lens import einstein_radius, lens_colour, lens_light
+from lensaudit.scenes.edits.psf import psf_angle, psf_from_file, psf_round, psf_width
+from lensaudit.scenes.edits.source import (
+    source_clumpiness,
+    source_colour,
+    source_colour_total_flux,
+    source_dimmed,
+    source_offset,
+)
+from lensaudit.scenes.edits.surroundings import companions, noise_level
+from lensaudit.scenes.edits.system import off_centre
+
+__all__ = [
+    "as_merger",
+    "as_ring",
+    "as_spiral",
+    "companions",
+    "einstein_radius",
+    "lens_colour",
+    "lens_light",
+    "noise_level",
+    "off_centre",
+    "psf_angle",
+    "psf_from_file",
+    "psf_round",
+    "psf_width",
+    "source_clumpiness",
+    "source_colour",
+    "source_colour_total_flux",
+    "source_dimmed",
+    "source_offset",
+    "unlensed",
+    "without_far_source",
+    "without_source",
+]

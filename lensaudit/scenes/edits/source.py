@@ -1,0 +1,191 @@
+"""Edits of the source: its colour, brightness, clumps and where it stands behind the deflector."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import cos, log10, sin
+
+import numpy as np
+
+from lensaudit.scenes.edits.parts import (
+    COLOUR_BAND,
+    bands_of,
+    demand,
+    demand_colours,
+    demand_finite,
+    exchanged,
+    fainter,
+    generator,
+    offset_arcsec,
+    the_lens,
+    the_pair,
+    the_source,
+    theta_e_arcsec,
+)
+from lensaudit.scenes.scene import Galaxy, Light, Scene
+
+CLUMPS = 4
+CLUMP_R_EFF = 0.15
+"""Half-light radius of a clump in units of the galaxy's."""
+CLUMP_REACH = 1.2
+"""Farthest distance of a clump from the galaxy's centre in half-light radii."""
+
+
+def source_colour(scene: Scene, strength: float) -> Scene:
+    """Redden the source towards the lens galaxy's colours; its VIS magnitude stays.
+
+    Parameters
+    ----------
+    scene
+        A lens with VIS magnitudes.
+    strength
+        Where the source's colours (m_b − m_VIS, in mag) lie on the line from its own (0) to those of the lens galaxy
+        (1), dimensionless, at least 0; beyond 1 the source is redder than the lens.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lensed source, lens galaxy or VIS magnitudes, or the strength is negative.
+    """
+    edit = "source_colour"
+    source = the_source(scene, edit)
+    return exchanged(scene, source, _recoloured(scene, source, strength, edit))
+
+
+def source_colour_total_flux(scene: Scene, strength: float) -> Scene:
+    """Redden the source as `source_colour` does; the sum of its AB fluxes over all bands stays.
+
+    Parameters
+    ----------
+    scene
+        A lens with VIS magnitudes.
+    strength
+        As for `source_colour`: 0 its own colours, 1 those of the lens galaxy, at least 0.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lensed source, lens galaxy or VIS magnitudes, or the strength is negative.
+    """
+    edit = "source_colour_total_flux"
+    source = the_source(scene, edit)
+    red = _recoloured(scene, source, strength, edit)
+    shift = 2.5 * log10(_total_flux(red) / _total_flux(source))
+    return exchanged(scene, source, fainter(red, lambda _band: shift))
+
+
+def _recoloured(scene: Scene, source: Galaxy, strength: float, edit: str) -> Galaxy:
+    lens = the_lens(scene, edit)
+    demand_finite(strength, edit)
+    demand(strength >= 0, edit, f"the strength must be at least 0 (the source's own colours), not {strength}")
+    for galaxy in (lens, source):
+        demand_colours(galaxy, edit)
+    missing = set(bands_of(source)) - set(bands_of(lens))
+    demand(not missing, edit, f"the lens galaxy has no magnitude in {', '.join(sorted(missing))}")
+
+    def redder(band: str) -> float:
+        # A difference of colours is added, so that strength 0 leaves every bit as it was.
+        return strength * (_colour(lens, band) - _colour(source, band))
+
+    return fainter(source, redder)
+
+
+def _colour(galaxy: Galaxy, band: str) -> float:
+    return galaxy.magnitude(band) - galaxy.magnitude(COLOUR_BAND)
+
+
+def _total_flux(galaxy: Galaxy) -> float:
+    return sum(10.0 ** (-0.4 * galaxy.magnitude(band)) for band in bands_of(galaxy))
+
+
+def source_dimmed(scene: Scene, strength: float) -> Scene:
+    """Make the source fainter by the same amount in all bands.
+
+    Parameters
+    ----------
+    scene
+        A lens.
+    strength
+        Magnitudes by which the source gets fainter; negative ones make it brighter.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lensed source, or the strength is not finite.
+    """
+    edit = "source_dimmed"
+    demand_finite(strength, edit)
+    source = the_source(scene, edit)
+    return exchanged(scene, source, fainter(source, lambda _band: strength))
+
+
+def source_clumpiness(scene: Scene, strength: float) -> Scene:
+    """Move part of the source's light into four compact clumps; flux in every band and centroid stay.
+
+    The clumps have half-light radius 0.15 of the galaxy's and stand within 1.2 of it, at the same places for all
+    strengths.
+
+    Parameters
+    ----------
+    scene
+        A lens.
+    strength
+        Fraction of the source's flux that goes into the clumps, 0 (none) to below 1.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lensed source, or the strength lies outside [0, 1).
+    """
+    edit = "source_clumpiness"
+    source = the_source(scene, edit)
+    demand(0 <= strength < 1, edit, f"the fraction of flux in clumps must lie in [0, 1), not {strength}")
+    if strength == 0:
+        return scene
+    shape = source.light[0]
+    own = {band: source.magnitude(band) - 2.5 * log10(strength / CLUMPS) for band in bands_of(source)}
+    clumps = [
+        Light("sersic", own, r_eff_arcsec=CLUMP_R_EFF * shape.r_eff_arcsec, n_sersic=1.0, dx_arcsec=dx, dy_arcsec=dy)
+        for dx, dy in _clump_offsets(shape, generator(scene, edit))
+    ]
+    rest = fainter(source, lambda _band: -2.5 * log10(1.0 - strength))
+    return exchanged(scene, source, replace(rest, light=(*rest.light, *clumps)))
+
+
+def _clump_offsets(shape: Light, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """Offsets of the clumps (arcsec) on the ellipse of the galaxy's light, with mean zero."""
+    radius, angle = np.sqrt(rng.uniform(0.0, 1.0, CLUMPS)), rng.uniform(0.0, 2 * np.pi, CLUMPS)
+    places = radius * np.array([np.cos(angle), np.sin(angle)])
+    # A centroid that moved would be an edit of its own: it changes magnification.
+    places -= places.mean(axis=1, keepdims=True)
+    places /= max(1.0, float(np.hypot(*places).max()))
+    along, across = CLUMP_REACH * shape.r_eff_arcsec * places * np.array([[1.0], [shape.axis_ratio]])
+    x = shape.dx_arcsec + along * cos(shape.angle_rad) - across * sin(shape.angle_rad)
+    y = shape.dy_arcsec + along * sin(shape.angle_rad) + across * cos(shape.angle_rad)
+    return list(zip(x.tolist(), y.tolist(), strict=True))
+
+
+def source_offset(scene: Scene, strength: float) -> Scene:
+    """Put the source at another distance from the deflector, in the direction in which it was drawn.
+
+    Parameters
+    ----------
+    scene
+        A lens with one deflector.
+    strength
+        Distance of the source from the deflector in units of θ_E, at least 0. Small values lie inside the diamond
+        caustic and give a quad or a ring; larger ones, to about 1, give a double, and beyond it one image only.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lensed source or not one deflector, or the strength is negative.
+    """
+    edit = "source_offset"
+    deflector, source = the_pair(scene, edit)
+    demand_finite(strength, edit)
+    demand(strength >= 0, edit, f"the distance in units of θ_E must be at least 0, not {strength}")
+    _, angle = offset_arcsec(deflector, source)
+    distance = strength * theta_e_arcsec(deflector, source)
+    x, y = deflector.x_arcsec + distance * cos(angle), deflector.y_arcsec + distance * sin(angle)
+    return exchanged(scene, source, replace(source, x_arcsec=x, y_arcsec=y))
