@@ -1,6 +1,7 @@
 """Finders: architectures, recipes, what they eat, loading, saving, importing and scoring."""
 
 from lensaudit.finders.architectures import ARCHITECTURES, initialised
+from lensaudit.finders.build import initialised_module, unfilled_module
 from lensaudit.finders.declared import declare_finder
 from lensaudit.finders.device import DEVICES, choose_device
 from lensaudit.finders.finder import Finder
@@ -11,6 +12,7 @@ from lensaudit.finders.score import Scores, score_set
 from lensaudit.finders.scores_file import read_scores, write_scores
 from lensaudit.finders.store import FinderRecord, read_record, save_finder
 from lensaudit.finders.stretch import STRETCHES
+from lensaudit.finders.symmetrised import Symmetrised
 
 __all__ = [
     "ARCHITECTURES",
@@ -20,11 +22,13 @@ __all__ = [
     "FinderRecord",
     "Recipe",
     "Scores",
+    "Symmetrised",
     "Training",
     "builtin_recipes",
     "choose_device",
     "declare_finder",
     "initialised",
+    "initialised_module",
     "load_finder",
     "load_recipe",
     "read_published",
@@ -32,5 +36,6 @@ __all__ = [
     "read_scores",
     "save_finder",
     "score_set",
+    "unfilled_module",
     "write_scores",
 ]

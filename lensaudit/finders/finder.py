@@ -15,14 +15,20 @@ import torch
 from torch import nn
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.finders.orientation import angle_planes
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.resize import resized
 from lensaudit.finders.stretch import STRETCHES, scale_to_unit, usable
+from lensaudit.finders.symmetrised import Symmetrised
 
 FIELD_TOLERANCE = 0.03  # 66 pixels of 0.3″ are 19.8″: one per cent off the 20″ of the VIS cutouts
 
 Cutouts = Mapping[str, "np.ndarray | torch.Tensor"]
-"""Band → native images (n, h, w); bands may differ in h and w."""
+"""Band → native images (n, h, w); bands may differ in h and w. Beside them, where a recipe has extra inputs, the
+catalogue's column of each, (n,): see `EXTRA_COLUMNS`."""
+
+EXTRA_COLUMNS = {"psf_angle": "psf_angle_deg"}
+"""Extra input of a recipe → the catalogue's column it is read from."""
 
 
 class Declared(Protocol):
@@ -47,7 +53,7 @@ class Finder:
     recipe
         Bands in order, size, stretch, field of view, outputs and threshold.
     module
-        Maps (n, bands, size, size) to logits (n, outputs), or (n,) with one output; dropout off.
+        Maps (n, channels, size, size) to logits (n, outputs), or (n,) with one output; dropout off.
     origin
         Where it came from: ``built-in``, a folder, or ``package.module:factory``.
     given_field_arcsec
@@ -76,6 +82,18 @@ class Finder:
             raise UsageError(f"field of view {arcsec:g}″ is not a width; give the cutouts' in arcseconds")
         return replace(self, given_field_arcsec=arcsec)
 
+    def symmetrised(self) -> Finder:
+        """The same finder with its logits averaged over the eight rotations and mirrors of the image."""
+        if self.recipe.symmetrise:
+            return self
+        recipe = self.recipe.model_copy(update={"symmetrise": True})
+        return replace(self, recipe=recipe, module=Symmetrised(self.module, len(recipe.extra_inputs)))
+
+    @property
+    def extra_columns(self) -> tuple[str, ...]:
+        """Columns of a set's catalogue that the finder reads beside its images."""
+        return tuple(EXTRA_COLUMNS[name] for name in self.recipe.extra_inputs)
+
     @property
     def field_arcsec(self) -> float:
         """Width of the cutouts it takes, in arcseconds."""
@@ -103,7 +121,7 @@ class Finder:
         return weights_hash(self.module)
 
     def preprocess(self, cutouts: Cutouts, ids: Sequence[str] | None = None) -> torch.Tensor:
-        """Native cutouts → float32 (n, bands, size, size) in [0, 1], on the finder's device.
+        """Native cutouts → float32 (n, channels, size, size), bands in [0, 1], on the finder's device.
 
         Parameters
         ----------
@@ -121,8 +139,10 @@ class Finder:
         if not bool(good.all()):
             row, band = (int(i) for i in (~good).nonzero()[0])
             name = self.recipe.bands[band]
+            fault = self.fault(cutouts, row)
+            what = "the catalogue" if fault.startswith("its ") else f"band {name}"
             who = ids[row] if ids is not None else f"number {row}"
-            raise DataError(f"image {who}: {self.fault(cutouts, row)}; leave it out or mend band {name}")
+            raise DataError(f"image {who}: {fault}; leave it out or mend {what}")
         return images
 
     def prepare(self, cutouts: Cutouts) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,12 +152,17 @@ class Finder:
         if any(len(images) != n for images in bands):
             counts = ", ".join(f"{band} {len(images)}" for band, images in zip(self.recipe.bands, bands, strict=True))
             raise DataError(f"bands differ in their number of images ({counts}); give the same images in each")
-        prepared = torch.empty((n, len(bands), size, size), device=self.device)
+        prepared = torch.empty((n, self.recipe.channels, size, size), device=self.device)
         good = torch.empty((n, len(bands)), dtype=torch.bool, device=self.device)
         for index, images in enumerate(bands):
             good[:, index] = usable(images, self.recipe.stretch)
             stretched = STRETCHES[self.recipe.stretch](images)
             scale_to_unit(resized(stretched, size), good[:, index], out=prepared[:, index])
+        for index, column in enumerate(self.extra_columns):
+            first = len(bands) + 2 * index
+            values = self._extra(cutouts, column, n)
+            prepared[:, first : first + 2] = angle_planes(values, size)
+            good &= torch.isfinite(values)[:, None]
         return prepared, good
 
     def fault(self, cutouts: Cutouts, row: int) -> str:
@@ -150,6 +175,10 @@ class Finder:
                 faults.append(f"{band} has {bad} of {image.numel()} pixels not finite")
             elif not bool(usable(image, self.recipe.stretch).all()):
                 faults.append(f"{band} is constant")
+        for column in self.extra_columns:
+            value = float(np.asarray(cutouts[column])[row])
+            if not math.isfinite(value):
+                faults.append(f"its {column} is {value}")
         return ", ".join(faults)
 
     def logit(self, images: torch.Tensor) -> torch.Tensor:
@@ -181,6 +210,13 @@ class Finder:
                     f"use a set with bands {', '.join(self.recipe.bands)} or a finder for these"
                 )
             self._check_field(band, lens_set.shape[band], lens_set.pixel_scale_arcsec[band])
+        columns = getattr(lens_set, "columns", self.extra_columns)  # a set still to be rendered has all of them
+        for column in self.extra_columns:
+            if column not in columns:
+                raise DataError(
+                    f"finder {self.name} needs the column {column}, which the set's catalogue lacks; "
+                    f"use a set that has it, such as a simulated one, or a finder without extra_inputs"
+                )
 
     def _check_field(self, band: str, shape: tuple[int, int], scale: float) -> None:
         wanted = self.field_arcsec
@@ -193,6 +229,18 @@ class Finder:
                     f"{self.name} needs {wanted:g}″ (±3 %); {crop}have it read at another scale than it was "
                     f"trained on with --field-of-view {width:.4g}"
                 )
+
+    def _extra(self, cutouts: Cutouts, column: str, n: int) -> torch.Tensor:
+        """Values (n,) of a column of the catalogue that came with the cutouts."""
+        if column not in cutouts:
+            raise DataError(
+                f"finder {self.name} needs {column} of each image beside its pixels, which is not given here; "
+                f"lensaudit score and train read it from the catalogue, other commands need another finder"
+            )
+        values = torch.as_tensor(np.asarray(cutouts[column], dtype=np.float64), device=self.device)
+        if values.shape != (n,):
+            raise DataError(f"{column} has shape {tuple(values.shape)}; one value for each of the {n} images is needed")
+        return values
 
     def _native(self, cutouts: Cutouts, band: str) -> torch.Tensor:
         if band not in cutouts:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
 from lensaudit.finders.architectures import unfilled
 from lensaudit.finders.finder import Finder
@@ -26,9 +26,13 @@ def read_published(path: Path, recipe: Recipe) -> Finder:
 
     Raises
     ------
+    UsageError
+        The recipe asks for what published weights do not have.
     DataError
         Not a plain state dict, or it differs from the architecture; one line names the first difference.
     """
+    if recipe.symmetrise or recipe.extra_inputs:
+        raise UsageError(f"recipe {recipe.name}: published weights go without symmetrise and extra_inputs; drop them")
     module = unfilled(recipe.architecture, len(recipe.bands), recipe.outputs)
     tensors = _read_state_dict(Path(path))
     fill(module, _renamed(tensors, published_names(module)), Path(path))

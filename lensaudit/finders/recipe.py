@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from lensaudit.errors import LensauditError, UsageError
 from lensaudit.finders.architectures import ARCHITECTURES
@@ -54,7 +63,12 @@ class Training(_Words):
 
 
 class Recipe(_Words):
-    """A finder's declaration: architecture, bands in order, size in pixels, stretch, field of view in arcsec."""
+    """A finder's declaration: architecture, bands in order, size in pixels, stretch, field of view in arcsec.
+
+    `extra_inputs` are columns of the catalogue given to the module as planes after the bands; ``psf_angle`` is the
+    angle of the PSF on the sky, as the cosine and sine of three times it. `symmetrise` averages the logits over the
+    eight rotations and mirrors of the image.
+    """
 
     name: str = Field(min_length=1)
     architecture: str
@@ -65,6 +79,8 @@ class Recipe(_Words):
     outputs: int = Field(default=2, ge=1)
     lens_index: int = Field(default=1, ge=0)
     threshold: float = Field(default=0.5, gt=0, lt=1)
+    extra_inputs: tuple[Literal["psf_angle"], ...] = ()
+    symmetrise: bool = False
     training: Training = Training()
 
     @field_validator("stretch")
@@ -81,12 +97,36 @@ class Recipe(_Words):
             raise ValueError(f"{', '.join(value)} names a band twice; each band once")
         return value
 
+    @model_serializer(mode="wrap")
+    def _without_unused(self, words: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the newer fields where they say nothing: records written before them stay the same bytes."""
+        written: dict[str, Any] = words(self)
+        for name in ("extra_inputs", "symmetrise"):
+            if not getattr(self, name):
+                written.pop(name, None)
+        return written
+
+    @property
+    def channels(self) -> int:
+        """Channels of the module's input: the bands, and two planes for each extra input."""
+        return len(self.bands) + 2 * len(self.extra_inputs)
+
+    @field_validator("extra_inputs")
+    @classmethod
+    def _distinct_extra_inputs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"{', '.join(value)} names an input twice; each once")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.lens_index >= self.outputs:
             raise ValueError(f"lens_index {self.lens_index} is not below outputs {self.outputs}")
         if self.architecture == CUSTOM:
             return self
+        if self.extra_inputs and self.architecture.endswith("-p4m"):
+            # An angle follows a turn of the image, which a group convolution's plain input channels do not.
+            raise ValueError(f"extra_inputs do not fit architecture {self.architecture}, which is blind to angles")
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"architecture {self.architecture!r} is not known; allowed: {', '.join(ARCHITECTURES)}")
         needed = ARCHITECTURES[self.architecture].size

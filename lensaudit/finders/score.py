@@ -29,6 +29,7 @@ class Readable(Declared, Protocol):
     @property
     def ids(self) -> Sequence[str]: ...
     def images(self, band: str, index: slice) -> NDArray[np.float32]: ...
+    def column(self, name: str) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -174,10 +175,13 @@ class _Batch:
 
 def _batches(finder: Finder, lens_set: Readable, size: int) -> Iterator[_Batch]:
     """Read and prepare `size` images at a time; the last batch is filled up with zeros."""
+    columns = {name: np.asarray(lens_set.column(name), np.float64) for name in finder.extra_columns}
     for first in range(0, len(lens_set), size):
         count = min(size, len(lens_set) - first)
         span = slice(first, first + count)
-        yield _batch(finder, {band: _padded(lens_set.images(band, span), size) for band in finder.recipe.bands}, count)
+        cutouts = {band: _padded(lens_set.images(band, span), size) for band in finder.recipe.bands}
+        extra = {name: np.pad(values[span], (0, size - count)) for name, values in columns.items()}
+        yield _batch(finder, cutouts | extra, count)
 
 
 def _padded(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from safetensors.torch import save as tensors_as_bytes
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_bytes, write_text
-from lensaudit.finders.architectures import unfilled
+from lensaudit.finders.build import unfilled_module
 from lensaudit.finders.card import finder_card
 from lensaudit.finders.finder import Finder, weights_hash
 from lensaudit.finders.recipe import CUSTOM, Recipe, read_yaml
@@ -119,7 +119,7 @@ def open_finder(folder: Path, origin: str) -> Finder:
         raise DataError(f"{folder}: holds a user's own module, never stored; name it as package.module:factory")
     path = Path(folder) / WEIGHTS_FILE
     recipe = record.recipe
-    module = unfilled(recipe.architecture, len(recipe.bands), recipe.outputs)
+    module = unfilled_module(recipe)
     fill(module, _read_tensors(path), path)
     finder = Finder(recipe, module, origin)
     if finder.weights_hash != record.weights_hash:

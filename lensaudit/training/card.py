@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lensaudit.finders import Finder
+from lensaudit.training.augment import FAULTY
 
 _ROWS = {
     "accuracy": "accuracy",
@@ -47,6 +48,8 @@ def _declaration(finder: Finder) -> list[str]:
         f"* Architecture `{recipe.architecture}`, {finder.parameters} parameters.",
         f"* Bands in this order: {', '.join(recipe.bands)}; {recipe.size}×{recipe.size} pixels over "
         f"{recipe.field_of_view_arcsec:g}″; stretch `{recipe.stretch}`.",
+        *[f"* Reads `{column}` of the catalogue beside the pixels." for column in finder.extra_columns],
+        *(["* Logits averaged over the 8 rotations and mirrors of the image."] if recipe.symmetrise else []),
         f"* Called a lens from p = {recipe.threshold:g}.",
         f"* Weights SHA-256 `{finder.weights_hash}`.",
     ]
@@ -102,6 +105,11 @@ def _limits(data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
         lines.append("* The validation loss was lowest in the last epoch: more epochs may still improve it.")
     if data["augmentation"] == "none":
         lines.append("* Trained at one orientation of the PSF: see what turning it does to the scores.")
+    if data["augmentation"] == FAULTY:
+        lines.append(
+            "* Balanced at fault, to show it: only non-lenses were turned, so it can know them by the orientation of "
+            "the PSF. `history.csv` is measured on images turned likewise; the table above is not."
+        )
     return lines
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning
 import torch
 
-from lensaudit.training.augment import AUGMENTATIONS
+from lensaudit.training.augment import AUGMENTATIONS, FAULTY
 from lensaudit.training.batches import Batch, Batches, shuffled
 from lensaudit.training.options import TrainingOptions
 from lensaudit.training.prepared import decoded
@@ -42,10 +42,12 @@ class FinderData(lightning.LightningDataModule):
         return Batches(prepared, rows, self.options.batch_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decode on the device, and augment while training: images (n, bands, size, size) and labels (n,)."""
+        """Decode on the device, and augment while training: images (n, channels, size, size) and labels (n,)."""
         images = decoded(batch.codes, batch.scales)
         if self.standard is not None:
             images = self.standard.apply(images)
-        if self.trainer is not None and self.trainer.training:
-            images = AUGMENTATIONS[self.options.augment](images, batch.choices)
+        training = self.trainer is not None and self.trainer.training
+        if training or self.options.augment == FAULTY:  # that fault is in the set, before it is split
+            augment = AUGMENTATIONS[self.options.augment]
+            images = augment(images, batch.choices, batch.is_lens, self.training[0].angles)
         return images.contiguous(memory_format=self.memory_format), batch.is_lens

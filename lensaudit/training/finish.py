@@ -10,8 +10,17 @@ import torch
 from scipy.special import expit
 
 from lensaudit.evaluation import evaluate
-from lensaudit.finders import Finder, FinderRecord, Recipe, Training, choose_device, load_finder, save_finder, score_set
-from lensaudit.finders.architectures import unfilled
+from lensaudit.finders import (
+    Finder,
+    FinderRecord,
+    Recipe,
+    Training,
+    choose_device,
+    load_finder,
+    save_finder,
+    score_set,
+    unfilled_module,
+)
 from lensaudit.provenance import provenance
 from lensaudit.training.batches import Batches
 from lensaudit.training.card import training_card
@@ -39,7 +48,7 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
     """Measure the best weights on validation and test images; write weights, record, card, history and curves."""
     fit, options, files = ended.fit, ended.fit.options, ended.fit.files
     recipe = as_trained(fit.recipe, options)
-    module = unfilled(recipe.architecture, len(recipe.bands), recipe.outputs)
+    module = unfilled_module(recipe)
     module.load_state_dict(ended.progress.best_weights)
     if (standard := ended.split.standard(options.inputs)) is not None:
         standard.fold(module)

@@ -13,7 +13,7 @@ import lightning
 import torch
 from torch import nn
 
-from lensaudit.finders import Recipe, choose_device, initialised
+from lensaudit.finders import Recipe, choose_device, initialised_module
 from lensaudit.training.batches import count_batches
 from lensaudit.training.bookkeeper import Bookkeeper, Report
 from lensaudit.training.checkpoint import Checkpoint, optimizer_state
@@ -117,7 +117,7 @@ class Fit:
     def _module(self, split: Split) -> FinderModule:
         recipe, options = self.recipe, self.options
         generator = torch.Generator().manual_seed(torch_seed(options.seed, Purpose.WEIGHTS))
-        net = initialised(recipe.architecture, len(recipe.bands), recipe.outputs, generator=generator)
+        net = initialised_module(recipe, generator)
         if options.start is not None:
             net.load_state_dict(starting_weights(options.start, recipe))
         if options.dropout is not None:

@@ -28,6 +28,8 @@ class TrainingOptions(BaseModel):
         A key of `SCHEDULES`; ``constant`` is the protocol of Wilde et al. 2022.
     augment
         A key of `AUGMENTATIONS`; ``none`` is the protocol.
+    class_weights
+        Weights of the classes in the loss: inverse to their frequencies (the protocol), or none.
     inputs
         ``as-is`` (the protocol), or ``standardised``; see `lensaudit.training.standardise`.
     seed

@@ -55,13 +55,16 @@ class PreparedSet:
     rows
         Position of each image in the set (n,).
     shape
-        (bands, size, size).
+        (channels, size, size).
+    angles
+        Number of angles that stand in the last channels, two planes each.
     """
 
     folder: Path
     labels: NDArray[np.int8]
     rows: Rows
     shape: tuple[int, int, int]
+    angles: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -114,8 +117,9 @@ def prepare_set(finder: Finder, lens_set: LensSet, folder: Path, advance: Advanc
         There is too little room on the disk.
     """
     rows = labelled(lens_set.labels)
-    shape = (len(finder.recipe.bands), finder.recipe.size, finder.recipe.size)
-    prepared = PreparedSet(folder / f"prepared-{_key(finder, lens_set)}", lens_set.labels[rows], rows, shape)
+    shape = (finder.recipe.channels, finder.recipe.size, finder.recipe.size)
+    angles = len(finder.recipe.extra_inputs)
+    prepared = PreparedSet(folder / f"prepared-{_key(finder, lens_set)}", lens_set.labels[rows], rows, shape, angles)
     done = _images_done(prepared)
     if done < len(rows):
         writable_folder(prepared.folder)
@@ -126,6 +130,7 @@ def prepare_set(finder: Finder, lens_set: LensSet, folder: Path, advance: Advanc
 
 def _write_from(done: int, prepared: PreparedSet, finder: Finder, lens_set: LensSet, advance: Advance | None) -> None:
     ids = lens_set.ids
+    columns = {name: np.asarray(lens_set.column(name), np.float64) for name in finder.extra_columns}
     codes_path, scales_path = prepared.folder / CODES_FILE, prepared.folder / SCALES_FILE
     with explained(prepared.folder), _opened_at(codes_path) as code_file, _opened_at(scales_path) as scale_file:
         code_file.seek(done * _bytes_per_image(prepared))
@@ -133,7 +138,8 @@ def _write_from(done: int, prepared: PreparedSet, finder: Finder, lens_set: Lens
         for first in range(done, len(prepared), _CHUNK):
             rows = prepared.rows[first : first + _CHUNK]
             cutouts = {band: lens_set.images(band, rows) for band in finder.recipe.bands}
-            codes, scales = encoded(finder.preprocess(cutouts, [ids[row] for row in rows]))
+            extra = {name: values[rows] for name, values in columns.items()}
+            codes, scales = encoded(finder.preprocess(cutouts | extra, [ids[row] for row in rows]))
             code_file.write(codes.tobytes())
             scale_file.write(scales.tobytes())
             write_json(prepared.folder / STATE_FILE, {"done": first + len(rows)})
@@ -186,4 +192,5 @@ def _read_at(stream: BinaryIO, image: int, into: NDArray[np.generic]) -> None:
 def _key(finder: Finder, lens_set: LensSet) -> str:
     recipe = finder.recipe
     eats = [LAYOUT, lens_set.content_hash, list(recipe.bands), recipe.size, recipe.stretch]
+    eats += [list(recipe.extra_inputs)] if recipe.extra_inputs else []
     return hashlib.sha256(json.dumps(eats).encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from lensaudit.errors import UsageError
+from lensaudit.finders.p4m import P4MLift
 from lensaudit.training.prepared import PreparedSet, decoded
 from lensaudit.training.split import Rows
 
@@ -26,7 +27,7 @@ _PIECE = 50
 
 @dataclass(frozen=True)
 class Standard:
-    """Mean and standard deviation of the pixels of each band, float32 (bands,)."""
+    """Mean and standard deviation of the pixels of each channel, float32 (channels,); 0 and 1 for an angle's planes."""
 
     mean: torch.Tensor
     deviation: torch.Tensor
@@ -76,14 +77,26 @@ def standard_of(prepared: PreparedSet, rows: Rows) -> Standard:
         squares += images.square().sum(dim=(0, 2, 3))
     pixels = len(chosen) * prepared.shape[1] * prepared.shape[2]
     mean = total / pixels
-    return Standard(mean.float(), (squares / pixels - mean**2).sqrt().float())
+    deviation = (squares / pixels - mean**2).sqrt()
+    planes = 2 * prepared.angles
+    if planes:  # an angle follows the turns of the image only while cosine and sine keep their zero and their scale
+        mean[-planes:], deviation[-planes:] = 0.0, 1.0
+    return Standard(mean.float(), deviation.float())
 
 
-def foldable(module: nn.Module) -> nn.Conv2d:
-    """The first layer, if standardising can be folded into it; UsageError if not."""
-    first = next((layer for layer in module.modules() if not list(layer.children())), None)
+def foldable(module: nn.Module) -> nn.Conv2d | P4MLift:
+    """The first layer with weights, if standardising can be folded into it; UsageError if not."""
+    layers = (layer for layer in module.modules() if not list(layer.children()))
+    first = next((layer for layer in layers if not _cuts(layer)), None)
+    if isinstance(first, P4MLift):
+        return first
     plain = isinstance(first, nn.Conv2d) and first.padding in ((0, 0), "valid") and first.groups == 1
     if not plain or first.bias is None:  # type: ignore[union-attr]
         raise UsageError("--inputs standardised needs a first layer that is a convolution without padding; use as-is")
     assert isinstance(first, nn.Conv2d)
     return first
+
+
+def _cuts(layer: nn.Module) -> bool:
+    """Whether a layer does nothing but cut the edges off, which goes with any change of the pixels."""
+    return isinstance(layer, nn.ZeroPad2d) and max(layer.padding) <= 0

@@ -14,10 +14,10 @@ def starting_weights(name: str, recipe: Recipe) -> dict[str, torch.Tensor]:
     Raises
     ------
     UsageError
-        The finder has another architecture or other bands.
+        The finder has another architecture, other bands or other extra inputs, or is symmetrised and the recipe not.
     """
     finder = load_finder(name)
-    for field in ("architecture", "bands", "outputs"):
+    for field in ("architecture", "bands", "outputs", "extra_inputs", "symmetrise"):
         theirs, ours = getattr(finder.recipe, field), getattr(recipe, field)
         if theirs != ours:
             raise UsageError(f"--start {name}: its {field} is {theirs}, {recipe.name} has {ours}; they must agree")

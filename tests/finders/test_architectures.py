@@ -6,6 +6,7 @@ from torch import nn
 
 from lensaudit.errors import UsageError
 from lensaudit.finders.architectures import ARCHITECTURES, architecture, initialised, unfilled
+from lensaudit.finders.p4m import P4MConv, P4MLift
 
 PUBLISHED = {
     ("ou66", 4): (203_192, [0, 4, 7, 10, 13, 17, 20, 23, 26]),
@@ -40,7 +41,7 @@ def test_forward_has_the_declared_shape_and_is_finite(name, bands):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_initial_weights_are_he_normal_with_zero_biases(name):
     for layer in seeded(name):
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.Linear | P4MLift | P4MConv):
             assert not layer.bias.any()
             fan_in = layer.weight[0].numel()
             n = layer.weight.numel()
@@ -55,7 +56,7 @@ def test_initialisation_depends_on_the_generator_alone(name):
     first, again, other = seeded(name), seeded(name), seeded(name, seed=4)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
-    assert not torch.equal(first[0].weight, other[0].weight)
+    assert not torch.equal(next(first.parameters()), next(other.parameters()))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

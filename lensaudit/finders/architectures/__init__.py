@@ -1,4 +1,5 @@
-"""The architectures a recipe can name, one file each; the file's name is the name a user types.
+"""The architectures a recipe can name, one file each; the file's name is the name a user types,
+with a dash for an underscore.
 
 A new one is a file with ``SIZE`` (pixels) and ``build(bands, outputs) -> nn.Sequential``, one entry in `_MODULES`,
 and a recipe under ``models/``; ``tests/finders/test_architectures.py`` then covers it.
@@ -14,9 +15,10 @@ import torch
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.finders.architectures import ou66, ou200
+from lensaudit.finders.architectures import core, core_p4m, ou66, ou66_p4m, ou200
+from lensaudit.finders.p4m import P4MConv, P4MLift
 
-_MODULES: tuple[ModuleType, ...] = (ou66, ou200)
+_MODULES: tuple[ModuleType, ...] = (ou66, ou200, ou66_p4m, core, core_p4m)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Architecture:
 def _register(modules: tuple[ModuleType, ...]) -> dict[str, Architecture]:
     registry: dict[str, Architecture] = {}
     for module in modules:
-        name = module.__name__.rpartition(".")[2]
+        name = module.__name__.rpartition(".")[2].replace("_", "-")
         if name in registry:
             raise ValueError(f"architecture {name!r} is registered twice")
         registry[name] = Architecture(name, module.SIZE, module.build)
@@ -84,7 +86,7 @@ def initialised(name: str, bands: int, outputs: int = 2, *, generator: torch.Gen
 def he_normal_(module: nn.Module, generator: torch.Generator) -> None:
     """Fill every convolution and dense layer: weights N(0, 2 / fan_in), biases 0, in the order of the layers."""
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.Linear | P4MLift | P4MConv):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

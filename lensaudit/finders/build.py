@@ -1,0 +1,23 @@
+"""From a recipe to its module: the architecture for its channels, made invariant if the recipe says so."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from lensaudit.finders.architectures import he_normal_, unfilled
+from lensaudit.finders.recipe import Recipe
+from lensaudit.finders.symmetrised import Symmetrised
+
+
+def unfilled_module(recipe: Recipe) -> nn.Module:
+    """The recipe's module with memory but no values yet; draws no random number."""
+    body = unfilled(recipe.architecture, recipe.channels, recipe.outputs)
+    return Symmetrised(body, len(recipe.extra_inputs)) if recipe.symmetrise else body
+
+
+def initialised_module(recipe: Recipe, generator: torch.Generator) -> nn.Module:
+    """The recipe's module with He-normal weights drawn from `generator`."""
+    module = unfilled_module(recipe)
+    he_normal_(module, generator)
+    return module
