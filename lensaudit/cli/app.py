@@ -28,6 +28,7 @@ COMMANDS = (
     "models",
     "score",
     "evaluate",
+    "selection",
     "occlusion",
     "kernels",
     "dream",

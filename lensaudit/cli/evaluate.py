@@ -34,6 +34,7 @@ def evaluate(
     as_json: bool = typer.Option(False, "--json", help="Print the evaluation as JSON."),
 ) -> None:
     """Measure a finder on a labelled set: each number with its 95 % interval."""
+    from lensaudit.cli.set_scores import scores_of
     from lensaudit.evaluation import evaluate as measure
     from lensaudit.files import writable_folder
     from lensaudit.finders import load_finder
@@ -44,7 +45,7 @@ def evaluate(
     loaded.check(opened)
     if out is not None:
         writable_folder(out)
-    found = _scores(loaded, opened, scores)
+    found = scores_of(loaded, opened, scores)
     labels = opened.labels
     cut = loaded.recipe.threshold if threshold is None else threshold
     result = measure(labels, found.p_lens, found.logit, threshold=cut, beta=beta, seed=seed)
@@ -57,26 +58,6 @@ def evaluate(
     _show(result, loaded.name, lens_set)
     if out is not None:
         typer.echo(f"{out}: evaluation.json, evaluation.png")
-
-
-def _scores(finder: Finder, lens_set: LensSet, path: Path | None) -> Scores:
-    """Scores of the set in its order, from the file `path` or computed now."""
-    from lensaudit.cli.set_summary import progress_bar
-    from lensaudit.errors import DataError
-    from lensaudit.evaluation import in_order_of
-    from lensaudit.finders import read_scores, score_set
-
-    if path is None:
-        with progress_bar(f"scoring with {finder.name}") as report:
-            return score_set(finder, lens_set, progress=report)
-    found, record = read_scores(path)
-    inputs = record.get("provenance", {}).get("inputs", {})
-    if inputs.get("finder", finder.weights_hash) != finder.weights_hash:
-        raise DataError(f"{path}: holds scores of other weights than {finder.name}'s; write it with lensaudit score")
-    ordered = in_order_of(lens_set.ids, found, path)
-    if inputs.get("set", lens_set.content_hash) != lens_set.content_hash:
-        raise DataError(f"{path}: holds scores of another set than {lens_set.path}; write it with lensaudit score")
-    return ordered
 
 
 def _record(result: Evaluation, finder: Finder, lens_set: LensSet, seed: int) -> dict[str, Any]:

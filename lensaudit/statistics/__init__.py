@@ -5,6 +5,7 @@ from lensaudit.statistics.bootstrap import RESAMPLES, bootstrap_interval, paired
 from lensaudit.statistics.confusion import Confusion, confusion, fbeta_of_counts
 from lensaudit.statistics.holm import holm
 from lensaudit.statistics.mcnemar import mcnemar_exact
+from lensaudit.statistics.medians import MedianShifts, median_shifts
 from lensaudit.statistics.paired_difference import paired_difference_interval
 from lensaudit.statistics.proportions import BinnedShare, binned_shares, wilson_interval
 from lensaudit.statistics.roc import (
@@ -25,6 +26,7 @@ __all__ = [
     "RESAMPLES",
     "BinnedShare",
     "Confusion",
+    "MedianShifts",
     "RankCorrelations",
     "Roc",
     "TopGroups",
@@ -39,6 +41,7 @@ __all__ = [
     "fbeta_of_counts",
     "holm",
     "mcnemar_exact",
+    "median_shifts",
     "paired_bootstrap_interval",
     "paired_difference_interval",
     "roc_curve",

@@ -1,0 +1,225 @@
+"""What the model of found and lost consists of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lensaudit.evaluation.selection.parameters import Parameter
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """Log-odds of being found per standard deviation (or per its square), with a 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A parameter that another goes with, and Pearson's r of the two."""
+
+    words: str
+    correlation: float
+
+    def __str__(self) -> str:
+        return f"with {self.words}, r = {self.correlation:.2f}".replace("= -", "= −")
+
+
+@dataclass(frozen=True)
+class Driver:
+    """One parameter in the model.
+
+    Attributes
+    ----------
+    parameter
+        What it is.
+    mean, sd
+        Mean and standard deviation among the lenses: in its unit, or of its decimal logarithm where that is modelled.
+    alone
+        Slope with no other parameter in the model, Wald's interval.
+    slope
+        Slope at the mean with all others held, bootstrap interval.
+    bend
+        Coefficient of the square with all others held: below zero, the middle is found best. None in a straight model.
+    p_alone, p_holm
+        Likelihood ratio of slope and bend with nothing else, and with all others held (χ²), each after Holm.
+    explained
+        Share of all the deviance the model explains that is lost without the parameter: what it alone can explain.
+    vif
+        Variance inflation: 1 where nothing goes with it.
+    companion
+        The parameter it goes with most; None for a parameter alone.
+    """
+
+    parameter: Parameter
+    mean: float
+    sd: float
+    alone: Coefficient
+    slope: Coefficient
+    bend: Coefficient | None
+    p_alone: float
+    p_holm: float
+    explained: float
+    vif: float
+    companion: Companion | None
+
+    @property
+    def verdict(self) -> str:
+        """``drives``, ``goes along`` (an effect alone, none shown with the others held) or ``no effect shown``."""
+        if self.p_holm < ALPHA:
+            return "drives"
+        return "goes along" if self.p_alone < ALPHA else "no effect shown"
+
+    @property
+    def sense(self) -> str:
+        """Which values are found more often, in words."""
+        if self.bend is not None and self.bend.shown and abs(self.slope.value) < 2 * abs(self.bend.value):
+            place = self.mean - self.sd * self.slope.value / (2 * self.bend.value)  # within one σ of the mean
+            shown = f"{10**place if self.parameter.logarithmic else place:.2g} {self.parameter.unit}".rstrip()
+            return f"found {'best' if self.bend.value < 0 else 'worst'} near {shown.replace(' ″', '″')}"
+        return f"{'larger' if self.slope.value > 0 else 'smaller'} is found more often"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, with NaN where something does not exist."""
+        nothing = Coefficient(math.nan, math.nan, math.nan)
+        parts = {"alone": self.alone, "slope": self.slope, "bend": self.bend or nothing}
+        return {
+            "parameter": self.parameter.name,
+            "label": self.parameter.words,
+            "unit": "dex" if self.parameter.logarithmic else self.parameter.unit,
+            "mean": self.mean,
+            "sd": self.sd,
+            **{f"{name}{end}": value for name, part in parts.items() for end, value in _ends(part)},
+            "p_alone": self.p_alone,
+            "p_holm": self.p_holm,
+            "explained": self.explained,
+            "vif": self.vif,
+            **_goes_with(self.companion),
+            "verdict": self.verdict,
+            "sense": self.sense,
+        }
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A parameter taken out of the model because the others all but fix it.
+
+    Attributes
+    ----------
+    parameter
+        What it is.
+    vif
+        Variance inflation when it was taken out, 10 or more.
+    companion
+        What stays in the model that it goes with most.
+    p_alone
+        Likelihood ratio with nothing else in the model, after Holm.
+    p_cost
+        Likelihood ratio of taking it out: small where the others do not quite stand for it. Uncorrected.
+    """
+
+    parameter: Parameter
+    vif: float
+    companion: Companion | None
+    p_alone: float
+    p_cost: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; infinite where the others fix it wholly."""
+        words = {name: getattr(self, name) for name in ("vif", "p_alone", "p_cost")}
+        named = {"parameter": self.parameter.name, "label": self.parameter.words}
+        return {**named, **_goes_with(self.companion), **words}
+
+
+@dataclass(frozen=True)
+class DriverModel:
+    """The model, or why there is none.
+
+    Attributes
+    ----------
+    drivers
+        Those that explain most first; empty without a model.
+    n, n_found, n_missing
+        Lenses in the model, of them found, and lenses left out because they lack a parameter.
+    carried
+        Parameters that others stand for.
+    left_out
+        Words of parameters that are not in it for want of values → why.
+    auroc, auroc_straight
+        How well it ranks lenses it was not fitted to (five folds), and the same without squares.
+    status
+        Empty, or why there is no model.
+    notes
+        What weakens it.
+    """
+
+    drivers: tuple[Driver, ...]
+    n: int
+    n_found: int
+    n_missing: int
+    carried: tuple[Carried, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+    auroc: float = math.nan
+    auroc_straight: float = math.nan
+    status: str = ""
+    notes: tuple[str, ...] = ()
+
+    def sentences(self) -> list[str]:
+        """What the model says, in words."""
+        if self.status:
+            return [f"No model of what drives the selection: {self.status}."]
+        told = {word: [d for d in self.drivers if d.verdict == word] for word in ("drives", "goes along")}
+        said = ["No parameter is shown to drive the selection once the others are held."]
+        if told["drives"]:
+            listed = "; ".join(f"{d.parameter.words} ({d.sense})" for d in told["drives"])
+            said = [f"With the others held, these drive the selection, strongest first: {listed}."]
+        if told["goes along"]:
+            listed = "; ".join(f"{d.parameter.words}{_with(d)}" for d in told["goes along"])
+            said.append(f"Look like drivers alone, but no effect is shown once the others are held: {listed}.")
+        if self.carried:
+            listed = "; ".join(f"{c.parameter.words}{_with(c)}" for c in self.carried)
+            said.append(f"Not in the model, because the others all but fix them in this set: {listed}.")
+        return said + [f"{note[0].upper()}{note[1:]}." for note in self.notes]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, with NaN where something does not exist."""
+        words = {name: getattr(self, name) for name in ("n", "n_found", "n_missing", "auroc", "auroc_straight")}
+        return {
+            **words,
+            "drivers": [driver.as_json() for driver in self.drivers],
+            "carried": [one.as_json() for one in self.carried],
+            "left_out": self.left_out,
+            "status": self.status,
+            "notes": list(self.notes),
+            "sentences": self.sentences(),
+        }
+
+
+CLOSE = 0.3
+"""|r| from which on a sentence names the companion."""
+
+
+def _with(one: Driver | Carried) -> str:
+    close = one.companion is not None and abs(one.companion.correlation) >= CLOSE
+    return f" ({one.companion})" if close else ""
+
+
+def _goes_with(companion: Companion | None) -> dict[str, Any]:
+    if companion is None:
+        return {"goes_with": "", "correlation": math.nan}
+    return {"goes_with": companion.words, "correlation": companion.correlation}
+
+
+def _ends(coefficient: Coefficient) -> list[tuple[str, float]]:
+    return [("" if name == "value" else f"_{name}", value) for name, value in asdict(coefficient).items()]

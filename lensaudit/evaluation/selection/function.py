@@ -1,0 +1,169 @@
+"""The selection function of a finder on a set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensaudit.errors import DataError
+from lensaudit.evaluation.metric import CONFIDENCE
+from lensaudit.evaluation.selection.cuts import FEW, LADDER, Classes, Cut, Threshold
+from lensaudit.evaluation.selection.driver_model import DriverModel
+from lensaudit.evaluation.selection.drivers import driver_model
+from lensaudit.evaluation.selection.grid import RecallMap, default_axes, recall_map
+from lensaudit.evaluation.selection.medians import MedianRow, median_rows
+from lensaudit.evaluation.selection.parameters import WithTruth, parameters_of, values_of
+
+_STREAM = 0x3ED1A2  # keeps these resamples apart from other draws of the same seed
+
+
+class Scored(Protocol):
+    """What is asked of scores: :class:`lensaudit.finders.Scores` has it."""
+
+    @property
+    def p_lens(self) -> NDArray[np.float64]: ...
+    @property
+    def logit(self) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True)
+class SelectionFunction:
+    """Which lenses a finder selects.
+
+    Attributes
+    ----------
+    cut
+        The threshold that maps and model are made at.
+    cuts
+        All thresholds at which medians are compared, `cut` first.
+    maps
+        Recall over θ_E × arc S/N and θ_E × source magnitude, as far as the set knows them.
+    medians
+        Parameter by parameter, every threshold.
+    drivers
+        The model of found and lost.
+    n_lenses, n_others, n_unscored, n_unlabelled
+        Scored lenses and non-lenses; labelled images without a score, and images of unknown label, left out.
+    absent
+        Words of parameters that no lens of the set has.
+    notes
+        What was left out, a sentence each.
+    """
+
+    cut: Cut
+    cuts: tuple[Cut, ...]
+    maps: tuple[RecallMap, ...]
+    medians: tuple[MedianRow, ...]
+    drivers: DriverModel
+    n_lenses: int
+    n_others: int
+    n_unscored: int
+    n_unlabelled: int
+    absent: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; NaN and infinities where a number does not exist."""
+        counted = {name: getattr(self, name) for name in ("n_lenses", "n_others", "n_unscored", "n_unlabelled")}
+        return {
+            **counted,
+            "confidence": CONFIDENCE,
+            "few_below": FEW,
+            "threshold": self.cut.words,
+            "cuts": [cut.as_json() for cut in self.cuts],
+            "maps": [one.as_json() for one in self.maps],
+            "medians": [row.as_json() for row in self.medians],
+            "drivers": self.drivers.as_json(),
+            "absent": list(self.absent),
+            "notes": list(self.notes),
+        }
+
+
+def selection_function(
+    scores: Scored,
+    lens_set: WithTruth,
+    thresholds: Sequence[Threshold] = LADDER,
+    *,
+    seed: int = 1,
+) -> SelectionFunction:
+    """Measure which lenses a finder selects, at which medians, and what drives it.
+
+    Only lenses count for recall; the share of the set's non-lenses that passes stands beside each threshold.
+
+    Parameters
+    ----------
+    scores
+        p and logit of every system, in the order of the set; NaN where there is none.
+    lens_set
+        A set with labels and truth columns; θ_E and sizes in arcsec, magnitudes AB.
+    thresholds
+        The first is that of the maps and the model; medians are compared at all of them.
+    seed
+        Of the bootstrap and the folds.
+
+    Raises
+    ------
+    DataError
+        The set has no scored lens, or no truth about its lenses.
+    ValueError
+        Scores are not as many as systems, or there is no threshold.
+
+    References
+    ----------
+    Herle A., O'Riordan C. M., Vegetti S., 2024, MNRAS 534, 1093.
+    """
+    p, logit, labels = np.asarray(scores.p_lens, float), np.asarray(scores.logit, float), lens_set.labels
+    if not p.shape == logit.shape == labels.shape or not thresholds:
+        raise ValueError(f"{p.shape} scores for {labels.shape} systems, {len(thresholds)} thresholds")
+    scored = np.isfinite(p) & ~np.isnan(logit)
+    lens, other = (labels == 1) & scored, (labels == 0) & scored
+    if not lens.any():
+        raise DataError(f"{lens_set.path}: no image with the label lens has a score; a selection function needs lenses")
+    require_truth(lens_set)
+    parameters, absent = parameters_of(lens_set)
+    cuts, notes = _cuts(Classes(p[lens], logit[lens], p[other], logit[other]), thresholds, lens_set)
+    values = values_of(parameters, lens_set, lens)
+    found = cuts[0].found
+    maps = [
+        recall_map(values[x.parameter.name], values[y.parameter.name], found, x, y) for x, y in default_axes(parameters)
+    ]
+    return SelectionFunction(
+        cut=cuts[0],
+        cuts=cuts,
+        maps=tuple(maps),
+        medians=median_rows(parameters, values, cuts, np.random.default_rng([seed, _STREAM])),
+        drivers=driver_model(parameters, values, found, seed),
+        n_lenses=int(lens.sum()),
+        n_others=int(other.sum()),
+        n_unscored=int(((labels >= 0) & ~scored).sum()),
+        n_unlabelled=int((labels < 0).sum()),
+        absent=absent,
+        notes=notes,
+    )
+
+
+def require_truth(lens_set: WithTruth) -> None:
+    """Raise DataError unless the set has lenses and knows something of them."""
+    if not (lens_set.labels == 1).any():
+        raise DataError(f"{lens_set.path}: holds no image with the label lens; a selection function needs lenses")
+    if not parameters_of(lens_set)[0]:
+        raise DataError(
+            f"{lens_set.path}: knows nothing of its lenses (no θ_E, S/N, magnitudes …), as of most real ones; "
+            "a selection function needs a simulated set, see lensaudit simulate"
+        )
+
+
+def _cuts(
+    classes: Classes, thresholds: Sequence[Threshold], lens_set: WithTruth
+) -> tuple[tuple[Cut, ...], tuple[str, ...]]:
+    """Every threshold once, in the order asked for; a false-positive rate is left out where it cannot be measured."""
+    made = {threshold: classes.cut(threshold) for threshold in dict.fromkeys(thresholds)}
+    if made[thresholds[0]] is None:
+        raise DataError(f"{lens_set.path}: has no scored non-lens to measure a false-positive rate on; use --threshold")
+    gone = [threshold.words for threshold, cut in made.items() if cut is None]
+    notes = (f"No non-lenses in the set: left out {', '.join(gone)}",) if gone else ()
+    return tuple(cut for cut in made.values() if cut is not None), notes

@@ -1,0 +1,199 @@
+"""A selection function as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from lensaudit.evaluation.selection.cuts import FEW, Cut, Share
+from lensaudit.evaluation.selection.driver_model import Carried, Companion, Driver, DriverModel
+from lensaudit.evaluation.selection.function import SelectionFunction
+from lensaudit.evaluation.selection.grid import Axis, RecallMap
+from lensaudit.evaluation.selection.medians import Median, MedianRow
+
+
+def markdown(selection: SelectionFunction, title: str, figures: Mapping[str, str]) -> str:
+    """The page: thresholds, recall maps with intervals, medians, and what drives the selection.
+
+    Parameters
+    ----------
+    title
+        Finder and set.
+    figures
+        Name of a figure (a map's name, ``medians``, ``drivers``) → file beside the page.
+    """
+    lines = [
+        f"# Selection function: {title}",
+        "",
+        _counted(selection),
+        "",
+        "## Thresholds",
+        "",
+        *_thresholds(selection),
+    ]
+    for one in selection.maps:
+        lines += ["", *_map(one, selection.cut.words, figures.get(one.name))]
+    lines += ["", "## Medians of selected and of all lenses", "", *_medians(selection, figures.get("medians"))]
+    lines += ["", "## What drives it", "", *_drivers(selection.drivers, selection.cut.words, figures.get("drivers"))]
+    return "\n".join(lines) + "\n"
+
+
+def share(one: Share) -> str:
+    """``81.8 % [80.0, 83.4], 1612 of 1971``; a dash where there is nobody."""
+    if not one.n:
+        return "–"
+    return f"{100 * one.value:.1f} % [{100 * one.low:.1f}, {100 * one.high:.1f}], {one.k} of {one.n}"
+
+
+def left_out(selection: SelectionFunction) -> list[str]:
+    """What was not measured on, a phrase each."""
+    counts = {"labelled images without a score": selection.n_unscored, "of unknown label": selection.n_unlabelled}
+    said = [f"left out: {count} {what}" for what, count in counts.items() if count]
+    if selection.absent:
+        said.append(f"no lens of the set has: {', '.join(selection.absent)}")
+    return said + list(selection.notes)
+
+
+def _counted(selection: SelectionFunction) -> str:
+    facts = [f"{selection.n_lenses} lenses, {selection.n_others} non-lenses", *left_out(selection)]
+    return (
+        f"{'; '.join(facts)}. Recall counts lenses only. Intervals are 95 %; * marks fewer than {FEW} lenses, on which "
+        "nothing should rest."
+    )
+
+
+def _thresholds(selection: SelectionFunction) -> list[str]:
+    rows = [_cut(cut) for cut in selection.cuts]
+    notes = [f"{cut.words}: {cut.note}." for cut in selection.cuts if cut.note]
+    header = ("threshold", "p", "recall (Wilson)", "false positives (Wilson)")
+    return [*_table(header, rows), *(["", *notes] if notes else [])]
+
+
+def _cut(cut: Cut) -> tuple[str, ...]:
+    sign = "≥" if cut.threshold.of == "p" else ">"
+    return cut.words, f"{sign} {cut.p:.6g}", share(cut.recall) + _star(cut.recall.k), share(cut.false_positives)
+
+
+def _map(one: RecallMap, threshold: str, figure: str | None) -> list[str]:
+    title = f"Recall over {one.x.parameter.label} and {one.y.parameter.label}, {threshold}"
+    picture = [f"![{title}]({figure})", ""] if figure else []
+    header = (f"{one.y.parameter.label} ↓ {one.x.parameter.label} →", *(_bin(one.x, i) for i in range(one.n.shape[1])))
+    rows = [(_bin(one.y, j), *(_cell(one, j, i) for i in range(one.n.shape[1]))) for j in range(one.n.shape[0])]
+    n_few = int(one.few.sum())
+    caption = (
+        f"n = {one.n.sum()} lenses; {one.n_outside} outside the edges, {one.n_missing} without a value. In each cell "
+        f"recall, its Wilson interval and n; {n_few} of {one.n.size} cells have fewer than {FEW} lenses (*)."
+    )
+    return [f"## {title}", "", *picture, caption, "", *_table(header, rows)]
+
+
+def _bin(axis: Axis, i: int) -> str:
+    return f"{axis.edges[i]:g}–{axis.edges[i + 1]:g}"
+
+
+def _cell(one: RecallMap, j: int, i: int) -> str:
+    n = int(one.n[j, i])
+    if not n:
+        return "n = 0*"
+    ends = f"{100 * one.low[j, i]:.0f}–{100 * one.high[j, i]:.0f}"
+    return f"{100 * one.recall[j, i]:.0f} % [{ends}] n = {n}{_star(n)}"
+
+
+def _medians(selection: SelectionFunction, figure: str | None) -> list[str]:
+    cuts = [cut.words for cut in selection.cuts]
+    by_name: dict[str, dict[str, MedianRow]] = {}
+    for row in selection.medians:
+        by_name.setdefault(row.parameter.label, {})[row.threshold] = row
+    first = {label: next(iter(rows.values())) for label, rows in by_name.items()}
+    table = [
+        (label, f"{_median(first[label].everyone)} (n = {first[label].n})", *(_moved(rows[cut]) for cut in cuts))
+        for label, rows in by_name.items()
+    ]
+    legend = (
+        "Medians with 95 % bootstrap intervals. Bold where the interval of the difference to all lenses leaves out zero; "
+        "of twenty that should not, one does by chance. After Herle, O'Riordan & Vegetti 2024 (MNRAS 534, 1093)."
+    )
+    header = (
+        "parameter",
+        "all lenses",
+        *(f"{cut.words}{_star(cut.recall.k)}, n = {cut.recall.k}" for cut in selection.cuts),
+    )
+    picture = [f"![Medians of selected lenses against all]({figure})", ""] if figure else []
+    return [*picture, legend, "", *_table(header, table)]
+
+
+def _median(one: Median) -> str:
+    return "–" if math.isnan(one.value) else f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}]"
+
+
+def _moved(row: MedianRow) -> str:
+    text = _median(row.selected)
+    if row.n_selected == 0:
+        return text
+    return (f"**{text}**" if row.moved else text) + _star(row.n_selected)
+
+
+def _drivers(model: DriverModel, threshold: str, figure: str | None) -> list[str]:
+    said = [line for sentence in model.sentences() for line in (sentence, "")]
+    if model.status:
+        return said[:-1]
+    out = f" {model.n_missing} lenses lack a parameter and are left out." if model.n_missing else ""
+    gone = "".join(f" {words} is left out: {why}." for words, why in model.left_out.items())
+    method = (
+        f"Logistic regression of found at {threshold} ({model.n_found} of {model.n} lenses) on standardised "
+        "parameters; (log) stands for the decimal logarithm. Slope and bend (its square) are log-odds per standard deviation with "
+        "all others held, bootstrap over lenses; alone is the slope with nothing else in the model. p: likelihood "
+        "ratio without the parameter, after Holm. Explained: share of the explained deviance that is lost without it; "
+        "what parameters explain together is in none of the shares. VIF: variance inflation. On lenses it was not "
+        f"fitted to, the model has AUROC {model.auroc:.3f} ({model.auroc_straight:.3f} without squares).{out}{gone}"
+    )
+    header = ("parameter", "σ", "alone", "slope", "bend", "p", "explained", "VIF", "goes with", "verdict")
+    picture = [f"![Coefficients of the model]({figure})", ""] if figure else []
+    lines = [*said, *picture, method, "", *_table(header, [_driver(one) for one in model.drivers])]
+    if model.carried:
+        taken_out = ("taken out", "VIF then", "goes with", "p alone", "p of taking it out")
+        lines += ["", *_table(taken_out, [_carried(one) for one in model.carried])]
+    return lines
+
+
+def _driver(one: Driver) -> tuple[str, ...]:
+    words = f"**{one.parameter.words}**" if one.verdict == "drives" else one.parameter.words
+    unit = "dex" if one.parameter.logarithmic else one.parameter.unit
+    coefficients = [_log_odds(part) for part in (one.alone, one.slope, one.bend)]
+    verdict = f"drives: {one.sense}" if one.verdict == "drives" else one.verdict
+    return (
+        words + (" (log)" if one.parameter.logarithmic else ""),
+        f"{one.sd:.2g} {unit}".rstrip(),
+        *coefficients,
+        _p(one.p_holm),
+        f"{100 * one.explained:.0f} %",
+        f"{one.vif:.1f}",
+        _goes_with(one.companion),
+        verdict,
+    )
+
+
+def _carried(one: Carried) -> tuple[str, ...]:
+    vif = f"{one.vif:.1f}" if math.isfinite(one.vif) else "∞"
+    return one.parameter.words, vif, _goes_with(one.companion), _p(one.p_alone), _p(one.p_cost)
+
+
+def _log_odds(part: object) -> str:
+    value, low, high = (getattr(part, name, math.nan) for name in ("value", "low", "high"))
+    return "–" if math.isnan(value) else f"{value:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
+
+
+def _goes_with(companion: Companion | None) -> str:
+    return "–" if companion is None else f"{companion.words} ({companion.correlation:+.2f})".replace("(-", "(−")
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _star(n: int) -> str:
+    return "*" if n < FEW else ""
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (header, ("---",) * len(header), *rows)]
