@@ -1,4 +1,4 @@
-"""``lensaudit probe``: one command per built-in probe, and ``list``."""
+"""``lensaudit probe``: one command per built-in probe, all of them, and those for finders outside Python."""
 
 from __future__ import annotations
 
@@ -12,54 +12,175 @@ import typer
 from lensaudit.resources import builtin_folder
 
 if TYPE_CHECKING:
-    from lensaudit.probes import ProbeResult
+    from lensaudit.probes import ProbeAudit, ProbeOptions, ProbeResult
+
+FINDER = typer.Argument(..., help="Built-in name, folder, or package.module:factory.")
+N = typer.Option(..., "--n", help="Pairs of each population; each is one image an arm.")
+OUT = typer.Option(..., "--out", help="Folder for the result; run again to go on after an interruption.")
+MODE = typer.Option(None, "--mode", help="How scenes are drawn; see 'lensaudit probe list'.")
+SEED = typer.Option(0, "--seed", help="Seed of the scenes, their noise and the resamples.")
+WORKERS = typer.Option(1, "--workers", help="Processes that render.")
+TOLERANCE = typer.Option(None, "--tolerance", help="Loss of recall that is accepted.")
+STRETCH = typer.Option(None, "--stretch", help="Stretch in place of the finder's own and the mode's.")
+SET = typer.Option(None, "--set", help="Edit the lenses of this set, not drawn scenes; for probes that edit images.")
+PSF = typer.Option(None, "--psf", help="FITS file with the kernel that psf-rotation-real turns.")
+EXTENSION = typer.Option("VIS_PSF", "--psf-extension", help="Its extension.")
+FAIL_ON = typer.Option(None, "--fail-on", help="bias: exit code 1 where one is found, for use in CI.")
+DEVICE = typer.Option("auto", "--device", help="auto, cpu or cuda.")
+JSON = typer.Option(False, "--json", help="Print the result as JSON instead of a table.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
+    from lensaudit.cli import probe_outside
+
     probes = typer.Typer(no_args_is_help=True, help="Ask a finder about pairs of scenes that differ in one thing.")
     probes.command("list")(list_probes)
+    probes.command("all")(all_probes)
+    probes.command("run")(run_file)
+    probes.command("power")(power)
+    probe_outside.register(probes)
     for path in sorted(builtin_folder("probes").glob("*.yaml")):
-        probes.command(path.stem, help=f"Run the {path.stem} probe on FINDER.")(_command(path.stem))
+        probes.command(path.stem, help=f"Run the {path.stem} probe on FINDER.", hidden=path.stem != "compound")(
+            _command(path.stem)
+        )
     app.add_typer(probes, name="probe")
 
 
 def list_probes() -> None:
-    """List the built-in probes."""
+    """List the built-in probes; each is a command: 'lensaudit probe NAME FINDER'."""
     from rich.console import Console
     from rich.table import Table
 
     from lensaudit.probes import builtin_probes, load_definition
 
-    table = Table("probe", "question", "modes", "tolerance")
+    table = Table("probe", "kind", "question", "modes", "tolerance")
     for name in builtin_probes():
         definition = load_definition(name)
-        table.add_row(name, definition.question, ", ".join(definition.modes), f"{definition.tolerance:g}")
+        row = (name, definition.nature, definition.question, ", ".join(definition.modes), f"{definition.tolerance:g}")
+        table.add_row(*row)
     Console().print(table)
+
+
+def power(
+    tolerance: float = typer.Option(0.05, "--tolerance", help="Loss of recall that must be excluded."),
+    chance: float = typer.Option(0.9, "--power", help="Probability of an acquittal where nothing changes."),
+) -> None:
+    """How many pairs an acquittal needs."""
+    from lensaudit.errors import UsageError
+    from lensaudit.probes import pairs_needed
+    from lensaudit.probes.verdict import pairs_that_never_tell
+
+    for name, value in (("--tolerance", tolerance), ("--power", chance)):
+        if not 0 < value < 1:
+            raise UsageError(f"{name} {value:g}: must lie between 0 and 1")
+    typer.echo(f"To exclude a loss of recall above {tolerance:g}, with probability {chance:g} where there is none:")
+    for discordant in (0.0, 0.02, 0.05, 0.1, 0.2):
+        typer.echo(f"  {pairs_needed(tolerance, discordant, chance):>7} pairs, if {discordant:.0%} differ by chance")
+    typer.echo(f"Up to {pairs_that_never_tell(tolerance)} pairs can never acquit; such a probe says 'too few to tell'.")
+
+
+def all_probes(
+    finder: str = FINDER,
+    n: int = N,
+    out: Path = OUT,
+    probe: list[str] = typer.Option([], "--probe", help="Only these; give it as often as you like."),
+    seed: int = SEED,
+    workers: int = WORKERS,
+    tolerance: float = TOLERANCE,
+    fail_on: str = FAIL_ON,
+    device: str = DEVICE,
+    as_json: bool = JSON,
+) -> None:
+    """Run all built-in probes, correct them together and rank what they found."""
+    import json
+
+    from lensaudit.finders import load_finder
+    from lensaudit.probes import BIAS, ProbeOptions, run_audit
+
+    _check_fail_on(fail_on)
+    options = ProbeOptions(tolerance=tolerance, workers=workers)
+    with _progress() as progress:
+        audit = run_audit(load_finder(finder, device=device), n, seed, out, tuple(probe), options, progress)
+    if as_json:
+        typer.echo(json.dumps(audit.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False))
+    else:
+        _print_audit(audit, out)
+    if fail_on == BIAS and audit.biased:
+        raise typer.Exit(1)
+
+
+def run_file(
+    definition: Path = typer.Argument(..., help="A probe of your own: its YAML file."),
+    finder: str = FINDER,
+    n: int = N,
+    out: Path = OUT,
+    mode: str = MODE,
+    seed: int = SEED,
+    workers: int = WORKERS,
+    tolerance: float = TOLERANCE,
+    stretch: str = STRETCH,
+    lens_set: Path = SET,
+    fail_on: str = FAIL_ON,
+    device: str = DEVICE,
+    as_json: bool = JSON,
+) -> None:
+    """Run a probe of your own: edits composed in a YAML file, or a function of yours."""
+    from lensaudit.probes import ProbeOptions
+
+    _check_fail_on(fail_on)
+    options = ProbeOptions(mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, lens_set=lens_set)
+    _run(str(definition), finder, n, seed, out, options, device=device, as_json=as_json, fail_on=fail_on)
 
 
 def _command(name: str) -> Callable[..., None]:
     def command(
-        finder: str = typer.Argument(..., help="Built-in name, folder, or package.module:factory."),
-        n: int = typer.Option(..., "--n", help="Pairs of each population; each is two images."),
-        out: Path = typer.Option(..., "--out", help="Folder for the result; run again to go on after an interruption."),
-        mode: str = typer.Option(None, "--mode", help="How scenes are drawn; see 'lensaudit probe list'."),
-        seed: int = typer.Option(0, "--seed", help="Seed of the scenes, their noise and the resamples."),
-        workers: int = typer.Option(1, "--workers", help="Processes that render."),
-        tolerance: float = typer.Option(None, "--tolerance", help="Loss of recall that is accepted."),
-        stretch: str = typer.Option(None, "--stretch", help="Stretch in place of the finder's own and the mode's."),
-        device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
-        as_json: bool = typer.Option(False, "--json", help="Print the result as JSON instead of a table."),
+        finder: str = FINDER,
+        n: int = N,
+        out: Path = OUT,
+        mode: str = MODE,
+        seed: int = SEED,
+        workers: int = WORKERS,
+        tolerance: float = TOLERANCE,
+        stretch: str = STRETCH,
+        lens_set: Path = SET,
+        psf: Path = PSF,
+        psf_extension: str = EXTENSION,
+        fail_on: str = FAIL_ON,
+        device: str = DEVICE,
+        as_json: bool = JSON,
     ) -> None:
-        from lensaudit.finders import load_finder
-        from lensaudit.probes import ProbeOptions, run_probe
+        from lensaudit.probes import ProbeOptions
 
-        options = ProbeOptions(mode=mode, stretch=stretch, tolerance=tolerance, workers=workers)
-        with _progress() as progress:
-            result = run_probe(name, load_finder(finder, device=device), n, seed, out, options, progress)
-        _print_json(result) if as_json else _print_table(result, out)
+        _check_fail_on(fail_on)
+        options = ProbeOptions(
+            mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, lens_set=lens_set,
+            psf=psf, psf_extension=psf_extension,
+        )  # fmt: skip
+        _run(name, finder, n, seed, out, options, device=device, as_json=as_json, fail_on=fail_on)
 
     return command
+
+
+def _run(
+    probe: str, finder: str, n: int, seed: int, out: Path, options: ProbeOptions, *,
+    device: str, as_json: bool, fail_on: str | None,
+) -> None:  # fmt: skip
+    from lensaudit.finders import load_finder
+    from lensaudit.probes import BIAS, run_probe
+
+    with _progress() as progress:
+        result = run_probe(probe, load_finder(finder, device=device), n, seed, out, options, progress)
+    _print_json(result) if as_json else _print_table(result, out)
+    if fail_on == BIAS and result.verdict.word == BIAS:
+        raise typer.Exit(1)
+
+
+def _check_fail_on(word: str | None) -> None:
+    from lensaudit.errors import UsageError
+
+    if word not in (None, "bias"):
+        raise UsageError(f"--fail-on '{word}' is unknown; allowed: bias")
 
 
 @contextmanager
@@ -94,10 +215,30 @@ def _print_table(result: ProbeResult, out: Path) -> None:
     from lensaudit.probes import FINDINGS_HEAD, findings_rows
 
     console = Console()
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False, show_header=False)
-    for line in zip(FINDINGS_HEAD, *findings_rows(result.findings), strict=True):
-        table.add_row(*(cell.replace(" [", "\n[") for cell in line))
     console.print(f"{result.definition.title}: {result.finder.name}", highlight=False, markup=False)
+    rows = [tuple(cell.replace(" [", "\n[") for cell in row) for row in findings_rows(result.findings)]
+    if len(rows) > 2:
+        table = Table(*FINDINGS_HEAD, box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+    else:
+        table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False, show_header=False)
+        rows = list(zip(FINDINGS_HEAD, *rows, strict=True))
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
     console.print(f"{result.verdict.word}: {result.verdict.sentence}", highlight=False, markup=False)
+    console.print(f"written to {out}", highlight=False, markup=False)
+
+
+def _print_audit(audit: ProbeAudit, out: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("verdict", "probe", "what it means", box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+    for one in audit.ranked:
+        table.add_row(one.verdict.word, one.probe, one.meaning)
+    for name, why in audit.not_applicable.items():
+        table.add_row("not applicable", name, why)
+    console.print(table)
     console.print(f"written to {out}", highlight=False, markup=False)

@@ -2,7 +2,7 @@
 
 from lensaudit.imaging.instruments import EUCLID, INSTRUMENTS, LSST, Band, Instrument, get_instrument
 from lensaudit.imaging.psf import kernel
-from lensaudit.imaging.render import Numerics, Rendered, noiseless_images, render
+from lensaudit.imaging.render import Numerics, Rendered, noiseless_images, render, render_arms
 from lensaudit.imaging.truth import TRUTH_COLUMNS, Column, Truth
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "kernel",
     "noiseless_images",
     "render",
+    "render_arms",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from lensaudit.errors import DataError
 from lensaudit.imaging.instruments import Band, Instrument
 from lensaudit.imaging.profiles import extent_arcsec, surface_brightness
+from lensaudit.imaging.raytracing import RayTracer
+from lensaudit.imaging.shared import Shared
 from lensaudit.scenes import Galaxy, Light
 
 Array = NDArray[np.float64]
@@ -43,8 +46,10 @@ DEFAULT_NUMERICS = Numerics()
 class Canvas:
     """One image per band, in electron/s per pixel, to which light is added."""
 
-    def __init__(self, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS) -> None:
-        self.instrument, self.numerics = instrument, numerics
+    def __init__(
+        self, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS, shared: Shared | None = None
+    ) -> None:
+        self.instrument, self.numerics, self._shared = instrument, numerics, shared or Shared()
         self._axis = _ray_axis(instrument.ray_pixels, instrument.ray_scale_arcsec)
         self._cell_area = instrument.ray_scale_arcsec**2
         self._steps = {b.name: round(b.pixel_scale_arcsec / instrument.ray_scale_arcsec) for b in instrument.bands}
@@ -73,28 +78,39 @@ class Canvas:
             faintest = min(faintest, sky / self._flux(light, band))
         return extent_arcsec(light, faintest)
 
-    def add_lensed(self, galaxy: Galaxy, light: Light, window: Window, beta: tuple[Array, Array]) -> None:
-        """Draw a component as seen by the rays of `window`, which cross its plane at `beta` (arcsec)."""
-        dx = beta[0] - (galaxy.x_arcsec + light.dx_arcsec)
-        dy = beta[1] - (galaxy.y_arcsec + light.dy_arcsec)
-        near = dx * dx + dy * dy < self.extent_arcsec(light) ** 2
-        if near.any():
+    def add_lensed(self, galaxy: Galaxy, light: Light, window: Window, rays: RayTracer) -> None:
+        """Draw a component as seen by the `rays` of `window`."""
+        extent = self.extent_arcsec(light)
+
+        def seen() -> dict[int, Array] | None:
+            beta = rays.to_redshift(galaxy.redshift)
+            dx = beta[0] - (galaxy.x_arcsec + light.dx_arcsec)
+            dy = beta[1] - (galaxy.y_arcsec + light.dy_arcsec)
+            near = dx * dx + dy * dy < extent**2
+            if not near.any():
+                return None
             unit = np.zeros(dx.shape)
             unit[near] = surface_brightness(light, dx[near], dy[near])
-            self._deposit(light, window, unit)
+            return self._summed(unit)
+
+        self._deposit(light, window, self._shared.get(("lensed", _form(galaxy, light), extent, rays.key), seen))
 
     def add_unlensed(self, galaxy: Galaxy, light: Light) -> None:
         """Draw a component where it stands."""
         centre = (galaxy.x_arcsec + light.dx_arcsec, galaxy.y_arcsec + light.dy_arcsec)
         window = self.window(*centre, self.extent_arcsec(light))
-        x, y = self.coordinates(window)
-        if not x.size:
-            return
-        dx, dy = x - centre[0], y - centre[1]
-        unit = surface_brightness(light, dx, dy)
-        if light.profile == "sersic" and self.numerics.core_oversample > 1:
-            self._integrate_core(light, dx, dy, unit)
-        self._deposit(light, window, unit)
+
+        def seen() -> dict[int, Array] | None:
+            x, y = self.coordinates(window)
+            if not x.size:
+                return None
+            dx, dy = x - centre[0], y - centre[1]
+            unit = surface_brightness(light, dx, dy)
+            if light.profile == "sersic" and self.numerics.core_oversample > 1:
+                self._integrate_core(light, dx, dy, unit)
+            return self._summed(unit)
+
+        self._deposit(light, window, self._shared.get(("unlensed", _form(galaxy, light), str(window)), seen))
 
     def _integrate_core(self, light: Light, dx: Array, dy: Array, unit: Array) -> None:
         """Replace the central cells' point samples by means over each cell: a cusp's centre is far from its mean."""
@@ -110,13 +126,16 @@ class Canvas:
         fine_y = np.broadcast_to(dy[block][:, :, None, None] + offset[:, None], shape)
         unit[block] = surface_brightness(light, fine_x, fine_y).mean(axis=(2, 3))
 
-    def _deposit(self, light: Light, window: Window, unit: Array) -> None:
-        """Add a unit-flux surface brightness on ray cells to every band: summed into pixels once per pixel scale."""
-        summed: dict[int, Array] = {}
+    def _summed(self, unit: Array) -> dict[int, Array]:
+        """A unit-flux surface brightness on ray cells, summed into pixels once per pixel scale."""
+        return {step: _sum_blocks(unit, step) for step in dict.fromkeys(self._steps.values())}
+
+    def _deposit(self, light: Light, window: Window, summed: dict[int, Array] | None) -> None:
+        """Add a component of unit flux, summed into the pixels of `window`, to every band; None adds nothing."""
+        if summed is None:
+            return
         for band in self.instrument.bands:
             step = self._steps[band.name]
-            if step not in summed:
-                summed[step] = _sum_blocks(unit, step)
             margin = (self.instrument.ray_pixels - band.pixels * step) // 2
             target, source = zip(*(_inside(span, margin, step, band.pixels) for span in window), strict=True)
             self._images[band.name][target] += (self._flux(light, band) * self._cell_area) * summed[step][source]
@@ -142,6 +161,14 @@ class Canvas:
 
     def _blank(self) -> dict[str, Array]:
         return {band.name: np.zeros((band.pixels, band.pixels)) for band in self.instrument.bands}
+
+
+def _form(galaxy: Galaxy, light: Light) -> Hashable:
+    """All that the shape of a component depends on: everything but its magnitudes."""
+    return (
+        galaxy.redshift, galaxy.x_arcsec, galaxy.y_arcsec, light.profile, light.r_eff_arcsec, light.n_sersic,
+        light.axis_ratio, light.angle_rad, light.dx_arcsec, light.dy_arcsec, light.shape,
+    )  # fmt: skip
 
 
 def _sum_blocks(cells: Array, step: int) -> Array:

@@ -8,7 +8,7 @@ Deflections are lenstronomy's SIE.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -34,12 +34,15 @@ class RayTracer:
         Galaxies with mass, nearest first.
     shear_redshift
         Redshift for which the deflectors' shear is quoted (the farthest lensed galaxy's).
+    key
+        Names all of this, for those who keep what rays have seen.
     """
 
     x: Array
     y: Array
     deflectors: Sequence[Galaxy]
     shear_redshift: float
+    key: Hashable = None
 
     def __post_init__(self) -> None:
         self._deflections: list[tuple[Array, Array]] = []

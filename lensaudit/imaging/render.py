@@ -6,19 +6,23 @@ that image, summed into the band's pixels and convolved with its kernel. Docs/de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.imaging.canvas import DEFAULT_NUMERICS, Canvas, Numerics
-from lensaudit.imaging.convolution import convolve
-from lensaudit.imaging.instruments import Instrument
+from lensaudit.imaging.canvas import DEFAULT_NUMERICS, Canvas, Numerics, Window
+from lensaudit.imaging.convolution import convolve, convolved, spectrum
+from lensaudit.imaging.instruments import Band, Instrument
 from lensaudit.imaging.noise import add_noise, unit_noise
 from lensaudit.imaging.psf import kernel
 from lensaudit.imaging.raytracing import RayTracer, image_reach_arcsec
+from lensaudit.imaging.shared import Shared
 from lensaudit.imaging.truth import Truth, measure_truth
-from lensaudit.scenes import Scene
+from lensaudit.scenes import Galaxy, Psf, Scene
 
 Array = NDArray[np.float64]
 
@@ -40,25 +44,48 @@ class Rendered:
     truth: Truth
 
 
-def render(scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS) -> Rendered:
+def render(
+    scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS, shared: Shared | None = None
+) -> Rendered:
     """Render a scene: native-resolution images of every band, and truth.
 
-    The same scene and instrument give the same bits; scenes that share `noise_seed` share their noise.
+    The same scene and instrument give the same bits; scenes that share `noise_seed` share their noise. `shared` keeps
+    work for further scenes with the same instrument and numerics; see `render_arms`.
 
     Raises
     ------
     DataError
         The scene lacks a magnitude in one of the instrument's bands, or its PSF file cannot be used.
     """
-    lensed, other = draw_light(scene, instrument, numerics)
+    shared = Shared() if shared is None else shared
+    unlensed = _unlensed(scene)
+    lensed = shared.get(
+        ("arcs", scene.deflectors, scene.lensed), partial(_lensed_light, scene, instrument, numerics, shared)
+    )
+    other = shared.get(("rest", unlensed), partial(_unlensed_light, unlensed, instrument, numerics, shared))
     noiseless, source_light, images = {}, {}, {}
     for index, band in enumerate(instrument.bands):
-        arcs, rest = (convolve(light[band.name], kernel(scene.psf, band)) for light in (lensed, other))
+        arcs, rest = (
+            # The light is kept, so that its identity is as good as its value and far quicker to compare.
+            shared.get(("seen", id(light), scene.psf, band.name), partial(_seen, light, scene.psf, band, shared))
+            for light in (lensed, other)
+        )
         source_light[band.name] = arcs.astype(np.float32)
         noiseless[band.name] = (arcs + rest).astype(np.float32)
-        unit = unit_noise(scene.noise_seed, index, (band.pixels, band.pixels))
-        images[band.name] = add_noise(noiseless[band.name], unit, band)
+        unit = shared.get(
+            ("noise", scene.noise_seed, index),
+            partial(unit_noise, scene.noise_seed, index, (band.pixels, band.pixels)),
+        )
+        images[band.name] = add_noise(noiseless[band.name], unit, band, scene.noise_scale)
     return Rendered(images, noiseless, measure_truth(scene, instrument, source_light))
+
+
+def render_arms(
+    scenes: Sequence[Scene], instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS
+) -> list[Rendered]:
+    """Render scenes that differ in little, bit for bit as `render` does one by one; what they share is done once."""
+    shared = Shared()
+    return [render(scene, instrument, numerics, shared) for scene in scenes]
 
 
 def noiseless_images(scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS) -> dict[str, Array]:
@@ -73,22 +100,48 @@ def draw_light(
     scene: Scene, instrument: Instrument, numerics: Numerics = DEFAULT_NUMERICS
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Noiseless light before the PSF per band, (h, w) in electron/s per pixel: (lensed, all other)."""
-    canvas = Canvas(instrument, numerics)
-    lensed = scene.lensed
-    tracers: dict[str, RayTracer] = {}
+    return (
+        _lensed_light(scene, instrument, numerics, Shared()),
+        _unlensed_light(_unlensed(scene), instrument, numerics, Shared()),
+    )
+
+
+def _unlensed(scene: Scene) -> tuple[Galaxy, ...]:
+    behind = {id(galaxy) for galaxy in scene.lensed}
+    return tuple(galaxy for galaxy in scene.galaxies if id(galaxy) not in behind)
+
+
+def _lensed_light(scene: Scene, instrument: Instrument, numerics: Numerics, shared: Shared) -> dict[str, Array]:
+    canvas = Canvas(instrument, numerics, shared)
+    lensed, deflectors = scene.lensed, scene.deflectors
     for galaxy in lensed:
         for light in galaxy.light:
             reach = canvas.extent_arcsec(light)
-            window = canvas.window(*image_reach_arcsec(galaxy, light, reach, scene.deflectors))
-            tracer = tracers.get(str(window))
-            if tracer is None:
-                tracer = RayTracer(*canvas.coordinates(window), scene.deflectors, lensed[-1].redshift)
-                tracers[str(window)] = tracer
-            canvas.add_lensed(galaxy, light, window, tracer.to_redshift(galaxy.redshift))
-    arcs = canvas.take()
-    behind = {id(galaxy) for galaxy in lensed}
-    for galaxy in scene.galaxies:
-        if id(galaxy) not in behind:
-            for light in galaxy.light:
-                canvas.add_unlensed(galaxy, light)
-    return arcs, canvas.take()
+            window = canvas.window(*image_reach_arcsec(galaxy, light, reach, deflectors))
+            # Deflectors bend light by mass and place alone: their own light and its colours change no ray.
+            bending = tuple((g.redshift, g.x_arcsec, g.y_arcsec, g.mass) for g in deflectors)
+            key = ("rays", bending, lensed[-1].redshift, str(window))
+            rays = shared.get(key, partial(_rays, canvas, window, deflectors, key))
+            canvas.add_lensed(galaxy, light, window, rays)
+    return canvas.take()
+
+
+def _rays(canvas: Canvas, window: Window, deflectors: Sequence[Galaxy], key: tuple[Any, ...]) -> RayTracer:
+    return RayTracer(*canvas.coordinates(window), deflectors, shear_redshift=key[2], key=key)
+
+
+def _unlensed_light(
+    galaxies: Sequence[Galaxy], instrument: Instrument, numerics: Numerics, shared: Shared
+) -> dict[str, Array]:
+    canvas = Canvas(instrument, numerics, shared)
+    for galaxy in galaxies:
+        for light in galaxy.light:
+            canvas.add_unlensed(galaxy, light)
+    return canvas.take()
+
+
+def _seen(light: dict[str, Array], psf: Psf, band: Band, shared: Shared) -> Array:
+    pattern = kernel(psf, band)
+    half = pattern.shape[0] // 2
+    before = shared.get(("spectrum", id(light), band.name, half), partial(spectrum, light[band.name], half))
+    return convolved(before, pattern)

@@ -11,12 +11,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
-from typing import Any
+from typing import Any, TypeVar
 
 from lensaudit.errors import MachineError, UsageError
 
-Task = Callable[[int], int]
-"""Does one chunk and returns how many systems it held; picklable, and the same result wherever it runs."""
+T = TypeVar("T")
+
+Task = Callable[[int], T]
+"""Does one chunk and returns what came of it; picklable, and the same result wherever it runs."""
 
 Progress = Callable[[int, int], None]
 """Called with (systems done, systems in all)."""
@@ -24,8 +26,8 @@ Progress = Callable[[int, int], None]
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def spread(task: Task, chunks: Sequence[int], workers: int | str = 1) -> Generator[int, None, None]:
-    """Run `task` on every chunk and yield the number of systems of each, as they end.
+def spread(task: Task[T], chunks: Sequence[int], workers: int | str = 1) -> Generator[T, None, None]:
+    """Run `task` on every chunk and yield what it gives for each, as they end.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def spread(task: Task, chunks: Sequence[int], workers: int | str = 1) -> Generat
     return _here(task, chunks) if workers == 1 or len(chunks) < 2 else _in_processes(task, chunks, workers)
 
 
-def _here(task: Task, chunks: Sequence[int]) -> Generator[int, None, None]:
+def _here(task: Task[T], chunks: Sequence[int]) -> Generator[T, None, None]:
     from threadpoolctl import threadpool_limits
 
     for chunk in chunks:
@@ -55,7 +57,7 @@ def _here(task: Task, chunks: Sequence[int]) -> Generator[int, None, None]:
         yield done
 
 
-def _in_processes(task: Task, chunks: Sequence[int], workers: int) -> Generator[int, None, None]:
+def _in_processes(task: Task[T], chunks: Sequence[int], workers: int) -> Generator[T, None, None]:
     with _one_thread_each():
         pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _prepare_worker, (task,))
         waiting = iter(chunks)
@@ -84,15 +86,15 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-_given: list[Task] = []
+_given: list[Task[Any]] = []
 """The task of this worker process, handed over once: the plan of a large ingest is large."""
 
 
-def _do(chunk: int) -> int:
+def _do(chunk: int) -> Any:
     return _given[0](chunk)
 
 
-def _prepare_worker(task: Task) -> None:
+def _prepare_worker(task: Task[Any]) -> None:
     _given.append(task)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_leave_with_parent, daemon=True).start()
@@ -121,7 +123,7 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _on_dask(task: Task, chunks: Sequence[int], address: str) -> Generator[int, None, None]:
+def _on_dask(task: Task[T], chunks: Sequence[int], address: str) -> Generator[T, None, None]:
     try:
         from distributed import Client, as_completed
     except ImportError as error:

@@ -4,38 +4,60 @@ A probe is two edits of one scene (`lensaudit.probes.edits`) and a YAML definiti
 the finder about both arms, and says what the difference costs.
 """
 
+from lensaudit.probes.applicable import why_not_applicable
+from lensaudit.probes.audit import ProbeAudit, Ranked, audited, run_audit
+from lensaudit.probes.collect import collect
 from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
 from lensaudit.probes.edits import EDITS, Edit
+from lensaudit.probes.experiment import Drawn, Experiment, lenses_of
 from lensaudit.probes.finding import Finding, PairedScores
 from lensaudit.probes.options import ProbeOptions
 from lensaudit.probes.page import FINDINGS_HEAD, findings_rows, page
-from lensaudit.probes.pairs import PairPlan, PairSets, render_pairs
 from lensaudit.probes.result import ProbeResult
 from lensaudit.probes.run import run_probe
-from lensaudit.probes.score import why_not_applicable
-from lensaudit.probes.verdict import BIAS, NO_EFFECT, TOO_FEW, WITHIN_TOLERANCE, Verdict
+from lensaudit.probes.steps import Arm, Step
+from lensaudit.probes.verdict import (
+    BIAS,
+    FALSE_POSITIVES,
+    NO_EFFECT,
+    SELECTION,
+    TOO_FEW,
+    WITHIN_TOLERANCE,
+    Verdict,
+    pairs_needed,
+)
 
 __all__ = [
     "BIAS",
     "EDITS",
+    "FALSE_POSITIVES",
     "FINDINGS_HEAD",
     "NO_EFFECT",
+    "SELECTION",
     "TOO_FEW",
     "WITHIN_TOLERANCE",
+    "Arm",
+    "Drawn",
     "Edit",
+    "Experiment",
     "Finding",
-    "PairPlan",
-    "PairSets",
     "PairedScores",
+    "ProbeAudit",
     "ProbeDefinition",
     "ProbeOptions",
     "ProbeResult",
+    "Ranked",
+    "Step",
     "Verdict",
+    "audited",
     "builtin_probes",
+    "collect",
     "findings_rows",
+    "lenses_of",
     "load_definition",
     "page",
-    "render_pairs",
+    "pairs_needed",
+    "run_audit",
     "run_probe",
     "why_not_applicable",
 ]

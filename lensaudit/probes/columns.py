@@ -1,4 +1,4 @@
-"""The table of pairs: scores and truth of both arms."""
+"""What was asked and said about one population, and its table of pairs."""
 
 from __future__ import annotations
 
@@ -11,59 +11,85 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import UsageError
 from lensaudit.imaging import TRUTH_COLUMNS
+from lensaudit.probes.collect import Asked
 from lensaudit.probes.definition import LensRule, ProbeDefinition
-from lensaudit.probes.finding import PairedScores, probability
-from lensaudit.probes.pairs import ARMS, PairSets
+from lensaudit.probes.experiment import Experiment
+from lensaudit.probes.finding import ARMS, PairedScores, probability
 from lensaudit.probes.result import PairColumn
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The pairs of one population: scores, per arm which of them (n,) fulfil the lens rule, pixels (n,) changed."""
+    """The pairs of one population: what they are, what the finder said, which (arms, n) fulfil the lens rule.
+
+    The tables and pictures of pairs show the control and the last treated arm; `scores` has all of them.
+    """
 
     label: str
-    pairs: PairSets
-    scores: PairedScores
-    fulfils: Mapping[str, NDArray[np.bool_]]
-    changed: NDArray[np.int64]
+    experiment: Experiment
+    asked: Asked
+    threshold: float
+    fulfils: NDArray[np.bool_]
 
     @property
-    def visible(self) -> NDArray[np.bool_]:
-        """Pairs (n,) that hold a visible lens in both arms."""
-        return np.logical_and.reduce([self.fulfils[arm] for arm in ARMS])
+    def n(self) -> int:
+        """Systems."""
+        return self.experiment.source.n
+
+    @property
+    def last(self) -> int:
+        """Number of the last treated arm."""
+        return len(self.experiment.arms) - 1
+
+    def arm(self, name: str) -> int:
+        """Number of the arm called ``control`` or ``treated`` where only one treated arm is shown."""
+        return {"control": 0, "treated": self.last}[name]
+
+    def scores(self, arm: int) -> PairedScores:
+        """Control against arm number `arm`."""
+        return PairedScores(self.asked.logit[0], self.asked.logit[arm], self.threshold)
+
+    def truth(self, arm: int, column: str) -> NDArray[Any]:
+        """One truth column of one arm (n,)."""
+        return self.asked.truth[column][arm]
+
+    def visible(self, arm: int) -> NDArray[np.bool_]:
+        """Pairs (n,) that hold a visible lens in the control and in arm `arm`."""
+        return self.fulfils[0] & self.fulfils[arm]
 
 
-def fulfilling(rule: LensRule | None, pairs: PairSets) -> dict[str, NDArray[np.bool_]]:
-    """Per arm, the pairs (n,) that fulfil the rule; all of them without a rule. A NaN fulfils nothing."""
-    keep = {arm: np.ones(pairs.plan.n, dtype=bool) for arm in ARMS}
+def fulfilling(rule: LensRule | None, truth: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Which of (arms, n) fulfil the rule; all of them without a rule. A NaN fulfils nothing."""
+    keep = np.ones(truth["label"].shape, dtype=bool)
     for column, value in (rule.above if rule else {}).items():
-        for arm in ARMS:
-            keep[arm] &= np.nan_to_num(pairs.truth(arm, column).astype(float), nan=-np.inf) > value
+        keep &= np.nan_to_num(truth[column].astype(float), nan=-np.inf) > value
     return keep
 
 
 def pair_columns(samples: Sequence[Sample]) -> tuple[PairColumn, ...]:
-    """Columns of ``pairs.parquet`` over all populations, in their order."""
+    """Columns of ``pairs.parquet`` over all populations, in their order: control and last treated arm."""
 
     def column(name: str, unit: str, description: str, values: Callable[[Sample], Any]) -> PairColumn:
         return PairColumn(name, unit, description, np.concatenate([np.asarray(values(one)) for one in samples]))
 
-    def score(arm: str) -> Callable[[Sample], NDArray[np.float64]]:
-        return lambda sample: getattr(sample.scores, arm)
+    def logit(arm: str) -> Callable[[Sample], NDArray[np.float64]]:
+        return lambda sample: sample.asked.logit[sample.arm(arm)]
+
+    def chance(arm: str) -> Callable[[Sample], NDArray[np.float64]]:
+        return lambda sample: probability(sample.asked.logit[sample.arm(arm)])
 
     def fulfils(arm: str) -> Callable[[Sample], NDArray[np.bool_]]:
-        return lambda sample: sample.fulfils[arm]
+        return lambda sample: sample.fulfils[sample.arm(arm)]
 
     def truth(arm: str, name: str) -> Callable[[Sample], NDArray[Any]]:
-        return lambda sample: sample.pairs.truth(arm, name)
+        return lambda sample: sample.truth(sample.arm(arm), name)
 
+    changed = "pixels of the first band that differ by more than 0.5 σ"
     return (
-        column("pair_id", "", "name of the pair, its id in both lens sets", lambda one: one.pairs.control.column("id")),
-        column("population", "", "label of the population", lambda one: [one.label] * one.pairs.plan.n),
-        column("index", "", "index of the scene in its population", lambda one: np.arange(one.pairs.plan.n)),
-        *(column(f"p_{arm}", "", f"p(lens) of the {arm} arm", _probability(score(arm))) for arm in ARMS),
-        *(column(f"logit_{arm}", "", f"logit of the {arm} arm", score(arm)) for arm in ARMS),
-        column("n_changed_pixels", "", "pixels of the first band that differ by more than 0.5 σ", lambda s: s.changed),
+        *_which(column),
+        *(column(f"p_{arm}", "", f"p(lens) of the {arm} arm", chance(arm)) for arm in ARMS),
+        *(column(f"logit_{arm}", "", f"logit of the {arm} arm", logit(arm)) for arm in ARMS),
+        column("n_changed_pixels", "", changed, lambda sample: sample.asked.changed[sample.last]),
         *(
             column(f"{arm}_fulfils_rule", "", f"whether the {arm} arm fulfils the lens rule", fulfils(arm))
             for arm in ARMS
@@ -73,6 +99,44 @@ def pair_columns(samples: Sequence[Sample]) -> tuple[PairColumn, ...]:
             for arm in ARMS
             for c in TRUTH_COLUMNS
         ),
+    )
+
+
+def dose_columns(samples: Sequence[Sample]) -> tuple[PairColumn, ...]:
+    """Columns of ``doses.parquet``: every arm of every pair, the control first."""
+
+    def column(name: str, description: str, values: Callable[[Sample, int], Any]) -> PairColumn:
+        parts = [np.asarray(values(one, arm)) for one in samples for arm in range(len(one.experiment.arms))]
+        return PairColumn(name, "", description, np.concatenate(parts))
+
+    def dose(sample: Sample, arm: int) -> NDArray[np.float64]:
+        value = sample.experiment.arms[arm].dose
+        return np.full(sample.n, np.nan if value is None else value)
+
+    return (
+        column("pair_id", "name of the pair", lambda one, _: [one.experiment.source.id(k) for k in range(one.n)]),
+        column("population", "label of the population", lambda one, _: [one.label] * one.n),
+        column("arm", "0 is the control", lambda one, arm: np.full(one.n, arm)),
+        column("dose", "strength of the edit; NaN in the control and where there is one treated arm", dose),
+        column("p", "p(lens)", lambda one, arm: probability(one.asked.logit[arm])),
+        column("logit", "log-odds of lens", lambda one, arm: one.asked.logit[arm]),
+        column(
+            "n_changed_pixels", "pixels of the first band changed by more than 0.5 σ", lambda o, a: o.asked.changed[a]
+        ),
+        column("fulfils_rule", "whether the arm fulfils the lens rule", lambda one, arm: one.fulfils[arm]),
+    )
+
+
+def _which(column: Callable[..., PairColumn]) -> tuple[PairColumn, ...]:
+    return (
+        column(
+            "pair_id",
+            "",
+            "name of the pair in all arms",
+            lambda one: [one.experiment.source.id(k) for k in range(one.n)],
+        ),
+        column("population", "", "label of the population", lambda one: [one.label] * one.n),
+        column("index", "", "index of the system in its population", lambda one: np.arange(one.n)),
     )
 
 
@@ -91,7 +155,3 @@ def check_columns(definition: ProbeDefinition) -> None:
             if name not in known:
                 message = f"{field} names truth column '{name}'; allowed: {', '.join(known)}"
                 raise UsageError(f"probe '{definition.name}': {message}")
-
-
-def _probability(score: Callable[[Sample], NDArray[np.float64]]) -> Callable[[Sample], NDArray[np.float64]]:
-    return lambda sample: probability(score(sample))

@@ -11,12 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lensaudit.errors import UsageError
 from lensaudit.finders.recipe import read_yaml
 from lensaudit.finders.stretch import STRETCHES
-from lensaudit.probes.edits import EDITS
+from lensaudit.probes.edits import IDENTITY
+from lensaudit.probes.steps import Arm, Step, Steps
 from lensaudit.resources import builtin_folder
 from lensaudit.scenes import POPULATIONS
 
+FROM_FILE = "psf-from-file"
+
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Nature = Literal["nuisance", "population", "difficulty"]
+Nature = Literal["nuisance", "population", "difficulty", "contaminant"]
 
 
 class Checked(BaseModel):
@@ -26,16 +29,36 @@ class Checked(BaseModel):
 
 
 class Edits(Checked):
-    """Name of the edit that makes each arm out of the drawn scene (`EDITS`)."""
+    """The edits that make each arm out of the drawn scene; a treated step without a strength takes the dose."""
 
-    control: str = "identity"
-    treated: str = "identity"
+    control: Steps = (Step(edit=IDENTITY),)
+    treated: Steps = (Step(edit=IDENTITY),)
+
+
+class Doses(Checked):
+    """The strengths at which the treated arm is asked for, the mildest first.
+
+    Attributes
+    ----------
+    label
+        Axis label with the unit.
+    phrase
+        Condition for a sentence, ``{dose}`` in it: ``at an Einstein radius of {dose}″``.
+    control
+        Strength at which the control stands on the axis; None where it has no place there.
+    """
+
+    label: str
+    phrase: str
+    values: Annotated[tuple[float, ...], Field(min_length=1)]
+    control: float | None = None
 
     @model_validator(mode="after")
-    def _known(self) -> Edits:
-        for name in (self.control, self.treated):
-            if name not in EDITS:
-                raise ValueError(f"edit '{name}' is unknown; allowed: {', '.join(EDITS)}")
+    def _differ(self) -> Doses:
+        if len(set(self.values)) != len(self.values):
+            raise ValueError(f"values must differ, got {list(self.values)}")
+        if "{dose}" not in self.phrase:
+            raise ValueError("phrase needs {dose} in it")
         return self
 
 
@@ -96,7 +119,9 @@ class ProbeDefinition(Checked):
     """A probe: two edits of one scene, the populations it is asked of, and what a fair finder would do.
 
     `nature` says what a fair finder would do: ``nuisance`` nothing may change, ``population`` such lenses exist and
-    must not be lost, ``difficulty`` losing some is natural. `curves` maps truth columns of the treated arm to bins.
+    must not be lost, ``difficulty`` losing some is natural and the survey must know how many, ``contaminant`` the
+    treated arm holds no lens and must be refused. `consequence` ends the sentence of a finding: what it means for a
+    survey. `curves` maps truth columns of the last treated arm to bins.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
@@ -106,6 +131,9 @@ class ProbeDefinition(Checked):
     nature: Nature
     instrument: str
     edits: Edits
+    doses: Doses | None = None
+    consequence: str = "such lenses will be missed"
+    audited: bool = True
     tolerance: Fraction = 0.05
     default_mode: str
     modes: Annotated[dict[str, Mode], Field(min_length=1)]
@@ -117,7 +145,33 @@ class ProbeDefinition(Checked):
     def _consistent(self) -> ProbeDefinition:
         if self.default_mode not in self.modes:
             raise ValueError(f"default_mode '{self.default_mode}' is none of modes: {', '.join(self.modes)}")
+        dosed = [step.edit for step in self.edits.treated if step.strength is None and step.edit != IDENTITY]
+        if self.doses and not dosed:
+            raise ValueError("doses are given, but every treated step has a strength of its own; leave one out")
+        declared = self.arms()[-1].label == 0
+        if declared != (self.nature == "contaminant"):
+            raise ValueError(
+                f"nature '{self.nature}' does not fit: the treated edit "
+                f"{'takes the lensing away, so it is a contaminant' if declared else 'leaves a lens a lens'}"
+            )
         return self
+
+    def arms(self) -> tuple[Arm, ...]:
+        """The control and then one treated arm for each dose."""
+        doses = self.doses.values if self.doses else (None,)
+        treated = (Arm(tuple(step.at(dose) for step in self.edits.treated), dose) for dose in doses)
+        return (Arm(self.edits.control), *treated)
+
+    @property
+    def colour_only(self) -> bool:
+        """Whether the treated edits change colours alone."""
+        return all(step.found().colour for step in self.edits.treated)
+
+    @property
+    def on_images(self) -> bool:
+        """Whether the edits act on images alone, so that cutouts without a scene can be probed."""
+        steps = (*self.edits.control, *self.edits.treated)
+        return all(step.edit == IDENTITY or step.found().level == "image" for step in steps)
 
     def mode(self, name: str | None) -> tuple[str, Mode]:
         """The named mode, or the default one.
@@ -131,6 +185,28 @@ class ProbeDefinition(Checked):
         if name not in self.modes:
             raise UsageError(f"--mode '{name}' is unknown for probe {self.name}; allowed: {', '.join(self.modes)}")
         return name, self.modes[name]
+
+
+def with_kernel(definition: ProbeDefinition, path: Path, extension: str) -> ProbeDefinition:
+    """The definition with its point-spread function taken from a FITS file.
+
+    Raises
+    ------
+    UsageError
+        No step of it takes one, or there is no such file.
+    """
+    edits = definition.edits
+    if not any(step.edit == FROM_FILE for step in (*edits.control, *edits.treated)):
+        raise UsageError(f"--psf: probe '{definition.name}' takes no kernel; probe psf-rotation-real does")
+    if not path.is_file():
+        raise UsageError(f"--psf {path}: no such file; give a FITS file with extension {extension}")
+
+    def told(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        kernel: dict[str, str | float] = {"path": str(path), "extension": extension}
+        return tuple(s.model_copy(update={"parameters": kernel}) if s.edit == FROM_FILE else s for s in steps)
+
+    changed = edits.model_copy(update={"control": told(edits.control), "treated": told(edits.treated)})
+    return definition.model_copy(update={"edits": changed})
 
 
 def builtin_probes() -> dict[str, Path]:

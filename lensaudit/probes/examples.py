@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.probes.experiment import Source
 from lensaudit.probes.finding import PairedScores, probability
-from lensaudit.probes.pairs import PairPlan
 from lensaudit.probes.result import Example
 
 REASONS = ("largest loss", "median change", "largest gain")
 
 
 def choose_examples(
-    population: str, plan: PairPlan, scores: PairedScores, visible: NDArray[np.bool_]
+    population: str, source: Source, scores: PairedScores, visible: NDArray[np.bool_]
 ) -> tuple[Example, ...]:
     """Up to three pairs by their change of logit, among the `visible` ones if there are any."""
     candidates = np.flatnonzero(visible) if visible.any() else np.arange(len(scores))
@@ -23,5 +23,5 @@ def choose_examples(
     p_control, p_treated = probability(scores.control), probability(scores.treated)
     reasons = dict(zip([int(ranked[-1]), int(ranked[len(ranked) // 2]), int(ranked[0])], REASONS[::-1], strict=True))
     return tuple(
-        Example(plan.pair_id(k), population, k, reasons[k], float(p_control[k]), float(p_treated[k])) for k in chosen
+        Example(source.id(k), population, k, reasons[k], float(p_control[k]), float(p_treated[k])) for k in chosen
     )

@@ -22,6 +22,7 @@ from lensaudit.statistics import (
 
 CONFIDENCE = 0.95
 ALL_PAIRS = "all pairs"
+ARMS = ("control", "treated")
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison of the probe.
+    """One comparison of the probe: one treated arm of one population with its control.
 
-    `gained` and `lost` count the discordant pairs: found only in the treated arm, found only in the control. `p_value`
-    is McNemar's exact two-sided one, `p_holm` the same corrected over all findings of the probe.
+    `dose` is the strength of the treated arm, None where there is one such arm only. `gained` and `lost` count the
+    discordant pairs: found only in the treated arm, found only in the control. `p_value` is McNemar's exact two-sided
+    one, `p_holm` the same corrected over all findings of the probe.
     """
 
     population: str
     subset: str
+    dose: float | None
     n: int
     control: Recall
     treated: Recall
@@ -87,7 +90,9 @@ class Finding:
     verdict: Verdict | None = None
 
 
-def measure(population: str, subset: str, scores: PairedScores, rng: np.random.Generator) -> Finding:
+def measure(
+    population: str, subset: str, scores: PairedScores, rng: np.random.Generator, dose: float | None = None
+) -> Finding:
     """Measure one population; the verdict waits for `concluded`, which sees all findings."""
     control, treated = scores.found("control"), scores.found("treated")
     gained, lost = int(np.sum(treated & ~control)), int(np.sum(control & ~treated))
@@ -96,6 +101,7 @@ def measure(population: str, subset: str, scores: PairedScores, rng: np.random.G
     return Finding(
         population=population,
         subset=subset,
+        dose=dose,
         n=n,
         control=recall(control),
         treated=recall(treated),
@@ -107,14 +113,19 @@ def measure(population: str, subset: str, scores: PairedScores, rng: np.random.G
     )
 
 
-def concluded(findings: Sequence[Finding], tolerance: float, nature: str) -> tuple[Finding, ...]:
-    """The findings with Holm's correction over those that have pairs, and their verdicts."""
+def corrected(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings with Holm's correction of McNemar's p over all of them that have pairs."""
     tested = [k for k, finding in enumerate(findings) if finding.n > 0]
-    corrected = dict(zip(tested, holm([findings[k].p_value for k in tested]), strict=True)) if tested else {}
-    return tuple(
-        _with_verdict(finding, float(corrected.get(k, math.nan)), tolerance, nature)
-        for k, finding in enumerate(findings)
-    )
+    values = dict(zip(tested, holm([findings[k].p_value for k in tested]), strict=True)) if tested else {}
+    return tuple(replace(finding, p_holm=float(values.get(k, math.nan))) for k, finding in enumerate(findings))
+
+
+def concluded(
+    findings: Sequence[Finding], tolerance: float, nature: str, *, keep_holm: bool = False
+) -> tuple[Finding, ...]:
+    """The findings with their verdicts, corrected among themselves, or as they are already (`keep_holm`)."""
+    ready = findings if keep_holm else corrected(findings)
+    return tuple(_with_verdict(finding, finding.p_holm, tolerance, nature) for finding in ready)
 
 
 def headline(findings: Sequence[Finding]) -> Verdict:
@@ -124,8 +135,9 @@ def headline(findings: Sequence[Finding]) -> Verdict:
     """
     judged = [(finding, finding.verdict) for finding in findings if finding.verdict is not None]
     counted = [(f, v) for f, v in judged if v.word == BIAS or f.subset == ALL_PAIRS]
-    finding, verdict = min(counted, key=lambda pair: WORDS.index(pair[1].word))
-    return Verdict(verdict.word, f"{finding.population}, {finding.subset}: {verdict.sentence}")
+    finding, verdict = min(counted, key=lambda pair: (WORDS.index(pair[1].word), -abs(pair[0].recall_change.value)))
+    dose = "" if finding.dose is None else f", dose {finding.dose:g}"
+    return Verdict(verdict.word, f"{finding.population}, {finding.subset}{dose}: {verdict.sentence}")
 
 
 def recall(found: NDArray[np.bool_]) -> Recall:
@@ -158,5 +170,6 @@ def _with_verdict(finding: Finding, p_holm: float, tolerance: float, nature: str
         discordant=finding.gained + finding.lost,
         control_recall=finding.control.value,
         p_holm=p_holm,
+        treated=(finding.treated.value, finding.treated.low, finding.treated.high),
     )
     return replace(finding, p_holm=p_holm, verdict=judge(evidence, tolerance, nature))

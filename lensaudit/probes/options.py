@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from lensaudit.errors import UsageError
 from lensaudit.finders.stretch import STRETCHES
@@ -24,12 +25,19 @@ class ProbeOptions:
         Loss of recall that is still accepted, in (0, 1).
     workers
         Processes that render.
+    lens_set
+        Lens set whose lenses are edited in place of drawn scenes; for probes that edit images.
+    psf, psf_extension
+        FITS file and extension of the kernel, for probes that turn one.
     """
 
     mode: str | None = None
     stretch: str | None = None
     tolerance: float | None = None
     workers: int = 1
+    lens_set: Path | None = None
+    psf: Path | None = None
+    psf_extension: str = "VIS_PSF"
 
 
 def settled(definition: ProbeDefinition, n: int, seed: int, options: ProbeOptions) -> tuple[ProbeSettings, Mode]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from lensaudit.probes.finding import Change, Finding, Recall
+from lensaudit.probes.response import Response
 from lensaudit.probes.result import ProbeResult
 from lensaudit.probes.verdict import pairs_that_never_tell
 
@@ -20,10 +22,11 @@ def page(result: ProbeResult) -> str:
         _findings_table(result.findings),
         "![recall of both arms](recall.png)",
         "\n".join(
-            f"* {f.population}, {f.subset}: **{f.verdict.word}**. {f.verdict.sentence}"
+            f"* {f.population}, {f.subset}{_dose(f)}: **{f.verdict.word}**. {f.verdict.sentence}"
             for f in result.findings
             if f.verdict
         ),
+        *_responses(result),
         "## Where the recall goes" if result.curves else "",
         "![recall against truth columns](curves.png)" if result.curves else "",
         "## The change of each pair",
@@ -43,6 +46,7 @@ def findings_rows(findings: Iterable[Finding]) -> list[tuple[str, ...]]:
         (
             finding.population,
             finding.subset,
+            "" if finding.dose is None else f"{finding.dose:g}",
             str(finding.n),
             _recall(finding.control),
             _recall(finding.treated),
@@ -59,6 +63,7 @@ def findings_rows(findings: Iterable[Finding]) -> list[tuple[str, ...]]:
 FINDINGS_HEAD = (
     "population",
     "pairs",
+    "dose",
     "n",
     "recall control",
     "recall treated",
@@ -79,12 +84,50 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def _dose(finding: Finding) -> str:
+    return "" if finding.dose is None else f", dose {finding.dose:g}"
+
+
+def _responses(result: ProbeResult) -> list[str]:
+    """Where the loss leaves the tolerance, and what the doses mean."""
+    doses = result.definition.doses
+    if doses is None or not result.responses:
+        return []
+    parts = ["## Along the strength", "![recall along the strength of the edit](doses.png)"]
+    for one in result.responses:
+        parts.append(crossing_sentence(one, result))
+        head = ("median over the systems", "control", *(f"{dose:g}" for dose in doses.values))
+        rows = [(name, *(_plain(value) for value in values)) for name, values in one.truth.items()]
+        parts.append(_table(head, [row for row in rows if any(cell != "–" for cell in row[1:])]))
+    return parts
+
+
+def crossing_sentence(one: Response, result: ProbeResult) -> str:
+    """Where the loss of recall exceeds the tolerance, in one sentence."""
+    tolerance = result.settings.tolerance
+    if math.isnan(one.crossing):
+        return f"{one.population}: at no dose is the measured loss above the tolerated {tolerance:g}."
+    interval = f"95 % interval {_end(one.low)} to {_end(one.high)}" if one.crossed > 0 else "no interval"
+    return (
+        f"{one.population}: the loss exceeds the tolerated {tolerance:g} from dose {one.crossing:.3g} on ({interval})."
+    )
+
+
+def _end(value: float) -> str:
+    return "beyond the last dose" if math.isnan(value) else f"{value:.3g}"
+
+
+def _plain(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g}"
+
+
 def _method(result: ProbeResult) -> list[str]:
     settings, finder, rule = result.settings, result.finder, result.definition.lens_rule
+    arms = result.definition.arms()
     lines = [
         f"{settings.n} pairs of each population, seed {settings.seed}, mode {settings.mode}. {result.mode_note}",
         "Both arms of a pair are the same scene with the same noise seed; the edits are "
-        f"{result.definition.edits.control} (control) and {result.definition.edits.treated} (treated).",
+        f"{arms[0].describe()} (control) and {arms[-1].describe()} (treated{', last dose' if len(arms) > 2 else ''}).",
         f"Finder {finder.name} ({finder.origin}), bands {', '.join(finder.bands)}, stretch {finder.stretch}, "
         f"found means p ≥ {finder.threshold:g}, weights {finder.weights_hash[:12]}.",
         f"Tolerated loss of recall: {settings.tolerance:g}. A bias is a 95 % interval wholly beyond it, with "

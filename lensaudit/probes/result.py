@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +20,14 @@ from lensaudit.probes.finding import CONFIDENCE, Finding, headline
 from lensaudit.probes.footprint import VISIBLE_PIXELS
 from lensaudit.probes.verdict import Verdict
 
-FORMAT = "lensaudit-probe/1"
+if TYPE_CHECKING:
+    from lensaudit.probes.response import Response
+
+FORMAT = "lensaudit-probe/2"
 JSON_FILE = "probe.json"
 PAGE_FILE = "probe.md"
 PAIRS_FILE = "pairs.parquet"
+DOSES_FILE = "doses.parquet"
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class PairColumn:
 class ProbeResult:
     """Everything a probe found; `write` puts it into a folder, `to_json` is what ``probe.json`` holds::
 
-        format          "lensaudit-probe/1"
+        format          "lensaudit-probe/2"
         probe           name of the definition, e.g. "compound"
         title, question, meaning, nature
         settings        {n, seed, mode, tolerance}; n pairs in each population
@@ -82,12 +86,17 @@ class ProbeResult:
         confidence      0.95, of every interval below
         lens_rule       {name, condition, fulfilled {population: {n, control, treated, both}}} or null: the rule of
                         the restricted subset, and how many pairs fulfil it
-        visible_edits   {population: pairs in which the edit changes more than 20 pixels of the first band by > 0.5 σ}
+        visible_edits   {population: pairs in which the edit changes more than 20 pixels of the first band by > 0.5 σ,
+                        in the last treated arm}
         finder          {name, origin, weights_hash, bands, stretch, threshold}; the stretch used in this run
         verdict         {word, sentence}: a bias in any finding, else the gravest over all pairs; word is one of
-                        "bias", "too few to tell", "within tolerance", "no effect shown"
-        findings        list, one per population and subset ("all pairs", and the name of the lens rule):
-                        {population, subset, n, gained, lost, p_value, p_holm, verdict {word, sentence},
+                        "bias", "false positives", "too few to tell", "selection function", "within tolerance",
+                        "no effect shown"
+        doses           {label, phrase, values, control} or null: strengths of the treated arms
+        responses       list, one per population with two doses or more: {population, crossing, low, high, crossed,
+                        truth {column: medians per arm, the control first}}; see `lensaudit.probes.response`
+        findings        list, one per population, subset ("all pairs", and the name of the lens rule) and dose:
+                        {population, subset, dose or null, n, gained, lost, p_value, p_holm, verdict {word, sentence},
                          control, treated: {found, n, value, low, high}             recall, Wilson interval
                          recall_change, logit_change: {value, low, high, method}}   treated − control, paired
         curves          list, one per population and column: {population, column, label, outside,
@@ -95,9 +104,10 @@ class ProbeResult:
         examples        pairs of the gallery, in its order: {pair_id, population, index, reason, p_control, p_treated}
         published       {source, caption, threshold, recall {finder {population: recall}}} or null; others' images
         figures         {name: file beside probe.json}: recall, curves, effect, pairs
-        pairs           "pairs.parquet": pair_id, population, index, p_control, p_treated, logit_control,
-                        logit_treated, n_changed_pixels, control_fulfils_rule, treated_fulfils_rule, then
-                        control_… and treated_… truth columns
+        every_dose      "doses.parquet": pair_id, population, arm, dose, p, logit, n_changed_pixels, fulfils_rule
+        pairs           "pairs.parquet", control and last treated arm: pair_id, population, index, p_control,
+                        p_treated, logit_control, logit_treated, n_changed_pixels, control_fulfils_rule,
+                        treated_fulfils_rule, then control_… and treated_… truth columns
         definition      the probe definition as read
         provenance      version, command, seed, input hashes, packages
 
@@ -108,9 +118,11 @@ class ProbeResult:
     settings: ProbeSettings
     finder: AuditedFinder
     findings: tuple[Finding, ...]
+    responses: tuple[Response, ...]
     curves: tuple[Curve, ...]
     examples: tuple[Example, ...]
     columns: tuple[PairColumn, ...]
+    every_dose: tuple[PairColumn, ...]
     figures: Mapping[str, str]
     provenance: Mapping[str, Any]
 
@@ -166,26 +178,34 @@ class ProbeResult:
             "visible_edits": self.visible_edits,
             "finder": asdict(self.finder),
             "verdict": asdict(self.verdict),
+            "doses": self.definition.doses.model_dump() if self.definition.doses else None,
+            "responses": [asdict(response) for response in self.responses],
             "findings": [asdict(finding) for finding in self.findings],
             "curves": [asdict(curve) for curve in self.curves],
             "examples": [asdict(example) for example in self.examples],
             "published": self.definition.published.model_dump() if self.definition.published else None,
             "figures": dict(self.figures),
             "pairs": PAIRS_FILE,
+            "every_dose": DOSES_FILE,
             "definition": self.definition.model_dump(),
             "provenance": dict(self.provenance),
         }
         return without_nan(record)
 
     def write_pairs(self, folder: Path) -> None:
-        """Write ``pairs.parquet``: one row per pair, unit and description in the metadata of each field."""
-        fields = [
-            pa.field(c.name, pa.array(c.values).type, metadata={"unit": c.unit, "description": c.description})
-            for c in self.columns
-        ]
-        table = pa.table([pa.array(c.values) for c in self.columns], schema=pa.schema(fields))
-        with replacing(folder / PAIRS_FILE) as partial:
-            pq.write_table(table, partial, compression="zstd")
+        """Write ``pairs.parquet`` and ``doses.parquet``, unit and description in the metadata of each field."""
+        _write_table(self.columns, folder / PAIRS_FILE)
+        _write_table(self.every_dose, folder / DOSES_FILE)
+
+
+def _write_table(columns: Sequence[PairColumn], path: Path) -> None:
+    fields = [
+        pa.field(c.name, pa.array(c.values).type, metadata={"unit": c.unit, "description": c.description})
+        for c in columns
+    ]
+    table = pa.table([pa.array(c.values) for c in columns], schema=pa.schema(fields))
+    with replacing(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
 
 
 def without_nan(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,18 +14,20 @@ from numpy.typing import NDArray
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
-from lensaudit.probes.columns import Sample, check_columns, fulfilling, pair_columns
+from lensaudit.probes.applicable import why_not_applicable
+from lensaudit.probes.collect import Asked, collect
+from lensaudit.probes.columns import Sample, check_columns, dose_columns, fulfilling, pair_columns
 from lensaudit.probes.curve import Curve, recall_curve
-from lensaudit.probes.definition import ProbeDefinition, load_definition
+from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, with_kernel
 from lensaudit.probes.examples import choose_examples
+from lensaudit.probes.experiment import Drawn, Experiment, Source, lenses_of
 from lensaudit.probes.figures import draw_figures, figure_files
 from lensaudit.probes.finding import ALL_PAIRS, Finding, concluded, measure
-from lensaudit.probes.footprint import VISIBLE_PIXELS, changed_pixels
+from lensaudit.probes.footprint import VISIBLE_PIXELS
 from lensaudit.probes.options import ProbeOptions, settled
 from lensaudit.probes.page import page
-from lensaudit.probes.pairs import PairPlan, render_pairs
+from lensaudit.probes.response import Response, response
 from lensaudit.probes.result import JSON_FILE, PAGE_FILE, AuditedFinder, ProbeResult, ProbeSettings
-from lensaudit.probes.score import score_pairs, why_not_applicable
 from lensaudit.provenance import provenance
 
 Progress = Callable[[str, int, int], None]
@@ -43,7 +45,7 @@ def run_probe(
 ) -> ProbeResult:
     """Ask `finder` about `n` pairs of each population of `probe`; write the result into the folder `out`.
 
-    Rendered pairs stay in ``out/pairs``: an interrupted run goes on from there, and another finder reuses them.
+    Answers are kept in ``out/parts`` block by block: an interrupted run goes on from there.
 
     Returns
     -------
@@ -53,25 +55,47 @@ def run_probe(
     Raises
     ------
     UsageError
-        An option is out of range, the probe is not applicable to this finder, or `out` holds pairs of another run.
+        An option is out of range, the probe is not applicable to this finder, or an edit
+        changes nothing or refuses a scene.
     DataError
         The finder's answer is not finite.
     """
     definition = probe if isinstance(probe, ProbeDefinition) else load_definition(probe)
     options = options or ProbeOptions()
+    if options.psf is not None:
+        definition = with_kernel(definition, options.psf, options.psf_extension)
     settings, mode = settled(definition, n, seed, options)
     check_columns(definition)
-    if reason := why_not_applicable(definition.instrument, finder):
-        raise UsageError(f"probe '{definition.name}' is not applicable: {reason}")
+    sources = _sources(definition, settings, mode, options)
+    for source in sources.values():
+        if reason := why_not_applicable(definition, finder, source.fields):
+            raise UsageError(f"probe '{definition.name}' is not applicable: {reason}")
     finder = _with_stretch(finder, options.stretch or mode.stretch)
     folder = writable_folder(Path(out))
     samples = [
-        _sample(definition, finder, label, _plan(definition, population, settings), folder, options.workers, progress)
-        for label, population in mode.populations.items()
+        _sample(definition, finder, label, source, folder, options.workers, progress)
+        for label, source in sources.items()
     ]
-    result = _conclude(definition, settings, finder, samples)
-    _write(result, samples, folder)
+    result = conclude(definition, settings, finder, samples)
+    write(result, samples, folder)
     return result
+
+
+def _sources(
+    definition: ProbeDefinition, settings: ProbeSettings, mode: Mode, options: ProbeOptions
+) -> dict[str, Source]:
+    """Label → where its systems come from: the populations of the mode, or the user's own lens set."""
+    if options.lens_set is not None:
+        if not definition.on_images:
+            raise UsageError(
+                f"probe '{definition.name}' edits scenes, and {options.lens_set} holds images; leave --set out, or "
+                "take a probe that edits images"
+            )
+        return {"set": lenses_of(options.lens_set, settings.n, settings.seed)}
+    return {
+        label: Drawn(population, settings.seed, settings.n, definition.instrument)
+        for label, population in mode.populations.items()
+    }
 
 
 def _with_stretch(finder: Finder, stretch: str | None) -> Finder:
@@ -80,31 +104,30 @@ def _with_stretch(finder: Finder, stretch: str | None) -> Finder:
     return replace(finder, recipe=finder.recipe.model_copy(update={"stretch": stretch}))
 
 
-def _plan(definition: ProbeDefinition, population: str, settings: ProbeSettings) -> PairPlan:
-    edits = definition.edits
-    return PairPlan(population, settings.seed, settings.n, edits.control, edits.treated, definition.instrument)
-
-
 def _sample(
     definition: ProbeDefinition,
     finder: Finder,
     label: str,
-    plan: PairPlan,
+    source: Source,
     folder: Path,
     workers: int,
     progress: Progress | None,
 ) -> Sample:
-    def told(what: str) -> Callable[[int, int], None] | None:
-        return None if progress is None else partial(progress, f"{what} {label}")
-
-    pairs = render_pairs(plan, folder / "pairs" / plan.population, workers, told("rendering"))
-    scores = score_pairs(finder, pairs, told("scoring"))
-    return Sample(label, pairs, scores, fulfilling(definition.lens_rule, pairs), changed_pixels(pairs))
+    told = None if progress is None else partial(progress, label)
+    experiment = Experiment(source, definition.arms())
+    [asked] = collect(experiment, [finder], folder, workers, told)
+    return sample_of(definition, label, experiment, asked, finder)
 
 
-def _conclude(
-    definition: ProbeDefinition, settings: ProbeSettings, finder: Finder, samples: list[Sample]
+def sample_of(definition: ProbeDefinition, label: str, experiment: Experiment, asked: Asked, finder: Finder) -> Sample:
+    """The answers of a finder as a sample of one population."""
+    return Sample(label, experiment, asked, finder.recipe.threshold, fulfilling(definition.lens_rule, asked.truth))
+
+
+def conclude(
+    definition: ProbeDefinition, settings: ProbeSettings, finder: Finder, samples: Sequence[Sample]
 ) -> ProbeResult:
+    """Measure, correct and judge all that a finder said."""
     recipe = finder.recipe
     measured = [finding for sample in samples for finding in _measured(definition, settings.seed, sample)]
     return ProbeResult(
@@ -114,32 +137,50 @@ def _conclude(
             finder.name, str(finder.origin), finder.weights_hash, recipe.bands, recipe.stretch, recipe.threshold
         ),
         findings=concluded(measured, settings.tolerance, definition.nature),
+        responses=_responses(definition, settings, samples),
         curves=tuple(curve for sample in samples for curve in _curves(definition, sample)),
         examples=tuple(
             example
             for sample in samples
-            for example in choose_examples(sample.label, sample.pairs.plan, sample.scores, _worth_showing(sample))
+            for example in choose_examples(
+                sample.label, sample.experiment.source, sample.scores(sample.last), _worth_showing(sample)
+            )
         ),
         columns=pair_columns(samples),
+        every_dose=dose_columns(samples),
         figures=figure_files(definition),
         provenance=provenance(seed=settings.seed, inputs={"finder": finder.weights_hash}),
     )
 
 
 def _measured(definition: ProbeDefinition, seed: int, sample: Sample) -> list[Finding]:
-    """All pairs, and those with a visible lens in both arms; each draws its own resamples."""
-    subsets = [(ALL_PAIRS, np.ones(len(sample.scores), dtype=bool))]
-    if definition.lens_rule is not None:
-        subsets.append((definition.lens_rule.name, sample.visible))
-    return [
-        measure(sample.label, subset, sample.scores.where(keep), _generator(seed, sample.label, subset))
-        for subset, keep in subsets
-    ]
+    """Every treated arm, over all pairs and over those with a visible lens in both; each draws its own resamples."""
+    findings = []
+    for arm in range(1, len(sample.experiment.arms)):
+        subsets = [(ALL_PAIRS, np.ones(sample.n, dtype=bool))]
+        if definition.lens_rule is not None:
+            subsets.append((definition.lens_rule.name, sample.visible(arm)))
+        dose = sample.experiment.arms[arm].dose
+        findings += [
+            measure(sample.label, subset, sample.scores(arm).where(keep), _generator(seed, sample.label, subset), dose)
+            for subset, keep in subsets
+        ]
+    return findings
+
+
+def _responses(definition: ProbeDefinition, settings: ProbeSettings, samples: Sequence[Sample]) -> tuple[Response, ...]:
+    control = definition.doses.control if definition.doses else None
+    found = (
+        response(sample, settings.tolerance, control, _generator(settings.seed, sample.label, "response"))
+        for sample in samples
+    )
+    return tuple(one for one in found if one is not None)
 
 
 def _worth_showing(sample: Sample) -> NDArray[np.bool_]:
     """Pairs with a visible lens in both arms, else those in which the edit is to be seen."""
-    return sample.visible if sample.visible.any() else sample.changed > VISIBLE_PIXELS
+    visible = sample.visible(sample.last)
+    return visible if visible.any() else sample.asked.changed[sample.last] > VISIBLE_PIXELS
 
 
 def _generator(seed: int, *words: str) -> np.random.Generator:
@@ -151,18 +192,18 @@ def _curves(definition: ProbeDefinition, sample: Sample) -> list[Curve]:
         recall_curve(
             sample.label,
             (name, axis.label),
-            sample.pairs.truth("treated", name).astype(float),
-            sample.scores,
+            sample.truth(sample.last, name).astype(float),
+            sample.scores(sample.last),
             axis.edges,
         )
         for name, axis in definition.curves.items()
     ]
 
 
-def _write(result: ProbeResult, samples: list[Sample], folder: Path) -> None:
+def write(result: ProbeResult, samples: Sequence[Sample], folder: Path) -> None:
     """The JSON last, and an older one first away: where it lies, everything it names lies too."""
     (folder / JSON_FILE).unlink(missing_ok=True)
     result.write_pairs(folder)
-    draw_figures(result, {sample.label: sample.pairs for sample in samples}, folder)
+    draw_figures(result, {sample.label: sample.experiment for sample in samples}, folder)
     write_text(folder / PAGE_FILE, page(result))
     write_json(folder / JSON_FILE, result.to_json())

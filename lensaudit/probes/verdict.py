@@ -11,8 +11,10 @@ NO_EFFECT = "no effect shown"
 WITHIN_TOLERANCE = "within tolerance"
 BIAS = "bias"
 TOO_FEW = "too few to tell"
+SELECTION = "selection function"
+FALSE_POSITIVES = "false positives"
 
-WORDS = (BIAS, TOO_FEW, WITHIN_TOLERANCE, NO_EFFECT)
+WORDS = (BIAS, FALSE_POSITIVES, SELECTION, TOO_FEW, WITHIN_TOLERANCE, NO_EFFECT)
 """All verdict words, the gravest first."""
 
 SIGNIFICANCE = 0.05
@@ -30,6 +32,8 @@ class Evidence:
     discordant: int
     control_recall: float
     p_holm: float
+    treated: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    """Share of the treated arm called a lens, with its Wilson interval."""
 
     @property
     def shown(self) -> bool:
@@ -52,14 +56,21 @@ def judge(evidence: Evidence, tolerance: float, nature: str) -> Verdict:
     ``too few to tell``: the interval reaches beyond the tolerance on one side and not on the other, or there is too
     little recall to lose. Otherwise the interval lies within the tolerance: ``within tolerance`` if a change is shown,
     else ``no effect shown``. For ``nuisance`` probes a gain counts like a loss; for the others only a loss does.
+
+    A loss in a ``difficulty`` probe is the ``selection function``, not an accusation. In a ``contaminant`` probe the
+    treated arm holds no lens: ``false positives`` where its rate lies above the tolerance, whatever the control.
     """
     if evidence.n == 0:
         return Verdict(TOO_FEW, "No pair fulfils the condition, so nothing can be said.")
+    if nature == "contaminant":
+        return _judge_contaminant(evidence, tolerance)
     gains = evidence.shown and evidence.change > 0
     if nature != "nuisance" and evidence.control_recall <= tolerance and not gains:
         return Verdict(TOO_FEW, _floor_sentence(evidence, tolerance))
     beyond, within = _position(evidence, tolerance, nature)
     if beyond and evidence.shown:
+        if nature == "difficulty":
+            return Verdict(SELECTION, _change_sentence(evidence, "a loss the survey must count"))
         return Verdict(BIAS, _change_sentence(evidence, f"more than the tolerated {tolerance:.2f}"))
     if not within:
         return Verdict(TOO_FEW, _too_few_sentence(evidence, tolerance))
@@ -76,6 +87,40 @@ def pairs_that_never_tell(tolerance: float, confidence: float = 0.95) -> int:
     """
     z2 = float(norm.ppf(0.5 + confidence / 2)) ** 2
     return math.floor(z2 * (1 / tolerance - 1))
+
+
+def _judge_contaminant(evidence: Evidence, tolerance: float) -> Verdict:
+    rate, low, high = evidence.treated
+    told = (
+        f"{rate:.3f} of the treated scenes, which hold no lens, are called one (95 % interval {low:.3f} to {high:.3f}, "
+        f"n = {evidence.n}; with the lensing {evidence.control_recall:.3f})"
+    )
+    if low > tolerance:
+        return Verdict(FALSE_POSITIVES, f"{told}, more than the tolerated {tolerance:.2f}.")
+    if high < tolerance:
+        return Verdict(WITHIN_TOLERANCE, f"{told}, fewer than the tolerated {tolerance:.2f}.")
+    return Verdict(TOO_FEW, f"{told}: cannot be told from the tolerated {tolerance:.2f}.")
+
+
+def pairs_needed(tolerance: float, discordant: float, power: float = 0.9, confidence: float = 0.95) -> int:
+    """Pairs with which a finder without any change is acquitted with probability `power`.
+
+    Parameters
+    ----------
+    tolerance
+        Loss of recall that must be excluded, in (0, 1).
+    discordant
+        Share of the pairs whose answer differs between the arms by chance alone, in [0, 1).
+    power
+        Probability that the interval then lies within the tolerance.
+
+    Notes
+    -----
+    n ≥ (z₍₁₊c₎/₂ + z₍power₎)² ψ / tolerance², the normal approximation for a paired difference with mean 0 and variance
+    ψ / n, and never fewer than perfect agreement needs (`pairs_that_never_tell`).
+    """
+    z = float(norm.ppf(0.5 + confidence / 2) + norm.ppf(power))
+    return max(math.ceil(z**2 * discordant / tolerance**2), pairs_that_never_tell(tolerance, confidence) + 1)
 
 
 def _position(evidence: Evidence, tolerance: float, nature: str) -> tuple[bool, bool]:

@@ -6,16 +6,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lensaudit.probes.figures.style import COLOUR, errors, recall_axis
-from lensaudit.probes.pairs import ARMS
+from lensaudit.probes.finding import ARMS
 from lensaudit.probes.result import ProbeResult
 
 WIDTH = 0.36
 
 
 def recall_figure(result: ProbeResult) -> Figure:
-    """Two bars per finding: control and treated, 95 % Wilson intervals, number of pairs and the verdict below."""
-    findings = [finding for finding in result.findings if finding.n > 0]
-    figure = Figure(figsize=(1.6 + 1.5 * len(findings), 3.8), layout="constrained")
+    """Two bars per finding: control and last dose, 95 % Wilson intervals, number of pairs and the verdict below."""
+    last = result.definition.arms()[-1].dose
+    findings = [finding for finding in result.findings if finding.n > 0 and finding.dose == last]
+    figure = Figure(figsize=(max(1.6 + 1.5 * len(findings), 3.6), 3.8), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(findings))
     for arm, shift in zip(ARMS, (-WIDTH / 2, WIDTH / 2), strict=True):

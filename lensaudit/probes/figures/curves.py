@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from lensaudit.probes.curve import Curve
 from lensaudit.probes.figures.style import COLOUR, MARKER, errors, recall_axis
-from lensaudit.probes.pairs import ARMS
+from lensaudit.probes.finding import ARMS
 from lensaudit.probes.result import ProbeResult
 
 

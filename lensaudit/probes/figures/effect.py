@@ -14,7 +14,8 @@ BINS = 40
 
 def effect_figure(result: ProbeResult) -> Figure:
     """One histogram per population of logit(treated) − logit(control), with the mean and its interval."""
-    findings = [finding for finding in result.findings if finding.subset == ALL_PAIRS]
+    last = result.definition.arms()[-1].dose
+    findings = [finding for finding in result.findings if finding.subset == ALL_PAIRS and finding.dose == last]
     figure = Figure(figsize=(4.2 * len(findings), 3.0), layout="constrained")
     population = result.column("population")
     change = result.column("logit_treated") - result.column("logit_control")
@@ -26,7 +27,8 @@ def effect_figure(result: ProbeResult) -> Figure:
             mean.value, color=COLOUR["treated"], label=f"mean {mean.value:+.2f} [{mean.low:+.2f}, {mean.high:+.2f}]"
         )
         axes.axvline(0, color="0.2", linewidth=0.8, linestyle=":")
-        axes.set_title(f"{finding.population}, n = {finding.n} pairs", fontsize=9)
+        dose = "" if last is None else f", dose {last:g}"
+        axes.set_title(f"{finding.population}{dose}, n = {finding.n} pairs", fontsize=9)
         axes.set_xlabel("change of logit, treated − control")
         axes.set_ylabel("pairs")
         axes.legend(frameon=False, fontsize=8)

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lensaudit.probes.pairs import ARMS, PairSets
+from lensaudit.probes.experiment import Experiment
+from lensaudit.probes.finding import ARMS
 from lensaudit.probes.result import Example, ProbeResult
 
 COLOUR_BANDS = ("H", "J", "Y")
@@ -18,10 +19,10 @@ DETAIL_BAND = "VIS"
 SIDE_INCH = 1.7
 
 
-def gallery_figure(result: ProbeResult, pairs: Mapping[str, PairSets]) -> Figure:
+def gallery_figure(result: ProbeResult, experiments: Mapping[str, Experiment]) -> Figure:
     """One row per example; per arm the NISP colours and log VIS, on one scale for both arms."""
     examples = result.examples
-    kinds = _kinds(next(iter(pairs.values())).control.bands)
+    kinds = _kinds(next(iter(experiments.values())).source.fields.bands)
     columns = len(ARMS) * len(kinds)
     figure = Figure(figsize=(SIDE_INCH * columns + 1.2, (SIDE_INCH + 0.28) * len(examples)), layout="constrained")
     grid = figure.subplots(len(examples), columns, squeeze=False)
@@ -29,7 +30,7 @@ def gallery_figure(result: ProbeResult, pairs: Mapping[str, PairSets]) -> Figure
         axes.set_xticks([])
         axes.set_yticks([])
     for row, example in zip(grid, examples, strict=True):
-        panels = _panels(example, pairs[example.population], kinds)
+        panels = _panels(example, experiments[example.population], kinds)
         for axes, (title, panel) in zip(row, panels, strict=True):
             axes.imshow(panel, origin="lower", cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_title(title, fontsize=7, pad=2)
@@ -45,15 +46,16 @@ def _kinds(bands: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _panels(
-    example: Example, pairs: PairSets, kinds: Sequence[tuple[str, tuple[str, ...]]]
+    example: Example, experiment: Experiment, kinds: Sequence[tuple[str, tuple[str, ...]]]
 ) -> list[tuple[str, NDArray[np.float64]]]:
     """Title and picture of each panel of one row: all of the control, then all of the treated arm."""
     scores = {"control": example.p_control, "treated": example.p_treated}
-    cutouts = {arm: pairs.arm(arm).cutouts(np.array([example.index])) for arm in ARMS}
+    last = len(experiment.arms) - 1
+    cutouts = {arm: experiment.images(example.index, number) for arm, number in zip(ARMS, (0, last), strict=True)}
     panels = []
     for arm in ARMS:
         for name, bands in kinds:
-            channels = [_scaled(cutouts[arm][band][0], [cutouts[other][band][0] for other in ARMS]) for band in bands]
+            channels = [_scaled(cutouts[arm][band], [cutouts[other][band] for other in ARMS]) for band in bands]
             picture = np.stack(channels, axis=-1) if len(bands) > 1 else channels[0]
             panels.append((f"{arm} p = {scores[arm]:.3f}, {name}", picture))
     return panels

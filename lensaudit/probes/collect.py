@@ -1,0 +1,211 @@
+"""Asking finders about every arm of an experiment, block by block; what they said is kept, the images are not.
+
+Memory does not grow with the number of systems. An interrupted run goes on with the blocks it lacks, and another
+finder is asked about the same pairs, rendered again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lensaudit import __version__
+from lensaudit.errors import DataError, UsageError
+from lensaudit.files import replacing
+from lensaudit.finders import Finder, score_set
+from lensaudit.imaging import TRUTH_COLUMNS
+from lensaudit.lensset.spread import spread
+from lensaudit.probes.experiment import Block, Experiment, Fields, MakeBlock
+from lensaudit.probes.steps import Arm
+
+PARTS = "parts"
+TYPES = {"int8": np.int64, "int64": np.int64, "float64": np.float64}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one finder said of all systems in all arms.
+
+    Attributes
+    ----------
+    logit
+        Log-odds of "lens", float64 (arms, n).
+    changed
+        Pixels (arms, n) of the first band that differ from the control by more than 0.5 σ.
+    truth
+        Truth column → values (arms, n).
+    """
+
+    logit: NDArray[np.float64]
+    changed: NDArray[np.int64]
+    truth: Mapping[str, NDArray[Any]]
+
+
+def collect(
+    experiment: Experiment,
+    finders: Sequence[Finder],
+    folder: Path,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Asked]:
+    """Render what is missing, once for all finders, and ask each of them.
+
+    Parameters
+    ----------
+    folder
+        Where the answers are kept, under ``parts``.
+    progress
+        Told (systems done, systems in all).
+
+    Returns
+    -------
+    list of Asked
+        One per finder.
+
+    Raises
+    ------
+    UsageError
+        A treated arm is the same as the control in every pixel of a block, or an edit refuses a scene.
+    DataError
+        A finder's answer is not finite.
+    """
+    places = [_place(experiment, finder, folder) for finder in finders]
+    missing = [k for k in range(experiment.chunks) if not all((place / _part(k)).is_file() for place in places)]
+    n = experiment.source.n
+    done = n - sum(_span(experiment, k) for k in missing)
+    if progress is not None:
+        progress(done, n)
+    bands = tuple(dict.fromkeys(band for finder in finders for band in finder.recipe.bands))
+    with closing(spread(MakeBlock(experiment, bands), missing, workers)) as blocks:
+        for block in blocks:
+            _check_changes(experiment, block)
+            for finder, place in zip(finders, places, strict=True):
+                _keep(_answers(experiment, finder, block), block, place)
+            done += _span(experiment, block.chunk)
+            if progress is not None:
+                progress(done, n)
+    return [_gathered(experiment, place) for place in places]
+
+
+def _part(chunk: int) -> str:
+    return f"{chunk:05d}.parquet"
+
+
+def _place(experiment: Experiment, finder: Finder, folder: Path) -> Path:
+    """A folder of its own for all that the answers depend on."""
+    recipe = finder.recipe.model_dump(mode="json")
+    words = [repr(experiment.source), [repr(arm) for arm in experiment.arms], finder.weights_hash, recipe, __version__]
+    key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(folder) / PARTS / f"{experiment.source.name}-{key}"
+
+
+def _span(experiment: Experiment, chunk: int) -> int:
+    from lensaudit.probes.experiment import CHUNK
+
+    return min((chunk + 1) * CHUNK, experiment.source.n) - chunk * CHUNK
+
+
+def _check_changes(experiment: Experiment, block: Block) -> None:
+    """An edit that changes nothing asks nothing; better said at once than after the last block."""
+    control, last = experiment.arms[0], block.first + block.changed.shape[1] - 1
+    for arm, equal in zip(experiment.arms, block.equal, strict=True):
+        if equal and not arm.is_identity and arm.steps != control.steps:
+            raise UsageError(
+                f"{arm.describe()} changes no pixel of systems {block.first} … {last} against the control; give it "
+                "another strength, or leave it out"
+            )
+
+
+@dataclass(frozen=True)
+class _Cutouts:
+    """Images of one block as a set that can be scored: all systems of the first arm, then of the next."""
+
+    fields: Fields
+    block: Block
+    ids: tuple[str, ...]
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        return self.fields.bands
+
+    @property
+    def pixel_scale_arcsec(self) -> dict[str, float]:
+        return self.fields.pixel_scale_arcsec
+
+    @property
+    def shape(self) -> dict[str, tuple[int, int]]:
+        return self.fields.shape
+
+    @property
+    def instrument(self) -> str:
+        return self.fields.instrument
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def column(self, name: str) -> NDArray[Any]:
+        return np.array([row[name] for rows in self.block.truth for row in rows])
+
+    def images(self, band: str, index: slice) -> NDArray[np.float32]:
+        images = self.block.images[band]
+        flat: NDArray[np.float32] = images.reshape(-1, *images.shape[2:])[index]
+        return flat
+
+
+def _answers(experiment: Experiment, finder: Finder, block: Block) -> NDArray[np.float64]:
+    """Logits (arms, m) of one block."""
+    source, arms = experiment.source, experiment.arms
+    m = block.changed.shape[1]
+    ids = tuple(f"{source.id(block.first + k)}, {_name(arm)}" for arm in arms for k in range(m))
+    scores = score_set(finder, _Cutouts(source.fields, block, ids))
+    if scores.failed:
+        which, why = next(iter(scores.failed.items()))
+        raise DataError(
+            f"finder '{finder.name}' cannot score {len(scores.failed)} of {len(ids)} images, the first is {which}: "
+            f"{why}; check its weights and --stretch"
+        )
+    return scores.logit.reshape(len(arms), m)
+
+
+def _name(arm: Arm) -> str:
+    return "control" if arm.dose is None else f"dose {arm.dose:g}"
+
+
+def _keep(logit: NDArray[np.float64], block: Block, place: Path) -> None:
+    arms, m = logit.shape
+    columns: dict[str, Any] = {
+        "arm": np.repeat(np.arange(arms), m),
+        "index": np.tile(np.arange(block.first, block.first + m), arms),
+        "logit": logit.ravel(),
+        "changed": block.changed.ravel(),
+    }
+    for column in TRUTH_COLUMNS:
+        values = [row[column.name] for rows in block.truth for row in rows]
+        columns[column.name] = values if column.dtype == "str" else np.array(values, dtype=np.float64)
+    with replacing(place / _part(block.chunk)) as partial:
+        pq.write_table(pa.table(columns), partial, compression="zstd")
+
+
+def _gathered(experiment: Experiment, place: Path) -> Asked:
+    """All parts together, in the order of the systems."""
+    tables = [pq.read_table(place / _part(chunk)) for chunk in range(experiment.chunks)]
+    shape = (len(experiment.arms), -1)
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([np.asarray(table.column(name).to_pylist()).reshape(shape) for table in tables], axis=1)
+
+    truth = {c.name: joined(c.name) for c in TRUTH_COLUMNS}
+    for column in TRUTH_COLUMNS:
+        if column.dtype != "str" and not np.isnan(truth[column.name]).any():
+            truth[column.name] = truth[column.name].astype(TYPES.get(column.dtype, np.float64))
+    return Asked(joined("logit").astype(np.float64), joined("changed").astype(np.int64), truth)

@@ -1,0 +1,215 @@
+"""An experiment: many systems, each in a control and one or more treated arms that share everything but the edit.
+
+Nothing is kept of the images: pair i depends on (population, seed, i) and the steps of its arms alone, so that any pair
+can be made again. What a finder said about it is kept (`collect`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensaudit.errors import UsageError
+from lensaudit.imaging import INSTRUMENTS, TRUTH_COLUMNS, Rendered, render_arms
+from lensaudit.lensset import LensSet
+from lensaudit.probes.footprint import changed_pixels
+from lensaudit.probes.steps import Arm
+from lensaudit.scenes import draw_scene
+
+CHUNK = 16
+Images = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The bands, pixel scales and shapes of the cutouts, as a finder asks for them."""
+
+    instrument: str
+    bands: tuple[str, ...]
+    pixel_scale_arcsec: dict[str, float]
+    shape: dict[str, tuple[int, int]]
+
+
+class Source(Protocol):
+    """Where the systems of an experiment come from."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def fields(self) -> Fields: ...
+    def id(self, index: int) -> str: ...
+    def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, dict[str, Any]]]: ...
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Scenes 0 … n − 1 of a population at a seed, rendered in each arm with one noise."""
+
+    population: str
+    seed: int
+    n: int
+    instrument: str
+
+    @property
+    def name(self) -> str:
+        """The population."""
+        return self.population
+
+    @property
+    def fields(self) -> Fields:
+        """What the instrument sees."""
+        bands = INSTRUMENTS[self.instrument].bands
+        return Fields(
+            self.instrument,
+            tuple(band.name for band in bands),
+            {band.name: band.pixel_scale_arcsec for band in bands},
+            {band.name: (band.pixels, band.pixels) for band in bands},
+        )
+
+    def id(self, index: int) -> str:
+        """Name of pair `index` in all arms: ``compound-arcs-000012``."""
+        return f"{self.population}-{index:06d}"
+
+    def rendered(self, index: int, arms: Sequence[Arm]) -> list[Rendered]:
+        """System `index` in every arm, before image edits."""
+        scene = draw_scene(self.population, self.seed, index)
+        return render_arms([arm.scene(scene) for arm in arms], INSTRUMENTS[self.instrument])
+
+    def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, dict[str, Any]]]:
+        """Images and truth row of system `index` in every arm."""
+        rendered = self.rendered(index, arms)
+        seed = self.seed * 1_000_003 + index
+        return [(arm.images(one.images, seed), one.truth.row) for arm, one in zip(arms, rendered, strict=True)]
+
+
+@dataclass(frozen=True)
+class FromSet:
+    """The lenses of a lens set (of real ones all), whose images are edited: their scene is not known."""
+
+    path: Path
+    rows: tuple[int, ...]
+    seed: int
+
+    @property
+    def n(self) -> int:
+        """Systems."""
+        return len(self.rows)
+
+    @property
+    def name(self) -> str:
+        """Folder of the set."""
+        return Path(self.path).name
+
+    @property
+    def fields(self) -> Fields:
+        """What the set declares."""
+        opened = self._set
+        return Fields(opened.instrument, tuple(opened.bands), dict(opened.pixel_scale_arcsec), dict(opened.shape))
+
+    @property
+    def _set(self) -> LensSet:
+        return LensSet.open(self.path)
+
+    def id(self, index: int) -> str:
+        """The name the set gives."""
+        return str(self._set.ids[self.rows[index]])
+
+    def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, dict[str, Any]]]:
+        """Images and truth row of system `index` in every arm."""
+        opened, row = self._set, self.rows[index]
+        images = {band: found[0] for band, found in opened.cutouts([row]).items()}
+        known = {c.name: opened.column(c.name)[row] for c in TRUTH_COLUMNS if c.name in opened.columns}
+        truth = {c.name: known.get(c.name, np.nan) for c in TRUTH_COLUMNS}
+        return [(arm.images(images, self.seed * 1_000_003 + index), truth) for arm in arms]
+
+
+def lenses_of(path: Path, n: int | None, seed: int) -> FromSet:
+    """The first `n` lenses of a set, or all.
+
+    Raises
+    ------
+    UsageError
+        It holds none.
+    """
+    opened = LensSet.open(path)
+    rows = np.flatnonzero(opened.labels == 1)
+    if not rows.size:
+        raise UsageError(f"{path}: holds no system labelled as a lens; a probe asks about lenses")
+    return FromSet(Path(path), tuple(int(row) for row in rows[: len(rows) if n is None else n]), seed)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Systems and arms; the first arm is the control."""
+
+    source: Source
+    arms: tuple[Arm, ...]
+
+    @property
+    def chunks(self) -> int:
+        """Number of blocks of `CHUNK` systems."""
+        return -(-self.source.n // CHUNK)
+
+    def images(self, index: int, arm: int) -> Images:
+        """Images (h, w) per band of one system in one arm, made again."""
+        return self.source.arms(index, (self.arms[arm],))[0][0]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some systems in all arms.
+
+    Attributes
+    ----------
+    chunk, first
+        Which block, and the index of its first system.
+    images
+        Per band float32 (arms, m, h, w).
+    truth
+        One row of `TRUTH_COLUMNS` per arm and system: [arm][system].
+    changed
+        Pixels (arms, m) of the first band that differ from the control by more than 0.5 σ.
+    equal
+        Per arm, whether all its pixels equal the control's (arms,).
+    """
+
+    chunk: int
+    first: int
+    images: dict[str, NDArray[np.float32]]
+    truth: list[list[dict[str, Any]]]
+    changed: NDArray[np.int64]
+    equal: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class MakeBlock:
+    """Makes one block of an experiment; picklable, the same block wherever it runs."""
+
+    experiment: Experiment
+    bands: tuple[str, ...]
+
+    def __call__(self, chunk: int) -> Block:
+        """Block `chunk` with the images of `bands`."""
+        source, arms = self.experiment.source, self.experiment.arms
+        span = range(chunk * CHUNK, min((chunk + 1) * CHUNK, source.n))
+        systems = [source.arms(index, arms) for index in span]
+        first = source.fields.bands[0]
+        every = {
+            band: np.stack([[images[band] for images, _ in system] for system in systems], axis=1)
+            for band in dict.fromkeys((first, *self.bands))
+        }
+        return Block(
+            chunk,
+            span.start,
+            {band: every[band] for band in self.bands},
+            [[system[arm][1] for system in systems] for arm in range(len(arms))],
+            changed_pixels(every[first]),
+            np.all([(images == images[:1]).all(axis=(1, 2, 3)) for images in every.values()], axis=0),
+        )

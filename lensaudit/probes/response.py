@@ -1,0 +1,108 @@
+"""Dose and response: how recall changes along the strength of the edit, and where it leaves the tolerance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensaudit.probes.columns import Sample
+from lensaudit.statistics import RESAMPLES
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Response:
+    """How one population answers to the doses, over all its pairs.
+
+    Attributes
+    ----------
+    population
+        Its label.
+    crossing, low, high
+        Dose at which the loss of recall first exceeds the tolerance, by straight lines between the doses, beginning at
+        the control; NaN where it never does. The interval is the percentile bootstrap over pairs; a NaN end means that
+        the resamples there never cross.
+    crossed
+        Share of the resamples that cross.
+    truth
+        Truth column → its median over the systems in each arm, the control first: what a dose means.
+    """
+
+    population: str
+    crossing: float
+    low: float
+    high: float
+    crossed: float
+    truth: dict[str, tuple[float, ...]]
+
+
+TOLD = ("theta_e_arcsec", "arc_snr", "colour_source_VIS_H", "colour_lens_VIS_H", "mag_source_VIS", "mag_lens_VIS")
+"""Truth columns by which a dose is told in an astronomer's terms."""
+
+
+def response(sample: Sample, tolerance: float, control: float | None, rng: np.random.Generator) -> Response | None:
+    """The response of a population; None where there are fewer than two doses.
+
+    Parameters
+    ----------
+    control
+        Strength at which the control stands on the axis; None leaves it out, and a first dose that has lost already
+        is itself the crossing.
+    """
+    doses = np.array([arm.dose for arm in sample.experiment.arms[1:] if arm.dose is not None])
+    if len(doses) < 2:
+        return None
+    found = np.stack([sample.scores(arm).found("treated") for arm in range(len(sample.experiment.arms))]).astype(float)
+    change = found[1:] - found[:1]
+    crossing = _crossing(doses, change.mean(axis=1), tolerance, control)
+    n = change.shape[1]
+    draws = [
+        _crossing(doses, change[:, rng.integers(n, size=n)].mean(axis=1), tolerance, control) for _ in range(RESAMPLES)
+    ]
+    crossed = np.array(draws)
+    share = float(np.mean(~np.isnan(crossed)))
+    low, high = (_percentile(crossed, q, control, doses) for q in (2.5, 97.5))
+    truth = {name: tuple(_median(sample.truth(arm, name)) for arm in range(len(found))) for name in TOLD}
+    return Response(sample.label, crossing, low, high, share, truth)
+
+
+def _crossing(doses: Array, change: Array, tolerance: float, control: float | None) -> float:
+    """Where the broken line first falls to −tolerance, walking away from the control."""
+    order = np.argsort(doses if control is None else np.abs(doses - control), kind="stable")
+    x, y = doses[order], change[order]
+    if control is not None:
+        # Both sides of the control are walked by themselves: a line must not jump across it.
+        sides = [_walk(np.r_[control, x[side]], np.r_[0.0, y[side]], tolerance) for side in (x < control, x > control)]
+        reached = [value for value in sides if not math.isnan(value)]
+        return min(reached, key=lambda value: abs(value - control)) if reached else math.nan
+    return _walk(x, y, tolerance)
+
+
+def _walk(x: Array, y: Array, tolerance: float) -> float:
+    below = np.flatnonzero(y < -tolerance)
+    if not below.size:
+        return math.nan
+    k = int(below[0])
+    if k == 0:
+        return float(x[0])
+    part = (y[k - 1] + tolerance) / (y[k - 1] - y[k])
+    return float(x[k - 1] + part * (x[k] - x[k - 1]))
+
+
+def _percentile(values: Array, q: float, control: float | None, doses: Array) -> float:
+    """Percentile of the crossings; those that never cross lie beyond the farthest dose."""
+    rising = control is None or float(np.mean(doses)) >= control
+    beyond = math.inf if rising else -math.inf
+    filled = np.where(np.isnan(values), beyond, values)
+    found = float(np.percentile(filled, q, method="nearest"))
+    return found if math.isfinite(found) else math.nan
+
+
+def _median(values: Array) -> float:
+    known = values.astype(float)
+    known = known[~np.isnan(known)]
+    return float(np.median(known)) if known.size else math.nan
