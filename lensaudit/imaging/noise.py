@@ -16,7 +16,9 @@ def unit_noise(seed: int, band_index: int, shape: tuple[int, int]) -> NDArray[np
     return np.random.default_rng([seed, band_index]).standard_normal(shape, dtype=np.float32)
 
 
-def add_noise(noiseless: NDArray[np.float32], unit: NDArray[np.float32], band: Band) -> NDArray[np.float32]:
-    """Add background and photon noise to a noiseless image in electron/s."""
-    variance = band.background_sigma**2 + np.maximum(noiseless, 0.0) / band.total_exposure_s
+def add_noise(
+    noiseless: NDArray[np.float32], unit: NDArray[np.float32], band: Band, background_scale: float = 1.0
+) -> NDArray[np.float32]:
+    """Add background noise, times `background_scale`, and photon noise to a noiseless image in electron/s."""
+    variance = (background_scale * band.background_sigma) ** 2 + np.maximum(noiseless, 0.0) / band.total_exposure_s
     return np.asarray(noiseless + unit * np.sqrt(variance, dtype=np.float32), dtype=np.float32)

@@ -73,7 +73,7 @@ class Truth:
     source_light
         Noiseless light of all lensed galaxies per band after the PSF, float32 (h, w) in electron/s.
     mask
-        Where that light exceeds 0.5 σ of the background, bool (h, w).
+        Where that light exceeds 0.5 σ of the scene's background, bool (h, w).
     row
         One value per `TRUTH_COLUMNS`; NaN where a quantity does not apply.
     """
@@ -85,9 +85,8 @@ class Truth:
 
 def measure_truth(scene: Scene, instrument: Instrument, source_light: dict[str, NDArray[np.float32]]) -> Truth:
     """Derive masks and the catalogue row of a scene from its noiseless lensed light."""
-    mask = {
-        band.name: source_light[band.name] > ARC_THRESHOLD_SIGMA * band.background_sigma for band in instrument.bands
-    }
+    sigma = {band.name: scene.noise_scale * band.background_sigma for band in instrument.bands}
+    mask = {name: source_light[name] > ARC_THRESHOLD_SIGMA * sigma[name] for name in sigma}
     row: dict[str, float | int | str] = {column.name: math.nan for column in TRUTH_COLUMNS}
     row.update(label=scene.label, kind=scene.kind, psf_angle_deg=scene.psf.angle_deg)
     row["n_field"] = sum(galaxy.role == "field" for galaxy in scene.galaxies)
@@ -96,7 +95,8 @@ def measure_truth(scene: Scene, instrument: Instrument, source_light: dict[str, 
     row.update(_galaxy_columns(scene, main, instrument))
     if scene.lensed:
         row.update(_lensing_columns(scene, instrument))
-        row.update(_arc_columns(main, instrument, source_light, mask, _unlensed_flux(scene, instrument)))
+        row.update(_arc_columns(main, instrument, source_light, mask, sigma))
+        row["magnification"] = _first_band_flux(instrument, source_light) / _unlensed_flux(scene, instrument)
     return Truth(source_light, mask, row)
 
 
@@ -154,23 +154,26 @@ def _unlensed_flux(scene: Scene, instrument: Instrument) -> float:
     return sum(band.electrons_per_s(galaxy.magnitude(band.name)) for galaxy in scene.lensed)
 
 
+def _first_band_flux(instrument: Instrument, source_light: Mapping[str, NDArray[np.float32]]) -> float:
+    return float(source_light[instrument.bands[0].name].astype(np.float64).sum())
+
+
 def _arc_columns(
     main: Galaxy,
     instrument: Instrument,
     source_light: Mapping[str, NDArray[np.float32]],
     mask: Mapping[str, NDArray[np.bool_]],
-    unlensed_flux: float,
+    sigma: Mapping[str, float],
 ) -> dict[str, float]:
     row: dict[str, float] = {}
     for band in instrument.bands:
         light = source_light[band.name]
         flux = float(light.sum(dtype=np.float64))
         row[f"mag_arc_{band.name}"] = band.zero_point_mag - 2.5 * math.log10(flux) if flux > 0 else math.nan
-        row[f"arc_snr_{band.name}"] = arc_signal_to_noise(light, mask[band.name], band.background_sigma)
+        row[f"arc_snr_{band.name}"] = arc_signal_to_noise(light, mask[band.name], sigma[band.name])
     first = instrument.bands[0]
     row["arc_snr"] = row[f"arc_snr_{first.name}"]
     light = source_light[first.name].astype(np.float64)
-    row["magnification"] = float(light.sum()) / unlensed_flux
     if light.sum() > 0:
         axis = (np.arange(first.pixels) - (first.pixels - 1) / 2) * first.pixel_scale_arcsec
         x, y = float(light.sum(axis=0) @ axis / light.sum()), float(light.sum(axis=1) @ axis / light.sum())
