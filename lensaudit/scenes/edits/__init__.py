@@ -4,7 +4,7 @@ Random choices of an edit come from the scene's noise seed, so they are the same
 strength the scene comes back as it was. Names and strengths a scene does not fit raise a UsageError.
 """
 
-from lensaudit.scenes.edits.compound import without_far_source, without_source
+from lensaudit.scenes.edits.compound import second_source, without_far_source, without_source
 from lensaudit.scenes.edits.contaminant import as_merger, as_ring, as_spiral, unlensed
 from lensaudit.scenes.edits.lens import einstein_radius, lens_colour, lens_light
 from lensaudit.scenes.edits.psf import psf_angle, psf_from_file, psf_round, psf_width
@@ -32,6 +32,7 @@ __all__ = [
     "psf_from_file",
     "psf_round",
     "psf_width",
+    "second_source",
     "source_clumpiness",
     "source_colour",
     "source_colour_total_flux",

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from lensaudit.errors import UsageError
+from lensaudit.scenes.edits.parts import (
+    COLOUR_BAND,
+    demand,
+    demand_colours,
+    demand_finite,
+    generator,
+    offset_arcsec,
+    the_pair,
+    theta_e_arcsec,
+)
+from lensaudit.scenes.populations.galaxies import EUCLID_SKY, draw_star_forming
 from lensaudit.scenes.scene import Scene
+
+FARTHER_BY, FARTHEST = 0.8, 3.8
+"""Redshift of a second source beyond the first, and the largest for which there are colours."""
+SECOND_OFFSET_THETA_E = (0.3, 0.7)
 
 
 def without_far_source(scene: Scene) -> Scene:
@@ -33,3 +50,43 @@ def without_source(scene: Scene) -> Scene:
     """Remove every lensed source and keep the deflectors' light: the matched non-lens."""
     galaxies = tuple(galaxy for galaxy in scene.galaxies if galaxy.role not in ("source", "mid"))
     return replace(scene, kind="no-source", galaxies=galaxies)
+
+
+def second_source(scene: Scene, strength: float) -> Scene:
+    """Add a second source farther away, lensed by the same galaxy: a second set of arcs on another side.
+
+    Parameters
+    ----------
+    scene
+        A lens with one deflector, one source and VIS magnitudes.
+    strength
+        VIS flux of the second source over that of the first, at least 0; 0 adds none.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lensed source or not one deflector, or the strength is negative.
+    """
+    edit = "second_source"
+    deflector, source = the_pair(scene, edit)
+    demand_finite(strength, edit)
+    demand(strength >= 0, edit, f"the flux over that of the first source must be at least 0, not {strength}")
+    if strength == 0:
+        return scene
+    demand_colours(source, edit)
+    rng = generator(scene, edit)
+    redshift = min(source.redshift + FARTHER_BY, FARTHEST)
+    _, first_angle = offset_arcsec(deflector, source)
+    angle = first_angle + float(rng.uniform(0.5 * np.pi, 1.5 * np.pi))
+    behind = draw_star_forming(
+        rng,
+        EUCLID_SKY,
+        "source",
+        redshift=redshift,
+        magnitude=source.magnitude(COLOUR_BAND) - 2.5 * float(np.log10(strength)),
+        x=deflector.x_arcsec,
+        y=deflector.y_arcsec,
+    )
+    distance = float(rng.uniform(*SECOND_OFFSET_THETA_E)) * theta_e_arcsec(deflector, behind)
+    x, y = deflector.x_arcsec + distance * float(np.cos(angle)), deflector.y_arcsec + distance * float(np.sin(angle))
+    return replace(scene, galaxies=(*scene.galaxies, replace(behind, x_arcsec=x, y_arcsec=y)))

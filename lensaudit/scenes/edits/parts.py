@@ -103,4 +103,5 @@ _STREAMS = {
     "as_spiral": 7004,
     "as_ring": 7005,
     "as_merger": 7006,
+    "second_source": 7007,
 }

@@ -27,6 +27,8 @@ from lensaudit.scenes.scene import Galaxy, Light, Scene
 CLUMPS = 4
 CLUMP_R_EFF = 0.15
 """Half-light radius of a clump in units of the galaxy's."""
+SMALLEST_CLUMP_ARCSEC = 0.06
+"""Clumps of small galaxies are no smaller than the smallest galaxy drawn: rays 0.1″ apart would miss their light."""
 CLUMP_REACH = 1.2
 """Farthest distance of a clump from the galaxy's centre in half-light radii."""
 
@@ -122,8 +124,8 @@ def source_dimmed(scene: Scene, strength: float) -> Scene:
 def source_clumpiness(scene: Scene, strength: float) -> Scene:
     """Move part of the source's light into four compact clumps; flux in every band and centroid stay.
 
-    The clumps have half-light radius 0.15 of the galaxy's and stand within 1.2 of it, at the same places for all
-    strengths.
+    The clumps have half-light radius 0.15 of the galaxy's (at least 0.06″) and stand within 1.2 of it, at the same
+    places for all strengths.
 
     Parameters
     ----------
@@ -144,8 +146,9 @@ def source_clumpiness(scene: Scene, strength: float) -> Scene:
         return scene
     shape = source.light[0]
     own = {band: source.magnitude(band) - 2.5 * log10(strength / CLUMPS) for band in bands_of(source)}
+    r_eff = max(CLUMP_R_EFF * shape.r_eff_arcsec, SMALLEST_CLUMP_ARCSEC)
     clumps = [
-        Light("sersic", own, r_eff_arcsec=CLUMP_R_EFF * shape.r_eff_arcsec, n_sersic=1.0, dx_arcsec=dx, dy_arcsec=dy)
+        Light("sersic", own, r_eff_arcsec=r_eff, n_sersic=1.0, dx_arcsec=dx, dy_arcsec=dy)
         for dx, dy in _clump_offsets(shape, generator(scene, edit))
     ]
     rest = fainter(source, lambda _band: -2.5 * log10(1.0 - strength))
