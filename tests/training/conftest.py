@@ -45,14 +45,23 @@ def cutouts(n: int, seed: int, labels: np.ndarray) -> dict[str, np.ndarray]:
     return {band: block.astype(np.float32) for band, block in images.items()}
 
 
+ANGLE = CatalogueColumn(name="psf_angle_deg", unit="deg", description="turn of the PSF", dtype="float64")
+
+
 def write_set(path: Path, labels: np.ndarray, seed: int = 3, **changes) -> LensSet:
+    angles = changes.pop("angles", None)
     images = changes.pop("images", None) or cutouts(len(labels), seed, labels == 1)
     bands = tuple(
         BandHeader(name=band, shape=block.shape[1:], pixel_scale_arcsec=PIXELS[band][1], unit="electron / s")
         for band, block in images.items()
     )
     changes |= {"seed": changes.pop("drawn_with", None)}
-    fields = {"instrument": "euclid", "n": len(labels), "chunk": chunk_for(len(labels)), "columns": (LABEL,)}
+    fields = {
+        "instrument": "euclid",
+        "n": len(labels),
+        "chunk": chunk_for(len(labels)),
+        "columns": (LABEL,) if angles is None else (LABEL, ANGLE),
+    }
     header = Header(**(fields | {"bands": bands} | changes))
     writer = LensSetWriter(path, header)
     writer.start()
@@ -60,6 +69,8 @@ def write_set(path: Path, labels: np.ndarray, seed: int = 3, **changes) -> LensS
         span = header.span(chunk)
         ids = [f"image-{i:04d}" for i in range(span.start, span.stop)]
         rows = [{"label": int(label)} for label in labels[span]]
+        if angles is not None:
+            rows = [{**row, "psf_angle_deg": float(angle)} for row, angle in zip(rows, angles[span], strict=True)]
         writer.write(chunk, Records(ids=ids, images={b: block[span] for b, block in images.items()}, rows=rows))
     writer.finish()
     return LensSet.open(path)
@@ -82,3 +93,9 @@ def make_set(tmp_path):
 def mixed(make_set) -> LensSet:
     """60 images, every third a lens."""
     return make_set("mixed", np.arange(60) % 3 == 0)
+
+
+@pytest.fixture
+def make_angled(tmp_path):
+    """(name, labels, angles of the PSF in degrees) → LensSet whose catalogue has them."""
+    return lambda name, labels, angles: write_set(tmp_path / name, np.asarray(labels), angles=np.asarray(angles))

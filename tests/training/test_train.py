@@ -76,10 +76,11 @@ def test_kept_weights_are_those_of_the_lowest_validation_loss(tiny, make_set, tm
     assert read_history(tmp_path / "long" / "history.csv")[best - 1].validation_loss == pytest.approx(min(losses))
 
 
-@pytest.mark.parametrize("step", [2, 9])
-def test_a_stopped_training_goes_on_to_the_same_weights(tiny, mixed, tmp_path, monkeypatch, step):
+@pytest.mark.parametrize(("step", "augment", "symmetrise"), [(2, "dihedral", False), (9, "non-lenses", True)])
+def test_a_stopped_training_goes_on_to_the_same_weights(tiny, mixed, tmp_path, monkeypatch, step, augment, symmetrise):
     monkeypatch.setattr(bookkeeper, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    sets, words = TrainingData(mixed), options(augment="dihedral", schedule="cosine")
+    tiny = tiny.model_copy(update={"symmetrise": symmetrise})
+    sets, words = TrainingData(mixed), options(augment=augment, schedule="cosine")
     whole = train(tiny, sets, Place(tmp_path / "whole"), words, CPU)
     with pytest.raises(Stopped):
         train(tiny, sets, Place(tmp_path / "parts"), words, CPU, stop_after(step))

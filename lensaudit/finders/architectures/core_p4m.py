@@ -11,7 +11,7 @@ __all__ = ["SIZE", "build"]
 
 
 def build(bands: int, outputs: int = 2) -> nn.Sequential:
-    """(n, bands, 200, 200) → (n, outputs) logits."""
+    """(n, bands, 200, 200) → (n, outputs) logits; 13 158 parameters with 1 band and 2 outputs."""
     return nn.Sequential(
         middle(),
         *_block(P4MLift(bands, 4, 3), pool=True),

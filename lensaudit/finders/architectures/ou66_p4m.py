@@ -15,7 +15,7 @@ DROPOUT = 0.2
 
 
 def build(bands: int, outputs: int = 2) -> nn.Sequential:
-    """(n, bands, 66, 66) → (n, outputs) logits; 28 044 parameters with 4 bands and 2 outputs."""
+    """(n, bands, 66, 66) → (n, outputs) logits; 32 500 parameters with 4 bands and 2 outputs."""
     return nn.Sequential(
         *_block(P4MLift(bands, 8, 3), pool=True),
         *_block(P4MConv(8, 8, 3)),
