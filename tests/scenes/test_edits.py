@@ -28,6 +28,7 @@ KEEP_THE_LABEL = {
     "lens_light": (0.5, 1.0),
     "noise_level": (0.5, 2.0),
     "companions": (1, 3),
+    "second_source": (0.5, 1.0),
 }
 CONTAMINANTS = {
     "unlensed": "companions",
@@ -45,6 +46,7 @@ NEUTRAL = {
     "lens_light": 0.0,
     "noise_level": 1.0,
     "companions": 0,
+    "second_source": 0.0,
 }
 ALL = {**KEEP_THE_LABEL, **dict.fromkeys(CONTAMINANTS, (0.0, 1.0))}
 
