@@ -145,9 +145,14 @@ def run_audit(
     if not results:
         raise UsageError(f"no probe applies to finder '{finder.name}': {next(iter(refused.values()))}")
     audit = audited(results, refused)
+    write_audit(audit, folder)
+    return audit
+
+
+def write_audit(audit: ProbeAudit, folder: Path) -> None:
+    """Write ``audit.md`` and, last, ``audit.json`` into `folder`."""
     write_text(folder / PAGE_FILE, audit_page(audit))
     write_json(folder / AUDIT_FILE, audit.to_json())
-    return audit
 
 
 def _told(progress: Callable[[str, int, int], None], name: str, what: str, done: int, total: int) -> None:

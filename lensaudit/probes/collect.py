@@ -189,11 +189,15 @@ def _keep(logit: NDArray[np.float64], block: Block, place: Path) -> None:
         "logit": logit.ravel(),
         "changed": block.changed.ravel(),
     }
-    for column in TRUTH_COLUMNS:
-        values = [row[column.name] for rows in block.truth for row in rows]
-        columns[column.name] = values if column.dtype == "str" else np.array(values, dtype=np.float64)
+    columns |= truth_table([row for rows in block.truth for row in rows])
     with replacing(place / _part(block.chunk)) as partial:
         pq.write_table(pa.table(columns), partial, compression="zstd")
+
+
+def truth_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Truth rows as columns for a table: words as they are, all numbers as float64."""
+    values = {column: [row[column.name] for row in rows] for column in TRUTH_COLUMNS}
+    return {c.name: found if c.dtype == "str" else np.array(found, dtype=np.float64) for c, found in values.items()}
 
 
 def _gathered(experiment: Experiment, place: Path) -> Asked:
@@ -204,8 +208,13 @@ def _gathered(experiment: Experiment, place: Path) -> Asked:
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([np.asarray(table.column(name).to_pylist()).reshape(shape) for table in tables], axis=1)
 
-    truth = {c.name: joined(c.name) for c in TRUTH_COLUMNS}
+    truth = typed({c.name: joined(c.name) for c in TRUTH_COLUMNS})
+    return Asked(joined("logit").astype(np.float64), joined("changed").astype(np.int64), truth)
+
+
+def typed(truth: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Truth columns in their own types, whole numbers where nothing is missing; on disk all numbers are float64."""
     for column in TRUTH_COLUMNS:
         if column.dtype != "str" and not np.isnan(truth[column.name]).any():
             truth[column.name] = truth[column.name].astype(TYPES.get(column.dtype, np.float64))
-    return Asked(joined("logit").astype(np.float64), joined("changed").astype(np.int64), truth)
+    return truth

@@ -125,17 +125,15 @@ def sample_of(definition: ProbeDefinition, label: str, experiment: Experiment, a
 
 
 def conclude(
-    definition: ProbeDefinition, settings: ProbeSettings, finder: Finder, samples: Sequence[Sample]
+    definition: ProbeDefinition, settings: ProbeSettings, finder: Finder | AuditedFinder, samples: Sequence[Sample]
 ) -> ProbeResult:
-    """Measure, correct and judge all that a finder said."""
-    recipe = finder.recipe
+    """Measure, correct and judge all that a finder said; one outside Python is known by its record alone."""
+    asked = finder if isinstance(finder, AuditedFinder) else _record(finder)
     measured = [finding for sample in samples for finding in _measured(definition, settings.seed, sample)]
     return ProbeResult(
         definition=definition,
         settings=settings,
-        finder=AuditedFinder(
-            finder.name, str(finder.origin), finder.weights_hash, recipe.bands, recipe.stretch, recipe.threshold
-        ),
+        finder=asked,
         findings=concluded(measured, settings.tolerance, definition.nature),
         responses=_responses(definition, settings, samples),
         curves=tuple(curve for sample in samples for curve in _curves(definition, sample)),
@@ -149,7 +147,14 @@ def conclude(
         columns=pair_columns(samples),
         every_dose=dose_columns(samples),
         figures=figure_files(definition),
-        provenance=provenance(seed=settings.seed, inputs={"finder": finder.weights_hash}),
+        provenance=provenance(seed=settings.seed, inputs={"finder": asked.weights_hash}),
+    )
+
+
+def _record(finder: Finder) -> AuditedFinder:
+    recipe = finder.recipe
+    return AuditedFinder(
+        finder.name, str(finder.origin), finder.weights_hash, recipe.bands, recipe.stretch, recipe.threshold
     )
 
 
