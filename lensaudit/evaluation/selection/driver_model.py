@@ -190,6 +190,9 @@ class DriverModel:
         if self.carried:
             listed = "; ".join(f"{c.parameter.words}{_with(c)}" for c in self.carried)
             said.append(f"Not in the model, because the others all but fix them in this set: {listed}.")
+        costly = [one.parameter.words for one in self.carried if one.p_cost < ALPHA]
+        if costly:
+            said.append(f"Without them the model is a little worse, so they may drive too: {', '.join(costly)}.")
         return said + [f"{note[0].upper()}{note[1:]}." for note in self.notes]
 
     def as_json(self) -> dict[str, Any]:

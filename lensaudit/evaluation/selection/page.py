@@ -110,8 +110,8 @@ def _medians(selection: SelectionFunction, figure: str | None) -> list[str]:
         for label, rows in by_name.items()
     ]
     legend = (
-        "Medians with 95 % bootstrap intervals. Bold where the interval of the difference to all lenses leaves out zero; "
-        "of twenty that should not, one does by chance. After Herle, O'Riordan & Vegetti 2024 (MNRAS 534, 1093)."
+        "Medians with 95 % bootstrap intervals. Bold where the interval of the difference to all lenses leaves out "
+        "zero; of twenty that should not, one does by chance. After Herle, O'Riordan & Vegetti 2024 (MNRAS 534, 1093)."
     )
     header = (
         "parameter",
@@ -141,10 +141,10 @@ def _drivers(model: DriverModel, threshold: str, figure: str | None) -> list[str
     gone = "".join(f" {words} is left out: {why}." for words, why in model.left_out.items())
     method = (
         f"Logistic regression of found at {threshold} ({model.n_found} of {model.n} lenses) on standardised "
-        "parameters; (log) stands for the decimal logarithm. Slope and bend (its square) are log-odds per standard deviation with "
-        "all others held, bootstrap over lenses; alone is the slope with nothing else in the model. p: likelihood "
-        "ratio without the parameter, after Holm. Explained: share of the explained deviance that is lost without it; "
-        "what parameters explain together is in none of the shares. VIF: variance inflation. On lenses it was not "
+        "parameters; (log) stands for the decimal logarithm. Slope and bend (its square) are log-odds per standard "
+        "deviation with all others held, bootstrap over lenses; alone is the slope with nothing else in the model. "
+        "p: likelihood ratio without the parameter, after Holm. Explained: share of the explained deviance lost "
+        "without it; what parameters explain together is in none of the shares. VIF: variance inflation. On lenses it was not "
         f"fitted to, the model has AUROC {model.auroc:.3f} ({model.auroc_straight:.3f} without squares).{out}{gone}"
     )
     header = ("parameter", "σ", "alone", "slope", "bend", "p", "explained", "VIF", "goes with", "verdict")
