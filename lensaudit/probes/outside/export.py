@@ -1,0 +1,303 @@
+"""Writing an export: cutouts under names that tell nothing, and the key apart from them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lensaudit.errors import DataError, MachineError, UsageError
+from lensaudit.files import replacing, sha256, writable_folder, write_text
+from lensaudit.lensset.spread import spread
+from lensaudit.probes.collect import truth_table
+from lensaudit.probes.experiment import CHUNK, Images
+from lensaudit.probes.footprint import changed_pixels
+from lensaudit.probes.outside.cutouts import WHEN, CutoutFormat, cutout_format
+from lensaudit.probes.outside.key import PLAN_FILE, claim, read_part, write_key, write_part
+from lensaudit.probes.outside.plan import ExportPlan, Unit, steps_key
+from lensaudit.probes.outside.texts import KEY_README, finder_readme, organiser_readme
+
+CUTOUTS = "cutouts"
+KEY = "key"
+MANIFEST = "manifest.csv"
+README = "README.txt"
+GB = 1e9
+SPARE = 0.02
+"""Share of the estimate that must be free beyond it: for the key, and for what the file system adds."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes
+    ----------
+    cutouts, key
+        Folder that is handed over, and folder that is kept.
+    n_cutouts, n_bytes
+        Different cutouts, and the size of their files.
+    plan
+        What was exported.
+    """
+
+    cutouts: Path
+    key: Path
+    n_cutouts: int
+    n_bytes: int
+    plan: ExportPlan
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the two halves of an export lie."""
+
+    cutouts: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class WriteUnit:
+    """Makes one unit and writes its cutouts, then its rows of the key; picklable."""
+
+    plan: ExportPlan
+    place: Place
+
+    @cached_property
+    def form(self) -> CutoutFormat:
+        """How cutouts are stored."""
+        return cutout_format(self.plan.instrument, self.plan.bands, self.plan.form)
+
+    def __call__(self, number: int) -> int:
+        """Write unit `number`; returns it."""
+        unit = self.plan.units[number]
+        rows: list[dict[str, Any]] = []
+        for index in unit.span:
+            system = _System(self.plan, unit, index)
+            names = system.names
+            # Sorted: within a system, not even the order of creation tells the arm.
+            for name in sorted(set(names.values())):
+                steps = next(one for one in names if names[one] == name)
+                self.form.write(self.place.cutouts, name, system.made[steps][0])
+            rows += system.rows()
+        words = ("probe", "population", "arm", "index", "id", "changed")
+        columns: dict[str, Any] = {word: [row[word] for row in rows] for word in words}
+        write_part(self.place.key, number, columns | truth_table([row["truth"] for row in rows]))
+        return number
+
+
+class _System:
+    """One system in all its arms."""
+
+    def __init__(self, plan: ExportPlan, unit: Unit, index: int) -> None:
+        self.plan, self.unit, self.index = plan, unit, index
+        arms = plan.arms[unit.source]
+        self.made: dict[str, tuple[Images, dict[str, Any]]] = dict(
+            zip(arms, unit.source.arms(index, tuple(arms.values())), strict=True)
+        )
+        for images, _ in self.made.values():
+            _check_finite(images, unit.source.id(index))
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Steps → name of the cutout; arms with the same pixels, as all controls of no change, are one cutout."""
+        first: dict[bytes, str] = {}
+        for steps, (images, _) in self.made.items():
+            first.setdefault(b"".join(images[band].tobytes() for band in self.plan.bands), steps)
+        canonical = {}
+        for steps, (images, _) in self.made.items():
+            canonical[steps] = first[b"".join(images[band].tobytes() for band in self.plan.bands)]
+        return {steps: self.plan.name(self.unit.source, self.index, one) for steps, one in canonical.items()}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One row per probe, population and arm that asks for this system."""
+        band = self.unit.source.fields.bands[0]
+        for asked in self.plan.asked:
+            if asked.source != self.unit.source:
+                continue
+            keys = [steps_key(arm) for arm in asked.experiment.arms]
+            changed = changed_pixels(np.stack([self.made[steps][0][band][None] for steps in keys]))[:, 0]
+            for arm, steps in enumerate(keys):
+                yield {
+                    "probe": asked.definition.name,
+                    "population": asked.label,
+                    "arm": arm,
+                    "index": self.index,
+                    "id": self.names[steps],
+                    "changed": int(changed[arm]),
+                    "truth": self.made[steps][1],
+                }
+
+
+def _check_finite(images: Images, name: str) -> None:
+    for band, image in images.items():
+        if not np.isfinite(image).all():
+            raise DataError(f"{name}: band {band} has pixels that are not finite; mend the edit that makes them")
+
+
+def export_cutouts(
+    plan: ExportPlan,
+    out: Path,
+    key: Path | None = None,
+    workers: int = 1,
+    say: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Exported:
+    """Write the cutouts of all arms into ``out/cutouts`` and the key into `key` (by default ``out/key``).
+
+    The cutouts carry opaque names, one header and one date; a cutout that several probes ask for is written once. An
+    interrupted export goes on with the units it lacks.
+
+    Parameters
+    ----------
+    workers
+        Processes that render and write.
+    say
+        Told how large the export will be, before anything is written.
+    progress
+        Told (systems done, systems in all).
+
+    Raises
+    ------
+    UsageError
+        `out` holds something else, or a treated arm is the same as its control in every pixel.
+    MachineError
+        The disk has too little room, or is full.
+    """
+    place = _place(Path(out), key)
+    claim(place.key, plan)
+    task = WriteUnit(plan, place)
+    missing = [unit.number for unit in plan.units if not _is_done(task, unit)]
+    _check_room(task, missing, say)
+    write_text(place.key / README, KEY_README)
+    kept = "the folder key" if key is None else f"the folder {place.key.name}, which lies elsewhere"
+    write_text(Path(out) / README, organiser_readme(kept))
+    _write_units(task, missing, workers, progress)
+    return _finish(task)
+
+
+def _place(out: Path, key: Path | None) -> Place:
+    place = Place(out / CUTOUTS, out / KEY if key is None else Path(key))
+    if place.cutouts.resolve() in (place.key.resolve(), *place.key.resolve().parents):
+        raise UsageError(f"--key {place.key}: lies in the folder that is handed over; choose another place")
+    if place.cutouts.is_dir() and any(place.cutouts.iterdir()) and not (place.key / PLAN_FILE).is_file():
+        raise UsageError(f"{place.cutouts}: is not empty and there is no key to it; choose another --out")
+    for folder in (place.cutouts, place.key):
+        writable_folder(folder)
+    return place
+
+
+def _is_done(task: WriteUnit, unit: Unit) -> bool:
+    table = read_part(task.place.key, unit.number)
+    return table is not None and all(
+        task.form.is_whole(task.place.cutouts, name) for name in set(table.column("id").to_pylist())
+    )
+
+
+def _check_room(task: WriteUnit, missing: Sequence[int], say: Callable[[str], None] | None) -> None:
+    """Say how large the export will be, and refuse it where the disk is too small.
+
+    How many cutouts a system has is counted on the first of each source: which arms are the same in every pixel is not
+    known before they are rendered.
+    """
+    plan = task.plan
+    heads = {source: Unit(-1, source, 0) for source in plan.arms}
+    each = {source: len(set(_System(plan, unit, 0).names.values())) for source, unit in heads.items()}
+    total = sum(n * plan.n for n in each.values())
+    left = sum(each[plan.units[k].source] * len(plan.units[k].span) for k in missing)
+    free = shutil.disk_usage(task.place.cutouts).free
+    if say is not None:
+        rest = "" if left == total else f", {left * task.form.n_bytes / GB:.2g} GB of it still to write"
+        say(
+            f"about {total} cutouts in {', '.join(plan.bands)}, {total * task.form.n_bytes / GB:.2g} GB{rest}; the "
+            f"disk has {free / GB:.3g} GB free"
+        )
+    needed = left * task.form.n_bytes * (1 + SPARE)
+    if needed > free:
+        raise MachineError(
+            f"{task.place.cutouts}: the export needs {needed / GB:.2g} GB and the disk has {free / GB:.2g} GB free; "
+            "choose another --out, a smaller --n, or fewer --probe or --bands"
+        )
+
+
+def _write_units(
+    task: WriteUnit, missing: Sequence[int], workers: int, progress: Callable[[int, int], None] | None
+) -> None:
+    units = task.plan.units
+    total = sum(len(unit.span) for unit in units)
+    done = total - sum(len(units[number].span) for number in missing)
+    if progress is not None:
+        progress(done, total)
+    waiting = set(missing)
+    with closing(spread(task, list(missing), workers)) as finished:
+        for number in finished:
+            waiting.discard(number)
+            _check_changes(task, units[number], waiting)
+            done += len(units[number].span)
+            if progress is not None:
+                progress(done, total)
+
+
+def _check_changes(task: WriteUnit, last: Unit, waiting: set[int]) -> None:
+    """An edit that changes nothing asks nothing; better said after the first systems than after the last."""
+    source = last.source
+    done = [unit for unit in task.plan.units if unit.source == source and unit.number not in waiting]
+    systems, before = (sum(len(unit.span) for unit in some) for some in (done, [u for u in done if u != last]))
+    enough = min(CHUNK, source.n)
+    if systems < enough or before >= enough:
+        return
+    tables = [table for unit in done if (table := read_part(task.place.key, unit.number)) is not None]
+    rows = pa.concat_tables(tables).to_pylist()
+    ids = {(row["probe"], row["population"], row["arm"], row["index"]): row["id"] for row in rows}
+    differs = {(p, label, arm) for (p, label, arm, k), name in ids.items() if name != ids[p, label, 0, k]}
+    for asked in task.plan.asked:
+        arms = asked.experiment.arms
+        for number, arm in enumerate(arms):
+            here = (asked.definition.name, asked.label, number)
+            if asked.source == source and here not in differs and not arm.is_identity and arm.steps != arms[0].steps:
+                raise UsageError(
+                    f"probe '{here[0]}': {arm.describe()} changes no pixel of the first {systems} systems against the "
+                    "control; give it another strength, or leave it out"
+                )
+
+
+def _finish(task: WriteUnit) -> Exported:
+    """Manifest, the finder's README, and the key last: where it lies, all it names lies too."""
+    plan, place = task.plan, task.place
+    ids: set[str] = set()
+    rows = 0
+    for table in _parts(task):
+        rows += table.num_rows
+        ids |= set(table.column("id").to_pylist())
+    named = sum(len({steps_key(arm) for arm in one.experiment.arms}) for one in plan.asked)
+    assert rows >= named, "a part is missing"
+    stream = io.StringIO()
+    lines = csv.writer(stream, lineterminator="\n")
+    lines.writerow(task.form.columns)
+    lines.writerows((name, *task.form.files(name)) for name in sorted(ids))
+    _write_dated(place.cutouts / MANIFEST, stream.getvalue())
+    _write_dated(place.cutouts / README, finder_readme(plan, len(ids)))
+    write_key(place.key, plan, _parts(task), sha256(place.cutouts / MANIFEST))
+    return Exported(place.cutouts, place.key, len(ids), len(ids) * task.form.n_bytes, plan)
+
+
+def _parts(task: WriteUnit) -> Iterator[pa.Table]:
+    for unit in task.plan.units:
+        table = read_part(task.place.key, unit.number)
+        assert table is not None, "every unit was written"
+        yield table
+
+
+def _write_dated(path: Path, text: str) -> None:
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+        os.utime(partial, (WHEN, WHEN))

@@ -1,0 +1,112 @@
+"""The audit of a finder that is known by its scores alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.files import sha256, writable_folder
+from lensaudit.probes.audit import ProbeAudit, audited, write_audit
+from lensaudit.probes.collect import Asked
+from lensaudit.probes.columns import Sample, fulfilling
+from lensaudit.probes.outside.export import CUTOUTS, KEY, MANIFEST
+from lensaudit.probes.outside.key import Key, read_key
+from lensaudit.probes.outside.plan import Asked as Population
+from lensaudit.probes.outside.scores import OutsideScores, read_outside_scores
+from lensaudit.probes.result import AuditedFinder
+from lensaudit.probes.run import conclude, write
+
+
+@dataclass(frozen=True)
+class OutsideFinder:
+    """What is said of a finder outside Python: its name, its threshold on p, the loss of recall it may show.
+
+    `tolerance` None takes the word of each probe.
+    """
+
+    name: str
+    threshold: float = 0.5
+    tolerance: float | None = None
+
+
+def import_scores(
+    export: Path,
+    scores: Path,
+    out: Path,
+    finder: OutsideFinder,
+    key: Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> ProbeAudit:
+    """Audit a finder by its scores of exported cutouts; write what `lensaudit.probes.run_audit` writes.
+
+    Parameters
+    ----------
+    export
+        Folder that `export_cutouts` wrote.
+    scores
+        CSV with ``id`` and ``p``, or Parquet of ``lensaudit score``.
+    out
+        Folder for ``audit.json``, ``audit.md`` and one folder per probe.
+    key
+        Where the key lies, if not in ``export/key``.
+    progress
+        Told what is being done, how many probes are done and of how many.
+
+    Raises
+    ------
+    DataError
+        The key is missing, torn or of another export; scores are missing, doubled, wrong, or of other cutouts.
+    UsageError
+        Threshold or tolerance is out of range, or `out` cannot be written.
+    """
+    held = read_key(Path(export) / KEY if key is None else Path(key))
+    _check_same(held, Path(export))
+    if not finder.name.strip():
+        raise UsageError("--name is empty; give the finder a name")
+    found = read_outside_scores(Path(scores), held.ids, finder.threshold)
+    plan = held.plan
+    settings = [plan.settings(definition, finder.tolerance) for definition in plan.definitions]
+    folder = writable_folder(Path(out))
+    record = AuditedFinder(
+        finder.name,
+        f"outside lensaudit, known by {Path(scores).name}, whose hash stands for its weights",
+        found.sha256,
+        plan.bands,
+        "its own",
+        finder.threshold,
+    )
+    results = []
+    for number, (definition, chosen) in enumerate(zip(plan.definitions, settings, strict=True)):
+        if progress is not None:
+            progress("probes", number, len(settings))
+        samples = [_sample(held, one, found, finder) for one in plan.asked if one.definition == definition]
+        result = conclude(definition, chosen, record, samples)
+        write(result, samples, writable_folder(folder / definition.name))
+        results.append(result)
+    if progress is not None:
+        progress("probes", len(settings), len(settings))
+    audit = audited(results, plan.refused)
+    write_audit(audit, folder)
+    return audit
+
+
+def _check_same(key: Key, export: Path) -> None:
+    """The cutouts may be gone by now; where they are, they must be those of the key."""
+    manifest = export / CUTOUTS / MANIFEST
+    if not export.is_dir():
+        raise DataError(f"{export}: no such folder; give the folder that lensaudit probe export wrote")
+    if manifest.is_file() and sha256(manifest) != key.manifest_hash:
+        raise DataError(f"{manifest}: is not the manifest of this key; give the key of this export with --key")
+
+
+def _sample(key: Key, asked: Population, scores: OutsideScores, finder: OutsideFinder) -> Sample:
+    rows = key.rows(asked)
+    logit = np.vectorize(scores.logit.__getitem__, otypes=[np.float64])(rows.column("id"))
+    truth = rows.truth()
+    answers = Asked(logit, rows.column("changed").astype(np.int64), truth)
+    fulfils = fulfilling(asked.definition.lens_rule, truth)
+    return Sample(asked.label, asked.experiment, answers, finder.threshold, fulfils)

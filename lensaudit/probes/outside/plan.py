@@ -1,0 +1,213 @@
+"""What an export will hold: probes, systems and their arms, and the names under which cutouts go out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lensaudit import __version__
+from lensaudit.errors import UsageError
+from lensaudit.imaging import INSTRUMENTS
+from lensaudit.probes.audit import audited_probes
+from lensaudit.probes.columns import check_columns
+from lensaudit.probes.definition import FROM_FILE, ProbeDefinition
+from lensaudit.probes.experiment import Drawn, Experiment
+from lensaudit.probes.options import ProbeOptions, settled
+from lensaudit.probes.result import ProbeSettings
+from lensaudit.probes.steps import Arm
+
+FORMS = ("multi", "single")
+SYSTEMS = 4
+"""Systems of a unit, the smallest part that is done or not done; one holds some hundred cutouts of each system."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One population of one probe."""
+
+    definition: ProbeDefinition
+    label: str
+    source: Drawn
+
+    @property
+    def experiment(self) -> Experiment:
+        """Its systems and arms."""
+        return Experiment(self.source, self.definition.arms())
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Some systems of one source, in all arms that any probe asks for."""
+
+    number: int
+    source: Drawn
+    first: int
+
+    @property
+    def span(self) -> range:
+        """Indices of its systems."""
+        return range(self.first, min(self.first + SYSTEMS, self.source.n))
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """The whole export; the same plan writes the same bytes.
+
+    Attributes
+    ----------
+    definitions
+        Probes in the order of the audit.
+    n, seed
+        Pairs of each population, and the seed of their scenes.
+    bands
+        Bands of a cutout, in this order.
+    form
+        ``multi``: one file per cutout with one extension per band; ``single``: one file per band.
+    refused
+        Probe → why it is left out.
+    """
+
+    definitions: tuple[ProbeDefinition, ...]
+    n: int
+    seed: int
+    bands: tuple[str, ...]
+    form: str = "multi"
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def instrument(self) -> str:
+        """Of all cutouts."""
+        return self.definitions[0].instrument
+
+    def settings(self, definition: ProbeDefinition, tolerance: float | None = None) -> ProbeSettings:
+        """Settings of one probe as an own finder's run has them."""
+        return settled(definition, self.n, self.seed, ProbeOptions(tolerance=tolerance))[0]
+
+    @cached_property
+    def asked(self) -> tuple[Asked, ...]:
+        """Every population of every probe."""
+        return tuple(
+            Asked(definition, label, Drawn(population, self.seed, self.n, definition.instrument))
+            for definition in self.definitions
+            for label, population in definition.mode(None)[1].populations.items()
+        )
+
+    @cached_property
+    def arms(self) -> dict[Drawn, dict[str, Arm]]:
+        """Source → its arms over all probes, each once, by their steps."""
+        found: dict[Drawn, dict[str, Arm]] = {}
+        for one in self.asked:
+            found.setdefault(one.source, {}).update({steps_key(arm): arm for arm in one.experiment.arms})
+        return found
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """All units in a seeded order, so that the order of writing tells no population."""
+        pieces = [(source, first) for source in self.arms for first in range(0, self.n, SYSTEMS)]
+        order = np.random.default_rng([self.seed, 4711]).permutation(len(pieces))
+        return tuple(Unit(number, *pieces[k]) for number, k in enumerate(order))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that the cutouts and their names depend on."""
+        return hashlib.sha256(json.dumps([self.to_json(), __version__], sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as data; `from_json` reads it."""
+        return {
+            "definitions": [one.model_dump(mode="json") for one in self.definitions],
+            "n": self.n,
+            "seed": self.seed,
+            "bands": list(self.bands),
+            "form": self.form,
+            "refused": self.refused,
+        }
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> ExportPlan:
+        """The plan that `to_json` wrote; KeyError, TypeError or ValueError where it is none."""
+        definitions = tuple(ProbeDefinition.model_validate(one) for one in record["definitions"])
+        bands, refused = tuple(record["bands"]), dict(record["refused"])
+        return cls(definitions, int(record["n"]), int(record["seed"]), bands, str(record["form"]), refused)
+
+    def name(self, source: Drawn, index: int, steps: str) -> str:
+        """Name of a cutout: a keyed hash, so that neither it nor its rank tells system, probe or arm.
+
+        It begins with a letter, or spreadsheets would read ``12e4567`` as a number.
+        """
+        words = f"{source.population}|{index}|{steps}".encode()
+        key = bytes.fromhex(self.fingerprint)
+        return "c" + hashlib.blake2b(words, digest_size=6, key=key).hexdigest()
+
+
+def steps_key(arm: Arm) -> str:
+    """All steps of an arm as one word; arms of two probes with the same one are the same cutouts."""
+    return json.dumps([step.model_dump(mode="json") for step in arm.steps], sort_keys=True)
+
+
+def plan_export(
+    n: int, seed: int, probes: Sequence[str] = (), bands: Sequence[str] = (), form: str = "multi"
+) -> ExportPlan:
+    """Settle what is exported.
+
+    Parameters
+    ----------
+    n, seed
+        Pairs of each population, and the seed of their scenes.
+    probes
+        Names or YAML files; by default all that `lensaudit.probes.run_audit` runs.
+    bands
+        Bands of a cutout; by default all of the instrument.
+    form
+        ``multi`` or ``single``, see `ExportPlan`.
+
+    Raises
+    ------
+    UsageError
+        A value is unknown or out of range, the probes are of two instruments, or none can be exported.
+    """
+    if form not in FORMS:
+        raise UsageError(f"--format '{form}' is unknown; allowed: {', '.join(FORMS)}")
+    definitions = audited_probes(probes)
+    instrument = definitions[0].instrument
+    if other := [one.name for one in definitions if one.instrument != instrument]:
+        raise UsageError(f"--probe {other[0]}: renders another instrument than {definitions[0].name}; export it apart")
+    kept, refused = [], {}
+    chosen = _bands(instrument, bands)
+    for definition in definitions:
+        settled(definition, n, seed, ProbeOptions())
+        check_columns(definition)
+        if reason := _why_not(definition, chosen):
+            refused[definition.name] = reason
+        else:
+            kept.append(definition)
+    if not kept:
+        raise UsageError(f"no probe can be exported: {next(iter(refused.values()))}")
+    return ExportPlan(tuple(kept), n, seed, chosen, form, refused)
+
+
+def _bands(instrument: str, bands: Sequence[str]) -> tuple[str, ...]:
+    known = INSTRUMENTS[instrument].band_names
+    for band in bands:
+        if band not in known:
+            raise UsageError(f"--bands: {instrument} has no band '{band}'; allowed: {', '.join(known)}")
+    if len(set(bands)) != len(bands):
+        raise UsageError(f"--bands {','.join(bands)}: a band is given twice; give each once")
+    return tuple(bands) or known
+
+
+def _why_not(definition: ProbeDefinition, bands: tuple[str, ...]) -> str | None:
+    """Why a probe cannot be asked of a finder that sees these bands of stored cutouts."""
+    if definition.colour_only and len(bands) == 1:
+        return f"the finder sees band {bands[0]} alone, and the probe changes colours only"
+    if definition.mode(None)[1].stretch is not None:
+        return "its mode replaces the finder's stretch, which is out of reach outside lensaudit"
+    if any(step.edit == FROM_FILE for step in (*definition.edits.control, *definition.edits.treated)):
+        return "it takes a kernel by --psf, which an export does not"
+    return None

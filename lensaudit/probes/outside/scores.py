@@ -1,0 +1,154 @@
+"""Reading the scores that came back, and saying in one line what is wrong with them."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.files import sha256
+from lensaudit.finders.scores_file import read_scores
+
+EDGE = 2.0**-24
+"""p is taken into [EDGE, 1 − EDGE] before its logit, ±16.6 at the ends: the last step of single precision below 1,
+beyond which no network that answers in it can tell p from 1; a vote of 0 or 1 stays finite."""
+
+COLUMNS = ("id", "p")
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class OutsideScores:
+    """Scores of all cutouts: id → logit, and the SHA-256 of the file."""
+
+    logit: Mapping[str, float]
+    sha256: str
+
+
+def read_outside_scores(path: Path, ids: Collection[str], threshold: float) -> OutsideScores:
+    """Read scores of exactly the cutouts `ids`: CSV with ``id`` and ``p``, or Parquet of ``lensaudit score``.
+
+    Parameters
+    ----------
+    threshold
+        On p; a score keeps its side of it, whatever rounding does to the logit.
+
+    Raises
+    ------
+    UsageError
+        The threshold cannot be used.
+    DataError
+        Columns or scores are missing, doubled, no numbers, out of [0, 1], or of cutouts that were never exported.
+    """
+    check_threshold(threshold)
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give the CSV file with columns id,p")
+    if path.suffix == ".parquet":
+        return _from_parquet(path, ids)
+    names, words = _read_csv(path)
+    _check_ids(path, names, ids)
+    p = _numbers(path, names, words)
+    logits = logits_of(p, threshold)
+    return OutsideScores(dict(zip(names, logits.tolist(), strict=True)), sha256(path))
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise UsageError for a threshold that 0 or 1 could not be told from."""
+    if not EDGE < threshold < 1 - EDGE:
+        raise UsageError(f"--threshold {threshold:g}: must lie between 0 and 1; for a unanimous vote give 0.999")
+
+
+def logits_of(p: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Log-odds of p in [0, 1], clipped by `EDGE`; sigmoid(logit) ≥ threshold exactly where p ≥ threshold.
+
+    Votes such as 3 of 5 lie on the threshold itself, where the rounding of log-odds and back would decide.
+    """
+    found: NDArray[np.float64] = np.asarray(logit(np.clip(p, EDGE, 1 - EDGE)), dtype=np.float64)
+    for _ in range(64):
+        wrong = (expit(found) >= threshold) != (p >= threshold)
+        if not wrong.any():
+            return found
+        found[wrong] = np.nextafter(found[wrong], np.where(p[wrong] >= threshold, np.inf, -np.inf))
+    raise AssertionError("a logit cannot be put on its side of the threshold")
+
+
+def _from_parquet(path: Path, ids: Collection[str]) -> OutsideScores:
+    scores, _ = read_scores(path)
+    _check_ids(path, scores.ids, ids)
+    if scores.failed:
+        name, why = next(iter(scores.failed.items()))
+        raise DataError(
+            f"{path}: {_some(list(scores.failed))} were not scored, {name} because {why}; score every cutout"
+        )
+    return OutsideScores(dict(zip(scores.ids, scores.logit.tolist(), strict=True)), sha256(path))
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[str]]:
+    """Ids and scores as words; further columns are left alone."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(cell.strip() for cell in row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV ({error}); write id,p as plain text in UTF-8") from error
+    if not rows:
+        raise DataError(f"{path}: is empty; write a line id,p and one line for each cutout")
+    head = [cell.lower() for cell in rows[0]]
+    if lacking := [name for name in COLUMNS if name not in head]:
+        raise DataError(f"{path}: no column {' and no '.join(lacking)} in its first line ({','.join(rows[0])[:60]}); "
+                        "the first line must be id,p")  # fmt: skip
+    if doubled := [name for name in COLUMNS if head.count(name) > 1]:
+        raise DataError(f"{path}: column {doubled[0]} is there twice; keep one")
+    if len(rows) == 1:
+        raise DataError(f"{path}: holds no scores; write one line for each cutout")
+    places = [head.index(name) for name in COLUMNS]
+    short = [row[0] for row in rows[1:] if len(row) <= max(places)]
+    if short:
+        raise DataError(f"{path}: {_some(short)} have no score on their line; write id,p on each")
+    names, words = ([row[place] for row in rows[1:]] for place in places)
+    return names, words
+
+
+def _check_ids(path: Path, names: Sequence[str], ids: Collection[str]) -> None:
+    known = set(ids)
+    if unknown := [name for name in dict.fromkeys(names) if name not in known]:
+        if len(unknown) == len(set(names)):
+            raise DataError(
+                f"{path}: none of its {len(unknown)} ids (first: {', '.join(unknown[:SHOWN])}) is of this export; give "
+                "the scores of this export, with the ids of its manifest.csv, or the export these scores belong to"
+            )
+        raise DataError(f"{path}: {_some(unknown)} were never exported; write ids as manifest.csv does")
+    if doubled := [name for name, times in Counter(names).items() if times > 1]:
+        raise DataError(f"{path}: {_some(doubled)} have more than one score; keep one of each")
+    if missing := sorted(known - set(names)):
+        raise DataError(f"{path}: {_some(missing)} of {len(known)} have no score; nothing is guessed, so score them")
+
+
+def _numbers(path: Path, names: Sequence[str], words: Sequence[str]) -> NDArray[np.float64]:
+    values, bad = [], []
+    for name, word in zip(names, words, strict=True):
+        try:
+            values.append(float(word))
+        except ValueError:
+            bad.append(f"{name} '{word[:20]}'")
+    if bad:
+        raise DataError(f"{path}: {_some(bad)} are not numbers; write p as 0.972")
+    p = np.array(values, dtype=np.float64)
+    for wrong, what in ((np.isnan(p), "are NaN"), (~((p >= 0) & (p <= 1)), "lie outside [0, 1]")):
+        if wrong.any():
+            some = [f"{names[k]} {p[k]:g}" for k in np.flatnonzero(wrong).tolist()]
+            raise DataError(f"{path}: {_some(some)} {what}; p is a probability, or a share of votes")
+    return p
+
+
+def _some(names: Sequence[str]) -> str:
+    """How many, and the first few of them."""
+    more = ", …" if len(names) > SHOWN else ""
+    return f"{len(names)} cutout{'s' if len(names) > 1 else ''} ({', '.join(names[:SHOWN])}{more})"
