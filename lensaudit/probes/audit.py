@@ -13,6 +13,7 @@ from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
 from lensaudit.probes.applicable import why_not_applicable
+from lensaudit.probes.collect import ChangesNothing
 from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
 from lensaudit.probes.finding import ALL_PAIRS, Finding, concluded, corrected
 from lensaudit.probes.options import ProbeOptions
@@ -135,13 +136,18 @@ def run_audit(
     """
     definitions = audited_probes(probes)
     folder = writable_folder(Path(out))
+    (folder / AUDIT_FILE).unlink(missing_ok=True)  # where it lies, everything it names lies too
     results, refused = [], {}
     for definition in definitions:
         if reason := why_not_applicable(definition, finder):
             refused[definition.name] = reason
             continue
         told = None if progress is None else partial(_told, progress, definition.name)
-        results.append(run_probe(definition, finder, n, seed, folder / definition.name, options, told))
+        try:
+            results.append(run_probe(definition, finder, n, seed, folder / definition.name, options, told))
+        except ChangesNothing as nothing:
+            # For instance bands swapped that this finder does not look at; the other probes have their say.
+            refused[definition.name] = str(nothing)
     if not results:
         raise UsageError(f"no probe applies to finder '{finder.name}': {next(iter(refused.values()))}")
     audit = audited(results, refused)

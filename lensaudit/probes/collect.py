@@ -32,6 +32,10 @@ PARTS = "parts"
 TYPES = {"int8": np.int64, "int64": np.int64, "float64": np.float64}
 
 
+class ChangesNothing(UsageError):
+    """A treated arm is the same as the control in every pixel that is looked at."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What one finder said of all systems in all arms.
@@ -74,8 +78,10 @@ def collect(
 
     Raises
     ------
+    ChangesNothing
+        A treated arm is the same as the control in every pixel of a block.
     UsageError
-        A treated arm is the same as the control in every pixel of a block, or an edit refuses a scene.
+        An edit refuses a scene.
     DataError
         A finder's answer is not finite.
     """
@@ -104,7 +110,14 @@ def _part(chunk: int) -> str:
 def _place(experiment: Experiment, finder: Finder, folder: Path) -> Path:
     """A folder of its own for all that the answers depend on."""
     recipe = finder.recipe.model_dump(mode="json")
-    words = [repr(experiment.source), [repr(arm) for arm in experiment.arms], finder.weights_hash, recipe, __version__]
+    words = [
+        repr(experiment.source),
+        [repr(arm) for arm in experiment.arms],
+        experiment.inputs,
+        finder.weights_hash,
+        recipe,
+        __version__,
+    ]
     key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
     return Path(folder) / PARTS / f"{experiment.source.name}-{key}"
 
@@ -120,7 +133,7 @@ def _check_changes(experiment: Experiment, block: Block) -> None:
     control, last = experiment.arms[0], block.first + block.changed.shape[1] - 1
     for arm, equal in zip(experiment.arms, block.equal, strict=True):
         if equal and not arm.is_identity and arm.steps != control.steps:
-            raise UsageError(
+            raise ChangesNothing(
                 f"{arm.describe()} changes no pixel of systems {block.first} … {last} against the control; give it "
                 "another strength, or leave it out"
             )

@@ -187,16 +187,21 @@ class ProbeDefinition(Checked):
         return name, self.modes[name]
 
 
-def with_kernel(definition: ProbeDefinition, path: Path, extension: str) -> ProbeDefinition:
-    """The definition with its point-spread function taken from a FITS file.
+def with_kernel(definition: ProbeDefinition, path: Path | None, extension: str) -> ProbeDefinition:
+    """The definition with its point-spread function taken from a FITS file; as it is where no `path` is given.
 
     Raises
     ------
     UsageError
-        No step of it takes one, or there is no such file.
+        No step of it takes one, there is no such file, or a step needs one that neither `path` nor the YAML gives.
     """
     edits = definition.edits
-    if not any(step.edit == FROM_FILE for step in (*edits.control, *edits.treated)):
+    kernels = [step for step in (*edits.control, *edits.treated) if step.edit == FROM_FILE]
+    if path is None:
+        if not all(step.parameters.get("path") for step in kernels):
+            raise UsageError(f"probe '{definition.name}' needs a kernel; give a FITS file by --psf FILE")
+        return definition
+    if not kernels:
         raise UsageError(f"--psf: probe '{definition.name}' takes no kernel; probe psf-rotation-real does")
     if not path.is_file():
         raise UsageError(f"--psf {path}: no such file; give a FITS file with extension {extension}")

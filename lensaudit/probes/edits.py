@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lensaudit.errors import UsageError
+from lensaudit.files import sha256
 from lensaudit.imaging import image_edits
 from lensaudit.scenes import Scene
 from lensaudit.scenes import edits as scene_edits
@@ -38,6 +39,8 @@ class Edit:
         It changes colours only, which a finder of one band cannot see.
     label
         What the treated scene is: a lens as before (None), or a non-lens (0), where the edit takes the lensing away.
+    source_hash
+        SHA-256 of the file a user's own edit stands in: answers to its images are kept under it. Built-in: empty.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Edit:
     level: Level = "scene"
     colour: bool = False
     label: int | None = None
+    source_hash: str = ""
 
 
 def _identity(scene: Scene, _strength: float = 0.0) -> Scene:
@@ -68,6 +72,7 @@ EDITS = _by_name(
     Edit("without-far-source", _without_far_source, "the far source removed: an ordinary single lens remains"),
     Edit("source-colour", scene_edits.source_colour, "colour of the source, VIS magnitude fixed", colour=True),
     Edit("source-colour-total-flux", scene_edits.source_colour_total_flux, "colour of the source, total flux fixed"),
+    Edit("second-source", scene_edits.second_source, "a second, farther source lensed by the same galaxy"),
     Edit("source-dimmed", scene_edits.source_dimmed, "source fainter in all bands"),
     Edit("source-clumpiness", scene_edits.source_clumpiness, "part of the source's light in clumps"),
     Edit("source-offset", scene_edits.source_offset, "distance of the source from the deflector in θ_E"),
@@ -116,11 +121,15 @@ def _foreign(name: str, level: Level) -> Edit:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        found = getattr(import_module(module), function)
-    except ImportError as error:
-        raise UsageError(f"edit '{name}': module {module} cannot be imported ({error})") from error
-    except AttributeError as error:
-        raise UsageError(f"edit '{name}': module {module} has no '{function}'") from error
+        imported = import_module(module)
+    except Exception as error:  # importing runs the user's own code, which may fail in any way
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise UsageError(f"edit '{name}': module {module} cannot be imported ({why})") from error
+    found = getattr(imported, function, None)
+    if found is None:
+        raise UsageError(f"edit '{name}': module {module} has no '{function}'")
     if not callable(found):
         raise UsageError(f"edit '{name}' is no function; write edit(scene, strength) -> scene")
-    return Edit(name, found, (found.__doc__ or name).strip().splitlines()[0], level)
+    file = getattr(imported, "__file__", None)
+    source_hash = sha256(Path(file)) if file else ""
+    return Edit(name, found, (found.__doc__ or name).strip().splitlines()[0], level, source_hash=source_hash)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +45,8 @@ class Source(Protocol):
     def name(self) -> str: ...
     @property
     def fields(self) -> Fields: ...
+    @property
+    def inputs(self) -> dict[str, str]: ...
     def id(self, index: int) -> str: ...
     def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, dict[str, Any]]]: ...
 
@@ -72,6 +75,11 @@ class Drawn:
             {band.name: band.pixel_scale_arcsec for band in bands},
             {band.name: (band.pixels, band.pixels) for band in bands},
         )
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Files that are read → SHA-256: none."""
+        return {}
 
     def id(self, index: int) -> str:
         """Name of pair `index` in all arms: ``compound-arcs-000012``."""
@@ -114,18 +122,31 @@ class FromSet:
         return Fields(opened.instrument, tuple(opened.bands), dict(opened.pixel_scale_arcsec), dict(opened.shape))
 
     @property
+    def inputs(self) -> dict[str, str]:
+        """The set → its content hash, so that another set in the same folder is asked about anew."""
+        return {self.name: self._set.content_hash}
+
+    @cached_property
     def _set(self) -> LensSet:
         return LensSet.open(self.path)
 
+    @cached_property
+    def _truth(self) -> dict[str, NDArray[Any]]:
+        return {c.name: self._set.column(c.name) for c in TRUTH_COLUMNS if c.name in self._set.columns}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is kept open is opened again in a worker.
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
     def id(self, index: int) -> str:
         """The name the set gives."""
-        return str(self._set.ids[self.rows[index]])
+        return self._set.ids[self.rows[index]]
 
     def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, dict[str, Any]]]:
         """Images and truth row of system `index` in every arm."""
-        opened, row = self._set, self.rows[index]
-        images = {band: found[0] for band, found in opened.cutouts([row]).items()}
-        known = {c.name: opened.column(c.name)[row] for c in TRUTH_COLUMNS if c.name in opened.columns}
+        row = self.rows[index]
+        images = {band: found[0] for band, found in self._set.cutouts([row]).items()}
+        known = {name: values[row] for name, values in self._truth.items()}
         truth = {c.name: known.get(c.name, np.nan) for c in TRUTH_COLUMNS}
         return [(arm.images(images, self.seed * 1_000_003 + index), truth) for arm in arms]
 
@@ -156,6 +177,11 @@ class Experiment:
     def chunks(self) -> int:
         """Number of blocks of `CHUNK` systems."""
         return -(-self.source.n // CHUNK)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Files the images depend on beside the scenes → SHA-256."""
+        return {**self.source.inputs, **{name: value for arm in self.arms for name, value in arm.inputs.items()}}
 
     def images(self, index: int, arm: int) -> Images:
         """Images (h, w) per band of one system in one arm, made again."""

@@ -65,7 +65,8 @@ def response(sample: Sample, tolerance: float, control: float | None, rng: np.ra
     ]
     crossed = np.array(draws)
     share = float(np.mean(~np.isnan(crossed)))
-    low, high = (_percentile(crossed, q, control, doses) for q in (2.5, 97.5))
+    beyond = _beyond(crossing, control, doses)
+    low, high = (_percentile(crossed, q, beyond) for q in (2.5, 97.5))
     truth = {name: tuple(_median(sample.truth(arm, name)) for arm in range(len(found))) for name in TOLD}
     return Response(sample.label, crossing, low, high, share, truth)
 
@@ -93,10 +94,14 @@ def _walk(x: Array, y: Array, tolerance: float) -> float:
     return float(x[k - 1] + part * (x[k] - x[k - 1]))
 
 
-def _percentile(values: Array, q: float, control: float | None, doses: Array) -> float:
-    """Percentile of the crossings; those that never cross lie beyond the farthest dose."""
-    rising = control is None or float(np.mean(doses)) >= control
-    beyond = math.inf if rising else -math.inf
+def _beyond(crossing: float, control: float | None, doses: Array) -> float:
+    """Where resamples that never cross lie: beyond the last dose, on the side of the control where the sample does."""
+    side = float(np.mean(doses)) if math.isnan(crossing) else crossing
+    return math.inf if control is None or side >= control else -math.inf
+
+
+def _percentile(values: Array, q: float, beyond: float) -> float:
+    """Percentile of the crossings; those that never cross lie `beyond`."""
     filled = np.where(np.isnan(values), beyond, values)
     found = float(np.percentile(filled, q, method="nearest"))
     return found if math.isfinite(found) else math.nan

@@ -44,12 +44,14 @@ class AuditedFinder:
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """What was asked: pairs per population, seed, mode, tolerated loss of recall."""
+    """What was asked: pairs per population, seed, mode, tolerated loss of recall; the lens set whose lenses were edited
+    in place of drawn scenes, None where scenes were drawn."""
 
     n: int
     seed: int
     mode: str
     tolerance: float
+    lens_set: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class ProbeResult:
         format          "lensaudit-probe/2"
         probe           name of the definition, e.g. "compound"
         title, question, meaning, nature
-        settings        {n, seed, mode, tolerance}; n pairs in each population
+        settings        {n, seed, mode, tolerance, lens_set}; n pairs in each population
         mode_note       what this mode draws, one or two sentences for the page
         confidence      0.95, of every interval below
         lens_rule       {name, condition, fulfilled {population: {n, control, treated, both}}} or null: the rule of
@@ -133,7 +135,9 @@ class ProbeResult:
 
     @property
     def mode_note(self) -> str:
-        """What the mode of this run draws."""
+        """What the mode of this run draws, or whose images were edited."""
+        if self.settings.lens_set is not None:
+            return f"The lenses of the set {self.settings.lens_set}, whose images were edited; no scene was drawn."
         return self.definition.modes[self.settings.mode].note
 
     @property

@@ -30,6 +30,9 @@ from lensaudit.probes.response import Response, response
 from lensaudit.probes.result import JSON_FILE, PAGE_FILE, AuditedFinder, ProbeResult, ProbeSettings
 from lensaudit.provenance import provenance
 
+SET_LABEL = "set"
+"""Population label of the systems of a user's own lens set."""
+
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many images are done and of how many."""
 
@@ -62,14 +65,15 @@ def run_probe(
     """
     definition = probe if isinstance(probe, ProbeDefinition) else load_definition(probe)
     options = options or ProbeOptions()
-    if options.psf is not None:
-        definition = with_kernel(definition, options.psf, options.psf_extension)
+    definition = with_kernel(definition, options.psf, options.psf_extension)
     settings, mode = settled(definition, n, seed, options)
     check_columns(definition)
     sources = _sources(definition, settings, mode, options)
     for source in sources.values():
         if reason := why_not_applicable(definition, finder, source.fields):
             raise UsageError(f"probe '{definition.name}' is not applicable: {reason}")
+    if options.lens_set is not None:
+        settings = replace(settings, n=sources[SET_LABEL].n, lens_set=sources[SET_LABEL].name)
     finder = _with_stretch(finder, options.stretch or mode.stretch)
     folder = writable_folder(Path(out))
     samples = [
@@ -91,7 +95,7 @@ def _sources(
                 f"probe '{definition.name}' edits scenes, and {options.lens_set} holds images; leave --set out, or "
                 "take a probe that edits images"
             )
-        return {"set": lenses_of(options.lens_set, settings.n, settings.seed)}
+        return {SET_LABEL: lenses_of(options.lens_set, settings.n, settings.seed)}
     return {
         label: Drawn(population, settings.seed, settings.n, definition.instrument)
         for label, population in mode.populations.items()
@@ -147,7 +151,11 @@ def conclude(
         columns=pair_columns(samples),
         every_dose=dose_columns(samples),
         figures=figure_files(definition),
-        provenance=provenance(seed=settings.seed, inputs={"finder": asked.weights_hash}),
+        provenance=provenance(
+            seed=settings.seed,
+            inputs={"finder": asked.weights_hash}
+            | {name: value for sample in samples for name, value in sample.experiment.inputs.items()},
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from lensaudit.errors import LensauditError, UsageError
-from lensaudit.probes.edits import IDENTITY, Edit, Level, find_edit
+from lensaudit.files import sha256
+from lensaudit.probes.edits import EDITS, IDENTITY, Edit, Level, find_edit
 from lensaudit.scenes import Scene
 
 Images = Mapping[str, NDArray[np.float32]]
@@ -97,6 +99,18 @@ class Arm:
         """Whether a step changes the rendered images."""
         return any(step.found().level == "image" for step in self.steps)
 
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Files the arm reads, kernels and the user's own edits → SHA-256."""
+        read: dict[str, str] = {}
+        for step in self.steps:
+            if own := step.found().source_hash:
+                read[step.edit] = own
+            path = Path(str(step.parameters.get("path", "")))
+            if path.is_file():
+                read[path.name] = sha256(path)
+        return read
+
     def describe(self) -> str:
         """All steps in words."""
         return ", then ".join(step.describe() for step in self.steps)
@@ -147,8 +161,10 @@ def _edited_scene(step: Step, scene: Scene) -> Scene:
 def _edited_images(step: Step, images: Images, seed: int) -> dict[str, NDArray[np.float32]]:
     edit = step.found()
     rng = np.random.default_rng([seed, 77])
+    # The user's own edit may write into what it is given, and other arms may share it.
+    given = images if step.edit in EDITS else {band: image.copy() for band, image in images.items()}
     try:
-        found = edit.apply(images, 0.0 if step.strength is None else step.strength, rng, **step.parameters)
+        found = edit.apply(given, 0.0 if step.strength is None else step.strength, rng, **step.parameters)
         checked = {band: np.asarray(found[band], dtype=np.float32) for band in images}
     except LensauditError:
         raise
