@@ -8,7 +8,7 @@ from typing import Any
 from lensaudit.files import writable_folder
 from lensaudit.provenance import provenance
 from lensaudit.report.audit_file import SCHEMA, write_audit
-from lensaudit.report.compound import compound_block, probe_folder, why_no_probe
+from lensaudit.report.compound import compound_block, why_no_probe
 from lensaudit.report.describe import finder_block, set_block
 from lensaudit.report.dreams import dreams_block
 from lensaudit.report.findings import find
@@ -79,8 +79,7 @@ def build_audit(
         "dreams": dreams_block(finder, lens_set, scores.p_lens, out, options, progress),
         "compound": None if no_probe else compound_block(finder, out, options, progress),
     }
-    probe = None if no_probe else probe_folder(out, options)
-    audit["judged"] = judged_block(finder, lens_set, probe, out, options, progress)
+    audit["judged"] = judged_block(finder, lens_set, no_probe is None, out, options, progress)
     write_audit(out, concluded(audit, options.tolerance, no_probe))
     return audit
 

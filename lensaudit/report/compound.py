@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit import __version__
-from lensaudit.errors import DataError
 from lensaudit.report.audit_file import ARRAYS
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.pieces import Progress, keep_arrays, kept_arrays, key_of, short_name
@@ -20,12 +19,11 @@ SHOWN_PER_POPULATION = 3
 
 def why_no_probe(finder: Any, options: AuditOptions) -> str | None:
     """Reason why the probe is left out, or ``None`` where it can be run."""
-    from lensaudit.probes import load_definition
-    from lensaudit.probes.score import why_not_applicable
+    from lensaudit.probes import load_definition, why_not_applicable
 
     if options.probe_n == 0:
         return "The compound probe was switched off for this audit."
-    reason = why_not_applicable(load_definition(PROBE).instrument, finder)
+    reason = why_not_applicable(load_definition(PROBE), finder.for_field(None))
     return f"The compound probe does not apply to this finder: {reason}." if reason else None
 
 
@@ -48,7 +46,7 @@ def compound_block(finder: Any, out: Path, options: AuditOptions, progress: Prog
     else:
         progress("compound probe", 1, 1)
     block = laid_out(record, finder.recipe.architecture)
-    block["pairs"] = [_pair(example, record, finder, folder, Path(out)) for example in _shown(record["examples"])]
+    block["pairs"] = [_pair(example, record, finder, Path(out)) for example in _shown(record["examples"])]
     return block
 
 
@@ -173,32 +171,33 @@ def _shown(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [example for group in shown.values() for example in group[:SHOWN_PER_POPULATION]]
 
 
-def _pair(example: dict[str, Any], record: dict[str, Any], finder: Any, folder: Path, out: Path) -> dict[str, Any]:
-    from lensaudit.lensset import LensSet
+def _pair(example: dict[str, Any], record: dict[str, Any], finder: Any, out: Path) -> dict[str, Any]:
+    from lensaudit.probes import Drawn, Experiment, ProbeDefinition
 
-    population = record["definition"]["modes"][record["settings"]["mode"]]["populations"][example["population"]]
-    arms = {arm: LensSet.open(folder / "pairs" / population / arm) for arm in ("control", "treated")}
+    definition, settings = ProbeDefinition.model_validate(record["definition"]), record["settings"]
+    population = definition.modes[settings["mode"]].populations[example["population"]]
+    drawn = Drawn(population, settings["seed"], settings["n"], definition.instrument)
     path = f"{ARRAYS}/pair-{short_name(example['pair_id'])}.npz"
-    key = key_of(finder, arms["treated"], id=example["pair_id"])
+    key = key_of(finder, id=example["pair_id"], seed=settings["seed"], definition=record["definition"])
     if kept_arrays(out / path, key) is None:
-        keep_arrays(out / path, key, _pixels(arms, example["index"]))
-    control = arms["control"]
-    band = "VIS" if "VIS" in control.bands else control.bands[0]
+        keep_arrays(out / path, key, _pixels(Experiment(drawn, definition.arms()), example["index"]))
+    fields = drawn.fields
+    band = "VIS" if "VIS" in fields.bands else fields.bands[0]
     return {
         "title": example["pair_id"],
         "facts": example["reason"],
         "array": path,
-        "fov_arcsec": control.shape[band][1] * control.pixel_scale_arcsec[band],
+        "fov_arcsec": fields.shape[band][1] * fields.pixel_scale_arcsec[band],
         "p_control": example["p_control"],
         "p_treated": example["p_treated"],
     }
 
 
-def _pixels(arms: dict[str, Any], index: int) -> dict[str, Any]:
-    if any(index >= len(one) for one in arms.values()):
-        raise DataError(f"{arms['control'].path}: has no pair {index}; delete this folder and run the audit again")
-    cutouts = {arm: one.cutouts([index]) for arm, one in arms.items()}
-    return {f"{arm}:band:{band}": images[0] for arm, bands in cutouts.items() for band, images in bands.items()}
+def _pixels(experiment: Any, index: int) -> dict[str, Any]:
+    """Both arms of a pair, rendered again; the treated arm is the one of the last dose."""
+    arms = {"control": 0, "treated": len(experiment.arms) - 1}
+    images = {arm: experiment.images(index, number) for arm, number in arms.items()}
+    return {f"{arm}:band:{band}": image for arm, bands in images.items() for band, image in bands.items()}
 
 
 def _same(published: str, architecture: str) -> bool:

@@ -15,17 +15,18 @@ CHECKED = ("saliency", "input-x-gradient", "guided-backprop", "deeplift", "gradc
 """Methods whose randomisation check takes seconds; ``lensaudit judge`` checks all."""
 
 CHECK_IMAGES = 6
+DRAWN_PER_JUDGED = 4
 
 
 def judged_block(
-    finder: Any, lens_set: Any, probe: Path | None, out: Path, options: AuditOptions, progress: Progress
+    finder: Any, lens_set: Any, compound: bool, out: Path, options: AuditOptions, progress: Progress
 ) -> dict[str, Any] | None:
     """Judge the explanations on ``options.judge_n`` lenses of each kind; keeps its parts under ``judged/``.
 
     Parameters
     ----------
-    probe
-        Folder of the compound probe, whose compound lenses are judged too; None without one.
+    compound
+        Whether compound lenses, drawn as the compound probe draws them, are judged too.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def judged_block(
     from lensaudit.explain.judging.settings import JudgeSettings
 
     watcher = Watcher(progress=lambda done, total: progress("judging explanations", done, total))
-    sets = [lens_set, *_compound_sets(probe)]
+    sets = [lens_set, *(_compound_sets(Path(out), options) if compound else [])]
     common: dict[str, Any] = {"kinds": LENSES, "seed": options.seed}
     settings = JudgeSettings(parts=("localisation", "compound"), per_kind=options.judge_n, **common)
     scores = judge(finder, sets, Path(out) / "judged" / "scores", settings, watcher)
@@ -82,7 +83,17 @@ def laid_out(scores: dict[str, Any], checks: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _compound_sets(probe: Path | None) -> list[Any]:
-    from lensaudit.lensset import LensSet
+def _compound_sets(out: Path, options: AuditOptions) -> list[Any]:
+    """A few compound arcs and double rings, the first ones of the compound probe."""
+    from lensaudit.lensset import simulate
 
-    return [LensSet.open(path) for path in sorted((probe / "pairs").glob("*/treated"))] if probe is not None else []
+    n = DRAWN_PER_JUDGED * options.judge_n  # some show no lensed light and cannot judge a map
+    folder = out / "judged" / "sets"
+    return [
+        simulate("euclid", name, n, options.seed, folder / f"{name}-n{n}-seed{options.seed}", options.workers, _unseen)
+        for name in ("compound-arcs", "compound-rings")
+    ]
+
+
+def _unseen(done: int, total: int) -> None:
+    """A few seconds of rendering tell nobody anything."""

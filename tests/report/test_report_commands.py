@@ -72,7 +72,7 @@ def test_quickstart_ends_with_the_path_of_its_page(quick: tuple[Path, subprocess
         "simulating the set",
         "scoring",
         "occlusion",
-        "probe: rendering arcs",
+        "probe: arcs",
         "drawing the page",
     ):
         assert stage in done.stderr
