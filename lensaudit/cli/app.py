@@ -36,6 +36,7 @@ COMMANDS = (
     "gradcam",
     "judge",
     "probe",
+    "bench",
     "report",
     "quickstart",
 )

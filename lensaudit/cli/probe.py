@@ -100,7 +100,7 @@ def all_probes(
 
     _check_fail_on(fail_on)
     options = ProbeOptions(tolerance=tolerance, workers=workers)
-    with _progress() as progress:
+    with progress_bars() as progress:
         audit = run_audit(load_finder(finder, device=device), n, seed, out, tuple(probe), options, progress)
     if as_json:
         typer.echo(json.dumps(audit.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False))
@@ -169,7 +169,7 @@ def _run(
     from lensaudit.finders import load_finder
     from lensaudit.probes import BIAS, run_probe
 
-    with _progress() as progress:
+    with progress_bars() as progress:
         result = run_probe(probe, load_finder(finder, device=device), n, seed, out, options, progress)
     _print_json(result) if as_json else _print_table(result, out)
     if fail_on == BIAS and result.verdict.word == BIAS:
@@ -184,7 +184,7 @@ def _check_fail_on(word: str | None) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Bars on the error stream, one per kind of work, so that --json stays clean."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

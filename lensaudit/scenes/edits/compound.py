@@ -7,18 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from lensaudit.errors import UsageError
+from lensaudit.scenes.cosmology import distance_ratio
 from lensaudit.scenes.edits.parts import (
     COLOUR_BAND,
     demand,
     demand_colours,
     demand_finite,
+    exchanged,
     generator,
     offset_arcsec,
     the_pair,
     theta_e_arcsec,
 )
 from lensaudit.scenes.populations.galaxies import EUCLID_SKY, draw_star_forming
-from lensaudit.scenes.scene import Scene
+from lensaudit.scenes.scene import Galaxy, Scene
 
 FARTHER_BY, FARTHEST = 0.8, 3.8
 """Redshift of a second source beyond the first, and the largest for which there are colours."""
@@ -89,4 +91,13 @@ def second_source(scene: Scene, strength: float) -> Scene:
     )
     distance = float(rng.uniform(*SECOND_OFFSET_THETA_E)) * theta_e_arcsec(deflector, behind)
     x, y = deflector.x_arcsec + distance * float(np.cos(angle)), deflector.y_arcsec + distance * float(np.sin(angle))
-    return replace(scene, galaxies=(*scene.galaxies, replace(behind, x_arcsec=x, y_arcsec=y)))
+    added = exchanged(scene, deflector, _same_shear(deflector, source.redshift, redshift))
+    return replace(added, galaxies=(*added.galaxies, replace(behind, x_arcsec=x, y_arcsec=y)))
+
+
+def _same_shear(deflector: Galaxy, nearer: float, farthest: float) -> Galaxy:
+    """The deflector with its shear quoted for the new farthest galaxy, so that the nearer one's arcs stay."""
+    mass = deflector.mass
+    assert mass is not None
+    ratio = distance_ratio(deflector.redshift, farthest) / distance_ratio(deflector.redshift, nearer)
+    return replace(deflector, mass=replace(mass, gamma1=mass.gamma1 * ratio, gamma2=mass.gamma2 * ratio))

@@ -17,6 +17,7 @@ from lensaudit.scenes.populations.contaminants import (
     draw_ring_galaxy,
     draw_spiral,
 )
+from lensaudit.scenes.populations.plain import draw_plain
 from lensaudit.scenes.populations.single import (
     CONSPICUOUS,
     draw_lsst_lens,
@@ -55,6 +56,7 @@ POPULATIONS: dict[str, Draw] = {
     "conspicuous": _mix([(0.5, partial(draw_single, visibility=CONSPICUOUS)), (0.5, draw_no_source)]),
     "single": draw_single,
     "non-lens": _mix(_NON_LENSES),
+    "plain": draw_plain,
     "no-source": draw_no_source,
     "spiral": draw_spiral,
     "ring-galaxy": draw_ring_galaxy,
