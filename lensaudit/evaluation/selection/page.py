@@ -144,8 +144,9 @@ def _drivers(model: DriverModel, threshold: str, figure: str | None) -> list[str
         "parameters; (log) stands for the decimal logarithm. Slope and bend (its square) are log-odds per standard "
         "deviation with all others held, bootstrap over lenses; alone is the slope with nothing else in the model. "
         "p: likelihood ratio without the parameter, after Holm. Explained: share of the explained deviance lost "
-        "without it; what parameters explain together is in none of the shares. VIF: variance inflation. On lenses it was not "
-        f"fitted to, the model has AUROC {model.auroc:.3f} ({model.auroc_straight:.3f} without squares).{out}{gone}"
+        "without it; what parameters explain together is in none of the shares. VIF: variance inflation. On lenses it "
+        f"was not fitted to, the model has AUROC {model.auroc:.3f}, {model.auroc_straight:.3f} without squares."
+        f"{out}{gone}"
     )
     header = ("parameter", "σ", "alone", "slope", "bend", "p", "explained", "VIF", "goes with", "verdict")
     picture = [f"![Coefficients of the model]({figure})", ""] if figure else []
