@@ -10,9 +10,10 @@ import numpy as np
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256, writable_folder
-from lensaudit.probes.audit import ProbeAudit, audited, write_audit
+from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited, write_audit
 from lensaudit.probes.collect import Asked
 from lensaudit.probes.columns import Sample, fulfilling
+from lensaudit.probes.experiment import CHUNK
 from lensaudit.probes.outside.export import CUTOUTS, KEY, MANIFEST
 from lensaudit.probes.outside.key import Key, read_key
 from lensaudit.probes.outside.plan import Asked as Population
@@ -61,7 +62,7 @@ def import_scores(
     DataError
         The key is missing, torn or of another export; scores are missing, doubled, wrong, or of other cutouts.
     UsageError
-        Threshold or tolerance is out of range, or `out` cannot be written.
+        Threshold or tolerance is out of range, no probe changes anything in these bands, or `out` cannot be written.
     """
     held = read_key(Path(export) / KEY if key is None else Path(key))
     _check_same(held, Path(export))
@@ -71,6 +72,7 @@ def import_scores(
     plan = held.plan
     settings = [plan.settings(definition, finder.tolerance) for definition in plan.definitions]
     folder = writable_folder(Path(out))
+    (folder / AUDIT_FILE).unlink(missing_ok=True)  # where it lies, everything it names lies too
     record = AuditedFinder(
         finder.name,
         f"outside lensaudit, known by {Path(scores).name}, whose hash stands for its weights",
@@ -79,17 +81,23 @@ def import_scores(
         "its own",
         finder.threshold,
     )
-    results = []
+    results, refused = [], dict(plan.refused)
     for number, (definition, chosen) in enumerate(zip(plan.definitions, settings, strict=True)):
         if progress is not None:
             progress("probes", number, len(settings))
-        samples = [_sample(held, one, found, finder) for one in plan.asked if one.definition == definition]
+        populations = [one for one in plan.asked if one.definition == definition]
+        if nothing := next(filter(None, (_changes_nothing(held, one) for one in populations)), None):
+            refused[definition.name] = nothing
+            continue
+        samples = [_sample(held, one, found, finder) for one in populations]
         result = conclude(definition, chosen, record, samples)
         write(result, samples, writable_folder(folder / definition.name))
         results.append(result)
     if progress is not None:
         progress("probes", len(settings), len(settings))
-    audit = audited(results, plan.refused)
+    if not results:
+        raise UsageError(f"no probe applies to finder '{finder.name}': {next(iter(refused.values()))}")
+    audit = audited(results, refused)
     write_audit(audit, folder)
     return audit
 
@@ -101,6 +109,20 @@ def _check_same(key: Key, export: Path) -> None:
         raise DataError(f"{export}: no such folder; give the folder that lensaudit probe export wrote")
     if manifest.is_file() and sha256(manifest) != key.manifest_hash:
         raise DataError(f"{manifest}: is not the manifest of this key; give the key of this export with --key")
+
+
+def _changes_nothing(key: Key, asked: Population) -> str | None:
+    """Why a population asks nothing, as `collect` says it: an arm whose cutouts are the control's in a whole block."""
+    ids, arms = key.rows(asked).column("id"), asked.experiment.arms
+    for first in range(0, ids.shape[1], CHUNK):
+        block = ids[:, first : first + CHUNK]
+        for arm, equal in zip(arms, (block == block[0]).all(axis=1), strict=True):
+            if equal and not arm.is_identity and arm.steps != arms[0].steps:
+                return (
+                    f"{arm.describe()} changes no pixel of systems {first} … {first + block.shape[1] - 1} against the "
+                    f"control in {', '.join(key.plan.bands)}"
+                )
+    return None
 
 
 def _sample(key: Key, asked: Population, scores: OutsideScores, finder: OutsideFinder) -> Sample:

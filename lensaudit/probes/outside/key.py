@@ -134,7 +134,8 @@ def claim(folder: Path, plan: ExportPlan) -> None:
 def write_key(folder: Path, plan: ExportPlan, tables: Iterable[pa.Table], manifest_hash: str) -> Path:
     """Put the parts together into ``key.parquet``."""
     words = {"format": FORMAT, "plan": plan.to_json(), "manifest": manifest_hash}
-    metadata = {_METADATA: json.dumps(words, sort_keys=True).encode()}
+    # Not sorted: pages list populations and curves in the order of their definition.
+    metadata = {_METADATA: json.dumps(words).encode()}
     path = folder / KEY_FILE
     with (
         replacing(path) as partial,
