@@ -24,7 +24,7 @@ from lensaudit.evaluation.selection.parameters import Array, Parameter
 from lensaudit.statistics import holm
 from lensaudit.statistics.proportions import normal_quantile
 
-RESAMPLES = 1000
+RESAMPLES = 500
 FEWEST = 10
 """Lenses found, and lenses lost, below which there is no model."""
 

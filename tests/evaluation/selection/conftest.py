@@ -9,6 +9,14 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from lensaudit.evaluation.selection import drivers
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    """Enough for an interval, a tenth of the time; scikit-learn takes a millisecond or two for each."""
+    monkeypatch.setattr(drivers, "RESAMPLES", 60)
+
 
 @dataclass
 class FakeSet:
