@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from lensaudit.files import replacing
 from lensaudit.imaging import INSTRUMENTS, Band
 from lensaudit.lensset.coordinates import plain_wcs
+from lensaudit.probes.outside.plan import ID_BYTES
 
-PLACE = "c" + "0" * 12
+PLACE = "c" + "00" * ID_BYTES
 """What stands in a header template where the id goes."""
 
 WHEN = 946_684_800

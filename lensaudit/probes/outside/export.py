@@ -35,6 +35,9 @@ GB = 1e9
 SPARE = 0.02
 """Share of the estimate that must be free beyond it: for the key, and for what the file system adds."""
 
+TOGETHER = 16
+"""Arms rendered in one go: they share work, and the light that is shared takes memory."""
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -101,9 +104,10 @@ class _System:
     def __init__(self, plan: ExportPlan, unit: Unit, index: int) -> None:
         self.plan, self.unit, self.index = plan, unit, index
         arms = plan.arms[unit.source]
-        self.made: dict[str, tuple[Images, dict[str, Any]]] = dict(
-            zip(arms, unit.source.arms(index, tuple(arms.values())), strict=True)
-        )
+        self.made: dict[str, tuple[Images, dict[str, Any]]] = {}
+        for first in range(0, len(arms), TOGETHER):
+            keys = list(arms)[first : first + TOGETHER]
+            self.made |= zip(keys, unit.source.arms(index, tuple(arms[key] for key in keys)), strict=True)
         for images, _ in self.made.values():
             _check_finite(images, unit.source.id(index))
 

@@ -48,8 +48,8 @@ WHAT TO DO
     Write them into one file, scores.csv, with these two columns and one line for each cutout:
 
         id,p
-        {"c0123456789ab"},0.972
-        {"cba9876543210"},0.004
+        c0123456789abcdef,0.972
+        cfedcba9876543210,0.004
 
     ids are those of manifest.csv. Every cutout needs exactly one p: without one of them nothing can be said of the
     others. Send scores.csv back; the order of its lines does not matter, and further columns are ignored.

@@ -27,7 +27,7 @@ def test_the_folder_that_is_handed_over_names_no_probe_and_no_seed(exported):
     names = sorted(path.name for path in exported.cutouts.iterdir())
     ids = [row["id"] for row in manifest(exported.cutouts)]
     assert names == sorted(["README.txt", "manifest.csv", *(f"{name}.fits" for name in ids)])
-    assert all(re.fullmatch(r"c[0-9a-f]{12}", name) for name in ids)
+    assert all(re.fullmatch(r"c[0-9a-f]{16}", name) for name in ids)
     told = " ".join((exported.cutouts / name).read_text() for name in ("README.txt", "manifest.csv")).lower()
     secret = [*PROBES, "probe", "control", "treated", "dose", "seed", "compound", "single", "lensaudit", "key"]
     assert [word for word in secret if re.search(rf"\b{word}\b", told)] == []

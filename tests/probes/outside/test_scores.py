@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,22 +133,34 @@ def test_no_key_or_a_torn_one(other, scored, tmp_path):
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_commands(tmp_path):
-    """A finder that calls everything a lens, for which the export is asked of people: exit code by --fail-on."""
+    """People who find every lens, then people who see none in one orientation: exit code by --fail-on."""
 
     def invoke(*words):
         return CliRunner().invoke(build(), ["probe", *map(str, words)], catch_exceptions=False)
 
-    words = ("export", "--out", tmp_path / "e", "--key", tmp_path / "k", "--n", 3, "--probe", "orientation")
+    words = ("export", "--out", tmp_path / "e", "--key", tmp_path / "k", "--n", 10, "--probe", "orientation")
     shown = invoke(*words, "--bands", "VIS", "--format", "single")
     assert shown.exit_code == 0
-    assert "24 cutouts of 1 probes" in shown.stdout
-    assert "about 24 cutouts in VIS" in shown.stderr
-    rows = manifest(tmp_path / "e" / "cutouts")
-    csv = write_scores(tmp_path / "people.csv", {row["id"]: 1 for row in rows})
-    said = invoke("import-scores", tmp_path / "e", csv, "--key", tmp_path / "k", "--out", tmp_path / "audit",
-                  "--fail-on", "bias", "--json")  # fmt: skip
-    assert said.exit_code == 0
-    assert '"name": "people"' in said.stdout
+    assert "80 cutouts of 1 probes" in shown.stdout
+    assert "about 80 cutouts in VIS" in shown.stderr
+    back = ("import-scores", tmp_path / "e", tmp_path / "people.csv", "--key", tmp_path / "k", "--fail-on", "bias")
+    arms = {row["id"]: row["arm"] for row in pq.read_table(tmp_path / "k" / "key.parquet").to_pylist()}
+    assert sorted(arms) == [row["id"] for row in manifest(tmp_path / "e" / "cutouts")]
+
+    write_scores(tmp_path / "people.csv", dict.fromkeys(arms, 1))
+    fair = invoke(*back, "--out", tmp_path / "fair", "--json")
+    assert fair.exit_code == 0
+    assert json.loads(fair.stdout)["finder"]["name"] == "people"
+
+    write_scores(tmp_path / "people.csv", {name: int(arm != 5) for name, arm in arms.items()})
+    biased = invoke(*back, "--out", tmp_path / "biased", "--name", "three inspectors")
+    assert biased.exit_code == 1
+    assert "bias" in biased.stdout
+    page = (tmp_path / "biased" / "audit.md").read_text()
+    assert page.startswith("# Probes of three inspectors")
+    assert "With the image in orientation 5, recall falls from 1.00 to 0.00 (n = 10 pairs)" in page
+
+    csv = tmp_path / "people.csv"
     with pytest.raises(UsageError, match="--fail-on"):
         invoke("import-scores", tmp_path / "e", csv, "--out", tmp_path / "audit", "--fail-on", "anything")
     with pytest.raises(UsageError, match="has no band 'K'"):
