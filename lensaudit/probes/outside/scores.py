@@ -17,8 +17,9 @@ from lensaudit.files import sha256
 from lensaudit.finders.scores_file import read_scores
 
 EDGE = 2.0**-24
-"""p is taken into [EDGE, 1 − EDGE] before its logit, ±16.6 at the ends: the last step of single precision below 1,
-beyond which no network that answers in it can tell p from 1; a vote of 0 or 1 stays finite."""
+"""p of 0 and of 1 are read as EDGE and 1 − EDGE, log-odds of ∓16.6: the last step of single precision below 1, beyond
+which a network that answers in it cannot tell p from 1. Where other scores lie farther out, they go with the farthest,
+so that the order stays; every other p is taken as it is."""
 
 COLUMNS = ("id", "p")
 SHOWN = 3
@@ -67,17 +68,22 @@ def check_threshold(threshold: float) -> None:
 
 
 def logits_of(p: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
-    """Log-odds of p in [0, 1], clipped by `EDGE`; sigmoid(logit) ≥ threshold exactly where p ≥ threshold.
+    """Log-odds of p in [0, 1], finite by `EDGE`; sigmoid(logit) ≥ threshold exactly where p ≥ threshold.
 
     Votes such as 3 of 5 lie on the threshold itself, where the rounding of log-odds and back would decide.
     """
-    found: NDArray[np.float64] = np.asarray(logit(np.clip(p, EDGE, 1 - EDGE)), dtype=np.float64)
-    for _ in range(64):
-        wrong = (expit(found) >= threshold) != (p >= threshold)
-        if not wrong.any():
-            return found
-        found[wrong] = np.nextafter(found[wrong], np.where(p[wrong] >= threshold, np.inf, -np.inf))
-    raise AssertionError("a logit cannot be put on its side of the threshold")
+    inside = (p > 0) & (p < 1)
+    found = np.zeros_like(p)
+    found[inside] = logit(p[inside])
+    end = float(logit(1 - EDGE))
+    found[p == 0] = min(-end, found.min())
+    found[p == 1] = max(end, found.max())
+    step = 1.0
+    while (wrong := (expit(found) >= threshold) != (p >= threshold)).any():
+        # Near 1 the sigmoid is so flat that many steps of the logit are one of p.
+        found[wrong] += np.where(p[wrong] >= threshold, step, -step) * np.spacing(np.abs(found[wrong]))
+        step *= 2
+    return found
 
 
 def _from_parquet(path: Path, ids: Collection[str]) -> OutsideScores:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from lensaudit.cli.app import build
 from lensaudit.errors import DataError, UsageError
 from lensaudit.probes.outside import OutsideFinder, export_cutouts, import_scores, plan_export
-from lensaudit.probes.outside.scores import logits_of, read_outside_scores
+from lensaudit.probes.outside.scores import EDGE, logits_of, read_outside_scores
 
 from .conftest import SEED, manifest, write_scores
 
@@ -33,7 +33,7 @@ def test_votes_and_probabilities_become_finite_logits(tmp_path):
     found = read(tmp_path, GOOD).logit
     assert found["cc"] == pytest.approx(np.log(0.25 / 0.75), rel=1e-15)
     assert found["cd"] == 0
-    assert found["cb"] == -found["ca"] == pytest.approx(np.log(2.0**24 - 1), rel=1e-7)  # the clip, as documented
+    assert found["cb"] == -found["ca"] == pytest.approx(np.log(2.0**24 - 1), rel=1e-7)  # as documented
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,23 @@ def test_a_threshold_that_cannot_be_used(tmp_path, threshold):
 
 @given(
     st.lists(st.floats(0, 1), min_size=1, max_size=20),
-    st.floats(1e-6, 1 - 1e-6),
+    st.floats(2 * EDGE, 1 - 2 * EDGE),
     st.integers(1, 20).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
 )
 def test_a_score_keeps_its_side_of_the_threshold(some, threshold, votes):
     p = np.array([*some, threshold, votes[0] / votes[1]])
     found = logits_of(p, threshold)
     assert np.array_equal(expit(found) >= threshold, p >= threshold)
-    inside = (p > 1e-6) & (p < 1 - 1e-6)
+    inside = (p > 0) & (p < 1 - 1e-6)
     np.testing.assert_allclose(found[inside], logit(p[inside]), atol=1e-9)
+    assert np.isfinite(found).all()
+    assert (np.diff(found[np.argsort(p)]) >= -1e-9).all()
+
+
+def test_a_confident_network_keeps_its_log_odds():
+    """p of double precision holds log-odds far beyond those that stand for 0 and 1, which then go with the farthest."""
+    found = logits_of(np.array([0.0, expit(-40), 0.5, expit(25.0), 1.0]), 0.5)
+    np.testing.assert_allclose(found, [-40, -40, 0, 25, 25], rtol=1e-6)
 
 
 def test_three_votes_of_five_are_three_of_five():
