@@ -1,41 +1,97 @@
-"""Contract of every edit that a probe may name."""
+"""Contract of every edit that a probe may name, at every strength at which a built-in probe asks for it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from lensaudit.errors import UsageError
 from lensaudit.imaging import EUCLID, render
-from lensaudit.probes import EDITS
+from lensaudit.probes import EDITS, builtin_probes, load_definition
 from lensaudit.probes.edits import Edit, _by_name
 from lensaudit.scenes import Scene, draw_scene
 
-POPULATIONS = ("compound-arcs", "compound-rings", "compound-arcs-faithful", "compound-rings-faithful")
+COMPOUND = ("compound-arcs", "compound-rings", "compound-arcs-faithful", "compound-rings-faithful")
+KERNEL = {"psf-from-file": {"path": "psf.fits"}}
 
 
-@pytest.mark.parametrize("name", EDITS)
-@pytest.mark.parametrize("population", POPULATIONS)
-def test_an_edit_keeps_noise_label_and_the_scene_it_was_given(name, population):
-    scene = draw_scene(population, 1, 0)
-    before = scene.to_json()
-    edited = EDITS[name].apply(scene)
-    assert isinstance(edited, Scene)
-    assert edited.noise_seed == scene.noise_seed
-    assert edited.psf == scene.psf
-    assert edited.label == scene.label
-    assert scene.to_json() == before
-    assert EDITS[name].apply(scene) == edited
+def asked_for():
+    """(edit, strength) of all steps of all built-in probes."""
+    steps = {
+        (step.edit, step.strength)
+        for name in builtin_probes()
+        for arm in load_definition(name).arms()
+        for step in arm.steps
+    }
+    return sorted(steps, key=repr)
+
+
+def population_for(edit):
+    return "compound-arcs" if edit == "without-far-source" else "single"
+
+
+def test_every_edit_is_asked_for_by_a_probe_or_is_for_users():
+    assert set(EDITS) - {edit for edit, _ in asked_for()} == {"psf-round"}
+
+
+@pytest.mark.parametrize(("name", "strength"), [s for s in asked_for() if EDITS[s[0]].level == "scene"])
+def test_an_edit_of_scenes_keeps_noise_label_and_the_scene_it_was_given(name, strength):
+    edit, strength = EDITS[name], 0.0 if strength is None else strength
+    for index in range(3):
+        scene = draw_scene(population_for(name), 1, index)
+        before = scene.to_json()
+        edited = edit.apply(scene, strength, **KERNEL.get(name, {}))
+        assert isinstance(edited, Scene)
+        assert edited.noise_seed == scene.noise_seed
+        assert edited.label == (scene.label if edit.label is None else edit.label)
+        assert scene.to_json() == before
+        assert edit.apply(scene, strength, **KERNEL.get(name, {})) == edited
+
+
+@pytest.fixture(scope="module")
+def images():
+    return render(draw_scene("single", 1, 0), EUCLID).images
+
+
+@pytest.mark.parametrize(("name", "strength"), [s for s in asked_for() if EDITS[s[0]].level == "image"])
+def test_an_edit_of_images_keeps_bands_shapes_and_what_it_was_given(name, strength, images):
+    before = {band: image.copy() for band, image in images.items()}
+    edited, again = (
+        EDITS[name].apply(images, strength or 0.0, np.random.default_rng(5)) for _ in range(2)
+    )  # the same generator: all that an edit draws comes from it
+    assert list(edited) == list(images)
+    for band, image in edited.items():
+        assert (image.shape, image.dtype) == (images[band].shape, np.float32)
+        assert np.isfinite(image).all()
+        assert np.array_equal(image, again[band])
+        assert np.array_equal(before[band], images[band])
+
+
+def test_edits_that_say_they_change_colours_leave_the_first_band_alone(images):
+    scene = draw_scene("plain", 1, 0)
+    plain = render(scene, EUCLID)
+    for edit in EDITS.values():
+        if not edit.colour:
+            continue
+        if edit.level == "image":
+            first = edit.apply(images, 0.3, np.random.default_rng(0))["VIS"]
+            assert np.array_equal(first, images["VIS"]), edit.name
+        else:
+            changed = np.abs(render(edit.apply(scene, 0.3), EUCLID).images["VIS"] - plain.images["VIS"]).max()
+            # What is drawn at all reaches to 0.01 σ of the band in which it is brightest, so VIS wings differ by less.
+            assert changed < 0.011 * EUCLID.band("VIS").background_sigma, edit.name
 
 
 def test_identity_changes_nothing():
     scene = draw_scene("compound-arcs", 1, 0)
-    assert EDITS["identity"].apply(scene) == scene
+    assert EDITS["identity"].apply(scene) is scene
 
 
-@pytest.mark.parametrize("population", POPULATIONS)
+@pytest.mark.parametrize("population", COMPOUND)
 def test_without_far_source_takes_one_galaxy_and_leaves_a_lens(population):
     scene = draw_scene(population, 2, 5)
     single = EDITS["without-far-source"].apply(scene)
+    assert single.psf == scene.psf
     assert len(single.galaxies) == len(scene.galaxies) - 1
     assert single.kind == "single"
     assert len(single.deflectors) == 1
@@ -45,6 +101,13 @@ def test_without_far_source_takes_one_galaxy_and_leaves_a_lens(population):
 def test_two_edits_of_one_name_are_refused():
     with pytest.raises(ValueError, match="share one name"):
         _by_name(Edit("a", lambda scene: scene, ""), Edit("a", lambda scene: scene, ""))
+
+
+def test_an_unknown_edit_lists_what_is_allowed():
+    from lensaudit.probes.edits import find_edit
+
+    with pytest.raises(UsageError, match=r"edit 'redder' is unknown; allowed: identity, .*or package.module:function"):
+        find_edit("redder")
 
 
 def test_without_far_source_leaves_all_other_light_alone():

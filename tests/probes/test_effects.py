@@ -140,7 +140,7 @@ def test_a_finder_of_up_minus_down_changes_sign_when_turned_over(tmp_path):
         return bands["VIS"][:, 100:].sum((1, 2)) - bands["VIS"][:, :100].sum((1, 2))
 
     result = run(on_plain("orientation"), formula(up_minus_down), tmp_path, n=2)
-    logit = {number: column for number, column in enumerate(_by_arm(result))}
+    logit = _by_arm(result)
     for turned_over in (2, 6):  # a half turn; a mirror of the columns and a half turn, which mirrors the rows
         assert logit[turned_over] == pytest.approx(-logit[0], abs=1e-9)  # order of summation
     assert logit[4] == pytest.approx(logit[0], abs=1e-9)  # columns change places, rows do not

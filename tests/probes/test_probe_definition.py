@@ -28,6 +28,23 @@ def test_every_builtin_probe_loads_under_its_own_name():
         assert load_definition(name).name == name
 
 
+@pytest.mark.parametrize("name", builtin_probes())
+def test_every_builtin_probe_says_what_it_asks(name):
+    one = load_definition(name)
+    control, *treated = one.arms()
+    assert all(arm.steps != control.steps for arm in treated)
+    assert one.question.endswith("?")
+    assert one.meaning.rstrip().endswith(".")
+    assert (treated[-1].label == 0) == (one.nature == "contaminant")
+    assert one.consequence
+    if one.doses:
+        assert [arm.dose for arm in treated] == list(one.doses.values)
+        assert all(step.strength is not None for arm in treated for step in arm.steps)
+        if one.doses.control is not None:
+            assert one.doses.control not in one.doses.values
+            assert one.doses.control in {step.strength for step in control.steps}  # where the control stands
+
+
 def test_published_recalls_are_those_of_the_paper(definition):
     """Wilde et al. 2022, Table 5: typed here a second time."""
     recall = definition.published.recall
@@ -56,6 +73,15 @@ def test_a_written_definition_is_read_back(written, definition):
         ({"curves": {"theta_e_arcsec": {"label": "x", "edges": [1.0, 1.0]}}}, "bin edges must rise"),
         ({"modes": {"physical": {"populations": {"arcs": "stars"}}}}, "population 'stars' is unknown"),
         ({"modes": {"physical": {"populations": {"arcs": "compound-arcs"}, "stretch": "log"}}}, "stretch 'log'"),
+        ({"edits": {"treated": {"edit": "identity", "power": 2}}}, "power"),
+        ({"edits": {"treated": "identity", "third": "identity"}}, "third"),
+        ({"edits": {"treated": {"edit": "source-colour", "level": "pixel"}}}, "level"),
+        ({"doses": {"label": "x", "phrase": "at {dose}", "values": [1.0]}}, "every treated step has a strength"),
+        ({"doses": {"label": "x", "phrase": "at {dose}", "values": [1.0, 1.0]}}, "values must differ"),
+        ({"doses": {"label": "x", "phrase": "at some dose", "values": [1.0]}}, "phrase needs {dose} in it"),
+        ({"doses": {"label": "x", "phrase": "at {dose}", "values": []}}, "doses.values"),
+        ({"edits": {"treated": "unlensed"}}, "takes the lensing away, so it is a contaminant"),
+        ({"nature": "contaminant"}, "leaves a lens a lens"),
     ],
 )
 def test_a_wrong_field_is_named(written, changes, words):

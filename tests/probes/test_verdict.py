@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 from lensaudit.probes.finding import PairedScores, concluded, measure
-from lensaudit.probes.verdict import BIAS, NO_EFFECT, TOO_FEW, WITHIN_TOLERANCE, Evidence, judge, pairs_that_never_tell
+from lensaudit.probes.verdict import (
+    BIAS,
+    FALSE_POSITIVES,
+    NO_EFFECT,
+    SELECTION,
+    TOO_FEW,
+    WITHIN_TOLERANCE,
+    WORDS,
+    Evidence,
+    judge,
+    pairs_needed,
+    pairs_that_never_tell,
+)
 from lensaudit.statistics.paired_difference import paired_difference_interval
 
 CLEAR_LOSS = Evidence(n=200, change=-0.2, low=-0.26, high=-0.14, discordant=44, control_recall=0.8, p_holm=1e-6)
@@ -31,6 +43,22 @@ CLEAR_LOSS = Evidence(n=200, change=-0.2, low=-0.26, high=-0.14, discordant=44, 
         ({"change": 0.0, "low": -0.02, "high": 0.02, "control_recall": 0.04, "p_holm": 1.0}, "nuisance", NO_EFFECT),
         ({"change": 0.1, "low": 0.05, "high": 0.2, "control_recall": 0.04}, "population", WITHIN_TOLERANCE),
         ({"n": 0}, "population", TOO_FEW),
+        ({"n": 0}, "contaminant", TOO_FEW),
+        ({}, "difficulty", SELECTION),
+        ({"p_holm": 0.06}, "difficulty", TOO_FEW),
+        ({"low": -0.30, "high": -0.02}, "difficulty", TOO_FEW),
+        ({"change": -0.03, "low": -0.04, "high": -0.01}, "difficulty", WITHIN_TOLERANCE),
+        ({"change": -0.01, "low": -0.04, "high": 0.02, "p_holm": 0.5}, "difficulty", NO_EFFECT),
+        ({"change": 0.2, "low": 0.14, "high": 0.26}, "difficulty", WITHIN_TOLERANCE),
+        ({"change": 0.0, "low": -0.02, "high": 0.02, "control_recall": 0.04}, "difficulty", TOO_FEW),
+        ({"change": 0.0, "low": -0.02, "high": 0.02, "p_holm": 1.0}, "nuisance", NO_EFFECT),
+        ({"change": 0.03, "low": 0.01, "high": 0.04}, "nuisance", WITHIN_TOLERANCE),
+        # A contaminant is judged by its own rate, whatever the recall does and however sure that is.
+        ({"treated": (0.2, 0.12, 0.3)}, "contaminant", FALSE_POSITIVES),
+        ({"treated": (0.2, 0.12, 0.3), "p_holm": 1.0}, "contaminant", FALSE_POSITIVES),
+        ({"treated": (0.2, 0.12, 0.3), "control_recall": 0.0}, "contaminant", FALSE_POSITIVES),
+        ({"treated": (0.01, 0.002, 0.04)}, "contaminant", WITHIN_TOLERANCE),
+        ({"treated": (0.05, 0.02, 0.1)}, "contaminant", TOO_FEW),
     ],
 )
 def test_words(changes, nature, word):
@@ -94,3 +122,35 @@ def test_a_large_loss_is_nearly_always_found(monkeypatch):
     rng = np.random.default_rng(6)
     found = sum(BIAS in audit(rng, 100, lost=0.30, gained=0.01) for _ in range(100))
     assert found >= 95
+
+
+def test_the_gravest_word_comes_first():
+    assert WORDS == (BIAS, FALSE_POSITIVES, SELECTION, TOO_FEW, WITHIN_TOLERANCE, NO_EFFECT)
+
+
+@pytest.mark.parametrize("tolerance", [0.02, 0.05, 0.1])
+def test_pairs_needed_without_discordance_is_the_first_number_that_tells(tolerance):
+    assert pairs_needed(tolerance, 0.0) == pairs_that_never_tell(tolerance) + 1
+
+
+def test_pairs_needed_by_hand():
+    """n ≥ (1.960 + 1.282)² · 0.1 / 0.05² = 420.3: both quantiles from a table of the normal distribution."""
+    assert pairs_needed(0.05, 0.1) == 421
+    assert pairs_needed(0.05, 0.1, power=0.5) == 154  # 1.960² · 0.1 / 0.05² = 153.7
+
+
+@pytest.mark.parametrize(("tolerance", "discordant", "power"), [(0.05, 0.1, 0.9), (0.05, 0.05, 0.8), (0.1, 0.2, 0.9)])
+def test_pairs_needed_acquit_as_often_as_they_say(tolerance, discordant, power):
+    """Simulated pairs of a finder without any change, through the real interval and verdict."""
+    n, rng, trials = pairs_needed(tolerance, discordant, power), np.random.default_rng(4), 400
+    acquitted = 0
+    for _ in range(trials):
+        different = rng.binomial(n, discordant)
+        gained = int(rng.binomial(different, 0.5))
+        lost = different - gained
+        low, high = paired_difference_interval(gained, lost, n)
+        change = (gained - lost) / n
+        evidence = Evidence(n, change, low, high, different, control_recall=0.8, p_holm=1.0)
+        acquitted += judge(evidence, tolerance, "population").word == NO_EFFECT
+    # Three standard errors of 400 trials are 0.045 to 0.06; the normal approximation is some 0.02 off.
+    assert acquitted / trials == pytest.approx(power, abs=0.08)

@@ -1,0 +1,176 @@
+"""Audits of many probes: one Holm correction by hand, ranking, what does not apply, what the page says."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from lensaudit.errors import UsageError
+from lensaudit.finders import declare_finder
+from lensaudit.probes import (
+    BIAS,
+    FALSE_POSITIVES,
+    SELECTION,
+    PairedScores,
+    ProbeOptions,
+    audited,
+    builtin_probes,
+    load_definition,
+    run_audit,
+    why_not_applicable,
+)
+from lensaudit.probes.audit import audited_probes, leading_finding, meaning
+from lensaudit.probes.finding import ALL_PAIRS, concluded, measure
+from lensaudit.probes.result import AuditedFinder, ProbeResult, ProbeSettings
+
+from .conftest import SEED, Constant, formula, one_band
+
+N = 200
+
+
+def finding(lost, gained=0, n=N, dose=None, found=0.9):
+    """A comparison in which so many of n pairs are lost and gained."""
+    control, treated = np.arange(n) < found * n, np.arange(n) < found * n
+    treated[:lost] = False
+    treated[n - gained :] = True
+    scores = PairedScores(np.where(control, 2.0, -2.0), np.where(treated, 2.0, -2.0), 0.5)
+    return measure("lenses", ALL_PAIRS, scores, np.random.default_rng(0), dose)
+
+
+def result(name, *findings):
+    definition = load_definition(name)
+    judged = concluded(findings, definition.tolerance, definition.nature)
+    finder = AuditedFinder("toy", "test", "0" * 64, ("VIS",), "minmax", 0.5)
+    settings = ProbeSettings(N, SEED, "physical", definition.tolerance)
+    return ProbeResult(definition, settings, finder, judged, (), (), (), (), (), {}, {})
+
+
+def test_holm_over_the_whole_audit_by_hand():
+    """Sorted p times how many are left, and never less than the one before."""
+    results = [
+        result("noise-level", finding(9, 1, dose=1.5), finding(30, 2, dose=2.0)),
+        result("lens-light", finding(12, 4, dose=0.5)),
+        result("orientation", finding(3, 3, dose=1.0)),
+    ]
+    raw = [f.p_value for one in results for f in one.findings]
+    assert len({round(p, 12) for p in raw}) == 4
+    order, running, expected = np.argsort(raw), 0.0, {}
+    for place, which in enumerate(order):
+        running = max(running, min(1.0, raw[which] * (len(raw) - place)))
+        expected[int(which)] = running
+    judged = audited(results)
+    corrected = [f.p_holm for one in judged.results for f in one.findings]
+    assert corrected == pytest.approx([expected[k] for k in range(4)], rel=1e-12)
+    alone = [f.p_holm for one in results for f in one.findings]
+    assert any(many > few for many, few in zip(corrected, alone, strict=True))
+
+
+def test_the_correction_may_take_a_verdict_back():
+    """A loss that is shown alone is not shown among 26 probes without any effect."""
+    loss = finding(9, 0, n=60)
+    alone = result("off-centre", loss)
+    assert alone.verdict.word == BIAS
+    assert loss.p_value < 0.05 < 27 * loss.p_value
+    others = [result("off-centre", finding(0, 0)) for _ in range(26)]
+    assert not audited([alone, *others]).biased
+
+
+def test_the_gravest_and_largest_comes_first():
+    audit = audited(
+        [
+            result("noise-level", finding(90, dose=2.0)),
+            result("off-centre", finding(30, dose=1.0), finding(60, dose=2.0)),
+            result("false-positive", finding(60)),
+            result("lens-light", finding(0, dose=0.5)),
+            result("red-source", finding(120, dose=1.0)),
+        ],
+        {"recolour": "one band"},
+    )
+    assert [one.probe for one in audit.ranked] == [
+        "red-source", "off-centre", "false-positive", "noise-level", "lens-light"
+    ]  # fmt: skip
+    words = [one.verdict.word for one in audit.ranked]
+    assert words[:4] == [BIAS, BIAS, FALSE_POSITIVES, SELECTION]
+    assert audit.biased
+    assert audit.leading == "red-source"
+    assert audit.ranked[1].finding.dose == 2.0  # the larger of its two
+    assert audit.ranked[1].effect == pytest.approx(-0.3)
+    assert audit.ranked[2].effect == pytest.approx(0.6)  # of a contaminant, the share called a lens
+
+
+def test_meaning_is_a_sentence_for_an_astronomer():
+    audit = audited([result("red-source", finding(60, dose=0.5)), result("false-positive", finding(60))])
+    red, contaminant = audit.ranked
+    assert red.meaning == (
+        "Where the source's colour is 0.5 of the way from blue to the lens galaxy's, recall falls from 0.90 to 0.60 "
+        "(n = 200 pairs): lenses of dusty or old sources will be missed."
+    )
+    assert "60% of the scenes without a lens are called one: such galaxies will fill" in contaminant.meaning
+    calm = audited([result("lens-light", finding(0, dose=0.5))]).ranked[0]
+    assert calm.meaning.endswith("recall goes from 0.90 to 0.90 (n = 200 pairs): no effect shown.")
+
+
+def test_a_nuisance_may_not_even_gain():
+    gain = result("orientation", finding(0, 60, dose=1.0, found=0.5))
+    assert gain.verdict.word == BIAS
+    assert "rises from 0.50 to 0.80" in meaning(gain, leading_finding(gain.findings))
+    assert result("off-centre", finding(0, 60, dose=1.0, found=0.5)).verdict.word == "within tolerance"
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_an_audit_writes_its_probes_and_goes_on(tmp_path):
+    finder = formula(lambda bands: bands["VIS"].sum((1, 2)) - 60.0, ("VIS", "J"))
+    names = ("orientation", "red-source", "band-swap", "false-positive")
+    told = []
+    audit = run_audit(finder, 2, SEED, tmp_path, names, progress=lambda *what: told.append(what))
+    # J stands between Y and H, so that the swap leaves it where it is, and VIS is never swapped.
+    assert list(audit.not_applicable) == ["band-swap"]
+    assert "band-swap changes no pixel" in audit.not_applicable["band-swap"]
+    held = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
+    assert held == json.loads(json.dumps(audit.to_json(), allow_nan=False))
+    assert [one["probe"] for one in held["ranked"]] == [one.probe for one in audit.ranked]
+    assert set(held["probes"]) == {"orientation", "red-source", "false-positive"}
+    for name in held["probes"]:
+        assert (tmp_path / name / "probe.json").is_file()
+    page = (tmp_path / "audit.md").read_text(encoding="utf-8")
+    assert "| band-swap | | not applicable |" in page
+    assert "corrected after Holm over all findings of all probes" in page
+    assert not re.search(r"\bnan\b", page.lower())
+    assert told[-1] == ("false-positive: lenses", 2, 2)
+    before = (tmp_path / "audit.json").read_bytes()
+    run_audit(finder, 2, SEED, tmp_path, names)
+    assert (tmp_path / "audit.json").read_bytes() == before
+
+
+def test_an_audit_of_which_nothing_applies_is_refused(tmp_path):
+    finder = declare_finder(Constant(0.0), bands=("g",), size=45, name="lsst", field_of_view_arcsec=8.1)
+    with pytest.raises(UsageError, match="no probe applies to finder 'lsst': finder 'lsst' needs band g"):
+        run_audit(finder, 2, SEED, tmp_path)
+
+
+def test_reasons_why_a_probe_does_not_apply():
+    one, two = one_band(Constant(0.0)), formula(lambda bands: 0, ("VIS", "H"))
+    small = declare_finder(Constant(0.0), bands=("VIS",), size=100, name="small", field_of_view_arcsec=10.0)
+    assert why_not_applicable(load_definition("recolour"), two) is None
+    assert why_not_applicable(load_definition("psf-width"), one) is None
+    assert "sees band VIS alone" in why_not_applicable(load_definition("recolour"), one)
+    assert "needs 10″" in why_not_applicable(load_definition("psf-width"), small)
+    colour = {name for name in builtin_probes() if load_definition(name).colour_only}
+    assert colour == {"band-duplicate", "band-swap", "lens-colour", "recolour", "red-source"}
+
+
+def test_an_audit_takes_the_built_in_probes_that_need_no_file():
+    names = [one.name for one in audited_probes()]
+    assert "psf-rotation" in names
+    assert "psf-rotation-real" not in names
+    assert [one.name for one in audited_probes(["psf-rotation-real"])] == ["psf-rotation-real"]
+    with pytest.raises(UsageError, match="probe orientation is given twice"):
+        audited_probes(["orientation", "psf-width", "orientation"])
+
+
+def test_wrong_options_are_those_of_a_probe(tmp_path):
+    with pytest.raises(UsageError, match="--tolerance"):
+        run_audit(one_band(Constant(0.0)), 2, SEED, tmp_path, ("orientation",), ProbeOptions(tolerance=2.0))
