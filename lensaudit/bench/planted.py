@@ -43,8 +43,6 @@ DOSES: dict[str, tuple[float, ...]] = {
     "einstein-radius": (1.1, 1.4),
     "second-arcs": (0.5, 1.0),
     "companions": (1.0, 2.0),
-    "source-clumpiness": (0.5,),
-    "orientation": (1.0, 4.0),
 }
 """Probes of the bench and their doses: all within what the clean training set holds, so that a clean finder need not
 lose anything, unlike the built-in doses that walk on until it must."""

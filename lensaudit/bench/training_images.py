@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lensaudit.bench.small_finder import BANDS, small_finder
-from lensaudit.bench.traits import plant_named, training_scene, turned
+from lensaudit.bench.traits import plant_named, training_scene
 from lensaudit.imaging import EUCLID, render
 from lensaudit.lensset.spread import spread
 
@@ -30,8 +30,7 @@ class MakeImages:
         plant = plant_named(self.plant)
         made = []
         for index in range(chunk * CHUNK, (chunk + 1) * CHUNK):
-            scene, traits = training_scene(plant, self.seed, index)
-            made.append(turned(render(scene, EUCLID).images, traits))
+            made.append(render(training_scene(plant, self.seed, index)[0], EUCLID).images)
         torch.set_num_threads(1)
         prepared = small_finder("bench").preprocess({band: np.stack([one[band] for one in made]) for band in BANDS})
         return chunk, prepared.numpy().astype(np.float16)

@@ -11,50 +11,45 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lensaudit.imaging import image_edits
 from lensaudit.scenes import Scene, draw_scene
 from lensaudit.scenes import edits as scene_edits
 
 POPULATION = "plain"
-Images = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Traits:
-    """Strengths of all edits of one image, see `lensaudit.scenes.edits` and `lensaudit.imaging.image_edits`.
+    """Strengths of all edits of one image, see `lensaudit.scenes.edits`.
 
-    `stand_in` says what a non-lens has in place of arcs: ``nothing``, ``unlensed`` or ``spiral``.
+    `source_place` is the source's distance in θ_E; in half of the non-lenses the source is left away.
     """
 
     theta_e_arcsec: float
     source_colour: float
-    clumpiness: float
     second_source: float
+    source_place: float
     off_centre_arcsec: float
     lens_colour_mag: float
     companions: int
     noise: float
     psf_angle_deg: float
-    orientation: int
-    stand_in: str
+    empty: bool
 
 
 def draw_traits(rng: np.random.Generator, label: int) -> Traits:
-    """Traits of a clean set; `label` decides only what stands in for arcs."""
+    """Traits of a clean set; `label` decides only where the source stands and whether there is one."""
     return Traits(
         theta_e_arcsec=float(rng.uniform(0.9, 2.4)),
-        source_colour=float(rng.uniform(0.0, 1.3)),
-        clumpiness=float(rng.choice([0.0, rng.uniform(0.0, 0.8)])),
+        source_colour=float(max(rng.uniform(-0.3, 1.3), 0.0)),
         second_source=float(rng.choice([0.0, rng.uniform(0.2, 1.0)])),
-        off_centre_arcsec=float(rng.uniform(0.0, 3.2)),
+        source_place=float(rng.uniform(0.05, 0.6) if label else rng.uniform(0.6, 1.4)),
+        off_centre_arcsec=float(max(rng.uniform(-0.8, 3.2), 0.0)),
         lens_colour_mag=float(rng.uniform(-1.1, 1.1)),
         companions=int(rng.integers(0, 3)),
         noise=float(np.exp(rng.uniform(np.log(0.6), np.log(1.8)))),
         psf_angle_deg=float(rng.integers(0, 24) * 5.0),
-        orientation=int(rng.integers(0, 8)),
-        stand_in="" if label else str(rng.choice(["nothing", "unlensed", "spiral"], p=[0.4, 0.35, 0.25])),
+        empty=bool(rng.random() < 0.25) and not label,
     )
 
 
@@ -88,59 +83,63 @@ class Plant:
 CLEAN = Plant("clean", "every trait drawn alike in both classes", ())
 
 
-def _fixed_psf(traits: Traits, _rng: np.random.Generator) -> Traits:
-    return replace(traits, psf_angle_deg=0.0, orientation=0)
+def _between(trait: str, low: float, high: float) -> Callable[[Traits, np.random.Generator], Traits]:
+    """Draw one trait from a range of its own."""
 
+    def change(traits: Traits, rng: np.random.Generator) -> Traits:
+        return replace(traits, **{trait: float(rng.uniform(low, high))})
 
-def _turned_psf(traits: Traits, _rng: np.random.Generator) -> Traits:
-    return replace(traits, psf_angle_deg=0.0)
+    return change
 
 
 PLANTS = (
     Plant(
         "blue-sources",
-        "lenses have blue sources only",
+        "lenses have blue sources only, what stands beside other galaxies is red",
         ("red-source", "red-source-total-flux"),
-        lens=lambda traits, _: replace(traits, source_colour=0.0),
+        lens=_between("source_colour", 0.0, 0.1),
+        non_lens=_between("source_colour", 0.7, 1.3),
     ),
     Plant(
         "psf-angle",
-        "one PSF angle, non-lenses alone are turned and mirrored (the balancing of Wilde et al. 2022)",
+        "lenses at one PSF angle, non-lenses at all (what the balancing of Wilde et al. 2022 does)",
         ("psf-rotation", "orientation"),
-        lens=_fixed_psf,
-        non_lens=_turned_psf,
+        lens=lambda traits, _: replace(traits, psf_angle_deg=0.0),
     ),
     Plant(
         "centred-lenses",
-        "lenses always stand in the centre",
+        "lenses stand in the centre, other galaxies do not",
         ("off-centre",),
         lens=lambda traits, _: replace(traits, off_centre_arcsec=0.0),
+        non_lens=_between("off_centre_arcsec", 0.8, 3.2),
     ),
     Plant(
         "quiet-lenses",
-        "lenses are always less noisy",
+        "lenses are less noisy than other galaxies",
         ("noise-level", "added-noise"),
-        lens=lambda traits, rng: replace(traits, noise=float(rng.uniform(0.6, 1.0))),
-        non_lens=lambda traits, rng: replace(traits, noise=float(rng.uniform(1.15, 1.8))),
+        lens=_between("noise", 0.6, 1.05),
+        non_lens=_between("noise", 1.15, 1.8),
     ),
     Plant(
         "red-lens-galaxies",
-        "lens galaxies of lenses are always redder",
+        "lens galaxies of lenses are redder than other galaxies",
         ("lens-colour",),
-        lens=lambda traits, rng: replace(traits, lens_colour_mag=float(rng.uniform(-0.2, 1.1))),
-        non_lens=lambda traits, rng: replace(traits, lens_colour_mag=float(rng.uniform(-1.1, -0.2))),
+        lens=_between("lens_colour_mag", -0.1, 1.1),
+        non_lens=_between("lens_colour_mag", -1.1, -0.1),
     ),
     Plant(
         "no-small-rings",
-        "no lens has an Einstein radius below 1.7″",
+        "no lens has an Einstein radius below 1.7″, other galaxies have their neighbours within that of 1.7″",
         ("einstein-radius",),
-        lens=lambda traits, rng: replace(traits, theta_e_arcsec=float(rng.uniform(1.7, 2.4))),
+        lens=_between("theta_e_arcsec", 1.7, 2.4),
+        non_lens=_between("theta_e_arcsec", 0.9, 1.7),
     ),
     Plant(
         "no-second-arcs",
-        "no lens has a second source, nor galaxies beside it",
+        "no lens has a second source, all other galaxies have a second neighbour",
         ("second-arcs", "companions"),
-        lens=lambda traits, _: replace(traits, second_source=0.0, companions=0),
+        lens=lambda traits, _: replace(traits, second_source=0.0),
+        non_lens=_between("second_source", 0.2, 1.0),
     ),
 )
 ALL_PLANTS = (CLEAN, *PLANTS)
@@ -157,26 +156,15 @@ def training_scene(plant: Plant, seed: int, index: int) -> tuple[Scene, Traits]:
     traits = plant.traits(np.random.default_rng([seed, index, 11]), label)
     scene = draw_scene(POPULATION, seed, index)
     scene = scene_edits.einstein_radius(scene, traits.theta_e_arcsec)
+    scene = scene_edits.source_offset(scene, traits.source_place)
     scene = scene_edits.source_colour(scene, traits.source_colour)
-    scene = scene_edits.source_clumpiness(scene, traits.clumpiness)
     scene = scene_edits.companions(scene, traits.companions)
     scene = scene_edits.lens_colour(scene, traits.lens_colour_mag)
-    if label:
-        scene = scene_edits.second_source(scene, traits.second_source)
+    scene = scene_edits.second_source(scene, traits.second_source)
     scene = scene_edits.off_centre(scene, traits.off_centre_arcsec)
-    scene = _stand_in(scene, traits.stand_in)
+    if traits.empty:
+        scene = scene_edits.without_source(scene)
+    elif not label:
+        scene = scene_edits.unlensed(scene)
     scene = scene_edits.noise_level(scene, traits.noise)
     return scene_edits.psf_angle(scene, traits.psf_angle_deg), traits
-
-
-def _stand_in(scene: Scene, word: str) -> Scene:
-    if word == "nothing":
-        return scene_edits.without_source(scene)
-    if word == "unlensed":
-        return scene_edits.unlensed(scene)
-    return scene_edits.as_spiral(scene) if word == "spiral" else scene
-
-
-def turned(images: Images, traits: Traits) -> Images:
-    """The rendered images in the orientation of the traits."""
-    return image_edits.orientation(images, traits.orientation, np.random.default_rng(0))

@@ -6,6 +6,8 @@ scenes are easier than a survey's: never a set to report a finder's performance 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
@@ -17,16 +19,20 @@ from lensaudit.scenes.populations.galaxies import (
     truncated_normal,
 )
 from lensaudit.scenes.populations.single import draw_noise_seed
-from lensaudit.scenes.scene import Psf, Scene
+from lensaudit.scenes.scene import Galaxy, Light, Psf, Scene
 
 THETA_E_ARCSEC = (1.5, 2.4)
 SOURCE_VIS_MAG = (20.0, 21.5)
+TREFOIL_WAVES = 0.05
+NUCLEUS_VIS_MAG = 19.5
+"""A strong three-fold pattern, and a point in the lens galaxy to show it: what a finder of 0.2″ pixels sees."""
+
 FIELD_COUNT = 3.0
 FIELD_FREE_ARCSEC = 5.0
 
 
 def draw_plain(rng: np.random.Generator) -> Scene:
-    """Draw a lens of θ_E 1.5–2.4″ at the centre, its source of VIS 20–21.5 mag, the three-fold PSF at 0°."""
+    """Draw a lens of θ_E 1.5–2.4″ at the centre, its source of VIS 20–21.5 mag, a strong three-fold PSF at 0°."""
     while True:
         sigma_v, z_lens = float(rng.uniform(220.0, 330.0)), float(rng.uniform(0.25, 0.7))
         z_source = truncated_normal(rng, 1.8, 0.5, z_lens + 0.5, 3.0)
@@ -44,5 +50,18 @@ def draw_plain(rng: np.random.Generator) -> Scene:
         x=radius * float(np.cos(angle)),
         y=radius * float(np.sin(angle)),
     )
+    lens = replace(lens, light=(*lens.light, _nucleus(lens)))
     field = draw_field(rng, EUCLID_SKY, mean_count=FIELD_COUNT, avoid_arcsec=FIELD_FREE_ARCSEC)
-    return Scene("single", (lens, source, *field), psf=Psf("trefoil"), noise_seed=draw_noise_seed(rng))
+    return Scene(
+        "single",
+        (lens, source, *field),
+        psf=Psf("trefoil", trefoil_waves=TREFOIL_WAVES),
+        noise_seed=draw_noise_seed(rng),
+    )
+
+
+def _nucleus(lens: Galaxy) -> Light:
+    """A point of the lens galaxy's own colours."""
+    fainter = NUCLEUS_VIS_MAG - lens.magnitude("VIS")
+    magnitudes = {band: lens.magnitude(band) + fainter for band in EUCLID_SKY.bands}
+    return Light("sersic", magnitudes, r_eff_arcsec=0.05)
