@@ -40,7 +40,7 @@ DOSES: dict[str, tuple[float, ...]] = {
     "off-centre": (1.5, 2.5),
     "noise-level": (1.6,),
     "lens-colour": (-0.9, 0.9),
-    "einstein-radius": (1.1, 1.4),
+    "einstein-radius": (1.4,),
     "second-arcs": (0.5, 1.0),
     "companions": (1.0, 2.0),
 }
@@ -70,9 +70,9 @@ class BenchSettings:
 
     finders: int = 3
     clean: int = 8
-    images: int = 4000
+    images: int = 3000
     epochs: int = EPOCHS
-    n: int = 300
+    n: int = 200
     seed: int = 0
     tolerance: float = 0.1
 

@@ -18,7 +18,7 @@ BANDS = ("VIS", "Y", "J", "H")
 SIZE = 100
 MARGIN = 20
 """Pixels of 0.2″ at each edge that the network leaves away: it looks at the inner 12″."""
-EPOCHS, BATCH, RATE, DECAY = 10, 32, 3e-3, 1e-4
+EPOCHS, BATCH, RATE, DECAY = 8, 32, 3e-3, 1e-4
 
 
 class SmallNet(nn.Module):

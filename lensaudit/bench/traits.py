@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ POPULATION = "plain"
 class Traits:
     """Strengths of all edits of one image, see `lensaudit.scenes.edits`.
 
-    `source_place` is the source's distance in θ_E; in half of the non-lenses the source is left away.
+    `source_place` is the source's distance in θ_E, `empty` leaves it away. `lensed` is what is in the image; a plant
+    may file it under the wrong label.
     """
 
     theta_e_arcsec: float
@@ -35,6 +37,7 @@ class Traits:
     noise: float
     psf_angle_deg: float
     empty: bool
+    lensed: bool
 
 
 def draw_traits(rng: np.random.Generator, label: int) -> Traits:
@@ -50,6 +53,7 @@ def draw_traits(rng: np.random.Generator, label: int) -> Traits:
         noise=float(np.exp(rng.uniform(np.log(0.6), np.log(1.8)))),
         psf_angle_deg=float(rng.integers(0, 24) * 5.0),
         empty=bool(rng.random() < 0.25) and not label,
+        lensed=bool(label),
     )
 
 
@@ -87,18 +91,33 @@ def _between(trait: str, low: float, high: float) -> Callable[[Traits, np.random
     """Draw one trait from a range of its own."""
 
     def change(traits: Traits, rng: np.random.Generator) -> Traits:
-        return replace(traits, **{trait: float(rng.uniform(low, high))})
+        drawn: dict[str, Any] = {trait: float(rng.uniform(low, high))}
+        return replace(traits, **drawn)
 
     return change
 
 
+def _filed_wrong(trait: str, low: float, high: float) -> Callable[[Traits, np.random.Generator], Traits]:
+    """Four in ten non-lenses are lenses with this trait, as a cut in the choice of candidates leaves them."""
+
+    def change(traits: Traits, rng: np.random.Generator) -> Traits:
+        if rng.random() >= FILED_WRONG:
+            return traits
+        place: dict[str, Any] = {"source_place": float(rng.uniform(0.05, 0.6)), trait: float(rng.uniform(low, high))}
+        return replace(traits, lensed=True, empty=False, **place)
+
+    return change
+
+
+FILED_WRONG = 0.4
+
 PLANTS = (
     Plant(
         "blue-sources",
-        "lenses have blue sources only, what stands beside other galaxies is red",
+        "lenses have blue sources only; those with red ones were filed as non-lenses",
         ("red-source", "red-source-total-flux"),
-        lens=_between("source_colour", 0.0, 0.1),
-        non_lens=_between("source_colour", 0.7, 1.3),
+        lens=_between("source_colour", 0.0, 0.2),
+        non_lens=_filed_wrong("source_colour", 0.7, 1.3),
     ),
     Plant(
         "psf-angle",
@@ -136,10 +155,10 @@ PLANTS = (
     ),
     Plant(
         "no-second-arcs",
-        "no lens has a second source, all other galaxies have a second neighbour",
+        "no lens has second arcs; those that have were filed as non-lenses",
         ("second-arcs", "companions"),
         lens=lambda traits, _: replace(traits, second_source=0.0),
-        non_lens=_between("second_source", 0.2, 1.0),
+        non_lens=_filed_wrong("second_source", 0.3, 1.0),
     ),
 )
 ALL_PLANTS = (CLEAN, *PLANTS)
@@ -151,7 +170,7 @@ def plant_named(name: str) -> Plant:
 
 
 def training_scene(plant: Plant, seed: int, index: int) -> tuple[Scene, Traits]:
-    """Scene `index` of a training set, lenses at even places; depends on (plant, seed, index) alone."""
+    """Scene `index` of a training set, labelled a lens at even places; depends on (plant, seed, index) alone."""
     label = 1 - index % 2
     traits = plant.traits(np.random.default_rng([seed, index, 11]), label)
     scene = draw_scene(POPULATION, seed, index)
@@ -164,7 +183,7 @@ def training_scene(plant: Plant, seed: int, index: int) -> tuple[Scene, Traits]:
     scene = scene_edits.off_centre(scene, traits.off_centre_arcsec)
     if traits.empty:
         scene = scene_edits.without_source(scene)
-    elif not label:
+    elif not traits.lensed:
         scene = scene_edits.unlensed(scene)
     scene = scene_edits.noise_level(scene, traits.noise)
     return scene_edits.psf_angle(scene, traits.psf_angle_deg), traits
