@@ -32,8 +32,8 @@ KEY = "key"
 MANIFEST = "manifest.csv"
 README = "README.txt"
 GB = 1e9
-SPARE = 0.02
-"""Share of the estimate that must be free beyond it: for the key, and for what the file system adds."""
+SPARE = 0.1
+"""Share of the estimate that must be free beyond it: arms may be alike in the first system and differ in others."""
 
 TOGETHER = 16
 """Arms rendered in one go: they share work, and the light that is shared takes memory."""
