@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import typer
+import yaml
 from typer.testing import CliRunner
 
 from lensaudit.cli.app import build
 from lensaudit.errors import UsageError
+from lensaudit.probes import builtin_probes
 
 TOY = """
 import torch
@@ -35,19 +38,23 @@ def invoke(*words):
     return CliRunner().invoke(build(), ["probe", *words], catch_exceptions=False)
 
 
-def test_list_names_the_compound_probe_and_its_modes():
+def test_list_names_every_probe_and_its_kind(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     shown = invoke("list").output
-    assert "compound" in shown
+    for name in builtin_probes():
+        assert name in shown
     assert "faithful" in shown
+    assert "contaminant" in shown
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_json_then_table_of_the_same_pairs(toy, tmp_path):
+def test_json_then_table_of_the_same_pairs(toy, tmp_path, monkeypatch):
     words = ("compound", toy, "--n", "2", "--out", str(tmp_path / "out"), "--device", "cpu")
     result = json.loads(invoke(*words, "--json").stdout)
     assert result["verdict"]["word"] == "too few to tell"
     assert result["finder"]["bands"] == ["H"]
     assert result == json.loads((tmp_path / "out" / "probe.json").read_text(encoding="utf-8"))
+    monkeypatch.setenv("COLUMNS", "250")
     table = invoke(*words).stdout
     assert "recall treated" in table
     assert "too few to tell" in table
@@ -58,3 +65,86 @@ def test_unknown_finder_and_mode_are_usage_errors(toy, tmp_path):
         invoke("compound", "nobody", "--n", "2", "--out", str(tmp_path / "out"))
     with pytest.raises(UsageError, match="--mode"):
         invoke("compound", toy, "--n", "2", "--out", str(tmp_path / "out"), "--mode", "odd")
+
+
+MINE = {
+    "name": "mine", "title": "Mine", "question": "?", "meaning": "!", "nature": "nuisance", "instrument": "euclid",
+    "edits": {"treated": {"edit": "own_edits_for_command:louder"}}, "tolerance": 0.05, "default_mode": "plain",
+    "modes": {"plain": {"populations": {"lenses": "plain"}}},
+}  # fmt: skip
+
+LOUD = """
+from dataclasses import replace
+import torch
+from lensaudit.finders import declare_finder
+
+def louder(scene, strength):
+    return replace(scene, noise_scale=1000.0)
+
+class Quiet(torch.nn.Module):
+    def forward(self, x):
+        return 3.0 - 20.0 * x.double().flatten(1).quantile(0.25, dim=1)
+
+def finder():
+    return declare_finder(Quiet(), bands=("VIS",), size=200, name="quiet")
+"""
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_fail_on_bias_is_an_exit_code(toy, tmp_path):
+    """A finder that refuses noisy images, asked about noise as if it were a nuisance."""
+    (tmp_path / "own_edits_for_command.py").write_text(LOUD, encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(MINE), encoding="utf-8")
+    out = ("--n", "7", "--device", "cpu", "--out", str(tmp_path / "out"))
+    words = ("run", str(tmp_path / "mine.yaml"), "own_edits_for_command:finder", *out)
+    biased = invoke(*words, "--fail-on", "bias")
+    assert "bias: lenses, all pairs: Recall falls from 1.000 to 0.000" in biased.stdout
+    assert biased.exit_code == 1
+    assert invoke(*words).exit_code == 0
+    fair = invoke("run", str(tmp_path / "mine.yaml"), toy, *out, "--fail-on", "bias")
+    assert fair.exit_code == 0
+    with pytest.raises(UsageError, match="--fail-on 'selection' is unknown; allowed: bias"):
+        invoke(*words, "--fail-on", "selection")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_all_runs_those_asked_for_and_fails_on_bias(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    out = ("--n", "2", "--device", "cpu", "--out", str(tmp_path / "out"))
+    words = ("all", toy, "--probe", "band-swap", "--probe", "orientation", "--probe", "false-positive", *out)
+    shown = invoke(*words, "--fail-on", "bias")
+    assert shown.exit_code == 0
+    assert "sees band H alone" in shown.stdout
+    held = json.loads(invoke(*words, "--json").stdout)
+    assert held["format"] == "lensaudit-probe-audit/1"
+    assert list(held["not_applicable"]) == ["band-swap"]
+    monkeypatch.setattr("lensaudit.probes.audit.ProbeAudit.biased", True)
+    assert invoke(*words, "--fail-on", "bias").exit_code == 1
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_lenses_of_a_set_from_the_command_line(toy, tmp_path, small_set):
+    out = ("--n", "2", "--device", "cpu", "--out", str(tmp_path / "out"), "--set", str(small_set))
+    result = json.loads(invoke("orientation", toy, *out, "--json").stdout)
+    assert result["settings"]["lens_set"] == "small"
+    assert {f["population"] for f in result["findings"]} == {"set"}
+    with pytest.raises(UsageError, match="edits scenes"):
+        invoke("psf-width", toy, *out)
+
+
+def test_power_says_what_the_formula_says():
+    shown = invoke("power", "--tolerance", "0.05", "--power", "0.9").stdout
+    # z = 1.960 + 1.282: z² · 0.1 / 0.05² = 420.3, and z² · 0.02 / 0.05² = 84.1; 73 by perfect agreement
+    assert "421 pairs, if 10% differ by chance" in shown
+    assert "85 pairs, if 2% differ by chance" in shown
+    assert "73 pairs, if 0% differ by chance" in shown
+    assert "Up to 72 pairs can never acquit" in shown
+    for words in (("--tolerance", "0"), ("--power", "1")):
+        with pytest.raises(UsageError, match="must lie between 0 and 1"):
+            invoke("power", *words)
+
+
+def test_every_probe_is_a_command():
+    commands = typer.main.get_command(build()).commands["probe"].commands
+    assert set(builtin_probes()) <= set(commands)
+    assert commands["psf-width"].help == "Run the psf-width probe on FINDER."

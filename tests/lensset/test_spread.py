@@ -1,0 +1,43 @@
+"""Spreading chunks: every answer comes back once, one by one, and leaving early leaves nothing behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+from contextlib import closing
+from operator import neg
+
+import pytest
+
+from lensaudit.errors import UsageError
+from lensaudit.lensset.spread import spread
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_answer_comes_back_once(workers):
+    assert sorted(spread(neg, range(7), workers)) == [-6, -5, -4, -3, -2, -1, 0]
+
+
+def test_one_worker_does_a_chunk_when_its_answer_is_asked_for():
+    """Memory holds one block: the next one is made after the first has been taken."""
+    done = []
+    answers = spread(lambda chunk: done.append(chunk) or chunk, [3, 1, 2])
+    assert done == []
+    assert next(answers) == 3
+    assert done == [3]
+    assert list(answers) == [1, 2]
+
+
+def test_leaving_early_ends_the_workers():
+    with closing(spread(neg, range(50), 2)) as answers:
+        next(answers)
+        assert multiprocessing.active_children()
+    assert not multiprocessing.active_children()
+
+
+def test_nothing_to_do_is_nothing():
+    assert list(spread(neg, [], 4)) == []
+
+
+def test_no_workers_are_refused_before_anything_is_done():
+    with pytest.raises(UsageError, match="--workers must be at least 1, not 0"):
+        spread(neg, [1], 0)
