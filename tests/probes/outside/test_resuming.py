@@ -81,7 +81,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path, m
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10**6, 9 * 10**5, 10**5))
     told = []
-    with pytest.raises(MachineError, match=r"needs 0\.00045 GB and the disk has 0\.0001 GB free; choose another") as no:
+    with pytest.raises(MachineError, match=r"needs 0\.00046 GB and the disk has 0\.0001 GB free; choose another") as no:
         export_cutouts(PLAN, tmp_path, say=told.append)
     assert "\n" not in str(no.value)
     assert told[0].startswith("about 16 cutouts in H")
