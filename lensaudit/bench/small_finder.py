@@ -32,7 +32,7 @@ class SmallNet(nn.Module):
             nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
             nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
         )  # fmt: skip
-        self.told = nn.Sequential(nn.Flatten(), nn.Linear(64 * 7 * 7, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 1))
+        self.told = nn.Sequential(nn.Flatten(), nn.Linear(64 * 7 * 7, 64), nn.ReLU(), nn.Linear(64, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Log-odds of lens."""
@@ -55,8 +55,7 @@ def train_small(
     epochs: int = EPOCHS,
 ) -> SmallNet:
     """Train on prepared images (n, 4, 100, 100); the same seed and machine give the same weights."""
-    torch.manual_seed(seed)
-    net = SmallNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = _drawn(seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     order = np.random.default_rng([seed, 5])
     steps = math.ceil(len(images) / BATCH) * epochs
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
@@ -80,6 +79,18 @@ def train_small(
         if progress is not None:
             progress(done, steps)
     return net.eval()
+
+
+def _drawn(seed: int) -> SmallNet:
+    """He-normal weights and zero biases from a generator of their own."""
+    generator = torch.Generator().manual_seed(seed)
+    net = SmallNet()
+    for part in net.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu", generator=generator)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+    return net
 
 
 def save_small(net: SmallNet, path: Path) -> None:

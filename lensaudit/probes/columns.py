@@ -15,7 +15,7 @@ from lensaudit.probes.collect import Asked
 from lensaudit.probes.definition import LensRule, ProbeDefinition
 from lensaudit.probes.experiment import Experiment
 from lensaudit.probes.finding import ARMS, PairedScores, probability
-from lensaudit.probes.result import PairColumn
+from lensaudit.probes.pair_column import PairColumn
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +18,9 @@ from lensaudit.probes.curve import Curve
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.finding import CONFIDENCE, Finding, headline
 from lensaudit.probes.footprint import VISIBLE_PIXELS
+from lensaudit.probes.pair_column import PairColumn
+from lensaudit.probes.response import Response
 from lensaudit.probes.verdict import Verdict
-
-if TYPE_CHECKING:
-    from lensaudit.probes.response import Response
 
 FORMAT = "lensaudit-probe/2"
 JSON_FILE = "probe.json"
@@ -64,16 +63,6 @@ class Example:
     reason: str
     p_control: float
     p_treated: float
-
-
-@dataclass(frozen=True)
-class PairColumn:
-    """A column of ``pairs.parquet`` with its unit and meaning."""
-
-    name: str
-    unit: str
-    description: str
-    values: NDArray[Any]
 
 
 @dataclass(frozen=True)
