@@ -37,7 +37,7 @@ def planted(
 
     from lensaudit.bench.planted import PAGE_FILE, BenchSettings, run_planted
     from lensaudit.bench.small_finder import EPOCHS
-    from lensaudit.cli.probe import progress_bars
+    from lensaudit.cli.probe_output import progress_bars
 
     settings = BenchSettings(finders, clean, images, EPOCHS if epochs is None else epochs, n, seed, tolerance)
     with progress_bars() as progress:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from lensaudit.cli.probe_output import check_fail_on, print_audit, progress_bars
 from lensaudit.resources import builtin_folder
 
 if TYPE_CHECKING:
-    from lensaudit.probes import ProbeAudit, ProbeOptions, ProbeResult
+    from lensaudit.probes import ProbeOptions, ProbeResult
 
 FINDER = typer.Argument(..., help="Built-in name, folder, or package.module:factory.")
 N = typer.Option(..., "--n", help="Pairs of each population; each is one image an arm.")
@@ -98,14 +98,14 @@ def all_probes(
     from lensaudit.finders import load_finder
     from lensaudit.probes import BIAS, ProbeOptions, run_audit
 
-    _check_fail_on(fail_on)
+    check_fail_on(fail_on)
     options = ProbeOptions(tolerance=tolerance, workers=workers)
     with progress_bars() as progress:
         audit = run_audit(load_finder(finder, device=device), n, seed, out, tuple(probe), options, progress)
     if as_json:
         typer.echo(json.dumps(audit.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False))
     else:
-        _print_audit(audit, out)
+        print_audit(audit, out)
     if fail_on == BIAS and audit.biased:
         raise typer.Exit(1)
 
@@ -128,7 +128,7 @@ def run_file(
     """Run a probe of your own: edits composed in a YAML file, or a function of yours."""
     from lensaudit.probes import ProbeOptions
 
-    _check_fail_on(fail_on)
+    check_fail_on(fail_on)
     options = ProbeOptions(mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, lens_set=lens_set)
     _run(str(definition), finder, n, seed, out, options, device=device, as_json=as_json, fail_on=fail_on)
 
@@ -152,7 +152,7 @@ def _command(name: str) -> Callable[..., None]:
     ) -> None:
         from lensaudit.probes import ProbeOptions
 
-        _check_fail_on(fail_on)
+        check_fail_on(fail_on)
         options = ProbeOptions(
             mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, lens_set=lens_set,
             psf=psf, psf_extension=psf_extension,
@@ -174,31 +174,6 @@ def _run(
     _print_json(result) if as_json else _print_table(result, out)
     if fail_on == BIAS and result.verdict.word == BIAS:
         raise typer.Exit(1)
-
-
-def _check_fail_on(word: str | None) -> None:
-    from lensaudit.errors import UsageError
-
-    if word not in (None, "bias"):
-        raise UsageError(f"--fail-on '{word}' is unknown; allowed: bias")
-
-
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Bars on the error stream, one per kind of work, so that --json stays clean."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, int] = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)  # type: ignore[arg-type]
-
-        yield progress
 
 
 def _print_json(result: ProbeResult) -> None:
@@ -226,19 +201,4 @@ def _print_table(result: ProbeResult, out: Path) -> None:
         table.add_row(*row)
     console.print(table)
     console.print(f"{result.verdict.word}: {result.verdict.sentence}", highlight=False, markup=False)
-    console.print(f"written to {out}", highlight=False, markup=False)
-
-
-def _print_audit(audit: ProbeAudit, out: Path) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table("verdict", "probe", "what it means", box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
-    for one in audit.ranked:
-        table.add_row(one.verdict.word, one.probe, one.meaning)
-    for name, why in audit.not_applicable.items():
-        table.add_row("not applicable", name, why)
-    console.print(table)
     console.print(f"written to {out}", highlight=False, markup=False)

@@ -53,18 +53,18 @@ def import_scores(
     """Audit a finder by the scores it gave to exported cutouts."""
     import json
 
-    from lensaudit.cli.probe import _check_fail_on, _print_audit
+    from lensaudit.cli.probe_output import check_fail_on, print_audit
     from lensaudit.cli.stages import stage_bars
     from lensaudit.probes import BIAS
     from lensaudit.probes.outside import OutsideFinder, import_scores
 
-    _check_fail_on(fail_on)
+    check_fail_on(fail_on)
     finder = OutsideFinder(name or scores.stem, threshold, tolerance)
     with stage_bars() as bars:
         audit = import_scores(exported, scores, out, finder, key, bars)
     if as_json:
         typer.echo(json.dumps(audit.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False))
     else:
-        _print_audit(audit, out)
+        print_audit(audit, out)
     if fail_on == BIAS and audit.biased:
         raise typer.Exit(1)
