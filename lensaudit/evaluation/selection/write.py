@@ -48,8 +48,8 @@ def write_selection(selection: SelectionFunction, about: Mapping[str, Any], titl
     """Write everything into the folder `out`; returns the names of the files.
 
     ``selection.json``, ``recall-maps.parquet`` (a row per cell), ``medians.parquet`` (a row per parameter and
-    threshold), ``drivers.parquet`` (a row per parameter in the model; without a model the table is empty of rows and
-    not written), ``selection.md``, and a PNG per map, of the medians and of the drivers.
+    threshold), ``drivers.parquet`` (a row per parameter in the model; where there is no
+    model there is no such file), ``selection.md``, and a PNG per map, of the medians and of the drivers.
     """
     tables = {
         "recall-maps.parquet": [cell for one in selection.maps for cell in one.cells()],

@@ -76,6 +76,7 @@ def test_what_is_unscored_or_unlabelled_is_counted(catalogue, noisy_scores):
 @pytest.mark.parametrize(("logit", "said"), [(9.0, "all 1500 lenses are found"), (-9.0, "none of the 1500 lenses")])
 def test_all_or_none_found_is_said(catalogue, fake_set, logit, said, tmp_path):
     one = selection_function(scores_of(np.full(2000, logit)), fake_set, HALF)
+    (tmp_path / "drivers.parquet").write_bytes(b"of an earlier run")
     write_selection(one, {}, "toy", tmp_path)
     assert said in (tmp_path / "selection.md").read_text(encoding="utf-8")
     assert said in json.loads((tmp_path / "selection.json").read_text(encoding="utf-8"))["drivers"]["status"]
