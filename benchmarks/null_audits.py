@@ -63,6 +63,11 @@ class World:
     jitter: float
     shared: float = 0.5
 
+    @property
+    def stream(self) -> tuple[int, int]:
+        """Whole numbers that tell one world's random numbers from another's."""
+        return round(1000 * self.recall), round(1000 * self.jitter)
+
     def logits(self, rng: np.random.Generator, n: int, doses: int) -> tuple[Array, Array]:
         """Control (n,) and treated (doses, n) logits, exchangeable: each arm's are distributed as the control's."""
         from scipy.stats import norm
@@ -142,12 +147,12 @@ def _null_result(world: World, n: int, probe: ProbeDefinition, rng: np.random.Ge
 
 
 def tallied(world: World, n: int, audits: int, seed: int) -> Tally:
-    """The tally of `audits` null audits; audit i depends on (seed, i) alone."""
+    """The tally of `audits` null audits; audit i depends on (seed, i), the size and the world alone."""
     probes, tally, usual = null_probes(), Tally(), finding_module.RESAMPLES
     try:
         for index in range(audits):
             finding_module.RESAMPLES = RESAMPLES if index % EVERY == 0 else 1
-            audit = null_audit(world, n, probes, np.random.default_rng([seed, n, index]))
+            audit = null_audit(world, n, probes, np.random.default_rng([seed, n, index, *world.stream]))
             tally.add(audit, world.recall, resampled=index % EVERY == 0)
     finally:
         finding_module.RESAMPLES = usual
