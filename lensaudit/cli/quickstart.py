@@ -16,7 +16,8 @@ def quickstart(
     out: Path = typer.Option(Path("reports/latest"), "--out", help="Folder of the audit; an interrupted run goes on."),
     finder: str = typer.Option("ou66", "--finder", help="Built-in name, a finder's folder, or package.module:factory."),
     n: int = typer.Option(400, "--n", help="Cutouts to simulate, about half of them lenses."),
-    probe_n: int = typer.Option(100, "--probe-n", help="Compound arcs and double rings, each with its control."),
+    probe_n: int = typer.Option(100, "--probe-n", help="Pairs of each population of each probe."),
+    probes: str = typer.Option("quick", "--probes", metavar="NAMES", help="quick, all, or names with commas."),
     occlusion_n: int = typer.Option(4, "--occlusion-n", help="Images per group of the gallery."),
     seed: int = typer.Option(2026, "--seed", help="Seed of the set and of the audit; not one a finder was trained on."),
     workers: int = typer.Option(0, "--workers", help="Processes that simulate; 0: one per processor."),
@@ -25,10 +26,16 @@ def quickstart(
     """Simulate a small set, audit a shipped finder on it and write the page."""
     from lensaudit.cli.stages import stage_bars
     from lensaudit.files import writable_folder
-    from lensaudit.report.options import AuditOptions
+    from lensaudit.report.options import AuditOptions, probe_names
     from lensaudit.report.quickstart import quick_audit, workers_or_processors
 
-    options = AuditOptions(seed=seed, occlusion_n=occlusion_n, probe_n=probe_n, workers=workers_or_processors(workers))
+    options = AuditOptions(
+        seed=seed,
+        occlusion_n=occlusion_n,
+        probe_n=probe_n,
+        probes=probe_names(probes),
+        workers=workers_or_processors(workers),
+    )
     writable_folder(out)
     with stage_bars() as progress:
         page, headline = quick_audit(finder, n, out, options, device, progress)

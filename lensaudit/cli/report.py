@@ -19,8 +19,11 @@ def report(
     lens_set: Path = typer.Option(None, "--set", metavar="SET", help="Lens set, from lensaudit simulate or ingest."),
     out: Path = typer.Option(None, "--out", help="Folder of the audit; run again to go on after an interruption."),
     again: Path = typer.Option(None, "--from", metavar="DIR", help="Only draw the page again from DIR/audit.json."),
-    probe_n: int = typer.Option(100, "--probe-n", help="Compound arcs and double rings, each with its control."),
-    probe: bool = typer.Option(True, "--probe/--no-probe", help="Whether to run the compound probe."),
+    probe_n: int = typer.Option(100, "--probe-n", help="Pairs of each population of each probe."),
+    probes: str = typer.Option(
+        "all", "--probes", metavar="NAMES", help="all, quick, or names with commas; see lensaudit probe list."
+    ),
+    probe: bool = typer.Option(True, "--probe/--no-probe", help="Whether to run probes at all."),
     occlusion_n: int = typer.Option(4, "--occlusion-n", help="Images per group of the gallery; 0 leaves it out."),
     maps_n: int = typer.Option(1, "--maps-n", help="Images per group explained by every method; 0 leaves them out."),
     judge_n: int = typer.Option(8, "--judge-n", help="Lenses per kind that judge the maps; 0 leaves that out."),
@@ -28,19 +31,22 @@ def report(
     dream_steps: int = typer.Option(200, "--dream-steps", help="Steps of class images and Deep Dreams; 0: none."),
     tolerance: float = typer.Option(0.1, "--tolerance", help="Largest gap in recall that is within tolerance."),
     batch: int = typer.Option(None, "--batch", help="Cutouts at a time; by default what runs fastest."),
-    workers: int = typer.Option(1, "--workers", help="Processes that render the probe."),
+    workers: int = typer.Option(1, "--workers", help="Processes that render the probes."),
+    certificate: Path = typer.Option(
+        None, "--certificate", metavar="FILE", help="planted.json of the planted-bias bench; default: the one shipped."
+    ),
     field_of_view: float = typer.Option(
         None, "--field-of-view", metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
     ),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
-    seed: int = typer.Option(0, "--seed", help="Seed of resamples, permutations and the probe's scenes."),
+    seed: int = typer.Option(0, "--seed", help="Seed of resamples, permutations and the probes' scenes."),
     fail_on: str = typer.Option("", "--fail-on", metavar="VERDICT", help="bias or chance: exit code 1 where found."),
     as_json: bool = typer.Option(False, "--json", help="Print verdict and findings as JSON."),
 ) -> None:
     """Audit a finder on a lens set and write one self-contained HTML page."""
     from lensaudit.errors import UsageError
     from lensaudit.lensset import LensSet
-    from lensaudit.report.options import AuditOptions, check_fail_on
+    from lensaudit.report.options import AuditOptions, check_fail_on, probe_names
 
     check_fail_on(fail_on)
     if again is not None:
@@ -59,6 +65,8 @@ def report(
         kernels=kernels,
         dream_steps=dream_steps,
         probe_n=probe_n if probe else 0,
+        probes=probe_names(probes),
+        certificate=certificate,
         tolerance=tolerance,
         workers=workers,
     )

@@ -1,25 +1,27 @@
 """``audit.json``: the audit as data. Its blocks, and reading and writing them.
 
-================  ======================================================================================
-block             holds
-================  ======================================================================================
-``schema``        version of this layout, an integer
-``finder``        name, hash of the weights, recipe (bands, size, stretch, threshold), training history
-``set``           name, content hash, instrument, number of lenses and non-lenses, seed, how it was made
-``provenance``    lensaudit version, command line, seed, hashes of inputs, package versions
-``verdict``       headline and sentences that open the page
-``findings``      ranked list, see :mod:`lensaudit.report.findings`
-``performance``   metrics (each with n, interval, method), ROC curve and band, score histogram, confusion
-``selection``     recall along θ_E, arc S/N, source magnitude, colour; rates by kind; ``null`` without labels
-``gallery``       groups of entries; each entry names the ``.npz`` under ``arrays/`` that holds its pixels
-``maps``          a few systems explained by every method, each map scored against the truth; ``null`` if left out
-``judged``        scores of the explanations by kind of lens, and their randomisation check; ``null`` if left out
-``kernels``       what the kernels answer to; ``null`` if left out
-``dreams``        class images and Deep Dreams; ``null`` if left out
-``compound``      the compound-lens probe; ``null`` where it was not run
-``limits``        sentences: what these numbers rest on
-``not_measured``  list of ``{"what", "why"}``
-================  ======================================================================================
+======================  ======================================================================================
+block                   holds
+======================  ======================================================================================
+``schema``              version of this layout, an integer
+``finder``              name, hash of the weights, recipe (bands, size, stretch, threshold), training history
+``set``                 name, content hash, instrument, number of lenses and non-lenses, seed, how it was made
+``provenance``          lensaudit version, command line, seed, hashes of inputs, package versions
+``verdict``             headline and sentences that open the page
+``findings``            ranked list, see :mod:`lensaudit.report.findings`
+``performance``         metrics (each with n, interval, method), ROC curve and band, score histogram, confusion
+``selection``           recall along θ_E, arc S/N, source magnitude, colour; rates by kind; ``null`` without labels
+``selection_function``  recall over two properties, medians, drivers; ``null`` without truth
+``gallery``             groups of entries; each entry names the ``.npz`` under ``arrays/`` that holds its pixels
+``maps``                a few systems explained by every method, each map scored against the truth; ``null`` if left out
+``judged``              scores of the explanations by kind of lens, and their randomisation check; ``null`` if left out
+``kernels``             what the kernels answer to; ``null`` if left out
+``dreams``              class images and Deep Dreams; ``null`` if left out
+``probes``              all probes, ranked, each in full; ``null`` where none was run
+``certificate``         how the audit itself did on finders with planted biases, or the command that measures it
+``limits``              sentences: what these numbers rest on
+``not_measured``        list of ``{"what", "why"}``
+======================  ======================================================================================
 
 A number that is not defined is ``null`` and has a ``status`` beside it that says why.
 """
@@ -34,7 +36,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_json
 from lensaudit.report.numbers import jsonable
 
-SCHEMA = 2
+SCHEMA = 3
 AUDIT_NAME = "audit.json"
 PAGE_NAME = "index.html"
 ARRAYS = "arrays"
@@ -48,12 +50,14 @@ BLOCKS = (
     "findings",
     "performance",
     "selection",
+    "selection_function",
     "gallery",
     "maps",
     "judged",
     "kernels",
     "dreams",
-    "compound",
+    "probes",
+    "certificate",
     "limits",
     "not_measured",
 )

@@ -8,7 +8,7 @@ from typing import Any
 from lensaudit.files import writable_folder
 from lensaudit.provenance import provenance
 from lensaudit.report.audit_file import SCHEMA, write_audit
-from lensaudit.report.compound import compound_block, why_no_probe
+from lensaudit.report.certificate import certificate_block
 from lensaudit.report.describe import finder_block, set_block
 from lensaudit.report.dreams import dreams_block
 from lensaudit.report.findings import find
@@ -21,8 +21,10 @@ from lensaudit.report.numbers import jsonable
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.performance import performance_block
 from lensaudit.report.pieces import Progress, quiet
+from lensaudit.report.probes import has_compound, probes_block
 from lensaudit.report.score_piece import scored
 from lensaudit.report.selection_block import selection_block
+from lensaudit.report.selection_function import selection_function_block
 from lensaudit.report.verdict import verdict
 
 
@@ -62,7 +64,7 @@ def build_audit(
     options = AuditOptions() if options is None else options
     finder.check(lens_set)
     out = writable_folder(Path(out))
-    no_probe = why_no_probe(finder, options)
+    certificate = certificate_block(options.certificate)  # a wrong path is told before the work starts
     scores = scored(finder, lens_set, out, options, progress)
     threshold = finder.recipe.threshold
     audit: dict[str, Any] = {
@@ -73,35 +75,39 @@ def build_audit(
         "provenance": _provenance(finder, lens_set, options),
         "performance": performance_block(lens_set.labels, scores, threshold, options),
         "selection": selection_block(lens_set, scores.p_lens, threshold, options.seed),
+        "selection_function": selection_function_block(lens_set, scores, threshold, options.seed),
         "gallery": gallery_block(finder, lens_set, scores.p_lens, out, options, progress),
         "maps": maps_block(finder, lens_set, scores.p_lens, out, options, progress),
         "kernels": kernels_block(finder, lens_set, out, options, progress),
         "dreams": dreams_block(finder, lens_set, scores.p_lens, out, options, progress),
-        "compound": None if no_probe else compound_block(finder, out, options, progress),
+        "probes": probes_block(finder, out, options, progress),
+        "certificate": certificate,
     }
-    audit["judged"] = judged_block(finder, lens_set, no_probe is None, out, options, progress)
-    write_audit(out, concluded(audit, options.tolerance, no_probe))
+    audit["judged"] = judged_block(finder, lens_set, has_compound(audit["probes"]), out, options, progress)
+    write_audit(out, concluded(audit, options.tolerance))
     return audit
 
 
-def concluded(audit: dict[str, Any], tolerance: float, no_probe: str | None) -> dict[str, Any]:
+def concluded(audit: dict[str, Any], tolerance: float) -> dict[str, Any]:
     """Add findings, verdict, limits and what was not measured to the measured blocks."""
     audit.update(jsonable(audit))
     audit["findings"] = find(audit, tolerance)
-    audit["findings_note"] = findings_note(tolerance, audit["compound"])
+    audit["findings_note"] = findings_note(tolerance, audit["probes"])
     audit["verdict"] = verdict(audit)
     audit["limits"] = limits(audit)
-    audit["not_measured"] = not_measured(audit, no_probe)
+    audit["not_measured"] = not_measured(audit)
     return audit
 
 
-def findings_note(tolerance: float, compound: dict[str, Any] | None) -> str:
+def findings_note(tolerance: float, probes: dict[str, Any] | None) -> str:
     """How verdict and order of the findings come about."""
-    probe = f" ({compound['tolerance']:g} of recall for the probe)" if compound else ""
+    told = " Of the probes, which have tolerances of their own, here are those with a bias or too many false positives."
+    own = told if probes else ""
     return (
-        "Each row compares the group treated worst with all others. “Bias”: the effect is shown (p < 0.05 after Holm’s "
-        f"correction) and the whole interval of the gap lies beyond the tolerance of {tolerance:g}{probe}. “Too few to "
-        "tell”: the interval reaches across the tolerance. Ranked by verdict, shown effects first, then by gap."
+        "Rows from the set compare the group treated worst with all others, which may differ from it in more than the "
+        "one property named. “Bias”: the effect is shown (p < 0.05 after Holm’s correction) and the whole interval of "
+        f"the gap lies beyond the tolerance of {tolerance:g}. “Too few to tell”: the interval reaches across the "
+        f"tolerance. Ranked by verdict, shown effects first, then by gap.{own}"
     )
 
 
@@ -116,6 +122,7 @@ def _options(options: AuditOptions, finder: Any) -> dict[str, Any]:
         "kernels": options.kernels,
         "dream_steps": options.dream_steps,
         "probe_n": options.probe_n,
+        "probes": list(options.probes),
         "device": str(finder.device),
     }
 

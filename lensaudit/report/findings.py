@@ -7,8 +7,9 @@ A finding compares the group treated worst with all the others. Its verdict is o
 * ``within tolerance``: the interval lies below the tolerance and the effect is shown;
 * ``no effect shown``: the interval lies below the tolerance and p ≥ 0.05.
 
-The compound probe brings its own verdicts by the same words. The worst group is chosen after the fact, so its gap is
-on average a little too large; the permutation test over all groups does not suffer from that choice.
+Probes bring their own verdicts; those of a bias and of too many false positives are findings too. The worst group is
+chosen after the fact, so its gap is on average a little too large; the permutation test over all groups does not
+suffer from that choice.
 Findings are ranked by verdict, those that show a difference first, then by the size of the gap.
 """
 
@@ -20,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from lensaudit.report.numbers import p_value, percent, percent_interval, significant
+from lensaudit.report.probe_words import BIAS, FALSE_POSITIVES, NONE, TOO_FEW, WITHIN, words_of
 from lensaudit.report.selection import rate
 from lensaudit.statistics import holm
 
-BIAS, TOO_FEW, WITHIN, NONE = "bias", "too few to tell", "within tolerance", "no effect shown"
-VERDICTS = (BIAS, TOO_FEW, WITHIN, NONE)
 ALPHA = 0.05
+PROBES = "probes"
+"""Section of the findings that come from probes."""
 
 
 def find(audit: dict[str, Any], tolerance: float) -> list[dict[str, Any]]:
@@ -33,7 +35,7 @@ def find(audit: dict[str, Any], tolerance: float) -> list[dict[str, Any]]:
 
     Each has ``title, text, group, worst, rest, gap, low, high, p_holm, shown, verdict, loses, section``: rates and gap
     are fractions, ``low`` and ``high`` the 95 % interval of the gap, ``shown`` whether p < 0.05 after Holm, ``loses``
-    whether lenses are lost (not false alarms).
+    whether lenses are lost (not false alarms), ``source`` whether it is from the ``set`` or the ``probes``.
     """
     found = _selection_findings(audit.get("selection"))
     for finding, p in zip(found, holm([finding["p"] for finding in found]) if found else [], strict=True):
@@ -43,8 +45,8 @@ def find(audit: dict[str, Any], tolerance: float) -> list[dict[str, Any]]:
         finding["text"] += f" ({p_value(float(p))}, permutation test, Holm-corrected)"
         if finding["shown"] and finding["verdict"] == TOO_FEW:
             finding["text"] += f": a difference is shown, but not that it exceeds {tolerance:g}"
-    found += _compound_findings(audit.get("compound"))
-    return sorted(found, key=lambda f: (VERDICTS.index(f["verdict"]), not f["shown"], -f["gap"]))
+    found += _probe_findings(audit.get("probes"))
+    return sorted(found, key=lambda f: (words_of(f["verdict"]), not f["shown"], -f["gap"]))
 
 
 def judge(finding: dict[str, Any], tolerance: float) -> str:
@@ -100,37 +102,43 @@ def _by_kind(table: dict[str, Any] | None, title: str, loses: bool) -> dict[str,
     return {"title": title, "group": group, "text": text, "loses": loses, **_numbers(worst, rest, table["p"])}
 
 
+_FROM_SET = {"section": "selection", "source": "set"}
+
+
 def _numbers(worst: dict[str, Any], rest: dict[str, Any], p: float) -> dict[str, Any]:
     worse, better = (worst, rest) if worst["rate"] <= rest["rate"] else (rest, worst)
     low, high = gap_interval(worse, better)
     gap = better["rate"] - worse["rate"]
-    return {"worst": worst, "rest": rest, "gap": gap, "low": low, "high": high, "p": p, "section": "selection"}
+    return {"worst": worst, "rest": rest, "gap": gap, "low": low, "high": high, "p": p, **_FROM_SET}
 
 
-def _compound_findings(compound: dict[str, Any] | None) -> list[dict[str, Any]]:
-    if compound is None:
-        return []
-    return [_paired(group) for group in compound["groups"] if group["treated"]["n"]]
+def _probe_findings(probes: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The probes with a bias or with too many false positives; all of them have their own chapter."""
+    rows = [] if probes is None else probes["rows"]
+    return [_probed(row) for row in rows if row["verdict"] in (BIAS, FALSE_POSITIVES)]
 
 
-def _paired(group: dict[str, Any]) -> dict[str, Any]:
-    change = group["recall_change"]
+def _probed(row: dict[str, Any]) -> dict[str, Any]:
+    effect, alarms = row["effect"], row["verdict"] == FALSE_POSITIVES
+    numbers = effect if alarms else {"value": -effect["value"], "low": -effect["high"], "high": -effect["low"]}
+    test = f"{p_value(row['p_holm'])}, exact McNemar, Holm-corrected over all probes"
+    interval = f"95 % interval {percent_interval(effect['low'], effect['high'])}, n = {row['n']}"
     return {
-        "title": f"Probe: {group['title']}",
-        "group": group["title"],
-        "text": f"{_capital(group['title'])}: {group['sentence'].rstrip('.')} "
-        f"({p_value(group['mcnemar']['p_holm'])}, exact McNemar, Holm-corrected)",
-        "loses": True,
-        "worst": group["treated"],
-        "rest": group["control"],
-        "gap": -change["value"],
-        "low": -change["high"],
-        "high": -change["low"],
-        "p": group["mcnemar"]["p"],
-        "p_holm": group["mcnemar"]["p_holm"],
-        "verdict": group["verdict"],
-        "shown": group["mcnemar"]["p_holm"] < ALPHA,
-        "section": "compound",
+        "title": f"Probe: {row['title']}",
+        "group": row["group"],
+        "text": f"{row['meaning'].rstrip('.')} ({interval if alarms else test})",
+        "loses": not alarms,
+        "worst": row["treated"],
+        "rest": row["control"],
+        "gap": numbers["value"],
+        "low": numbers["low"],
+        "high": numbers["high"],
+        "p": None,
+        "p_holm": row["p_holm"],
+        "verdict": row["verdict"],
+        "shown": True,
+        "section": f"probe-{row['probe']}",
+        "source": PROBES,
     }
 
 
@@ -159,7 +167,3 @@ def range_text(one: dict[str, Any], bins: list[dict[str, Any]], unit: str) -> st
 def lower_first(label: str) -> str:
     """Lower the first letter of a label unless it is a person's name."""
     return label if label.startswith("Einstein") else label[0].lower() + label[1:]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -8,8 +8,6 @@ from lensaudit.report.options import MIN_BIN
 
 _ALWAYS = (
     ("Calibration on real data", "p(lens) is the finder’s own scale: that 0.9 means nine in ten was not tested."),
-    ("Red sources", "Recall for sources with red colours was not probed; the simulated sources are mostly blue."),
-    ("Rotation of the PSF", "Whether scores change when a three-fold PSF turns against the galaxy was not probed."),
     (
         "The sky’s share of lenses",
         "Precision here belongs to this set’s mix; on the sky lenses are one in thousands.",
@@ -45,22 +43,37 @@ def limits(audit: dict[str, Any]) -> list[str]:
             "Maps of single images illustrate; they prove nothing about the finder. Their scores say how much falls on "
             "the lensed light, not whether the finder would have decided otherwise without it."
         )
-    if audit["compound"] is not None:
+    if audit["probes"] is not None and audit["probes"]["rows"]:
         said.append(
-            "The compound probe is simulated too: published recalls beside it were measured on other people’s images "
-            "and are no test of it."
+            "Probes change one thing of simulated scenes: an effect is one of that edit on those scenes, and a probe "
+            "that shows none says nothing of edits it did not make."
         )
+    if any(detail["published"] for detail in (audit["probes"] or {"details": []})["details"]):
+        said.append("Published recalls beside a probe were measured on other people’s images and are no test of it.")
     return said
 
 
-def not_measured(audit: dict[str, Any], why_no_probe: str | None) -> list[dict[str, str]]:
+def not_measured(audit: dict[str, Any]) -> list[dict[str, str]]:
     """List of ``{"what", "why"}``: what this audit left out, first what its own data could not give."""
     missing = [*_without_labels(audit), *_without_truth(audit), *_unscored(audit)]
     if audit["gallery"] is None:
         missing.append(("What the finder looks at", "The occlusion gallery was switched off for this audit."))
-    if why_no_probe is not None:
-        missing.append(("Compound lenses", why_no_probe))
+    missing += _unprobed(audit["probes"])
     return [{"what": what, "why": why} for what, why in (*missing, *_ALWAYS)]
+
+
+def _unprobed(probes: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Probes that were not run, by their reason."""
+    if probes is None:
+        return [("Probes", "They were switched off for this audit, so nothing is said of what changes an answer.")]
+    by_reason: dict[str, list[str]] = {}
+    for one in probes["left_out"]:
+        by_reason.setdefault(one["why"], []).append(one["title"].lower())
+    missing = [(f"Probes: {', '.join(titles)}", f"{why[0].upper()}{why[1:]}.") for why, titles in by_reason.items()]
+    if probes["not_applicable"]:
+        titles = ", ".join(one["title"].lower() for one in probes["not_applicable"])
+        missing.append((f"Probes: {titles}", "They do not apply to this finder; the chapter on probes says why."))
+    return missing
 
 
 def _trained_on(finder: dict[str, Any]) -> str | None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from lensaudit.errors import UsageError
 
 FAIL_ON = ("bias", "chance")
 """Verdicts a user may choose to fail on: a bias beyond the tolerance, or an AUROC that chance explains."""
+
+QUICK_PROBES = ("compound", "red-source", "psf-rotation", "einstein-radius", "arc-snr", "false-positive")
+"""Probes of a first look: one or two of every kind."""
 
 MIN_BIN = 20
 """Bins with fewer lenses are marked and left out of tests: at n = 20 a 95 % Wilson interval is up to 0.40 wide."""
@@ -36,7 +40,11 @@ class AuditOptions:
     dream_steps
         Steps of the class images and Deep Dreams; 0 leaves them out.
     probe_n
-        Compound arcs and double rings rendered, each with its control; 0 leaves the probe out.
+        Pairs of each population of each probe; 0 leaves the probes out.
+    probes
+        Names of probes or paths of their YAML files; empty takes all built-in ones that need no file.
+    certificate
+        ``planted.json`` of the planted-bias bench; None takes the one that came with lensaudit, if any.
     tolerance
         Largest gap in recall (or false-positive rate) that is still called within tolerance.
     workers
@@ -52,6 +60,8 @@ class AuditOptions:
     kernels: bool = True
     dream_steps: int = 200
     probe_n: int = 100
+    probes: tuple[str, ...] = ()
+    certificate: Path | None = None
     tolerance: float = 0.10
     workers: int = 1
 
@@ -73,6 +83,18 @@ class AuditOptions:
             raise UsageError(f"--beta {self.beta}: must be above 0; the paper uses 0.03")
         if not 0 < self.tolerance < 1:
             raise UsageError(f"--tolerance {self.tolerance}: must lie between 0 and 1; for instance 0.1")
+
+
+def probe_names(text: str) -> tuple[str, ...]:
+    """Names of probes from ``all`` (none: the default of `AuditOptions`), ``quick``, or a list with commas."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if names == ("all",):
+        return ()
+    if names == ("quick",):
+        return QUICK_PROBES
+    if not names:
+        raise UsageError("--probes is empty; give all, quick, or names with commas (--no-probe leaves them out)")
+    return names
 
 
 def check_fail_on(word: str) -> None:

@@ -17,6 +17,7 @@ def summary(audit: dict[str, Any], page: Path) -> dict[str, Any]:
         "verdict": audit["verdict"],
         "findings": audit["findings"],
         "metrics": audit["performance"]["metrics"],
+        "probes": None if audit["probes"] is None else audit["probes"]["rows"],
     }
 
 

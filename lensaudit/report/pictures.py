@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lensaudit.report.figures import histogram, history, kinds, probe, roc, selection
+from lensaudit.report.figures import arms, doses, drivers, histogram, history, kinds, recall_maps, roc, selection
 from lensaudit.report.figures.encode import svg_uri
 from lensaudit.report.figures.style import house_style
 from lensaudit.report.numbers import plural
@@ -14,7 +14,7 @@ from lensaudit.report.numbers import plural
 
 def pictures_of(audit: dict[str, Any]) -> dict[str, Any]:
     """Pictures by name, each ``{"uri", "alt", "width", "height"}`` or ``None`` where there is nothing to draw."""
-    performance, chosen, compound = audit["performance"], audit["selection"], audit["compound"]
+    performance, chosen, function = audit["performance"], audit["selection"], audit["selection_function"]
     training = (audit["finder"].get("training") or {}).get("history")
     with house_style():
         return {
@@ -23,8 +23,19 @@ def pictures_of(audit: dict[str, Any]) -> dict[str, Any]:
             "history": _drawn(history, training) if history.drawable(training) else None,
             "curves": _curves(audit) if chosen else [],
             "kinds": _drawn(kinds, chosen) if chosen and _has_kinds(chosen) else None,
-            "compound": _drawn(probe, compound) if compound and probe.drawable(compound) else None,
+            "maps": [_drawn(recall_maps, one) for one in function["maps"]] if function else [],
+            "drivers": _drawn(drivers, function["drivers"]) if function and drivers.drawable(function) else None,
+            "probes": _probes(audit["probes"]),
         }
+
+
+def _probes(probes: dict[str, Any] | None) -> dict[str, Any]:
+    """Probe → its plot along the strength, or of both arms; None where no group has pairs."""
+    drawn: dict[str, Any] = {}
+    for detail in (probes or {"details": []})["details"]:
+        figure = doses if doses.drawable(detail) else arms
+        drawn[detail["probe"]] = _drawn(figure, detail) if arms.drawable(detail) else None
+    return drawn
 
 
 def _curves(audit: dict[str, Any]) -> list[dict[str, Any]]:

@@ -62,12 +62,13 @@ def sections_of(audit: dict[str, Any]) -> list[dict[str, str]]:
         ("audited", "What was audited", True),
         ("performance", "Performance", audit["performance"] is not None),
         ("selection", "Which lenses are found", audit["selection"] is not None),
+        ("probes", "What it loses", audit["probes"] is not None),
         ("gallery", "What it looks at", audit["gallery"] is not None),
         ("maps", "The same by other methods", audit["maps"] is not None),
         ("judged", "How far to believe the maps", audit["judged"] is not None),
         ("kernels", "What its kernels answer to", audit["kernels"] is not None),
         ("dreams", "What it holds for a lens", audit["dreams"] is not None),
-        ("compound", "Compound lenses", audit["compound"] is not None),
+        ("certificate", "The audit, audited", True),
         ("limits", "Limits", True),
         ("not-measured", "Not measured", True),
         ("glossary", "Glossary", True),
@@ -93,6 +94,7 @@ def _html(audit: dict[str, Any], folder: Path) -> str:
             history_n=_history_n(audit["finder"]),
             glossary=GLOSSARY,
             min_bin=MIN_BIN,
+            shown_cuts=_shown_cuts(audit["selection_function"]),
             css=Markup(css),
             policy=policy(css),
         )
@@ -121,6 +123,8 @@ def _environment() -> Environment:
         between=lambda group, digits=3: numbers.interval(group["low"], group["high"], digits),
         span=lambda group: numbers.percent_interval(group["low"], group["high"]),
         symbols=_symbols,
+        p_short=lambda p: numbers.p_value(p).removeprefix("p = ").removeprefix("p "),
+        groupby_first=_grouped,
         slug=lambda text: text.replace(" ", "-"),
     )
     return environment
@@ -129,6 +133,21 @@ def _environment() -> Environment:
 def _symbols(text: str) -> Markup:
     """Escape `text` and set θ_E with a real subscript."""
     return Markup(str(Markup.escape(text)).replace("θ_E", "θ<sub>E</sub>"))
+
+
+def _grouped(rows: list[dict[str, Any]], name: str) -> list[list[dict[str, Any]]]:
+    """Rows that share a value, in the order of their first one."""
+    groups: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row[name], []).append(row)
+    return list(groups.values())
+
+
+def _shown_cuts(function: dict[str, Any] | None) -> list[str]:
+    """The thresholds of the table of medians: the finder's, and the false-positive rates that leave lenses."""
+    cuts = [] if function is None else function["cuts"]
+    rates = [cut["threshold"] for cut in cuts[1:] if cut["of"] == "fpr" and cut["recall"]["k"]]
+    return [cut["threshold"] for cut in cuts[:1]] + rates
 
 
 def _history_n(finder: dict[str, Any]) -> str:

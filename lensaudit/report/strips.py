@@ -1,4 +1,4 @@
-"""Rows of panels for the gallery and the probe's pairs, drawn from the arrays beside ``audit.json``."""
+"""Rows of panels for the gallery and the probes' pairs, drawn from the arrays beside ``audit.json``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from lensaudit.report.numbers import decimal, significant
 
 SHOWN = 8
 """Entries drawn per group at most: about 90 kB each, so that the page stays below 8 MB."""
+
+PAIR_SIDE = 100
+"""Pixels of a side of the panels of pairs, which are drawn about so large; there are many of them."""
 
 BARS_ARCSEC = (10.0, 5.0, 2.0, 1.0, 0.5)
 
@@ -33,11 +36,10 @@ def gallery_strips(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     return groups
 
 
-def pair_strips(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """Pairs of the compound probe: control and treated, grey and colour."""
-    if audit["compound"] is None:
-        return []
-    return [pair for pair in (_pair(one, folder) for one in audit["compound"]["pairs"]) if pair]
+def pair_strips(audit: dict[str, Any], folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Probe → its pairs: control and treated, grey and colour."""
+    details = (audit["probes"] or {"details": []})["details"]
+    return {one["probe"]: [_pair(pair, folder) for pair in one["pairs"]] for one in details}
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
@@ -66,16 +68,14 @@ def _entry(entry: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     return shown
 
 
-def _pair(pair: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+def _pair(pair: dict[str, Any], folder: Path) -> dict[str, Any]:
     arrays = read_arrays(folder / pair["array"])
-    if arrays is None:
-        return None
-    shown = []
-    for arm, word in (("control", "single lens"), ("treated", "compound")):
-        images = _images(arrays, f"{arm}:")
-        score = f"{word}, p = {decimal(pair[f'p_{arm}'])}"
+    shown: list[dict[str, Any]] = []
+    for arm in ("control", "treated") if arrays else ():
+        images = {band: panels.shrink(one, PAIR_SIDE) for band, one in _images(arrays or {}, f"{arm}:").items()}
+        score = f"{arm}, p = {decimal(pair[f'p_{arm}'])}"
         shown += _pictures(images, pair["fov_arcsec"], f"{pair['title']}, {score}", note=score)
-    return {"title": pair["title"], "facts": pair["facts"], "panels": shown}
+    return {"title": pair["title"], "facts": pair["facts"], "array": pair["array"], "panels": shown}
 
 
 def _pictures(images: dict[str, np.ndarray], fov: float, name: str, note: str = "") -> list[dict[str, Any]]:

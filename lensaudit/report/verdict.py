@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from lensaudit.report.findings import BIAS, TOO_FEW, WITHIN
+from lensaudit.report.findings import PROBES
 from lensaudit.report.numbers import count, percent, percent_interval, plural, significant
+from lensaudit.report.probe_words import BIAS, FALSE_POSITIVES, TOO_FEW, WITHIN
 
 
 def verdict(audit: dict[str, Any]) -> dict[str, Any]:
     """Headline, sentences and a level (``bias``, ``chance``, ``clear``, ``unlabelled``) from blocks and findings."""
     performance = audit["performance"]
     name = audit["finder"]["name"]
-    sentences = [_found(performance, name), *_losses(audit["findings"]), _alarms(performance)]
+    from_set = [f for f in audit["findings"] if f["source"] != PROBES]
+    sentences = [_found(performance, name), *probe_sentences(audit["probes"]), *_losses(from_set), _alarms(performance)]
     return {
         "level": level(audit),
         "headline": _headline(audit),
@@ -42,6 +44,10 @@ def _headline(audit: dict[str, Any]) -> str:
         f"{name} finds {percent(audit['performance']['confusion']['tp'] / audit['performance']['n_lenses'])} of lenses"
     )
     biases = [f for f in findings if f["verdict"] == BIAS]
+    probed = [f for f in biases if f["source"] == PROBES]
+    if probed:  # the same systems with one thing changed: nothing else can be the cause
+        verb = "loses, above all," if probed[0]["gap"] > 0 else "finds too many"
+        return f"{found} and {verb} {probed[0]['group']}"
     lost = [f for f in biases if f["loses"]]
     if lost:
         return f"{found} and loses, above all, {lost[0]['group']}"
@@ -50,9 +56,37 @@ def _headline(audit: dict[str, Any]) -> str:
     shown = [f for f in findings if f["shown"] and f["loses"] and f["verdict"] == TOO_FEW and f["gap"] > 0]
     if shown:
         return f"{found} and fewer of {shown[0]['group']}"
-    if all(f["verdict"] == TOO_FEW for f in findings):
+    if all(f["verdict"] == TOO_FEW for f in findings) and not _settled(audit["probes"]):
         return f"{found}; this set is too small to say which ones it loses"
     return f"{found}; no kind of lens is shown to be lost by more than the tolerance"
+
+
+def _settled(probes: dict[str, Any] | None) -> bool:
+    """Whether any probe could tell."""
+    return probes is not None and any(row["verdict"] != TOO_FEW for row in probes["rows"])
+
+
+def probe_sentences(probes: dict[str, Any] | None) -> list[str]:
+    """What the probes say together: biases, contaminants, and how many could not tell."""
+    rows = [] if probes is None else probes["rows"]
+    if not rows:
+        return []
+    biases, alarms, few = ([row for row in rows if row["verdict"] == w] for w in (BIAS, FALSE_POSITIVES, TOO_FEW))
+    asked = plural(len(rows), "probe")
+    if biases:
+        others = ", ".join(row["title"].lower() for row in biases[1:])
+        counted = f"{count(len(biases))} of {asked} {'shows' if len(biases) == 1 else 'show'} a bias"
+        more = f". The others: {others}." if others else "."
+        said = [f"{counted}: {_inline(biases[0]['meaning'].rstrip('.'))}{more}"]
+    elif len(few) == len(rows):
+        said = [f"All {asked} have too few pairs to tell."]
+    else:
+        left = f"; {count(len(few))} {'has' if len(few) == 1 else 'have'} too few pairs to tell" if few else ""
+        said = [f"None of {asked} shows a bias{left}."]
+    if alarms:
+        told = ", ".join(f"{row['title'].lower()} {percent(row['effect']['value'])}" for row in alarms)
+        said.append(f"It calls lenses scenes that hold none: {told}.")
+    return said
 
 
 def _found(performance: dict[str, Any], name: str) -> str:

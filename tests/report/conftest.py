@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from lensaudit.evaluation.roc_band import roc_band
 from lensaudit.files import write_bytes
 from lensaudit.report.audit_file import SCHEMA, write_audit
 from lensaudit.report.findings import find
+from lensaudit.report.probes import laid_out
 from lensaudit.report.render import render_report
 from lensaudit.report.selection import AXES, rate, rates_by_kind, recall_along
 from lensaudit.report.verdict import verdict
+from tests.report.made_up_probes import TITLES, made_up_audit
+from tests.report.made_up_probes import N as N_PAIRS
+from tests.report.made_up_selection import fake_selection_function
 
 NON_LENS_KINDS = ("no-source", "spiral", "ring-galaxy", "merger", "edge-on", "companions")
 TOLERANCE = 0.1
@@ -84,12 +89,14 @@ def fake_audit(catalogue: dict[str, np.ndarray], labelled: bool = True) -> dict[
         "options": {"seed": 3, "tolerance": TOLERANCE, "beta": 0.03, "device": "cpu"},
         "performance": fake_performance(label, catalogue["p"]),
         "selection": fake_selection(catalogue) if labelled else None,
+        "selection_function": fake_selection_function(catalogue) if labelled else None,
         "gallery": None,
         "maps": None,
         "judged": None,
         "kernels": None,
         "dreams": None,
-        "compound": fake_compound() if labelled else None,
+        "probes": fake_probes() if labelled else None,
+        "certificate": fake_certificate(),
         "limits": ["All cutouts are simulated: nothing here was measured on the sky."],
         "not_measured": [{"what": "Red sources", "why": "No probe of source colour was run."}],
         "findings_note": f"Tolerance {TOLERANCE}.",
@@ -205,48 +212,24 @@ def fake_selection(catalogue: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def fake_compound() -> dict[str, Any]:
-    groups = [fake_group("compound arcs", 88, 61, "bias"), fake_group("double rings", 90, 85, "too few to tell")]
-    return {
-        "verdict": "bias",
-        "question": "Does it lose lenses at two distances?",
-        "meaning": "One source behind two lens galaxies.",
-        "n_pairs": 200,
-        "mode": "physical",
-        "seed": 3,
-        "tolerance": 0.05,
-        "design": "Control: the same scene without the middle lens.",
-        "threshold": 0.5,
-        "change_method": "Tango",
-        "logit_method": "bootstrap",
-        "groups": groups,
-        "pairs": [],
-        "pairs_note": "Largest loss, median and largest gain.",
-        "published": {
-            "caption": "On the authors’ images.",
-            "source": "Wilde et al. 2022: 10 000 arcs and 10 000 rings",
-            "threshold": 0.5,
-            "columns": ["arcs", "rings"],
-            "rows": [
-                {"name": "OU-66", "recall": [0.6291, 0.4742], "same": True},
-                {"name": "OU-200", "recall": [0.7505, None], "same": False},
-            ],
-        },
-    }
+def fake_probes() -> dict[str, Any]:
+    """The probes' block of the made-up answers, without pairs."""
+    return {"n": N_PAIRS, "seed": 3, **deepcopy(laid_out(made_up_audit(), TITLES, "ou66"))}
 
 
-def fake_group(title: str, control: int, treated: int, word: str) -> dict[str, Any]:
-    change = (treated - control) / 100
+def fake_certificate() -> dict[str, Any]:
+    """Eleven of twelve planted biases named, one of twenty clean finders accused."""
+    planted = [
+        {"bias": "red sources", "told": "red", "finders": 6, "named_first": 6, "low": 0.61, "high": 1.0},
+        {"bias": "psf angle", "told": "", "finders": 6, "named_first": 5, "low": 0.44, "high": 0.97},
+    ]
     return {
-        "title": title,
-        "control": rate(np.arange(100) < control),
-        "treated": rate(np.arange(100) < treated),
-        "recall_change": {"value": change, "low": change - 0.1, "high": change + 0.1},
-        "effect": {"value": -1.3, "low": -1.8, "high": -0.8},
-        "mcnemar": {"lost": 30, "gained": 3, "p": 1e-6, "p_holm": 2e-6},
-        "verdict": word,
-        "sentence": "Recall falls.",
-        "published": [{"name": "OU-66", "recall": 0.6291}],
+        "measured": True,
+        "command": "lensaudit bench planted --out runs/planted --n 300",
+        "planted": planted,
+        "clean": {"audits": 20, "accused": 1, "low": 0.009, "high": 0.236},
+        "probes": ["red-source", "psf-rotation"],
+        "n_pairs": 300,
     }
 
 
@@ -365,7 +348,7 @@ def write_full(folder: Path, catalogue: dict[str, np.ndarray], n: int) -> Path:
     audit = fake_audit(catalogue)
     audit["gallery"] = fake_gallery(catalogue, folder, n)
     audit["maps"] = fake_maps(folder)
-    audit["compound"]["pairs"] = fake_pairs(folder)
+    audit["probes"]["details"][0]["pairs"] = fake_pairs(folder)
     write_audit(folder, audit)
     return folder
 

@@ -25,7 +25,8 @@ from lensaudit.report.judged import CHECKED
 from lensaudit.report.limits import limits
 from lensaudit.report.training_history import read_history
 
-OPTIONS = AuditOptions(seed=3, occlusion_n=1, probe_n=2)
+PROBES = ("compound", "band-duplicate", "false-positive")
+OPTIONS = AuditOptions(seed=3, occlusion_n=1, probe_n=2, probes=PROBES)
 NO_PROBE = AuditOptions(seed=3, occlusion_n=1, probe_n=0)
 
 
@@ -84,7 +85,7 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setattr("lensaudit.finders.score_set", refuse)
         monkeypatch.setattr("lensaudit.explain.Occluder.map", refuse)
         monkeypatch.setattr("lensaudit.explain.explain", refuse)
-        monkeypatch.setattr("lensaudit.probes.run_probe", refuse)
+        monkeypatch.setattr("lensaudit.probes.run_audit", refuse)
 
     return forbid
 
@@ -182,7 +183,7 @@ def test_dreams_go_towards_their_class(built: tuple[Path, dict[str, Any]]):
 def test_chapters_can_be_left_out(lens_set: LensSet, tmp_path: Path):
     bare = AuditOptions(seed=3, occlusion_n=0, maps_n=0, judge_n=0, kernels=False, dream_steps=0, probe_n=0)
     audit = build_audit(network(), lens_set, tmp_path, bare)
-    assert [audit[block] for block in ("gallery", "maps", "judged", "kernels", "dreams", "compound")] == [None] * 6
+    assert [audit[block] for block in ("gallery", "maps", "judged", "kernels", "dreams", "probes")] == [None] * 6
     page = render_report(tmp_path).read_text(encoding="utf-8")
     assert "How far to believe the maps" not in page
     assert "What its kernels answer to" not in page
@@ -198,9 +199,10 @@ def test_a_method_that_cannot_explain_is_named(lens_set: LensSet, tmp_path: Path
 
 def test_the_probe_has_both_populations_and_pictures(built: tuple[Path, dict[str, Any]]):
     out, audit = built
-    probe = audit["compound"]
-    assert probe["n_pairs"] == 4
+    assert {row["probe"] for row in audit["probes"]["rows"]} == set(PROBES)
+    probe = next(one for one in audit["probes"]["details"] if one["probe"] == "compound")
     assert {"compound arcs", "double rings"} <= {group["title"] for group in probe["groups"]}
+    assert {group["treated"]["n"] for group in probe["groups"] if group["everything"]} == {2}
     assert probe["pairs"]
     assert all((out / pair["array"]).is_file() for pair in probe["pairs"])
     assert {row["name"] for row in probe["published"]["rows"]} >= {"OU-66", "OU-200"}

@@ -189,7 +189,7 @@ def test_a_set_without_labels_has_scores_and_says_what_is_missing(bare_audit: di
     page = Page(render_report(write_folder(bare_audit)))
     ids = {attributes.get("id") for _, attributes in page.elements}
     assert "performance" in ids
-    assert not {"selection", "gallery", "compound"} & ids
+    assert not {"selection", "gallery", "probes"} & ids
     assert "without a verdict" in page.text
     assert "Confusion" not in page.text
 
@@ -205,7 +205,7 @@ def test_navigation_leads_to_every_section(page: Page, shared_folder: Path):
 def test_missing_pixels_are_said_not_drawn(full_folder: Path):
     shutil.rmtree(full_folder / "arrays")
     source = render_report(full_folder).read_text(encoding="utf-8")
-    assert source.count("no picture can be drawn") == 3 * 2 + 1
+    assert source.count("no picture can be drawn") == 3 * 2 + 1 + 4
     assert "<svg" not in source
 
 
@@ -213,7 +213,7 @@ def test_missing_pixels_are_said_not_drawn(full_folder: Path):
 def test_torn_pixels_are_like_missing_ones(full_folder: Path):
     for path in (full_folder / "arrays").glob("*.npz"):
         path.write_bytes(path.read_bytes()[:500])
-    assert render_report(full_folder).read_text(encoding="utf-8").count("no picture can be drawn") == 3 * 2 + 1
+    assert render_report(full_folder).read_text(encoding="utf-8").count("no picture can be drawn") == 3 * 2 + 1 + 4
 
 
 def test_it_is_drawn_without_torch(full_folder: Path):

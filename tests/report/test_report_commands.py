@@ -57,7 +57,20 @@ def lensaudit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("quick")
     (folder / "mine.py").write_text(MODULE, encoding="utf-8")
-    words = ("--finder", "mine:tiny", "--n", "24", "--probe-n", "2", "--occlusion-n", "1", "--workers", "1")
+    words = (
+        "--finder",
+        "mine:tiny",
+        "--n",
+        "24",
+        "--probe-n",
+        "2",
+        "--probes",
+        "compound,arc-snr",
+        "--occlusion-n",
+        "1",
+        "--workers",
+        "1",
+    )
     command = [sys.executable, "-m", "lensaudit", "quickstart", *words, "--out", "out"]
     environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     return folder, subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
@@ -72,7 +85,7 @@ def test_quickstart_ends_with_the_path_of_its_page(quick: tuple[Path, subprocess
         "simulating the set",
         "scoring",
         "occlusion",
-        "probe: arcs",
+        "probes",
         "drawing the page",
     ):
         assert stage in done.stderr
@@ -106,6 +119,8 @@ def test_a_crossed_threshold_is_exit_code_one(full_folder: Path, lensaudit):
         (("report", "ou66", "--set", "nowhere", "--out", "x"), "nowhere"),
         (("report", "ou66", "--set", "x", "--out", "y", "--fail-on", "everything"), "bias, chance"),
         (("report", "ou66", "--set", "x", "--out", "y", "--probe-n", "1"), "--probe-n"),
+        (("report", "ou66", "--set", "x", "--out", "y", "--probes", ""), "--probes"),
+        (("quickstart", "--probes", "all,nonsense", "--n", "20"), "nonsense"),
         (("quickstart", "--n", "5"), "--n 5"),
         (("quickstart", "--workers", "-1"), "--workers -1"),
     ],

@@ -73,12 +73,12 @@ def log_stretch(image: np.ndarray) -> np.ndarray:
     return np.asarray(np.log1p(x / softening) / np.log1p((high - low) / softening))
 
 
-def shrink(image: np.ndarray) -> np.ndarray:
-    """Average blocks of pixels until no side is longer than :data:`MAX_SIDE`; NaN only where a whole block is NaN."""
-    factor = -(-max(image.shape) // MAX_SIDE)
+def shrink(image: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
+    """Average blocks of pixels until no side is longer than `side`; NaN only where a whole block is NaN."""
+    factor = -(-max(image.shape) // side)
     if factor <= 1:
         return image
-    h, w = (side // factor * factor for side in image.shape)
+    h, w = (length // factor * factor for length in image.shape)
     blocks = image[:h, :w].reshape(h // factor, factor, w // factor, factor)
     known = np.isfinite(blocks)
     total = np.where(known, blocks, 0).sum(axis=(1, 3))

@@ -1,4 +1,4 @@
-"""The compound probe: recall of control and treated, and the paired change of logit."""
+"""A probe without strengths: share called a lens of control and treated, and the paired change of logit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lensaudit.report.figures.style import FAINT, FULL_WIDTH_IN, INK, LENS, TREA
 from lensaudit.report.numbers import decimal, percent
 
 
-def draw(compound: dict[str, Any]) -> Figure:
-    """Draw all groups of ``compound["groups"]``: recalls on the left, mean paired effect on the right."""
-    groups = [group for group in compound["groups"] if group["treated"]["n"]]
+def draw(detail: dict[str, Any]) -> Figure:
+    """Draw all groups of ``probes["details"][i]``: recalls on the left, mean paired effect on the right."""
+    groups = [group for group in detail["groups"] if group["treated"]["n"]]
     figure, (recall, effect) = new_figure(FULL_WIDTH_IN, 1.5 + 0.62 * len(groups), columns=2)
     for y, group in enumerate(groups):
-        _rate(recall, y - 0.14, group["control"], LENS, "single-lens control" if y == 0 else None)
-        _rate(recall, y + 0.14, group["treated"], TREATED, "compound lens" if y == 0 else None)
+        _rate(recall, y - 0.14, group["control"], LENS, "control" if y == 0 else None)
+        _rate(recall, y + 0.14, group["treated"], TREATED, "treated" if y == 0 else None)
         _published(recall, y + 0.36, group, first=y == 0)
         _effect(effect, y, group["effect"])
     names = [f"{group['title']}\n(n = {group['treated']['n']} pairs)" for group in groups]
@@ -28,28 +28,28 @@ def draw(compound: dict[str, Any]) -> Figure:
         axes.set_yticks(range(len(groups)), names if axes is recall else [""] * len(groups))
         axes.tick_params(axis="y", length=0)
         light_grid(axes, "x")
-    recall.set(xlim=(-0.02, 1.02), xlabel="Recall at the threshold, 95 % Wilson interval")
+    recall.set(xlim=(-0.02, 1.02), xlabel="Called a lens at the threshold, 95 % Wilson interval")
     recall.xaxis.set_major_formatter(PercentFormatter(1.0))
     recall.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     effect.axvline(0, color=INK, linewidth=0.8)
-    effect.set(xlabel="Mean paired change of logit, compound − control")
+    effect.set(xlabel="Mean paired change of logit, treated − control")
     return figure
 
 
-def drawable(compound: dict[str, Any]) -> bool:
+def drawable(detail: dict[str, Any]) -> bool:
     """Whether any group has pairs."""
-    return any(group["treated"]["n"] for group in compound["groups"])
+    return any(group["treated"]["n"] for group in detail["groups"])
 
 
-def alt(compound: dict[str, Any]) -> str:
+def alt(detail: dict[str, Any]) -> str:
     """List recalls and effects."""
     parts = [
-        f"{g['title']}: control {percent(g['control']['rate'])}, compound {percent(g['treated']['rate'])} "
+        f"{g['title']}: control {percent(g['control']['rate'])}, treated {percent(g['treated']['rate'])} "
         f"of {g['treated']['n']}, mean change of logit {decimal(g['effect']['value'], 2)}"
-        for g in compound["groups"]
+        for g in detail["groups"]
         if g["treated"]["n"]
     ]
-    return "Compound probe. " + "; ".join(parts) + "."
+    return f"{detail['title']}, share called a lens. " + "; ".join(parts) + "."
 
 
 def _rate(axes: Axes, y: float, rate: dict[str, Any], colour: str, label: str | None) -> None:
