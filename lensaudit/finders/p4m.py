@@ -53,13 +53,15 @@ class P4MConv(nn.Module):
 
     def __init__(self, inputs: int, kernels: int, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(kernels, inputs, DIHEDRAL, width, width))
+        # Inputs and orientations in one axis, as in the features: torch keeps four axes only with channels last.
+        self.weight = nn.Parameter(torch.empty(kernels, inputs * DIHEDRAL, width, width))
         self.bias = nn.Parameter(torch.empty(kernels))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Feature maps of features (n, inputs × 8, h, w)."""
+        weight = self.weight.unflatten(1, (-1, DIHEDRAL))
         bank = torch.stack(
-            [dihedral(self.weight[:, :, row], which) for which, row in enumerate(map(list, quotients()))], dim=1
+            [dihedral(weight[:, :, row], which) for which, row in enumerate(map(list, quotients()))], dim=1
         )
         return functional.conv2d(features, bank.flatten(2, 3).flatten(0, 1), self.bias.repeat_interleave(DIHEDRAL))
 

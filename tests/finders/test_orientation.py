@@ -97,7 +97,7 @@ def slow_conv(layer: P4MConv, features: torch.Tensor) -> torch.Tensor:
     width = layer.weight.shape[-1]
     figure = torch.arange(9).reshape(3, 3)
     maps = []
-    for weight, bias in zip(layer.weight, layer.bias, strict=True):
+    for weight, bias in zip(layer.weight.unflatten(1, (-1, DIHEDRAL)), layer.bias, strict=True):
         for g in EIGHT:
             acted = torch.empty_like(weight)
             for h in EIGHT:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import ARCHITECTURES, Finder, Recipe, Training, initialised_module, load_finder, score_set
+from lensaudit.finders.architectures import Architecture
 from lensaudit.finders.orientation import dihedral
-from lensaudit.finders.p4m import P4MLift
+from lensaudit.finders.p4m import GroupPool, P4MConv, P4MLift
 from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, train
 from lensaudit.training.prepared import decoded, prepare_set
 from lensaudit.training.standardise import Standard, foldable, standard_of
@@ -100,6 +102,28 @@ def test_an_angle_is_prepared_with_the_images_and_trained_on(tiny, make_angled, 
         cutouts = lens_set.cutouts(slice(None)) | {"psf_angle_deg": lens_set.column("psf_angle_deg")}
         logit = trained.finder.logit(trained.finder.preprocess(cutouts)).numpy()
     np.testing.assert_allclose(scores.logit, logit, rtol=0, atol=ROUNDING)
+
+
+def build_p4m(bands: int, outputs: int = 2) -> nn.Sequential:
+    """A body of group convolutions: (n, bands, 12, 12) → (n, outputs)."""
+    layers = [P4MLift(bands, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.1), P4MConv(2, 3, 2), nn.ReLU()]
+    return nn.Sequential(*layers, GroupPool(), nn.Linear(3, outputs))
+
+
+def test_group_convolutions_train_resume_and_stay_invariant(tiny, mixed, tmp_path, monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "tiny-p4m", Architecture("tiny-p4m", 12, build_p4m))
+    recipe = tiny.model_copy(update={"architecture": "tiny-p4m"})
+    sets, words = TrainingData(mixed), options(epochs=2, inputs="standardised", augment="non-lenses")
+    whole = train(recipe, sets, Place(tmp_path / "whole"), words.model_copy(update={"epochs": 3}), CPU)
+    train(recipe, sets, Place(tmp_path / "parts"), words, CPU)
+    parts = train(recipe, sets, Place(tmp_path / "parts"), words.model_copy(update={"epochs": 3}), CPU)
+    assert parts.record.weights_hash == whole.record.weights_hash
+    finder = load_finder(str(tmp_path / "whole"))
+    images = finder.preprocess(mixed.cutouts(slice(0, 4)))
+    with torch.inference_mode():
+        logits = torch.stack([finder.logit(dihedral(images, which)) for which in range(8)])
+    assert float((logits - logits[0]).abs().max()) < ROUNDING
+    assert float(logits[0].std()) > 10 * ROUNDING
 
 
 def test_a_start_must_share_what_it_is_told(tiny, mixed, tmp_path):
