@@ -101,9 +101,9 @@ def _crossing(response: dict[str, Any], record: dict[str, Any]) -> str:
     ]
     share = response["crossed"]
     return (
-        f"By straight lines between the strengths, the loss of recall first exceeds the tolerated {tolerance:g} at "
-        f"{significant(response['crossing'])} on this axis (95 % bootstrap interval {ends[0]} to {ends[1]}; "
-        f"{percent(share)} of the resamples get there)."
+        f"Walking away from the control by straight lines, the loss of recall first exceeds the tolerated "
+        f"{tolerance:g} at {significant(response['crossing'])} on this axis (95 % bootstrap interval {ends[0]} to "
+        f"{ends[1]}; {percent(share)} of the resamples get there)."
     )
 
 
@@ -120,9 +120,9 @@ def _how(record: dict[str, Any]) -> str:
     return (
         f"{drawn} ({definition['instrument']}, seed {settings['seed']}, mode “{settings['mode']}”), each rendered with "
         f"the same noise as control ({control}) and treated ({treated}{strengths}). {record['mode_note'].strip()}"
-        f"{condition} The edit changes more than 20 pixels by more than half the noise in {seen}"
-        f"{' at the last strength' if doses else ''}; where it does not, no finder can react to it. Found means "
-        f"p ≥ {significant(finder['threshold'])}, stretch {finder['stretch']}."
+        f"{condition} In the first band the edit changes more than 20 pixels by more than half the noise in {seen}"
+        f"{' at the last strength' if doses else ''}; in the others no finder of that band alone can react. Found "
+        f"means p ≥ {significant(finder['threshold'])}, stretch {finder['stretch']}."
     )
 
 
@@ -141,10 +141,9 @@ def decimal_short(value: float) -> str:
 
 
 def _pairs_note(record: dict[str, Any]) -> str:
-    reasons = ", ".join(dict.fromkeys(example["reason"] for example in record["examples"]))
     doses = record["doses"]
-    last = f" Treated at the last strength, {decimal_short(doses['values'][-1])}." if doses else ""
-    return f"Chosen by the change of logit: {reasons}.{last}"
+    last = f"; treated at the last strength, {decimal_short(doses['values'][-1])}" if doses else ""
+    return f"Chosen by the change of logit{last}."
 
 
 def _beside(published: dict[str, Any] | None, population: str, architecture: str) -> list[dict[str, Any]]:
