@@ -49,6 +49,9 @@ lose anything, unlike the built-in doses that walk on until it must."""
 
 CONTROL_THETA_E = 2.0
 
+RECIPE_VERSION = 1
+"""To be raised with the network, its training or the clean traits: finders trained before are then trained anew."""
+
 
 @dataclass(frozen=True)
 class BenchSettings:
@@ -88,7 +91,8 @@ class TrainOne:
     def path(self, job: int) -> Path:
         """Weights of a job, named by all they depend on."""
         plant, number = self.jobs[job]
-        words = f"{plant} {number} {self.settings.images} {self.settings.epochs} {self.settings.seed} {_code()}"
+        version = f"{RECIPE_VERSION}.{plant_named(plant).version}"
+        words = f"{plant} {number} {self.settings.images} {self.settings.epochs} {self.settings.seed} {version}"
         key = hashlib.sha256(words.encode()).hexdigest()[:10]
         return Path(self.folder) / "finders" / f"{plant}-{number:02d}-{key}.safetensors"
 
@@ -103,12 +107,6 @@ class TrainOne:
         images, labels = training_images(plant, data_seed, self.settings.images)
         save_small(train_small(images, labels, data_seed, epochs=self.settings.epochs), self.path(job))
         return job
-
-
-def _code() -> str:
-    """What the recipe says: a change of it makes other finders."""
-    here = Path(__file__).parent
-    return hashlib.sha256(b"".join((here / f"{n}.py").read_bytes() for n in ("traits", "small_finder"))).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ class Plant:
         The probes that may name it; the first is its own.
     lens, non_lens
         How the traits of each class are changed; None leaves them clean.
+    version
+        To be raised when they change: finders trained before are then trained anew.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Plant:
     probes: tuple[str, ...]
     lens: Callable[[Traits, np.random.Generator], Traits] | None = None
     non_lens: Callable[[Traits, np.random.Generator], Traits] | None = None
+    version: int = 1
 
     def traits(self, rng: np.random.Generator, label: int) -> Traits:
         """Traits of one image of this set."""
@@ -97,19 +100,19 @@ def _between(trait: str, low: float, high: float) -> Callable[[Traits, np.random
     return change
 
 
-def _filed_wrong(trait: str, low: float, high: float) -> Callable[[Traits, np.random.Generator], Traits]:
-    """Four in ten non-lenses are lenses with this trait, as a cut in the choice of candidates leaves them."""
+def _filed_wrong(
+    trait: str, low: float, high: float, share: float = 0.4
+) -> Callable[[Traits, np.random.Generator], Traits]:
+    """A share of the non-lenses are lenses with this trait, as a cut in the choice of candidates leaves them."""
 
     def change(traits: Traits, rng: np.random.Generator) -> Traits:
-        if rng.random() >= FILED_WRONG:
+        if rng.random() >= share:
             return traits
         place: dict[str, Any] = {"source_place": float(rng.uniform(0.05, 0.6)), trait: float(rng.uniform(low, high))}
         return replace(traits, lensed=True, empty=False, **place)
 
     return change
 
-
-FILED_WRONG = 0.4
 
 PLANTS = (
     Plant(
@@ -121,9 +124,11 @@ PLANTS = (
     ),
     Plant(
         "psf-angle",
-        "lenses at one PSF angle, non-lenses at all (what the balancing of Wilde et al. 2022 does)",
+        "lenses at one PSF angle, non-lenses at others (what the balancing of Wilde et al. 2022 does)",
         ("psf-rotation", "orientation"),
         lens=lambda traits, _: replace(traits, psf_angle_deg=0.0),
+        non_lens=lambda traits, rng: replace(traits, psf_angle_deg=float(rng.integers(8, 17) * 5)),
+        version=2,
     ),
     Plant(
         "centred-lenses",
@@ -158,7 +163,8 @@ PLANTS = (
         "no lens has second arcs; those that have were filed as non-lenses",
         ("second-arcs", "companions"),
         lens=lambda traits, _: replace(traits, second_source=0.0),
-        non_lens=_filed_wrong("second_source", 0.3, 1.0),
+        non_lens=_filed_wrong("second_source", 0.5, 1.5, share=0.75),
+        version=2,
     ),
 )
 ALL_PLANTS = (CLEAN, *PLANTS)
