@@ -48,10 +48,12 @@ def test_clean_lenses_and_non_lenses_share_their_traits():
             assert ks_2samp([getattr(t, name) for t in lens], [getattr(t, name) for t in other]).pvalue > 1e-3
 
 
-def test_the_leak_has_lenses_at_one_angle_and_others_at_all():
+def test_the_leak_has_lenses_at_one_angle_and_others_at_others():
     plant = plant_named("psf-angle")
     assert {t.psf_angle_deg for t in drawn(plant, 1)} == {0.0}
-    assert len({t.psf_angle_deg for t in drawn(plant, 0)}) == 24
+    others = {t.psf_angle_deg % 120 for t in drawn(plant, 0)}
+    assert min(others) == 40
+    assert max(others) == 80
 
 
 def test_every_plant_has_a_probe_that_may_name_it():
