@@ -103,7 +103,7 @@ def _judge_contaminant(evidence: Evidence, tolerance: float) -> Verdict:
 
 
 def pairs_needed(tolerance: float, discordant: float, power: float = 0.9, confidence: float = 0.95) -> int:
-    """Pairs with which a finder without any change is acquitted with probability `power`.
+    """Pairs with which a finder without any change is acquitted of a loss with probability `power`.
 
     Parameters
     ----------
@@ -112,15 +112,25 @@ def pairs_needed(tolerance: float, discordant: float, power: float = 0.9, confid
     discordant
         Share of the pairs whose answer differs between the arms by chance alone, in [0, 1).
     power
-        Probability that the interval then lies within the tolerance.
+        Probability that the interval then ends above −tolerance.
 
     Notes
     -----
-    n ≥ (z₍₁₊c₎/₂ + z₍power₎)² ψ / tolerance², the normal approximation for a paired difference with mean 0 and variance
-    ψ / n, and never fewer than perfect agreement needs (`pairs_that_never_tell`).
+    n ≥ (z₍₁₊c₎/₂ √v₀ + z₍power₎ √ψ)² / tolerance², with the share ψ of discordant pairs, which is the variance where
+    nothing changes, and v₀ the variance that Tango's interval takes where the loss is the tolerance (Nam 1997). With
+    few discordant pairs v₀ is larger than ψ by much, and (z + z)² ψ / tolerance² would promise too much.
+
+    References
+    ----------
+    Nam J., 1997, Biometrics 53, 1422.
     """
-    z = float(norm.ppf(0.5 + confidence / 2) + norm.ppf(power))
-    return max(math.ceil(z**2 * discordant / tolerance**2), pairs_that_never_tell(tolerance, confidence) + 1)
+    linear = 2 * tolerance + discordant
+    lost = (math.sqrt(linear**2 - 4 * discordant * tolerance * (1 + tolerance)) + linear) / 4
+    spread = 2 * lost - tolerance * (1 + tolerance)
+    ends = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(max(spread, 0.0))
+    varies = float(norm.ppf(power)) * math.sqrt(discordant)
+    needed = math.ceil((max(ends + varies, 0.0) / tolerance) ** 2)
+    return max(needed, pairs_that_never_tell(tolerance, confidence) + 1)
 
 
 def _position(evidence: Evidence, tolerance: float, nature: str) -> tuple[bool, bool]:
