@@ -291,7 +291,7 @@ def summary(found: Sequence[Audited], settings: BenchSettings) -> dict[str, Any]
         "n_pairs": settings.n,
         "probes": list(DOSES),
         "command": command(settings),
-        "provenance": provenance(seed=settings.seed),
+        "provenance": provenance(seed=settings.seed) | {"command": command(settings)},  # without this machine's --out
     }
 
 
