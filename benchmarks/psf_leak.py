@@ -290,21 +290,26 @@ def show(results: dict[str, Any]) -> None:
     """Print the tables as Markdown."""
     print("| arm | what | accuracy, non-lenses turned | accuracy, none turned | lenses found | n | epoch kept |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name, row in results["arms"].items():
+    for name, row in _in_order(results["arms"]).items():
         n, lenses = row["n"], row["n_lenses"]
         cells = [share(row["turned"], n), share(row["plain"], n), share(row["lenses_found"], lenses)]
         print(f"| {name} | {row['what']} | {' | '.join(cells)} | {n} | {row['best_epoch']} of {row['epochs']} |")
-    print("\n| turn of the PSF | " + " | ".join(results["turns"]) + " |")
-    print("| --- |" + " --- |" * len(results["turns"]))
+    turns = _in_order(results["turns"])
+    print("\n| turn of the PSF | " + " | ".join(turns) + " |")
+    print("| --- |" + " --- |" * len(turns))
     for turn in map(str, TURNS_DEG):
         cells = []
-        for rows in results["turns"].values():
+        for rows in turns.values():
             row = rows[turn]
             cells.append(f"{share(row['found'], row['n'])} −{row['lost']} +{row['gained']}")
         print(f"| {turn}° | " + " | ".join(cells) + " |")
     for name, quartiles in results["separation"].items():
         print(f"\nσ between a scene and itself with the PSF turned by 15°, {name}: quartiles {quartiles}", end="")
     print()
+
+
+def _in_order(rows: dict[str, Any]) -> dict[str, Any]:
+    return {arm.name: rows[arm.name] for arm in ARMS if arm.name in rows}
 
 
 def main() -> None:

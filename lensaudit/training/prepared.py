@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import torch
@@ -137,9 +137,9 @@ def _write_from(done: int, prepared: PreparedSet, finder: Finder, lens_set: Lens
         scale_file.seek(done * prepared.shape[0] * 8)
         for first in range(done, len(prepared), _CHUNK):
             rows = prepared.rows[first : first + _CHUNK]
-            cutouts = {band: lens_set.images(band, rows) for band in finder.recipe.bands}
-            extra = {name: values[rows] for name, values in columns.items()}
-            codes, scales = encoded(finder.preprocess(cutouts | extra, [ids[row] for row in rows]))
+            eaten: dict[str, Any] = {band: lens_set.images(band, rows) for band in finder.recipe.bands}
+            eaten.update({name: values[rows] for name, values in columns.items()})
+            codes, scales = encoded(finder.preprocess(eaten, [ids[row] for row in rows]))
             code_file.write(codes.tobytes())
             scale_file.write(scales.tobytes())
             write_json(prepared.folder / STATE_FILE, {"done": first + len(rows)})
