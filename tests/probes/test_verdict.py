@@ -138,7 +138,8 @@ def test_pairs_needed_by_hand():
     """Nam's formula for ψ = 0.1 and a tolerance of 0.05, with the quantiles 1.960 and 1.282 of a table.
 
     If 0.05 were lost, the likeliest share of lost pairs would be
-    q = (√(0.2² − 4 · 0.1 · 0.05 · 1.05) + 0.2) / 4 = 0.0845, so v₀ = 2 q − 0.05 · 1.05 = 0.1164, and n = (1.960 · √0.1164 + 1.282 · √0.1)² / 0.05² = 461.4.
+    q = (√(0.2² − 4 · 0.1 · 0.05 · 1.05) + 0.2) / 4 = 0.0845, so
+    v₀ = 2 q − 0.05 · 1.05 = 0.1164, and n = (1.960 · √0.1164 + 1.282 · √0.1)² / 0.05² = 461.4.
     """
     assert pairs_needed(0.05, 0.1) == 462
 
