@@ -183,6 +183,8 @@ def _measured(definition: ProbeDefinition, seed: int, sample: Sample) -> list[Fi
 
 def _responses(definition: ProbeDefinition, settings: ProbeSettings, samples: Sequence[Sample]) -> tuple[Response, ...]:
     control = definition.doses.control if definition.doses else None
+    if control is None:
+        return ()  # doses without an order, such as orientations: there is nothing to cross
     found = (
         response(sample, settings.tolerance, control, _generator(settings.seed, sample.label, "response"))
         for sample in samples
