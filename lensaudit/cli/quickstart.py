@@ -27,6 +27,7 @@ def quickstart(
     from lensaudit.cli.stages import stage_bars
     from lensaudit.files import writable_folder
     from lensaudit.report.options import AuditOptions, probe_names
+    from lensaudit.report.probes import check_probes
     from lensaudit.report.quickstart import quick_audit, workers_or_processors
 
     options = AuditOptions(
@@ -36,6 +37,7 @@ def quickstart(
         probes=probe_names(probes),
         workers=workers_or_processors(workers),
     )
+    check_probes(options)
     writable_folder(out)
     with stage_bars() as progress:
         page, headline = quick_audit(finder, n, out, options, device, progress)

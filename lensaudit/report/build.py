@@ -21,7 +21,7 @@ from lensaudit.report.numbers import jsonable
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.performance import performance_block
 from lensaudit.report.pieces import Progress, quiet
-from lensaudit.report.probes import has_compound, probes_block
+from lensaudit.report.probes import check_probes, has_compound, probes_block
 from lensaudit.report.score_piece import scored
 from lensaudit.report.selection_block import selection_block
 from lensaudit.report.selection_function import selection_function_block
@@ -57,12 +57,13 @@ def build_audit(
     Raises
     ------
     UsageError
-        `out` cannot be written.
+        `out` cannot be written, or there is no such probe or certificate.
     DataError
         The set lacks a band or the field of view the finder needs.
     """
     options = AuditOptions() if options is None else options
     finder.check(lens_set)
+    check_probes(options)
     out = writable_folder(Path(out))
     certificate = certificate_block(options.certificate)  # a wrong path is told before the work starts
     scores = scored(finder, lens_set, out, options, progress)

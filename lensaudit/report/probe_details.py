@@ -78,7 +78,8 @@ def _group(finding: dict[str, Any], record: dict[str, Any], architecture: str) -
 
 def _response(response: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
     rows = []
-    for column, values in response["truth"].items():
+    for column in sorted(response["truth"], key=_place):
+        values = response["truth"][column]
         known = [value for value in values if value is not None]
         if known:
             label, unit = TRUTH.get(column, (column, ""))
@@ -90,6 +91,11 @@ def _response(response: dict[str, Any], record: dict[str, Any]) -> dict[str, Any
         "sentence": _crossing(response, record),
         "truth": sorted(rows, key=lambda row: not row["changes"]),
     }
+
+
+def _place(column: str) -> int:
+    """Order of the rows; a column this page has no name for comes last."""
+    return list(TRUTH).index(column) if column in TRUTH else len(TRUTH)
 
 
 def _crossing(response: dict[str, Any], record: dict[str, Any]) -> str:

@@ -52,6 +52,14 @@ def probes_block(finder: Any, out: Path, options: AuditOptions, progress: Progre
     return {"n": options.probe_n, "seed": options.seed, **block}
 
 
+def check_probes(options: AuditOptions) -> None:
+    """Raise UsageError where a probe that is asked for does not exist, before the work starts."""
+    from lensaudit.probes.audit import audited_probes
+
+    if options.probe_n:
+        audited_probes(options.probes)
+
+
 def laid_out(kept: dict[str, Any], titles: dict[str, str], architecture: str) -> dict[str, Any]:
     """The block from what :func:`lensaudit.probes.run_audit` found, without pixels.
 

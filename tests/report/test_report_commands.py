@@ -120,7 +120,7 @@ def test_a_crossed_threshold_is_exit_code_one(full_folder: Path, lensaudit):
         (("report", "ou66", "--set", "x", "--out", "y", "--fail-on", "everything"), "bias, chance"),
         (("report", "ou66", "--set", "x", "--out", "y", "--probe-n", "1"), "--probe-n"),
         (("report", "ou66", "--set", "x", "--out", "y", "--probes", ""), "--probes"),
-        (("quickstart", "--probes", "all,nonsense", "--n", "20"), "nonsense"),
+        (("quickstart", "--probes", "compound,nonsense", "--n", "20"), "nonsense"),
         (("quickstart", "--n", "5"), "--n 5"),
         (("quickstart", "--workers", "-1"), "--workers -1"),
     ],
