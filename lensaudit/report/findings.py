@@ -3,6 +3,7 @@
 A finding compares the group treated worst with all the others. Its verdict is one of
 
 * ``bias``: p < 0.05 after Holm's correction, and the whole 95 % interval of the gap lies beyond the tolerance;
+* ``selection function``: the same, along a property by which lenses are naturally harder to find (`DIFFICULT`);
 * ``too few to tell``: the interval reaches across the tolerance;
 * ``within tolerance``: the interval lies below the tolerance and the effect is shown;
 * ``no effect shown``: the interval lies below the tolerance and p ≥ 0.05.
@@ -21,11 +22,14 @@ from typing import Any
 import numpy as np
 
 from lensaudit.report.numbers import p_value, percent, percent_interval, significant
-from lensaudit.report.probe_words import BIAS, FALSE_POSITIVES, NONE, TOO_FEW, WITHIN, words_of
+from lensaudit.report.probe_words import BIAS, FALSE_POSITIVES, NONE, SELECTION, TOO_FEW, WITHIN, words_of
 from lensaudit.report.selection import rate
 from lensaudit.statistics import holm
 
 ALPHA = 0.05
+DIFFICULT = ("arc_snr", "theta_e_arcsec", "mag_source_VIS", "mag_source_g")
+"""Columns along which losing some is natural: a loss to be counted, not an accusation."""
+
 PROBES = "probes"
 """Section of the findings that come from probes."""
 
@@ -53,7 +57,7 @@ def judge(finding: dict[str, Any], tolerance: float) -> str:
     """Verdict for a gap with its interval and corrected p-value."""
     shown = finding["p_holm"] < ALPHA
     if shown and finding["low"] > tolerance:
-        return BIAS
+        return SELECTION if finding.get("difficult") else BIAS
     if finding["high"] > tolerance:
         return TOO_FEW
     return WITHIN if shown else NONE
@@ -87,7 +91,9 @@ def _along(curve: dict[str, Any]) -> dict[str, Any] | None:
     group = "lenses with " + curve["phrase"].format(range=range_text(worst, curve["bins"], curve["unit"]))
     text = f"Of {group} it finds {rate_text(worst)}, of the others {rate_text(rest)}"
     title = f"Recall against {lower_first(curve['label'])}"
-    return {"title": title, "group": group, "text": text, "loses": True, **_numbers(worst, rest, curve["p"])}
+    difficult = curve["column"] in DIFFICULT
+    numbers = _numbers(worst, rest, curve["p"])
+    return {"title": title, "group": group, "text": text, "loses": True, "difficult": difficult, **numbers}
 
 
 def _by_kind(table: dict[str, Any] | None, title: str, loses: bool) -> dict[str, Any] | None:

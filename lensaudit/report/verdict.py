@@ -6,7 +6,7 @@ from typing import Any
 
 from lensaudit.report.findings import PROBES
 from lensaudit.report.numbers import count, percent, percent_interval, plural, significant
-from lensaudit.report.probe_words import BIAS, FALSE_POSITIVES, TOO_FEW, WITHIN
+from lensaudit.report.probe_words import BIAS, FALSE_POSITIVES, SELECTION, TOO_FEW, WITHIN
 
 
 def verdict(audit: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _headline(audit: dict[str, Any]) -> str:
     if probed:  # the same systems with one thing changed: nothing else can be the cause
         verb = "loses, above all," if probed[0]["gap"] > 0 else "finds too many"
         return f"{found} and {verb} {probed[0]['group']}"
-    lost = [f for f in biases if f["loses"]]
+    lost = [f for f in findings if f["verdict"] in (BIAS, SELECTION) and f["loses"]]
     if lost:
         return f"{found} and loses, above all, {lost[0]['group']}"
     if biases:
@@ -108,7 +108,7 @@ def _found(performance: dict[str, Any], name: str) -> str:
 
 
 def _losses(findings: list[dict[str, Any]]) -> list[str]:
-    biases = [f for f in findings if f["verdict"] == BIAS]
+    biases = [f for f in findings if f["verdict"] in (BIAS, SELECTION)]
     if biases:
         return [f"{f['text']}." for f in biases[:2]]
     shown = [f for f in findings if f["shown"] and f["verdict"] == TOO_FEW]
