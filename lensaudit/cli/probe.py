@@ -130,7 +130,8 @@ def run_file(
 
     check_fail_on(fail_on)
     options = ProbeOptions(mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, lens_set=lens_set)
-    _run(str(definition), finder, n, seed, out, options, device=device, as_json=as_json, fail_on=fail_on)
+    result = _asked(str(definition), finder, n, seed, out, options, device)
+    _tell(result, out, as_json=as_json, fail_on=fail_on)
 
 
 def _command(name: str) -> Callable[..., None]:
@@ -157,20 +158,23 @@ def _command(name: str) -> Callable[..., None]:
             mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, lens_set=lens_set,
             psf=psf, psf_extension=psf_extension,
         )  # fmt: skip
-        _run(name, finder, n, seed, out, options, device=device, as_json=as_json, fail_on=fail_on)
+        result = _asked(name, finder, n, seed, out, options, device)
+        _tell(result, out, as_json=as_json, fail_on=fail_on)
 
     return command
 
 
-def _run(
-    probe: str, finder: str, n: int, seed: int, out: Path, options: ProbeOptions, *,
-    device: str, as_json: bool, fail_on: str | None,
-) -> None:  # fmt: skip
+def _asked(probe: str, finder: str, n: int, seed: int, out: Path, options: ProbeOptions, device: str) -> ProbeResult:
     from lensaudit.finders import load_finder
-    from lensaudit.probes import BIAS, run_probe
+    from lensaudit.probes import run_probe
 
     with progress_bars() as progress:
-        result = run_probe(probe, load_finder(finder, device=device), n, seed, out, options, progress)
+        return run_probe(probe, load_finder(finder, device=device), n, seed, out, options, progress)
+
+
+def _tell(result: ProbeResult, out: Path, *, as_json: bool, fail_on: str | None) -> None:
+    from lensaudit.probes import BIAS
+
     _print_json(result) if as_json else _print_table(result, out)
     if fail_on == BIAS and result.verdict.word == BIAS:
         raise typer.Exit(1)

@@ -186,3 +186,12 @@ def test_clumps_hold_the_flux_of_the_smooth_source(index, fraction):
         fluxes.append(render(replace(seen, galaxies=alone), EUCLID).noiseless["VIS"].sum(dtype=np.float64))
     # Smooth wings below 0.01 σ are not drawn; clumps are brighter, so more of them is.
     assert fluxes[1] == pytest.approx(fluxes[0], rel=0.05)
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_a_second_source_of_hardly_any_light_leaves_the_first_one_s_arcs(index):
+    """Shear is quoted for the farthest galaxy: unscaled, the first source's arcs would move by several σ."""
+    scene = draw_scene("single", 3, index)
+    alone, beside = (render(one, EUCLID).noiseless["VIS"] for one in (scene, edits.second_source(scene, 1e-6)))
+    # 0.05 σ: the second source's own light, 15 mag fainter, is cut at 0.01 σ a pixel
+    assert np.abs(beside - alone).max() < 0.05 * EUCLID.bands[0].background_sigma
