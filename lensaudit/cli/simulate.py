@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    instrument: str = typer.Argument(..., help="euclid or lsst."),
+    instrument: str = typer.Argument(..., help="euclid, vis101, lsst or lsst-stack."),
     n: int = typer.Option(..., "--n", help="Number of systems."),
     out: Path = typer.Option(..., "--out", help="Folder of the new lens set; an interrupted run is resumed."),
     population: str = typer.Option("", "--population", help="What is drawn; default: the instrument's training mix."),

@@ -32,9 +32,13 @@ def train(
     epochs: int | None = typer.Option(None, min=1, help="By default the recipe's."),
     batch: int | None = typer.Option(None, min=1, help="Images per step; by default the recipe's."),
     lr: float | None = typer.Option(None, help="Adam's learning rate; by default the recipe's, 3e-4."),
-    schedule: str = typer.Option("constant", help="Learning rate: constant (the paper), cosine or one-cycle."),
-    augment: str = typer.Option("none", help="none (the paper), dihedral (8 turns), or non-lenses (at fault)."),
-    class_weights: str | None = typer.Option(None, help="Of the loss: inverse-frequency (the paper) or none."),
+    schedule: str | None = typer.Option(None, help="Learning rate: constant, cosine, one-cycle, steps or plateau."),
+    augment: str | None = typer.Option(None, help="none, flips, dihedral, deeplens, transfer, non-lenses (at fault)."),
+    balanced: bool | None = typer.Option(None, help="Half of each batch lenses; by default as the recipe says."),
+    patience: int | None = typer.Option(None, min=1, help="Epochs without a lower validation loss: a plateau."),
+    threshold_fpr: float | None = typer.Option(None, help="Set the threshold at this FPR of the validation images."),
+    half: bool | None = typer.Option(None, help="Keep the weights in 16 bit: half the file."),
+    class_weights: str | None = typer.Option(None, help="Of the loss: inverse-frequency or none."),
     inputs: str = typer.Option("as-is", help="as-is (the paper), or standardised, folded into the first layer."),
     start: str | None = typer.Option(None, metavar="FINDER", help="Begin from its weights (the paper: from none)."),
     dropout: float | None = typer.Option(None, help="Instead of the architecture's own (the paper: 0.2)."),
@@ -49,7 +53,7 @@ def train(
     restart: bool = typer.Option(False, help="Forget an earlier training in --out."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Train a finder by the protocol of Wilde et al. 2022; stopped at any moment, the same command goes on."""
+    """Train a finder by its recipe's protocol; stopped at any moment, the same command goes on."""
     from lensaudit.errors import UsageError
     from lensaudit.finders import choose_device, load_recipe
     from lensaudit.lensset import LensSet
@@ -66,6 +70,10 @@ def train(
         learning_rate=lr,
         schedule=schedule,
         augment=augment,
+        balanced_batches=balanced,
+        patience=patience,
+        threshold_fpr=threshold_fpr,
+        half=half,
         class_weights=class_weights,
         inputs=inputs,
         start=start,

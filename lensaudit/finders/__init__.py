@@ -5,19 +5,22 @@ from lensaudit.finders.build import initialised_module, unfilled_module
 from lensaudit.finders.declared import declare_finder
 from lensaudit.finders.device import DEVICES, choose_device
 from lensaudit.finders.finder import Finder
+from lensaudit.finders.fitted import Figures, fit_figures
 from lensaudit.finders.load import load_finder
 from lensaudit.finders.published import read_published
 from lensaudit.finders.recipe import Recipe, Training, builtin_recipes, load_recipe
 from lensaudit.finders.score import Scores, score_set
 from lensaudit.finders.scores_file import read_scores, write_scores
-from lensaudit.finders.store import FinderRecord, read_record, save_finder
+from lensaudit.finders.store import FinderRecord, read_record, rounded_to_half, save_finder
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.finders.symmetrised import Symmetrised
+from lensaudit.finders.threshold import calling_at, prior_shift, trained_share, with_prior
 
 __all__ = [
     "ARCHITECTURES",
     "DEVICES",
     "STRETCHES",
+    "Figures",
     "Finder",
     "FinderRecord",
     "Recipe",
@@ -25,17 +28,23 @@ __all__ = [
     "Symmetrised",
     "Training",
     "builtin_recipes",
+    "calling_at",
     "choose_device",
     "declare_finder",
+    "fit_figures",
     "initialised",
     "initialised_module",
     "load_finder",
     "load_recipe",
+    "prior_shift",
     "read_published",
     "read_record",
     "read_scores",
+    "rounded_to_half",
     "save_finder",
     "score_set",
+    "trained_share",
     "unfilled_module",
+    "with_prior",
     "write_scores",
 ]

@@ -12,7 +12,9 @@ from lensaudit.finders.symmetrised import Symmetrised
 
 def unfilled_module(recipe: Recipe) -> nn.Module:
     """The recipe's module with memory but no values yet; draws no random number."""
-    body = unfilled(recipe.architecture, recipe.channels, recipe.outputs)
+    body: nn.Module = unfilled(
+        recipe.architecture, recipe.channels, recipe.outputs, recipe.size, recipe.architecture_options
+    )
     return Symmetrised(body, len(recipe.extra_inputs)) if recipe.symmetrise else body
 
 

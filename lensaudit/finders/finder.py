@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -15,11 +15,15 @@ import torch
 from torch import nn
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.finders.fitted import Figures, scaled
 from lensaudit.finders.orientation import angle_planes
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.resize import resized
 from lensaudit.finders.stretch import STRETCHES, scale_to_unit, usable
 from lensaudit.finders.symmetrised import Symmetrised
+
+FIGURES_PREFIX = "preprocessing."
+"""Of the names that a finder's figures have beside its weights."""
 
 FIELD_TOLERANCE = 0.03  # 66 pixels of 0.3″ are 19.8″: one per cent off the 20″ of the VIS cutouts
 
@@ -58,12 +62,15 @@ class Finder:
         Where it came from: ``built-in``, a folder, or ``package.module:factory``.
     given_field_arcsec
         Width of the cutouts it is given on purpose although it was trained on another; None: the recipe's.
+    figures
+        Figures of the training set that its stretch uses, by name; empty for most. See `lensaudit.finders.fitted`.
     """
 
     recipe: Recipe
     module: nn.Module
     origin: str
     given_field_arcsec: float | None = None
+    figures: Figures = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.module.eval()
@@ -118,7 +125,12 @@ class Finder:
     @cached_property
     def weights_hash(self) -> str:
         """SHA-256 over name, type, shape and bytes of every tensor of the state dict; the same on any device."""
-        return weights_hash(self.module)
+        return weights_hash(self.module, self.figures)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradients of the logit exist; a module says that they do not by ``differentiable = False``."""
+        return bool(getattr(self.module, "differentiable", True))
 
     def preprocess(self, cutouts: Cutouts, ids: Sequence[str] | None = None) -> torch.Tensor:
         """Native cutouts → float32 (n, channels, size, size), bands in [0, 1], on the finder's device.
@@ -156,8 +168,7 @@ class Finder:
         good = torch.empty((n, len(bands)), dtype=torch.bool, device=self.device)
         for index, images in enumerate(bands):
             good[:, index] = usable(images, self.recipe.stretch)
-            stretched = STRETCHES[self.recipe.stretch](images)
-            scale_to_unit(resized(stretched, size), good[:, index], out=prepared[:, index])
+            self._scale(images, index, good[:, index], prepared[:, index])
         for index, column in enumerate(self.extra_columns):
             first = len(bands) + 2 * index
             values = self._extra(cutouts, column, n)
@@ -165,15 +176,38 @@ class Finder:
             good &= torch.isfinite(values)[:, None]
         return prepared, good
 
+    def _scale(self, images: torch.Tensor, band: int, good: torch.Tensor, out: torch.Tensor) -> None:
+        """Scale native images (n, h, w) of one band into `out`; NaN where `good` is false."""
+        stretch = STRETCHES[self.recipe.stretch]
+        if stretch.fitted:
+            figures = {name: tensor.to(out.device) for name, tensor in self._need_figures().items()}
+            scaled(images, self.recipe.stretch, figures, band, out)
+            out[~good] = torch.nan
+            return
+        scale_to_unit(resized(stretch.native(images), self.recipe.size), good, out=out)
+        if stretch.unit is not STRETCHES["minmax"].unit:
+            out.copy_(stretch.unit(out))
+
+    def _need_figures(self) -> Figures:
+        missing = [name for name in STRETCHES[self.recipe.stretch].fitted if name not in self.figures]
+        if missing:
+            raise UsageError(
+                f"finder {self.name}: stretch {self.recipe.stretch} takes {', '.join(missing)} from a training set, "
+                f"which this finder does not have; choose another stretch or train it"
+            )
+        return self.figures
+
     def fault(self, cutouts: Cutouts, row: int) -> str:
         """Why image `row` cannot be scaled, band by band; empty if it can."""
         faults = []
         for band in self.recipe.bands:
             image = self._native({band: cutouts[band][row : row + 1]}, band)
             bad = int((~torch.isfinite(image)).sum())
+            if bool(usable(image, self.recipe.stretch).all()):
+                continue
             if bad:
                 faults.append(f"{band} has {bad} of {image.numel()} pixels not finite")
-            elif not bool(usable(image, self.recipe.stretch).all()):
+            else:
                 faults.append(f"{band} is constant")
         for column in self.extra_columns:
             value = float(np.asarray(cutouts[column])[row])
@@ -252,10 +286,14 @@ class Finder:
         return tensor.to(device=self.device, dtype=torch.float32)
 
 
-def weights_hash(module: nn.Module) -> str:
-    """SHA-256 over name, type, shape and bytes of every tensor of the state dict, in the order of the names."""
+def weights_hash(module: nn.Module, figures: Figures | None = None) -> str:
+    """SHA-256 over name, type, shape and bytes of every tensor of the state dict, in the order of the names.
+
+    The `figures` of a stretch count as tensors called ``preprocessing.NAME``.
+    """
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    tensors = module.state_dict() | {f"{FIGURES_PREFIX}{name}": tensor for name, tensor in (figures or {}).items()}
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

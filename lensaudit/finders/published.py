@@ -33,7 +33,7 @@ def read_published(path: Path, recipe: Recipe) -> Finder:
     """
     if recipe.symmetrise or recipe.extra_inputs:
         raise UsageError(f"recipe {recipe.name}: published weights go without symmetrise and extra_inputs; drop them")
-    module = unfilled(recipe.architecture, len(recipe.bands), recipe.outputs)
+    module = unfilled(recipe.architecture, len(recipe.bands), recipe.outputs, recipe.size, recipe.architecture_options)
     tensors = _read_state_dict(Path(path))
     fill(module, _renamed(tensors, published_names(module)), Path(path))
     return Finder(recipe, module, f"imported from {Path(path).name} (SHA-256 {sha256(Path(path))})")

@@ -46,7 +46,13 @@ class QuickTraining(_Words):
 
 
 class Training(_Words):
-    """The protocol of Wilde et al. 2022, Section 3.2."""
+    """A training protocol; what is left out is that of Wilde et al. 2022, Section 3.2.
+
+    `schedule`, `augment`: keys of the tables in `lensaudit.training`. `balanced_batches`: half of each batch lenses.
+    `patience`: epochs without a lower validation loss that are a plateau; a plateau ends the training, or, with
+    ``schedule: plateau``, the third one does. `threshold_fpr`: the false-positive rate at which the finder's threshold
+    is set on the validation images; None keeps the recipe's. `half`: weights are kept in 16 bit.
+    """
 
     optimizer: Literal["adam"] = "adam"
     learning_rate: float = Field(default=3e-4, gt=0)
@@ -55,7 +61,22 @@ class Training(_Words):
     class_weights: Literal["inverse-frequency", "none"] = "inverse-frequency"
     validation_fraction: float = Field(default=0.0625, gt=0, lt=1)
     """Share of the set kept for choosing the epoch: 3 000 of 48 000 in the paper."""
+    schedule: str = "constant"
+    augment: str = "none"
+    balanced_batches: bool = False
+    patience: int | None = Field(default=None, ge=1)
+    threshold_fpr: float | None = Field(default=None, gt=0, lt=1)
+    half: bool = False
     quick: QuickTraining = QuickTraining()
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, words: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the newer fields where they say nothing: records written before them stay the same bytes."""
+        written: dict[str, Any] = words(self)
+        for name in ("schedule", "augment", "balanced_batches", "patience", "threshold_fpr", "half"):
+            if getattr(self, name) == Training.model_fields[name].default:
+                written.pop(name, None)
+        return written
 
     def quickened(self) -> Training:
         """This protocol with its `quick` overrides applied."""
@@ -67,7 +88,7 @@ class Recipe(_Words):
 
     `extra_inputs` are columns of the catalogue given to the module as planes after the bands; ``psf_angle`` is the
     angle of the PSF on the sky, as the cosine and sine of three times it. `symmetrise` averages the logits over the
-    eight rotations and mirrors of the image.
+    eight rotations and mirrors of the image. `architecture_options` are the architecture's own.
     """
 
     name: str = Field(min_length=1)
@@ -81,6 +102,7 @@ class Recipe(_Words):
     threshold: float = Field(default=0.5, gt=0, lt=1)
     extra_inputs: tuple[Literal["psf_angle"], ...] = ()
     symmetrise: bool = False
+    architecture_options: dict[str, bool | int | float | str] = {}
     training: Training = Training()
 
     @field_validator("stretch")
@@ -101,7 +123,7 @@ class Recipe(_Words):
     def _without_unused(self, words: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the newer fields where they say nothing: records written before them stay the same bytes."""
         written: dict[str, Any] = words(self)
-        for name in ("extra_inputs", "symmetrise"):
+        for name in ("extra_inputs", "symmetrise", "architecture_options"):
             if not getattr(self, name):
                 written.pop(name, None)
         return written
@@ -129,9 +151,15 @@ class Recipe(_Words):
             raise ValueError(f"extra_inputs do not fit architecture {self.architecture}, which is blind to angles")
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"architecture {self.architecture!r} is not known; allowed: {', '.join(ARCHITECTURES)}")
-        needed = ARCHITECTURES[self.architecture].size
-        if self.size != needed:
-            raise ValueError(f"size {self.size} does not fit architecture {self.architecture}; it takes {needed}")
+        needed = ARCHITECTURES[self.architecture]
+        if needed.size not in (None, self.size):
+            raise ValueError(f"size {self.size} does not fit architecture {self.architecture}; it takes {needed.size}")
+        for name in self.architecture_options:
+            if name not in needed.options:
+                raise ValueError(
+                    f"architecture {self.architecture} has no option {name!r}; "
+                    + (f"it has {', '.join(needed.options)}" if needed.options else "it has none")
+                )
         return self
 
 

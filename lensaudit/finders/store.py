@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_bytes, write_text
 from lensaudit.finders.build import unfilled_module
 from lensaudit.finders.card import finder_card
-from lensaudit.finders.finder import Finder, weights_hash
+from lensaudit.finders.finder import FIGURES_PREFIX, Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe, read_yaml
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -76,7 +77,7 @@ def save_finder(
     record = FinderRecord(
         recipe=finder.recipe,
         parameters=finder.parameters,
-        weights_hash=weights_hash(finder.module),
+        weights_hash=finder.weights_hash,
         origin=origin,
         training_data=dict(training_data or {}),
         metrics=dict(metrics or {}),
@@ -84,8 +85,8 @@ def save_finder(
     )
     folder = writable_folder(folder)
     (folder / FINDER_FILE).unlink(missing_ok=True)
-    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in finder.module.state_dict().items()}
-    write_bytes(folder / WEIGHTS_FILE, tensors_as_bytes(tensors))
+    tensors = finder.module.state_dict() | {f"{FIGURES_PREFIX}{key}": value for key, value in finder.figures.items()}
+    write_bytes(folder / WEIGHTS_FILE, tensors_as_bytes(_smallest(tensors)))
     write_text(folder / CARD_FILE, card if card is not None else finder_card(record.model_dump(mode="json")))
     words = yaml.safe_dump(record.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(folder / FINDER_FILE, words)
@@ -120,8 +121,11 @@ def open_finder(folder: Path, origin: str) -> Finder:
     path = Path(folder) / WEIGHTS_FILE
     recipe = record.recipe
     module = unfilled_module(recipe)
-    fill(module, _read_tensors(path), path)
-    finder = Finder(recipe, module, origin)
+    tensors = _read_tensors(path)
+    named = {key.removeprefix(FIGURES_PREFIX) for key in tensors if key.startswith(FIGURES_PREFIX)}
+    figures = {name: tensors.pop(f"{FIGURES_PREFIX}{name}").to(torch.float32) for name in sorted(named)}
+    fill(module, tensors, path)
+    finder = Finder(recipe, module, origin, figures=figures)
     if finder.weights_hash != record.weights_hash:
         raise DataError(f"{path}: not the weights that {FINDER_FILE} records; restore the file or train again")
     return finder
@@ -147,9 +151,41 @@ def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Pat
                 f"{path}: tensor {key!r} has shape {tuple(tensor.shape)}, {tuple(expected[key].shape)} is needed; "
                 f"give the weights of this architecture and number of bands"
             )
-        if not tensor.dtype.is_floating_point or not bool(torch.isfinite(tensor).all()):
+        counts = expected[key].dtype == tensor.dtype == torch.int64  # how many batches a batch norm has seen
+        if not counts and (not tensor.dtype.is_floating_point or not bool(torch.isfinite(tensor).all())):
             raise DataError(f"{path}: tensor {key!r} ({tensor.dtype}) holds values that are not finite floats; mend it")
-    module.load_state_dict({key: tensor.to(torch.float32) for key, tensor in tensors.items()}, strict=True)
+    module.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()}, strict=True)
+
+
+def rounded_to_half(finder: Finder) -> Finder:
+    """The same finder with every weight rounded to 16 bit, in place, so that its file takes half the room.
+
+    Raises
+    ------
+    UsageError
+        A weight is too large for 16 bit.
+    """
+    for key, tensor in finder.module.state_dict().items():
+        if tensor.dtype.is_floating_point:
+            rounded = tensor.half().to(tensor.dtype)
+            if not bool(torch.isfinite(rounded).all()):
+                raise UsageError(f"finder {finder.name}: {key} is too large for 16-bit weights; keep 32 bit")
+            tensor.copy_(rounded)
+    return replace(finder)  # its hash is of other weights
+
+
+def _smallest(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors as they are stored: in 16 bit where all weights are numbers of 16 bit."""
+    stored = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    weights = [
+        tensor for key, tensor in stored.items() if tensor.dtype == torch.float32 and not key.startswith(FIGURES_PREFIX)
+    ]
+    if not all(torch.equal(tensor, tensor.half().float()) for tensor in weights):
+        return stored
+    return {
+        key: tensor.half() if tensor.dtype == torch.float32 and not key.startswith(FIGURES_PREFIX) else tensor
+        for key, tensor in stored.items()
+    }
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:

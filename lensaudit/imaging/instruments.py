@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lensaudit.errors import UsageError
 
@@ -158,7 +158,16 @@ LSST = Instrument(
     ray_scale_arcsec=0.045,
 )
 
-INSTRUMENTS = {instrument.name: instrument for instrument in (EUCLID, LSST)}
+# The worst-seeing stack of Lanusse et al. 2018: all 3 000 s of a field. The exposures of 15 s are degraded to one
+# seeing before they are added, so that only the noise of the sum differs; the seeing comes with the population.
+LSST_STACK = replace(LSST, name="lsst-stack", bands=(replace(LSST.band("g"), exposures=200),))
+
+# The cutouts of challenge 1: VIS alone, 101 pixels of 0.1″.
+VIS101 = Instrument(
+    name="vis101", bands=(replace(EUCLID.band("VIS"), pixels=101),), ray_pixels=105, ray_scale_arcsec=0.1
+)
+
+INSTRUMENTS = {instrument.name: instrument for instrument in (EUCLID, VIS101, LSST, LSST_STACK)}
 
 
 def get_instrument(name: str) -> Instrument:

@@ -139,7 +139,7 @@ def simulation_header(instrument: str, population: str, n: int, seed: int) -> He
     from lensaudit.scenes.populations import LSST_POPULATIONS, POPULATIONS
 
     _known("instrument", instrument, INSTRUMENTS)
-    fitting = [name for name in POPULATIONS if (name in LSST_POPULATIONS) == (instrument == "lsst")]
+    fitting = [name for name in POPULATIONS if (name in LSST_POPULATIONS) == instrument.startswith("lsst")]
     _known(f"--population for {instrument}:", population, fitting)
     if n < 1:
         raise UsageError(f"--n must be at least 1, not {n}")

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from lensaudit.training.augment import DIHEDRAL
+from lensaudit.finders.orientation import DIHEDRAL
+from lensaudit.training.augment import UNIFORMS
 from lensaudit.training.prepared import PreparedSet
 from lensaudit.training.random_streams import Purpose, stream
 from lensaudit.training.split import Rows
@@ -27,12 +29,15 @@ class Batch(NamedTuple):
         0.0 or 1.0 (n,).
     choices
         Integers in [0, 8) (n,) for the augmentation.
+    uniform
+        Numbers in [0, 1) (n, `UNIFORMS`) for the augmentation.
     """
 
     codes: torch.Tensor
     scales: torch.Tensor
     is_lens: torch.Tensor
     choices: torch.Tensor
+    uniform: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,43 @@ class Batches:
         which = self.order[number * self.batch_size : (number + 1) * self.batch_size]
         codes, scales = self.prepared.read(which)
         labels = torch.from_numpy(self.prepared.labels[which].astype(np.float32))
-        draws = stream(self.seed, Purpose.AUGMENT, self.epoch, number).integers(DIHEDRAL, size=len(which))
-        return Batch(codes, scales, labels, torch.from_numpy(draws))
+        generator = stream(self.seed, Purpose.AUGMENT, self.epoch, number)
+        turns = torch.from_numpy(generator.integers(DIHEDRAL, size=len(which)))
+        uniform = torch.from_numpy(generator.random((len(which), UNIFORMS), dtype=np.float32))
+        return Batch(codes, scales, labels, turns, uniform)
 
 
 def shuffled(rows: Rows, seed: int, epoch: int) -> Rows:
     """`rows` in the order of epoch `epoch`."""
     return stream(seed, Purpose.ORDER, epoch).permutation(rows)
+
+
+def balanced(rows: Rows, labels: NDArray[np.integer], seed: int, epoch: int) -> Rows:
+    """An order for epoch `epoch` in which lenses and non-lenses take turns, so that every batch is half of each.
+
+    The smaller class comes round again, in another order each time, until the larger one has been seen.
+
+    Parameters
+    ----------
+    rows
+        What to order (n,).
+    labels
+        0 or 1 of each of them (n,).
+    """
+    generator = stream(seed, Purpose.ORDER, epoch)
+    classes = [rows[labels == value] for value in (0, 1)]
+    longest = max(len(members) for members in classes)
+    rounds = [
+        np.concatenate([generator.permutation(members) for _ in range(-(-longest // len(members)))])[:longest]
+        for members in classes
+    ]
+    return np.stack(rounds, axis=1).ravel()
+
+
+def epoch_size(labels: NDArray[np.integer], balance: bool) -> int:
+    """Images of an epoch over images with these labels."""
+    lenses = int((labels == 1).sum())
+    return 2 * max(lenses, len(labels) - lenses) if balance else len(labels)
 
 
 def count_batches(images: int, batch_size: int) -> int:

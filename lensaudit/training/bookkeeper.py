@@ -14,7 +14,7 @@ from lensaudit.training.checkpoint import Checkpoint, optimizer_tensors
 from lensaudit.training.history import write_history
 from lensaudit.training.lightning_module import FinderModule
 from lensaudit.training.progress import EpochRow, Progress
-from lensaudit.training.schedule import learning_rate
+from lensaudit.training.schedule import DROPS, PLATEAU, has_ended, learning_rate, patience_of, plateaus
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -87,11 +87,16 @@ class Bookkeeper(lightning.Callback):
         progress.finish_epoch(row, module.net.state_dict())
         self._write(trainer, module)
         write_history(self.history, progress.history)
+        if has_ended(module.options.schedule, module.options.patience, progress.validation_losses):
+            trainer.should_stop = True
         self._tell(progress)
 
     def _rate(self, module: FinderModule) -> float:
         options, progress = module.options, module.progress
         done = progress.epoch * self.steps + progress.batch
+        wait = patience_of(options.schedule, options.patience)
+        if options.schedule == PLATEAU and wait is not None:
+            return float(options.learning_rate * 10.0 ** -min(plateaus(progress.validation_losses, wait), DROPS))
         return learning_rate(options.schedule, options.learning_rate, done, options.epochs * self.steps)
 
     def _count_seconds(self, progress: Progress) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import lightning
 import torch
 
-from lensaudit.training.augment import AUGMENTATIONS, FAULTY
-from lensaudit.training.batches import Batch, Batches, shuffled
+from lensaudit.training.augment import AUGMENTATIONS, FAULTY, Draws
+from lensaudit.training.batches import Batch, Batches, balanced, shuffled
 from lensaudit.training.options import TrainingOptions
 from lensaudit.training.prepared import decoded
 from lensaudit.training.progress import Progress
@@ -33,7 +33,10 @@ class FinderData(lightning.LightningDataModule):
         """A fresh epoch; asked for again before each one."""
         prepared, rows = self.training
         seed, epoch = self.options.seed, self.progress.epoch
-        order = shuffled(rows, seed, epoch)
+        if self.options.balanced_batches:
+            order = balanced(rows, prepared.labels[rows], seed, epoch)
+        else:
+            order = shuffled(rows, seed, epoch)
         return Batches(prepared, order, self.options.batch_size, seed, epoch, first=self.progress.batch)
 
     def val_dataloader(self) -> Batches:
@@ -49,5 +52,5 @@ class FinderData(lightning.LightningDataModule):
         training = self.trainer is not None and self.trainer.training
         if training or self.options.augment == FAULTY:  # that fault is in the set, before it is split
             augment = AUGMENTATIONS[self.options.augment]
-            images = augment(images, batch.choices, batch.is_lens, self.training[0].angles)
+            images = augment(images, Draws(batch.choices, batch.uniform, batch.is_lens), self.training[0].angles)
         return images.contiguous(memory_format=self.memory_format), batch.is_lens

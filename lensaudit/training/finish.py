@@ -11,12 +11,15 @@ from scipy.special import expit
 
 from lensaudit.evaluation import evaluate
 from lensaudit.finders import (
+    Figures,
     Finder,
     FinderRecord,
     Recipe,
     Training,
+    calling_at,
     choose_device,
     load_finder,
+    rounded_to_half,
     save_finder,
     score_set,
     unfilled_module,
@@ -33,6 +36,9 @@ from lensaudit.training.progress import Progress
 from lensaudit.training.sets import Split, TrainingData
 from lensaudit.training.split import Rows
 
+_NEWER = {"balanced_batches", "patience", "threshold_fpr", "half"}
+"""Options that a record names only where they were used."""
+
 
 @dataclass(frozen=True)
 class Finish:
@@ -42,6 +48,7 @@ class Finish:
     progress: Progress
     split: Split
     data: TrainingData
+    figures: Figures
 
 
 def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, FinderRecord]:
@@ -52,11 +59,19 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
     module.load_state_dict(ended.progress.best_weights)
     if (standard := ended.split.standard(options.inputs)) is not None:
         standard.fold(module)
-    finder = Finder(recipe, module.to(choose_device(fit.machine.device)), str(files.out))
+    module = module.to(choose_device(fit.machine.device))
+    finder = Finder(recipe, module, str(files.out), figures=ended.figures)
+    if options.half:
+        finder = rounded_to_half(finder)
+    prepared, rows = ended.split.validation
+    chosen_on = prepared.labels[rows], logits(finder, prepared, rows, measured)
+    if options.threshold_fpr is not None:
+        finder = calling_at(finder, *chosen_on, options.threshold_fpr)
+        recipe = finder.recipe
     facts: dict[str, Any] = {
         "origin": f"Trained by lensaudit on {len(ended.split.training[1])} images, seed {options.seed}",
         "training_data": {**ended.data.facts(ended.split), **_protocol(options)},
-        "metrics": _metrics(finder, ended, measured),
+        "metrics": _metrics(finder, ended, chosen_on, measured),
         "provenance": provenance(seed=options.seed, inputs=_inputs(ended.data, options.start)),
     }
     write_history(files.history, ended.progress.history)
@@ -81,6 +96,11 @@ def _protocol(options: TrainingOptions) -> dict[str, Any]:
         "start": options.start,
         "dropout": options.dropout,
         "seed": options.seed,
+        **{
+            name: value
+            for name, value in options.model_dump(include=_NEWER).items()
+            if value != TrainingOptions.model_fields[name].default
+        },
     }
 
 
@@ -90,15 +110,16 @@ def _inputs(data: TrainingData, start: str | None) -> dict[str, str]:
     return hashes if start is None else {**hashes, "start": load_finder(start).weights_hash}
 
 
-def _metrics(finder: Finder, ended: Finish, measured: Advance | None) -> dict[str, Any]:
+def _metrics(
+    finder: Finder, ended: Finish, chosen_on: tuple[np.ndarray, np.ndarray], measured: Advance | None
+) -> dict[str, Any]:
     best, seed = ended.progress.best, ended.fit.options.seed
-    prepared, rows = ended.split.validation
     metrics: dict[str, Any] = {
         "epochs": len(ended.progress.history),
         "best_epoch": best.epoch,
         "validation_loss": best.validation_loss,
         "validation_accuracy": best.validation_accuracy,
-        "validation": _measured(prepared.labels[rows], logits(finder, prepared, rows, measured), finder, seed),
+        "validation": _measured(*chosen_on, finder, seed),
     }
     if ended.data.test is not None:
         scores = score_set(finder, ended.data.test, progress=measured)

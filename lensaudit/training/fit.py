@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lensaudit.finders import Recipe, choose_device, initialised_module
-from lensaudit.training.batches import count_batches
+from lensaudit.training.batches import count_batches, epoch_size
 from lensaudit.training.bookkeeper import Bookkeeper, Report
 from lensaudit.training.checkpoint import Checkpoint, optimizer_state
 from lensaudit.training.data_module import FinderData
@@ -84,7 +84,7 @@ class Fit:
             The loss is not a number.
         """
         module = self._module(split)
-        if module.progress.epoch >= self.options.epochs:
+        if self.options.is_over(module.progress.epoch, module.progress.validation_losses):
             return module.progress
         self._fit(module, split, choose_device(self.machine.device), report)
         return module.progress
@@ -96,7 +96,8 @@ class Fit:
         if self.machine.compile:
             module.compile_net()
         data = FinderData(split, self.options, module.progress, channels_last)
-        steps = count_batches(len(split.training[1]), self.options.batch_size)
+        images = epoch_size(split.training_labels, self.options.balanced_batches)
+        steps = count_batches(images, self.options.batch_size)
         keeper = Bookkeeper(steps, self.files.checkpoint, self.files.history, self.identity, report)
         with quiet_lightning():
             trainer = lightning.Trainer(
@@ -122,7 +123,7 @@ class Fit:
             net.load_state_dict(starting_weights(options.start, recipe))
         if options.dropout is not None:
             for layer in net.modules():
-                if isinstance(layer, nn.Dropout):
+                if isinstance(layer, nn.Dropout | nn.Dropout2d):
                     layer.p = options.dropout
         if (standard := split.standard(options.inputs)) is not None:
             foldable(net)

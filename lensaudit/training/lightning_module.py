@@ -56,6 +56,7 @@ class FinderModule(lightning.LightningModule):
         self.net, self.masks = net, masks
         self.recipe, self.options, self.class_weights = recipe, options, weights
         self.progress = progress
+        self._normalises = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in net.modules())
         self.validation = Tally()
         self.optimizer_state: dict[str, Any] | None = None
         self._compiled: list[Any] = []  # in a list, so that its weights are not registered a second time
@@ -114,8 +115,11 @@ class FinderModule(lightning.LightningModule):
             yield slice(first, min(first + size, len(images)))
 
     def _full(self, images: torch.Tensor) -> int:
+        """Images at a time; a batch norm takes its figures from the whole batch, as the papers' do."""
         batch = self.options.batch_size
-        return batch if images.device.type != "cpu" else min(batch, piece_size(self.recipe.size))
+        if images.device.type != "cpu" or (self.net.training and self._normalises):
+            return batch
+        return min(batch, piece_size(self.recipe.size))
 
     def _need_number(self, loss: float, what: str) -> None:
         if not math.isfinite(loss):

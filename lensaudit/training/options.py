@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lensaudit.errors import UsageError
 from lensaudit.finders.recipe import Training
 from lensaudit.training.augment import AUGMENTATIONS
-from lensaudit.training.schedule import SCHEDULES
+from lensaudit.training.schedule import SCHEDULES, has_ended
 from lensaudit.training.standardise import INPUTS
 
 EXTENDABLE_SCHEDULE = "constant"
@@ -44,6 +45,8 @@ class TrainingOptions(BaseModel):
     precision
         ``full``, or ``bf16``: the training steps' convolutions in bfloat16, on weights kept in float32. Validation
         and the finished finder are float32 in either case.
+    balanced_batches, patience, threshold_fpr, half
+        As in `lensaudit.finders.Training`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +63,10 @@ class TrainingOptions(BaseModel):
     start: str | None = None
     dropout: float | None = Field(default=None, ge=0, lt=1)
     precision: str = PRECISIONS[0]
+    balanced_batches: bool = False
+    patience: int | None = Field(default=None, ge=1)
+    threshold_fpr: float | None = Field(default=None, gt=0, lt=1)
+    half: bool = False
 
     @field_validator("schedule")
     @classmethod
@@ -91,8 +98,7 @@ class TrainingOptions(BaseModel):
             A value is out of range or not known.
         """
         words: dict[str, Any] = {
-            name: getattr(protocol, name)
-            for name in ("epochs", "batch_size", "learning_rate", "class_weights", "validation_fraction")
+            name: getattr(protocol, name) for name in Training.model_fields if name in cls.model_fields
         }
         words.update({name: value for name, value in overrides.items() if value is not None})
         try:
@@ -103,6 +109,10 @@ class TrainingOptions(BaseModel):
             message = first["msg"].removeprefix("Value error, ")
             raise UsageError(f"training option {field} = {first['input']!r}: {message}; correct it") from invalid
 
+    def is_over(self, epoch: int, losses: Sequence[float]) -> bool:
+        """Whether the training has ended after `epoch` epochs with these validation losses."""
+        return epoch >= self.epochs or has_ended(self.schedule, self.patience, losses)
+
     def identity(self) -> dict[str, Any]:
         """What a resumed training must share; a constant rate may go on for more epochs."""
         words = self.model_dump()
@@ -111,8 +121,11 @@ class TrainingOptions(BaseModel):
         for name, usual in (("inputs", INPUTS[0]), ("precision", PRECISIONS[0])):
             if words[name] == usual:
                 del words[name]  # checkpoints older than this option go on
-        for name in ("start", "dropout"):
+        for name in ("start", "dropout", "patience", "threshold_fpr"):
             if words[name] is None:
+                del words[name]
+        for name in ("balanced_batches", "half"):
+            if not words[name]:
                 del words[name]
         return words
 

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from lensaudit.errors import MachineError
 from lensaudit.files import explained, writable_folder, write_json
+from lensaudit.finders.finder import weights_hash
 from lensaudit.training.split import Rows, labelled
 
 if TYPE_CHECKING:
@@ -193,4 +195,5 @@ def _key(finder: Finder, lens_set: LensSet) -> str:
     recipe = finder.recipe
     eats = [LAYOUT, lens_set.content_hash, list(recipe.bands), recipe.size, recipe.stretch]
     eats += [list(recipe.extra_inputs)] if recipe.extra_inputs else []
+    eats += [weights_hash(nn.Identity(), finder.figures)] if finder.figures else []
     return hashlib.sha256(json.dumps(eats).encode()).hexdigest()[:16]

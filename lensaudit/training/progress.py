@@ -79,6 +79,11 @@ class Progress:
         """The epoch with the lowest validation loss, the earliest if several."""
         return min(self.history, key=lambda row: row.validation_loss)
 
+    @property
+    def validation_losses(self) -> list[float]:
+        """Of the epochs so far."""
+        return [row.validation_loss for row in self.history]
+
     def finish_epoch(self, row: EpochRow, weights: Mapping[str, torch.Tensor]) -> bool:
         """Record an epoch; keep a copy of `weights` if its validation loss is the lowest so far, and say whether."""
         self.history.append(row)

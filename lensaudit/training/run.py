@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, FinderRecord, Recipe, load_finder, read_record
 from lensaudit.finders.recipe import CUSTOM
 from lensaudit.finders.store import FINDER_FILE
+from lensaudit.training.augment import TURNS_AN_ANGLE
 from lensaudit.training.bookkeeper import Report
 from lensaudit.training.checkpoint import Checkpoint
 from lensaudit.training.finish import Finish, finish
@@ -22,7 +23,7 @@ from lensaudit.training.history import read_history
 from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.prepared import Advance
 from lensaudit.training.progress import EpochRow
-from lensaudit.training.sets import TrainingData, prepare
+from lensaudit.training.sets import TrainingData, fit_to, prepare
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ def train(
     options = options or TrainingOptions.of(recipe.training)
     if recipe.architecture == CUSTOM:
         raise UsageError(f"finder {recipe.name}: your own module cannot be trained here; recipes of built-in ones can")
+    if options.augment in TURNS_AN_ANGLE and recipe.extra_inputs:
+        raise UsageError(
+            f"augmentation {options.augment} turns images by any angle, which {', '.join(recipe.extra_inputs)} does "
+            f"not follow; take dihedral, or a recipe without extra_inputs"
+        )
     eater = Finder(recipe, nn.Identity(), "training")
     data.check(eater)
     files = Files(writable_folder(place.out))
@@ -106,9 +112,10 @@ def train(
         return done
     watch = watch or Watch()
     with threads(fit.machine.threads):
+        eater = replace(eater, figures=fit_to(data.training, recipe))
         split = prepare(data, eater, options, place.cache or files.work, watch.prepared)
         progress = fit.run(split, watch.stepped)
-        finder, record = finish(Finish(fit, progress, split, data), watch.measured)
+        finder, record = finish(Finish(fit, progress, split, data, eater.figures), watch.measured)
     for folder in files.work.glob("prepared-*"):
         shutil.rmtree(folder)
     return Trained(finder, record, progress.history)
@@ -139,7 +146,11 @@ def _identity(recipe: Recipe, data: TrainingData, options: TrainingOptions) -> d
 def _finished(fit: Fit, data: TrainingData) -> Trained | None:
     """The finder in the folder, if it is what this training would end with, measured on the same sets."""
     found = fit.found
-    if found is None or found.progress.epoch < fit.options.epochs or not (fit.files.out / FINDER_FILE).is_file():
+    if (
+        found is None
+        or not fit.options.is_over(found.progress.epoch, found.progress.validation_losses)
+        or not (fit.files.out / FINDER_FILE).is_file()
+    ):
         return None
     record = read_record(fit.files.out)
     test = None if data.test is None else data.test.content_hash

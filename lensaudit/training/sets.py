@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.finders.fitted import fit_figures
 from lensaudit.training.loss import class_weights
 from lensaudit.training.options import TrainingOptions
 from lensaudit.training.prepared import Advance, PreparedSet, prepare_set
@@ -18,7 +20,7 @@ from lensaudit.training.split import Rows, labelled, stratified_split
 from lensaudit.training.standardise import Standard, standard_of
 
 if TYPE_CHECKING:
-    from lensaudit.finders import Finder
+    from lensaudit.finders import Finder, Recipe
     from lensaudit.lensset import LensSet
 
 
@@ -106,6 +108,19 @@ def prepare(data: TrainingData, eater: Finder, options: TrainingOptions, cache: 
         return Split((training, rows), (training, kept))
     validation = prepare_set(eater, data.validation, cache, advance)
     return Split((training, np.arange(len(training))), (validation, np.arange(len(validation))))
+
+
+_CHUNK = 256
+
+
+def fit_to(lens_set: LensSet, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Figures of the set's labelled images that the recipe's stretch takes; see `lensaudit.finders.fitted`."""
+    rows = labelled(lens_set.labels)
+    chunks = (
+        [lens_set.images(band, rows[first : first + _CHUNK]) for band in recipe.bands]
+        for first in range(0, len(rows), _CHUNK)
+    )
+    return fit_figures(recipe.stretch, len(recipe.bands), recipe.size, chunks, len(rows))
 
 
 def _need_both_classes(option: str, lens_set: LensSet) -> None:

@@ -63,12 +63,25 @@ class SeededDropout(nn.Module):
         return values * self.masks.factors(values, self.level)
 
 
+class SeededSpatialDropout(SeededDropout):
+    """The same for whole maps of (n, channels, h, w): one draw for each map."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Zero a share of the maps and scale the rest; nothing in evaluation mode."""
+        if not self.training or self.level == 0:
+            return values
+        each = values.new_ones(values.shape[:2])
+        return values * super().forward(each)[:, :, None, None]
+
+
 def training_form(module: nn.Module, masks: MaskSource) -> nn.Module:
     """Change `module` in place: seeded dropout, ReLUs in place and after the pools they stood in front of."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Dropout:
                 setattr(parent, name, SeededDropout(child.p, masks))
+            elif type(child) is nn.Dropout2d:
+                setattr(parent, name, SeededSpatialDropout(child.p, masks))
             elif type(child) is nn.ReLU:
                 setattr(parent, name, nn.ReLU(inplace=True))
         if isinstance(parent, nn.Sequential):

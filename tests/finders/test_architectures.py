@@ -8,6 +8,14 @@ from lensaudit.errors import UsageError
 from lensaudit.finders.architectures import ARCHITECTURES, architecture, initialised, unfilled
 from lensaudit.finders.p4m import P4MConv, P4MLift
 
+SIZES = {"deeplens": 45, "petrillo": 45, "epfl-resnet": 101, "lastro": 101}
+"""Where an architecture takes any size."""
+
+
+def size_of(name):
+    return ARCHITECTURES[name].size or SIZES[name]
+
+
 PUBLISHED = {
     ("ou66", 4): (203_192, [0, 4, 7, 10, 13, 17, 20, 23, 26]),
     ("ou66", 3): (202_742, [0, 4, 7, 10, 13, 17, 20, 23, 26]),
@@ -16,7 +24,7 @@ PUBLISHED = {
 
 
 def seeded(name, bands=4, seed=3):
-    return initialised(name, bands, generator=torch.Generator().manual_seed(seed))
+    return initialised(name, bands, size=size_of(name), generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize(("name", "bands"), PUBLISHED)
@@ -30,7 +38,7 @@ def test_parameter_count_and_layer_indices_are_those_of_the_paper(name, bands):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("bands", [1, 4])
 def test_forward_has_the_declared_shape_and_is_finite(name, bands):
-    size = ARCHITECTURES[name].size
+    size = size_of(name)
     images = torch.rand(2, bands, size, size, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         outputs = seeded(name, bands).eval()(images)
@@ -40,7 +48,12 @@ def test_forward_has_the_declared_shape_and_is_finite(name, bands):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_initial_weights_are_he_normal_with_zero_biases(name):
-    for layer in seeded(name):
+    for layer in seeded(name).modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            assert torch.equal(layer.weight, torch.ones_like(layer.weight)), "batch norms begin as the identity"
+            assert torch.equal(layer.running_var, torch.ones_like(layer.weight))
+            assert not layer.bias.any()
+            assert not layer.running_mean.any()
         if isinstance(layer, nn.Conv2d | nn.Linear | P4MLift | P4MConv):
             assert not layer.bias.any()
             fan_in = layer.weight[0].numel()
@@ -61,9 +74,15 @@ def test_initialisation_depends_on_the_generator_alone(name):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_nothing_is_done_in_place_and_no_module_serves_twice(name):
-    module = unfilled(name, 4)
-    assert not any(getattr(layer, "inplace", False) for layer in module)
-    assert len({id(layer) for layer in module}) == len(module)
+    module = seeded(name).eval()
+    assert not any(getattr(layer, "inplace", False) for layer in module.modules())
+    called = []
+    for layer in module.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(lambda layer, *_: called.append(layer))
+    with torch.inference_mode():
+        module(torch.zeros(1, 4, size_of(name), size_of(name)))
+    assert len({id(layer) for layer in called}) == len(called) > 0
 
 
 def test_unknown_architecture_lists_what_is_allowed():

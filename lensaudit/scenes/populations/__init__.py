@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from lensaudit.errors import UsageError
+from lensaudit.scenes.populations.centred import centred
 from lensaudit.scenes.populations.compound import ARCS, RINGS, as_printed, draw_compound
 from lensaudit.scenes.populations.contaminants import (
     draw_companions,
@@ -17,19 +18,14 @@ from lensaudit.scenes.populations.contaminants import (
     draw_ring_galaxy,
     draw_spiral,
 )
+from lensaudit.scenes.populations.lsst import BEST, WORST, draw_lsst_lens, draw_lsst_no_source
 from lensaudit.scenes.populations.plain import draw_plain
-from lensaudit.scenes.populations.single import (
-    CONSPICUOUS,
-    draw_lsst_lens,
-    draw_lsst_no_source,
-    draw_no_source,
-    draw_single,
-)
+from lensaudit.scenes.populations.single import CONSPICUOUS, Setting, draw_no_source, draw_single
 from lensaudit.scenes.scene import Scene
 
 Draw = Callable[[np.random.Generator], Scene]
 
-_NON_LENSES: tuple[tuple[float, Draw], ...] = (
+_NON_LENSES: tuple[tuple[float, Callable[..., Scene]], ...] = (
     (0.40, draw_no_source),
     (0.20, draw_companions),
     (0.15, draw_spiral),
@@ -51,8 +47,23 @@ def _mix(parts: Sequence[tuple[float, Draw]]) -> Draw:
     return draw
 
 
+def _lsst(setting: Setting) -> Draw:
+    """The simple set of Lanusse et al. 2018: galaxies with and without a source."""
+    return _mix([(0.5, partial(draw_lsst_lens, setting=setting)), (0.5, partial(draw_lsst_no_source, setting=setting))])
+
+
+def _lsst_contaminated(setting: Setting) -> Draw:
+    """The same lenses among non-lenses that carry as much light where arcs would be."""
+    contaminants = [(0.5 * part, partial(draw, setting=setting)) for part, draw in _NON_LENSES[1:]]
+    plain = (0.5 * _NON_LENSES[0][0], partial(draw_lsst_no_source, setting=setting))
+    return _mix([(0.5, partial(draw_lsst_lens, setting=setting)), plain, *contaminants])
+
+
+_EUCLID = _mix([(0.5, draw_single), *((0.5 * part, draw) for part, draw in _NON_LENSES)])
+
 POPULATIONS: dict[str, Draw] = {
-    "euclid": _mix([(0.5, draw_single), *((0.5 * part, draw) for part, draw in _NON_LENSES)]),
+    "euclid": _EUCLID,
+    "centred": centred(_EUCLID),
     "conspicuous": _mix([(0.5, partial(draw_single, visibility=CONSPICUOUS)), (0.5, draw_no_source)]),
     "single": draw_single,
     "non-lens": _mix(_NON_LENSES),
@@ -70,9 +81,13 @@ POPULATIONS: dict[str, Draw] = {
     "compound-arcs-printed": partial(draw_compound, kind="compound-arcs", table=as_printed(ARCS), physical=False),
     "compound-rings-printed": partial(draw_compound, kind="compound-rings", table=as_printed(RINGS), physical=False),
     "lsst": _mix([(0.5, draw_lsst_lens), (0.5, draw_lsst_no_source)]),
+    "lsst-best": _lsst(BEST),
+    "lsst-best-contaminants": _lsst_contaminated(BEST),
+    "lsst-worst": _lsst(WORST),
+    "lsst-worst-contaminants": _lsst_contaminated(WORST),
 }
-DEFAULT_POPULATION = {"euclid": "euclid", "lsst": "lsst"}
-LSST_POPULATIONS = ("lsst",)
+DEFAULT_POPULATION = {"euclid": "euclid", "vis101": "centred", "lsst": "lsst", "lsst-stack": "lsst-worst"}
+LSST_POPULATIONS = tuple(name for name in POPULATIONS if name.startswith("lsst"))
 
 
 def draw_scene(population: str, seed: int, index: int) -> Scene:

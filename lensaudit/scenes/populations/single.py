@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy as np
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 from lensaudit.scenes.populations.galaxies import (
     EUCLID_SKY,
-    LSST_SKY,
     Sky,
     draw_early_type,
     draw_field,
@@ -119,38 +119,35 @@ def draw_noise_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**62))
 
 
-def draw_lsst_lens(rng: np.random.Generator) -> Scene:
-    """Draw a galaxy-scale lens as Lanusse et al. 2018: σ_v 150–350 km/s, q 0.5–1, z_l 0.2–0.7, z_s = 2."""
-    lens, source = _lanusse_pair(rng)
-    field = draw_field(rng, LSST_SKY, mean_count=2.0)
-    return Scene("single", (lens, source, *field), noise_seed=draw_noise_seed(rng))
+def draw_round_psf(rng: np.random.Generator) -> Psf:
+    """Round PSF of the instrument's median seeing."""
+    return Psf()
 
 
-def draw_lsst_no_source(rng: np.random.Generator) -> Scene:
-    """Draw the same system as `draw_lsst_lens` does from the same generator, then leave the source away."""
-    scene = draw_lsst_lens(rng)
-    return replace(scene, kind="no-source", galaxies=tuple(g for g in scene.galaxies if g.role != "source"))
+@dataclass(frozen=True)
+class Setting:
+    """Where lenses and what is taken for them are drawn.
+
+    Attributes
+    ----------
+    sky
+        Bands, and the one that brightness is drawn in.
+    draw_pair
+        A deflector and its source.
+    draw_psf
+        The PSF of an image.
+    field_mean_count
+        Field galaxies in a cutout, on average.
+    """
+
+    sky: Sky
+    draw_pair: Callable[[np.random.Generator], tuple[Galaxy, Galaxy]]
+    draw_psf: Callable[[np.random.Generator], Psf]
+    field_mean_count: float
 
 
-def _lanusse_pair(rng: np.random.Generator) -> tuple[Galaxy, Galaxy]:
-    while True:
-        sigma_v, z_lens = float(rng.uniform(150.0, 350.0)), float(rng.uniform(0.2, 0.7))
-        theta_e = einstein_radius_arcsec(sigma_v, z_lens, 2.0)
-        radius = 0.9 * theta_e * np.sqrt(rng.uniform(0.002, 1.0))
-        magnitude = truncated_normal(rng, 24.0, 0.9, 21.5, 26.0)
-        arc_magnitude = magnitude - 2.5 * np.log10(2.0 * theta_e / radius)
-        if theta_e >= ANY_VISIBLE.min_theta_e_arcsec and arc_magnitude < ANY_VISIBLE.faintest_arc_mag:
-            break
-    lens = draw_early_type(rng, LSST_SKY, sigma_v_km_s=sigma_v, redshift=z_lens, x=0.0, y=0.0)
-    mass = replace(lens.mass, axis_ratio=float(rng.uniform(0.5, 1.0))) if lens.mass else None
-    angle = rng.uniform(0.0, 2 * np.pi)
-    source = draw_star_forming(
-        rng,
-        LSST_SKY,
-        "source",
-        redshift=2.0,
-        magnitude=magnitude,
-        x=float(radius * np.cos(angle)),
-        y=float(radius * np.sin(angle)),
-    )
-    return replace(lens, mass=mass), source
+def _euclid_pair(rng: np.random.Generator) -> tuple[Galaxy, Galaxy]:
+    return draw_lens_and_source(rng, EUCLID_SKY)
+
+
+EUCLID = Setting(EUCLID_SKY, _euclid_pair, draw_psf, FIELD_MEAN_COUNT)

@@ -1,0 +1,112 @@
+"""Scalings by figures that are fitted to the training set once and travel with the weights.
+
+Figures of a finder are tensors by name, one entry per band along the first axis: ``mean`` (bands, size, size) and
+``sigma`` (bands,) of Lanusse et al. 2018; ``low`` and ``high`` (bands,) of Forero Sanchez et al. 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+
+from lensaudit.errors import DataError
+from lensaudit.finders.resize import resized
+from lensaudit.finders.stretch import STRETCHES
+
+Figures = Mapping[str, torch.Tensor]
+
+NOISE_CLIP = 250.0
+PERCENTILES = (0.25, 99.75)
+FLOOR_SHARE = 0.7
+LEAST_FLOOR = 1e-3
+"""Floor of ``clip-log`` over v_max where v_min is not negative, as in images without noise."""
+
+_MAD_TO_SIGMA = 1.4826
+_MOST_PIXELS = 20_000_000
+"""Pixels per band that percentiles and the noise are taken from: 80 MB, whatever the size of the set."""
+
+
+def scaled(images: torch.Tensor, stretch: str, figures: Figures, band: int, out: torch.Tensor) -> None:
+    """Scale native (n, h, w) images of one band by the fitted `figures`, resized, into `out` (n, size, size)."""
+    if stretch == "noise":
+        out.copy_(_over_noise(images, figures["mean"][band], figures["sigma"][band]))
+    else:
+        out.copy_(_clipped_log(resized(images, out.shape[-1]), figures["low"][band], figures["high"][band]))
+
+
+def _over_noise(images: torch.Tensor, mean: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    there = torch.isfinite(images)
+    size = mean.shape[-1]
+    over = (resized(torch.where(there, images, 0.0), size) - mean) / sigma
+    masked = resized((~there).float(), size) > 1e-3 if not bool(there.all()) else None
+    over = over.clamp(-NOISE_CLIP, NOISE_CLIP)
+    return over if masked is None else torch.where(masked, 0.0, over)
+
+
+def _clipped_log(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    floor = torch.clamp(-FLOOR_SHARE * low, min=LEAST_FLOOR * high)
+    clipped = torch.minimum(torch.maximum(images, floor), high) / high
+    return 1 - torch.log(clipped) / torch.log(floor / high)
+
+
+def fit_figures(
+    stretch: str, bands: int, size: int, chunks: Iterable[list[np.ndarray]], images: int
+) -> dict[str, torch.Tensor]:
+    """Figures of `stretch` from the training images; nothing for a stretch that needs none.
+
+    Parameters
+    ----------
+    bands, size
+        Of the finder.
+    chunks
+        Native images of every band, (m, h, w) each, some images at a time; read once.
+    images
+        How many there are in all.
+
+    Raises
+    ------
+    DataError
+        A band has no spread, or no light above its noise.
+    """
+    if not STRETCHES[stretch].fitted:
+        return {}
+    total = torch.zeros(bands, size, size, dtype=torch.float64)
+    count = torch.zeros(bands, size, size, dtype=torch.float64)
+    kept: list[list[np.ndarray]] = [[] for _ in range(bands)]
+    for chunk in chunks:
+        for band, native in enumerate(chunk):
+            every = max(1, -(-images * native[0].size // _MOST_PIXELS))
+            kept[band].append(np.asarray(native[::every], np.float32))
+            values = torch.from_numpy(np.ascontiguousarray(native, dtype=np.float32))
+            there = torch.isfinite(values)
+            total[band] += resized(torch.where(there, values, 0.0), size).double().sum(0)
+            count[band] += resized(there.float(), size).double().sum(0)
+    mean = (total / count.clamp(min=1)).float()
+    if stretch == "noise":
+        return {"mean": mean, "sigma": torch.stack([_noise(kept[band], mean[band]) for band in range(bands)])}
+    limits = [_limits(np.concatenate([part.ravel() for part in kept[band]])) for band in range(bands)]
+    return {"low": torch.tensor([low for low, _ in limits]), "high": torch.tensor([high for _, high in limits])}
+
+
+def _noise(parts: list[np.ndarray], mean: torch.Tensor) -> torch.Tensor:
+    """Noise σ of a band: 1.4826 times the median deviation of what the mean image leaves, over all unmasked pixels."""
+    native = torch.from_numpy(np.concatenate(parts))
+    size = mean.shape[-1]
+    there = resized(torch.isfinite(native).float(), size) > 1 - 1e-3
+    left = (resized(torch.nan_to_num(native), size) - mean)[there].numpy()
+    sigma = _MAD_TO_SIGMA * float(np.median(np.abs(left - np.median(left)))) if left.size else 0.0
+    if not sigma > 0:
+        raise DataError("the training images do not differ from their mean, so that they have no noise; give others")
+    return torch.tensor(sigma)
+
+
+def _limits(pixels: np.ndarray) -> tuple[float, float]:
+    low, high = (float(value) for value in np.percentile(pixels[np.isfinite(pixels)], PERCENTILES))
+    if not high > max(0.0, -FLOOR_SHARE * low):
+        raise DataError(
+            f"the training images' 99.75 % percentile ({high:.3g}) does not rise above their noise ({-low:.3g}), so "
+            f"that clip-log leaves nothing; train with another stretch"
+        )
+    return low, high
