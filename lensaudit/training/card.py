@@ -70,13 +70,20 @@ def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any
         f"inputs `{data['inputs']}`, "
         + ("" if data.get("precision", "full") == "full" else f"steps in `{data['precision']}`, ")
         + ("" if data.get("dropout") is None else f"dropout {data['dropout']:g}, ")
-        + ("He-normal start" if data["start"] is None else f"begun from the weights of `{data['start']}`")
+        + _start(data)
         + f", seed {data['seed']}.",
         f"* {metrics['epochs']} epochs; the weights of epoch {metrics['best_epoch']} had the lowest validation loss, "
         f"{metrics['validation_loss']:.4f}, and are kept. `history.csv` has every epoch.",
         "",
         "![Loss and accuracy against epoch](curves.png)",
     ]
+
+
+def _start(data: Mapping[str, Any]) -> str:
+    if data["start"] is None:
+        return "He-normal start"
+    channels = f"channels {', '.join(data['start_bands'])}" if "start_bands" in data else "weights"
+    return f"begun from the {channels} of `{data['start']}`"
 
 
 def _measurements(metrics: Mapping[str, Any]) -> list[str]:

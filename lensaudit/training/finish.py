@@ -35,6 +35,7 @@ from lensaudit.training.prepared import Advance, PreparedSet, decoded
 from lensaudit.training.progress import Progress
 from lensaudit.training.sets import Split, TrainingData
 from lensaudit.training.split import Rows
+from lensaudit.training.start import start_facts
 
 _NEWER = {"balanced_batches", "patience", "threshold_fpr", "half"}
 """Options that a record names only where they were used."""
@@ -70,7 +71,11 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
         recipe = finder.recipe
     facts: dict[str, Any] = {
         "origin": f"Trained by lensaudit on {len(ended.split.training[1])} images, seed {options.seed}",
-        "training_data": {**ended.data.facts(ended.split), **_protocol(options)},
+        "training_data": {
+            **ended.data.facts(ended.split),
+            **_protocol(options),
+            **start_facts(options.start, recipe),
+        },
         "metrics": _metrics(finder, ended, chosen_on, measured),
         "provenance": provenance(seed=options.seed, inputs=_inputs(ended.data, options.start)),
     }

@@ -38,8 +38,8 @@ class TrainingOptions(BaseModel):
     validation_fraction
         Share of the set kept for choosing the epoch; unused where a validation set is given.
     start
-        Finder (name or folder) of the same architecture and bands whose weights training begins from; ``None`` draws
-        them (the protocol).
+        Finder (name or folder) of the same architecture whose weights training begins from, with the recipe's bands
+        and perhaps more; ``None`` draws them (the protocol).
     dropout
         Probability in place of the architecture's own (the protocol: 0.2).
     precision
