@@ -2,10 +2,19 @@
 
 from lensaudit.statistics.auroc import auroc, auroc_interval, auroc_variance
 from lensaudit.statistics.bootstrap import RESAMPLES, bootstrap_interval, paired_bootstrap_interval
+from lensaudit.statistics.calibration import (
+    CalibrationError,
+    ReliabilityBin,
+    brier_score,
+    calibration_error,
+    expected_calibration_error,
+    reliability,
+)
 from lensaudit.statistics.confusion import Confusion, confusion, fbeta_of_counts
 from lensaudit.statistics.holm import holm
 from lensaudit.statistics.mcnemar import mcnemar_exact
 from lensaudit.statistics.medians import MedianShifts, median_shifts
+from lensaudit.statistics.paired_auroc import PairedAuroc, paired_auroc
 from lensaudit.statistics.paired_difference import paired_difference_interval
 from lensaudit.statistics.proportions import BinnedShare, binned_shares, wilson_interval
 from lensaudit.statistics.roc import (
@@ -25,9 +34,12 @@ from lensaudit.statistics.top_group import TopGroups, top_groups
 __all__ = [
     "RESAMPLES",
     "BinnedShare",
+    "CalibrationError",
     "Confusion",
     "MedianShifts",
+    "PairedAuroc",
     "RankCorrelations",
+    "ReliabilityBin",
     "Roc",
     "TopGroups",
     "allowed_false_positives",
@@ -37,13 +49,18 @@ __all__ = [
     "auroc_variance",
     "binned_shares",
     "bootstrap_interval",
+    "brier_score",
+    "calibration_error",
     "confusion",
+    "expected_calibration_error",
     "fbeta_of_counts",
     "holm",
     "mcnemar_exact",
     "median_shifts",
+    "paired_auroc",
     "paired_bootstrap_interval",
     "paired_difference_interval",
+    "reliability",
     "roc_curve",
     "spearman",
     "strict_threshold",

@@ -21,13 +21,13 @@ def auroc(lenses: ArrayLike, others: ArrayLike) -> float:
     lenses, others
         Scores (n1,) and (n0,).
     """
-    above, _ = _placements(np.asarray(lenses, float), np.asarray(others, float))
+    above, _ = placements(np.asarray(lenses, float), np.asarray(others, float))
     return float(above.mean()) if len(above) else math.nan
 
 
 def auroc_variance(lenses: ArrayLike, others: ArrayLike) -> float:
     """Variance of the AUROC by DeLong, DeLong & Clarke-Pearson (1988); NaN with fewer than two of a class."""
-    above, below = _placements(np.asarray(lenses, float), np.asarray(others, float))
+    above, below = placements(np.asarray(lenses, float), np.asarray(others, float))
     if min(len(above), len(below)) < 2:
         return math.nan
     return float(above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below))
@@ -55,10 +55,10 @@ def auroc_interval(lenses: ArrayLike, others: ArrayLike, confidence: float = 0.9
     return _sigmoid(centre - half), _sigmoid(centre + half)
 
 
-def _placements(lenses: Array, others: Array) -> tuple[Array, Array]:
+def placements(lenses: Array, others: Array) -> tuple[Array, Array]:
     """Share of non-lenses below each lens (n1,), and of lenses above each non-lens (n0,), ties counting half.
 
-    By mid-ranks (Sun & Xu 2014), in n log n.
+    Their means are the AUROC, their variances what DeLong's rests on. By mid-ranks (Sun & Xu 2014), in n log n.
     """
     n1, n0 = len(lenses), len(others)
     if np.isnan(lenses).any() or np.isnan(others).any():
