@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lensaudit.finders import Finder, initialised, load_recipe, save_finder
+from lensaudit.finders import Finder, fit_figures, initialised_module, load_recipe, save_finder
 from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
 
 SHAPES = {"VIS": (200, 0.1), "Y": (66, 0.3), "J": (66, 0.3), "H": (66, 0.3)}
@@ -49,8 +49,13 @@ def write_set(path: Path, cutouts: dict[str, np.ndarray], scales: dict[str, floa
 def seeded_finder(name: str, seed: int = 2) -> Finder:
     recipe = load_recipe(name)
     generator = torch.Generator().manual_seed(seed)
-    module = initialised(recipe.architecture, len(recipe.bands), recipe.outputs, generator=generator)
-    return Finder(recipe, module, "test")
+    return Finder(recipe, initialised_module(recipe, generator), "test", figures=figures_for(recipe))
+
+
+def figures_for(recipe) -> dict[str, torch.Tensor]:
+    """Figures of a stretch that takes some, fitted to noise around a blob."""
+    native = next(iter(noise(4, seed=11).values()))
+    return fit_figures(recipe.stretch, len(recipe.bands), recipe.size, [[native] * len(recipe.bands)], len(native))
 
 
 @pytest.fixture
@@ -63,6 +68,12 @@ def make_set(tmp_path):
 def make_finder():
     """Name of a recipe (and seed) → finder with He-normal weights."""
     return seeded_finder
+
+
+@pytest.fixture
+def figures_of():
+    """Recipe → figures of its stretch, fitted to noise around a blob."""
+    return figures_for
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from lensaudit.finders import Recipe, Training, initialised
 from lensaudit.finders.finder import lens_logit
 from lensaudit.finders.orientation import DIHEDRAL, dihedral
 from lensaudit.training import AUGMENTATIONS, SCHEDULES, EpochRow, Machine, Progress, TrainingOptions, read_history
+from lensaudit.training.augment import UNIFORMS, Draws
 from lensaudit.training.checkpoint import Checkpoint, optimizer_state, optimizer_tensors
 from lensaudit.training.history import plot_history, write_history
 from lensaudit.training.loss import class_weights, weighted_losses
@@ -58,7 +59,8 @@ def test_schedules_start_and_end_where_they_say():
 def test_every_schedule_stays_between_zero_and_its_peak(name):
     rates = [learning_rate(name, 2.0, step, 1000) for step in range(1000)]
     assert all(0 < rate <= 2.0 for rate in rates)
-    assert max(abs(np.diff(rates))) < 0.02, "no jumps"
+    if name != "steps":
+        assert max(abs(np.diff(rates))) < 0.02, "no jumps"
 
 
 def test_cosine_and_one_cycle_are_torchs():
@@ -90,10 +92,11 @@ def test_each_image_is_turned_by_its_own_choice():
     images = torch.rand((20, 3, 6, 6), generator=torch.Generator().manual_seed(1))
     choices = torch.arange(20) % 8
     is_lens = torch.zeros(20)
-    turned = AUGMENTATIONS["dihedral"](images, choices, is_lens, 0)
+    draws = Draws(choices, torch.zeros(20, UNIFORMS), is_lens)
+    turned = AUGMENTATIONS["dihedral"](images, draws, 0)
     for image, other, which in zip(images, turned, choices, strict=True):
         assert torch.equal(dihedral(image, int(which)), other)
-    assert AUGMENTATIONS["none"](images, choices, is_lens, 0) is images
+    assert AUGMENTATIONS["none"](images, draws, 0) is images
 
 
 def test_the_split_is_stratified_complete_and_seeded():
@@ -132,7 +135,7 @@ def test_options_take_the_protocol_and_the_users_words():
     ("words", "said"),
     [
         ({"schedule": "linear"}, "schedule = 'linear': not known; allowed: constant, cosine, one-cycle"),
-        ({"augment": "flip"}, "augment = 'flip': not known; allowed: none, dihedral, non-lenses"),
+        ({"augment": "flip"}, "augment = 'flip': not known; allowed: none, flips, dihedral"),
         ({"epochs": 0}, "epochs = 0: "),
         ({"validation_fraction": 1.5}, "validation_fraction = 1.5: "),
         ({"learning_rate": -1.0}, "learning_rate = -1.0: "),
@@ -231,7 +234,7 @@ def test_a_padded_first_layer_cannot_be_folded():
 def test_the_faulty_balancing_turns_non_lenses_and_leaves_lenses_bit_for_bit():
     images = torch.rand((40, 3, 7, 7), generator=torch.Generator().manual_seed(1))
     choices, is_lens = torch.arange(40) % 8, (torch.arange(40) % 3 == 0).float()
-    turned = AUGMENTATIONS["non-lenses"](images, choices, is_lens, 0)
+    turned = AUGMENTATIONS["non-lenses"](images, Draws(choices, torch.zeros(40, UNIFORMS), is_lens), 0)
     for image, other, which, lens in zip(images, turned, choices, is_lens, strict=True):
         assert torch.equal(other, image if lens else dihedral(image, int(which)))
         assert torch.equal(other, image) == (bool(lens) or int(which) == 0)
@@ -242,7 +245,7 @@ def test_the_angle_turns_with_the_images_that_are_turned():
     planes = torch.tensor([0.6, 0.8]).view(1, 2, 1, 1).expand(4, 2, 5, 5)
     images = torch.cat([torch.rand((4, 1, 5, 5), generator=torch.Generator().manual_seed(1)), planes], 1)
     choices, is_lens = torch.tensor([0, 1, 4, 1]), torch.tensor([0.0, 0.0, 0.0, 1.0])
-    turned = AUGMENTATIONS["non-lenses"](images, choices, is_lens, 1)
+    turned = AUGMENTATIONS["non-lenses"](images, Draws(choices, torch.zeros(4, UNIFORMS), is_lens), 1)
     told = [row.tolist() for row in turned[:, 1:, 2, 2]]
     expected = [[0.6, 0.8], [-0.8, 0.6], [0.6, -0.8], [0.6, 0.8]]
     assert told == [pytest.approx(row) for row in expected]
