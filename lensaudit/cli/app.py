@@ -28,6 +28,7 @@ COMMANDS = (
     "models",
     "score",
     "evaluate",
+    "threshold",
     "selection",
     "occlusion",
     "kernels",

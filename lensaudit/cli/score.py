@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -20,6 +21,9 @@ def register(app: typer.Typer) -> None:
         field_of_view: float | None = typer.Option(
             None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
         ),
+        prior: float | None = typer.Option(
+            None, help="Share of lenses where the scores are used: adds p_lens_prior; ranks stay."
+        ),
         device: str = typer.Option("auto", help="auto, cpu or cuda."),
         threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
         as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
@@ -30,21 +34,28 @@ def register(app: typer.Typer) -> None:
         from lensaudit.cli.set_summary import progress_bar
         from lensaudit.errors import DataError
         from lensaudit.files import writable_folder
-        from lensaudit.finders import load_finder, score_set, write_scores
+        from lensaudit.finders import load_finder, prior_shift, score_set, share_expected_by, with_prior, write_scores
         from lensaudit.lensset import LensSet
         from lensaudit.provenance import provenance
 
         opened = LensSet.open(lens_set)
         loaded = load_finder(finder, device).for_field(field_of_view)
         loaded.check(opened)
+        if prior is not None:
+            prior_shift(prior)  # a wrong one is refused before anything is read
         writable_folder(out.parent)
         if threads is not None:
             torch.set_num_threads(threads)
         with progress_bar(f"scoring with {loaded.name}") as report:
             scores = score_set(loaded, opened, batch_size=batch, progress=report)
         inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
-        record = {"finder": loaded.name, "recipe": loaded.recipe.model_dump(mode="json")}
-        write_scores(scores, out, {**record, "provenance": provenance(inputs=inputs)})
+        record: dict[str, Any] = {"finder": loaded.name, "recipe": loaded.recipe.model_dump(mode="json")}
+        shifted = None
+        if prior is not None:
+            trained = share_expected_by(finder, loaded)
+            shifted = with_prior(scores.p_lens, prior, trained)
+            record |= {"prior": prior, "trained_share": trained}
+        write_scores(scores, out, {**record, "provenance": provenance(inputs=inputs)}, shifted)
 
         failed = scores.failed
         if len(failed) == len(opened):
@@ -54,9 +65,15 @@ def register(app: typer.Typer) -> None:
             )
         if as_json:
             summary = {"out": str(out), "finder": loaded.name, "n": len(opened), "n_failed": len(failed)}
+            summary |= {key: record[key] for key in ("prior", "trained_share") if key in record}
             typer.echo(json.dumps({**summary, "failed": failed}, indent=2, ensure_ascii=False))
             return
         typer.echo(f"{out}: {len(opened) - len(failed)} of {len(opened)} images scored with {loaded.name}")
+        if shifted is not None:
+            typer.echo(
+                f"  column p_lens_prior: lenses are {prior:g} of the images instead of the {record['trained_share']:g} "
+                f"the finder was trained to expect"
+            )
         if failed:
             name, why = next(iter(failed.items()))
             typer.echo(f"{len(failed)} not scored (NaN, see column status), first {name}: {why}", err=True)

@@ -14,7 +14,7 @@ from lensaudit.finders.scores_file import read_scores, write_scores
 from lensaudit.finders.store import FinderRecord, read_record, rounded_to_half, save_finder
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.finders.symmetrised import Symmetrised
-from lensaudit.finders.threshold import calling_at, prior_shift, trained_share, with_prior
+from lensaudit.finders.threshold import calling_at, prior_shift, share_expected_by, trained_share, with_prior
 
 __all__ = [
     "ARCHITECTURES",
@@ -43,6 +43,7 @@ __all__ = [
     "rounded_to_half",
     "save_finder",
     "score_set",
+    "share_expected_by",
     "trained_share",
     "unfilled_module",
     "with_prior",

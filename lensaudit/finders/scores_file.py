@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
 from lensaudit.files import replacing
@@ -27,11 +28,26 @@ SCHEMA = pa.schema(
 )
 
 
-def write_scores(scores: Scores, path: Path, record: Mapping[str, Any]) -> None:
-    """Write `scores` to `path`, whole or not at all, with `record` (finder, set, provenance) in the metadata."""
+PRIOR_FIELD = pa.field(
+    "p_lens_prior", pa.float64(), metadata={"description": "p_lens where lenses have the share `prior` of the record"}
+)
+
+
+def write_scores(
+    scores: Scores, path: Path, record: Mapping[str, Any], p_lens_prior: NDArray[np.float64] | None = None
+) -> None:
+    """Write `scores` to `path`, whole or not at all, with `record` (finder, set, provenance) in the metadata.
+
+    Parameters
+    ----------
+    p_lens_prior
+        Probabilities under another share of lenses (n,), as one more column; see `lensaudit.finders.with_prior`.
+    """
     columns = [pa.array(values) for values in (scores.ids, scores.p_lens, scores.logit, scores.status)]
     words = json.dumps(dict(record), sort_keys=True, allow_nan=False).encode()
     table = pa.table([c.cast(f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+    if p_lens_prior is not None:
+        table = table.append_column(PRIOR_FIELD, pa.array(p_lens_prior))
     with replacing(Path(path)) as partial:
         pq.write_table(table.replace_schema_metadata({_METADATA_KEY: words}), partial)
 

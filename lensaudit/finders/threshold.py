@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy.special import expit, logit
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.finder import Finder
+from lensaudit.finders.recipe import builtin_recipes
+from lensaudit.finders.store import FINDER_FILE, read_record
 from lensaudit.statistics import allowed_false_positives, strict_threshold
 
 _NEAREST = 1e-12
@@ -74,6 +77,23 @@ def prior_shift(prior: float, trained: float = 0.5) -> float:
         if not 0 < value < 1:
             raise UsageError(f"{name} {value:g} is not a share of lenses; give a number between 0 and 1")
     return float(logit(prior) - logit(trained))
+
+
+def share_expected_by(name: str, finder: Finder) -> float:
+    """`trained_share` of a finder by the record of its folder; one half for one that has none.
+
+    Parameters
+    ----------
+    name
+        What the user called it: see `lensaudit.finders.load_finder`.
+    """
+    folder = Path(name) if Path(name).is_dir() else builtin_recipes().get(finder.name)
+    if ":" in name or folder is None or not (folder / FINDER_FILE).is_file():
+        return 0.5
+    training = finder.recipe.training
+    facts = read_record(folder).training_data
+    balanced = training.balanced_batches or bool(facts.get("balanced_batches"))
+    return trained_share(facts, training.class_weights, balanced)
 
 
 def trained_share(training_data: dict[str, Any], class_weights: str, balanced: bool) -> float:

@@ -1,0 +1,77 @@
+"""``lensaudit threshold``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(threshold)
+
+
+def threshold(
+    finder: str = typer.Argument(help="Built-in name or a finder's folder."),
+    lens_set: Path = typer.Argument(metavar="SET", help="Lens set with non-lenses, none of which trained the finder."),
+    out: Path = typer.Option(..., "--out", metavar="DIR", help="Folder of the same finder with the new threshold."),
+    fpr: float = typer.Option(0.01, help="Share of the non-lenses that may be called lenses (Lanusse et al.: 0.01)."),
+    scores: Path | None = typer.Option(None, metavar="FILE", help="Scores from lensaudit score, to save scoring."),
+    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Set the threshold of a finder at a false-positive rate, and keep it with the finder."""
+    from lensaudit.cli.set_scores import scores_of
+    from lensaudit.errors import UsageError
+    from lensaudit.evaluation import evaluate
+    from lensaudit.finders import calling_at, load_finder, read_record, save_finder
+    from lensaudit.finders.recipe import builtin_finder_folder
+    from lensaudit.lensset import LensSet
+    from lensaudit.provenance import provenance
+
+    if not 0 < fpr < 1:
+        raise UsageError(f"--fpr {fpr:g} is not a rate; give a number between 0 and 1")
+    if ":" in finder:
+        raise UsageError(f"finder {finder}: your own code keeps its threshold in its declaration; set it there")
+    opened, loaded = LensSet.open(lens_set), load_finder(finder, device)
+    loaded.check(opened)
+    found = scores_of(loaded, opened, scores)
+    placed = calling_at(loaded, opened.labels, found.logit, fpr)
+    result = evaluate(opened.labels, found.p_lens, found.logit, threshold=placed.recipe.threshold)
+    folder = Path(finder) if Path(finder).is_dir() else builtin_finder_folder(finder)
+    before = read_record(folder)
+    facts = {"set": opened.content_hash, "fpr": fpr, "threshold": placed.recipe.threshold, "n_others": result.n_others}
+    save_finder(
+        placed,
+        out,
+        origin=f"{before.origin}; threshold set at a false-positive rate of {fpr:g} on {result.n_others} non-lenses",
+        training_data=before.training_data,
+        metrics={**before.metrics, "threshold_set_on": facts},
+        provenance=provenance(inputs={"finder": loaded.weights_hash, "set": opened.content_hash}),
+        card=_card(folder, facts),
+    )
+    recall = next(metric for metric in result.metrics if metric.name == "recall")
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), **facts, "recall": recall.as_json()}, indent=2))
+        return
+    typer.echo(
+        f"{out}: {placed.name} calls a lens from p = {placed.recipe.threshold:.6g}, which {fpr:g} of {result.n_others} "
+        f"non-lenses reach at most; recall there {recall.value:.4f} ({recall.low:.4f}–{recall.high:.4f}), "
+        f"{result.n_lenses} lenses"
+    )
+
+
+def _card(folder: Path, facts: dict[str, Any]) -> str | None:
+    """The finder's card with what was done to it; None where it has none."""
+    from lensaudit.finders.store import CARD_FILE
+
+    card = folder / CARD_FILE
+    if not card.is_file():
+        return None
+    return card.read_text(encoding="utf-8") + (
+        f"\n## Threshold\n\nSet afterwards to p = {facts['threshold']:.6g}: at most {facts['fpr']:g} of the "
+        f"{facts['n_others']} non-lenses of set `{facts['set'][:16]}` reach it. Calls above are at the earlier one.\n"
+    )
