@@ -50,6 +50,13 @@ def train(
     compiled: bool = typer.Option(False, "--compile", help="torch.compile: a minute to wait, no gain seen on a CPU."),
     cache: Path | None = typer.Option(None, metavar="DIR", help="Keep prepared images here, to share them."),
     quick: bool = typer.Option(False, help="The recipe's quick protocol: few epochs, for a first look."),
+    ablations: list[str] = typer.Option(
+        [],
+        "--ablate",
+        metavar="WHAT",
+        help="Train also without (or with) it: clip, augmentation, nir, dropout.",
+    ),
+    repeats: int = typer.Option(1, help="With --ablate: trainings of each arm, with seeds from --seed on."),
     restart: bool = typer.Option(False, help="Forget an earlier training in --out."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
@@ -57,7 +64,7 @@ def train(
     from lensaudit.errors import UsageError
     from lensaudit.finders import choose_device, load_recipe
     from lensaudit.lensset import LensSet
-    from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, Watch
+    from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, Watch, arms_of
     from lensaudit.training import train as run
 
     if validation is not None and validation_fraction is not None:
@@ -85,6 +92,12 @@ def train(
     choose_device(device)
     machine = Machine(device, threads, channels_last, compiled)
     sets = TrainingData(*(None if path is None else LensSet.open(path) for path in (data, validation, test)))  # type: ignore[arg-type]
+    if ablations:
+        from lensaudit.cli.ablation import run_ablation
+
+        arms = arms_of(recipe, options, ablations)
+        run_ablation(arms, sets, Place(out, cache, restart), repeats, machine, as_json=as_json)
+        return
     with _bars(options.epochs) as bars:
         trained = run(recipe, sets, Place(out, cache, restart), options, machine, Watch(*bars))
     _show(trained, out, as_json=as_json)

@@ -1,5 +1,7 @@
 """Training a finder by the protocol of Wilde et al. 2022, on Lightning, so that it can be stopped at any moment."""
 
+from lensaudit.training.ablate import ablate
+from lensaudit.training.ablation import ABLATIONS, arms_of
 from lensaudit.training.augment import AUGMENTATIONS
 from lensaudit.training.history import read_history
 from lensaudit.training.options import Machine, TrainingOptions
@@ -9,6 +11,7 @@ from lensaudit.training.schedule import SCHEDULES
 from lensaudit.training.sets import TrainingData
 
 __all__ = [
+    "ABLATIONS",
     "AUGMENTATIONS",
     "SCHEDULES",
     "EpochRow",
@@ -19,6 +22,8 @@ __all__ = [
     "TrainingData",
     "TrainingOptions",
     "Watch",
+    "ablate",
+    "arms_of",
     "read_history",
     "train",
 ]

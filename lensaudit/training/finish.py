@@ -124,15 +124,16 @@ def _metrics(
         "best_epoch": best.epoch,
         "validation_loss": best.validation_loss,
         "validation_accuracy": best.validation_accuracy,
-        "validation": _measured(*chosen_on, finder, seed),
+        "validation": measured_record(*chosen_on, finder, seed),
     }
     if ended.data.test is not None:
         scores = score_set(finder, ended.data.test, progress=measured)
-        metrics["test"] = _measured(ended.data.test.labels, scores.logit, finder, seed)
+        metrics["test"] = measured_record(ended.data.test.labels, scores.logit, finder, seed)
     return metrics
 
 
-def _measured(labels: np.ndarray, logit: np.ndarray, finder: Finder, seed: int) -> dict[str, Any]:
+def measured_record(labels: np.ndarray, logit: np.ndarray, finder: Finder, seed: int) -> dict[str, Any]:
+    """What a record says of scores: counts, threshold, and each metric with its interval."""
     result = evaluate(labels, expit(logit), logit, threshold=finder.recipe.threshold, seed=seed)
     counted = {"n": result.counts.n, "n_lenses": result.n_lenses, "n_non_lenses": result.n_others}
     metrics = {metric.name: metric.as_json() for metric in result.metrics}

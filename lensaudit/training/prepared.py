@@ -53,7 +53,7 @@ class PreparedSet:
     folder
         Where the files lie.
     labels
-        0 or 1, int8 (n,).
+        0 or 1, int8 (n,); −1 only where images without a label were asked for.
     rows
         Position of each image in the set (n,).
     shape
@@ -101,8 +101,10 @@ def encoded(images: torch.Tensor) -> tuple[NDArray[np.int16], NDArray[np.float32
     return codes.cpu().numpy(), torch.stack([centre, step], dim=-1).cpu().numpy()
 
 
-def prepare_set(finder: Finder, lens_set: LensSet, folder: Path, advance: Advance | None = None) -> PreparedSet:
-    """Prepare the labelled images of `lens_set` for `finder`, going on where an earlier attempt stopped.
+def prepare_set(
+    finder: Finder, lens_set: LensSet, folder: Path, advance: Advance | None = None, rows: Rows | None = None
+) -> PreparedSet:
+    """Prepare images of `lens_set` for `finder`, going on where an earlier attempt stopped.
 
     Parameters
     ----------
@@ -110,6 +112,8 @@ def prepare_set(finder: Finder, lens_set: LensSet, folder: Path, advance: Advanc
         Only what it eats matters, not its weights.
     folder
         Files go to a folder below it, named by the hash of the set's content and of what the finder eats.
+    rows
+        Positions in the set; by default those of all labelled images.
 
     Raises
     ------
@@ -118,10 +122,11 @@ def prepare_set(finder: Finder, lens_set: LensSet, folder: Path, advance: Advanc
     MachineError
         There is too little room on the disk.
     """
-    rows = labelled(lens_set.labels)
+    key = _key(finder, lens_set, rows)
+    rows = labelled(lens_set.labels) if rows is None else rows
     shape = (finder.recipe.channels, finder.recipe.size, finder.recipe.size)
     angles = len(finder.recipe.extra_inputs)
-    prepared = PreparedSet(folder / f"prepared-{_key(finder, lens_set)}", lens_set.labels[rows], rows, shape, angles)
+    prepared = PreparedSet(folder / f"prepared-{key}", lens_set.labels[rows], rows, shape, angles)
     done = _images_done(prepared)
     if done < len(rows):
         writable_folder(prepared.folder)
@@ -191,9 +196,10 @@ def _read_at(stream: BinaryIO, image: int, into: NDArray[np.generic]) -> None:
         filled += got
 
 
-def _key(finder: Finder, lens_set: LensSet) -> str:
+def _key(finder: Finder, lens_set: LensSet, rows: Rows | None) -> str:
     recipe = finder.recipe
     eats = [LAYOUT, lens_set.content_hash, list(recipe.bands), recipe.size, recipe.stretch]
     eats += [list(recipe.extra_inputs)] if recipe.extra_inputs else []
     eats += [weights_hash(nn.Identity(), finder.figures)] if finder.figures else []
+    eats += [] if rows is None else [hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()]
     return hashlib.sha256(json.dumps(eats).encode()).hexdigest()[:16]

@@ -12,6 +12,7 @@ from torch import nn
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, FinderRecord, Recipe, load_finder, read_record
+from lensaudit.finders.architectures import ARCHITECTURES, TRAIN
 from lensaudit.finders.recipe import CUSTOM
 from lensaudit.finders.store import FINDER_FILE
 from lensaudit.training.augment import TURNS_AN_ANGLE
@@ -99,6 +100,9 @@ def train(
     options = options or TrainingOptions.of(recipe.training)
     if recipe.architecture == CUSTOM:
         raise UsageError(f"finder {recipe.name}: your own module cannot be trained here; recipes of built-in ones can")
+    trained_by = ARCHITECTURES[recipe.architecture].trained_by
+    if trained_by != TRAIN:
+        raise UsageError(f"finder {recipe.name}: is not trained on labels; train it with {trained_by} SET --out DIR")
     if options.augment in TURNS_AN_ANGLE and recipe.extra_inputs:
         raise UsageError(
             f"augmentation {options.augment} turns images by any angle, which {', '.join(recipe.extra_inputs)} does "

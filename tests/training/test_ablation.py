@@ -1,0 +1,75 @@
+"""Ablations: what an arm changes, and what is counted."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lensaudit.errors import UsageError
+from lensaudit.finders import load_recipe
+from lensaudit.training import TrainingOptions, arms_of
+from lensaudit.training.ablate import Run, summary, table
+from lensaudit.training.ablation import BASELINE, Spread, differences
+
+
+def arms(name, *ablations):
+    recipe = load_recipe(name)
+    return arms_of(recipe, TrainingOptions.of(recipe.training), ablations)
+
+
+def test_each_arm_changes_one_thing():
+    first, *others = arms("lastro", "clip", "augmentation", "nir", "dropout")
+    assert (first.name, first.recipe) == (BASELINE, load_recipe("lastro"))
+    changed = {}
+    for arm in others:
+        before = {**first.recipe.model_dump(), **first.options.model_dump()}
+        after = {**arm.recipe.model_dump(), **arm.options.model_dump()}
+        changed[arm.name] = {key: after[key] for key in after if after[key] != before[key]}
+    assert changed == {
+        "without-clip": {"stretch": "log-minmax"},
+        "without-augmentation": {"augment": "none"},
+        "without-nir": {"bands": ("VIS",)},
+        "plain-dropout": {"architecture_options": {"spatial_dropout": False}},
+    }
+
+
+def test_what_the_recipe_lacks_is_put_in():
+    _, clip, nir = arms("epfl-resnet", "clip", "nir")
+    assert (clip.name, clip.recipe.stretch) == ("with-clip", "clip-log")
+    assert (nir.name, nir.recipe.bands) == ("with-nir", ("VIS", "J", "Y", "H"))
+
+
+@pytest.mark.parametrize(
+    ("name", "ablation", "says"),
+    [
+        ("epfl-resnet", ("dropout",), "names no spatial_dropout"),
+        ("ou-jyh", ("nir",), "has no band but J, Y, H"),
+        ("lastro", ("colour",), "allowed: clip, augmentation, nir, dropout"),
+        ("lastro", ("clip", "clip"), "named twice"),
+    ],
+)
+def test_what_cannot_be_ablated_is_named(name, ablation, says):
+    with pytest.raises(UsageError, match=says):
+        arms(name, *ablation)
+
+
+def test_spreads_are_scipys():
+    values = (0.7, 0.74, 0.69)
+    spread = Spread(values)
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert spread.interval == pytest.approx((low, high))
+    gain = differences((0.8, 0.9), (0.7, 0.6))
+    assert gain.values == pytest.approx((0.1, 0.3))
+    assert np.isnan(Spread((0.5,)).interval).all()
+
+
+def test_the_table_says_what_was_measured_and_hides_what_was_not():
+    labels = np.array([1, 0, 1, 0, -1])
+    runs = [Run(arm, seed, np.zeros(5), auroc, 0.5, 3) for arm, seed, auroc in
+            ((BASELINE, 1, 0.6), (BASELINE, 2, 0.7), ("without-clip", 1, 0.65), ("without-clip", 2, 0.65))]  # fmt: skip
+    result = summary(runs, [BASELINE, "without-clip"], labels)
+    assert result["counted"] == "2 + 2 test images"
+    assert result["arms"][1]["auroc_gain"]["values"] == [0.05, -0.05]
+    result["recipe"] = {"name": "lastro"}
+    assert "| without-clip | 2 | 3, 3 | 0.6500 ± 0.0000 | +0.0000 [" in table(result)
+    single = summary([runs[0], runs[2]], [BASELINE, "without-clip"], labels)
+    assert single["arms"][1]["auroc_gain"]["low"] is None
