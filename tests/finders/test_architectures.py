@@ -8,7 +8,7 @@ from lensaudit.errors import UsageError
 from lensaudit.finders.architectures import ARCHITECTURES, architecture, initialised, unfilled
 from lensaudit.finders.p4m import P4MConv, P4MLift
 
-SIZES = {"deeplens": 45, "petrillo": 45, "epfl-resnet": 101, "lastro": 101}
+SIZES = {"deeplens": 45, "petrillo": 45, "epfl-resnet": 101, "lastro": 101, "cae-bgm": 101}
 """Where an architecture takes any size."""
 
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from lensaudit.errors import UsageError
 from lensaudit.finders.architectures import (
+    cae_bgm,
     core,
     core_p4m,
     deeplens,
@@ -30,6 +31,7 @@ from lensaudit.finders.architectures import (
     ou200,
     petrillo,
 )
+from lensaudit.finders.mixture import MixtureHead
 from lensaudit.finders.p4m import P4MConv, P4MLift
 
 _MODULES: tuple[ModuleType, ...] = (
@@ -43,7 +45,10 @@ _MODULES: tuple[ModuleType, ...] = (
     epfl_resnet,
     lastro,
     lensflow,
+    cae_bgm,
 )
+
+TRAIN = "lensaudit train"
 
 Option = bool | int | float | str
 """What an architecture's own option may be."""
@@ -61,11 +66,14 @@ class Architecture:
         Its input in pixels; None: any, given to `build` as ``size``.
     build
         ``(bands, outputs, **options) -> nn.Module``.
+    trained_by
+        The command that trains it: ``TRAINED_BY`` of its file, where that is not ``lensaudit train``.
     """
 
     name: str
     size: int | None
     build: Callable[..., nn.Module]
+    trained_by: str = TRAIN
 
     @property
     def options(self) -> dict[str, Option]:
@@ -80,7 +88,7 @@ def _register(modules: tuple[ModuleType, ...]) -> dict[str, Architecture]:
         name = module.__name__.rpartition(".")[2].replace("_", "-")
         if name in registry:
             raise ValueError(f"architecture {name!r} is registered twice")
-        registry[name] = Architecture(name, module.SIZE, module.build)
+        registry[name] = Architecture(name, module.SIZE, module.build, getattr(module, "TRAINED_BY", TRAIN))
     return registry
 
 
@@ -157,8 +165,8 @@ def he_normal_(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
         elif isinstance(layer, nn.Conv2d | nn.Linear | P4MLift | P4MConv):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-        elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            layer.reset_parameters()  # constants: ones, zeros, and the running figures of a standard normal
+        elif isinstance(layer, nn.modules.batchnorm._BatchNorm | MixtureHead):
+            layer.reset_parameters()  # constants: of a batch norm ones, zeros, and the figures of a standard normal
             continue
         else:
             continue

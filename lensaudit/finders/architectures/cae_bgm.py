@@ -1,0 +1,93 @@
+"""Convolutional autoencoder and Bayesian Gaussian mixture (Cheng et al. 2020), as one module from image to logit.
+
+Trained without labels by `lensaudit cluster`; the autoencoder's decoder is not part of the finder.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from lensaudit.errors import UsageError
+from lensaudit.finders.autoencoder import convolutions, deconvolutions, dense_encoder
+from lensaudit.finders.mixture import MixtureHead
+from lensaudit.finders.orientation import DIHEDRAL, dihedral
+
+SIZE = None
+TRAINED_BY = "lensaudit cluster"
+
+
+class CaeBgm(nn.Module):
+    """Image → denoised image → embedding → responsibilities of the clusters → log-odds of a lens.
+
+    Attributes
+    ----------
+    denoiser
+        The autoencoder's convolutional part alone, whose output the features are extracted from.
+    encoder
+        Five convolutions, three dense layers and the embedding.
+    head
+        The mixture.
+    pose_free
+        Average the embedding over the eight rotations and mirrors of the image; not in the paper.
+    """
+
+    def __init__(self, denoiser: nn.Module, encoder: nn.Module, head: MixtureHead, pose_free: bool) -> None:
+        super().__init__()
+        self.denoiser, self.encoder, self.head = denoiser, encoder, head
+        self.pose_free = pose_free
+
+    def embedding(self, images: torch.Tensor) -> torch.Tensor:
+        """Embedding (n, features) of images (n, bands, size, size)."""
+        if not self.pose_free:
+            return self.posed(images)
+        return torch.stack([self.posed(dihedral(images, which)) for which in range(DIHEDRAL)]).mean(0)
+
+    def posed(self, images: torch.Tensor) -> torch.Tensor:
+        """Embedding of the images as they lie."""
+        found: torch.Tensor = self.encoder(self.denoiser(images))
+        return found
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (n, outputs) of images (n, bands, size, size)."""
+        found: torch.Tensor = self.head(self.embedding(images))
+        return found
+
+
+def build(
+    bands: int,
+    outputs: int = 1,
+    *,
+    size: int = 101,
+    embedding: int = 24,
+    components: int = 24,
+    filters: int = 128,
+    pose_free: bool = False,
+    marked: bool = False,
+) -> CaeBgm:
+    """(n, bands, size, size) → (n, outputs) logits; the paper has as many clusters as features.
+
+    Parameters
+    ----------
+    embedding, components
+        Features of an image, and clusters of the mixture.
+    filters
+        Of the first convolution; the next ones have half as many each.
+    pose_free
+        See `CaeBgm`.
+    marked
+        See `MixtureHead`.
+
+    Raises
+    ------
+    UsageError
+        More than two outputs.
+    """
+    if outputs > 2:
+        raise UsageError(f"architecture cae-bgm has one or two outputs, not {outputs}; correct the recipe")
+    return CaeBgm(
+        nn.Sequential(*convolutions(bands, filters), *deconvolutions(bands, filters, size), nn.Sigmoid()),
+        nn.Sequential(*convolutions(bands, filters), *dense_encoder(size, embedding)),
+        MixtureHead(components, embedding, outputs, marked),
+        pose_free,
+    )
