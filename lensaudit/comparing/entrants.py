@@ -1,0 +1,120 @@
+"""The finders that are compared, and what is said of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lensaudit.errors import UsageError
+from lensaudit.finders import Finder, FinderRecord, load_finder, read_record
+from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
+from lensaudit.finders.store import FINDER_FILE, WEIGHTS_FILE
+
+BUILT_IN = "built-in"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One finder under the name it has in the comparison.
+
+    Attributes
+    ----------
+    label
+        The recipe's name; where two share it, followed by the folder's.
+    finder
+        The finder.
+    record
+        Its ``finder.yaml``; None for a user's own module.
+    file_bytes
+        Size of its file of weights; None where there is none.
+    """
+
+    label: str
+    finder: Finder
+    record: FinderRecord | None
+    file_bytes: int | None
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able: architecture, bands, input, size, threshold, what it was trained on; no path."""
+        recipe, data = self.finder.recipe, {} if self.record is None else self.record.training_data
+        tensors = self.finder.module.state_dict().values()
+        return {
+            "finder": self.label,
+            "origin": BUILT_IN if self.finder.origin == BUILT_IN else "own code" if self.record is None else "folder",
+            "weights_hash": self.finder.weights_hash,
+            "architecture": recipe.architecture,
+            "bands": list(recipe.bands),
+            "size": recipe.size,
+            "stretch": recipe.stretch,
+            "field_of_view_arcsec": recipe.field_of_view_arcsec,
+            "threshold": recipe.threshold,
+            "parameters": int(self.finder.parameters),
+            "bytes_in_memory": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+            "bytes_on_disk": self.file_bytes,
+            "differentiable": self.finder.differentiable,
+            "trained_on": {name: data.get(name) for name in ("instrument", "population", "n_training")},
+        }
+
+    def has_seen(self, content_hash: str) -> str:
+        """What the set of that content was for this finder: ``training``, ``validation``, or empty."""
+        data = {} if self.record is None else self.record.training_data
+        parts = {"training": "set", "validation": "validation_set"}
+        return next((part for part, key in parts.items() if data.get(key) == content_hash), "")
+
+
+def entrants_of(names: Sequence[str], device: str = "cpu") -> list[Entrant]:
+    """Load finders by what a user calls them, in that order.
+
+    Raises
+    ------
+    UsageError
+        None is given, one does not exist, or two are the same weights with the same recipe.
+    DataError
+        The files of one are torn.
+    """
+    if not names:
+        raise UsageError("no finder is given; name two or more, see lensaudit models list")
+    loaded = [load_finder(name, device) for name in names]
+    _refuse_twins(names, loaded)
+    counted = Counter(finder.name for finder in loaded)
+    entrants = []
+    for name, finder in zip(names, loaded, strict=True):
+        label = finder.name if counted[finder.name] == 1 else f"{finder.name} ({Path(name).name})"
+        folder = _folder(finder)
+        record = None if folder is None else read_record(folder)
+        entrants.append(Entrant(label, finder, record, None if folder is None else _bytes(folder)))
+    return _numbered(entrants)
+
+
+def _refuse_twins(names: Sequence[str], loaded: Sequence[Finder]) -> None:
+    known: dict[tuple[str, str], str] = {}
+    for name, finder in zip(names, loaded, strict=True):
+        same = finder.weights_hash, finder.recipe.model_dump_json()
+        if same in known:
+            raise UsageError(f"finders {known[same]} and {name} are the same weights and recipe; give each once")
+        known[same] = name
+
+
+def _numbered(entrants: Sequence[Entrant]) -> list[Entrant]:
+    """Labels are keys: folders of the same name in different places get numbers."""
+    counted, met, found = Counter(one.label for one in entrants), Counter[str](), []
+    for one in entrants:
+        met[one.label] += 1
+        label = one.label if counted[one.label] == 1 else f"{one.label} {met[one.label]}"
+        found.append(Entrant(label, one.finder, one.record, one.file_bytes))
+    return found
+
+
+def _folder(finder: Finder) -> Path | None:
+    if finder.recipe.architecture == CUSTOM:
+        return None
+    folder = builtin_finder_folder(finder.name) if finder.origin == BUILT_IN else Path(finder.origin)
+    return folder if (folder / FINDER_FILE).is_file() else None
+
+
+def _bytes(folder: Path) -> int | None:
+    path = folder / WEIGHTS_FILE
+    return path.stat().st_size if path.is_file() else None

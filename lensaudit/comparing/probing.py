@@ -1,0 +1,117 @@
+"""Verdicts of the probes on each finder, kept under the folder of the comparison."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lensaudit.comparing.entrants import Entrant
+from lensaudit.comparing.options import CompareOptions
+from lensaudit.files import write_json
+from lensaudit.probes import ProbeAudit, ProbeOptions, Ranked, run_audit, why_not_applicable
+from lensaudit.probes.audit import audited_probes
+from lensaudit.report.numbers import jsonable
+from lensaudit.report.pieces import KEY, Progress, key_of, short_name
+
+FOLDER = "probes"
+KEPT = "verdicts.json"
+
+
+def probes_block(
+    entrants: Sequence[Entrant], out: Path, options: CompareOptions, progress: Progress
+) -> dict[str, Any] | None:
+    """Ask each finder about the probes that apply to it.
+
+    Returns
+    -------
+    dict or None
+        ``n`` pairs of each population, ``seed``, ``probes`` (name, title, nature) and ``finders``, each with its
+        ``verdicts`` (one per probe: its leading finding, corrected over all findings of this finder) and
+        ``not_applicable`` (``probe``, ``why``); None where none was asked for.
+    """
+    if not options.probes:
+        return None
+    definitions = audited_probes(options.probes)
+    return {
+        "n": options.probe_n,
+        "seed": options.seed,
+        "probes": [{"probe": one.name, "title": one.title, "nature": one.nature} for one in definitions],
+        "finders": [_asked(entrant, Path(out) / FOLDER, options, progress) for entrant in entrants],
+    }
+
+
+def check_probes(options: CompareOptions) -> None:
+    """Raise UsageError where a probe that is asked for does not exist, before the work starts."""
+    if options.probes:
+        audited_probes(options.probes)
+
+
+def _asked(entrant: Entrant, folder: Path, options: CompareOptions, progress: Progress) -> dict[str, Any]:
+    definitions, finder = audited_probes(options.probes), entrant.finder
+    key = key_of(
+        finder,
+        probes=[one.model_dump(mode="json") for one in definitions],
+        inputs=[[dict(arm.inputs) for arm in one.arms()] for one in definitions],
+        n=options.probe_n,
+        seed=options.seed,
+    )
+    place = folder / short_name(f"{entrant.label} {finder.weights_hash}")
+    kept = _kept(place / KEPT, key)
+    if kept is None:
+        kept = jsonable(_audited(entrant, place, options, progress))
+        write_json(place / KEPT, {KEY: key, "said": kept})
+    return {"finder": entrant.label, **kept}
+
+
+def _audited(entrant: Entrant, place: Path, options: CompareOptions, progress: Progress) -> dict[str, Any]:
+    finder, definitions = entrant.finder, audited_probes(options.probes)
+    reasons = {one.name: why_not_applicable(one, finder) for one in definitions}
+    refused = {name: why for name, why in reasons.items() if why}
+    asked = [name for name, one in zip(options.probes, definitions, strict=True) if one.name not in refused]
+    if not asked:
+        return {"verdicts": [], "not_applicable": _listed(refused)}
+    told = partial(_told, progress, entrant.label)
+    workers = ProbeOptions(workers=options.workers)
+    audit: ProbeAudit = run_audit(finder, options.probe_n, options.seed, place, asked, workers, told)
+    return {
+        "verdicts": [_verdict(one) for one in audit.ranked],
+        "not_applicable": _listed(refused | audit.not_applicable),
+    }
+
+
+def _verdict(one: Ranked) -> dict[str, Any]:
+    """What the page says of one probe."""
+    finding = one.finding
+    return {
+        "probe": one.probe,
+        "word": one.verdict.word,
+        "sentence": one.verdict.sentence,
+        "meaning": one.meaning,
+        "dose": finding.dose,
+        "population": finding.population,
+        "n": finding.n,
+        "change": asdict(finding.recall_change),
+        "treated": asdict(finding.treated),
+        "p_holm": finding.p_holm,
+    }
+
+
+def _listed(refused: dict[str, str]) -> list[dict[str, str]]:
+    return [{"probe": name, "why": why} for name, why in refused.items()]
+
+
+def _told(progress: Progress, label: str, what: str, done: int, total: int) -> None:
+    progress(f"{label}, {what.split(':')[0]}", done, total)
+
+
+def _kept(path: Path, key: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there yet, or torn by another program: it is made again
+        return None
+    said: dict[str, Any] | None = record.get("said") if record.get(KEY) == key else None
+    return said

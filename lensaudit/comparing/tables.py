@@ -1,0 +1,219 @@
+"""Rows and cells of the page and of the printed table; every number with its n and interval."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from lensaudit.comparing.pairs import SIGNIFICANCE
+from lensaudit.report.numbers import count, decimal, interval, p_value, significant
+from lensaudit.report.probe_words import VERDICTS
+
+METRICS = (("auroc", "AUROC"), ("tpr0", "TPR0"), ("tpr10", "TPR10"), ("tpr_at_fpr", "Complete at FPR 1 %"))
+HIGHER, LOWER = "descending", "ascending"
+
+HEADS: tuple[tuple[str, str, str], ...] = (
+    ("Finder", "", LOWER),
+    *((title, "number", HIGHER) for _, title in METRICS),
+    ("Calibration error", "number", LOWER),
+    ("Brier score", "number", LOWER),
+    ("Size", "number", LOWER),
+    ("Images /s", "number", HIGHER),
+    ("Probes", "", LOWER),
+    ("Explained by the arcs", "number", HIGHER),
+)
+"""Title, class and first direction of sorting of each column of a set's table."""
+
+MATRICES = (
+    ("auroc", "AUROC", "AUROC of the row less that of the column, its 95 % bootstrap interval, and DeLong’s p."),
+    (
+        "own",
+        "McNemar, each at its own threshold",
+        "Images that only the row’s finder calls right : only the column’s. McNemar’s exact p.",
+    ),
+    (
+        "fpr",
+        "McNemar, both at FPR 1 %",
+        "Lenses that only the row’s finder finds : only the column’s, each at the threshold that leaves 1 % of these "
+        "non-lenses above it. McNemar’s exact p, given these thresholds.",
+    ),
+)
+
+
+def cell(text: str, *under: str, value: float | None = None) -> dict[str, Any]:
+    """A cell: its number, the small lines under it, and what the column is sorted by."""
+    return {"text": text, "under": [line for line in under if line], "value": value}
+
+
+def set_table(comparison: dict[str, Any], block: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row per finder of a set, the highest AUROC first: ``place``, ``finder``, ``cells``, ``warnings``."""
+    facts = {one["finder"]: one for one in comparison["finders"]}
+    speeds = {one["finder"]: one for one in comparison["speed"]}
+    probes = {one["finder"]: one for one in (comparison["probes"] or {"finders": []})["finders"]}
+    explained = {one["finder"]: one for one in block["explanations"]}
+    rows = {row["finder"]: row for row in block["rows"]}
+    table = []
+    for place in block["ranking"]:
+        name = place["finder"]
+        row = rows[name]
+        cells = [metric_cell(row["metrics"][key]) for key, _ in METRICS]
+        cells += [error_cell(row["calibration"]["ece"]), metric_cell(row["calibration"]["brier"])]
+        cells += [size_cell(facts[name]), speed_cell(speeds.get(name))]
+        cells += [probe_cell(probes.get(name), comparison["probes"]), share_cell(explained.get(name), block)]
+        counted = {key: row[key] for key in ("n_lenses", "n_non_lenses")}
+        table.append({**place, **counted, "cells": cells, "unused": unused_of(row), "warnings": warnings_of(row)})
+    return table
+
+
+def metric_cell(metric: dict[str, Any]) -> dict[str, Any]:
+    """Value over its interval, or why there is none."""
+    if metric["value"] is None:
+        return cell("—", metric["status"])
+    between = interval(metric["low"], metric["high"])
+    return cell(decimal(metric["value"]), between, metric["status"], value=metric["value"])
+
+
+def error_cell(metric: dict[str, Any]) -> dict[str, Any]:
+    """The calibration error, with what chance alone would give."""
+    shown = metric_cell(metric)
+    if metric["value"] is not None:
+        shown["under"].append(f"chance < {decimal(metric['by_chance'])}")
+    return shown
+
+
+def size_cell(facts: dict[str, Any]) -> dict[str, Any]:
+    """Parameters over bytes; exact counts, so without an interval."""
+    on_disk = facts["bytes_on_disk"]
+    stored = f"{significant(on_disk / 1e6)} MB on disk" if on_disk else "no file"
+    return cell(count(facts["parameters"]), "parameters", stored, value=facts["parameters"])
+
+
+def speed_cell(speed: dict[str, Any] | None) -> dict[str, Any]:
+    """Median over range; of this machine and run."""
+    if speed is None:
+        return cell("—", "not measured")
+    between = f"{significant(speed['lowest'])}–{significant(speed['highest'])}"
+    n = f"{speed['repeats']} × {speed['images']} images"
+    return cell(significant(speed["images_per_s"]), between, n, value=speed["images_per_s"])
+
+
+def probe_cell(said: dict[str, Any] | None, probes: dict[str, Any] | None) -> dict[str, Any]:
+    """How many probes got which verdict, the gravest first."""
+    if said is None or probes is None:
+        return cell("—", "not asked")
+    if not said["verdicts"]:
+        return cell("—", "none applies")
+    counted = Counter(one["word"] for one in said["verdicts"])
+    words = [f"{counted[word]} {word}" for word, _ in VERDICTS if counted[word]]
+    under = f"of {len(said['verdicts'])}; n = {probes['n']} pairs each"
+    gravity = sum(counted[word] * 100.0**-place for place, (word, _) in enumerate(VERDICTS))
+    return cell(", ".join(words), under, value=gravity)
+
+
+def share_cell(explained: dict[str, Any] | None, block: dict[str, Any]) -> dict[str, Any]:
+    """Share of the positive attribution on the arcs by the first method that was asked for."""
+    if explained is None:
+        return cell("—", "not asked")
+    rows = [row for row in explained["rows"] if row["kind"] == block["main_kind"]]
+    if not rows or rows[0]["value"] is None:
+        return cell("—", explained["why"] or (rows[0]["status"] if rows else "no such lens"))
+    row = rows[0]
+    under = (interval(row["low"], row["high"], 2), f"chance {decimal(row['chance'], 2)}")
+    return cell(decimal(row["value"], 2), *under, f"{row['title'].lower()}, n = {row['n']}", value=row["value"])
+
+
+def warnings_of(row: dict[str, Any]) -> list[str]:
+    """What a reader of the row must know."""
+    warnings = []
+    if row["seen"]:
+        warnings.append(f"this set was its {row['seen']} set: its numbers here say nothing of new images")
+    if row["n_unscored"]:
+        warnings.append(f"{count(row['n_unscored'])} images could not be scored")
+    return warnings
+
+
+def unused_of(row: dict[str, Any]) -> str:
+    """Bands of the set that the finder leaves aside; empty for none."""
+    return f"leaves out {', '.join(row['unused_bands'])}" if row["unused_bands"] else ""
+
+
+def told_apart(block: dict[str, Any]) -> list[str]:
+    """Sentences: of each finder, from which others its AUROC is not told."""
+    sentences = []
+    for one in block["ranking"]:
+        others = one["not_told_from"]
+        if others is None:
+            continue
+        words = f"not told from {', '.join(others)}" if others else "told from every other"
+        sentences.append(f"{one['place']}. {one['finder']}: {words}")
+    return sentences
+
+
+def matrices_of(block: dict[str, Any]) -> list[dict[str, Any]]:
+    """The three comparisons as tables, above the diagonal, in the order of the ranking."""
+    order = [one["finder"] for one in block["ranking"]]
+    return [
+        {
+            "name": name,
+            "title": title,
+            "note": note,
+            "order": order,
+            "n": block["pairs"][0][name]["n"],
+            "rows": [{"finder": a, "cells": _matrix_row(name, a, order, block["pairs"])} for a in order[:-1]],
+        }
+        for name, title, note in MATRICES
+        if block["pairs"]
+    ]
+
+
+def _matrix_row(name: str, a: str, order: Sequence[str], pairs: Sequence[dict[str, Any]]) -> list[Any]:
+    found = {(pair["a"], pair["b"]): pair[name] for pair in pairs}
+    cells: list[Any] = []
+    for b in order[1:]:
+        if order.index(b) <= order.index(a):
+            cells.append(None)
+        elif (a, b) in found:
+            cells.append(_pair_cell(name, found[a, b], forward=True))
+        else:
+            cells.append(_pair_cell(name, found[b, a], forward=False))
+    return cells
+
+
+def _pair_cell(name: str, found: dict[str, Any], *, forward: bool) -> dict[str, Any]:
+    if name == "auroc":
+        values = [found["difference"], found["low"], found["high"]]
+        value, low, high = values if forward else [-values[0], -values[2], -values[1]]
+        head, under = f"{value:+.3f}".replace("-", "−"), interval(low, high)
+    else:
+        alone = (found["a_alone"], found["b_alone"])
+        head, under = "{} : {}".format(*map(count, alone if forward else alone[::-1])), ""
+    return {
+        "head": head,
+        "under": under,
+        "p": p_value(found["p_holm"]),
+        "shown": found["p_holm"] < SIGNIFICANCE,
+    }
+
+
+def probe_table(probes: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Probes as rows, finders as columns; cells hold a verdict or why the finder was not asked."""
+    if probes is None:
+        return None
+    asked = [one for one in probes["finders"] if one["verdicts"]]
+    rows = []
+    for probe in probes["probes"]:
+        cells = []
+        for one in asked:
+            said = {verdict["probe"]: verdict for verdict in one["verdicts"]}
+            why = {refused["probe"]: refused["why"] for refused in one["not_applicable"]}
+            cells.append({"said": said.get(probe["probe"]), "why": why.get(probe["probe"], "")})
+        rows.append({**probe, "cells": cells})
+    unasked = [one for one in probes["finders"] if not one["verdicts"]]
+    return {
+        "n": probes["n"],
+        "seed": probes["seed"],
+        "finders": [one["finder"] for one in asked],
+        "rows": rows,
+        "unasked": [{"finder": one["finder"], "why": one["not_applicable"][0]["why"]} for one in unasked],
+    }
