@@ -51,7 +51,8 @@ class InOrder(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands, in the order of the help page."""
-        return [name for name in COMMANDS if name in self.commands]
+        named = (module.replace("_", "-") for module in COMMANDS)
+        return [name for name in named if name in self.commands]
 
 
 def build() -> typer.Typer:
