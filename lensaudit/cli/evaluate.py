@@ -30,6 +30,7 @@ def evaluate(
     field_of_view: float | None = typer.Option(
         None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
     ),
+    refit: bool = typer.Option(False, help="Take the stretch's figures from this set: its unit is another."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     as_json: bool = typer.Option(False, "--json", help="Print the evaluation as JSON."),
 ) -> None:
@@ -37,11 +38,13 @@ def evaluate(
     from lensaudit.cli.set_scores import scores_of
     from lensaudit.evaluation import evaluate as measure
     from lensaudit.files import writable_folder
-    from lensaudit.finders import load_finder
+    from lensaudit.finders import load_finder, refitted
     from lensaudit.lensset import LensSet
 
     opened = LensSet.open(lens_set)
     loaded = load_finder(finder, device).for_field(field_of_view)
+    if refit:
+        loaded = refitted(loaded, opened)
     loaded.check(opened)
     if out is not None:
         writable_folder(out)

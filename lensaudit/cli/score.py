@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
         prior: float | None = typer.Option(
             None, help="Share of lenses where the scores are used: adds p_lens_prior; ranks stay."
         ),
+        refit: bool = typer.Option(False, help="Take the stretch's figures from this set: its unit is another."),
         device: str = typer.Option("auto", help="auto, cpu or cuda."),
         threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
         as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
@@ -34,12 +35,22 @@ def register(app: typer.Typer) -> None:
         from lensaudit.cli.set_summary import progress_bar
         from lensaudit.errors import DataError
         from lensaudit.files import writable_folder
-        from lensaudit.finders import load_finder, prior_shift, score_set, share_expected_by, with_prior, write_scores
+        from lensaudit.finders import (
+            load_finder,
+            prior_shift,
+            refitted,
+            score_set,
+            share_expected_by,
+            with_prior,
+            write_scores,
+        )
         from lensaudit.lensset import LensSet
         from lensaudit.provenance import provenance
 
         opened = LensSet.open(lens_set)
         loaded = load_finder(finder, device).for_field(field_of_view)
+        if refit:
+            loaded = refitted(loaded, opened)
         loaded.check(opened)
         if prior is not None:
             prior_shift(prior)  # a wrong one is refused before anything is read

@@ -7,8 +7,10 @@ from lensaudit.finders.device import DEVICES, choose_device
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.fitted import Figures, fit_figures
 from lensaudit.finders.load import load_finder
+from lensaudit.finders.pretrained import body_facts, fill_body, in_mode, read_pretrained
 from lensaudit.finders.published import read_published
 from lensaudit.finders.recipe import Recipe, Training, builtin_recipes, load_recipe
+from lensaudit.finders.refit import refitted
 from lensaudit.finders.score import Scores, score_set
 from lensaudit.finders.scores_file import read_scores, write_scores
 from lensaudit.finders.store import FinderRecord, read_record, rounded_to_half, save_finder
@@ -27,19 +29,24 @@ __all__ = [
     "Scores",
     "Symmetrised",
     "Training",
+    "body_facts",
     "builtin_recipes",
     "calling_at",
     "choose_device",
     "declare_finder",
+    "fill_body",
     "fit_figures",
+    "in_mode",
     "initialised",
     "initialised_module",
     "load_finder",
     "load_recipe",
     "prior_shift",
+    "read_pretrained",
     "read_published",
     "read_record",
     "read_scores",
+    "refitted",
     "rounded_to_half",
     "save_finder",
     "score_set",

@@ -244,12 +244,22 @@ class Finder:
                     f"use a set with bands {', '.join(self.recipe.bands)} or a finder for these"
                 )
             self._check_field(band, lens_set.shape[band], lens_set.pixel_scale_arcsec[band])
+        self._check_units(getattr(lens_set, "pixel_units", {}))
         columns = getattr(lens_set, "columns", self.extra_columns)  # a set still to be rendered has all of them
         for column in self.extra_columns:
             if column not in columns:
                 raise DataError(
                     f"finder {self.name} needs the column {column}, which the set's catalogue lacks; "
                     f"use a set that has it, such as a simulated one, or a finder without extra_inputs"
+                )
+
+    def _check_units(self, units: Mapping[str, str]) -> None:
+        """A stretch by figures of one unit makes nonsense of pixels in another."""
+        for band, unit in self.recipe.pixel_unit.items():
+            if units.get(band, unit) != unit:
+                raise DataError(
+                    f"finder {self.name} scales band {band} by figures in {unit}, the set's pixels are in "
+                    f"{units[band]}; give --refit to take the figures from this set instead"
                 )
 
     def _check_field(self, band: str, shape: tuple[int, int], scale: float) -> None:

@@ -88,7 +88,8 @@ class Recipe(_Words):
 
     `extra_inputs` are columns of the catalogue given to the module as planes after the bands; ``psf_angle`` is the
     angle of the PSF on the sky, as the cosine and sine of three times it. `symmetrise` averages the logits over the
-    eight rotations and mirrors of the image. `architecture_options` are the architecture's own.
+    eight rotations and mirrors of the image. `architecture_options` are the architecture's own. `pixel_unit` is what
+    a pixel of each band meant to the figures of the stretch; training sets it.
     """
 
     name: str = Field(min_length=1)
@@ -103,6 +104,7 @@ class Recipe(_Words):
     extra_inputs: tuple[Literal["psf_angle"], ...] = ()
     symmetrise: bool = False
     architecture_options: dict[str, bool | int | float | str] = {}
+    pixel_unit: dict[str, str] = {}
     training: Training = Training()
 
     @field_validator("stretch")
@@ -123,7 +125,7 @@ class Recipe(_Words):
     def _without_unused(self, words: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the newer fields where they say nothing: records written before them stay the same bytes."""
         written: dict[str, Any] = words(self)
-        for name in ("extra_inputs", "symmetrise", "architecture_options"):
+        for name in ("extra_inputs", "symmetrise", "architecture_options", "pixel_unit"):
             if not getattr(self, name):
                 written.pop(name, None)
         return written

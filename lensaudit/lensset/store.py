@@ -91,6 +91,14 @@ class LensSet:
         return tuple(band.name for band in self._header.bands)
 
     @property
+    def pixel_units(self) -> dict[str, str]:
+        """What a pixel value means, by band: its unit and, where it is known, the zero point."""
+        return {
+            band.name: band.unit + ("" if band.zero_point_mag is None else f" at {band.zero_point_mag:g} mag")
+            for band in self._header.bands
+        }
+
+    @property
     def pixel_scale_arcsec(self) -> dict[str, float]:
         """Band → arcsec per pixel."""
         return {band.name: band.pixel_scale_arcsec for band in self._header.bands}

@@ -11,7 +11,6 @@ from scipy.special import expit
 
 from lensaudit.evaluation import evaluate
 from lensaudit.finders import (
-    Figures,
     Finder,
     FinderRecord,
     Recipe,
@@ -49,19 +48,19 @@ class Finish:
     progress: Progress
     split: Split
     data: TrainingData
-    figures: Figures
+    eater: Finder
 
 
 def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, FinderRecord]:
     """Measure the best weights on validation and test images; write weights, record, card, history and curves."""
     fit, options, files = ended.fit, ended.fit.options, ended.fit.files
-    recipe = as_trained(fit.recipe, options)
+    recipe = as_trained(ended.eater.recipe, options)
     module = unfilled_module(recipe)
     module.load_state_dict(ended.progress.best_weights)
     if (standard := ended.split.standard(options.inputs)) is not None:
         standard.fold(module)
     module = module.to(choose_device(fit.machine.device))
-    finder = Finder(recipe, module, str(files.out), figures=ended.figures)
+    finder = Finder(recipe, module, str(files.out), figures=ended.eater.figures)
     if options.half:
         finder = rounded_to_half(finder)
     prepared, rows = ended.split.validation
@@ -75,6 +74,7 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
             **ended.data.facts(ended.split),
             **_protocol(options),
             **start_facts(options.start, recipe),
+            **{name: value for name, value in fit.identity.items() if name == "body"},
         },
         "metrics": _metrics(finder, ended, chosen_on, measured),
         "provenance": provenance(seed=options.seed, inputs=_inputs(ended.data, options.start)),

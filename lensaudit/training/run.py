@@ -11,7 +11,7 @@ from torch import nn
 
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder
-from lensaudit.finders import Finder, FinderRecord, Recipe, load_finder, read_record
+from lensaudit.finders import Finder, FinderRecord, Recipe, body_facts, load_finder, read_record
 from lensaudit.finders.architectures import ARCHITECTURES, TRAIN
 from lensaudit.finders.recipe import CUSTOM
 from lensaudit.finders.store import FINDER_FILE
@@ -116,10 +116,11 @@ def train(
         return done
     watch = watch or Watch()
     with threads(fit.machine.threads):
-        eater = replace(eater, figures=fit_to(data.training, recipe))
+        measured, figures = fit_to(data.training, recipe)
+        eater = replace(eater, recipe=measured, figures=figures)
         split = prepare(data, eater, options, place.cache or files.work, watch.prepared)
         progress = fit.run(split, watch.stepped)
-        finder, record = finish(Finish(fit, progress, split, data, eater.figures), watch.measured)
+        finder, record = finish(Finish(fit, progress, split, data, eater), watch.measured)
     for folder in files.work.glob("prepared-*"):
         shutil.rmtree(folder)
     return Trained(finder, record, progress.history)
@@ -144,6 +145,7 @@ def _identity(recipe: Recipe, data: TrainingData, options: TrainingOptions) -> d
         "data": data.training.content_hash,
         "validation": None if data.validation is None else data.validation.content_hash,
         **options.identity(),
+        **body_facts(recipe, options.pretrained),
     }
 
 

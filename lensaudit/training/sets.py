@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.finders.fitted import fit_figures
+from lensaudit.finders.refit import figures_of
 from lensaudit.training.loss import class_weights
 from lensaudit.training.options import TrainingOptions
 from lensaudit.training.prepared import Advance, PreparedSet, prepare_set
@@ -110,17 +110,11 @@ def prepare(data: TrainingData, eater: Finder, options: TrainingOptions, cache: 
     return Split((training, np.arange(len(training))), (validation, np.arange(len(validation))))
 
 
-_CHUNK = 256
-
-
-def fit_to(lens_set: LensSet, recipe: Recipe) -> dict[str, torch.Tensor]:
-    """Figures of the set's labelled images that the recipe's stretch takes; see `lensaudit.finders.fitted`."""
-    rows = labelled(lens_set.labels)
-    chunks = (
-        [lens_set.images(band, rows[first : first + _CHUNK]) for band in recipe.bands]
-        for first in range(0, len(rows), _CHUNK)
-    )
-    return fit_figures(recipe.stretch, len(recipe.bands), recipe.size, chunks, len(rows))
+def fit_to(lens_set: LensSet, recipe: Recipe) -> tuple[Recipe, dict[str, torch.Tensor]]:
+    """The recipe with the set's pixel unit, and the figures its stretch takes from the labelled images."""
+    figures = figures_of(lens_set, recipe, labelled(lens_set.labels))
+    unit = {band: lens_set.pixel_units[band] for band in recipe.bands} if figures else {}
+    return recipe.model_copy(update={"pixel_unit": unit}), figures
 
 
 def _need_both_classes(option: str, lens_set: LensSet) -> None:

@@ -62,6 +62,8 @@ def filled(
     if policy == "fail":
         option = "--nan" if what == "NaN" else "--masked"
         raise DataError(f"{where}: {n_bad} of {bad.size} pixels are {what}; choose {option} zero or {option} median")
+    if policy == "keep":
+        return np.where(bad, np.float32(np.nan), pixels)
     value = np.float32(0) if policy == "zero" else np.median(pixels[~bad])
     return np.where(bad, value, pixels).astype(np.float32)
 

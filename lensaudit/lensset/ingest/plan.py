@@ -10,8 +10,9 @@ from typing import Any
 from lensaudit.errors import UsageError
 from lensaudit.lensset.header import CatalogueColumn
 
-BAD_PIXEL_POLICIES = ("fail", "zero", "median")
-"""What happens to NaN (or masked) pixels: refuse the file, set them to 0, or to the median of the good ones."""
+BAD_PIXEL_POLICIES = ("fail", "zero", "median", "keep")
+"""What happens to NaN (or masked) pixels: refuse the file, set them to 0, or to the median of the good ones, or keep
+them as NaN, for finders that mask such pixels (stretch ``noise``)."""
 
 LABEL = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens, -1 unknown", dtype="int8")
 
