@@ -165,7 +165,7 @@ def table(result: dict[str, Any]) -> str:
             "",
             "Mean over repeats ± their standard deviation; gains over the first row, seed by seed, with the 95 % "
             "interval of their mean (Student's t). One repeat has neither. Repeats differ in initial weights, order, "
-            "split and augmentation; all are measured on the same images, whose own sampling these intervals leave out.",
+            "split and augmentation; all see the same test images, whose own sampling these intervals leave out.",
             "",
         ]
     )
