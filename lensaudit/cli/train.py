@@ -40,6 +40,8 @@ def train(
     half: bool | None = typer.Option(None, help="Keep the weights in 16 bit: half the file."),
     class_weights: str | None = typer.Option(None, help="Of the loss: inverse-frequency or none."),
     inputs: str = typer.Option("as-is", help="as-is (the paper), or standardised, folded into the first layer."),
+    pretrained: str | None = typer.Option(None, metavar="FILE", help="Weights for a transfer finder's body, or hub."),
+    body: str | None = typer.Option(None, help="Of a transfer finder: frozen, fine-tuned or random."),
     start: str | None = typer.Option(None, metavar="FINDER", help="Begin from its weights (the paper: from none)."),
     dropout: float | None = typer.Option(None, help="Instead of the architecture's own (the paper: 0.2)."),
     precision: str = typer.Option("full", help="full (float32), or bf16: quicker steps where the processor has it."),
@@ -62,14 +64,14 @@ def train(
 ) -> None:
     """Train a finder by its recipe's protocol; stopped at any moment, the same command goes on."""
     from lensaudit.errors import UsageError
-    from lensaudit.finders import choose_device, load_recipe
+    from lensaudit.finders import choose_device, in_mode, load_recipe
     from lensaudit.lensset import LensSet
     from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, Watch, arms_of
     from lensaudit.training import train as run
 
     if validation is not None and validation_fraction is not None:
         raise UsageError("--validation and --validation-fraction exclude each other; give one")
-    recipe = load_recipe(name)
+    recipe = in_mode(load_recipe(name), body, pretrained)
     options = TrainingOptions.of(
         recipe.training.quickened() if quick else recipe.training,
         epochs=epochs,
@@ -84,6 +86,7 @@ def train(
         class_weights=class_weights,
         inputs=inputs,
         start=start,
+        pretrained=pretrained,
         dropout=dropout,
         precision=precision,
         seed=seed,

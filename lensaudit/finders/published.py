@@ -34,7 +34,7 @@ def read_published(path: Path, recipe: Recipe) -> Finder:
     if recipe.symmetrise or recipe.extra_inputs:
         raise UsageError(f"recipe {recipe.name}: published weights go without symmetrise and extra_inputs; drop them")
     module = unfilled(recipe.architecture, len(recipe.bands), recipe.outputs, recipe.size, recipe.architecture_options)
-    tensors = _read_state_dict(Path(path))
+    tensors = read_state_dict(Path(path))
     fill(module, _renamed(tensors, published_names(module)), Path(path))
     return Finder(recipe, module, f"imported from {Path(path).name} (SHA-256 {sha256(Path(path))})")
 
@@ -61,7 +61,8 @@ def _renamed(tensors: Mapping[str, torch.Tensor], names: Mapping[str, str]) -> d
     return {names.get(key, key): tensor for key, tensor in tensors.items()}
 
 
-def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a `torch.save`d state dict, read with ``weights_only=True``; DataError if it is anything else."""
     if not path.is_file():
         raise DataError(f"{path}: is not a file; give a state dict written by torch.save")
     try:

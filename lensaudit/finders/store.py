@@ -121,7 +121,7 @@ def open_finder(folder: Path, origin: str) -> Finder:
     path = Path(folder) / WEIGHTS_FILE
     recipe = record.recipe
     module = unfilled_module(recipe)
-    tensors = _read_tensors(path)
+    tensors = read_tensors(path)
     named = {key.removeprefix(FIGURES_PREFIX) for key in tensors if key.startswith(FIGURES_PREFIX)}
     figures = {name: tensors.pop(f"{FIGURES_PREFIX}{name}").to(torch.float32) for name in sorted(named)}
     fill(module, tensors, path)
@@ -188,7 +188,8 @@ def _smallest(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file; DataError if it is missing or torn."""
     if not path.is_file():
         raise DataError(f"{path}: is missing; restore it or train the finder again")
     try:

@@ -72,6 +72,7 @@ def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any
         + ("" if data.get("dropout") is None else f"dropout {data['dropout']:g}, ")
         + _start(data)
         + f", seed {data['seed']}.",
+        *([f"* Body {data['body']}."] if "body" in data else []),
         f"* {metrics['epochs']} epochs; the weights of epoch {metrics['best_epoch']} had the lowest validation loss, "
         f"{metrics['validation_loss']:.4f}, and are kept. `history.csv` has every epoch.",
         "",
@@ -91,7 +92,7 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
     titles = [f"{part}, {metrics[part]['n_lenses']} + {metrics[part]['n_non_lenses']}" for part in parts]
     lines = [f"| | {' | '.join(titles)} |", "| --- |" + " --- |" * len(parts)]
     for name, label in _ROWS.items():
-        lines.append(f"| {label} | {' | '.join(_value(metrics[part][name]) for part in parts)} |")
+        lines.append(f"| {label} | {' | '.join(metric_words(metrics[part][name]) for part in parts)} |")
     beta, threshold = metrics["validation"]["beta"], metrics["validation"]["threshold"]
     return [
         *lines,
@@ -120,7 +121,8 @@ def _limits(data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _value(metric: Mapping[str, Any]) -> str:
+def metric_words(metric: Mapping[str, Any]) -> str:
+    """Value and interval of a metric's plain values, or why there is none."""
     if metric["value"] is None:
         return f"– ({metric['status']})"
     interval = "" if metric["low"] is None else f" ({metric['low']:.3f}–{metric['high']:.3f})"

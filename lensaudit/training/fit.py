@@ -13,7 +13,7 @@ import lightning
 import torch
 from torch import nn
 
-from lensaudit.finders import Recipe, choose_device, initialised_module
+from lensaudit.finders import Recipe, choose_device, fill_body, initialised_module, read_pretrained
 from lensaudit.training.batches import count_batches, epoch_size
 from lensaudit.training.bookkeeper import Bookkeeper, Report
 from lensaudit.training.checkpoint import Checkpoint, optimizer_state
@@ -119,6 +119,8 @@ class Fit:
         recipe, options = self.recipe, self.options
         generator = torch.Generator().manual_seed(torch_seed(options.seed, Purpose.WEIGHTS))
         net = initialised_module(recipe, generator)
+        if options.pretrained is not None:
+            fill_body(net, read_pretrained(options.pretrained, recipe))
         if options.start is not None:
             net.load_state_dict(starting_weights(options.start, recipe))
         if options.dropout is not None:

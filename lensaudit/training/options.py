@@ -40,6 +40,8 @@ class TrainingOptions(BaseModel):
     start
         Finder (name or folder) of the same architecture whose weights training begins from, with the recipe's bands
         and perhaps more; ``None`` draws them (the protocol).
+    pretrained
+        File with weights for the body of a transfer finder, or ``hub``; ``None`` leaves the body's weights random.
     dropout
         Probability in place of the architecture's own (the protocol: 0.2).
     precision
@@ -61,6 +63,7 @@ class TrainingOptions(BaseModel):
     class_weights: Literal["inverse-frequency", "none"] = "inverse-frequency"
     validation_fraction: float = Field(default=0.0625, gt=0, lt=1)
     start: str | None = None
+    pretrained: str | None = None
     dropout: float | None = Field(default=None, ge=0, lt=1)
     precision: str = PRECISIONS[0]
     balanced_batches: bool = False
@@ -121,6 +124,7 @@ class TrainingOptions(BaseModel):
         for name, usual in (("inputs", INPUTS[0]), ("precision", PRECISIONS[0])):
             if words[name] == usual:
                 del words[name]  # checkpoints older than this option go on
+        del words["pretrained"]  # named by its content, see `lensaudit.training.run`
         for name in ("start", "dropout", "patience", "threshold_fpr"):
             if words[name] is None:
                 del words[name]

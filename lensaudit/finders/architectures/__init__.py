@@ -30,6 +30,7 @@ from lensaudit.finders.architectures import (
     ou66_p4m,
     ou200,
     petrillo,
+    transfer,
 )
 from lensaudit.finders.mixture import MixtureHead
 from lensaudit.finders.p4m import P4MConv, P4MLift
@@ -46,6 +47,7 @@ _MODULES: tuple[ModuleType, ...] = (
     lastro,
     lensflow,
     cae_bgm,
+    transfer,
 )
 
 TRAIN = "lensaudit train"
