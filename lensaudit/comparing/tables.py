@@ -26,7 +26,11 @@ HEADS: tuple[tuple[str, str, str], ...] = (
 """Title, class and first direction of sorting of each column of a set's table."""
 
 MATRICES = (
-    ("auroc", "AUROC", "AUROC of the row less that of the column, its 95 % bootstrap interval, and DeLong’s p."),
+    (
+        "auroc",
+        "Difference of AUROC",
+        "AUROC of the row less that of the column, its 95 % bootstrap interval, and DeLong’s p.",
+    ),
     (
         "own",
         "McNemar, each at its own threshold",
@@ -34,8 +38,8 @@ MATRICES = (
     ),
     (
         "fpr",
-        "McNemar, both at FPR 1 %",
-        "Lenses that only the row’s finder finds : only the column’s, each at the threshold that leaves 1 % of these "
+        "McNemar, both at FPR 1\u202f%",
+        "Lenses that only the row’s finder finds : only the column’s, each at the threshold that leaves 1\u202f% of these "
         "non-lenses above it. McNemar’s exact p, given these thresholds.",
     ),
 )

@@ -11,7 +11,7 @@ from lensaudit.comparing.comparison_file import SCHEMA
 from lensaudit.comparing.pairs import Told, pairs_of, ranking_of
 from lensaudit.evaluation import calibrate, evaluate
 
-NAMES = ("ou66", "ou200", "ou-j", "ou-vis", "lastro", "deeplens <b>", "cae-bgm")
+NAMES = ("ou66", "ou200", "ou-j", "ou-vis", "deeplens <b>", "cae-bgm")
 REFUSED = {"finder": "deeplens <b>", "why": "finder deeplens needs band g, the set (instrument euclid) has VIS; use g"}
 
 
@@ -21,7 +21,7 @@ def logits(names: tuple[str, ...], n: int, seed: int = 4) -> tuple[np.ndarray, d
     labels = np.arange(n) % 2
     shared = rng.normal(0, 1, n)
     found = {
-        name: (labels - 0.5) * (4 - 0.5 * place) + 1.2 * shared + rng.normal(0, 1, n)
+        name: (labels - 0.5) * (4 - 1.1 * place) + 1.2 * shared + rng.normal(0, 1, n)
         for place, name in enumerate(names)
     }
     found[names[-1]] = found[names[-2]] * 1.3
@@ -95,7 +95,7 @@ def asked(name: str) -> dict[str, Any]:
     }
 
 
-def comparison(names: tuple[str, ...] = NAMES, n: int = 600) -> dict[str, Any]:
+def comparison(names: tuple[str, ...] = NAMES, n: int = 400) -> dict[str, Any]:
     facts = {
         "origin": "built-in",
         "weights_hash": "ab" * 32,

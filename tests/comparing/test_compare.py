@@ -1,0 +1,230 @@
+"""``lensaudit compare`` from end to end on small simulated sets with small finders of one's own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lensaudit.cli.app import main
+from lensaudit.comparing import CompareOptions, build, compare, entrants_of
+from lensaudit.comparing.explaining import methods_for
+from lensaudit.comparing.scoring import FirstImages
+from lensaudit.errors import DataError, UsageError
+from lensaudit.evaluation import evaluate
+from lensaudit.finders import load_finder, read_scores, score_set
+from lensaudit.lensset import LensSet, simulate
+
+MODULE = """
+import torch
+from torch import nn
+from lensaudit.finders import declare_finder
+
+def made(name, bands, field=20.0, turn=1):
+    net = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(len(bands) * 25, 1))
+    for weights in net.parameters():
+        weights.data = turn * torch.linspace(-1, 1, weights.numel()).sin().reshape(weights.shape)
+    return declare_finder(net, bands=bands, size=20, name=name, field_of_view_arcsec=field)
+
+def wide():
+    return made("wide", ("J", "Y", "H", "VIS"))
+
+def visible():
+    return made("visible", ("VIS",), turn=-1)
+
+def ground():
+    return made("ground", ("g",), field=8.1)
+
+def stubborn():
+    finder = made("stubborn", ("VIS",), turn=0.5)
+    finder.module.differentiable = False
+    return finder
+"""
+NAMES = ("small_finders:wide", "small_finders:ground", "small_finders:stubborn")
+QUICK = ("--threads", "1", "--device", "cpu")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small sets and a module of finders."""
+    folder = tmp_path_factory.mktemp("compare")
+    (folder / "small_finders.py").write_text(MODULE, encoding="utf-8")
+    simulate("euclid", "euclid", 12, 3, folder / "test", 1, lambda done, total: None)
+    simulate("lsst", "lsst-best", 12, 3, folder / "ground", 1, lambda done, total: None)
+    return folder
+
+
+@pytest.fixture
+def lensaudit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: Path):
+    """Run a command in this process, beside the sets."""
+
+    def run(*words: object) -> Done:
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", ["lensaudit", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as left:
+            code = int(left.code or 0)
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def entrants(monkeypatch: pytest.MonkeyPatch, place: Path):
+    """Finders of the module by their names in it."""
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(str(place))
+    return lambda *names: entrants_of([f"small_finders:{name}" for name in names])
+
+
+def test_everything_from_end_to_end(lensaudit, place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lensaudit.comparing.speed.SECONDS", 0.01)
+    words = ("compare", *NAMES, "--set", "test", "--set", "ground", "--out", "all", *QUICK)
+    words += ("--probes", "red-source", "--probe-n", "2", "--explanations", "1", "--methods", "occlusion,saliency")
+    done = lensaudit(*words)
+    assert done.code == 0, done.err
+    assert "ground not compared: finder ground needs band g" in done.out
+    found = json.loads((place / "all" / "compare.json").read_text(encoding="utf-8"))
+    first, second = found["sets"]
+    assert [row["finder"] for row in first["rows"]] == ["wide", "stubborn"]
+    assert [one["finder"] for one in second["refused"]] == ["wide", "stubborn"]
+    assert len(first["pairs"]) == 1
+    assert second["pairs"] == []
+
+    labels = LensSet.open(place / "test").labels
+    scores = score_set(load_finder("small_finders:stubborn"), LensSet.open(place / "test"))
+    wanted = evaluate(labels, scores.p_lens, scores.logit)
+    assert first["rows"][1]["metrics"]["auroc"]["value"] == pytest.approx(wanted.metric("auroc").value)
+    assert first["rows"][1]["unused_bands"] == ["Y", "J", "H"]
+
+    explained = {one["finder"]: {row["method"] for row in one["rows"]} for one in first["explanations"]}
+    assert explained == {"wide": {"occlusion", "saliency"}, "stubborn": {"occlusion"}}
+    asked = {one["finder"]: one for one in found["probes"]["finders"]}
+    assert asked["ground"]["not_applicable"][0]["why"].startswith("finder 'ground' needs band g")
+    assert asked["wide"]["verdicts"][0]["n"] == 2
+    assert "speed" not in found
+    speeds = json.loads((place / "all" / "speed.json").read_text(encoding="utf-8"))["finders"]
+    assert {one["finder"] for one in speeds} == {"wide", "ground", "stubborn"}
+    assert all(one["lowest"] <= one["images_per_s"] <= one["highest"] for one in speeds)
+
+    page = (place / "all" / "compare.html").read_text(encoding="utf-8")
+    assert all(name in page for name in ("wide", "ground", "stubborn"))
+    before = (place / "all" / "compare.json").read_bytes()
+    assert str(place) not in before.decode()
+    assert lensaudit(*words).code == 0
+    assert (place / "all" / "compare.json").read_bytes() == before
+
+
+def test_equal_command_equal_bytes_in_another_folder(entrants, place: Path, tmp_path: Path):
+    options = CompareOptions(n=8, speed=False, seed=4)
+    for name in ("a", "b"):
+        compare(entrants("wide", "visible"), [LensSet.open(place / "test")], tmp_path / name, options)
+    assert (tmp_path / "a" / "compare.json").read_bytes() == (tmp_path / "b" / "compare.json").read_bytes()
+    assert json.loads((tmp_path / "a" / "compare.json").read_bytes())["sets"][0]["n"] == 8
+
+
+def test_an_interrupted_comparison_goes_on(entrants, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Stopped after the first finder's scores, the second run scores the others alone."""
+    sets, options = [LensSet.open(place / "test")], CompareOptions(speed=False)
+    finders, asked = entrants("wide", "visible", "stubborn"), []
+
+    def counted(finder, *rest, **named):
+        if len(asked) == 1:
+            asked.append("interrupted")
+            raise KeyboardInterrupt
+        asked.append(finder.name)
+        return score_set(finder, *rest, **named)
+
+    monkeypatch.setattr("lensaudit.comparing.scoring.score_set", counted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(finders, sets, tmp_path / "out", options)
+    assert not (tmp_path / "out" / "compare.json").exists()
+    compare(finders, sets, tmp_path / "out", options)
+    assert asked == ["wide", "interrupted", "visible", "stubborn"]
+    compare(finders, sets, tmp_path / "whole", options)
+    again, whole = ((tmp_path / name / "compare.json").read_bytes() for name in ("out", "whole"))
+    assert again == whole
+
+
+def test_scores_of_other_images_or_torn_ones_are_not_taken(entrants, place: Path, tmp_path: Path):
+    sets, finders = [LensSet.open(place / "test")], entrants("visible")
+    compare(finders, sets, tmp_path, CompareOptions(n=10, speed=False))
+    found = compare(finders, sets, tmp_path, CompareOptions(speed=False))
+    assert found["sets"][0]["rows"][0]["n"] == 12
+    for path in (tmp_path / "scores").glob("*.parquet"):
+        path.write_bytes(b"torn")
+    compare(finders, sets, tmp_path, CompareOptions(speed=False))
+    assert any(len(read_scores(p)[0].ids) == 12 for p in (tmp_path / "scores").glob("*") if p.stat().st_size > 10)
+
+
+def test_first_images_are_those_of_the_set(place: Path):
+    lens_set = LensSet.open(place / "test")
+    part = FirstImages(lens_set, 7)
+    assert (len(part), part.ids, part.labels.tolist()) == (7, lens_set.ids[:7], lens_set.labels[:7].tolist())
+    assert len(FirstImages(lens_set, 700)) == 12
+    assert np.array_equal(part.images("VIS", slice(2, 4)), lens_set.images("VIS", slice(2, 4)))
+
+
+def test_a_finder_without_gradient_gets_the_methods_that_need_none(entrants):
+    [one] = entrants("stubborn")
+    assert methods_for(one.finder, ("saliency", "occlusion")) == ("occlusion",)
+    assert methods_for(one.finder, ("saliency",)) == ()
+
+
+def test_names_in_the_table_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entrants):
+    import torch
+
+    from lensaudit.finders import Finder, initialised_module, load_recipe, save_finder
+
+    recipe = load_recipe("ou-vis")
+    for place, seed in (("one", 1), ("two", 2)):
+        module = initialised_module(recipe, torch.Generator().manual_seed(seed))
+        data = {"set": "ab" * 32, "n_training": 5}
+        save_finder(Finder(recipe, module, "test"), tmp_path / place, origin="a test", training_data=data)
+    first, second = entrants_of([str(tmp_path / "one"), str(tmp_path / "two")])
+    assert [first.label, second.label] == [f"{recipe.name} (one)", f"{recipe.name} (two)"]
+    assert first.facts()["bytes_on_disk"] == (tmp_path / "one" / "weights.safetensors").stat().st_size
+    assert first.facts()["bytes_in_memory"] == 4 * first.finder.parameters
+    assert str(tmp_path) not in json.dumps(first.facts())
+    assert (first.has_seen("ab" * 32), first.has_seen("cd" * 32)) == ("training", "")
+
+
+def test_mistakes_are_told_in_one_line(lensaudit, entrants, place: Path, tmp_path: Path):
+    for words, line in (
+        (("small_finders:wide", "small_finders:wide"), "are the same weights and recipe; give each once"),
+        (("small_finders:wide", "--n", "0"), "--n 0 is not possible; give 1 or more"),
+        (("small_finders:wide", "--probes", ","), "--probes is empty"),
+        (("small_finders:wide", "--probes", "no-such"), "no-such"),
+        (("small_finders:wide", "--methods", "magic"), "magic"),
+        (("no-such-finder",), "finder 'no-such-finder' is not known"),
+        (("small_finders:wide", "--set", "test"), "is the same set as test; give it once"),
+    ):
+        done = lensaudit("compare", *words, "--set", "test", "--out", tmp_path / "out", *QUICK)
+        assert done.code == 2, done.err
+        assert line in done.err
+        assert len(done.err.strip().splitlines()) == 1
+    done = lensaudit("compare", "small_finders:ground", "--set", "test", "--out", tmp_path / "out", *QUICK)
+    assert done.code == 3
+    assert "no finder can be compared on any set" in done.err
+    with pytest.raises(UsageError, match="name one or more with --set"):
+        compare(entrants("wide"), [], tmp_path)
+    with pytest.raises(UsageError, match="no finder is given"):
+        entrants_of([])
+    with pytest.raises(DataError, match="no finder can be compared"):
+        build.compare(entrants("ground"), [LensSet.open(place / "test")], tmp_path)

@@ -1,0 +1,185 @@
+"""The leaderboard page: every finder on it, every number with its n and interval, nothing asked of the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from lensaudit.comparing import render_comparison
+from lensaudit.comparing.comparison_file import COMPARISON_NAME, SPEED_NAME, write_comparison
+from lensaudit.comparing.tables import HEADS, matrices_of, set_table, told_apart
+from lensaudit.errors import DataError, UsageError
+from tests.comparing.made_up import NAMES, REFUSED, comparison, speeds
+
+
+class Text(HTMLParser):
+    """Words of a page, tables as lists of rows of cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[list[list[str]]] = []
+        self.words: list[str] = []
+        self.cell: list[str] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in {"td", "th"}:
+            self.cell = []
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in {"td", "th"} and self.cell is not None:
+            self.tables[-1][-1].append(" ".join(" ".join(self.cell).split()))
+            self.cell = None
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+        if self.cell is not None:
+            self.cell.append(data)
+
+
+@pytest.fixture(scope="module")
+def made() -> dict:
+    return comparison()
+
+
+@pytest.fixture(scope="module")
+def folder(made: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("page")
+    write_comparison(place, made, speeds())
+    render_comparison(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> str:
+    return (folder / "compare.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def read(page: str) -> Text:
+    parser = Text()
+    parser.feed(page)
+    return parser
+
+
+def test_every_finder_is_on_the_page_and_the_refused_one_with_its_reason(read: Text):
+    text = " ".join(" ".join(read.words).split())
+    for name in NAMES:
+        assert name in text
+    assert f"{REFUSED['finder']} {REFUSED['why']}" in text
+    board = read.tables[0]
+    assert {row[0].split(" n =")[0] for row in board[1:]} == set(NAMES) - {REFUSED["finder"]}
+
+
+def test_no_number_stands_without_its_n_or_interval(read: Text):
+    """Of every cell of the board that holds a measured number."""
+    heads, *rows = read.tables[0]
+    assert len(heads) == len(HEADS)
+    interval = re.compile(r"\d–\d|— ")
+    for row in rows:
+        assert re.search(r"n = 200 \+ 200", row[0])
+        for head, cell in zip(heads[1:], row[1:], strict=True):
+            if "Size" in head:
+                assert "parameters" in cell
+            elif "Probes" in head:
+                assert "n = 100 pairs" in cell
+            else:
+                assert interval.search(cell), (head, cell)
+        assert "5 × 32 images" in row[8]
+        assert "n = 8" in row[10] or row[10].startswith("—")
+    for matrix in read.tables[1:4]:
+        cells = [cell for row in matrix[1:] for cell in row[1:] if cell]
+        assert len(cells) == 10  # pairs of five
+        assert all(re.search(r"p [<=] ", cell) for cell in cells)
+
+
+def test_matrices_name_their_n(page: str):
+    assert page.count("n = 400 cutouts for each pair") == 2
+    assert page.count("n = 200 lenses for each pair") == 1
+
+
+def test_a_name_is_text_and_no_markup(page: str):
+    assert "deeplens <b>" not in page
+    assert "deeplens &lt;b&gt;" in page
+
+
+def test_the_page_asks_for_nothing_and_only_its_own_script_may_run(page: str):
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", page)
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script.group(1).encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html.unescape(page)
+    assert page.count("<script") == 1
+    assert "default-src 'none'" in html.unescape(page)
+
+
+def test_a_finder_that_learnt_from_the_set_is_marked(read: Text):
+    [marked] = [row for row in read.tables[0] if "this set was its training set" in row[0]]
+    assert marked[0].startswith("ou-j")
+
+
+def test_table_is_sorted_by_auroc_and_sorts_by_any_column(made: dict, page: str):
+    made["speed"] = speeds()
+    values = [row["cells"][0]["value"] for row in set_table(made, made["sets"][0])]
+    assert values == sorted(values, reverse=True)
+    assert page.count('<button type="button">') == len(HEADS)
+    assert 'data-value=""' in page  # what was not measured
+
+
+def test_a_matrix_counts_for_its_row_whatever_the_order_of_the_finders():
+    """The pair was tested as (worse, better); the better one is the row."""
+    table = {"n": 9, "a_alone": 2, "b_alone": 7, "p_holm": 0.2}
+    area = {"n": 9, "difference": -0.1, "low": -0.25, "high": 0.02, "p_holm": 0.01}
+    ranking = [{"finder": "better"}, {"finder": "worse"}]
+    pair = {"a": "worse", "b": "better", "own": table, "fpr": table, "auroc": area}
+    difference, own, fpr = (m["rows"][0] for m in matrices_of({"ranking": ranking, "pairs": [pair]}))
+    assert difference["finder"] == own["finder"] == "better"
+    assert own["cells"] == fpr["cells"] == [{"head": "7 : 2", "under": "", "p": "p = 0.2", "shown": False}]
+    assert difference["cells"] == [{"head": "+0.100", "under": "−0.020 to 0.250", "p": "p = 0.01", "shown": True}]
+
+
+def test_differences_that_are_not_shown_are_said(made: dict):
+    sentences = told_apart(made["sets"][0])
+    assert sentences[0] == "1. ou66: told from every other"
+    assert any(": not told from " in sentence for sentence in sentences)
+
+
+def test_same_data_same_bytes(folder: Path, page: str):
+    assert render_comparison(folder).read_text(encoding="utf-8") == page
+
+
+def test_a_page_without_speed_and_probes_says_so(made: dict, tmp_path: Path):
+    plain = {**made, "probes": None}
+    plain.pop("speed", None)
+    write_comparison(tmp_path, plain, None)
+    text = render_comparison(tmp_path).read_text(encoding="utf-8")
+    assert text.count("not measured") >= 6
+    assert 'id="probes"' not in text
+
+
+def test_folders_that_hold_no_comparison_are_refused(tmp_path: Path, made: dict):
+    with pytest.raises(UsageError, match=r"holds no compare\.json"):
+        render_comparison(tmp_path)
+    (tmp_path / COMPARISON_NAME).write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match="is no result of lensaudit compare"):
+        render_comparison(tmp_path)
+    (tmp_path / COMPARISON_NAME).write_text(json.dumps({"schema": 99}), encoding="utf-8")
+    with pytest.raises(DataError, match="schema is 99"):
+        render_comparison(tmp_path)
+    broken = {**made, "sets": [{}]}
+    broken.pop("speed", None)
+    write_comparison(tmp_path, broken, speeds())
+    with pytest.raises(DataError, match="a field is missing"):
+        render_comparison(tmp_path)
+    write_comparison(tmp_path, broken, None)
+    assert not (tmp_path / SPEED_NAME).exists()  # speeds of another run are no longer there
