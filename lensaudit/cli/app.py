@@ -25,6 +25,7 @@ COMMANDS = (
     "simulate",
     "ingest",
     "train",
+    "cluster",
     "models",
     "score",
     "evaluate",

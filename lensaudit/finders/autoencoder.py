@@ -1,8 +1,8 @@
 """Layers of the convolutional autoencoder of Cheng et al. 2020, Section 2.1 and Figure 1.
 
-Five convolutions, each with ReLU and a 2×2 pool, and their mirror image. "Same" padding, as Keras has it: an even kernel
-gets the odd row of zeros behind, and a pool that runs over the edge takes what there is, so that 101 pixels become 51,
-26, 13, 7 and 4.
+Five convolutions, each with ReLU and a 2×2 pool, and their mirror image. "Same" padding, as Keras has it: an even
+kernel gets the odd row of zeros behind, and a pool that runs over the edge takes what there is, so that 101 pixels
+become 51, 26, 13, 7 and 4.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ DENSE = (128, 64, 32)
 
 def filters_of(first: int) -> tuple[int, ...]:
     """Filters of the five convolutions: halved from `first` on, 8 at least; 128, 64, 32, 16, 8 in the paper."""
-    return tuple(max(LAST_FILTERS, first >> step) for step in range(len(KERNELS) - 1)) + (LAST_FILTERS,)
+    halved = (max(LAST_FILTERS, first >> step) for step in range(len(KERNELS) - 1))
+    return (*halved, LAST_FILTERS)
 
 
 def sides_of(size: int) -> tuple[int, ...]:
@@ -41,9 +42,9 @@ def convolutions(bands: int, first: int) -> nn.Sequential:
 def deconvolutions(bands: int, first: int, size: int) -> nn.Sequential:
     """Maps (n, 8, side, side) → log-odds of the pixels (n, bands, size, size), whose sigmoid is the image.
 
-    Every convolution is followed by its upsampling, which repeats each cell and drops what runs over the edge. The paper
-    ends in a "softmax" of one filter; over one channel that is 1 everywhere, so the sigmoid that its cross-entropy
-    needs stands here. It does not give the last kernel; ours is 3.
+    Every convolution is followed by its upsampling, which repeats each cell and drops what runs over the edge. The
+    paper ends in a "softmax" of one filter; over one channel that is 1 everywhere, so the sigmoid that its
+    cross-entropy needs stands here. It does not give the last kernel; ours is 3.
     """
     layers: list[nn.Module] = []
     before = LAST_FILTERS

@@ -12,8 +12,9 @@ SUREST = 1e-6
 class MixtureHead(nn.Module):
     """Embedding (n, features) → logarithms of P_non and P_len (n, 2), or with one output their difference (n, 1).
 
-    P_len = Σ_k P_len^k r_k with r_k the posterior responsibility of cluster k, and P_non likewise with 1 − P_len^k. All of
-    it is in float64, as scikit-learn fits it. ln r_k = c_k − |(x − m_k) L_k|² / 2 up to a term that all clusters share.
+    P_len = Σ_k P_len^k r_k with r_k the posterior responsibility of cluster k, and P_non likewise with 1 − P_len^k.
+    ln r_k = c_k − |(x − m_k) L_k|² / 2 up to a term that all clusters share. All of it is in float64, as scikit-learn
+    fits it.
 
     Attributes
     ----------
@@ -53,6 +54,12 @@ class MixtureHead(nn.Module):
         self.constants.zero_()
         self.known.fill_(0.5)
         self.marks.fill_(0.5)
+
+    def going_by(self, marked: bool) -> MixtureHead:
+        """A copy that goes by the marks, or by the known fractions."""
+        own = MixtureHead(len(self.constants), self.means.shape[1], self.outputs, marked)
+        own.load_state_dict(self.state_dict())
+        return own
 
     def log_responsibilities(self, embedding: torch.Tensor) -> torch.Tensor:
         """Logarithm of the posterior of each cluster (n, K), float64."""

@@ -32,7 +32,7 @@ class CaeBgm(nn.Module):
         Average the embedding over the eight rotations and mirrors of the image; not in the paper.
     """
 
-    def __init__(self, denoiser: nn.Module, encoder: nn.Module, head: MixtureHead, pose_free: bool) -> None:
+    def __init__(self, denoiser: nn.Sequential, encoder: nn.Sequential, head: MixtureHead, pose_free: bool) -> None:
         super().__init__()
         self.denoiser, self.encoder, self.head = denoiser, encoder, head
         self.pose_free = pose_free
@@ -60,17 +60,16 @@ def build(
     *,
     size: int = 101,
     embedding: int = 24,
-    components: int = 24,
     filters: int = 128,
     pose_free: bool = False,
     marked: bool = False,
 ) -> CaeBgm:
-    """(n, bands, size, size) → (n, outputs) logits; the paper has as many clusters as features.
+    """(n, bands, size, size) → (n, outputs) logits.
 
     Parameters
     ----------
-    embedding, components
-        Features of an image, and clusters of the mixture.
+    embedding
+        Features of an image, and as many clusters, as in the paper.
     filters
         Of the first convolution; the next ones have half as many each.
     pose_free
@@ -88,6 +87,6 @@ def build(
     return CaeBgm(
         nn.Sequential(*convolutions(bands, filters), *deconvolutions(bands, filters, size), nn.Sigmoid()),
         nn.Sequential(*convolutions(bands, filters), *dense_encoder(size, embedding)),
-        MixtureHead(components, embedding, outputs, marked),
+        MixtureHead(embedding, embedding, outputs, marked),
         pose_free,
     )

@@ -1,0 +1,183 @@
+"""``lensaudit cluster``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from lensaudit.clustering import Clustered
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(cluster)
+
+
+def cluster(
+    lens_set: Path = typer.Argument(metavar="SET", help="Lens set; it needs no labels."),
+    out: Path = typer.Option(..., "--out", metavar="DIR", help="For finder, clusters.html and numbers; may go on."),
+    recipe: str = typer.Option("cae-bgm", help="Recipe of architecture cae-bgm: name, recipe.yaml or folder."),
+    finder: str | None = typer.Option(None, help="Take this finder's clusters instead of training one."),
+    marks: Path | None = typer.Option(None, metavar="FILE", help="Saved from clusters.html; default DIR/marks.json."),
+    test: Path | None = typer.Option(None, metavar="SET", help="Labelled set to measure."),
+    images: int | None = typer.Option(None, min=2, help="Train on and cluster so many of SET; default all."),
+    denoiser_epochs: int | None = typer.Option(None, min=1, help="By default the recipe's epochs."),
+    epochs: int | None = typer.Option(None, min=1, help="Of the feature extractor; by default the recipe's."),
+    batch: int | None = typer.Option(None, min=1, help="Images per step; by default the recipe's."),
+    lr: float | None = typer.Option(None, help="Adam's learning rate; by default the recipe's, 1e-3."),
+    augment: str | None = typer.Option(None, help="none (the paper), or dihedral: turned and mirrored images."),
+    precision: str | None = typer.Option(None, help="full, or bf16: quicker steps where the processor has it."),
+    embedding: int | None = typer.Option(None, min=1, help="Features of an image, and clusters; 24 in the paper."),
+    filters: int | None = typer.Option(None, min=8, help="Of the first layer; 128 in the paper."),
+    stretch: str | None = typer.Option(None, help="minmax (linear) or log-minmax; by default the recipe's."),
+    pose_free: bool = typer.Option(False, help="Average the embedding over the 8 rotations and mirrors: 8× the cost."),
+    ratios: bool = typer.Option(False, help="Metrics at 1:1 … 1:10 000 lenses to non-lenses."),
+    cut: bool = typer.Option(False, help="Measure lenses of ≥ 100 lensed pixels and S/N ≥ 50 too."),
+    orientations: int = typer.Option(0, min=0, help="Turn so many test images: how often do they change cluster?"),
+    source_only: bool = typer.Option(False, help="Cluster the lensed light of the test set alone."),
+    sweep: str | None = typer.Option(None, "--sweep-embedding", metavar="4,8,…", help="AUROC against the size."),
+    reruns: int = typer.Option(3, min=1, help="Trainings per size of the sweep."),
+    seed: int = typer.Option(1, min=0, help="Everything random is derived from it."),
+    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
+    restart: bool = typer.Option(False, help="Forget an earlier clustering in --out."),
+    as_json: bool = typer.Option(False, "--json", help="Print the record as JSON."),
+) -> None:
+    """Cluster a set without labels, write a page to mark the clusters on, and measure (Cheng et al. 2020)."""
+    from lensaudit.cli.stages import stage_bars
+    from lensaudit.clustering import (
+        RATIOS,
+        ClusterData,
+        ClusterOptions,
+        ClusterPlace,
+        Extras,
+        Sweep,
+        sweep_embedding,
+    )
+    from lensaudit.clustering import cluster as run
+    from lensaudit.finders import choose_device, load_finder, load_recipe
+    from lensaudit.lensset import LensSet
+    from lensaudit.training.fit import threads as with_threads
+
+    choose_device(device)
+    start: Any = _changed(load_recipe(recipe), embedding, filters, stretch, pose_free)
+    options = ClusterOptions.of(
+        start,
+        images=images,
+        denoiser_epochs=denoiser_epochs,
+        epochs=epochs,
+        batch_size=batch,
+        learning_rate=lr,
+        augment=augment,
+        precision=precision,
+        seed=seed,
+    )
+    sizes = None if sweep is None else Sweep(_sizes(sweep), reruns)
+    data = ClusterData(LensSet.open(lens_set), None if test is None else LensSet.open(test))
+    place = ClusterPlace(out, marks, restart, device)
+    extras = Extras(RATIOS if ratios else (), cut, orientations, source_only)
+    found = start if finder is None else load_finder(finder)
+    with with_threads(threads), stage_bars() as tell:
+        clustered = run(found, data, place, options, extras, tell)
+        swept = None if sizes is None else sweep_embedding(start, data, place, options, sizes, tell)
+    _show(clustered, swept, out, as_json=as_json)
+
+
+def _changed(recipe: Any, embedding: int | None, filters: int | None, stretch: str | None, pose_free: bool) -> Any:
+    """The recipe with the user's words on top."""
+    from lensaudit.errors import UsageError
+    from lensaudit.finders import STRETCHES
+
+    if stretch is not None and stretch not in STRETCHES:
+        raise UsageError(f"--stretch {stretch}: not known; allowed: {', '.join(STRETCHES)}")
+    taken = dict(recipe.architecture_options)
+    taken |= {} if embedding is None else {"embedding": embedding}
+    taken |= {} if filters is None else {"filters": filters}
+    taken |= {"pose_free": True} if pose_free else {}
+    return recipe.model_copy(
+        update={"architecture_options": taken, **({} if stretch is None else {"stretch": stretch})}
+    )
+
+
+def _sizes(words: str) -> tuple[int, ...]:
+    from lensaudit.errors import UsageError
+
+    try:
+        return tuple(int(word) for word in words.split(","))
+    except ValueError:
+        raise UsageError(f"--sweep-embedding {words}: give whole numbers with commas, as in 4,8,16,24") from None
+
+
+def _show(clustered: Clustered, swept: dict[str, Any] | None, out: Path, *, as_json: bool) -> None:
+    record = clustered.record
+    if as_json:
+        typer.echo(json.dumps({**record, "sweep": swept}, indent=2, ensure_ascii=False))
+        return
+    filled = [one for one in clustered.clusters if not one.is_empty]
+    empty = len(clustered.clusters) - len(filled)
+    typer.echo(
+        f"{out}: {sum(one.n for one in filled)} images in {len(filled)} clusters"
+        + (f"; {empty} of {len(clustered.clusters)} clusters are empty and say nothing" if empty else "")
+    )
+    if record["metrics"]["mixture"].get("converged") is False:
+        typer.echo("the mixture has not converged; its clusters may move with more iterations", err=True)
+    for line in _measured(record["metrics"].get("test")):
+        typer.echo(f"  {line}")
+    if swept is not None:
+        for row in swept["sizes"]:
+            low, high = min(row["auroc"]), max(row["auroc"])
+            mean = sum(row["auroc"]) / len(row["auroc"])
+            typer.echo(
+                f"  {row['embedding']} features: AUROC {mean:.4f} ({low:.4f}–{high:.4f} in {swept['reruns']} runs)"
+            )
+    typer.echo(
+        f"  mark the clusters in {out}/clusters.html, save marks.json into {out}, and run the same command again"
+    )
+    typer.echo(
+        f"  use it as: lensaudit score {clustered.marked.origin if clustered.marked else clustered.finder.origin} SET"
+    )
+
+
+def _measured(test: dict[str, Any] | None) -> list[str]:
+    """One line per number that was measured."""
+    if not test:
+        return []
+    lines = []
+    for name, title in (("known", "known fractions"), ("marks", "marks")):
+        for part, what in (("all", "all"), ("cut", "cut")) if name in test else ():
+            if part in test[name]:
+                one = test[name][part]
+                named = ", ".join(f"{words} {_value(one[metric])}" for metric, words in _SHOWN.items())
+                lines.append(f"{title}, {what}: {named}; {one['n_lenses']} lenses, {one['n_non_lenses']} non-lenses")
+        for row in test.get(name, {}).get("ratios", []):
+            named = ", ".join(f"{metric} {_value(row[metric])}" for metric in ("recall", "precision", "f1", "accuracy"))
+            lines.append(f"{title}, 1:{row['ratio']:g}: {named}")
+    rich = test["lenses_in_rich_clusters"]
+    lines.append(f"lenses in clusters of lens fraction ≥ 0.6: {_value(rich)}, n = {rich['n']}")
+    if turned := test.get("orientations"):
+        lines.append(
+            f"turned images: another cluster in {_value(turned['by_one'])} of the turns, in at least one for "
+            f"{_value(turned['ever'])}; two different images {turned['by_chance']:.3f}; another call for "
+            f"{_value(turned['call'])}; n = {turned['n']}"
+        )
+    if light := test.get("source_only"):
+        lines.append(
+            f"lensed light alone: {light['clusters']} clusters, {_value(light['pure'])} of the images in one of a "
+            f"single class; variance between clusters of the Einstein radius {_value(light['radius'])}, of the arc's "
+            f"place {_value(light['angle'])}; n = {light['n_lenses']} lenses, {light['n_empty']} empty"
+        )
+    return lines
+
+
+_SHOWN = {"auroc": "AUROC", "tpr0": "TPR0", "tpr10": "TPR10", "accuracy": "accuracy"}
+
+
+def _value(metric: dict[str, Any]) -> str:
+    if metric["value"] is None:
+        return f"not measured ({metric.get('status', 'nothing to measure')})"
+    interval = "" if metric["low"] is None else f" ({metric['low']:.3g}–{metric['high']:.3g})"
+    return f"{metric['value']:.3g}{interval}"

@@ -1,0 +1,307 @@
+"""Clustering a set, from its images to finders, a page to mark, and numbers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lensaudit.clustering.card import clustering_card
+from lensaudit.clustering.embed import Posed, embeddings
+from lensaudit.clustering.marks import MARKS_FILE, Marks, read_marks
+from lensaudit.clustering.measure import Extras, embedded_test, measurements
+from lensaudit.clustering.mixture import clusters_hash, fit_mixture, responsibilities
+from lensaudit.clustering.network import Network, Tell, Workplace, check_recipe, drawn_images, named, train_network
+from lensaudit.clustering.options import ClusterOptions
+from lensaudit.clustering.outputs import plot_curves, write_history, write_members
+from lensaudit.clustering.page import Page
+from lensaudit.clustering.sheet import members_shown, sheet_of
+from lensaudit.clustering.stage import Images
+from lensaudit.clustering.table import Cluster, clusters_of, known_fractions
+from lensaudit.errors import UsageError
+from lensaudit.files import writable_folder, write_json
+from lensaudit.finders import Finder, Recipe, save_finder
+from lensaudit.finders.architectures.cae_bgm import CaeBgm
+from lensaudit.provenance import provenance
+
+if TYPE_CHECKING:
+    from lensaudit.lensset import LensSet
+
+PAGE_FILE, RECORD_FILE, MEMBERS_FILE = "clusters.html", "clusters.json", "members.parquet"
+KNOWN_FOLDER, MARKED_FOLDER = "finder", "finder-marked"
+
+
+@dataclass(frozen=True)
+class ClusterPlace:
+    """Where a clustering writes.
+
+    Attributes
+    ----------
+    out
+        Gets the finders, the page, and ``out/clustering`` with all that a stopped run goes on from.
+    marks
+        File of marks; None takes ``out/marks.json`` where there is one.
+    restart
+        Forget an earlier clustering there.
+    device
+        ``auto``, ``cpu`` or ``cuda``, for the training.
+    """
+
+    out: Path
+    marks: Path | None = None
+    restart: bool = False
+    device: str = "auto"
+
+    @property
+    def work(self) -> Path:
+        """Prepared images, checkpoints and embeddings."""
+        return self.out / "clustering"
+
+
+@dataclass(frozen=True)
+class ClusterData:
+    """The set that is clustered, and one that is measured; labels are not needed in the first."""
+
+    lens_set: LensSet
+    test: LensSet | None = None
+
+    def check(self, eater: Finder, extras: Extras) -> None:
+        """Refuse sets the finder cannot eat, twice the same set, and examinations without a test set.
+
+        Raises
+        ------
+        DataError
+            A band is missing or the field of view is another.
+        UsageError
+            Both sets are the same, or a test set is needed.
+        """
+        eater.check(self.lens_set)
+        if self.test is None:
+            if extras.any:
+                raise UsageError("--ratios, --cut, --orientations and --source-only measure a test set; give --test")
+            return
+        eater.check(self.test)
+        if self.test.content_hash == self.lens_set.content_hash:
+            raise UsageError(f"{self.test.path}: is the set that is clustered; give --test other images")
+
+    def inputs(self) -> dict[str, str]:
+        """Content hashes, for the provenance."""
+        sets = {"clustered": self.lens_set, "test": self.test}
+        return {name: one.content_hash for name, one in sets.items() if one is not None}
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """A finished clustering: the finder by known fractions, the one by marks if there are any, clusters and record."""
+
+    finder: Finder
+    marked: Finder | None
+    clusters: tuple[Cluster, ...]
+    record: dict[str, Any]
+
+
+def cluster(
+    start: Recipe | Finder,
+    data: ClusterData,
+    place: ClusterPlace,
+    options: ClusterOptions | None = None,
+    extras: Extras | None = None,
+    tell: Tell | None = None,
+) -> Clustered:
+    """Cluster a set as Cheng et al. 2020, or go on with a run that was stopped.
+
+    Parameters
+    ----------
+    start
+        A recipe of architecture ``cae-bgm``, to be trained; or a finder of it, whose clusters are taken as they are.
+    data, place
+        What to read and where to write.
+    options
+        By default the recipe's own protocol.
+    extras
+        Examinations of the test set beside the metrics.
+    tell
+        Called with (what, steps done, steps in all).
+
+    Raises
+    ------
+    UsageError
+        The folder holds another clustering, or an option does not fit.
+    DataError
+        A set, or a file of marks, is for something else; or the images cannot make so many clusters.
+    """
+    recipe = start.recipe if isinstance(start, Finder) else start
+    check_recipe(recipe)
+    options, extras, tell = options or ClusterOptions.of(recipe), extras or Extras(), tell or _silent
+    eater = Finder(recipe, nn.Identity(), "clustering")
+    data.check(eater, extras)
+    work = writable_folder(_emptied(place))
+    images = drawn_images(eater, data.lens_set, options, work, tell)
+    shop = Workplace(work, work, device=place.device)
+    network = None if isinstance(start, Finder) else train_network(recipe, images, options, shop, tell)
+    module = start.module if isinstance(start, Finder) else network.module if network else None
+    assert isinstance(module, CaeBgm)
+    made = _made(module, images, options, work, tell, fit=network is not None)
+    marks = _marks(place, made)
+    clusters = clusters_of(
+        made.shares.argmax(1), images.prepared.labels, made.components, None if marks is None else marks.marks
+    )
+    _tell_head(module, clusters, marks, fit=network is not None)
+    finders = _finders(recipe, module, place, marks)
+    measured = {}
+    if data.test is not None:
+        test = embedded_test(finders[0][1], data.test, work, tell)
+        measured = measurements(finders, test, known_fractions(clusters), extras, options.seed, tell)
+    ended = _Ended(recipe, data, images, options, made, network, clusters, measured)
+    record = _write(ended, finders, place, marks)
+    return Clustered(finders[0][1], finders[1][1] if len(finders) > 1 else None, clusters, record)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The clusters of the images: responsibilities (n, K), how the fit ended, and what names the clusters."""
+
+    shares: NDArray[np.float64]
+    mixture: dict[str, Any]
+    identity: str
+
+    @property
+    def components(self) -> int:
+        return self.shares.shape[1]
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """All that is written down."""
+
+    recipe: Recipe
+    data: ClusterData
+    images: Images
+    options: ClusterOptions
+    made: _Made
+    network: Network | None
+    clusters: tuple[Cluster, ...]
+    measured: dict[str, Any]
+
+    def facts(self, marks: Marks | None) -> dict[str, Any]:
+        """What `save_finder` takes beside the finder."""
+        options, lens_set, labels = self.options, self.data.lens_set, self.images.prepared.labels
+        inputs = self.data.inputs() | ({} if marks is None else {"marks": marks.digest})
+        metrics: dict[str, Any] = {"mixture": self.made.mixture, "clusters": self.made.identity}
+        if self.network is not None:
+            metrics["validation_cross_entropy"] = {name: rows[-1][1] for name, rows in self.network.history.items()}
+        trained = "Trained without labels" if self.network else "Clusters of another finder"
+        return {
+            "origin": f"{trained} by lensaudit on {len(labels)} images, seed {options.seed}",
+            "training_data": {
+                "set": lens_set.content_hash,
+                "instrument": lens_set.instrument,
+                "population": lens_set.header.get("population"),
+                "n_images": len(labels),
+                "n_training": len(self.images.training),
+                "n_validation": len(self.images.validation),
+                "n_lenses": int((labels == 1).sum()),
+                "n_non_lenses": int((labels == 0).sum()),
+                "options": options.model_dump(mode="json"),
+            }
+            if self.network
+            else {},
+            "metrics": {**metrics, **({"test": self.measured} if self.measured else {})},
+            "provenance": provenance(seed=options.seed, inputs=inputs),
+        }
+
+
+def _emptied(place: ClusterPlace) -> Path:
+    if place.restart and place.work.exists():
+        shutil.rmtree(place.work)
+    return place.work
+
+
+def _made(module: CaeBgm, images: Images, options: ClusterOptions, work: Path, tell: Tell, *, fit: bool) -> _Made:
+    """Embed the images and, for a new network, fit the mixture."""
+    posed = Posed(images.prepared, np.arange(len(images.prepared)))
+    store = work / "embeddings.safetensors"
+    points = embeddings(module, posed, store, named(tell, "embedding images"))[:, 0]
+    mixture: dict[str, Any] = {}
+    if fit:
+        fitted = fit_mixture(module.head, points, options.seed)
+        mixture = {"iterations": fitted.iterations, "converged": fitted.converged}
+    return _Made(responsibilities(module.head, points), mixture, clusters_hash(module))
+
+
+def _marks(place: ClusterPlace, made: _Made) -> Marks | None:
+    path = place.marks or place.out / MARKS_FILE
+    if place.marks is None and not path.is_file():
+        return None
+    marks = read_marks(path, made.identity, made.components)
+    marks.write(place.out / MARKS_FILE)
+    return marks
+
+
+def _tell_head(module: CaeBgm, clusters: Sequence[Cluster], marks: Marks | None, *, fit: bool) -> None:
+    """Give the mixture's clusters their lens probabilities; a finder that is given keeps its known ones."""
+    if fit:
+        module.head.known.copy_(torch.from_numpy(known_fractions(clusters)))
+    if marks is not None:
+        module.head.marks.copy_(torch.from_numpy(marks.values(len(clusters))))
+
+
+def _finders(recipe: Recipe, module: CaeBgm, place: ClusterPlace, marks: Marks | None) -> list[tuple[str, Finder]]:
+    """(``known``, finder) and, with marks, (``marks``, finder): one network, and a head each."""
+    found = []
+    for name, folder, marked in (("known", KNOWN_FOLDER, False), ("marks", MARKED_FOLDER, True)):
+        if marked and marks is None:
+            continue
+        taken = {key: value for key, value in recipe.architecture_options.items() if key != "marked"}
+        words = recipe.model_copy(update={"architecture_options": taken | ({"marked": True} if marked else {})})
+        own = CaeBgm(module.denoiser, module.encoder, module.head.going_by(marked), module.pose_free)
+        found.append((name, Finder(words, own, str(place.out / folder))))
+    return found
+
+
+def _write(
+    ended: _Ended, finders: Sequence[tuple[str, Finder]], place: ClusterPlace, marks: Marks | None
+) -> dict[str, Any]:
+    facts = ended.facts(marks)
+    for _, finder in finders:
+        card = clustering_card(finder, ended.clusters, facts)
+        save_finder(finder, Path(finder.origin), **facts, card=card)
+        if ended.network is not None:
+            write_history(Path(finder.origin) / "history.csv", ended.network.history)
+            title = f"{finder.name}, {len(ended.images.training)} training images"
+            plot_curves(Path(finder.origin) / "curves.png", ended.network.history, title)
+    record = {
+        "finder": ended.recipe.name,
+        "clusters": [one.as_json() for one in ended.clusters],
+        "weights": {name: finder.weights_hash for name, finder in finders},
+        **facts,
+    }
+    ids = ended.data.lens_set.ids
+    rows = ended.images.prepared.rows
+    write_members(place.out / MEMBERS_FILE, [ids[row] for row in rows], ended.images.prepared.labels, ended.made.shares)
+    _page(ended, finders[0][1]).write(place.out / PAGE_FILE)
+    write_json(place.out / RECORD_FILE, record)
+    return record
+
+
+def _page(ended: _Ended, finder: Finder) -> Page:
+    mirrored = (
+        ended.network.decoder if ended.network and not ended.recipe.architecture_options.get("pose_free") else None
+    )
+    sheets = []
+    for one in ended.clusters:
+        shown = members_shown(ended.made.shares, one.number)
+        assert isinstance(finder.module, CaeBgm)
+        sheets.append(None if one.is_empty else sheet_of(finder.module, mirrored, ended.images.prepared, shown))
+    return Page(ended.recipe.name, ended.data.lens_set.path.name, ended.made.identity, ended.clusters, sheets)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass

@@ -1,0 +1,133 @@
+"""AUROC against the size of the embedding, with reruns: Figure 7 of Cheng et al. 2020."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lensaudit.clustering.embed import Posed, embeddings
+from lensaudit.clustering.measure import auroc_of
+from lensaudit.clustering.mixture import fit_mixture, responsibilities
+from lensaudit.clustering.network import Tell, Workplace, check_recipe, drawn_images, train_network
+from lensaudit.clustering.options import ClusterOptions
+from lensaudit.clustering.outputs import plot_sweep
+from lensaudit.clustering.run import ClusterData, ClusterPlace
+from lensaudit.clustering.stage import Images
+from lensaudit.clustering.table import clusters_of, known_fractions
+from lensaudit.errors import DataError, UsageError
+from lensaudit.files import writable_folder, write_json
+from lensaudit.finders import Finder, Recipe
+from lensaudit.provenance import provenance
+from lensaudit.training.prepared import PreparedSet, prepare_set
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Sizes of the embedding, each of which is also the number of clusters, and how often each is trained."""
+
+    sizes: tuple[int, ...]
+    reruns: int = 3
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 1 or self.reruns < 1:
+            raise UsageError("--sweep-embedding takes sizes of 1 or more, as in 4,8,16,24, and --reruns 1 or more")
+
+
+def sweep_embedding(
+    recipe: Recipe, data: ClusterData, place: ClusterPlace, options: ClusterOptions, sweep: Sweep, tell: Tell
+) -> dict[str, Any]:
+    """Train the extractor for every size and rerun and measure each; writes ``sweep.json`` and ``sweep.png``.
+
+    Measured is the AUROC by known fractions, on the test set, or else, as in the paper, on the images themselves. A
+    rerun has weights and an order of its own, the same images and denoiser. Stopped, the same call goes on.
+
+    Raises
+    ------
+    DataError
+        A class is missing, so that there is no AUROC.
+    """
+    check_recipe(recipe)
+    eater = Finder(recipe, nn.Identity(), "clustering")
+    eater.check(data.lens_set)
+    work = writable_folder(place.work)
+    images = drawn_images(eater, data.lens_set, options, work, tell)
+    test = images.prepared if data.test is None else prepare_set(eater, data.test, work)
+    if len(set(test.labels.tolist()) & {0, 1}) < 2:
+        raise DataError("a sweep is measured on lenses and non-lenses with labels; give a set with both as --test")
+    rows = []
+    for size in sweep.sizes:
+        words = recipe.model_copy(update={"architecture_options": {**recipe.architecture_options, "embedding": size}})
+        runs = [_Run(words, images, test, options, work, rerun) for rerun in range(sweep.reruns)]
+        rows.append({"embedding": size, "auroc": [run.auroc(place.device, tell) for run in runs]})
+    record = {
+        "sizes": rows,
+        "reruns": sweep.reruns,
+        "stretch": recipe.stretch,
+        "n": len(test),
+        "measured_on": "training" if data.test is None else "test",
+        "n_training": len(images.training),
+        "filters": recipe.architecture_options.get("filters", 128),
+        "options": options.model_dump(mode="json"),
+        "provenance": provenance(seed=options.seed, inputs=data.inputs()),
+    }
+    plot_sweep(place.out / "sweep.png", record)
+    write_json(place.out / "sweep.json", record)
+    return record
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training of the extractor."""
+
+    recipe: Recipe
+    images: Images
+    test: PreparedSet
+    options: ClusterOptions
+    work: Path
+    rerun: int
+
+    @property
+    def size(self) -> int:
+        return int(self.recipe.architecture_options["embedding"])
+
+    def auroc(self, device: str, tell: Tell) -> float:
+        """By known fractions; from the file of an earlier call where there is one."""
+        folder = self.work / f"sweep-{self.size}-{self.rerun}"
+        done, identity = folder / "auroc.json", self._identity()
+        if done.is_file():
+            kept = json.loads(done.read_text(encoding="utf-8"))
+            if kept["identity"] == identity:
+                return float(kept["auroc"])
+        found = self._measured(folder, device, tell)
+        write_json(done, {"identity": identity, "auroc": found})
+        return found
+
+    def _identity(self) -> list[Any]:
+        words = self.recipe.model_dump(mode="json", exclude={"training"})
+        return [words, self.options.model_dump(mode="json"), self.images.prepared.folder.name, self.test.folder.name]
+
+    def _measured(self, folder: Path, device: str, tell: Tell) -> float:
+        def named(what: str, done: int, total: int) -> None:
+            tell(f"{self.size} features, run {self.rerun + 1}: {what}", done, total)
+
+        seed = self.options.seed + self.rerun
+        network = train_network(
+            self.recipe, self.images, self.options, Workplace(self.work, folder, seed, device), named
+        )
+        finder = Finder(self.recipe, network.module, "sweep")
+        shown = Posed(self.images.prepared, np.arange(len(self.images.prepared)))
+        points = embeddings(network.module, shown, advance=lambda d, n: named("embedding", d, n))[:, 0]
+        fit_mixture(network.module.head, points, seed)
+        assigned = responsibilities(network.module.head, points).argmax(1)
+        fractions = known_fractions(clusters_of(assigned, self.images.prepared.labels, self.size))
+        network.module.head.known.copy_(torch.from_numpy(fractions))
+        if self.test is not self.images.prepared:
+            posed = Posed(self.test, np.arange(len(self.test)))
+            points = embeddings(network.module, posed, advance=lambda d, n: named("embedding test", d, n))[:, 0]
+        return float(auroc_of(finder, points, self.test.labels)["value"])
