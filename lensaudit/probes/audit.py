@@ -15,6 +15,7 @@ from lensaudit.finders import Finder
 from lensaudit.probes.applicable import why_not_applicable
 from lensaudit.probes.collect import ChangesNothing
 from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
+from lensaudit.probes.elsewhere import seen_by, why_no_scene
 from lensaudit.probes.finding import ALL_PAIRS, Finding, concluded, corrected
 from lensaudit.probes.options import ProbeOptions
 from lensaudit.probes.result import ProbeResult, without_nan
@@ -134,12 +135,12 @@ def run_audit(
     UsageError
         As `run_probe`; or no probe applies.
     """
-    definitions = audited_probes(probes)
+    definitions = [seen_by(definition, finder) for definition in audited_probes(probes)]
     folder = writable_folder(Path(out))
     (folder / AUDIT_FILE).unlink(missing_ok=True)  # where it lies, everything it names lies too
     results, refused = [], {}
     for definition in definitions:
-        if reason := why_not_applicable(definition, finder):
+        if reason := why_not_applicable(definition, finder) or why_no_scene(definition):
             refused[definition.name] = reason
             continue
         told = None if progress is None else partial(_told, progress, definition.name)

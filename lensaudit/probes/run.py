@@ -19,6 +19,7 @@ from lensaudit.probes.collect import Asked, collect
 from lensaudit.probes.columns import Sample, check_columns, dose_columns, fulfilling, pair_columns
 from lensaudit.probes.curve import Curve, recall_curve
 from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, with_kernel
+from lensaudit.probes.elsewhere import seen_by
 from lensaudit.probes.examples import choose_examples
 from lensaudit.probes.experiment import Drawn, Experiment, Source, lenses_of
 from lensaudit.probes.figures import draw_figures, figure_files
@@ -65,6 +66,8 @@ def run_probe(
     """
     definition = probe if isinstance(probe, ProbeDefinition) else load_definition(probe)
     options = options or ProbeOptions()
+    if options.lens_set is None:
+        definition = seen_by(definition, finder)
     definition = with_kernel(definition, options.psf, options.psf_extension)
     settings, mode = settled(definition, n, seed, options)
     check_columns(definition)
