@@ -26,6 +26,8 @@ COMMANDS = (
     "ingest",
     "train",
     "cluster",
+    "ensemble",
+    "ensemble_map",
     "models",
     "score",
     "evaluate",

@@ -6,12 +6,16 @@ import torch
 from torch import nn
 
 from lensaudit.finders.architectures import he_normal_, unfilled
-from lensaudit.finders.recipe import Recipe
+from lensaudit.finders.ou_tsne import OuTsne
+from lensaudit.finders.recipe import OU_TSNE, Recipe
 from lensaudit.finders.symmetrised import Symmetrised
 
 
 def unfilled_module(recipe: Recipe) -> nn.Module:
     """The recipe's module with memory but no values yet; draws no random number."""
+    if recipe.architecture == OU_TSNE:
+        ensemble = OuTsne(recipe, unfilled_module)
+        return Symmetrised(ensemble) if recipe.symmetrise else ensemble
     body: nn.Module = unfilled(
         recipe.architecture, recipe.channels, recipe.outputs, recipe.size, recipe.architecture_options
     )

@@ -64,6 +64,10 @@ class Finder:
         Width of the cutouts it is given on purpose although it was trained on another; None: the recipe's.
     figures
         Figures of the training set that its stretch uses, by name; empty for most. See `lensaudit.finders.fitted`.
+    trained_scales
+        Band → arcsec per native pixel of the images it was trained on; empty where that is not recorded.
+    resamples
+        Whether images of other pixels than these are taken all the same.
     """
 
     recipe: Recipe
@@ -71,14 +75,16 @@ class Finder:
     origin: str
     given_field_arcsec: float | None = None
     figures: Figures = field(default_factory=dict)
+    trained_scales: Mapping[str, float] = field(default_factory=dict)
+    resamples: bool = False
 
     def __post_init__(self) -> None:
         self.module.eval()
 
-    def for_field(self, arcsec: float | None) -> Finder:
+    def for_field(self, arcsec: float | None, resample: bool = False) -> Finder:
         """The same finder for cutouts `arcsec` wide: they are resized to its input, so that scales on the sky change.
 
-        None: as wide as those it was trained on.
+        None: as wide as those it was trained on; with `resample` they may have other pixels.
 
         Raises
         ------
@@ -87,7 +93,7 @@ class Finder:
         """
         if arcsec is not None and not (arcsec > 0 and math.isfinite(arcsec)):
             raise UsageError(f"field of view {arcsec:g}″ is not a width; give the cutouts' in arcseconds")
-        return replace(self, given_field_arcsec=arcsec)
+        return replace(self, given_field_arcsec=arcsec, resamples=resample)
 
     def symmetrised(self) -> Finder:
         """The same finder with its logits averaged over the eight rotations and mirrors of the image."""
@@ -184,6 +190,9 @@ class Finder:
             scaled(images, self.recipe.stretch, figures, band, out)
             out[~good] = torch.nan
             return
+        if stretch.unscaled:
+            out.copy_(torch.where(good[:, None, None], resized(images, self.recipe.size), torch.nan))
+            return
         scale_to_unit(resized(stretch.native(images), self.recipe.size), good, out=out)
         if stretch.unit is not STRETCHES["minmax"].unit:
             out.copy_(stretch.unit(out))
@@ -234,7 +243,8 @@ class Finder:
         Raises
         ------
         DataError
-            A band is missing, or the field of view differs by more than 3 %; one line with the mend.
+            A band is missing, or the field of view differs by more than 3 %, or the pixels do from those it was
+            trained on and resampling was not asked for; one line with the mend.
         """
         have = ", ".join(lens_set.bands)
         for band in self.recipe.bands:
@@ -244,6 +254,8 @@ class Finder:
                     f"use a set with bands {', '.join(self.recipe.bands)} or a finder for these"
                 )
             self._check_field(band, lens_set.shape[band], lens_set.pixel_scale_arcsec[band])
+        if not self.resamples and (other := self.other_pixels(lens_set)):
+            raise DataError(f"{other}; give --resample to have them brought to the finder's pixels all the same")
         self._check_units(getattr(lens_set, "pixel_units", {}))
         columns = getattr(lens_set, "columns", self.extra_columns)  # a set still to be rendered has all of them
         for column in self.extra_columns:
@@ -252,6 +264,25 @@ class Finder:
                     f"finder {self.name} needs the column {column}, which the set's catalogue lacks; "
                     f"use a set that has it, such as a simulated one, or a finder without extra_inputs"
                 )
+
+    def other_pixels(self, lens_set: Declared) -> str:
+        """In which band the set's pixels are not those the finder was trained on, as a clause; empty for none.
+
+        Cutouts as wide but with other pixels hold another resolution and noise, which resizing hides. Where the
+        field of view is given on purpose, scales differ on purpose too.
+        """
+        if self.given_field_arcsec is not None:
+            return ""
+        for band in self.recipe.bands:
+            scale = lens_set.pixel_scale_arcsec[band]
+            trained = self.trained_scales.get(band, scale)
+            if abs(scale - trained) > FIELD_TOLERANCE * trained:
+                return f"band {band} has pixels of {scale:.4g}″, finder {self.name} was trained on {trained:.4g}″"
+        return ""
+
+    def unused_bands(self, lens_set: Declared) -> tuple[str, ...]:
+        """Bands of the set that the finder leaves aside."""
+        return tuple(band for band in lens_set.bands if band not in self.recipe.bands)
 
     def _check_units(self, units: Mapping[str, str]) -> None:
         """A stretch by figures of one unit makes nonsense of pixels in another."""

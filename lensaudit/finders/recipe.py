@@ -26,6 +26,9 @@ from lensaudit.resources import builtin_folder
 CUSTOM = "custom"
 """Architecture name of a finder whose module is the user's own code; it cannot be built from the name."""
 
+OU_TSNE = "ou-tsne"
+"""Architecture name of an ensemble on a t-SNE map; it is built from its members' recipes."""
+
 RECIPE_FILE = "recipe.yaml"
 
 T = TypeVar("T", bound=BaseModel)
@@ -105,6 +108,8 @@ class Recipe(_Words):
     symmetrise: bool = False
     architecture_options: dict[str, bool | int | float | str] = {}
     pixel_unit: dict[str, str] = {}
+    members: tuple[Recipe, ...] = ()
+    """Of an ensemble: what each of its finders eats, by names that differ."""
     training: Training = Training()
 
     @field_validator("stretch")
@@ -125,7 +130,7 @@ class Recipe(_Words):
     def _without_unused(self, words: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the newer fields where they say nothing: records written before them stay the same bytes."""
         written: dict[str, Any] = words(self)
-        for name in ("extra_inputs", "symmetrise", "architecture_options", "pixel_unit"):
+        for name in ("extra_inputs", "symmetrise", "architecture_options", "pixel_unit", "members"):
             if not getattr(self, name):
                 written.pop(name, None)
         return written
@@ -148,6 +153,10 @@ class Recipe(_Words):
             raise ValueError(f"lens_index {self.lens_index} is not below outputs {self.outputs}")
         if self.architecture == CUSTOM:
             return self
+        if self.architecture == OU_TSNE:
+            return self._consistent_ensemble()
+        if self.members:
+            raise ValueError(f"members do not fit architecture {self.architecture}; {OU_TSNE} has members")
         if self.extra_inputs and self.architecture.endswith("-p4m"):
             # An angle follows a turn of the image, which a group convolution's plain input channels do not.
             raise ValueError(f"extra_inputs do not fit architecture {self.architecture}, which is blind to angles")
@@ -162,6 +171,27 @@ class Recipe(_Words):
                     f"architecture {self.architecture} has no option {name!r}; "
                     + (f"it has {', '.join(needed.options)}" if needed.options else "it has none")
                 )
+        return self
+
+    def _consistent_ensemble(self) -> Self:
+        names = [member.name for member in self.members]
+        if len(set(names)) < max(len(names), 2):
+            raise ValueError(f"members {', '.join(names) or 'none'}: an ensemble has two or more, of different names")
+        for member in self.members:
+            if member.architecture in (CUSTOM, OU_TSNE) or member.extra_inputs or "." in member.name:
+                raise ValueError(
+                    f"member {member.name}: is the user's own module, an ensemble itself, reads the catalogue or has a "
+                    f"dot in its name; take finders of built-in architectures without extra_inputs"
+                )
+            if missing := [band for band in member.bands if band not in self.bands]:
+                raise ValueError(f"member {member.name} needs {', '.join(missing)}, which the ensemble's bands lack")
+            if member.field_of_view_arcsec != self.field_of_view_arcsec:
+                raise ValueError(
+                    f"member {member.name} needs {member.field_of_view_arcsec:g}″, the ensemble has "
+                    f"{self.field_of_view_arcsec:g}″; take members of one field of view"
+                )
+        if not isinstance(self.architecture_options.get("references"), int):
+            raise ValueError(f"architecture {OU_TSNE} needs the option references, the number of images on its map")
         return self
 
 

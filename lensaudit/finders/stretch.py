@@ -1,8 +1,8 @@
 """Stretches: what happens to the pixel values of a band before the finder sees them.
 
 The names are what a recipe may say. A stretch acts on the native pixels (`Stretch.native`), the band is resized, and
-then scaled: to [0, 1] by its own minimum and maximum, by a function of that (`Stretch.unit`), or by figures fitted to
-the training set (`lensaudit.finders.fitted`).
+then scaled: to [0, 1] by its own minimum and maximum, by a function of that (`Stretch.unit`), by figures fitted to
+the training set (`lensaudit.finders.fitted`), or not at all.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ class Stretch:
     fitted
         Names of the figures it takes from the training set; with any, the image is not brought to [0, 1] by its own
         extremes.
+    unscaled
+        Whether the resized image stays in the units of its pixels.
     """
 
     native: Pixelwise
     unit: Pixelwise
     fitted: tuple[str, ...] = ()
+    unscaled: bool = False
 
 
 def _unchanged(images: torch.Tensor) -> torch.Tensor:
@@ -57,6 +60,7 @@ STRETCHES: dict[str, Stretch] = {
     "log-minmax": Stretch(_unchanged, _log),
     "clip-log": Stretch(_unchanged, _unchanged, ("low", "high")),
     "noise": Stretch(_unchanged, _unchanged, ("mean", "sigma")),
+    "native": Stretch(_unchanged, _unchanged, unscaled=True),
 }
 """Name → stretch.
 
@@ -74,6 +78,8 @@ STRETCHES: dict[str, Stretch] = {
 ``noise``
     Lanusse et al. 2018: minus the mean image of the training set, over the noise σ of the band, clipped at ±250;
     masked pixels (NaN) are 0.
+``native``
+    Resize only: what an ensemble hands to its members, each of which has a stretch of its own.
 """
 
 

@@ -25,6 +25,7 @@ class Symmetrised(nn.Module):
     def __init__(self, body: nn.Module, angles: int = 0) -> None:
         super().__init__()
         self.body = body
+        self.differentiable = getattr(body, "differentiable", True)
         self.angles = angles
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,81 @@
+"""From member finders to one module that holds them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from pydantic import ValidationError
+
+from lensaudit.errors import UsageError
+from lensaudit.finders import Finder, Recipe, load_finder, unfilled_module
+from lensaudit.finders.ou_tsne import OuTsne
+from lensaudit.finders.recipe import OU_TSNE
+
+SEVEN = ("ou-j", "ou-y", "ou-h", "ou-jyh", "ou-vis", "ou66", "ou200")
+"""Members of OU-T-SNE in Wilde et al. 2022."""
+
+
+def open_members(names: Sequence[str], device: str = "cpu") -> list[Finder]:
+    """The finders called `names`, at least two.
+
+    Raises
+    ------
+    UsageError
+        Fewer than two, or one that is not known or has no weights.
+    """
+    if len(names) < 2:
+        raise UsageError(f"an ensemble needs two members or more, not {len(names)}; name finders or their folders")
+    return [load_finder(name, device) for name in names]
+
+
+def assembled(name: str, finders: Sequence[Finder], references: int, cells: int) -> Finder:
+    """An ensemble with its members' weights and a map of `references` images still to be filled.
+
+    Its input is as large as the largest member's; its bands are those of the member with most, then what others add.
+
+    Raises
+    ------
+    UsageError
+        The members do not go together: names alike, fields of view that differ, the user's own module among them.
+    """
+    most = max(finders, key=lambda finder: len(finder.recipe.bands)).recipe.bands
+    bands = dict.fromkeys([*most, *(band for finder in finders for band in finder.recipe.bands)])
+    try:
+        recipe = Recipe(
+            name=name,
+            architecture=OU_TSNE,
+            bands=tuple(bands),
+            size=max(finder.recipe.size for finder in finders),
+            stretch="native",
+            field_of_view_arcsec=finders[0].recipe.field_of_view_arcsec,
+            outputs=1,
+            lens_index=0,
+            architecture_options={"references": references, "cells": cells},
+            pixel_unit={band: unit for finder in finders for band, unit in finder.recipe.pixel_unit.items()},
+            members=tuple(finder.recipe for finder in finders),
+        )
+    except ValidationError as invalid:
+        message = invalid.errors(include_url=False, include_context=False)[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"ensemble {name}: {message}") from invalid
+    module = cast(OuTsne, unfilled_module(recipe))
+    for finder in finders:
+        member = module.members[finder.name]
+        member.body.load_state_dict(finder.module.state_dict())  # type: ignore[union-attr]
+        for figure, values in finder.figures.items():
+            getattr(member, figure).copy_(values)
+    return Finder(recipe, module.to(finders[0].device), "assembled here")
+
+
+def with_map(empty: Finder, arrays: dict[str, torch.Tensor]) -> Finder:
+    """The ensemble `empty` with the map `arrays`: vectors, positions, labels and fraction.
+
+    Its recipe says how many images lie on the map.
+    """
+    options = {**empty.recipe.architecture_options, "references": len(arrays["vectors"])}
+    recipe = empty.recipe.model_copy(update={"architecture_options": options})
+    module = cast(OuTsne, unfilled_module(recipe))
+    members = {key: value for key, value in empty.module.state_dict().items() if key.startswith("members.")}
+    module.load_state_dict({**members, **arrays})
+    return Finder(recipe, module.to(empty.device), empty.origin)

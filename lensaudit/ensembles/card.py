@@ -1,0 +1,126 @@
+"""The model card of an ensemble, from the recorded facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lensaudit.finders import Finder
+from lensaudit.finders.ou_tsne import SUREST
+
+PAPER = {"precision": 0.9431, "recall": 0.4846, "fbeta": 0.9423, "auroc": 0.666, "accuracy": 0.5371}
+"""OU-T-SNE on the EVAL set at p ≥ 0.5 (Wilde et al. 2022, Table 5)."""
+
+_ROWS = {
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "fbeta": "Fβ",
+    "auroc": "AUROC",
+    "tpr0": "TPR0",
+    "tpr10": "TPR10",
+    "tpr_at_fpr": "TPR at FPR 1 %",
+}
+
+
+def ensemble_card(finder: Finder, facts: Mapping[str, Any]) -> str:
+    """Markdown of the card; `facts` as `save_finder` takes them."""
+    sections = {
+        f"# {finder.name}": [f"{facts['origin']}."],
+        "## What it takes and gives": _declaration(finder),
+        "## The map": _map(facts["training_data"], facts["metrics"]["map"]),
+        "## Members through one input": _resized(finder, facts["metrics"]["resized"]),
+        "## Measured": _measurements(facts["metrics"]),
+        "## Limits": _limits(facts["metrics"]["map"]),
+        "## Made by": [f"`{facts['provenance']['command']}`, lensaudit {facts['provenance']['lensaudit']}."],
+    }
+    return "\n\n".join(f"{title}\n\n" + "\n".join(lines) for title, lines in sections.items()) + "\n"
+
+
+def _declaration(finder: Finder) -> list[str]:
+    recipe = finder.recipe
+    return [
+        f"* Architecture `{recipe.architecture}`: {len(recipe.members)} members with {finder.parameters} parameters, a "
+        f"t-SNE map of their scores, a grid of lens fractions.",
+        f"* Bands in this order: {', '.join(recipe.bands)}; native pixels resized to {recipe.size}×{recipe.size} over "
+        f"{recipe.field_of_view_arcsec:g}″; each member resizes and scales them in its own way.",
+        f"* One output, the log-odds of the cell's lens fraction, kept within {SUREST:g} and {1 - SUREST:g}.",
+        f"* Called a lens from p = {recipe.threshold:g}. No gradient: occlusion and probes apply, gradients do not.",
+        f"* Weights SHA-256 `{finder.weights_hash}`.",
+    ]
+
+
+def _map(data: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    drawn = f", population `{data['population']}`" if data["population"] else ""
+    return [
+        f"* Set `{data['set'][:16]}`, instrument `{data['instrument']}`{drawn}: {data['n_training']} images, "
+        f"{100 * data['training_lens_fraction']:.1f} % of them lenses; {data['n_left_out']} left out (no label, or a "
+        f"member cannot scale them).",
+        f"* openTSNE, perplexity {data['perplexity']:g}, seed {data['seed']}, else its defaults; the paper gives none.",
+        f"* Grid of {found['cells']}×{found['cells']} cells over the map: {found['cells_with_images']} hold images, "
+        f"{found['cells_with_one_image']} of them one only, the median "
+        f"{found['median_images_per_filled_cell']:g}. An empty cell has the mean of its defined neighbours, in "
+        f"rounds until all are defined; the paper stops after one.",
+        "* A new image is placed by openTSNE against the map alone, whatever else is scored with it.",
+    ]
+
+
+def _resized(finder: Finder, found: Mapping[str, Any]) -> list[str]:
+    lines = ["| member | median change of p | highest | calls changed |", "| --- | --- | --- | --- |"]
+    for member in finder.recipe.members:
+        words = found.get(member.name)
+        if words:
+            lines.append(
+                f"| {member.name} | {words['median_change_of_p']:.1e} | {words['highest_change_of_p']:.1e} | "
+                f"{words['calls_changed']} of {found['n']} |"
+            )
+    return [
+        f"Members see their bands resized to {finder.recipe.size} pixels and then to their own size. Against each "
+        f"member by itself, on {found['n']} images of the map's set:",
+        "",
+        *lines,
+    ]
+
+
+def _measurements(metrics: Mapping[str, Any]) -> list[str]:
+    if "test" not in metrics:
+        return ["No test set was measured."]
+    test, members = metrics["test"], metrics["members"]
+    head = f"test, {test['n_lenses']} + {test['n_non_lenses']}"
+    lines = [f"| | {head} | OU-T-SNE in the paper |", "| --- | --- | --- |"]
+    lines += [f"| {label} | {_value(test[name])} | {PAPER.get(name, '–')} |" for name, label in _ROWS.items()]
+    beside = ["| member | AUROC | precision | recall | accuracy |", "| --- | --- | --- | --- | --- |"]
+    for name, words in members.items():
+        columns = (_value(words[metric]) for metric in ("auroc", "precision", "recall", "accuracy"))
+        beside.append(f"| {name} | {' | '.join(columns)} |")
+    return [
+        *lines,
+        "",
+        f"Lenses + non-lenses in the head; 95 % intervals; calls at p ≥ {test['threshold']:g}; β = {test['beta']:g}. "
+        "The paper's set is another: 100 000 images of the challenge, most of them faint lenses, where "
+        "accuracy and recall are low for every finder; the columns cannot be compared.",
+        "",
+        "Its members on the same images, as the ensemble sees them:",
+        "",
+        *beside,
+    ]
+
+
+def _limits(found: Mapping[str, Any]) -> list[str]:
+    return [
+        "* The map is made of images that the members may have been trained on, as in the paper: there they are surer "
+        "than on new ones.",
+        f"* p is the lens fraction of a cell, mostly of {found['median_images_per_filled_cell']:g} images: coarse, and "
+        "it jumps at the cells' edges. Many images share a value, which TPR0 and TPR10 feel.",
+        "* Hiding pixels for an occlusion map puts them at 0 in the set's units, the sky; the members then scale "
+        "anew. Other finders' patches are at 0 after scaling, the darkest pixel.",
+        "* It knows the kinds of lenses and non-lenses of its members' training sets only. Run `lensaudit probe` and "
+        "`lensaudit report` on it before using its scores for science.",
+    ]
+
+
+def _value(metric: Mapping[str, Any]) -> str:
+    if metric["value"] is None:
+        return f"– ({metric['status']})"
+    interval = "" if metric["low"] is None else f" ({metric['low']:.3f}–{metric['high']:.3f})"
+    return f"{metric['value']:.3f}{interval}"

@@ -1,0 +1,129 @@
+"""OU-T-SNE (Wilde et al. 2022, Section 3.3): the scores of several finders, placed on a t-SNE map, in one module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from lensaudit.finders.finder import Finder
+from lensaudit.finders.fitted import Figures
+from lensaudit.finders.lens_map import LensMap
+from lensaudit.finders.recipe import Recipe
+from lensaudit.finders.stretch import STRETCHES
+
+CELLS = 100
+SUREST = 1e-3
+"""p is kept between this and one minus this: a cell of lenses alone has no finite log-odds."""
+
+DECIMALS = 5
+"""Of the members' p before they are placed: rounding errors of float32 do not carry an image over a cell's edge."""
+
+_PIXELS_AT_ONCE = 70_000
+"""Of a member's pass, as in `lensaudit.finders.score`: maps near the cache run faster."""
+
+Build = Callable[[Recipe], nn.Module]
+
+
+class Member(nn.Module):
+    """One finder of an ensemble: its module and the figures of its stretch, as buffers.
+
+    Parameters
+    ----------
+    recipe
+        The member's own.
+    body
+        Its module.
+    """
+
+    def __init__(self, recipe: Recipe, body: nn.Module) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.body = body
+        for name in STRETCHES[recipe.stretch].fitted:
+            planes = (recipe.size, recipe.size) if name == "mean" else ()
+            self.register_buffer(name, torch.empty(len(recipe.bands), *planes))
+
+    @property
+    def finder(self) -> Finder:
+        """The member as a finder of its own."""
+        figures: Figures = {name: getattr(self, name) for name in STRETCHES[self.recipe.stretch].fitted}
+        return Finder(self.recipe, self.body, "member of an ensemble", figures=figures)
+
+    def forward(self, bands: dict[str, torch.Tensor]) -> torch.Tensor:
+        """p(lens) (n,) of native images, band → (n, h, w), through the member's own preprocessing; NaN without one."""
+        finder = self.finder
+        images, good = finder.prepare(bands)
+        images = torch.where(good.all(1)[:, None, None, None], images, 0.0)
+        pieces = images.split(max(4, _PIXELS_AT_ONCE // self.recipe.size**2))
+        logit = torch.cat([finder.logit(piece) for piece in pieces])
+        return torch.where(good.all(1), torch.sigmoid(logit), torch.nan)
+
+
+class OuTsne(nn.Module):
+    """Native images (n, bands, size, size) → log-odds (n, 1) of the map's cell that the members' scores fall into.
+
+    There is no gradient: a cell is constant inside, and steps at its edge.
+
+    Parameters
+    ----------
+    recipe
+        With its members, and the options ``references`` (images on the map) and ``cells`` (per side, 100).
+    build
+        Recipe of a member → its module.
+    """
+
+    differentiable = False
+
+    def __init__(self, recipe: Recipe, build: Build) -> None:
+        super().__init__()
+        self.bands = recipe.bands
+        self.members = nn.ModuleDict({one.name: Member(one, build(one)) for one in recipe.members})
+        count = int(recipe.architecture_options["references"])
+        cells = int(recipe.architecture_options.get("cells", CELLS))
+        self.register_buffer("vectors", torch.empty(count, len(recipe.members)))
+        self.register_buffer("positions", torch.empty(count, 2))
+        self.register_buffer("labels", torch.empty(count, dtype=torch.int64))
+        self.register_buffer("fraction", torch.empty(cells, cells))
+        self._map: LensMap | None = None
+        self.register_load_state_dict_post_hook(_forget_map)
+
+    @property
+    def map(self) -> LensMap:
+        """The map of the buffers, built at first use."""
+        if self._map is None:
+            arrays = (getattr(self, name).detach().cpu().double().numpy() for name in _MAP)
+            self._map = LensMap(*arrays)
+        return self._map
+
+    def scores(self, images: torch.Tensor) -> torch.Tensor:
+        """p(lens) of every member (n, members), rounded to five decimals; NaN where one cannot scale the image."""
+        bands = {band: images[:, index] for index, band in enumerate(self.bands)}
+        return torch.stack([member(bands) for member in self.members.values()], dim=1).round(decimals=DECIMALS)
+
+    def placed(self, images: torch.Tensor) -> torch.Tensor:
+        """Positions (n, 2) of images on the map, float64; NaN where there is none."""
+        vectors = self.scores(images).double().cpu().numpy()
+        known = np.isfinite(vectors).all(axis=1)
+        positions = np.full((len(vectors), 2), np.nan)
+        positions[known] = self.map.place(vectors[known])
+        return torch.from_numpy(positions)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Log-odds (n, 1) of native images (n, bands, size, size); NaN where a member cannot scale one."""
+        positions = self.placed(images).numpy()
+        known = np.isfinite(positions).all(axis=1)
+        p_lens = np.full(len(positions), np.nan)
+        p_lens[known] = self.map.p_lens(positions[known])
+        logit = torch.logit(torch.from_numpy(p_lens), eps=SUREST)
+        return logit[:, None].to(images)
+
+
+_MAP = ("vectors", "positions", "fraction")
+
+
+def _forget_map(module: nn.Module, _keys: object) -> None:
+    assert isinstance(module, OuTsne)
+    module._map = None
