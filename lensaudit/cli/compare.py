@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, warn
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -28,6 +30,7 @@ def compare(
     speed: bool = typer.Option(True, "--speed/--no-speed", help="Whether images per second are measured."),
     workers: int = typer.Option(1, "--workers", help="Processes that render the probes."),
     batch: int = typer.Option(None, "--batch", help="Cutouts at a time; by default what runs fastest."),
+    resample: bool = RESAMPLE,
     seed: int = typer.Option(0, "--seed", help="Of resamples and of the probes' scenes."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     threads: int = typer.Option(None, "--threads", min=1, help="CPU threads; by default torch's choice."),
@@ -59,11 +62,15 @@ def compare(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    entrants = entrants_of(finders, device)
+    entrants = entrants_of(finders, device, resample=resample)
     with stage_bars() as progress:
         measure(entrants, opened, out, options, progress)
     page = render_comparison(out)
     comparison = read_comparison(out)
+    for block in comparison["sets"]:
+        for row in block["rows"]:
+            if row["other_pixels"]:
+                warn(f"{block['set']['name']}: {row['other_pixels']}")
     if as_json:
         typer.echo(json.dumps(comparison, indent=2, ensure_ascii=False, allow_nan=False))
     else:

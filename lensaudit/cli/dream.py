@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+
 if TYPE_CHECKING:
     from lensaudit.explain import DreamFiles
 
@@ -52,6 +54,7 @@ def register(app: typer.Typer) -> None:
         field_of_view: float | None = typer.Option(
             None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
         ),
+        resample: bool = RESAMPLE,
         device: str = typer.Option("auto", help="auto, cpu or cuda."),
         threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
         force: bool = typer.Option(False, "--force", help="Make anew what is there already."),
@@ -68,13 +71,14 @@ def register(app: typer.Typer) -> None:
 
         if ids and begin is None:
             raise UsageError("--id names a system of a lens set; say which set with --from SET")
-        loaded = load_finder(finder, device).for_field(field_of_view)
+        loaded = load_finder(finder, device).for_field(field_of_view, resample)
         targets = chosen_targets(loaded.module, classes, kernels, layers)
         changes = Changes(steps, rate, optimiser, bounds, objective, decay, seed, regularise)
         if threads is not None:
             torch.set_num_threads(threads)
         starts = (from_noise(loaded, seed),) if begin is None else from_cutouts(loaded, LensSet.open(begin), ids)
         opened = LensSet.open(beside) if beside is not None else None
+        warn_of_pixels(loaded, *([opened] if opened is not None else []))
         wish = DreamWish(targets, starts, changes, opened, scan, brighten, force)
         run = dream_files(loaded, wish, out, progress_bar)
         if as_json:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, bands_left_out, warn_of_pixels
+
 if TYPE_CHECKING:
     from lensaudit.evaluation import Evaluation, Metric
     from lensaudit.finders import Finder, Scores
@@ -30,6 +32,7 @@ def evaluate(
     field_of_view: float | None = typer.Option(
         None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
     ),
+    resample: bool = RESAMPLE,
     refit: bool = typer.Option(False, help="Take the stretch's figures from this set: its unit is another."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     as_json: bool = typer.Option(False, "--json", help="Print the evaluation as JSON."),
@@ -42,10 +45,11 @@ def evaluate(
     from lensaudit.lensset import LensSet
 
     opened = LensSet.open(lens_set)
-    loaded = load_finder(finder, device).for_field(field_of_view)
+    loaded = load_finder(finder, device).for_field(field_of_view, resample)
     if refit:
         loaded = refitted(loaded, opened)
     loaded.check(opened)
+    warn_of_pixels(loaded, opened)
     if out is not None:
         writable_folder(out)
     found = scores_of(loaded, opened, scores)
@@ -58,7 +62,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
         return
-    _show(result, loaded.name, lens_set)
+    _show(result, loaded.name, f"{lens_set}{bands_left_out(loaded, opened)}")
     if out is not None:
         typer.echo(f"{out}: evaluation.json, evaluation.png")
 
@@ -85,7 +89,7 @@ def _write(out: Path, record: dict[str, Any], result: Evaluation, labels: Any, s
     write_json(out / "evaluation.json", record)
 
 
-def _show(result: Evaluation, name: str, lens_set: Path) -> None:
+def _show(result: Evaluation, name: str, where: str) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -93,7 +97,7 @@ def _show(result: Evaluation, name: str, lens_set: Path) -> None:
     counted = f"{result.n_lenses} lenses, {result.n_others} non-lenses"
     left_out = {"unlabelled": result.n_unlabelled, "not scored": result.n_unscored}
     counted += "".join(f", {count} {why} left out" for why, count in left_out.items() if count)
-    table = Table(title=f"{name} on {lens_set}: {counted}", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=f"{name} on {where}: {counted}", box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("metric", "value", "95 % interval", "n", "interval by"):
         table.add_column(column, justify="right" if column in {"value", "n"} else "left")
     for metric in result.metrics:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+
 if TYPE_CHECKING:
     from lensaudit.evaluation.false_positives import KindShare
 
@@ -29,6 +31,7 @@ def false_positives(
     field_of_view: float | None = typer.Option(
         None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
     ),
+    resample: bool = RESAMPLE,
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
@@ -45,8 +48,9 @@ def false_positives(
     from lensaudit.provenance import provenance
 
     opened = LensSet.open(lens_set)
-    loaded = load_finder(finder, device).for_field(field_of_view)
+    loaded = load_finder(finder, device).for_field(field_of_view, resample)
     loaded.check(opened)
+    warn_of_pixels(loaded, opened)
     shown = band or ("VIS" if "VIS" in loaded.recipe.bands else loaded.recipe.bands[-1])
     if shown not in opened.bands:
         raise UsageError(f"--band {shown}: the set has {', '.join(opened.bands)}; name one of them")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -24,6 +26,7 @@ def register(app: typer.Typer) -> None:
         field_of_view: float | None = typer.Option(
             None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
         ),
+        resample: bool = RESAMPLE,
         device: str = typer.Option("auto", help="auto, cpu or cuda."),
         threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
         force: bool = typer.Option(False, "--force", help="Make maps anew that are there already."),
@@ -40,6 +43,7 @@ def register(app: typer.Typer) -> None:
             raise UsageError(f"--threshold {threshold:g} would show everything; give a value above 0")
         opened = LensSet.open(lens_set)
         systems = chosen_systems(opened, ids, first, every)
-        loaded = load_finder(finder, device).for_field(field_of_view)
+        loaded = load_finder(finder, device).for_field(field_of_view, resample)
+        warn_of_pixels(loaded, opened)
         request = Request(loaded, ("gradcam", "guided-gradcam"), threshold=threshold)
         carry_out(request, opened, systems, out, threads=threads, force=force, as_json=as_json)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+
 if TYPE_CHECKING:
     from lensaudit.explain import Judgement
 
@@ -39,6 +41,7 @@ def register(app: typer.Typer) -> None:
         field_of_view: float | None = typer.Option(
             None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
         ),
+        resample: bool = RESAMPLE,
         device: str = typer.Option("auto", help="auto, cpu or cuda."),
         threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
         as_json: bool = typer.Option(False, "--json", help="Print the scores as JSON."),
@@ -56,7 +59,8 @@ def register(app: typer.Typer) -> None:
             methods, parts, per_kind=per_kind, few=few, check_images=check_images, fill=fill, seed=seed
         )
         opened = [LensSet.open(path) for path in sets]
-        loaded = load_finder(finder, device).for_field(field_of_view)
+        loaded = load_finder(finder, device).for_field(field_of_view, resample)
+        warn_of_pixels(loaded, *opened)
         if threads is not None:
             torch.set_num_threads(threads)
         with watching(f"judging {loaded.name}") as watcher:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -23,6 +25,7 @@ def register(app: typer.Typer) -> None:
         field_of_view: float | None = typer.Option(
             None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
         ),
+        resample: bool = RESAMPLE,
         device: str = typer.Option("auto", help="auto, cpu or cuda."),
         threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
         force: bool = typer.Option(False, "--force", help="Make the activation values anew."),
@@ -37,7 +40,8 @@ def register(app: typer.Typer) -> None:
         from lensaudit.lensset import LensSet
 
         opened = LensSet.open(lens_set)
-        loaded = load_finder(finder, device).for_field(field_of_view)
+        loaded = load_finder(finder, device).for_field(field_of_view, resample)
+        warn_of_pixels(loaded, opened)
         chosen = named_kernels(loaded.module, layers, numbers) if layers or numbers else None
         if threads is not None:
             torch.set_num_threads(threads)

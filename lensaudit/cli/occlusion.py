@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -26,6 +28,7 @@ def register(app: typer.Typer) -> None:
         field_of_view: float | None = typer.Option(
             None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
         ),
+        resample: bool = RESAMPLE,
         device: str = typer.Option("auto", help="auto, cpu or cuda."),
         threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
         force: bool = typer.Option(False, "--force", help="Make maps anew that are there already."),
@@ -41,7 +44,9 @@ def register(app: typer.Typer) -> None:
 
         opened = LensSet.open(lens_set)
         systems = chosen_systems(opened, ids, first, every)
-        occluder = Occluder(load_finder(finder, device).for_field(field_of_view), patch, stride, engine, batch)
+        loaded = load_finder(finder, device).for_field(field_of_view, resample)
+        warn_of_pixels(loaded, opened)
+        occluder = Occluder(loaded, patch, stride, engine, batch)
         if threads is not None:
             torch.set_num_threads(threads)
         with progress_bar(f"occluding with {occluder.finder.name}") as report:

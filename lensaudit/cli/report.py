@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -38,6 +40,7 @@ def report(
     field_of_view: float = typer.Option(
         None, "--field-of-view", metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
     ),
+    resample: bool = RESAMPLE,
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     seed: int = typer.Option(0, "--seed", help="Seed of resamples, permutations and the probes' scenes."),
     fail_on: str = typer.Option("", "--fail-on", metavar="VERDICT", help="bias or chance: exit code 1 where found."),
@@ -74,7 +77,9 @@ def report(
 
     from lensaudit.finders import load_finder
 
-    _build(load_finder(finder, device).for_field(field_of_view), opened, out, options)
+    loaded = load_finder(finder, device).for_field(field_of_view, resample)
+    warn_of_pixels(loaded, opened)
+    _build(loaded, opened, out, options)
     _finish(out, fail_on, as_json)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, bands_left_out, warn_of_pixels
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -21,6 +23,7 @@ def register(app: typer.Typer) -> None:
         field_of_view: float | None = typer.Option(
             None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
         ),
+        resample: bool = RESAMPLE,
         prior: float | None = typer.Option(
             None, help="Share of lenses where the scores are used: adds p_lens_prior; ranks stay."
         ),
@@ -48,10 +51,11 @@ def register(app: typer.Typer) -> None:
         from lensaudit.provenance import provenance
 
         opened = LensSet.open(lens_set)
-        loaded = load_finder(finder, device).for_field(field_of_view)
+        loaded = load_finder(finder, device).for_field(field_of_view, resample)
         if refit:
             loaded = refitted(loaded, opened)
         loaded.check(opened)
+        warn_of_pixels(loaded, opened)
         if prior is not None:
             prior_shift(prior)  # a wrong one is refused before anything is read
         writable_folder(out.parent)
@@ -79,7 +83,8 @@ def register(app: typer.Typer) -> None:
             summary |= {key: record[key] for key in ("prior", "trained_share") if key in record}
             typer.echo(json.dumps({**summary, "failed": failed}, indent=2, ensure_ascii=False))
             return
-        typer.echo(f"{out}: {len(opened) - len(failed)} of {len(opened)} images scored with {loaded.name}")
+        done = f"{len(opened) - len(failed)} of {len(opened)} images scored with {loaded.name}"
+        typer.echo(f"{out}: {done}{bands_left_out(loaded, opened)}")
         if shifted is not None:
             typer.echo(
                 f"  column p_lens_prior: lenses are {prior:g} of the images instead of the {record['trained_share']:g} "

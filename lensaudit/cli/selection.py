@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+
 if TYPE_CHECKING:
     from lensaudit.evaluation.selection import SelectionFunction
     from lensaudit.finders import Finder
@@ -32,6 +34,7 @@ def selection(
     field_of_view: float | None = typer.Option(
         None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
     ),
+    resample: bool = RESAMPLE,
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     as_json: bool = typer.Option(False, "--json", help="Print the numbers as JSON."),
 ) -> None:
@@ -48,8 +51,9 @@ def selection(
         raise UsageError("--threshold and --fpr: give one of them; each fixes the other")
     opened = LensSet.open(lens_set)
     require_truth(opened)  # before minutes of scoring
-    loaded = load_finder(finder, device).for_field(field_of_view)
+    loaded = load_finder(finder, device).for_field(field_of_view, resample)
     loaded.check(opened)
+    warn_of_pixels(loaded, opened)
     writable_folder(out)
     asked = Threshold(loaded.recipe.threshold if threshold is None else threshold)
     if fpr is not None:

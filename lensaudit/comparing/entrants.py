@@ -65,8 +65,8 @@ class Entrant:
         return next((part for part, key in parts.items() if data.get(key) == content_hash), "")
 
 
-def entrants_of(names: Sequence[str], device: str = "cpu") -> list[Entrant]:
-    """Load finders by what a user calls them, in that order.
+def entrants_of(names: Sequence[str], device: str = "cpu", *, resample: bool = False) -> list[Entrant]:
+    """Load finders by what a user calls them, in that order; with `resample` they take sets of other pixels.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def entrants_of(names: Sequence[str], device: str = "cpu") -> list[Entrant]:
     """
     if not names:
         raise UsageError("no finder is given; name two or more, see lensaudit models list")
-    loaded = [load_finder(name, device) for name in names]
+    loaded = [load_finder(name, device).for_field(None, resample) for name in names]
     _refuse_twins(names, loaded)
     counted = Counter(finder.name for finder in loaded)
     entrants = []

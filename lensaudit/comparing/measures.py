@@ -18,7 +18,8 @@ def row_of(entrant: Entrant, images: FirstImages, scores: Scores, seed: int) -> 
     dict
         ``finder``, ``n…``, ``metrics`` (name → value, low, high, n, method, status), ``counts`` at the finder's
         threshold, ``roc``, ``calibration``, ``seen`` (``training`` where the finder learnt from this very set),
-        ``unused_bands`` (of the set, that the finder does not look at).
+        ``unused_bands`` (of the set, that the finder does not look at), ``other_pixels`` (in which band the set's
+        pixels are not those of its training).
     """
     labels, recipe = images.labels, entrant.finder.recipe
     result = evaluate(labels, scores.p_lens, scores.logit, threshold=recipe.threshold, seed=seed).as_json()
@@ -30,5 +31,6 @@ def row_of(entrant: Entrant, images: FirstImages, scores: Scores, seed: int) -> 
         "metrics": metrics,
         "calibration": calibrate(labels, scores.p_lens, seed).as_json(),
         "seen": entrant.has_seen(images.lens_set.content_hash),
-        "unused_bands": [band for band in images.lens_set.bands if band not in recipe.bands],
+        "unused_bands": list(entrant.finder.unused_bands(images.lens_set)),
+        "other_pixels": entrant.finder.other_pixels(images.lens_set),
     }

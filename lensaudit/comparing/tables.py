@@ -39,8 +39,8 @@ MATRICES = (
     (
         "fpr",
         "McNemar, both at FPR 1\u202f%",
-        "Lenses that only the row’s finder finds : only the column’s, each at the threshold that leaves 1\u202f% of these "
-        "non-lenses above it. McNemar’s exact p, given these thresholds.",
+        "Lenses that only the row’s finder finds : only the column’s, each at the threshold that leaves 1\u202f% of "
+        "these non-lenses above it. McNemar’s exact p, given these thresholds.",
     ),
 )
 
@@ -132,6 +132,8 @@ def warnings_of(row: dict[str, Any]) -> list[str]:
     warnings = []
     if row["seen"]:
         warnings.append(f"this set was its {row['seen']} set: its numbers here say nothing of new images")
+    if row["other_pixels"]:
+        warnings.append(f"{row['other_pixels']}; resampled as asked")
     if row["n_unscored"]:
         warnings.append(f"{count(row['n_unscored'])} images could not be scored")
     return warnings

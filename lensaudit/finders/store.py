@@ -20,6 +20,7 @@ from lensaudit.finders.build import unfilled_module
 from lensaudit.finders.card import finder_card
 from lensaudit.finders.finder import FIGURES_PREFIX, Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe, read_yaml
+from lensaudit.imaging.instruments import INSTRUMENTS
 
 WEIGHTS_FILE = "weights.safetensors"
 FINDER_FILE = "finder.yaml"
@@ -125,10 +126,19 @@ def open_finder(folder: Path, origin: str) -> Finder:
     named = {key.removeprefix(FIGURES_PREFIX) for key in tensors if key.startswith(FIGURES_PREFIX)}
     figures = {name: tensors.pop(f"{FIGURES_PREFIX}{name}").to(torch.float32) for name in sorted(named)}
     fill(module, tensors, path)
-    finder = Finder(recipe, module, origin, figures=figures)
+    finder = Finder(recipe, module, origin, figures=figures, trained_scales=_trained_scales(record))
     if finder.weights_hash != record.weights_hash:
         raise DataError(f"{path}: not the weights that {FINDER_FILE} records; restore the file or train again")
     return finder
+
+
+def _trained_scales(record: FinderRecord) -> dict[str, float]:
+    """Band → arcsec per pixel of the training images; older records name only their instrument."""
+    told = record.training_data.get("pixel_scale_arcsec")
+    if told is None:
+        instrument = INSTRUMENTS.get(str(record.training_data.get("instrument")))
+        told = {} if instrument is None else {band.name: band.pixel_scale_arcsec for band in instrument.bands}
+    return {band: float(told[band]) for band in record.recipe.bands if band in told}
 
 
 def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,7 @@ class TrainingData:
         for option, lens_set in given:
             eater.check(lens_set)
             _need_both_classes(option, lens_set)
+            _refuse_other_pixels(option, lens_set, replace(eater, trained_scales=self.training.pixel_scale_arcsec))
         for position, (option, lens_set) in enumerate(given):
             for other_option, other in given[:position]:
                 _refuse_overlap(option, lens_set, other_option, other)
@@ -66,6 +67,7 @@ class TrainingData:
         return {
             "set": self.training.content_hash,
             "instrument": self.training.instrument,
+            "pixel_scale_arcsec": {band: self.training.pixel_scale_arcsec[band] for band in self.training.bands},
             "population": self.training.header.get("population"),
             "n_training": len(split.training[1]),
             "n_validation": len(split.validation[1]),
@@ -122,6 +124,11 @@ def _need_both_classes(option: str, lens_set: LensSet) -> None:
     for value, name in ((1, "lenses"), (0, "non-lenses")):
         if not (labels == value).any():
             raise DataError(f"{lens_set.path}: has no {name}; give {option} a set with both classes")
+
+
+def _refuse_other_pixels(option: str, lens_set: LensSet, trained: Finder) -> None:
+    if other := trained.other_pixels(lens_set):
+        raise DataError(f"{lens_set.path}: {other}; give {option} a set with the pixels of --data")
 
 
 def _refuse_overlap(option: str, lens_set: LensSet, other_option: str, other: LensSet) -> None:

@@ -38,6 +38,7 @@ def row(name: str, labels: np.ndarray, logit: np.ndarray, seen: str = "") -> dic
         "calibration": calibrate(labels, expit(logit)).as_json(),
         "seen": seen,
         "unused_bands": ["Y", "J", "H"] if name == "ou-vis" else [],
+        "other_pixels": "band VIS has pixels of 0.2″, finder ou200 was trained on 0.1″" if name == "ou200" else "",
     }
 
 
