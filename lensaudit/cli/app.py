@@ -25,6 +25,7 @@ COMMANDS = (
     "simulate",
     "ingest",
     "train",
+    "cross_validate",
     "cluster",
     "ensemble",
     "ensemble_map",

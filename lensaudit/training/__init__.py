@@ -3,6 +3,8 @@
 from lensaudit.training.ablate import ablate
 from lensaudit.training.ablation import ABLATIONS, arms_of
 from lensaudit.training.augment import AUGMENTATIONS
+from lensaudit.training.cross_validate import cross_validate
+from lensaudit.training.cross_validation import CrossValidation, folds_of
 from lensaudit.training.history import read_history
 from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.progress import EpochRow, Progress
@@ -14,6 +16,7 @@ __all__ = [
     "ABLATIONS",
     "AUGMENTATIONS",
     "SCHEDULES",
+    "CrossValidation",
     "EpochRow",
     "Machine",
     "Place",
@@ -24,6 +27,8 @@ __all__ = [
     "Watch",
     "ablate",
     "arms_of",
+    "cross_validate",
+    "folds_of",
     "read_history",
     "train",
 ]

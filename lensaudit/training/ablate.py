@@ -79,13 +79,13 @@ def ablate(
 
 
 def _measured(arm: str, seed: int, trained: Trained, test: LensSet, out: Path) -> Run:
-    scores = _scores(trained, test, out / SCORES_FILE)
+    scores = kept_scores(trained, test, out / SCORES_FILE)
     found = evaluate(test.labels, scores.p_lens, scores.logit, threshold=0.5)
     value = {metric.name: metric.value for metric in found.metrics}
     return Run(arm, seed, scores.logit, value["auroc"], value["accuracy"], len(trained.history))
 
 
-def _scores(trained: Trained, test: LensSet, path: Path) -> Scores:
+def kept_scores(trained: Trained, test: LensSet, path: Path) -> Scores:
     """Scores of the test set, kept beside the weights they are of."""
     wanted = {"finder": trained.finder.weights_hash, "set": test.content_hash}
     if path.is_file():

@@ -28,7 +28,7 @@ def plot_ablation(path: Path, runs: Sequence[Run], labels: NDArray[np.integer[An
     axes = figure.subplots()
     for colour, arm in zip(COLOURS, dict.fromkeys(run.arm for run in runs), strict=False):
         members = [run for run in runs if run.arm == arm]
-        curves = np.array([_curve(run.logit, labels) for run in members])
+        curves = np.array([recall_on_grid(run.logit, labels) for run in members])
         areas = np.array([run.auroc for run in members])
         spread = f" ± {areas.std(ddof=1):.3f}" if len(areas) > 1 else ""
         axes.fill_between(GRID, curves.min(0), curves.max(0), color=colour, alpha=0.2, linewidth=0)
@@ -46,7 +46,7 @@ def plot_ablation(path: Path, runs: Sequence[Run], labels: NDArray[np.integer[An
         figure.savefig(partial, format="png", dpi=130)
 
 
-def _curve(logit: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+def recall_on_grid(logit: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """Recall at each false-positive rate of `GRID`."""
     scored = np.isfinite(logit)
     roc = roc_curve(logit[scored & (labels == 1)], logit[scored & (labels == 0)])
