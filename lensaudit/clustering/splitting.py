@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lensaudit.clustering.mixture import logits, responsibilities
 from lensaudit.clustering.ratios import Between
 from lensaudit.clustering.table import Share
+from lensaudit.errors import DataError
 from lensaudit.evaluation import CONFIDENCE
 from lensaudit.finders.mixture import MixtureHead
 from lensaudit.statistics import bootstrap_interval, wilson_interval
@@ -53,8 +54,16 @@ class Splitting:
 
 
 def splitting_of(head: MixtureHead, embeddings: NDArray[np.float32], seed: int = 0) -> Splitting:
-    """Measure embeddings (n, 8, features) of images in their eight orientations."""
+    """Measure embeddings (n, 8, features) of images in their eight orientations.
+
+    Raises
+    ------
+    DataError
+        There is only one image, or none.
+    """
     n, poses = embeddings.shape[:2]
+    if n < 2:
+        raise DataError(f"turning images needs two of them at least, there are {n}; give a larger --orientations")
     flat = embeddings.reshape(n * poses, -1)
     clusters = responsibilities(head, flat).argmax(1).reshape(n, poses)
     changed = clusters[:, 1:] != clusters[:, :1]

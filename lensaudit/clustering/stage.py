@@ -125,7 +125,6 @@ class Trainer:
                 self._tell(advance, state)
             fitted.end_epoch(self._validation(device))
             self._write(fitted, words)
-            self._tell(advance, state)
         return state.history
 
     def _batches(self, state: StageState) -> Iterator[torch.Tensor]:
