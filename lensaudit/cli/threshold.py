@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from lensaudit.evaluation import Metric
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +46,7 @@ def threshold(
     result = evaluate(opened.labels, found.p_lens, found.logit, threshold=placed.recipe.threshold)
     folder = Path(finder) if Path(finder).is_dir() else builtin_finder_folder(finder)
     before = read_record(folder)
+    recall = next(metric for metric in result.metrics if metric.name == "recall")
     facts = {"set": opened.content_hash, "fpr": fpr, "threshold": placed.recipe.threshold, "n_others": result.n_others}
     save_finder(
         placed,
@@ -51,9 +55,8 @@ def threshold(
         training_data=before.training_data,
         metrics={**before.metrics, "threshold_set_on": facts},
         provenance=provenance(inputs={"finder": loaded.weights_hash, "set": opened.content_hash}),
-        card=_card(folder, facts),
+        card=_card(folder, facts, recall),
     )
-    recall = next(metric for metric in result.metrics if metric.name == "recall")
     if as_json:
         typer.echo(json.dumps({"out": str(out), **facts, "recall": recall.as_json()}, indent=2))
         return
@@ -64,7 +67,7 @@ def threshold(
     )
 
 
-def _card(folder: Path, facts: dict[str, Any]) -> str | None:
+def _card(folder: Path, facts: dict[str, Any], recall: Metric) -> str | None:
     """The finder's card with what was done to it; None where it has none."""
     from lensaudit.finders.store import CARD_FILE
 
@@ -73,5 +76,6 @@ def _card(folder: Path, facts: dict[str, Any]) -> str | None:
         return None
     return card.read_text(encoding="utf-8") + (
         f"\n## Threshold\n\nSet afterwards to p = {facts['threshold']:.6g}: at most {facts['fpr']:g} of the "
-        f"{facts['n_others']} non-lenses of set `{facts['set'][:16]}` reach it. Calls above are at the earlier one.\n"
+        f"{facts['n_others']} non-lenses of set `{facts['set'][:16]}` reach it; recall there {recall.value:.3f} "
+        f"({recall.low:.3f}–{recall.high:.3f}), n = {recall.n}. Calls above are at the earlier one.\n"
     )
