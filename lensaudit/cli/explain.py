@@ -34,7 +34,8 @@ def register(app: typer.Typer) -> None:
         as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
     ) -> None:
         """Map which pixels speak for "lens": gradients, Grad-CAM, DeepLIFT, occlusion and more; FITS and pictures."""
-        from lensaudit.explain import METHODS, Request, chosen_systems
+        from lensaudit.errors import UsageError
+        from lensaudit.explain import METHODS, Request, applicable_methods, chosen_systems, no_gradient
         from lensaudit.finders import load_finder
         from lensaudit.lensset import LensSet
 
@@ -43,8 +44,20 @@ def register(app: typer.Typer) -> None:
         names = tuple(METHODS) if not method or "all" in method else tuple(dict.fromkeys(method))
         loaded = load_finder(finder, device).for_field(field_of_view, resample)
         warn_of_pixels(loaded, opened)
-        request = Request(loaded, names, seed)
+        if not set(names) & set(applicable_methods(loaded)) and set(names) <= set(METHODS):
+            raise UsageError(no_gradient(METHODS[names[0]].title, loaded))
+        request = Request(loaded, that_apply(loaded, names), seed)
         carry_out(request, opened, systems, out, threads=threads, force=force, as_json=as_json)
+
+
+def that_apply(finder: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the methods `names` those that apply, with a line on the error stream where some need a gradient."""
+    from lensaudit.explain import METHODS, applicable_methods
+
+    apply = applicable_methods(finder)
+    if left := [name for name in names if name in METHODS and name not in apply]:
+        typer.echo(f"finder {finder.name} has no gradient, so these do not apply: {', '.join(left)}", err=True)
+    return tuple(name for name in names if name not in left)
 
 
 def carry_out(

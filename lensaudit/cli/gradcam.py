@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
         """Grad-CAM and Guided Grad-CAM of the last convolution, as in Fig. 17 of Wilde et al. 2022."""
         from lensaudit.cli.explain import carry_out
         from lensaudit.errors import UsageError
-        from lensaudit.explain import Request, chosen_systems
+        from lensaudit.explain import Request, chosen_systems, no_gradient
         from lensaudit.finders import load_finder
         from lensaudit.lensset import LensSet
 
@@ -44,6 +44,8 @@ def register(app: typer.Typer) -> None:
         opened = LensSet.open(lens_set)
         systems = chosen_systems(opened, ids, first, every)
         loaded = load_finder(finder, device).for_field(field_of_view, resample)
+        if not loaded.differentiable:
+            raise UsageError(no_gradient("Grad-CAM", loaded))
         warn_of_pixels(loaded, opened)
         request = Request(loaded, ("gradcam", "guided-gradcam"), threshold=threshold)
         carry_out(request, opened, systems, out, threads=threads, force=force, as_json=as_json)

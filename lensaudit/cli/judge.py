@@ -47,8 +47,11 @@ def register(app: typer.Typer) -> None:
         as_json: bool = typer.Option(False, "--json", help="Print the scores as JSON."),
     ) -> None:
         """Score explanations: on the arcs or not, faithful or not, learnt or not; both sources of compound lenses."""
+        from dataclasses import replace
+
         import torch
 
+        from lensaudit.cli.explain import that_apply
         from lensaudit.cli.judge_progress import watching
         from lensaudit.explain import JudgeSettings
         from lensaudit.explain import judge as score
@@ -61,6 +64,7 @@ def register(app: typer.Typer) -> None:
         opened = [LensSet.open(path) for path in sets]
         loaded = load_finder(finder, device).for_field(field_of_view, resample)
         warn_of_pixels(loaded, *opened)
+        settings = replace(settings, methods=that_apply(loaded, settings.methods) or settings.methods)
         if threads is not None:
             torch.set_num_threads(threads)
         with watching(f"judging {loaded.name}") as watcher:

@@ -2,7 +2,7 @@
 
 from lensaudit.explain.attribution.explain import Explanation, explain, explain_prepared
 from lensaudit.explain.attribution.map_files import ExplainedFiles, Request, explain_systems
-from lensaudit.explain.attribution.methods import METHODS, Method
+from lensaudit.explain.attribution.methods import METHODS, Method, applicable_methods, no_gradient
 from lensaudit.explain.colour import NISP_RGB, ColourScale, colour_scale, nisp_rgb
 from lensaudit.explain.dreaming.colours import prepared_rgb
 from lensaudit.explain.dreaming.dream import Dream, dream
@@ -83,6 +83,7 @@ __all__ = [
     "Target",
     "TopLenses",
     "Watcher",
+    "applicable_methods",
     "chosen_systems",
     "chosen_targets",
     "colour_scale",
@@ -106,6 +107,7 @@ __all__ = [
     "most_exciting",
     "named_kernels",
     "nisp_rgb",
+    "no_gradient",
     "noise_start",
     "occlude_systems",
     "occlusion",

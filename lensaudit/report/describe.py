@@ -27,6 +27,7 @@ def finder_block(finder: Any) -> dict[str, Any]:
         "threshold": recipe.threshold,
         "recipe": recipe.model_dump(mode="json"),
         "training": training_of(finder),
+        **({} if finder.differentiable else {"differentiable": False}),
     }
 
 

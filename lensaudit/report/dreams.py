@@ -29,9 +29,9 @@ def dreams_block(
     -------
     dict or None
         ``array``, ``steps``, ``id``, ``bands`` and ``images`` (start, target, p at start and end); None where it was
-        switched off.
+        switched off, or the finder has no gradient.
     """
-    if options.dream_steps == 0:
+    if options.dream_steps == 0 or not finder.differentiable:
         return None
     groups = choose(lens_set.labels, p, finder.recipe.threshold, 1)
     chosen = int(groups[0]["indices"][0]) if groups else None

@@ -36,6 +36,7 @@ def judged_block(
     """
     if options.judge_n == 0 or not lens_set.has_truth or not (lens_set.labels == 1).any():
         return None
+    from lensaudit.explain import applicable_methods
     from lensaudit.explain.judging.explainer import explainer
     from lensaudit.explain.judging.judge import Watcher, judge
     from lensaudit.explain.judging.settings import JudgeSettings
@@ -43,13 +44,16 @@ def judged_block(
     watcher = Watcher(progress=lambda done, total: progress("judging explanations", done, total))
     sets = [lens_set, *(_compound_sets(Path(out), options) if compound else [])]
     common: dict[str, Any] = {"kinds": LENSES, "seed": options.seed}
-    settings = JudgeSettings(parts=("localisation", "compound"), per_kind=options.judge_n, **common)
+    apply = applicable_methods(finder)
+    settings = JudgeSettings(methods=apply, parts=("localisation", "compound"), per_kind=options.judge_n, **common)
     scores = judge(finder, sets, Path(out) / "judged" / "scores", settings, watcher)
-    settings = JudgeSettings(
-        methods=CHECKED, parts=("randomisation",), per_kind=CHECK_IMAGES, check_images=CHECK_IMAGES, **common
-    )
-    checks = judge(finder, sets[:1], Path(out) / "judged" / "checks", settings, watcher)
-    block = laid_out(scores.to_json(), checks.to_json())
+    checks: dict[str, Any] = {"randomisation": [], "failed": {}}
+    if quick := tuple(name for name in CHECKED if name in apply):
+        settings = JudgeSettings(
+            methods=quick, parts=("randomisation",), per_kind=CHECK_IMAGES, check_images=CHECK_IMAGES, **common
+        )
+        checks = judge(finder, sets[:1], Path(out) / "judged" / "checks", settings, watcher).to_json()
+    block = laid_out(scores.to_json(), checks)
     for row in block["rows"]:
         row["title"] = explainer(row["method"]).title
     return block

@@ -15,6 +15,10 @@ _ALWAYS = (
     ("Other instruments and depths", "Nothing is said about images of another survey, depth or seeing."),
 )
 
+_NO_GRADIENT = (
+    "This finder’s score has no gradient, so they do not apply; occlusion, kernels, probes and the selection need none."
+)
+
 
 def limits(audit: dict[str, Any]) -> list[str]:
     """Sentences about the data and the method, for this audit."""
@@ -58,6 +62,8 @@ def not_measured(audit: dict[str, Any]) -> list[dict[str, str]]:
     missing = [*_without_labels(audit), *_without_truth(audit), *_unscored(audit)]
     if audit["gallery"] is None:
         missing.append(("What the finder looks at", "The occlusion gallery was switched off for this audit."))
+    if not audit["finder"].get("differentiable", True):
+        missing.append(("Gradients, Grad-CAM, DeepLIFT, class images and Deep Dreams", _NO_GRADIENT))
     missing += _unprobed(audit["probes"])
     return [{"what": what, "why": why} for what, why in (*missing, *_ALWAYS)]
 

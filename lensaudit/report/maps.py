@@ -35,7 +35,7 @@ def maps_block(
     """
     if options.maps_n == 0:
         return None
-    from lensaudit.explain import METHODS
+    from lensaudit.explain import METHODS, applicable_methods
     from lensaudit.explain.attribution.explain import notes_on
     from lensaudit.explain.attribution.methods import Target
 
@@ -58,7 +58,7 @@ def maps_block(
             "known_to_fail": method.known_to_fail,
             "notes": list(notes_on(method, target)),
         }
-        for method in METHODS.values()
+        for method in (METHODS[name] for name in applicable_methods(finder))
     ]
     return {"methods": methods, "entries": entries} if entries else None
 
@@ -92,11 +92,11 @@ def _entry(finder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[
 
 
 def _explained(finder: Any, lens_set: Any, index: int) -> dict[str, np.ndarray]:
-    from lensaudit.explain import METHODS, explain
+    from lensaudit.explain import applicable_methods, explain
 
     found: dict[str, np.ndarray] = {}
     cutouts = lens_set.cutouts([index])
-    for method in METHODS:
+    for method in applicable_methods(finder):
         try:
             found[MAP + method] = explain(finder, cutouts, method).maps[0]
         except DataError as error:

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from lensaudit.errors import DataError, LensauditError
-from lensaudit.explain.attribution.methods import IMAGES_AT_ONCE, Method, Target, find_method
+from lensaudit.explain.attribution.methods import (
+    IMAGES_AT_ONCE,
+    Method,
+    Target,
+    applicable_methods,
+    find_method,
+    no_gradient,
+)
 from lensaudit.explain.occluding.map_fits import wcs_on_grid
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
@@ -126,6 +133,8 @@ def explain_prepared(
 ) -> Explanation:
     """Like `explain`, for images (n, bands, size, size) that `Finder.preprocess` gave; `wcs` is the maps' own."""
     chosen, target = find_method(method), Target(finder)
+    if chosen.name not in applicable_methods(finder):
+        raise DataError(no_gradient(chosen.title, finder))
     logit = _scored(finder, images)
     pieces = []
     for first in range(0, len(images), IMAGES_AT_ONCE):
@@ -160,7 +169,7 @@ def _scored(finder: Finder, images: torch.Tensor) -> NDArray[np.float64]:
 def notes_on(method: Method, target: Target) -> tuple[str, ...]:
     """What a reader must know beside a map of this method for this finder."""
     notes: tuple[str, ...] = (f"{method.title} {KNOWN_TO_FAIL}",) if method.known_to_fail else ()
-    if method.needs_relu:
+    if method.needs_relu and target.finder.differentiable:
         notes += target.hookable.unhooked if target.hookable.rectified else (NO_RELU,)
     return notes
 

@@ -80,10 +80,19 @@ def hookable(finder: Finder) -> Hookable:
     for part in body.modules():
         if getattr(part, "inplace", False):
             part.inplace = False  # type: ignore[assignment]
+    _split_relu6(body)
     module = LogitModule(body, finder.recipe.outputs, finder.recipe.lens_index).eval()
     size, bands = finder.recipe.size, len(finder.recipe.bands)
     unhooked = _unhooked(module, torch.zeros(1, bands, size, size, device=finder.device))
     return Hookable(module, unhooked, any(isinstance(part, nn.ReLU) for part in body.modules()))
+
+
+def _split_relu6(body: nn.Module) -> None:
+    """ReLU6 as ReLU and a cut at 6, in place: captum hooks ``nn.ReLU`` alone."""
+    for part in list(body.modules()):
+        for name, child in list(part.named_children()):
+            if type(child) is nn.ReLU6:
+                setattr(part, name, nn.Sequential(nn.ReLU(), nn.Hardtanh(0.0, 6.0)))
 
 
 def _relu(_input: Any, inplace: bool = False) -> nn.Module:

@@ -161,6 +161,23 @@ METHODS = _registered(
 )
 
 
+WITHOUT_GRADIENT = ("occlusion",)
+"""Methods that ask the finder for scores only."""
+
+
+def applicable_methods(finder: Finder) -> tuple[str, ...]:
+    """Names of the methods that can explain `finder`: all, or without a gradient those that need none."""
+    return tuple(METHODS) if finder.differentiable else WITHOUT_GRADIENT
+
+
+def no_gradient(what: str, finder: Finder) -> str:
+    """The line that says why `what` does not apply to a finder without a gradient, and what does."""
+    return (
+        f"{what} does not apply to finder {finder.name}, whose score has no gradient; use occlusion, kernels, probe or "
+        f"selection, which need none"
+    )
+
+
 def find_method(name: str) -> Method:
     """The method of that name.
 

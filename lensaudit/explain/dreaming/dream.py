@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
+from lensaudit.explain.attribution.methods import no_gradient
 from lensaudit.explain.dreaming.ascent import Ascent
 from lensaudit.explain.dreaming.checkpoint import Checkpoint
 from lensaudit.explain.dreaming.frozen import frozen, rearranged
@@ -117,11 +118,15 @@ def dream(
 
     Raises
     ------
+    UsageError
+        The finder has no gradient.
     DataError
         The layer takes no part in the calculation, or the finder's score of the start is no number.
     MachineError
         Memory ran out.
     """
+    if not finder.differentiable:
+        raise UsageError(no_gradient("dream", finder))
     pieces = gradient_batch_size(finder) if batch is None else batch
     assert targets
     assert pieces >= 1

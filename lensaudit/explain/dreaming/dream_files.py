@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
+from lensaudit.explain.attribution.methods import no_gradient
 from lensaudit.explain.dreaming.board import Board
 from lensaudit.explain.dreaming.dream import Dream, dream
 from lensaudit.explain.dreaming.exciting import Exciting, Scan
@@ -120,6 +121,8 @@ def dream_files(finder: Finder, wish: DreamWish, out: Path, stage: Stage) -> Dre
     MachineError
         Memory or the disk ran out.
     """
+    if not finder.differentiable:
+        raise UsageError(no_gradient("dream", finder))
     groups = groups_of(finder, wish, out)
     if wish.beside is not None:
         finder.check(wish.beside)
