@@ -156,7 +156,10 @@ def _identity(recipe: Recipe, images: Images, options: ClusterOptions, free: fro
 def _to_half(module: nn.Module) -> None:
     """Round weights to 16 bit, in which they are stored, before the mixture is fitted to what they give."""
     for tensor in module.parameters():
-        tensor.copy_(tensor.half().to(tensor.dtype))
+        rounded = tensor.half().to(tensor.dtype)
+        if not bool(torch.isfinite(rounded).all()):
+            raise UsageError("a weight has grown too large for 16 bit; train anew with a lower --lr and --restart")
+        tensor.copy_(rounded)
 
 
 def named(tell: Tell, what: str) -> Advance:

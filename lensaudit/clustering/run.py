@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,9 @@ from lensaudit.clustering.page import Page
 from lensaudit.clustering.sheet import members_shown, sheet_of
 from lensaudit.clustering.stage import Images
 from lensaudit.clustering.table import Cluster, clusters_of, known_fractions
-from lensaudit.errors import UsageError
+from lensaudit.errors import LensauditError, UsageError
 from lensaudit.files import writable_folder, write_json
-from lensaudit.finders import Finder, Recipe, save_finder
+from lensaudit.finders import Finder, Recipe, choose_device, save_finder
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
 from lensaudit.provenance import provenance
 
@@ -144,37 +145,53 @@ def cluster(
     data.check(eater, extras)
     work = writable_folder(_emptied(place))
     images = drawn_images(eater, data.lens_set, options, work, tell)
-    shop = Workplace(work, work, device=place.device)
-    network = None if isinstance(start, Finder) else train_network(recipe, images, options, shop, tell)
+    network = None
+    if not isinstance(start, Finder):
+        network = train_network(recipe, images, options, Workplace(work, work, device=place.device), tell)
     module = start.module if isinstance(start, Finder) else network.module if network else None
     assert isinstance(module, CaeBgm)
-    made = _made(module, images, options, work, tell, fit=network is not None)
-    marks = _marks(place, made)
-    clusters = clusters_of(
-        made.shares.argmax(1), images.prepared.labels, made.components, None if marks is None else marks.marks
-    )
-    _tell_head(module, clusters, marks, fit=network is not None)
-    finders = _finders(recipe, module, place, marks)
-    measured = {}
-    if data.test is not None:
-        test = embedded_test(finders[0][1], data.test, work, tell)
-        measured = measurements(finders, test, known_fractions(clusters), extras, options.seed, tell)
-    ended = _Ended(recipe, data, images, options, made, network, clusters, measured)
+    with _on(choose_device(place.device), module):
+        made = _made(recipe.name, module, images, network, options, work, tell)
+        marks = _marks(place, data, made, module)
+        clusters = made.clusters(None if marks is None else marks.marks)
+        _tell_head(module, clusters, marks, fit=network is not None)
+        finders = _finders(recipe, module, place, marks)
+        measured = {}
+        if data.test is not None:
+            test = embedded_test(finders[0][1], data.test, work, tell)
+            measured = measurements(finders, test, known_fractions(clusters), extras, options.seed, tell)
+    ended = _Ended(recipe, data, options, made, clusters, measured)
     record = _write(ended, finders, place, marks)
     return Clustered(finders[0][1], finders[1][1] if len(finders) > 1 else None, clusters, record)
 
 
+@contextmanager
+def _on(device: torch.device, module: CaeBgm) -> Iterator[None]:
+    """Have denoiser and encoder on `device` while the block runs, and on the CPU, where the mixture is, afterwards."""
+    try:
+        for part in (module.denoiser, module.encoder):
+            part.to(device)
+        yield
+    finally:
+        module.to("cpu")
+
+
 @dataclass(frozen=True)
 class _Made:
-    """The clusters of the images: responsibilities (n, K), how the fit ended, and what names the clusters."""
+    """The clusters of the images: responsibilities (n, K), how the fit ended, and what names the clusters.
 
+    `network` is None for the clusters of a finder that was given.
+    """
+
+    name: str
+    images: Images
+    network: Network | None
     shares: NDArray[np.float64]
     mixture: dict[str, Any]
     identity: str
 
-    @property
-    def components(self) -> int:
-        return self.shares.shape[1]
+    def clusters(self, marks: dict[int, float] | None = None) -> tuple[Cluster, ...]:
+        return clusters_of(self.shares.argmax(1), self.images.prepared.labels, self.shares.shape[1], marks)
 
 
 @dataclass(frozen=True)
@@ -183,21 +200,21 @@ class _Ended:
 
     recipe: Recipe
     data: ClusterData
-    images: Images
     options: ClusterOptions
     made: _Made
-    network: Network | None
     clusters: tuple[Cluster, ...]
     measured: dict[str, Any]
 
     def facts(self, marks: Marks | None) -> dict[str, Any]:
         """What `save_finder` takes beside the finder."""
-        options, lens_set, labels = self.options, self.data.lens_set, self.images.prepared.labels
+        options, lens_set, labels = self.options, self.data.lens_set, self.made.images.prepared.labels
         inputs = self.data.inputs() | ({} if marks is None else {"marks": marks.digest})
         metrics: dict[str, Any] = {"mixture": self.made.mixture, "clusters": self.made.identity}
-        if self.network is not None:
-            metrics["validation_cross_entropy"] = {name: rows[-1][1] for name, rows in self.network.history.items()}
-        trained = "Trained without labels" if self.network else "Clusters of another finder"
+        if self.made.network is not None:
+            metrics["validation_cross_entropy"] = {
+                name: rows[-1][1] for name, rows in self.made.network.history.items()
+            }
+        trained = "Trained without labels" if self.made.network else "Clusters of another finder"
         return {
             "origin": f"{trained} by lensaudit on {len(labels)} images, seed {options.seed}",
             "training_data": {
@@ -205,13 +222,13 @@ class _Ended:
                 "instrument": lens_set.instrument,
                 "population": lens_set.header.get("population"),
                 "n_images": len(labels),
-                "n_training": len(self.images.training),
-                "n_validation": len(self.images.validation),
+                "n_training": len(self.made.images.training),
+                "n_validation": len(self.made.images.validation),
                 "n_lenses": int((labels == 1).sum()),
                 "n_non_lenses": int((labels == 0).sum()),
                 "options": options.model_dump(mode="json"),
             }
-            if self.network
+            if self.made.network
             else {},
             "metrics": {**metrics, **({"test": self.measured} if self.measured else {})},
             "provenance": provenance(seed=options.seed, inputs=inputs),
@@ -224,23 +241,36 @@ def _emptied(place: ClusterPlace) -> Path:
     return place.work
 
 
-def _made(module: CaeBgm, images: Images, options: ClusterOptions, work: Path, tell: Tell, *, fit: bool) -> _Made:
+def _made(
+    name: str,
+    module: CaeBgm,
+    images: Images,
+    network: Network | None,
+    options: ClusterOptions,
+    work: Path,
+    tell: Tell,
+) -> _Made:
     """Embed the images and, for a new network, fit the mixture."""
     posed = Posed(images.prepared, np.arange(len(images.prepared)))
-    store = work / "embeddings.safetensors"
-    points = embeddings(module, posed, store, named(tell, "embedding images"))[:, 0]
+    points = embeddings(module, posed, work / "embeddings.safetensors", named(tell, "embedding images"))[:, 0]
     mixture: dict[str, Any] = {}
-    if fit:
+    if network is not None:
         fitted = fit_mixture(module.head, points, options.seed)
         mixture = {"iterations": fitted.iterations, "converged": fitted.converged}
-    return _Made(responsibilities(module.head, points), mixture, clusters_hash(module))
+    return _Made(name, images, network, responsibilities(module.head, points), mixture, clusters_hash(module))
 
 
-def _marks(place: ClusterPlace, made: _Made) -> Marks | None:
+def _marks(place: ClusterPlace, data: ClusterData, made: _Made, module: CaeBgm) -> Marks | None:
+    """The marks that were given, or that lie in the folder; where they do not fit, the page is written before that is
+    told, so that there is one to mark."""
     path = place.marks or place.out / MARKS_FILE
     if place.marks is None and not path.is_file():
         return None
-    marks = read_marks(path, made.identity, made.components)
+    try:
+        marks = read_marks(path, made.identity, made.shares.shape[1])
+    except LensauditError:
+        _page(data, made, made.clusters(), module).write(place.out / PAGE_FILE)
+        raise
     marks.write(place.out / MARKS_FILE)
     return marks
 
@@ -273,10 +303,10 @@ def _write(
     for _, finder in finders:
         card = clustering_card(finder, ended.clusters, facts)
         save_finder(finder, Path(finder.origin), **facts, card=card)
-        if ended.network is not None:
-            write_history(Path(finder.origin) / "history.csv", ended.network.history)
-            title = f"{finder.name}, {len(ended.images.training)} training images"
-            plot_curves(Path(finder.origin) / "curves.png", ended.network.history, title)
+        if ended.made.network is not None:
+            write_history(Path(finder.origin) / "history.csv", ended.made.network.history)
+            title = f"{finder.name}, {len(ended.made.images.training)} training images"
+            plot_curves(Path(finder.origin) / "curves.png", ended.made.network.history, title)
     record = {
         "finder": ended.recipe.name,
         "clusters": [one.as_json() for one in ended.clusters],
@@ -284,23 +314,27 @@ def _write(
         **facts,
     }
     ids = ended.data.lens_set.ids
-    rows = ended.images.prepared.rows
-    write_members(place.out / MEMBERS_FILE, [ids[row] for row in rows], ended.images.prepared.labels, ended.made.shares)
-    _page(ended, finders[0][1]).write(place.out / PAGE_FILE)
+    rows = ended.made.images.prepared.rows
+    write_members(
+        place.out / MEMBERS_FILE, [ids[row] for row in rows], ended.made.images.prepared.labels, ended.made.shares
+    )
+    module = finders[0][1].module
+    assert isinstance(module, CaeBgm)
+    _page(ended.data, ended.made, ended.clusters, module).write(place.out / PAGE_FILE)
     write_json(place.out / RECORD_FILE, record)
     return record
 
 
-def _page(ended: _Ended, finder: Finder) -> Page:
-    mirrored = (
-        ended.network.decoder if ended.network and not ended.recipe.architecture_options.get("pose_free") else None
-    )
-    sheets = []
-    for one in ended.clusters:
-        shown = members_shown(ended.made.shares, one.number)
-        assert isinstance(finder.module, CaeBgm)
-        sheets.append(None if one.is_empty else sheet_of(finder.module, mirrored, ended.images.prepared, shown))
-    return Page(ended.recipe.name, ended.data.lens_set.path.name, ended.made.identity, ended.clusters, sheets)
+def _page(data: ClusterData, made: _Made, clusters: Sequence[Cluster], module: CaeBgm) -> Page:
+    """The page to mark; a pose-free embedding is no picture that a decoder could draw."""
+    mirrored = None if made.network is None or module.pose_free else made.network.decoder
+    sheets = [
+        None
+        if one.is_empty
+        else sheet_of(module, mirrored, made.images.prepared, members_shown(made.shares, one.number))
+        for one in clusters
+    ]
+    return Page(made.name, data.lens_set.path.name, made.identity, clusters, sheets)
 
 
 def _silent(what: str, done: int, total: int) -> None:

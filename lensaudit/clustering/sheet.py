@@ -52,12 +52,12 @@ def sheet_of(module: CaeBgm, mirrored: nn.Module | None, prepared: PreparedSet, 
 
     Every cutout runs from black at its minimum to white at its maximum, its first row at the bottom, as in DS9.
     """
-    images = decoded(*prepared.read(shown))
+    images = decoded(*prepared.read(shown)).to(next(module.parameters()).device)
     denoised = module.denoiser(images)
     rows = {"as the finder gets them": images, "denoised": denoised}
     if mirrored is not None:
-        rows["from the embedding"] = torch.sigmoid(mirrored(module.encoder(denoised)))
-    strips = [_strip(block[:, 0].numpy()) for block in rows.values()]
+        rows["from the embedding"] = torch.sigmoid(mirrored(module.encoder(denoised).cpu()))
+    strips = [_strip(block[:, 0].cpu().numpy()) for block in rows.values()]
     picture = np.concatenate([part for strip in strips for part in (strip, _blank(strip))][:-1])
     return Sheet(_uri(picture), picture.shape[1], picture.shape[0], tuple(rows), shown)
 

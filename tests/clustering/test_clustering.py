@@ -121,6 +121,9 @@ def test_marks_are_taken_up_by_the_next_run_and_nothing_is_trained_again(
     (place.out / "marks.json").write_text(json.dumps(marks))
     with pytest.raises(DataError, match=r"marks\.json: marks the clusters 000000000000, these are"):
         cluster(recipe, ClusterData(mixed), place, options)
+    shown = (place.out / "clusters.html").read_text(encoding="utf-8")
+    assert " checked" not in shown, "the page is there to be marked"
+    assert clustered.record["metrics"]["clusters"] in shown
 
 
 class Stopped(Exception):
