@@ -32,6 +32,7 @@ COMMANDS = (
     "models",
     "score",
     "evaluate",
+    "grades",
     "compare",
     "threshold",
     "false_positives",

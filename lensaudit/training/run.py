@@ -103,6 +103,8 @@ def train(
     trained_by = ARCHITECTURES[recipe.architecture].trained_by
     if trained_by != TRAIN:
         raise UsageError(f"finder {recipe.name}: is not trained on labels; train it with {trained_by} SET --out DIR")
+    if options.start is not None and options.pretrained is not None:
+        raise UsageError("--start brings a body of its own; leave --pretrained away, or --start")
     if options.augment in TURNS_AN_ANGLE and recipe.extra_inputs:
         raise UsageError(
             f"augmentation {options.augment} turns images by any angle, which {', '.join(recipe.extra_inputs)} does "
@@ -145,7 +147,7 @@ def _identity(recipe: Recipe, data: TrainingData, options: TrainingOptions) -> d
         "data": data.training.content_hash,
         "validation": None if data.validation is None else data.validation.content_hash,
         **options.identity(),
-        **body_facts(recipe, options.pretrained),
+        **({} if options.start is not None else body_facts(recipe, options.pretrained)),
     }
 
 
