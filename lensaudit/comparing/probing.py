@@ -12,8 +12,9 @@ from typing import Any
 from lensaudit.comparing.entrants import Entrant
 from lensaudit.comparing.options import CompareOptions
 from lensaudit.files import write_json
-from lensaudit.probes import ProbeAudit, ProbeOptions, Ranked, run_audit, why_not_applicable
+from lensaudit.probes import ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
 from lensaudit.probes.audit import audited_probes
+from lensaudit.probes.elsewhere import seen_by, why_no_scene
 from lensaudit.report.numbers import jsonable
 from lensaudit.report.pieces import KEY, Progress, key_of, short_name
 
@@ -51,7 +52,8 @@ def check_probes(options: CompareOptions) -> None:
 
 
 def _asked(entrant: Entrant, folder: Path, options: CompareOptions, progress: Progress) -> dict[str, Any]:
-    definitions, finder = audited_probes(options.probes), entrant.finder
+    finder = entrant.finder
+    definitions = [seen_by(one, finder) for one in audited_probes(options.probes)]
     key = key_of(
         finder,
         probes=[one.model_dump(mode="json") for one in definitions],
@@ -62,23 +64,26 @@ def _asked(entrant: Entrant, folder: Path, options: CompareOptions, progress: Pr
     place = folder / short_name(f"{entrant.label} {finder.weights_hash}")
     kept = _kept(place / KEPT, key)
     if kept is None:
-        kept = jsonable(_audited(entrant, place, options, progress))
+        kept = jsonable(_audited(entrant, definitions, place, options, progress))
         write_json(place / KEPT, {KEY: key, "said": kept})
     return {"finder": entrant.label, **kept}
 
 
-def _audited(entrant: Entrant, place: Path, options: CompareOptions, progress: Progress) -> dict[str, Any]:
-    finder, definitions = entrant.finder, audited_probes(options.probes)
-    reasons = {one.name: why_not_applicable(one, finder) for one in definitions}
+def _audited(
+    entrant: Entrant, definitions: Sequence[ProbeDefinition], place: Path, options: CompareOptions, progress: Progress
+) -> dict[str, Any]:
+    finder = entrant.finder
+    reasons = {one.name: why_not_applicable(one, finder) or why_no_scene(one) for one in definitions}
     refused = {name: why for name, why in reasons.items() if why}
-    asked = [name for name, one in zip(options.probes, definitions, strict=True) if one.name not in refused]
+    asked = [word for word, one in zip(options.probes, definitions, strict=True) if one.name not in refused]
     if not asked:
         return {"verdicts": [], "not_applicable": _listed(refused)}
     told = partial(_told, progress, entrant.label)
     workers = ProbeOptions(workers=options.workers)
     audit: ProbeAudit = run_audit(finder, options.probe_n, options.seed, place, asked, workers, told)
+    instruments = {one.name: one.instrument for one in definitions}
     return {
-        "verdicts": [_verdict(one) for one in audit.ranked],
+        "verdicts": [{**_verdict(one), "instrument": instruments[one.probe]} for one in audit.ranked],
         "not_applicable": _listed(refused | audit.not_applicable),
     }
 

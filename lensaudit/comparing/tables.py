@@ -202,6 +202,11 @@ def _pair_cell(name: str, found: dict[str, Any], *, forward: bool) -> dict[str, 
     }
 
 
+def _instruments(verdicts: Sequence[dict[str, Any]]) -> str:
+    """Whose cutouts the finder was asked about."""
+    return ", ".join(dict.fromkeys(verdict["instrument"] for verdict in verdicts))
+
+
 def probe_table(probes: dict[str, Any] | None) -> dict[str, Any] | None:
     """Probes as rows, finders as columns; cells hold a verdict or why the finder was not asked."""
     if probes is None:
@@ -219,7 +224,7 @@ def probe_table(probes: dict[str, Any] | None) -> dict[str, Any] | None:
     return {
         "n": probes["n"],
         "seed": probes["seed"],
-        "finders": [one["finder"] for one in asked],
+        "finders": [{"finder": one["finder"], "instruments": _instruments(one["verdicts"])} for one in asked],
         "rows": rows,
         "unasked": [{"finder": one["finder"], "why": one["not_applicable"][0]["why"]} for one in unasked],
     }

@@ -84,7 +84,15 @@ def asked(name: str) -> dict[str, Any]:
     if name == REFUSED["finder"]:
         return {"finder": name, "verdicts": [], "not_applicable": [{"probe": "red-source", "why": "it needs band g"}]}
     share = {"found": 40, "n": 100, "value": 0.4, "low": 0.31, "high": 0.5}
-    one = {"sentence": "…", "meaning": "…", "population": "lenses", "n": 100, "treated": share, "p_holm": 0.001}
+    one = {
+        "instrument": "euclid",
+        "sentence": "…",
+        "meaning": "…",
+        "population": "lenses",
+        "n": 100,
+        "treated": share,
+        "p_holm": 0.001,
+    }
     change = {"value": -0.21, "low": -0.3, "high": -0.11, "method": "Tango 1998 score interval"}
     return {
         "finder": name,
