@@ -104,6 +104,14 @@ def main() -> None:
         sys.exit(EXIT_BROKEN_PIPE)
     except OSError as error:
         _leave(*_explain(error))
+    except RuntimeError as error:
+        if "operator torchvision::" not in str(error):
+            raise
+        _leave(  # Lightning imports a torchvision that lies beside it, and fails where that is built for another torch
+            "the torchvision installed here does not load beside this torch; install the build made for it, or "
+            "pip uninstall torchvision, which only transfer finders need",
+            EXIT_MACHINE,
+        )
     except Exception as error:
         if type(error).__module__.split(".")[0] in {"click", "typer"}:
             _leave_click(error)

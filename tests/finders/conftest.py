@@ -105,3 +105,11 @@ def command(monkeypatch, capsys):
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def timm(request, let_timm_load):
+    """For whatever is parametrised with the name of a transfer finder: its body comes from timm."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and str(callspec.params.get("name")).startswith("transfer"):
+        let_timm_load()

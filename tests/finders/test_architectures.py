@@ -12,14 +12,6 @@ SIZES = {"deeplens": 45, "petrillo": 45, "epfl-resnet": 101, "lastro": 101, "cae
 """Where an architecture takes any size."""
 
 
-@pytest.fixture(autouse=True)
-def timm(request, let_timm_load):
-    """One of them takes its body from timm."""
-    callspec = getattr(request.node, "callspec", None)
-    if callspec is not None and callspec.params.get("name") == "transfer":
-        let_timm_load()
-
-
 def size_of(name):
     return ARCHITECTURES[name].size or SIZES[name]
 

@@ -50,18 +50,21 @@ def test_values_are_those_of_the_slow_reference(kind, layout, make_module):
     assert (means < 0).any(), "values after a ReLU would pass as well"
 
 
-PLAIN = [name for name in ARCHITECTURES if not name.endswith("-p4m")]  # a group convolution has no kernels of its own
+PLAIN = [name for name in ARCHITECTURES if not name.endswith("-p4m") and name != "transfer"]
+"""A group convolution has no kernels of its own; a body from timm has padding that the reference cannot trace."""
+SIZES = {"deeplens": 45, "petrillo": 45}
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_every_architecture_of_ours_is_that_of_the_slow_reference(name):
-    module = initialised(name, 4, generator=torch.Generator().manual_seed(6)).eval()
-    size = ARCHITECTURES[name].size
+    size = ARCHITECTURES[name].size or SIZES.get(name, 101)
+    module = initialised(name, 4, size=size, generator=torch.Generator().manual_seed(6)).eval()
     images = torch.rand(2, 4, size, size, generator=torch.Generator().manual_seed(7))
     means, _ = _taken(module, images.contiguous(memory_format=torch.channels_last))
     reference = plain_kernel_values(module, images)
-    # float32 means of up to 38 416 pixels of order 1, after up to nine layers
-    np.testing.assert_allclose(means, np.concatenate(list(reference.values()), axis=1), rtol=0, atol=2e-5)
+    expected = np.concatenate(list(reference.values()), axis=1)
+    # float32 means of up to 38 416 pixels of order 1, after up to nine layers; residual sums grow to hundreds
+    np.testing.assert_allclose(means, expected, rtol=0, atol=2e-5 * max(1.0, np.abs(expected).max()))
 
 
 def test_padding_is_left_out_and_only_some_passes_are_searched():
