@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lensaudit.clustering.embed import embedded
@@ -134,7 +133,7 @@ def _embedded_light(
         there = good.all(dim=1)
         images[~there] = 0.0
         assert isinstance(finder.module, CaeBgm)
-        points.append(embedded(finder.module, torch.nan_to_num(images)))
+        points.append(embedded(finder.module, images))
         lit.append(there.cpu().numpy())
         if advance is not None:
             advance(span.stop, len(lens_set))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,6 @@ class Trainer:
     options: ClusterOptions
     identity: dict[str, Any]
     folder: Path
-    every_seconds: float = field(default=SECONDS_BETWEEN_CHECKPOINTS)
 
     @property
     def path(self) -> Path:
@@ -119,7 +118,7 @@ class Trainer:
         while state.epoch < self.stage.epochs:
             for batch in self._batches(state):
                 fitted.step(batch.to(device))
-                if time.monotonic() - last >= self.every_seconds:
+                if time.monotonic() - last >= SECONDS_BETWEEN_CHECKPOINTS:
                     self._write(fitted, words)
                     last = time.monotonic()
                 self._tell(advance, state)

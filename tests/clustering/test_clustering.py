@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 from pyarrow import parquet
+from torch import nn
 
 from lensaudit.clustering import ClusterData, ClusterPlace, Extras, Sweep, cluster, sweep_embedding
+from lensaudit.clustering.network import drawn_images
 from lensaudit.clustering.page import policy
-from lensaudit.clustering.stage import Trainer
+from lensaudit.clustering.stage import Stage, Trainer
+from lensaudit.clustering.stage_state import StageState
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import occlusion
-from lensaudit.finders import load_finder, load_recipe, score_set
+from lensaudit.finders import Finder, load_finder, load_recipe, score_set
 from lensaudit.training import Place, TrainingData, train
 
 EVERYTHING = Extras(ratios=(1, 100), cut=False, orientations=6, source_only=True)
@@ -131,7 +134,8 @@ class Stopped(Exception):
 
 
 def test_a_stopped_clustering_ends_with_the_same_weights(clustered, recipe, mixed, options, tmp_path, monkeypatch):
-    monkeypatch.setattr(Trainer, "__post_init__", lambda self: setattr(self, "every_seconds", 0.0), raising=False)
+    for part in ("stage", "embed"):
+        monkeypatch.setattr(f"lensaudit.clustering.{part}.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     whole = clustered.finder.module.state_dict()
     interrupted = ClusterPlace(tmp_path / "stopped", device="cpu")
     for stop_at in (("training the denoiser", 3), ("training the extractor", 7), ("embedding images", 16)):
@@ -221,3 +225,15 @@ def test_the_exact_occlusion_engine_carries_its_layers(clustered, place, other):
     # p in float32 after two autoencoders' worth of sums in another order, sharpened by the mixture
     np.testing.assert_allclose(exact.delta, plain.delta, rtol=0, atol=1e-4)
     assert np.ptp(plain.delta) > 1e-2, "the occlusion changes something"
+
+
+def test_every_epoch_and_stage_has_an_order_of_its_own(clustered, recipe, mixed, place, options):
+    images = drawn_images(Finder(recipe, nn.Identity(), "test"), mixed, options, place.work, lambda *_: None)
+    firsts = []
+    for number, epoch in ((0, 0), (0, 1), (1, 0), (0, 0)):
+        stage = Stage("some", number, nn.Identity(), nn.Identity(), 2)
+        trainer = Trainer(stage, images, options, {}, place.work)
+        firsts.append(next(iter(trainer._batches(StageState({}, epoch=epoch)))))
+    assert torch.equal(firsts[0], firsts[3])
+    for one in (1, 2):
+        assert not torch.equal(firsts[0], firsts[one])
