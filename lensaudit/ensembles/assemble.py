@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Recipe, load_finder, unfilled_module
-from lensaudit.finders.ou_tsne import OuTsne
+from lensaudit.finders.finder import Declared
+from lensaudit.finders.ou_tsne import OuTsne, with_native_pixels
 from lensaudit.finders.recipe import OU_TSNE
 
 SEVEN = ("ou-j", "ou-y", "ou-h", "ou-jyh", "ou-vis", "ou66", "ou200")
@@ -30,29 +31,40 @@ def open_members(names: Sequence[str], device: str = "cpu") -> list[Finder]:
     return [load_finder(name, device) for name in names]
 
 
-def assembled(name: str, finders: Sequence[Finder], references: int, cells: int) -> Finder:
-    """An ensemble with its members' weights and a map of `references` images still to be filled.
+def assembled(name: str, finders: Sequence[Finder], lens_set: Declared, cells: int) -> Finder:
+    """An ensemble with its members' weights, for the bands of `lens_set`, and a map still to be filled.
 
-    Its input is as large as the largest member's; its bands are those of the member with most, then what others add.
+    Its input is as large as the largest band of the set and the largest member's, so that no band loses pixels on its
+    way to a member; its bands are those of the member with most, then what others add.
 
     Raises
     ------
     UsageError
         The members do not go together: names alike, fields of view that differ, the user's own module among them.
+    DataError
+        The set lacks a band or the field of view of one.
     """
+    for finder in finders:
+        finder.check(lens_set)
     most = max(finders, key=lambda finder: len(finder.recipe.bands)).recipe.bands
     bands = dict.fromkeys([*most, *(band for finder in finders for band in finder.recipe.bands)])
+    sides = {band: max(lens_set.shape[band]) for band in bands}
+    options: dict[str, bool | int | float | str] = {
+        "references": 1,
+        "cells": cells,
+        "native_pixels": with_native_pixels(sides, tuple(bands)),
+    }
     try:
         recipe = Recipe(
             name=name,
             architecture=OU_TSNE,
             bands=tuple(bands),
-            size=max(finder.recipe.size for finder in finders),
+            size=max(*(finder.recipe.size for finder in finders), *sides.values()),
             stretch="native",
             field_of_view_arcsec=finders[0].recipe.field_of_view_arcsec,
             outputs=1,
             lens_index=0,
-            architecture_options={"references": references, "cells": cells},
+            architecture_options=options,
             pixel_unit={band: unit for finder in finders for band, unit in finder.recipe.pixel_unit.items()},
             members=tuple(finder.recipe for finder in finders),
         )

@@ -75,8 +75,9 @@ def _resized(finder: Finder, found: Mapping[str, Any]) -> list[str]:
                 f"{words['calls_changed']} of {found['n']} |"
             )
     return [
-        f"Members see their bands resized to {finder.recipe.size} pixels and then to their own size. Against each "
-        f"member by itself, on {found['n']} images of the map's set:",
+        f"Every band comes as {finder.recipe.size}×{finder.recipe.size} pixels; the ensemble undoes that resizing "
+        f"before its members begin theirs (native pixels: {finder.recipe.architecture_options['native_pixels']}). "
+        f"Each member in here against itself alone, on {found['n']} images of the map's set:",
         "",
         *lines,
     ]

@@ -15,7 +15,7 @@ from lensaudit.ensembles.assemble import assembled, with_map
 from lensaudit.ensembles.card import ensemble_card
 from lensaudit.ensembles.embedding import counted, embedded, lens_fraction
 from lensaudit.ensembles.measure import measured, resize_effect
-from lensaudit.ensembles.member_scores import Advance, forget_pieces, member_scores
+from lensaudit.ensembles.member_scores import Advance, member_scores
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, FinderRecord, load_finder, save_finder
@@ -104,10 +104,9 @@ def fit_ensemble(
         A set lacks a band, a class, or images.
     """
     plan, watch = plan or EnsemblePlan(), progress or {}
-    empty = assembled(plan.name, members, 1, plan.cells)
-    for lens_set in (sets.training, sets.test):
-        if lens_set is not None:
-            empty.check(lens_set)
+    empty = assembled(plan.name, members, sets.training, plan.cells)
+    if sets.test is not None:
+        empty.check(sets.test)
     out = writable_folder(out)
     scores = member_scores(empty, sets.training, plan.images, out, watch.get("training"))
     labels = sets.training.labels[scores.rows].astype(np.int64)
@@ -125,7 +124,6 @@ def fit_ensemble(
         "provenance": provenance(seed=plan.seed, inputs=_inputs(sets, members)),
     }
     record = save_finder(finder, out, **facts, card=ensemble_card(finder, facts))
-    forget_pieces(out)
     return Fitted(load_finder(str(out)), record)
 
 

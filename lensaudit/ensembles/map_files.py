@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lensaudit.ensembles.map_picture import CUTOUTS, Shown, map_figure, mark_regions, regions_figure
-from lensaudit.ensembles.member_scores import Advance, forget_pieces, member_scores
+from lensaudit.ensembles.member_scores import Advance, member_scores
 from lensaudit.ensembles.regions import Region, telling_regions
 from lensaudit.errors import UsageError
 from lensaudit.files import replacing, writable_folder, write_json
@@ -93,7 +93,6 @@ def map_ensemble(
     }
     placed.write(out / "map.parquet")
     write_json(out / "map.json", record)
-    forget_pieces(out)
     return record
 
 

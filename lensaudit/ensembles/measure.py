@@ -41,7 +41,7 @@ def measured(finder: Finder, test: LensSet, folder: Path, progress: Advance | No
 def resize_effect(finder: Finder, members: Sequence[Finder], lens_set: LensSet) -> dict[str, Any]:
     """How far p(lens) of each member inside the ensemble is from its own, on 200 images: median, highest, calls.
 
-    A member of another size than the ensemble's sees bands that were resized twice.
+    They differ by rounding, unless a band of the set had more pixels than the map's.
     """
     rows = [row for span in spread_rows(len(lens_set), COMPARED) for row in span]
     inside, own = [], []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -20,7 +20,7 @@ from lensaudit.errors import UsageError
 from lensaudit.files import write_bytes
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import weights_hash
-from lensaudit.finders.ou_tsne import OuTsne
+from lensaudit.finders.ou_tsne import OuTsne, native_pixels
 from lensaudit.finders.score import out_of_memory_explained
 from lensaudit.lensset import LensSet
 
@@ -78,7 +78,8 @@ def member_scores(
 ) -> MemberScores:
     """Score `images` images of a set, evenly spread (None: all), with every member.
 
-    Pieces that `folder` holds from an earlier run with the same members and set are taken as they are.
+    Pieces are kept below `folder`, member by member: those of an earlier run with the same member and set are taken
+    as they are, so that a stopped run goes on, and another ensemble of some of these members need not wait for them.
 
     Raises
     ------
@@ -89,46 +90,54 @@ def member_scores(
     module = cast(OuTsne, ensemble.module)
     spans = spread_rows(len(lens_set), images)
     total, done = sum(map(len, spans)), 0
-    store = pieces_folder(folder, ensemble, lens_set)
+    stores = {name: _folder_of(folder, name, ensemble, lens_set) for name in module.members}
     found: list[Floats] = []
     for span in spans:
-        path = store / f"{span.start:08d}-{len(span)}.safetensors"
-        scores = _read(path, span, len(module.members))
-        if scores is None:
-            scores = np.concatenate(list(_scored(ensemble, lens_set, span)))
-            write_bytes(path, arrays_as_bytes({"scores": scores}))
-        found.append(scores)
+        paths = {name: store / f"{span.start:08d}-{len(span)}.safetensors" for name, store in stores.items()}
+        kept = {name: _read(path, span) for name, path in paths.items()}
+        for name, scores in _scored(ensemble, lens_set, span, [name for name in kept if kept[name] is None]).items():
+            write_bytes(paths[name], arrays_as_bytes({"p_lens": scores}))
+            kept[name] = scores
+        found.append(np.stack([kept[name] for name in stores], axis=1))  # type: ignore[misc]
         done += len(span)
         if progress is not None:
             progress(done, total)
     return MemberScores(np.concatenate([np.asarray(span, np.intp) for span in spans]), np.concatenate(found))
 
 
-def pieces_folder(folder: Path, ensemble: Finder, lens_set: LensSet) -> Path:
-    """Where pieces of these members and this set lie below `folder`."""
-    words = f"{weights_hash(cast(OuTsne, ensemble.module).members)} {lens_set.content_hash}"
-    return folder / f"scores-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+def _folder_of(folder: Path, name: str, ensemble: Finder, lens_set: LensSet) -> Path:
+    """Where pieces of a member and a set lie below `folder`; the member's input is part of its name."""
+    recipe = ensemble.recipe
+    member = next(one for one in recipe.members if one.name == name)
+    facts = {
+        "weights": weights_hash(cast(OuTsne, ensemble.module).members[name]),
+        "member": member.model_dump(mode="json"),
+        "size": recipe.size,
+        "native": dict(zip(recipe.bands, native_pixels(recipe), strict=True)),
+        "set": lens_set.content_hash,
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return folder / "scores" / f"{name}-{digest[:16]}"
 
 
-def forget_pieces(folder: Path) -> None:
-    """Remove all pieces below `folder`."""
-    for pieces in folder.glob("scores-*"):
-        shutil.rmtree(pieces)
-
-
-def _scored(ensemble: Finder, lens_set: LensSet, span: range) -> Iterator[Floats]:
+def _scored(ensemble: Finder, lens_set: LensSet, span: range, names: Sequence[str]) -> dict[str, Floats]:
+    """p(lens) of the members `names` for the images `span`."""
     module = cast(OuTsne, ensemble.module)
+    found: dict[str, list[Floats]] = {name: [] for name in names}
     with torch.inference_mode(), out_of_memory_explained(BATCH):
-        for first in range(span.start, span.stop, BATCH):
+        for first in range(span.start, span.stop, BATCH) if names else ():
             part = slice(first, min(first + BATCH, span.stop))
             images, _ = ensemble.prepare({band: lens_set.images(band, part) for band in ensemble.recipe.bands})
-            yield module.scores(images).double().cpu().numpy()
+            columns = module.scores(images, names).double().cpu().numpy()
+            for name, column in zip(names, columns.T, strict=True):
+                found[name].append(column.copy())
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _read(path: Path, span: range, members: int) -> Floats | None:
+def _read(path: Path, span: range) -> Floats | None:
     """A piece of an earlier run; None if there is none that is whole."""
     try:
-        scores = load_arrays(path.read_bytes())["scores"]
+        scores = load_arrays(path.read_bytes())["p_lens"]
     except (FileNotFoundError, SafetensorError, KeyError):
         return None
-    return scores.astype(np.float64) if scores.shape == (len(span), members) else None
+    return scores.astype(np.float64) if scores.shape == (len(span),) else None

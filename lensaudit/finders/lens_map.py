@@ -36,7 +36,7 @@ class LensMap:
     vectors
         Score vectors of the reference images (n, members), float64.
     positions
-        Where these lie on the map (n, 2), float64, its middle at 0; t-SNE's axes have no unit.
+        Where these lie on the map (n, 2), float64; t-SNE's axes have no unit.
     fraction
         Lens fraction of each cell (cells, cells), the first axis along the second coordinate.
     """
@@ -62,7 +62,7 @@ class LensMap:
                 max_grad_norm=LARGEST_GRADIENT,
                 max_step_norm=None,
             )
-        return np.asarray(partial, dtype=np.float64)
+        return np.asarray(partial, dtype=np.float64) + self._middle
 
     def p_lens(self, positions: Floats) -> Floats:
         """Lens fraction (m,) of the cells that positions (m, 2) fall into; beyond the edge, of the nearest cell."""
@@ -75,13 +75,20 @@ class LensMap:
         """PERPLEXITY, or what fewer reference images than three times that allow."""
         return min(PERPLEXITY, (len(self.vectors) - 1) / 3)
 
+    @property
+    def _middle(self) -> Floats:
+        """Of the bounding box: openTSNE's own coordinates begin there."""
+        middle: Floats = (self.positions.max(axis=0) + self.positions.min(axis=0)) / 2
+        return middle
+
     @cached_property
     def _embedding(self) -> Any:
         """openTSNE's object, built anew from the reference; nothing in it is random."""
         from openTSNE import TSNEEmbedding, affinity
 
         known = affinity.PerplexityBasedNN(self.vectors, perplexity=self._perplexity, method="exact", n_jobs=1)
-        embedding = TSNEEmbedding(self.positions, known, negative_gradient_method="fft", n_jobs=1, random_state=0)
+        centred = self.positions - self._middle
+        embedding = TSNEEmbedding(centred, known, negative_gradient_method="fft", n_jobs=1, random_state=0)
         embedding.prepare_interpolation_grid()
         return embedding
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from lensaudit.finders.finder import Finder
 from lensaudit.finders.fitted import Figures
 from lensaudit.finders.lens_map import LensMap
 from lensaudit.finders.recipe import Recipe
+from lensaudit.finders.resize import resize_matrix
 from lensaudit.finders.stretch import STRETCHES
 
 CELLS = 100
@@ -70,7 +73,8 @@ class OuTsne(nn.Module):
     Parameters
     ----------
     recipe
-        With its members, and the options ``references`` (images on the map) and ``cells`` (per side, 100).
+        With its members, and the options ``references`` (images on the map), ``cells`` (per side, 100) and
+        ``native_pixels`` (of each band of the map's set, in order).
     build
         Recipe of a member → its module.
     """
@@ -79,7 +83,7 @@ class OuTsne(nn.Module):
 
     def __init__(self, recipe: Recipe, build: Build) -> None:
         super().__init__()
-        self.bands = recipe.bands
+        self.pixels = dict(zip(recipe.bands, native_pixels(recipe), strict=True))
         self.members = nn.ModuleDict({one.name: Member(one, build(one)) for one in recipe.members})
         count = int(recipe.architecture_options["references"])
         cells = int(recipe.architecture_options.get("cells", CELLS))
@@ -98,10 +102,15 @@ class OuTsne(nn.Module):
             self._map = LensMap(*arrays)
         return self._map
 
-    def scores(self, images: torch.Tensor) -> torch.Tensor:
-        """p(lens) of every member (n, members), rounded to five decimals; NaN where one cannot scale the image."""
-        bands = {band: images[:, index] for index, band in enumerate(self.bands)}
-        return torch.stack([member(bands) for member in self.members.values()], dim=1).round(decimals=DECIMALS)
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: without the map, whose search tree cannot be copied; theirs is built again from the buffers."""
+        return {**self.__dict__, "_map": None}
+
+    def scores(self, images: torch.Tensor, names: Sequence[str] | None = None) -> torch.Tensor:
+        """p(lens) of the members `names`, by default all, to five decimals (n, members); NaN where one cannot scale."""
+        bands = {band: shrunk(images[:, index], side) for index, (band, side) in enumerate(self.pixels.items())}
+        chosen = self.members if names is None else names
+        return torch.stack([self.members[name](bands) for name in chosen], dim=1).round(decimals=DECIMALS)
 
     def placed(self, images: torch.Tensor) -> torch.Tensor:
         """Positions (n, 2) of images on the map, float64; NaN where there is none."""
@@ -119,6 +128,34 @@ class OuTsne(nn.Module):
         p_lens[known] = self.map.p_lens(positions[known])
         logit = torch.logit(torch.from_numpy(p_lens), eps=SUREST)
         return logit[:, None].to(images)
+
+
+def native_pixels(recipe: Recipe) -> tuple[int, ...]:
+    """Pixels along a side of each band of the set that the map was made of; the recipe's size where it says nothing."""
+    words = str(recipe.architecture_options.get("native_pixels", ""))
+    return tuple(int(word) for word in words.split()) or (recipe.size,) * len(recipe.bands)
+
+
+def with_native_pixels(sides: Mapping[str, int], bands: tuple[str, ...]) -> str:
+    """The option ``native_pixels`` for bands of these sides."""
+    return " ".join(str(sides[band]) for band in bands)
+
+
+def shrunk(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Undo the resizing of images (n, h, w) from `side` pixels: (n, side, side); as they are if they were larger.
+
+    Resizing to more pixels interpolates, which loses nothing: its pseudo-inverse gives the native pixels back, so that
+    a member sees what it would see alone. Where pixels were changed since, it gives the native image closest to them.
+    """
+    if side >= images.shape[-1]:
+        return images
+    inverse = _inverse(side, images.shape[-1], images.device)
+    return inverse @ images @ inverse.T
+
+
+@lru_cache(maxsize=16)
+def _inverse(side: int, size: int, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.linalg.pinv(resize_matrix(side, size))).to(device=device, dtype=torch.float32)
 
 
 _MAP = ("vectors", "positions", "fraction")
