@@ -77,6 +77,9 @@ def compare(
         _show(comparison, page)
 
 
+_WIDTH = 160
+
+
 def _show(comparison: dict[str, Any], page: Path) -> None:
     """Print a table per set, what could not be compared, and which differences are shown."""
     from rich.console import Console
@@ -84,6 +87,8 @@ def _show(comparison: dict[str, Any], page: Path) -> None:
     from lensaudit.comparing.tables import told_apart
 
     console = Console(highlight=False)
+    if not console.is_terminal:  # a file or a pipe has room for ten columns, where 80 characters cut them off
+        console = Console(highlight=False, width=_WIDTH)
     for block in comparison["sets"]:
         if block["rows"]:
             console.print(_table(comparison, block))
