@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from lensaudit.errors import UsageError
 from lensaudit.finders.architectures import he_normal_, unfilled
 from lensaudit.finders.ou_tsne import OuTsne
 from lensaudit.finders.recipe import OU_TSNE, Recipe
@@ -23,7 +24,15 @@ def unfilled_module(recipe: Recipe) -> nn.Module:
 
 
 def initialised_module(recipe: Recipe, generator: torch.Generator) -> nn.Module:
-    """The recipe's module with He-normal weights drawn from `generator`."""
+    """The recipe's module with He-normal weights drawn from `generator`.
+
+    Raises
+    ------
+    UsageError
+        It is an ensemble, whose map is made of scores.
+    """
+    if recipe.architecture == OU_TSNE:
+        raise UsageError(f"finder {recipe.name}: has no random start; make it with lensaudit ensemble")
     module = unfilled_module(recipe)
     he_normal_(module, generator)
     return module

@@ -100,6 +100,12 @@ def train(
     options = options or TrainingOptions.of(recipe.training)
     if recipe.architecture == CUSTOM:
         raise UsageError(f"finder {recipe.name}: your own module cannot be trained here; recipes of built-in ones can")
+    if recipe.members:
+        names = " ".join(member.name for member in recipe.members)
+        raise UsageError(
+            f"finder {recipe.name}: is made of trained finders; make it with lensaudit ensemble {names} --data SET "
+            f"--out DIR"
+        )
     trained_by = ARCHITECTURES[recipe.architecture].trained_by
     if trained_by != TRAIN:
         raise UsageError(f"finder {recipe.name}: is not trained on labels; train it with {trained_by} SET --out DIR")

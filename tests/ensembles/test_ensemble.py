@@ -16,8 +16,9 @@ from lensaudit.ensembles.fit import Sets
 from lensaudit.ensembles.member_scores import spread_rows
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import Occluder, explain, kernel_activations
-from lensaudit.finders import Recipe, declare_finder, load_finder, save_finder, score_set
+from lensaudit.finders import Recipe, declare_finder, initialised_module, load_finder, save_finder, score_set
 from lensaudit.finders.ou_tsne import SUREST
+from lensaudit.training import Place, TrainingData, train
 
 from .conftest import cutouts, make_member, write_set
 
@@ -188,6 +189,13 @@ def test_a_recipe_with_members_must_hold_together():
     ):
         with pytest.raises(ValueError, match=message):
             Recipe.model_validate({**whole, **change})
+
+
+def test_it_is_not_trained_but_made(ensemble, training, tmp_path):
+    with pytest.raises(UsageError, match="make it with lensaudit ensemble both only-h --data SET"):
+        train(ensemble.recipe, TrainingData(training), Place(tmp_path / "t"))
+    with pytest.raises(UsageError, match="has no random start"):
+        initialised_module(ensemble.recipe, torch.Generator())
 
 
 def test_what_needs_no_gradient_applies(ensemble, training):
