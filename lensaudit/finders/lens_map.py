@@ -22,8 +22,8 @@ DESCENT = ((1.0, 200), (0.1, 100))
 """Learning rate and steps of the two stages of a placement.
 
 openTSNE 1.0.4 sets the gains of all points inside its grid to zero in every step (it means those outside), so that its
-own 250 steps at 0.1 leave nearly one point in five short of the minimum. These stages reach it, within half a unit of a plain
-exact descent for 19 of 20 points; most of the others end in another minimum.
+own 250 steps at 0.1 leave nearly one point in five short of the minimum. These stages reach it within half a unit of a
+plain exact descent for 19 points in 20; most of the others end in another minimum.
 """
 
 
