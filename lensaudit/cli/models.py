@@ -29,7 +29,9 @@ def list_models(as_json: bool = typer.Option(False, "--json", help="Print as JSO
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "architecture", "bands", "pixels", "stretch", "weights")
+    table = Table()
+    for title in ("name", "architecture", "bands", "pixels", "stretch", "weights"):
+        table.add_column(title, no_wrap=title == "name", overflow="fold")  # a name is what one copies
     for row in finders:
         weights = "yes" if row["has_weights"] else "no"
         bands, size = " ".join(row["bands"]), str(row["size"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from lensaudit.files import write_json, write_text
 from lensaudit.finders import Scores, read_scores, score_set, write_scores
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
-from lensaudit.training.ablation import BASELINE, Arm, Spread, differences
+from lensaudit.training.ablation import BASELINE, Arm, Run, Spread, differences
 from lensaudit.training.options import Machine
 from lensaudit.training.run import Place, Trained, Watch, train
 from lensaudit.training.sets import TrainingData
@@ -27,18 +26,6 @@ SCORES_FILE = "test-scores.parquet"
 
 Began = Callable[[str, int], Watch]
 """Called with (arm, repeat) before each training; gives what is told of its progress."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One trained repeat of an arm: log-odds of the test images (n,), AUROC and accuracy there, epochs it took."""
-
-    arm: str
-    seed: int
-    logit: NDArray[np.float64]
-    auroc: float
-    accuracy: float
-    epochs: int
 
 
 def ablate(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from lensaudit.errors import UsageError
@@ -95,6 +96,18 @@ def arms_of(recipe: Recipe, options: TrainingOptions, ablations: Sequence[str]) 
         if list(ablations).count(name) > 1:
             raise UsageError(f"--ablate {name} is named twice; once is enough")
     return [first, *(ABLATIONS[name](first) for name in ablations)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained repeat of an arm: log-odds of the test images (n,), AUROC and accuracy there, epochs it took."""
+
+    arm: str
+    seed: int
+    logit: NDArray[np.float64]
+    auroc: float
+    accuracy: float
+    epochs: int
 
 
 @dataclass(frozen=True)

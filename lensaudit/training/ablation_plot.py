@@ -14,7 +14,7 @@ from lensaudit.files import replacing
 from lensaudit.statistics import roc_curve
 
 if TYPE_CHECKING:
-    from lensaudit.training.ablate import Run
+    from lensaudit.training.ablation import Run
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
 """Paul Tol's bright scheme: told apart by the colour-blind."""
