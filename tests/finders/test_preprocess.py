@@ -71,10 +71,8 @@ def test_the_input_is_left_alone(make_finder, make_cutouts):
         (lambda image: np.where(image > 5, np.inf, image), "pixels not finite"),
     ],
 )
-@pytest.mark.parametrize("stretch", set(STRETCHES) - {"noise"})  # which masks: tests/finders/test_fitted.py
-def test_what_cannot_be_scaled_is_named_by_image_and_band(
-    spoil, says, stretch, make_finder, make_cutouts, figures_of
-):
+@pytest.mark.parametrize("stretch", sorted(set(STRETCHES) - {"noise"}))  # which masks: tests/finders/test_fitted.py
+def test_what_cannot_be_scaled_is_named_by_image_and_band(spoil, says, stretch, make_finder, make_cutouts, figures_of):
     finder = make_finder("ou66")
     recipe = finder.recipe.model_copy(update={"stretch": stretch})
     finder = Finder(recipe, finder.module, "test", figures=figures_of(recipe))
