@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,44 +82,50 @@ _WIDTH = 160
 
 
 def _show(comparison: dict[str, Any], page: Path) -> None:
-    """Print a table per set, what could not be compared, and which differences are shown."""
+    """Print tables per set, what could not be compared, and which differences are shown."""
     from rich.console import Console
 
     from lensaudit.comparing.tables import told_apart
 
     console = Console(highlight=False)
-    if not console.is_terminal:  # a file or a pipe has room for ten columns, where 80 characters cut them off
-        console = Console(highlight=False, width=_WIDTH)
     for block in comparison["sets"]:
+        name = block["set"]["name"]
         if block["rows"]:
-            console.print(_table(comparison, block))
+            console.print(f"{name}: {block['n']} cutouts; 95 % intervals under the values", markup=False)
+        for table in _tables(comparison, block):
+            console.print(table)
         for one in block["refused"]:
-            console.print(
-                f"{block['set']['name']}: {one['finder']} not compared: {one['why']}", markup=False, soft_wrap=True
-            )
+            console.print(f"{name}: {one['finder']} not compared: {one['why']}", markup=False, soft_wrap=True)
         for sentence in told_apart(block):
             console.print(f"  {sentence}", markup=False, soft_wrap=True)
     typer.echo(f"{page.parent}: {page.name}, compare.json")
 
 
-def _table(comparison: dict[str, Any], block: dict[str, Any]) -> Any:
+_TOGETHER = (slice(0, 4), slice(4, 8), slice(8, 10))
+"""Columns that fit on 80 characters: of the ranking; calibration, size and speed; probes and explanations."""
+
+
+def _tables(comparison: dict[str, Any], block: dict[str, Any]) -> Iterator[Any]:
+    """What was measured of each finder, in tables of a few columns; a column without a number is left out."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     from lensaudit.comparing.tables import HEADS, set_table
 
-    title = f"{block['set']['name']}: {block['n']} cutouts; 95 % intervals; images /s of this machine in this run"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", show_lines=True)
-    for head, kind, _ in HEADS:
-        table.add_column(head, justify="right" if kind else "left")
-    for row in set_table(comparison, block):
-        name = "\n".join(
-            [
-                row["finder"],
-                f"n = {row['n_lenses']} + {row['n_non_lenses']}",
-                *filter(None, [row["unused"]]),
-                *row["warnings"],
-            ]
-        )
-        table.add_row(name, *("\n".join([cell["text"], *cell["under"]]) for cell in row["cells"]))
-    return table
+    rows = set_table(comparison, block)
+    for part in _TOGETHER:
+        shown = [at for at in range(*part.indices(len(HEADS))) if any(row["cells"][at]["text"] != "—" for row in rows)]
+        if not shown:
+            continue
+        table = Table(box=box.SIMPLE_HEAD, show_lines=True, pad_edge=False)
+        table.add_column("Finder")
+        for at in shown:
+            head, kind, _ = HEADS[1 + at]
+            table.add_column(head, justify="right" if kind else "left")
+        for row in rows:
+            about = [f"n = {row['n_lenses']} + {row['n_non_lenses']}", row["unused"], *row["warnings"]]
+            cells = [[row["finder"], *filter(None, about)]]
+            cells += [[row["cells"][at]["text"], *row["cells"][at]["under"]] for at in shown]
+            table.add_row(*(escape("\n".join(lines)) for lines in cells))
+        yield table
