@@ -166,9 +166,9 @@ def _measured(test: dict[str, Any] | None) -> list[str]:
         )
     if light := test.get("source_only"):
         lines.append(
-            f"lensed light alone: {light['clusters']} clusters, {_value(light['pure'])} of the images in one of a "
-            f"single class; variance between clusters of the Einstein radius {_value(light['radius'])}, of the arc's "
-            f"place {_value(light['angle'])}; n = {light['n_lenses']} lenses, {light['n_empty']} empty"
+            f"lensed light alone: {light['clusters']} clusters, {_value(light['pure'])} of the images are of their "
+            f"cluster's majority; variance between clusters of the Einstein radius {_value(light['radius'])}, of the "
+            f"arc's place {_value(light['angle'])}; n = {light['n_lenses']} lenses, {light['n_empty']} empty"
         )
     return lines
 

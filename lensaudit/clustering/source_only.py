@@ -42,7 +42,7 @@ class SourceOnly:
     clusters
         Clusters with an image.
     pure
-        Images in a cluster that holds only lenses or only empty images.
+        Images of the class that has the majority in their cluster.
     radius, angle
         Share of the variance of the Einstein radius, and of the arc's place (cosine and sine of its position angle),
         between clusters, among the lenses; adjusted for the number of clusters, so that 0 is chance.
@@ -82,15 +82,14 @@ def source_only(finder: Finder, lens_set: LensSet, seed: int = 0, advance: Advan
     head = copy.deepcopy(finder.module.head)
     fit_mixture(head, points, seed)
     clusters = responsibilities(head, points).argmax(1)
-    lenses = [int(lit[clusters == number].sum()) for number in clusters]
-    sizes = [int((clusters == number).sum()) for number in clusters]
-    pure = sum(k in (0, n) for k, n in zip(lenses, sizes, strict=True))
+    members = [lit[clusters == number] for number in set(clusters.tolist())]
+    pure = sum(int(max(inside.sum(), (~inside).sum())) for inside in members)
     radius = np.asarray(lens_set.column("theta_e_arcsec"), dtype=np.float64)
     turn = np.asarray(lens_set.column("arc_angle_rad"), dtype=np.float64)
     return SourceOnly(
         int(lit.sum()),
         int((~lit).sum()),
-        len(set(clusters.tolist())),
+        len(members),
         Share(pure, len(clusters)),
         _explained(radius[lit, None], clusters[lit], seed),
         _explained(np.stack([np.cos(turn), np.sin(turn)], axis=1)[lit], clusters[lit], seed),
