@@ -237,10 +237,10 @@ def test_a_training_begins_where_another_ended(tiny, mixed, tmp_path, inputs):
 
 
 def test_a_start_of_another_shape_is_refused(tiny, mixed, tmp_path):
-    train(tiny, TrainingData(mixed), Place(tmp_path / "first"), options(epochs=1), CPU)
-    other = tiny.model_copy(update={"bands": ("VIS",)})
-    with pytest.raises(UsageError, match=r"its bands is \('H', 'VIS'\), .*tiny has \('VIS',\)"):
-        train(other, TrainingData(mixed), Place(tmp_path / "x"), options(start=str(tmp_path / "first")), CPU)
+    one = tiny.model_copy(update={"bands": ("VIS",)})
+    train(one, TrainingData(mixed), Place(tmp_path / "first"), options(epochs=1), CPU)
+    with pytest.raises(UsageError, match="--start"):  # fewer bands than it needs; more are tests/training/test_start.py
+        train(tiny, TrainingData(mixed), Place(tmp_path / "x"), options(start=str(tmp_path / "first")), CPU)
 
 
 def test_a_test_set_is_measured_and_the_card_says_so(tiny, mixed, make_set, tmp_path):
