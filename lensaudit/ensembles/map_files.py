@@ -23,6 +23,8 @@ from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
 from lensaudit.statistics import wilson_interval
 
+DPI = 90
+
 DETAIL = "VIS"
 """Band of the cutouts, where the set has it."""
 
@@ -168,4 +170,4 @@ class _Placed:
 
 def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=120)
+        figure.savefig(partial, format="png", dpi=DPI)

@@ -56,7 +56,7 @@ def map_figure(found: LensMap, positions: NDArray[np.float64], labels: NDArray[n
                 linewidths=0,
                 label=f"{len(here)} {words}",
             )
-    points.legend(frameon=False, markerscale=3, loc="upper right")
+    points.legend(frameon=False, markerscale=3, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
     points.set_title(f"{len(positions)} images of the set", fontsize=10)
     low, high = found.positions.min(axis=0), found.positions.max(axis=0)
     image = cells.imshow(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.errors import UsageError
+from lensaudit.statistics import wilson_interval
 
 Floats = NDArray[np.float64]
 
@@ -65,8 +67,9 @@ def read_region(words: str, name: str) -> Region:
 def telling_regions(positions: Floats, labels: NDArray[np.int64], edges: tuple[Floats, Floats]) -> list[Region]:
     """The most lens-like square of the map, the least lens-like, and the most mixed one.
 
-    Of a tiling of the map in 10×10 squares, those with 8 labelled images or more are compared; of equals, the one with
-    more images is taken. A map with fewer such squares gives fewer regions.
+    Of a tiling of the map in 10×10 squares, those with 8 labelled images or more are compared by the 95 % interval of
+    their lens fraction: highest lower end, lowest upper end, and the end farther from one half nearest to it. A map
+    with fewer such squares gives fewer regions.
 
     Parameters
     ----------
@@ -85,11 +88,11 @@ def telling_regions(positions: Floats, labels: NDArray[np.int64], edges: tuple[F
             )
             inside = labels[square.holds(positions) & (labels >= 0)]
             if len(inside) >= LEAST:
-                counted.append((float(np.mean(inside == 1)), len(inside), square))
-    orders = {
-        "most lens-like": lambda one: (-one[0], -one[1]),
-        "least lens-like": lambda one: (one[0], -one[1]),
-        "most mixed": lambda one: (abs(one[0] - 0.5), -one[1]),
+                counted.append((*wilson_interval(int((inside == 1).sum()), len(inside), 0.95), square))
+    orders: dict[str, Callable[[tuple[float, float, Region]], float]] = {
+        "most lens-like": lambda one: -one[0],
+        "least lens-like": lambda one: one[1],
+        "most mixed": lambda one: max(abs(one[0] - 0.5), abs(one[1] - 0.5)),
     }
     chosen: dict[Region, Region] = {}
     for name, order in orders.items():
