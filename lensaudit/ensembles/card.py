@@ -105,7 +105,7 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
         "",
         f"Lenses + non-lenses in the head; 95 % intervals; calls at p ≥ {test['threshold']:g}; β = {test['beta']:g}. "
         f"The paper's set is another: {EVAL}. Of accuracy, precision and Fβ, which go with the share of lenses, the "
-        "columns cannot be compared; recall and AUROC differ with how faint the lenses are.",
+        "columns cannot be compared; recall and AUROC also go with how faint the lenses are.",
         "",
         "Its members on the same images, as the ensemble sees them:",
         "",
