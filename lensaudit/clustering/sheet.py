@@ -17,7 +17,8 @@ from lensaudit.training.split import Rows
 
 SHOWN = 10
 """Members of a cluster on its sheet."""
-_GREYS = 64
+_GREYS = 48
+_LIMITS = (1.0, 99.5)
 _GAP = 2
 
 
@@ -50,7 +51,8 @@ def members_shown(shares: NDArray[np.float64], number: int, count: int = SHOWN) 
 def sheet_of(module: CaeBgm, mirrored: nn.Module | None, prepared: PreparedSet, shown: Rows) -> Sheet:
     """Rows of cutouts, first band: as the finder gets them, denoised, and reconstructed where there is a decoder.
 
-    Every cutout runs from black at its minimum to white at its maximum, its first row at the bottom, as in DS9.
+    Every cutout runs from black at its 1 % percentile to white at its 99.5 % percentile, so that arcs beside a bright
+    core can be seen; its first row is at the bottom, as in DS9.
     """
     images = decoded(*prepared.read(shown)).to(next(module.parameters()).device)
     denoised = module.denoiser(images)
@@ -63,8 +65,9 @@ def sheet_of(module: CaeBgm, mirrored: nn.Module | None, prepared: PreparedSet, 
 
 
 def _strip(block: NDArray[np.float32]) -> NDArray[np.uint8]:
-    low, high = block.min(axis=(1, 2), keepdims=True), block.max(axis=(1, 2), keepdims=True)
-    grey = np.rint((block - low) / np.where(high > low, high - low, 1) * (_GREYS - 1)) * (255 / (_GREYS - 1))
+    low, high = np.percentile(block, _LIMITS, axis=(1, 2), keepdims=True)
+    unit = np.clip((block - low) / np.where(high > low, high - low, 1), 0, 1)
+    grey = np.rint(unit * (_GREYS - 1)) * (255 / (_GREYS - 1))
     gap = np.full((block.shape[1], _GAP), 255, np.uint8)
     cutouts = [np.flipud(one).astype(np.uint8) for one in grey]
     return np.concatenate([part for one in cutouts for part in (one, gap)][:-1], axis=1)
