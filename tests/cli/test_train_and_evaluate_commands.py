@@ -129,7 +129,8 @@ def test_train_refuses_what_does_not_go_together(folder, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_command_goes_on_when_repeated(folder, tmp_path, how):
-    words = ["train", "ou66", "--data", folder / "set", "--epochs", 3, "--batch", 5, "--threads", 1, "--device", "cpu"]
+    # enough epochs that the signal comes before the end even where this process is late to see the first checkpoint
+    words = ["train", "ou66", "--data", folder / "set", "--epochs", 9, "--batch", 5, "--threads", 1, "--device", "cpu"]
     command = [sys.executable, "-m", "lensaudit", *map(str, words), "--out"]
     process = subprocess.Popen(
         [*command, str(tmp_path / "a")], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
