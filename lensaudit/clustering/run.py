@@ -155,7 +155,7 @@ def cluster(
         marks = _marks(place, data, made, module)
         clusters = made.clusters(None if marks is None else marks.marks)
         _tell_head(module, clusters, marks, fit=network is not None)
-        finders = _finders(recipe, module, place, marks)
+        finders = _finders(recipe if network is None else _as_trained(recipe, options), module, place, marks)
         measured = {}
         if data.test is not None:
             test = embedded_test(finders[0][1], data.test, work, tell)
@@ -281,6 +281,12 @@ def _tell_head(module: CaeBgm, clusters: Sequence[Cluster], marks: Marks | None,
         module.head.known.copy_(torch.from_numpy(known_fractions(clusters)))
     if marks is not None:
         module.head.marks.copy_(torch.from_numpy(marks.values(len(clusters))))
+
+
+def _as_trained(recipe: Recipe, options: ClusterOptions) -> Recipe:
+    """The recipe with the protocol that was used in place of the one it came with."""
+    used = options.model_dump(include={"epochs", "batch_size", "learning_rate", "validation_fraction"})
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=used)})
 
 
 def _finders(recipe: Recipe, module: CaeBgm, place: ClusterPlace, marks: Marks | None) -> list[tuple[str, Finder]]:

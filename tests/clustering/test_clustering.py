@@ -45,6 +45,7 @@ def weights(folder):
 def test_the_finder_is_one_like_any_other(clustered, place, other):
     finder = load_finder(str(place.out / "finder"))
     assert finder.weights_hash == clustered.finder.weights_hash
+    assert (finder.recipe.training.epochs, finder.recipe.training.batch_size) == (2, 8), "as it was trained"
     scores = score_set(finder, other)
     assert set(scores.status) == {"ok"}
     test = clustered.record["metrics"]["test"]["known"]["all"]
