@@ -7,17 +7,7 @@ from typing import Any
 
 from lensaudit.clustering.table import LENS_RICH, Cluster
 from lensaudit.finders import Finder
-from lensaudit.training.card import metric_words
-
-_ROWS = {
-    "accuracy": "accuracy",
-    "precision": "precision",
-    "recall": "recall",
-    "auroc": "AUROC",
-    "tpr0": "TPR0",
-    "tpr10": "TPR10",
-    "tpr_at_fpr": "TPR at FPR 1 %",
-}
+from lensaudit.training.card import METRIC_ROWS, metric_words
 
 
 def clustering_card(finder: Finder, clusters: Sequence[Cluster], facts: Mapping[str, Any]) -> str:
@@ -96,7 +86,7 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
         return ["No test set was measured."]
     titles = [f"{title}, {one['n_lenses']} + {one['n_non_lenses']}" for title, one in columns.items()]
     lines = [f"| | {' | '.join(titles)} |", "| --- |" + " --- |" * len(titles)]
-    for name, label in _ROWS.items():
+    for name, label in METRIC_ROWS.items():
         lines.append(f"| {label} | {' | '.join(metric_words(one[name]) for one in columns.values())} |")
     rich = metrics["test"]["lenses_in_rich_clusters"]
     share = metric_words({**rich, "status": "no lenses"})

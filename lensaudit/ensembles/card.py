@@ -7,6 +7,7 @@ from typing import Any
 
 from lensaudit.finders import Finder
 from lensaudit.finders.ou_tsne import SUREST
+from lensaudit.training.card import METRIC_ROWS
 
 PAPER = {"precision": 0.9431, "recall": 0.4846, "fbeta": 0.9423, "auroc": 0.666, "accuracy": 0.5371}
 """OU-T-SNE on the EVAL set at p ≥ 0.5 (Wilde et al. 2022, Table 5)."""
@@ -16,17 +17,6 @@ EVAL = (
     "lenses, and 17 % of the non-lenses"
 )
 """From precision, recall and accuracy of Table 5: TP + TN = π r + 1 − π − π r (1 / precision − 1) gives π."""
-
-_ROWS = {
-    "accuracy": "accuracy",
-    "precision": "precision",
-    "recall": "recall",
-    "fbeta": "Fβ",
-    "auroc": "AUROC",
-    "tpr0": "TPR0",
-    "tpr10": "TPR10",
-    "tpr_at_fpr": "TPR at FPR 1 %",
-}
 
 
 def ensemble_card(finder: Finder, facts: Mapping[str, Any]) -> str:
@@ -95,7 +85,7 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
     test, members = metrics["test"], metrics["members"]
     head = f"test, {test['n_lenses']} + {test['n_non_lenses']}"
     lines = [f"| | {head} | OU-T-SNE in the paper |", "| --- | --- | --- |"]
-    lines += [f"| {label} | {_value(test[name])} | {PAPER.get(name, '–')} |" for name, label in _ROWS.items()]
+    lines += [f"| {label} | {_value(test[name])} | {PAPER.get(name, '–')} |" for name, label in METRIC_ROWS.items()]
     beside = ["| member | AUROC | precision | recall | accuracy |", "| --- | --- | --- | --- | --- |"]
     for name, words in members.items():
         columns = (_value(words[metric]) for metric in ("auroc", "precision", "recall", "accuracy"))

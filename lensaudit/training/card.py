@@ -8,7 +8,7 @@ from typing import Any
 from lensaudit.finders import Finder
 from lensaudit.training.augment import FAULTY
 
-_ROWS = {
+METRIC_ROWS = {
     "accuracy": "accuracy",
     "precision": "precision",
     "recall": "recall",
@@ -18,6 +18,7 @@ _ROWS = {
     "tpr10": "TPR10",
     "tpr_at_fpr": "TPR at FPR 1 %",
 }
+"""Rows of the table of every card: name of the metric in the record, and its words."""
 
 
 def training_card(finder: Finder, facts: Mapping[str, Any]) -> str:
@@ -91,7 +92,7 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
     parts = [part for part in ("validation", "test") if part in metrics]
     titles = [f"{part}, {metrics[part]['n_lenses']} + {metrics[part]['n_non_lenses']}" for part in parts]
     lines = [f"| | {' | '.join(titles)} |", "| --- |" + " --- |" * len(parts)]
-    for name, label in _ROWS.items():
+    for name, label in METRIC_ROWS.items():
         lines.append(f"| {label} | {' | '.join(metric_words(metrics[part][name]) for part in parts)} |")
     beta, threshold = metrics["validation"]["beta"], metrics["validation"]["threshold"]
     return [
