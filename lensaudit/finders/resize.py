@@ -7,11 +7,13 @@ and sum to one, so that the clipping to the input's range never acts.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 
+_BLOCK = 16  # rows of a matrix multiplied at once: 66 from 200 pixels took half the time of the whole matrix
 _TRUNCATE = 4.0  # scipy.ndimage.gaussian_filter ends its kernel after so many standard deviations
 
 
@@ -19,15 +21,33 @@ def resized(images: torch.Tensor, size: int) -> torch.Tensor:
     """Resize (n, h, w) images to (n, size, size), equal to scikit-image's ``resize`` within 1e-6 of the peak."""
     height, width = images.shape[-2:]
     if height != size:  # rows first: their long, contiguous lines suit the matrix product
-        images = _tensor(height, size, images.device) @ images
+        parts = [block.weights @ images[..., block.pixels, :] for block in _blocks(height, size, images.device)]
+        images = torch.cat(parts, dim=-2)
     if width != size:
-        images = images @ _tensor(width, size, images.device).T
+        parts = [images[..., block.pixels] @ block.weights.T for block in _blocks(width, size, images.device)]
+        images = torch.cat(parts, dim=-1)
     return images
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Some consecutive rows of a resize matrix, cut to the native pixels that they use."""
+
+    pixels: slice
+    weights: torch.Tensor
+
+
 @lru_cache(maxsize=64)
-def _tensor(native: int, size: int, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(resize_matrix(native, size)).to(device=device, dtype=torch.float32)
+def _blocks(native: int, size: int, device: torch.device) -> tuple[_Block, ...]:
+    """The matrix is a band about its diagonal: in blocks most of its zeros are never multiplied."""
+    matrix = resize_matrix(native, size).astype(np.float32)
+    blocks = []
+    for first in range(0, size, _BLOCK):
+        rows = matrix[first : first + _BLOCK]
+        used = np.flatnonzero(rows.any(axis=0))
+        pixels = slice(int(used[0]), int(used[-1]) + 1)
+        blocks.append(_Block(pixels, torch.from_numpy(np.ascontiguousarray(rows[:, pixels])).to(device)))
+    return tuple(blocks)
 
 
 def resize_matrix(native: int, size: int) -> np.ndarray:
