@@ -252,7 +252,11 @@ def measure(name: str, bench: Bench, folder: Path) -> dict[str, object]:
     """Print and return all that is measured of one finder; a kind of training that is not ours is said."""
     recipe = load_recipe(name)
     fitted, figures = fit_to(noise_set(recipe, folder / "figures", 2 * VALIDATION), recipe)
-    module = initialised_module(recipe, torch.Generator().manual_seed(1)).to(bench.device)
+    try:
+        module = initialised_module(recipe, torch.Generator().manual_seed(1)).to(bench.device)
+    except LensauditError as refused:  # an ensemble has no random start; a body of timm needs timm
+        print(f"{name}: not measured: {refused}")
+        return {"finder": name, "not_measured": str(refused)}
     finder = Finder(fitted, module, "benchmark", figures=figures)
     flops = forward_flops(finder)
     print(f"{name}: {finder.parameters} parameters, {flops / 1e6:.1f} MFLOP per image forward", flush=True)
@@ -301,7 +305,7 @@ def main() -> None:
         print("The papers':\n  " + "\n  ".join(PAPERS))
     if options.json is not None:
         options.json.write_text(json.dumps({"machine": machine, "peak": peak, "finders": records}, indent=2) + "\n")
-    raise SystemExit(0 if all(record["quick"] for record in records) else 1)
+    raise SystemExit(0 if all(record.get("quick", True) for record in records) else 1)
 
 
 if __name__ == "__main__":

@@ -188,7 +188,8 @@ class Finder:
         if stretch.fitted:
             figures = {name: tensor.to(out.device) for name, tensor in self._need_figures().items()}
             scaled(images, self.recipe.stretch, figures, band, out)
-            out[~good] = torch.nan
+            if not bool(good.all()):
+                out[~good] = torch.nan
             return
         if stretch.unscaled:
             out.copy_(torch.where(good[:, None, None], resized(images, self.recipe.size), torch.nan))

@@ -47,8 +47,8 @@ def _over_noise(images: torch.Tensor, mean: torch.Tensor, sigma: torch.Tensor) -
 
 def _clipped_log(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     floor = torch.clamp(-FLOOR_SHARE * low, min=LEAST_FLOOR * high)
-    clipped = torch.minimum(torch.maximum(images, floor), high) / high
-    return 1 - torch.log(clipped) / torch.log(floor / high)
+    clipped = torch.clamp(images, floor, high).div_(high)  # a tensor of its own: the rest happens in place
+    return clipped.log_().div_(-torch.log(floor / high)).add_(1)
 
 
 def fit_figures(
