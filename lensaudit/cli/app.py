@@ -50,6 +50,8 @@ COMMANDS = (
 )
 """Modules of this folder, in the order of the help page; each has ``register(app)``."""
 
+_INTERRUPTED = ("interrupted; run the same command again to go on where it stopped", EXIT_INTERRUPTED)
+
 
 class InOrder(TyperGroup):
     """Lists commands in the order of `COMMANDS`; typer itself puts groups such as ``models`` last."""
@@ -96,7 +98,11 @@ def main() -> None:
     except LensauditError as error:
         _leave(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _leave("interrupted; run the same command again to go on where it stopped", EXIT_INTERRUPTED)
+        _leave(*_INTERRUPTED)
+    except SystemError as error:  # how a Ctrl-C leaves numba's compiled functions, about one in a hundred
+        if not _comes_of_ctrl_c(error):
+            raise
+        _leave(*_INTERRUPTED)
     except MemoryError:
         _leave("out of memory; use a smaller --batch or a machine with more memory", EXIT_MACHINE)
     except BrokenPipeError:  # the reader had enough, as in `lensaudit models list | head -1`
@@ -118,6 +124,12 @@ def main() -> None:
         raise
 
 
+def _comes_of_ctrl_c(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
+
+
 def _explain(error: OSError) -> tuple[str, int]:
     place = error.filename or "output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -131,7 +143,7 @@ def _explain(error: OSError) -> tuple[str, int]:
 
 def _leave_click(error: Exception) -> None:
     if type(error).__name__ == "Abort":
-        _leave("interrupted; run the same command again to go on where it stopped", EXIT_INTERRUPTED)
+        _leave(*_INTERRUPTED)
     message = getattr(error, "format_message", lambda: str(error))()
     if message:
         _leave(" ".join(message.split()) + " (see lensaudit --help)", getattr(error, "exit_code", EXIT_USAGE))
