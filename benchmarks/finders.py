@@ -36,6 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lensaudit.errors import LensauditError
 from lensaudit.finders import Finder, Recipe, builtin_recipes, choose_device, initialised_module, load_recipe, score_set
 from lensaudit.finders.finder import lens_logit
+from lensaudit.finders.layout import channels_last
 from lensaudit.finders.score import default_batch_size
 from lensaudit.imaging.instruments import INSTRUMENTS
 from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
@@ -180,7 +181,7 @@ def plain_training(recipe: Recipe, batch: int, bench: Bench) -> Speed:
     net = initialised_module(recipe, generator).train().to(bench.device)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     shape = (bench.steps * batch, recipe.channels, recipe.size, recipe.size)
-    images = torch.rand(shape, generator=generator).contiguous(memory_format=torch.channels_last)
+    images = channels_last(torch.rand(shape, generator=generator))
     labels = (torch.arange(len(images)) % 2).float()
     optimizer, loss, marks = torch.optim.Adam(net.parameters(), 3e-4), nn.BCEWithLogitsLoss(), list[np.ndarray]()
     for step in range(bench.steps):
@@ -200,7 +201,7 @@ def scoring_turns(finder: Finder, bench: Bench, folder: Path) -> Turns:
     batches = max(3, round(bench.steps * batch_of(finder.recipe, bench.device) / batch))
     data = noise_set(finder.recipe, folder / "scoring", batches * batch)
     with torch.inference_mode():
-        prepared = finder.preprocess(data.cutouts(np.arange(batch))).contiguous(memory_format=torch.channels_last)
+        prepared = channels_last(finder.preprocess(data.cutouts(np.arange(batch))))
         finder.module(prepared)
         score_set(finder, data)
         turns = Turns([], [], bench.clock)

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from lensaudit import __version__
+from lensaudit.cli.interrupts import comes_of_ctrl_c, never_lost
 from lensaudit.errors import (
     EXIT_BROKEN_PIPE,
     EXIT_DATA,
@@ -20,6 +21,7 @@ from lensaudit.errors import (
     EXIT_USAGE,
     LensauditError,
 )
+from lensaudit.memory import keep_freed_memory
 
 COMMANDS = (
     "simulate",
@@ -89,8 +91,10 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Entry point of the ``lensaudit`` script; never shows a traceback for a user's mistake."""
+    keep_freed_memory()
     try:
-        code = build()(standalone_mode=False)  # the exit code where typer raised Exit, else what the command returned
+        with never_lost():
+            code = build()(standalone_mode=False)  # what the command returned, or the code where typer raised Exit
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into Exit(130)
             raise KeyboardInterrupt
         if isinstance(code, int):
@@ -100,7 +104,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _leave(*_INTERRUPTED)
     except SystemError as error:  # how a Ctrl-C leaves numba's compiled functions, about one in a hundred
-        if not _comes_of_ctrl_c(error):
+        if not comes_of_ctrl_c(error):
             raise
         _leave(*_INTERRUPTED)
     except MemoryError:
@@ -122,12 +126,6 @@ def main() -> None:
         if type(error).__module__.split(".")[0] in {"click", "typer"}:
             _leave_click(error)
         raise
-
-
-def _comes_of_ctrl_c(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__
-    return error is not None
 
 
 def _explain(error: OSError) -> tuple[str, int]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from lensaudit.errors import UsageError
+
 if TYPE_CHECKING:
     from lensaudit.ensembles import Fitted
 
@@ -27,7 +29,9 @@ def ensemble(
     images: int | None = typer.Option(None, min=1, help="So many of --data's images, evenly spread; default all."),
     name: str = typer.Option("ou-tsne", help="Of the finder."),
     perplexity: float = typer.Option(30.0, help="Of t-SNE; the paper gives none."),
-    cells: int = typer.Option(100, help="Of the map's grid along each side (the paper: 100)."),
+    cells: str = typer.Option(
+        "100", metavar="N|auto", help="Of the map's grid along each side (the paper: 100); auto: as fits its images."
+    ),
     seed: int = typer.Option(1, min=0, max=2**32 - 1, help="Of t-SNE."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
@@ -40,13 +44,21 @@ def ensemble(
     from lensaudit.ensembles.fit import Sets
     from lensaudit.lensset import LensSet
 
-    plan = EnsemblePlan(name, images, perplexity, cells, seed)
+    plan = EnsemblePlan(name, images, perplexity, _cells(cells), seed)
     finders = open_members(members or list(SEVEN), device)
     sets = Sets(LensSet.open(data), None if test is None else LensSet.open(test))
     with stage_bars() as advance:
         watch = {"training": partial(advance, "scoring for the map"), "test": partial(advance, "measuring")}
         fitted = fit_ensemble(finders, sets, out, plan, watch)
     _show(fitted, out, as_json=as_json)
+
+
+def _cells(word: str) -> int | None:
+    if word == "auto":
+        return None
+    if not word.isdecimal():
+        raise UsageError(f"--cells {word}: give a number, or auto")
+    return int(word)
 
 
 def _show(fitted: Fitted, out: Path, *, as_json: bool) -> None:

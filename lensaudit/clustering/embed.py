@@ -19,6 +19,7 @@ from lensaudit.clustering.stage import SECONDS_BETWEEN_CHECKPOINTS, Advance
 from lensaudit.files import write_bytes
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
 from lensaudit.finders.finder import weights_hash
+from lensaudit.finders.layout import channels_last
 from lensaudit.finders.orientation import DIHEDRAL, dihedral
 from lensaudit.training.batches import Batches
 from lensaudit.training.prepared import PreparedSet, decoded
@@ -74,7 +75,7 @@ def embeddings(
 def embedded(module: CaeBgm, images: torch.Tensor) -> NDArray[np.float32]:
     """Embeddings (n, features) of prepared images (n, bands, size, size)."""
     device = next(module.parameters()).device
-    images = images.to(device).contiguous(memory_format=torch.channels_last)
+    images = channels_last(images.to(device))
     return module.embedding(images).float().cpu().numpy()
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from lensaudit.clustering.options import ClusterOptions
 from lensaudit.clustering.stage_state import StageState
 from lensaudit.errors import UsageError
+from lensaudit.finders.layout import channels_last
 from lensaudit.training.augment import AUGMENTATIONS, Draws
 from lensaudit.training.batches import Batches, count_batches, shuffled
 from lensaudit.training.checkpoint import optimizer_state, optimizer_tensors
@@ -184,7 +185,7 @@ class _Fitted:
 
     def _loss(self, images: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy per pixel."""
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = channels_last(images)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             with torch.no_grad():
                 target = self.before(images)

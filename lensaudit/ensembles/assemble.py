@@ -31,7 +31,7 @@ def open_members(names: Sequence[str], device: str = "cpu") -> list[Finder]:
     return [load_finder(name, device) for name in names]
 
 
-def assembled(name: str, finders: Sequence[Finder], lens_set: Declared, cells: int) -> Finder:
+def assembled(name: str, finders: Sequence[Finder], lens_set: Declared) -> Finder:
     """An ensemble with its members' weights, for the bands of `lens_set`, and a map still to be filled.
 
     Its input is as large as the largest band of the set and the largest member's, so that no band loses pixels on its
@@ -51,7 +51,7 @@ def assembled(name: str, finders: Sequence[Finder], lens_set: Declared, cells: i
     sides = {band: max(lens_set.shape[band]) for band in bands}
     options: dict[str, bool | int | float | str] = {
         "references": 1,
-        "cells": cells,
+        "cells": 1,
         "native_pixels": with_native_pixels(sides, tuple(bands)),
     }
     try:
@@ -83,9 +83,10 @@ def assembled(name: str, finders: Sequence[Finder], lens_set: Declared, cells: i
 def with_map(empty: Finder, arrays: dict[str, torch.Tensor]) -> Finder:
     """The ensemble `empty` with the map `arrays`: vectors, positions, labels and fraction.
 
-    Its recipe says how many images lie on the map.
+    Its recipe says how many images lie on the map, and in how many cells.
     """
-    options = {**empty.recipe.architecture_options, "references": len(arrays["vectors"])}
+    sizes = {"references": len(arrays["vectors"]), "cells": len(arrays["fraction"])}
+    options = {**empty.recipe.architecture_options, **sizes}
     recipe = empty.recipe.model_copy(update={"architecture_options": options})
     module = cast(OuTsne, unfilled_module(recipe))
     members = {key: value for key, value in empty.module.state_dict().items() if key.startswith("members.")}

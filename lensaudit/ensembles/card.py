@@ -57,7 +57,19 @@ def _map(data: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         f"{found['cells_with_one_image']} of them one only, the median "
         f"{found['median_images_per_filled_cell']:g}. An empty cell has the mean of its defined neighbours, in "
         f"rounds until all are defined; the paper stops after one.",
+        *_tried(found),
         "* A new image is placed by openTSNE against the map alone, whatever else is scored with it.",
+    ]
+
+
+def _tried(found: Mapping[str, Any]) -> list[str]:
+    tried = found.get("brier_left_out")
+    if not tried:
+        return []
+    words = ", ".join(f"{side}² {error:.4f}" for side, error in tried.items())
+    return [
+        "* The grid with the least error of the lens fractions over the map's own images, each left out in turn (mean "
+        f"squared, in cells): {words}. The paper has 100²."
     ]
 
 

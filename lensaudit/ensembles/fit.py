@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from lensaudit.ensembles.assemble import assembled, with_map
 from lensaudit.ensembles.card import ensemble_card
-from lensaudit.ensembles.embedding import counted, embedded, lens_fraction
+from lensaudit.ensembles.embedding import embedded
+from lensaudit.ensembles.grid import brier_scores, counted, lens_fraction
 from lensaudit.ensembles.measure import measured, resize_effect
 from lensaudit.ensembles.member_scores import Advance, member_scores
 from lensaudit.errors import DataError, UsageError
@@ -40,7 +41,7 @@ class EnsemblePlan:
     perplexity
         Of t-SNE; the paper gives none, 30 is openTSNE's.
     cells
-        Of the grid, along each side; 100 in the paper.
+        Of the grid, along each side; 100 in the paper. None: as many as describe the map's images best, each left out.
     seed
         Of t-SNE.
     """
@@ -48,13 +49,13 @@ class EnsemblePlan:
     name: str = "ou-tsne"
     images: int | None = None
     perplexity: float = 30.0
-    cells: int = CELLS
+    cells: int | None = CELLS
     seed: int = 1
 
     def __post_init__(self) -> None:
         if not self.perplexity >= 2:
             raise UsageError(f"--perplexity {self.perplexity:g}: at least 2 is needed")
-        if self.cells < 2:
+        if self.cells is not None and self.cells < 2:
             raise UsageError(f"--cells {self.cells}: at least 2 are needed")
 
 
@@ -104,7 +105,7 @@ def fit_ensemble(
         A set lacks a band, a class, or images.
     """
     plan, watch = plan or EnsemblePlan(), progress or {}
-    empty = assembled(plan.name, members, sets.training, plan.cells)
+    empty = assembled(plan.name, members, sets.training)
     if sets.test is not None:
         empty.check(sets.test)
     out = writable_folder(out)
@@ -112,9 +113,13 @@ def fit_ensemble(
     labels = sets.training.labels[scores.rows].astype(np.int64)
     kept = scores.known & (labels >= 0)
     _need_both(sets.training, labels[kept])
-    arrays = _map_of(scores.vectors[kept], labels[kept], plan)
+    positions = embedded(scores.vectors[kept], plan.perplexity, plan.seed)
+    tried = brier_scores(positions, labels[kept]) if plan.cells is None else {}
+    cells = plan.cells or min(tried, key=lambda side: (tried[side], side))
+    arrays = _map_of(scores.vectors[kept], positions, labels[kept], cells)
     finder = with_map(empty, arrays)
-    metrics: dict[str, Any] = {"map": _map_facts(arrays), "resized": resize_effect(finder, members, sets.training)}
+    facts_of_map = _map_facts(arrays) | {"brier_left_out": {str(side): error for side, error in tried.items()}}
+    metrics: dict[str, Any] = {"map": facts_of_map, "resized": resize_effect(finder, members, sets.training)}
     if sets.test is not None:
         metrics |= measured(finder, sets.test, out, watch.get("test"), plan.seed)
     facts: dict[str, Any] = {
@@ -127,9 +132,10 @@ def fit_ensemble(
     return Fitted(load_finder(str(out)), record)
 
 
-def _map_of(vectors: NDArray[np.float64], labels: NDArray[np.int64], plan: EnsemblePlan) -> dict[str, torch.Tensor]:
-    positions = embedded(vectors, plan.perplexity, plan.seed)
-    fraction = lens_fraction(*counted(positions, labels, plan.cells))
+def _map_of(
+    vectors: NDArray[np.float64], positions: NDArray[np.float64], labels: NDArray[np.int64], cells: int
+) -> dict[str, torch.Tensor]:
+    fraction = lens_fraction(*counted(positions, labels, cells))
     return {
         "vectors": torch.from_numpy(vectors).float(),
         "positions": torch.from_numpy(positions).float(),

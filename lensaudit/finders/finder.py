@@ -16,6 +16,7 @@ from torch import nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.fitted import Figures, scaled
+from lensaudit.finders.layout import channels_last
 from lensaudit.finders.orientation import angle_planes
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.resize import resized
@@ -233,7 +234,7 @@ class Finder:
         the CPU, where that halves the time; foreign modules may ``view`` their input and get it contiguous.
         """
         if images.device.type == "cpu" and self.recipe.architecture != CUSTOM:
-            images = images.contiguous(memory_format=torch.channels_last)
+            images = channels_last(images)
         with _plain_float32(images.device):
             outputs = self.module(images)
         return lens_logit(outputs, self.recipe.outputs, self.recipe.lens_index)

@@ -33,7 +33,7 @@ def scaled(images: torch.Tensor, stretch: str, figures: Figures, band: int, out:
     if stretch == "noise":
         out.copy_(_over_noise(images, figures["mean"][band], figures["sigma"][band]))
     else:
-        out.copy_(_clipped_log(resized(images, out.shape[-1]), figures["low"][band], figures["high"][band]))
+        _clipped_log(resized(images, out.shape[-1]), figures["low"][band], figures["high"][band], out)
 
 
 def _over_noise(images: torch.Tensor, mean: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
@@ -45,10 +45,15 @@ def _over_noise(images: torch.Tensor, mean: torch.Tensor, sigma: torch.Tensor) -
     return over if masked is None else torch.where(masked, 0.0, over)
 
 
-def _clipped_log(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+def _clipped_log(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor, out: torch.Tensor) -> None:
     floor = torch.clamp(-FLOOR_SHARE * low, min=LEAST_FLOOR * high)
-    clipped = torch.clamp(images, floor, high).div_(high)  # a tensor of its own: the rest happens in place
-    return clipped.log_().div_(-torch.log(floor / high)).add_(1)
+    torch.clamp(images, floor, high, out=out).div_(high)
+    if out.device.type == "cpu":
+        pixels = out.numpy()
+        np.log(pixels, out=pixels)  # torch's took 2.7 times as long
+    else:
+        out.log_()
+    out.div_(-torch.log(floor / high)).add_(1)
 
 
 def fit_figures(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lightning
 import torch
 
+from lensaudit.finders import layout
 from lensaudit.training.augment import AUGMENTATIONS, FAULTY, Draws
 from lensaudit.training.batches import Batch, Batches, balanced, shuffled
 from lensaudit.training.options import TrainingOptions
@@ -27,7 +28,7 @@ class FinderData(lightning.LightningDataModule):
         self.training, self.validation = split.training, split.validation
         self.standard = split.standard(options.inputs)
         self.options, self.progress = options, progress
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.laid_out = layout.channels_last if channels_last else torch.Tensor.contiguous
 
     def train_dataloader(self) -> Batches:
         """A fresh epoch; asked for again before each one."""
@@ -53,4 +54,4 @@ class FinderData(lightning.LightningDataModule):
         if training or self.options.augment == FAULTY:  # that fault is in the set, before it is split
             augment = AUGMENTATIONS[self.options.augment]
             images = augment(images, Draws(batch.choices, batch.uniform, batch.is_lens), self.training[0].angles)
-        return images.contiguous(memory_format=self.memory_format), batch.is_lens
+        return self.laid_out(images), batch.is_lens

@@ -1,8 +1,13 @@
 """Ctrl-C, wherever it falls, is one line and 130; a fault of ours that looks like it is not."""
 
+import sys
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from lensaudit.cli import app
+from lensaudit.cli.interrupts import never_lost
 
 
 def through_numba() -> None:
@@ -45,3 +50,38 @@ def test_a_true_fault_keeps_its_traceback(monkeypatch):
     command(monkeypatch, of_our_own)
     with pytest.raises(SystemError, match="a true fault"):
         app.main()
+
+
+def dropped_generator() -> None:
+    """As of `training.batches`: Ctrl-C comes while a generator that was not read to its end is finalised."""
+
+    def batches():
+        try:
+            yield 1
+        finally:
+            raise KeyboardInterrupt
+
+    reader = batches()
+    next(reader)
+    del reader
+    time.sleep(30)  # the rest of the command, had the Ctrl-C been lost
+
+
+def test_ctrl_c_in_a_finaliser_is_raised_again(monkeypatch, capsys):
+    command(monkeypatch, dropped_generator)
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as left:
+        app.main()
+    assert left.value.code == 130
+    assert time.monotonic() - began < 20
+    assert capsys.readouterr().err == "lensaudit: interrupted; run the same command again to go on where it stopped\n"
+
+
+def test_other_faults_in_finalisers_are_told_as_ever(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    fault = SimpleNamespace(exc_type=ValueError)
+    with never_lost():
+        sys.unraisablehook(fault)
+    assert told == [fault]
+    assert sys.unraisablehook == told.append

@@ -11,13 +11,14 @@ from scipy.special import expit, logit
 from torch import nn
 
 from lensaudit.ensembles import EnsemblePlan, assembled, fit_ensemble, map_ensemble, open_members, read_region
-from lensaudit.ensembles.embedding import counted, lens_fraction
 from lensaudit.ensembles.fit import Sets
+from lensaudit.ensembles.grid import brier_scores, counted, lens_fraction
 from lensaudit.ensembles.member_scores import spread_rows
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import Occluder, explain, kernel_activations
 from lensaudit.finders import Recipe, declare_finder, initialised_module, load_finder, save_finder, score_set
 from lensaudit.finders.ou_tsne import SUREST
+from lensaudit.finders.store import read_record
 from lensaudit.training import Place, TrainingData, train
 
 from .conftest import cutouts, make_member, write_set
@@ -119,6 +120,32 @@ def test_record_and_card_say_what_was_measured(members, training, tmp_path):
     assert f"{measured['test']['auroc']['value']:.3f}" in card
 
 
+def test_a_grid_that_fits_its_images_is_chosen_recorded_and_stored(
+    lensaudit, member_folders, training, tmp_path, monkeypatch
+):
+    out = tmp_path / "e"
+    words = ("--data", training.path, "--out", out, "--perplexity", 5, "--cells", "auto", "--test", training.path)
+    code, said, err = lensaudit("ensemble", *member_folders, *words)
+    assert code == 0, err
+    finder, record = load_finder(str(out)), read_record(out)
+    positions, labels = finder.module.positions.double().numpy(), finder.module.labels.numpy()
+    errors = brier_scores(positions, labels)
+    assert record.metrics["map"]["brier_left_out"] == {str(side): error for side, error in errors.items()}
+    best = min(errors, key=errors.get)
+    assert record.metrics["map"]["cells"] == best < 100
+    assert finder.module.fraction.shape == (best, best)
+    assert f"of {best}² cells" in said
+    assert f"{best}² {errors[best]:.4f}" in (out / "card.md").read_text()
+
+
+@pytest.mark.parametrize(("cells", "says"), [("fine", "--cells fine: give a number, or auto"), ("1", "at least 2")])
+def test_a_grid_that_cannot_be_is_refused(lensaudit, member_folders, training, tmp_path, cells, says):
+    words = ("--data", training.path, "--out", tmp_path / "e", "--cells", cells)
+    code, _, err = lensaudit("ensemble", *member_folders, *words)
+    assert code == 2
+    assert says in err
+
+
 def test_a_member_with_fitted_figures_keeps_them(members, training, tmp_path):
     figures = {"mean": torch.full((1, 12, 12), 0.5), "sigma": torch.tensor([2.0])}
     third = make_member("noisy", ("VIS",), 3, stretch="noise")
@@ -149,14 +176,14 @@ def test_wrong_members_get_one_line(members, member_folders, training, tmp_path)
     with pytest.raises(UsageError, match="needs two members or more, not 1"):
         open_members(member_folders[:1])
     with pytest.raises(UsageError, match="of different names"):
-        assembled("e", [members[0], members[0]], training, 6)
+        assembled("e", [members[0], members[0]], training)
     custom = declare_finder(nn.Sequential(nn.Flatten(), nn.Linear(144, 1)), ("H",), 12, field_of_view_arcsec=2.05)
     with pytest.raises(UsageError, match="member custom: is the user's own module"):
-        assembled("e", [members[0], custom], training, 6)
+        assembled("e", [members[0], custom], training)
     with pytest.raises(UsageError, match=r"member wide needs 2\.06″, the ensemble has 2\.05″"):
-        assembled("e", [members[0], _wide()], training, 6)
+        assembled("e", [members[0], _wide()], training)
     with pytest.raises(DataError, match=r"needs band J, the set .* has"):
-        assembled("e", [*members, make_member("j", ("J",), 1)], training, 6)
+        assembled("e", [*members, make_member("j", ("J",), 1)], training)
     with pytest.raises(UsageError, match=r"--perplexity 1"):
         EnsemblePlan(perplexity=1)
     with pytest.raises(DataError, match="the map needs 20 or more"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lensaudit.ensembles.embedding import counted, lens_fraction
+from lensaudit.ensembles.grid import SIDES, brier_scores, counted, left_out, lens_fraction
 from lensaudit.ensembles.regions import Region, read_region, telling_regions
 from lensaudit.errors import UsageError
 from lensaudit.finders.lens_map import DESCENT, EXAGGERATION, LARGEST_GRADIENT, MOMENTUM, LensMap, cells_of
@@ -45,6 +45,40 @@ def test_a_full_grid_is_left_as_it_is_and_an_empty_one_refused():
     assert lens_fraction(np.eye(3, dtype=int), np.ones((3, 3), int)).tolist() == np.eye(3).tolist()
     with pytest.raises(ValueError, match="no image"):
         lens_fraction(np.zeros((3, 3), int), np.zeros((3, 3), int))
+
+
+def slowly_left_out(positions: np.ndarray, labels: np.ndarray, cells: int, one: int) -> float:
+    """The whole grid made again without image `one`, over the same box."""
+    column, row = cells_of(positions, positions, cells)
+    lenses, everyone = np.zeros((cells, cells), int), np.zeros((cells, cells), int)
+    for other in range(len(labels)):
+        if other != one:
+            everyone[row[other], column[other]] += 1
+            lenses[row[other], column[other]] += int(labels[other])
+    return float(lens_fraction(lenses, everyone)[row[one], column[one]])
+
+
+@pytest.mark.parametrize("cells", [2, 5, 40])
+def test_an_image_left_out_is_given_what_the_others_say(cells):
+    """With 40×40 cells for 60 images some are alone among empty cells, which take rounds."""
+    rng = np.random.default_rng(cells)
+    positions, labels = rng.normal(size=(60, 2)), rng.integers(0, 2, 60)
+    slow = [slowly_left_out(positions, labels, cells, one) for one in range(60)]
+    assert left_out(positions, labels, cells) == pytest.approx(slow, abs=1e-15)
+
+
+def test_the_error_is_least_for_the_grid_the_labels_were_drawn_on():
+    """Lens fractions 0.05 and 0.95 in the turn of a 10×10 chessboard: 5×5 cells mix four fields each, in 100×100 most
+    images are alone. The least error is the variance of a label, 0.05 · 0.95, and one over the 39 others of its field
+    more; four standard errors of the mean are allowed, squared errors being 0.9 wide in a twentieth of the images."""
+    rng = np.random.default_rng(3)
+    positions = np.vstack([[[0, 0], [10, 10]], rng.uniform(0, 10, size=(4000, 2))])
+    dark = positions.astype(int).clip(max=9).sum(axis=1) % 2 == 0
+    errors = brier_scores(positions, (rng.random(4002) < np.where(dark, 0.05, 0.95)).astype(np.int64))
+    assert min(errors, key=errors.get) == 10
+    assert errors[10] == pytest.approx(0.05 * 0.95 * (1 + 1 / 39), abs=4 * 0.9 * 0.0475**0.5 / 4002**0.5)
+    assert errors[5] > 0.2
+    assert tuple(errors) == SIDES
 
 
 @pytest.fixture(scope="module")

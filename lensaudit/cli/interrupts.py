@@ -1,0 +1,51 @@
+"""Ctrl-C that compiled code or a finaliser would change or swallow."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_AGAIN_AFTER_SECONDS = 0.05
+"""Long enough for the finaliser to have ended, in which Python cannot raise anything."""
+
+
+def comes_of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is what caused `error`: numba's compiled functions turn it into a SystemError, or into two."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
+
+
+def _press_again() -> None:
+    if hasattr(signal, "pthread_kill"):  # a true signal: wakes a main thread that waits
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+@contextmanager
+def never_lost() -> Iterator[None]:
+    """Have a Ctrl-C that falls into a finaliser or a callback from C raised again, where it can be raised.
+
+    Python prints "Exception ignored in" there and goes on. A generator that is dropped before its end, as Lightning
+    drops one after the last batch, is finalised; so are files and locks.
+    """
+    before = sys.unraisablehook
+
+    def hook(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+            return
+        again = threading.Timer(_AGAIN_AFTER_SECONDS, _press_again)  # raised in here it would be lost too
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
