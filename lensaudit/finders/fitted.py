@@ -47,13 +47,16 @@ def _over_noise(images: torch.Tensor, mean: torch.Tensor, sigma: torch.Tensor) -
 
 def _clipped_log(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor, out: torch.Tensor) -> None:
     floor = torch.clamp(-FLOOR_SHARE * low, min=LEAST_FLOOR * high)
-    torch.clamp(images, floor, high, out=out).div_(high)
-    if out.device.type == "cpu":
-        pixels = out.numpy()
-        np.log(pixels, out=pixels)  # torch's took 2.7 times as long
-    else:
-        out.log_()
-    out.div_(-torch.log(floor / high)).add_(1)
+    first, last = _log_in_place(torch.stack([floor, high]))  # by the same code, so that the ends are 0 and 1 exactly
+    _log_in_place(torch.clamp(images, floor, high, out=out)).sub_(first).div_(last - first)
+
+
+def _log_in_place(values: torch.Tensor) -> torch.Tensor:
+    if values.device.type != "cpu":
+        return values.log_()
+    numbers = values.numpy()
+    np.log(numbers, out=numbers)  # torch's took 2.7 times as long
+    return values
 
 
 def fit_figures(
