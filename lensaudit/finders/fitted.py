@@ -37,12 +37,12 @@ def scaled(images: torch.Tensor, stretch: str, figures: Figures, band: int, out:
 
 
 def _over_noise(images: torch.Tensor, mean: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    there = torch.isfinite(images)
     size = mean.shape[-1]
-    over = (resized(torch.where(there, images, 0.0), size) - mean) / sigma
-    masked = resized((~there).float(), size) > 1e-3 if not bool(there.all()) else None
-    over = over.clamp(-NOISE_CLIP, NOISE_CLIP)
-    return over if masked is None else torch.where(masked, 0.0, over)
+    if bool(torch.isfinite(images.sum())):  # so is every pixel
+        return (resized(images, size) - mean).div_(sigma).clamp_(-NOISE_CLIP, NOISE_CLIP)
+    there = torch.isfinite(images)
+    over = (resized(torch.where(there, images, 0.0), size) - mean).div_(sigma).clamp_(-NOISE_CLIP, NOISE_CLIP)
+    return torch.where(resized((~there).float(), size) > 1e-3, 0.0, over)
 
 
 def _clipped_log(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor, out: torch.Tensor) -> None:

@@ -103,6 +103,9 @@ def usable(images: torch.Tensor, stretch: str) -> torch.Tensor:
 
 
 def _mostly_there(images: torch.Tensor) -> torch.Tensor:
+    low, high = images.amin(dim=(-2, -1)), images.amax(dim=(-2, -1))
+    if bool(torch.isfinite(low + high).all()):  # no pixel is masked
+        return high > low
     there = torch.isfinite(images)
     low = torch.where(there, images, torch.inf).amin(dim=(-2, -1))
     high = torch.where(there, images, -torch.inf).amax(dim=(-2, -1))
