@@ -21,7 +21,6 @@ from lensaudit.errors import (
     EXIT_USAGE,
     LensauditError,
 )
-from lensaudit.memory import keep_freed_memory
 
 COMMANDS = (
     "simulate",
@@ -91,7 +90,6 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Entry point of the ``lensaudit`` script; never shows a traceback for a user's mistake."""
-    keep_freed_memory()
     try:
         with never_lost():
             code = build()(standalone_mode=False)  # what the command returned, or the code where typer raised Exit
