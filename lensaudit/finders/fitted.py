@@ -86,7 +86,7 @@ def fit_figures(
     for chunk in chunks:
         for band, native in enumerate(chunk):
             every = max(1, -(-images * native[0].size // _MOST_PIXELS))
-            kept[band].append(np.asarray(native[::every], np.float32))
+            kept[band].append(np.array(native[::every], np.float32))  # a copy: a view would keep the whole chunk
             values = torch.from_numpy(np.ascontiguousarray(native, dtype=np.float32))
             there = torch.isfinite(values)
             total[band] += resized(torch.where(there, values, 0.0), size).double().sum(0)

@@ -1,6 +1,8 @@
 """Scalings by figures of the training set: what is fitted, what is masked, and that it travels with the weights."""
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -110,3 +112,20 @@ def test_a_finder_without_its_figures_says_what_it_lacks(make_finder):
     finder = make_finder("deeplens")
     with pytest.raises(UsageError, match="stretch noise takes mean, sigma from a training set"):
         Finder(finder.recipe, finder.module, "test").preprocess({"g": galaxies(2)})
+
+
+def test_chunks_are_let_go_once_their_share_of_pixels_is_taken(monkeypatch):
+    """With views of them a set of 24 000 Euclid images stayed in memory whole while its figures were fitted."""
+    monkeypatch.setattr("lensaudit.finders.fitted._MOST_PIXELS", 4 * SIZE**2)
+    alive: list[weakref.ref] = []
+
+    def chunks_one_by_one():
+        for part in np.split(galaxies(), 4):
+            chunk = np.ascontiguousarray(part, np.float32).copy()
+            alive.append(weakref.ref(chunk))
+            yield [chunk]
+            del chunk
+
+    fit_figures("clip-log", 1, SIZE, chunks_one_by_one(), len(galaxies()))
+    gc.collect()
+    assert [ref() for ref in alive[:-1]] == [None, None, None]
