@@ -108,11 +108,11 @@ class RawForward:
     BATCHES = 4
 
     def __init__(self, module, prepared) -> None:
-        import torch
+        from lensaudit.finders.layout import channels_last
 
         self.module = module
         self.inputs = {"contiguous": prepared.contiguous()}
-        self.inputs["channels last"] = prepared.contiguous(memory_format=torch.channels_last)
+        self.inputs["channels last"] = channels_last(prepared)
         self.spent = {name: np.zeros(2) for name in self.inputs}
         self.total, self.images, self.calls = np.zeros(2), 0, 0
 

@@ -35,6 +35,7 @@ def never_lost() -> Iterator[None]:
     drops one after the last batch, is finalised; so are files and locks.
     """
     before = sys.unraisablehook
+    waiting: list[threading.Timer] = []
 
     def hook(lost: sys.UnraisableHookArgs) -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
@@ -43,9 +44,12 @@ def never_lost() -> Iterator[None]:
         again = threading.Timer(_AGAIN_AFTER_SECONDS, _press_again)  # raised in here it would be lost too
         again.daemon = True
         again.start()
+        waiting.append(again)
 
     sys.unraisablehook = hook
     try:
         yield
     finally:
         sys.unraisablehook = before
+        for again in waiting:  # what is over cannot be interrupted any more
+            again.cancel()

@@ -113,13 +113,12 @@ def fit_ensemble(
     labels = sets.training.labels[scores.rows].astype(np.int64)
     kept = scores.known & (labels >= 0)
     _need_both(sets.training, labels[kept])
-    positions = embedded(scores.vectors[kept], plan.perplexity, plan.seed)
-    tried = brier_scores(positions, labels[kept]) if plan.cells is None else {}
-    cells = plan.cells or min(tried, key=lambda side: (tried[side], side))
-    arrays = _map_of(scores.vectors[kept], positions, labels[kept], cells)
+    arrays, tried = _map_of(scores.vectors[kept], labels[kept], plan)
     finder = with_map(empty, arrays)
-    facts_of_map = _map_facts(arrays) | {"brier_left_out": {str(side): error for side, error in tried.items()}}
-    metrics: dict[str, Any] = {"map": facts_of_map, "resized": resize_effect(finder, members, sets.training)}
+    metrics: dict[str, Any] = {
+        "map": _map_facts(arrays, tried),
+        "resized": resize_effect(finder, members, sets.training),
+    }
     if sets.test is not None:
         metrics |= measured(finder, sets.test, out, watch.get("test"), plan.seed)
     facts: dict[str, Any] = {
@@ -133,18 +132,23 @@ def fit_ensemble(
 
 
 def _map_of(
-    vectors: NDArray[np.float64], positions: NDArray[np.float64], labels: NDArray[np.int64], cells: int
-) -> dict[str, torch.Tensor]:
+    vectors: NDArray[np.float64], labels: NDArray[np.int64], plan: EnsemblePlan
+) -> tuple[dict[str, torch.Tensor], dict[int, float]]:
+    """Arrays of the map, and the error of each grid tried: none where the plan says which to take."""
+    positions = embedded(vectors, plan.perplexity, plan.seed)
+    tried = brier_scores(positions, labels) if plan.cells is None else {}
+    cells = plan.cells or min(tried, key=lambda side: (tried[side], side))
     fraction = lens_fraction(*counted(positions, labels, cells))
-    return {
+    arrays = {
         "vectors": torch.from_numpy(vectors).float(),
         "positions": torch.from_numpy(positions).float(),
         "labels": torch.from_numpy(labels),
         "fraction": torch.from_numpy(fraction).float(),
     }
+    return arrays, tried
 
 
-def _map_facts(arrays: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def _map_facts(arrays: Mapping[str, torch.Tensor], tried: Mapping[int, float]) -> dict[str, Any]:
     cells = len(arrays["fraction"])
     _, everyone = counted(arrays["positions"].double().numpy(), arrays["labels"].numpy(), cells)
     filled = everyone[everyone > 0]
@@ -153,6 +157,7 @@ def _map_facts(arrays: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         "cells_with_images": len(filled),
         "median_images_per_filled_cell": float(np.median(filled)),
         "cells_with_one_image": int((filled == 1).sum()),
+        "brier_left_out": {str(side): error for side, error in tried.items()},
     }
 
 

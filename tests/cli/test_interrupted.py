@@ -52,7 +52,7 @@ def test_a_true_fault_keeps_its_traceback(monkeypatch):
         app.main()
 
 
-def dropped_generator() -> None:
+def drop_a_generator() -> None:
     """As of `training.batches`: Ctrl-C comes while a generator that was not read to its end is finalised."""
 
     def batches():
@@ -64,17 +64,30 @@ def dropped_generator() -> None:
     reader = batches()
     next(reader)
     del reader
-    time.sleep(30)  # the rest of the command, had the Ctrl-C been lost
+
+
+def long_command() -> None:
+    drop_a_generator()
+    time.sleep(30)  # what is left of it, had the Ctrl-C been lost
 
 
 def test_ctrl_c_in_a_finaliser_is_raised_again(monkeypatch, capsys):
-    command(monkeypatch, dropped_generator)
+    command(monkeypatch, long_command)
     began = time.monotonic()
     with pytest.raises(SystemExit) as left:
         app.main()
     assert left.value.code == 130
     assert time.monotonic() - began < 20
     assert capsys.readouterr().err == "lensaudit: interrupted; run the same command again to go on where it stopped\n"
+
+
+def test_a_command_that_ends_first_is_not_interrupted_afterwards():
+    with never_lost():
+        drop_a_generator()
+    try:
+        time.sleep(0.5)
+    except KeyboardInterrupt:
+        pytest.fail("Ctrl-C came after the command")
 
 
 def test_other_faults_in_finalisers_are_told_as_ever(monkeypatch):

@@ -120,9 +120,7 @@ def test_record_and_card_say_what_was_measured(members, training, tmp_path):
     assert f"{measured['test']['auroc']['value']:.3f}" in card
 
 
-def test_a_grid_that_fits_its_images_is_chosen_recorded_and_stored(
-    lensaudit, member_folders, training, tmp_path, monkeypatch
-):
+def test_a_grid_that_fits_its_images_is_chosen_recorded_and_stored(lensaudit, member_folders, training, tmp_path):
     out = tmp_path / "e"
     words = ("--data", training.path, "--out", out, "--perplexity", 5, "--cells", "auto", "--test", training.path)
     code, said, err = lensaudit("ensemble", *member_folders, *words)
