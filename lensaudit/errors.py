@@ -12,9 +12,10 @@ error               raise it when                                          exit
                     was crossed
 ==================  =====================================================  ====
 
-Ctrl-C ends with 130, and a reader that closes the pipe (``| head``) with 141. ``assert`` is for our own
-invariants only: whatever a user can cause gets one of these, with one line that names the file, the field
-and the mend.
+Ctrl-C ends with 130, SIGTERM with 143, and a reader that closes the pipe (``| head``) with 141. An error that nobody
+foresaw is a fault of lensaudit and ends with 70 (``EX_SOFTWARE`` of sysexits.h), never with 1. ``assert`` is for our
+own invariants only: whatever a user can cause gets one of these, with one line that names the file, the field and
+the fix.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ EXIT_AUDIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_DATA = 3
 EXIT_MACHINE = 4
+EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+EXIT_TERMINATED = 143
 
 
 class LensauditError(Exception):

@@ -16,12 +16,13 @@ from lensaudit.errors import DataError
 from lensaudit.explain.attribution.explain import Explanation, explain
 from lensaudit.explain.attribution.methods import METHODS, find_method
 from lensaudit.explain.attribution.picture import explanations_figure, gradcam_figure
-from lensaudit.explain.occluding.map_files import file_stem, shown_band
+from lensaudit.explain.occluding.map_files import shown_band
 from lensaudit.explain.occluding.map_fits import ascii_text
 from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
+from lensaudit.untrusted import file_stem
 
 GRADCAM = ("gradcam", "guided-gradcam")
 Progress = Callable[[int, int], None]

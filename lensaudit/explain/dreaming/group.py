@@ -11,8 +11,8 @@ from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import KernelTarget, Target
 from lensaudit.explain.dreaming.wish import DreamStart, DreamWish
 from lensaudit.explain.layers import find_layer
-from lensaudit.explain.occluding.map_files import file_stem
 from lensaudit.finders import Finder
+from lensaudit.untrusted import file_stem
 
 
 @dataclass(frozen=True, eq=False)

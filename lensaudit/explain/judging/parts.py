@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from lensaudit import __version__
 from lensaudit.explain.judging.image_scores import ImageScore
 from lensaudit.explain.judging.randomisation import RandomisationResult, RandomisedStep
-from lensaudit.explain.occluding.map_files import file_stem
 from lensaudit.files import replacing, write_json
+from lensaudit.untrusted import file_stem
 
 FOLDER = "parts"
 _KEY = b"lensaudit-key"

@@ -15,10 +15,10 @@ from lensaudit.explain.kernels.sheet import sheet_figure, shown_bands, shown_ima
 from lensaudit.explain.kernels.study import BROKEN, CONSTANT, SILENT, UNUSED, KernelStudy, study_kernels
 from lensaudit.explain.kernels.study_file import write_study
 from lensaudit.explain.kernels.wording import MEASURES, Measure, Statement, statements_of, strongest_statements
-from lensaudit.explain.occluding.map_files import file_stem
 from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
+from lensaudit.untrusted import file_stem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

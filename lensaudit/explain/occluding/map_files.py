@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from lensaudit.explain.occluding.occluder import Occluder, OcclusionMap
 from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
+from lensaudit.untrusted import file_stem
 
 Progress = Callable[[int, int], None]
 
@@ -169,12 +168,6 @@ def _one(occluder: Occluder, lens_set: LensSet, system: int, out: Path, force: b
 def shown_band(finder: Finder) -> str:
     """The band under the colours: ``VIS`` where the finder sees it, else its first."""
     return "VIS" if "VIS" in finder.recipe.bands else finder.recipe.bands[0]
-
-
-def file_stem(name: str) -> str:
-    """`name` as part of a file name; where signs had to go, a short hash keeps two names apart."""
-    plain = re.sub(r"[^A-Za-z0-9._+-]", "_", name)[:100].lstrip(".")
-    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _write_picture(

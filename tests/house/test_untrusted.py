@@ -1,0 +1,71 @@
+"""Foreign words: what a name is, and how a text is shown in each place."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lensaudit.cli.console import say, say_json
+from lensaudit.errors import UsageError
+from lensaudit.untrusted import file_stem, identifier, in_figure, in_header, in_markdown, path_within, printable
+
+HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+NOT_NAMES = ["", ".", "..", "../evil", "/somewhere/evil", "a/b", "a\\b", "a b", "a\n", "\x1b[31m", "-x", "é", "x" * 65]
+
+
+@pytest.mark.parametrize("name", ["ou66", "ou66-p4m", "deeplens_2.1", "g+r", "A" * 64])
+def test_names_are_identifiers(name):
+    assert identifier(name) == name
+
+
+@pytest.mark.parametrize("name", NOT_NAMES)
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(ValueError, match="is not a name"):
+        identifier(name)
+
+
+@given(st.text())
+def test_nothing_printable_acts_on_a_terminal(text):
+    for shown in (printable(text), in_figure(text), in_header(text), in_markdown(text)):
+        assert not any(unicodedata.category(sign) in HIDDEN for sign in shown)
+    assert in_header(text).isascii()
+    assert "$" not in in_figure(text).replace(r"\$", "")
+
+
+@given(st.text(st.characters(whitelist_categories=("L", "N", "P", "S", "Zs"))))
+def test_what_a_terminal_only_shows_stays(text):
+    assert printable(text) == text
+
+
+@given(st.text())
+def test_a_file_stem_is_a_file_name(text):
+    stem = file_stem(text)
+    assert stem not in ("", ".", "..")
+    assert "/" not in stem
+    assert len(stem) < 120
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "/etc", "../x", "a/b", "a\0b"])
+def test_a_path_stays_in_its_folder(name, tmp_path):
+    with pytest.raises(UsageError, match="is not a file name"):
+        path_within(tmp_path, "pieces", name)
+
+
+def test_a_link_that_points_out_is_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="points out of"):
+        path_within(tmp_path / "in", "link", "x")
+    assert path_within(tmp_path / "in", "x") == tmp_path / "in" / "x"
+
+
+def test_the_console_prints_no_control_character(capsys):
+    say("a\x1b[31m\nb", "c\x9b")
+    say("e\u202ef", err=True)
+    say_json({"k\x9b": "v\x1b\u202e"})
+    said = capsys.readouterr()
+    assert said.out == 'a\\x1b[31m\\nb\nc\\x9b\n{\n  "k\\u009b": "v\\u001b\\u202e"\n}\n'
+    assert said.err == "e\\u202ef\n"
