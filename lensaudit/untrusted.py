@@ -3,14 +3,19 @@
 A name that becomes part of a path or of a table's key is an `identifier`. A text that is only shown passes through the
 function of the place where it is shown: `printable` for a terminal or a message, `in_figure` for matplotlib,
 `in_header` for a FITS card, `in_markdown` for a page of Markdown (HTML templates escape by themselves). A path that is
-built from a foreign word is made by `path_within`, which cannot leave its folder.
+built from a foreign word is made by `path_within`, which cannot leave its folder. A file that somebody hands over is
+first looked at by `kind_of`: a regular file, and what its first bytes say it is.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
+import os
 import re
+import stat
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -137,3 +142,179 @@ def path_within(folder: Path, *parts: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{path}: a link there points out of {folder}; remove it or choose another folder")
     return path
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file is by its first bytes.
+
+    Attributes
+    ----------
+    key
+        Short name, e.g. ``fits``, ``gzip``, ``html``, ``torch``.
+    words
+        The same for a message, with its article.
+    fix
+        What to do where another kind is needed; empty where "give the other file" is all there is to say.
+    """
+
+    key: str
+    words: str
+    fix: str = ""
+
+
+_BEGINNINGS = (
+    (b"SIMPLE  =", Kind("fits", "a FITS file")),
+    (b"\x1f\x8b", Kind("gzip", "a gzip-compressed file", "unpack it with gunzip")),
+    (b"BZh", Kind("bzip2", "a bzip2-compressed file", "unpack it with bunzip2")),
+    (b"\xfd7zXZ\0", Kind("xz", "an xz-compressed file", "unpack it with unxz")),
+    (b"\x28\xb5\x2f\xfd", Kind("zstd", "a zstd-compressed file", "unpack it with unzstd")),
+    (b"\x89HDF\r\n\x1a\n", Kind("hdf5", "an HDF5 file (Keras weights are such)")),
+    (b"\x93NUMPY", Kind("npy", "a NumPy array file")),
+    (b"PAR1", Kind("parquet", "a Parquet file")),
+    (b"ARROW1", Kind("arrow", "an Arrow (Feather) file")),
+    (b"SQLite format 3\0", Kind("sqlite", "an SQLite database")),
+    (b"\x89PNG\r\n\x1a\n", Kind("png", "a PNG picture")),
+    (b"\xff\xd8\xff", Kind("jpeg", "a JPEG picture")),
+    (b"II*\0", Kind("tiff", "a TIFF picture")),
+    (b"MM\0*", Kind("tiff", "a TIFF picture")),
+    (b"GIF8", Kind("gif", "a GIF picture")),
+    (b"%PDF", Kind("pdf", "a PDF document")),
+    (
+        b"version https://git-lfs",
+        Kind("lfs", "a Git LFS pointer, not the file it stands for", "fetch the file itself with git lfs pull"),
+    ),
+    (
+        b"/annex/objects/",
+        Kind("annex", "a git-annex pointer, not the file it stands for", "fetch the file itself with git annex get"),
+    ),
+    (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", Kind("torch", "a PyTorch file")),  # the form before PyTorch 1.6
+)
+_HTML = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_HEAD = 4096  # bytes that are looked at; the marks stand within the first 300
+
+
+def kind_of(path: Path) -> Kind:
+    """What the file at `path` is by its first bytes; nothing in it is run or unpacked.
+
+    Raises
+    ------
+    UsageError
+        It is missing, a folder, a named pipe, a socket or a device, or cannot be read.
+
+    Examples
+    --------
+    >>> kind_of(Path("/dev/null"))
+    Traceback (most recent call last):
+    lensaudit.errors.UsageError: /dev/null: is a device, a regular file is needed; copy its content to a file
+    """
+    size = regular_size(path)
+    try:
+        with open(path, "rb") as stream:
+            return kind_of_bytes(stream.read(_HEAD), size)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def kind_of_bytes(head: bytes, size: int) -> Kind:
+    """What a file of `size` bytes is that begins with `head`, see `kind_of`."""
+    if not head:
+        return Kind("empty", "empty (0 bytes)", "make or fetch it again")
+    for beginning, kind in _BEGINNINGS:
+        if head.startswith(beginning):
+            return kind
+    if head[257:262] == b"ustar":
+        return Kind("tar", "a tar archive", "unpack it with tar xf")
+    if head.startswith(b"PK\x03\x04"):
+        return _kind_of_zip(head)
+    if head[0] == 0x80 and 2 <= head[1:2].ljust(1, b"\0")[0] <= 5:
+        return Kind("pickle", "a Python pickle, which may run anything when it is read")
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
+        return Kind("safetensors", "a safetensors file")
+    if re.match(rb"\x08[\x01-\x20][\x12\x1a\x3a\x42]", head):  # ir_version, then producer, graph or opset of ModelProto
+        return Kind("onnx", "an ONNX model")
+    return _kind_of_text(head, whole=len(head) >= size)
+
+
+def other_kind(path: Path, wanted: str, *keys: str) -> str | None:
+    """Why `path` is not `wanted`, as one line; None where its first bytes are those of one of the kinds `keys`.
+
+    Parameters
+    ----------
+    wanted
+        With its article, e.g. ``"a FITS file"``.
+    keys
+        `Kind.key` of what may be `wanted`; whether the rest of the file is sound is not looked at.
+
+    Examples
+    --------
+    >>> other_kind(Path("page.fits"), "a FITS file", "fits", "gzip")  # doctest: +SKIP
+    'page.fits: is an HTML page, not a FITS file; …'
+    """
+    kind = kind_of(path)
+    if kind.key in keys:
+        return None
+    return f"{path}: is {kind.words}, not {wanted}; {kind.fix or f'give {wanted}'}"
+
+
+def regular_size(path: Path) -> int:
+    """Bytes of the regular file at `path`, links followed; a pipe or a device would hang or never end.
+
+    Raises
+    ------
+    UsageError
+        It is missing, or no regular file.
+    """
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"{path}: no such file; check the path") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{printable(path)}: cannot be read ({reason}); check the path") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"{path}: is {_special(found.st_mode)}")
+    return found.st_size
+
+
+def _special(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder, a file is needed; name a file in it"
+    what = "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    return f"{what}, a regular file is needed; copy its content to a file"
+
+
+def _kind_of_zip(head: bytes) -> Kind:
+    """Which kind of zip archive, by the name of its first member."""
+    name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+    if name.endswith((b"/data.pkl", b"/.format_version", b"/.data/serialization_id", b"/version", b"/byteorder")):
+        return Kind("torch", "a PyTorch file")
+    if name.endswith(b".npy"):
+        return Kind("npz", "a NumPy archive (npz)")
+    if name in (b"metadata.json", b"config.json"):
+        return Kind("keras", "a Keras model")
+    return Kind("zip", "a zip archive", "unpack it")
+
+
+def _kind_of_text(head: bytes, *, whole: bool) -> Kind:
+    """Which kind of text, or that it is none."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head, final=whole)
+    except UnicodeDecodeError:
+        text = head.decode("latin-1")
+        if sum(byte >= 0x80 for byte in head) > len(head) / 4:
+            text = "\0"
+    if any(sign < " " and sign not in "\t\n\r\f\v" for sign in text):
+        return Kind("unknown", f"of no kind known here (its first bytes are {head[:8].hex(' ')})")
+    start = text.lstrip()
+    if _HTML.match(head.removeprefix(codecs.BOM_UTF8)):
+        return Kind(
+            "html", "an HTML page", "the server answered with a page: fetch the file itself, perhaps after login"
+        )
+    if start.startswith("<?xml") or start.startswith("<VOTABLE"):
+        votable = "<VOTABLE" in text
+        return Kind("votable", "a VOTable") if votable else Kind("xml", "an XML file")
+    if start.startswith(("{", "[")):
+        return Kind("json", "a JSON file")
+    line = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    return Kind("csv", "a table as text (CSV)") if re.search(r"[,;\t]", line) else Kind("text", "a text file")
