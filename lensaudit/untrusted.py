@@ -49,14 +49,61 @@ def identifier(name: str) -> str:
     """
     if not _IDENTIFIER.fullmatch(name):
         raise ValueError(
-            f"{printable(name, 40)!r} is not a name; give 1 to {IDENTIFIER_LENGTH} letters, digits, or . _ + -, "
+            f"'{printable(name, 40)}' is not a name; give 1 to {IDENTIFIER_LENGTH} letters, digits, or . _ + -, "
             f"beginning with a letter or digit"
         )
     return name
 
 
+def typed_name(option: str, name: str) -> str:
+    """`name` if it is an `identifier`, as the user gave it by `option`.
+
+    Raises
+    ------
+    UsageError
+        It is not; the line names the option.
+    """
+    try:
+        return identifier(name)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
 Identifier = Annotated[str, AfterValidator(identifier)]
 """An `identifier`, as the type of a field of a pydantic model."""
+
+
+def label(text: str) -> str:
+    """`text` if it is one line of 1 to 64 characters that all show: what a person calls a population or a mode.
+
+    A label may be drawn and printed; it is never part of a path.
+
+    Raises
+    ------
+    ValueError
+        It is empty, too long, or has a control character.
+    """
+    if not text.strip() or len(text) > IDENTIFIER_LENGTH or printable(text) != text:
+        raise ValueError(
+            f"'{printable(text, 40)}' is not a label; give 1 to {IDENTIFIER_LENGTH} characters without control "
+            f"characters"
+        )
+    return text
+
+
+Label = Annotated[str, AfterValidator(label)]
+"""A `label`, as the type of a field of a pydantic model."""
+
+
+def as_identifier(text: str) -> str:
+    """The `identifier` next to `text`: other characters become ``_``, and it is cut to its length.
+
+    Examples
+    --------
+    >>> as_identifier("my scores (v2)")
+    'my_scores__v2_'
+    """
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", text).lstrip("._+-")[:IDENTIFIER_LENGTH] or "unnamed"
 
 
 def printable(text: object, length: int | None = None) -> str:

@@ -57,9 +57,10 @@ def import_scores(
     from lensaudit.cli.stages import stage_bars
     from lensaudit.probes import BIAS
     from lensaudit.probes.outside import OutsideFinder, import_scores
+    from lensaudit.untrusted import as_identifier
 
     check_fail_on(fail_on)
-    finder = OutsideFinder(name or scores.stem, threshold, tolerance)
+    finder = OutsideFinder(name or as_identifier(scores.stem), threshold, tolerance)
     with stage_bars() as bars:
         audit = import_scores(exported, scores, out, finder, key, bars)
     if as_json:

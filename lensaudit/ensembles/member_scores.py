@@ -23,6 +23,7 @@ from lensaudit.finders.finder import weights_hash
 from lensaudit.finders.ou_tsne import OuTsne, native_pixels
 from lensaudit.finders.score import out_of_memory_explained
 from lensaudit.lensset import LensSet
+from lensaudit.untrusted import path_within
 
 PIECE = 100
 """Images whose scores are kept together: some seconds of work."""
@@ -117,7 +118,7 @@ def _folder_of(folder: Path, name: str, ensemble: Finder, lens_set: LensSet) -> 
         "set": lens_set.content_hash,
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return folder / "scores" / f"{name}-{digest[:16]}"
+    return path_within(folder, "scores", f"{name}-{digest[:16]}")
 
 
 def _scored(ensemble: Finder, lens_set: LensSet, span: range, names: Sequence[str]) -> dict[str, Floats]:

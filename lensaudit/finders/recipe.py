@@ -22,6 +22,7 @@ from lensaudit.errors import LensauditError, UsageError
 from lensaudit.finders.architectures import ARCHITECTURES
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.resources import builtin_folder
+from lensaudit.untrusted import Identifier
 
 CUSTOM = "custom"
 """Architecture name of a finder whose module is the user's own code; it cannot be built from the name."""
@@ -95,9 +96,9 @@ class Recipe(_Words):
     a pixel of each band meant to the figures of the stretch; training sets it.
     """
 
-    name: str = Field(min_length=1)
+    name: Identifier
     architecture: str
-    bands: tuple[str, ...] = Field(min_length=1)
+    bands: tuple[Identifier, ...] = Field(min_length=1)
     size: int = Field(ge=1)
     stretch: str = "minmax"
     field_of_view_arcsec: float = Field(default=20.0, gt=0)

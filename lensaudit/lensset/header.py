@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_json
+from lensaudit.untrusted import Identifier, Label
 
 HEADER_NAME = "lensset.json"
 LARGEST_CHUNK = 100
 """Systems per chunk at most: 16 MB of Euclid VIS pixels, a second or so of simulation."""
 
+# Never part of a path, and sets ingested before names were checked hold "HST ACS" or "HST/ACS".
+Instrument = Annotated[Label, Field(pattern=r"^\w([^./\\]|[./][^./\\])*$")]
 Dtype = Literal["float64", "float32", "int64", "int32", "int8", "str", "bool"]
 
 
@@ -25,7 +28,7 @@ class _Frozen(BaseModel):
 class BandHeader(_Frozen):
     """One band: native shape (rows, columns), arcsec per pixel, AB zero point if known, unit of a pixel."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]{0,63}$")
     shape: tuple[int, int]
     pixel_scale_arcsec: float = Field(gt=0)
     zero_point_mag: float | None = None
@@ -65,12 +68,12 @@ class Header(_Frozen):
 
     format: Literal["lensaudit-lensset"] = "lensaudit-lensset"
     version: Literal[1] = 1
-    instrument: str
+    instrument: Instrument
     bands: tuple[BandHeader, ...] = Field(min_length=1)
     n: int = Field(gt=0)
     chunk: int = Field(gt=0)
     seed: int | None = None
-    population: str | None = None
+    population: Identifier | None = None
     has_truth: bool = False
     has_scenes: bool = False
     has_wcs: bool = False

@@ -22,6 +22,7 @@ from lensaudit.probes.result import ProbeResult, without_nan
 from lensaudit.probes.run import run_probe
 from lensaudit.probes.verdict import BIAS, FALSE_POSITIVES, SELECTION, WORDS, Verdict
 from lensaudit.provenance import provenance
+from lensaudit.untrusted import path_within
 
 AUDIT_FILE = "audit.json"
 PAGE_FILE = "audit.md"
@@ -145,7 +146,7 @@ def run_audit(
             continue
         told = None if progress is None else partial(_told, progress, definition.name)
         try:
-            results.append(run_probe(definition, finder, n, seed, folder / definition.name, options, told))
+            results.append(run_probe(definition, finder, n, seed, path_within(folder, definition.name), options, told))
         except ChangesNothing as nothing:
             # For instance bands swapped that this finder does not look at; the other probes have their say.
             refused[definition.name] = str(nothing)

@@ -27,6 +27,7 @@ from lensaudit.imaging import TRUTH_COLUMNS
 from lensaudit.lensset.spread import spread
 from lensaudit.probes.experiment import Block, Experiment, Fields, MakeBlock
 from lensaudit.probes.steps import Arm
+from lensaudit.untrusted import file_stem, path_within
 
 PARTS = "parts"
 TYPES = {"int8": np.int64, "int64": np.int64, "float64": np.float64}
@@ -119,7 +120,7 @@ def _place(experiment: Experiment, finder: Finder, folder: Path) -> Path:
         __version__,
     ]
     key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
-    return Path(folder) / PARTS / f"{experiment.source.name}-{key}"
+    return path_within(Path(folder), PARTS, f"{file_stem(experiment.source.name)}-{key}")
 
 
 def _span(experiment: Experiment, chunk: int) -> int:

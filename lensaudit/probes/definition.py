@@ -15,6 +15,7 @@ from lensaudit.probes.edits import IDENTITY
 from lensaudit.probes.steps import Arm, Step, Steps
 from lensaudit.resources import builtin_folder
 from lensaudit.scenes import POPULATIONS
+from lensaudit.untrusted import Identifier, Label
 
 FROM_FILE = "psf-from-file"
 
@@ -68,7 +69,7 @@ class Mode(Checked):
     `stretch` replaces the finder's own (`lensaudit.finders` names them) in both arms; None leaves it.
     """
 
-    populations: Annotated[dict[str, str], Field(min_length=1)]
+    populations: Annotated[dict[Label, str], Field(min_length=1)]
     stretch: str | None = None
     note: str = ""
 
@@ -124,19 +125,19 @@ class ProbeDefinition(Checked):
     survey. `curves` maps truth columns of the last treated arm to bins.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
     title: str
     question: str
     meaning: str
     nature: Nature
-    instrument: str
+    instrument: Identifier
     edits: Edits
     doses: Doses | None = None
     consequence: str = "such lenses will be missed"
     audited: bool = True
     tolerance: Fraction = 0.05
     default_mode: str
-    modes: Annotated[dict[str, Mode], Field(min_length=1)]
+    modes: Annotated[dict[Label, Mode], Field(min_length=1)]
     lens_rule: LensRule | None = None
     curves: dict[str, Axis] = {}
     published: Published | None = None

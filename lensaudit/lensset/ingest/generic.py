@@ -10,8 +10,9 @@ from pathlib import Path
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.ingest.external import external_rows
 from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, Plate, System
+from lensaudit.untrusted import printable, typed_name
 
-_WORDS = re.compile(r"(?P<band>[A-Za-z0-9][A-Za-z0-9_+-]*)=(?P<pattern>[^\[\]]*)(\[(?P<extension>[^\[\]]+)\])?")
+_WORDS = re.compile(r"(?P<band>[A-Za-z0-9][A-Za-z0-9_+-]{0,63})=(?P<pattern>[^\[\]]*)(\[(?P<extension>[^\[\]]+)\])?")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def parse_duplicate(words: str) -> tuple[str, tuple[str, ...]]:
     names = tuple(name.strip() for name in copies.split(",") if name.strip())
     if not source or not names:
         raise UsageError(f"--duplicate '{words}': write BAND:COPY,COPY, e.g. VIS:J,Y,H")
-    return source.strip(), names
+    return source.strip(), tuple(typed_name(f"--duplicate '{printable(words, 60)}'", name) for name in names)
 
 
 def plan_fits(
@@ -82,7 +83,7 @@ def plan_fits(
     notes = tuple(f"bands {', '.join(copies)} are copies of {source}" for source, copies in copied.items())
     return Plan(
         layout="fits",
-        instrument=instrument,
+        instrument=typed_name("--instrument", instrument),
         bands=bands,
         systems=systems,
         columns=rows.columns,

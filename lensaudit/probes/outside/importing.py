@@ -20,6 +20,7 @@ from lensaudit.probes.outside.plan import Asked as Population
 from lensaudit.probes.outside.scores import OutsideScores, read_outside_scores
 from lensaudit.probes.result import AuditedFinder
 from lensaudit.probes.run import conclude, write
+from lensaudit.untrusted import path_within, typed_name
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,7 @@ def import_scores(
     """
     held = read_key(Path(export) / KEY if key is None else Path(key))
     _check_same(held, Path(export))
-    if not finder.name.strip():
-        raise UsageError("--name is empty; give the finder a name")
+    typed_name("--name", finder.name)
     found = read_outside_scores(Path(scores), held.ids, finder.threshold)
     plan = held.plan
     settings = [plan.settings(definition, finder.tolerance) for definition in plan.definitions]
@@ -91,7 +91,7 @@ def import_scores(
             continue
         samples = [_sample(held, one, found, finder) for one in populations]
         result = conclude(definition, chosen, record, samples)
-        write(result, samples, writable_folder(folder / definition.name))
+        write(result, samples, writable_folder(path_within(folder, definition.name)))
         results.append(result)
     if progress is not None:
         progress("probes", len(settings), len(settings))
