@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from lensaudit.errors import LensauditError, UsageError
+from lensaudit.documents import read_yaml
+from lensaudit.errors import UsageError
 from lensaudit.finders.architectures import ARCHITECTURES
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.resources import builtin_folder
@@ -32,20 +31,34 @@ OU_TSNE = "ou-tsne"
 
 RECIPE_FILE = "recipe.yaml"
 
-T = TypeVar("T", bound=BaseModel)
+LARGEST_SIZE = 4096
+"""Pixels per side: a batch of 32 such images in one band has 2 GB; the largest of a published finder is 224."""
+MOST_OUTPUTS = 10_000
+"""ImageNet's heads have 1 000; each output of a module costs as many weights as its last layer has features."""
+MOST_BANDS = 64
+LARGEST_OPTION = 1_000_000
+"""Of an architecture's own number, such as its filters or the images on an ensemble's map."""
+_MOST_STEPS = 10_000_000
+
+OptionValue = (
+    bool
+    | Annotated[int, Field(ge=-LARGEST_OPTION, le=LARGEST_OPTION)]
+    | Annotated[float, Field(ge=-LARGEST_OPTION, le=LARGEST_OPTION)]
+    | Annotated[str, Field(max_length=1000)]
+)
 
 
 class _Words(BaseModel):
-    """Base of what the user writes: unknown fields are refused, and nothing is changed once it is read."""
+    """Base of what the user writes: unknown fields and infinite numbers are refused, nothing is changed once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class QuickTraining(_Words):
     """Overrides of `Training` for ``lensaudit train --quick``; what is left out stays."""
 
-    epochs: int | None = Field(default=None, ge=1)
-    batch_size: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1, le=_MOST_STEPS)
+    batch_size: int | None = Field(default=None, ge=1, le=_MOST_STEPS)
     learning_rate: float | None = Field(default=None, gt=0)
 
 
@@ -60,15 +73,15 @@ class Training(_Words):
 
     optimizer: Literal["adam"] = "adam"
     learning_rate: float = Field(default=3e-4, gt=0)
-    batch_size: int = Field(default=250, ge=1)
-    epochs: int = Field(default=250, ge=1)
+    batch_size: int = Field(default=250, ge=1, le=_MOST_STEPS)
+    epochs: int = Field(default=250, ge=1, le=_MOST_STEPS)
     class_weights: Literal["inverse-frequency", "none"] = "inverse-frequency"
     validation_fraction: float = Field(default=0.0625, gt=0, lt=1)
     """Share of the set kept for choosing the epoch: 3 000 of 48 000 in the paper."""
     schedule: str = "constant"
     augment: str = "none"
     balanced_batches: bool = False
-    patience: int | None = Field(default=None, ge=1)
+    patience: int | None = Field(default=None, ge=1, le=_MOST_STEPS)
     threshold_fpr: float | None = Field(default=None, gt=0, lt=1)
     half: bool = False
     quick: QuickTraining = QuickTraining()
@@ -98,18 +111,18 @@ class Recipe(_Words):
 
     name: Identifier
     architecture: str
-    bands: tuple[Identifier, ...] = Field(min_length=1)
-    size: int = Field(ge=1)
+    bands: tuple[Identifier, ...] = Field(min_length=1, max_length=MOST_BANDS)
+    size: int = Field(ge=1, le=LARGEST_SIZE)
     stretch: str = "minmax"
-    field_of_view_arcsec: float = Field(default=20.0, gt=0)
-    outputs: int = Field(default=2, ge=1)
+    field_of_view_arcsec: float = Field(default=20.0, gt=0, le=36_000)
+    outputs: int = Field(default=2, ge=1, le=MOST_OUTPUTS)
     lens_index: int = Field(default=1, ge=0)
     threshold: float = Field(default=0.5, gt=0, lt=1)
     extra_inputs: tuple[Literal["psf_angle"], ...] = ()
     symmetrise: bool = False
-    architecture_options: dict[str, bool | int | float | str] = {}
-    pixel_unit: dict[str, str] = {}
-    members: tuple[Recipe, ...] = ()
+    architecture_options: dict[str, OptionValue] = Field(default={}, max_length=64)
+    pixel_unit: dict[str, str] = Field(default={}, max_length=MOST_BANDS)
+    members: tuple[Recipe, ...] = Field(default=(), max_length=MOST_BANDS)
     """Of an ensemble: what each of its finders eats, by names that differ."""
     training: Training = Training()
 
@@ -194,26 +207,6 @@ class Recipe(_Words):
         if not isinstance(self.architecture_options.get("references"), int):
             raise ValueError(f"architecture {OU_TSNE} needs the option references, the number of images on its map")
         return self
-
-
-def read_yaml(path: Path, schema: type[T], error: type[LensauditError] = UsageError) -> T:
-    """Read `path` as YAML into `schema`.
-
-    Raises
-    ------
-    LensauditError
-        Of the type `error`: not YAML, or a field is wrong; one line names the file, the field and what is allowed.
-    """
-    try:
-        words: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        return schema.model_validate(words)
-    except ValidationError as invalid:
-        first = invalid.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise error(f"{path}: {field + ': ' if field else ''}{message}; correct that line") from invalid
-    except (yaml.YAMLError, UnicodeDecodeError) as broken:
-        raise error(f"{path}: is not readable as YAML ({' '.join(str(broken).split())[:120]})") from broken
 
 
 def normal_form(name: str) -> str:

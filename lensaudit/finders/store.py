@@ -5,42 +5,68 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensors_as_bytes
 
+from lensaudit.documents import complaint, read_yaml
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_bytes, write_text
 from lensaudit.finders.build import unfilled_module
 from lensaudit.finders.card import finder_card
 from lensaudit.finders.finder import FIGURES_PREFIX, Finder
-from lensaudit.finders.recipe import CUSTOM, Recipe, read_yaml
+from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.imaging.instruments import INSTRUMENTS
+from lensaudit.untrusted import Label
 
 WEIGHTS_FILE = "weights.safetensors"
 FINDER_FILE = "finder.yaml"
 CARD_FILE = "card.md"
 
 
+class TrainingFacts(BaseModel):
+    """What is read again of the facts about a training set; others are only shown."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    set: str | None = None
+    validation_set: str | None = None
+    instrument: Label | None = None
+    population: str | None = None
+    pixel_scale_arcsec: dict[str, Annotated[float, Field(gt=0, le=3600)]] | None = None
+    n_training: int | None = Field(default=None, ge=0)
+    training_lens_fraction: float | None = Field(default=None, ge=0, le=1)
+    balanced_batches: bool | None = None
+
+
 class FinderRecord(BaseModel):
     """Content of ``finder.yaml``: the recipe as used, and how the weights came about."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     recipe: Recipe
-    parameters: int
-    weights_hash: str
-    origin: str
+    parameters: int = Field(ge=0)
+    weights_hash: str = Field(max_length=128)
+    origin: str = Field(max_length=10_000)
     """One line: trained by whom on what, or imported from which file."""
     training_data: dict[str, Any] = Field(default_factory=dict)
     """Content hash, number of images and instrument of the set it was trained on; empty if imported."""
     metrics: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("training_data")
+    @classmethod
+    def _facts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            TrainingFacts.model_validate(value)
+        except ValidationError as invalid:
+            raise ValueError(complaint(invalid)) from invalid
+        return value
 
 
 def save_finder(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from lensaudit.errors import DataError, UsageError
+from lensaudit.documents import read_json, validated
+from lensaudit.errors import UsageError
 from lensaudit.files import write_json
 from lensaudit.untrusted import Identifier, Label
 
@@ -21,33 +23,37 @@ Instrument = Annotated[Label, Field(pattern=r"^\w([^./\\]|[./][^./\\])*$")]
 Dtype = Literal["float64", "float32", "int64", "int32", "int8", "str", "bool"]
 
 
+LARGEST_SIDE = 16_384
+"""Pixels of a cutout; 40 times Euclid's largest."""
+MOST_PIXELS = 1 << 29
+"""Of a chunk in one band: 2 GB, which is held in memory while it is written."""
+MOST_SYSTEMS = 100_000_000
+MOST_COLUMNS = 10_000
+MEND = "make the set again"
+
+Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BandHeader(_Frozen):
     """One band: native shape (rows, columns), arcsec per pixel, AB zero point if known, unit of a pixel."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]{0,63}$")
-    shape: tuple[int, int]
-    pixel_scale_arcsec: float = Field(gt=0)
-    zero_point_mag: float | None = None
-    unit: str
-
-    @field_validator("shape")
-    @classmethod
-    def _positive(cls, shape: tuple[int, int]) -> tuple[int, int]:
-        if min(shape) < 1:
-            raise ValueError(f"shape must be positive, not {shape}")
-        return shape
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$", max_length=64)
+    shape: tuple[Side, Side]
+    pixel_scale_arcsec: float = Field(ge=1e-6, le=3600)
+    zero_point_mag: float | None = Field(default=None, ge=-100, le=100)
+    unit: str = Field(max_length=200)
 
 
 class CatalogueColumn(_Frozen):
     """One column of the catalogue; `unit` is ``""`` for a pure number."""
 
-    name: str = Field(min_length=1)
-    unit: str
-    description: str
+    name: str = Field(min_length=1, max_length=200)
+    unit: str = Field(max_length=200)
+    description: str = Field(max_length=2000)
     dtype: Dtype
 
 
@@ -69,18 +75,18 @@ class Header(_Frozen):
     format: Literal["lensaudit-lensset"] = "lensaudit-lensset"
     version: Literal[1] = 1
     instrument: Instrument
-    bands: tuple[BandHeader, ...] = Field(min_length=1)
-    n: int = Field(gt=0)
-    chunk: int = Field(gt=0)
-    seed: int | None = None
+    bands: tuple[BandHeader, ...] = Field(min_length=1, max_length=64)
+    n: int = Field(gt=0, le=MOST_SYSTEMS)
+    chunk: int = Field(gt=0, le=MOST_SYSTEMS)
+    seed: int | None = Field(default=None, ge=0)
     population: Identifier | None = None
     has_truth: bool = False
     has_scenes: bool = False
     has_wcs: bool = False
-    columns: tuple[CatalogueColumn, ...]
+    columns: tuple[CatalogueColumn, ...] = Field(max_length=MOST_COLUMNS)
     source: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
-    content_hash: str | None = None
+    content_hash: str | None = Field(default=None, max_length=64)
 
     @field_validator("bands")
     @classmethod
@@ -89,6 +95,25 @@ class Header(_Frozen):
         if len(set(names)) < len(names):
             raise ValueError(f"a band is named twice among {', '.join(names)}")
         return bands
+
+    @field_validator("columns")
+    @classmethod
+    def _each_once(cls, columns: tuple[CatalogueColumn, ...]) -> tuple[CatalogueColumn, ...]:
+        names = ["id", *(column.name for column in columns)]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"column {twice} is there twice; the first column, id, is always there")
+        return columns
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> Self:
+        for band in self.bands:
+            if self.chunk * math.prod(band.shape) > MOST_PIXELS:
+                raise ValueError(
+                    f"band {band.name}: {self.chunk} images of {band.shape[0]}×{band.shape[1]} pixels are more than "
+                    f"{MOST_PIXELS} pixels at once; take smaller cutouts"
+                )
+        return self
 
     @property
     def n_chunks(self) -> int:
@@ -117,12 +142,7 @@ def read_header(path: Path) -> Header:
     DataError
         The file is not JSON, is of another format or version, or a field is wrong.
     """
-    try:
-        return Header.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(f"{path}: field {field}: {first['msg']}; make the set again") from error
+    return validated(read_json(path, MEND), Header, f"{path}", MEND)
 
 
 def refuse_other(path: Path, found: Header, wanted: Header) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lensaudit.documents import read_yaml
 from lensaudit.errors import UsageError
-from lensaudit.finders.recipe import read_yaml
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.probes.edits import IDENTITY
 from lensaudit.probes.steps import Arm, Step, Steps
@@ -19,6 +19,7 @@ from lensaudit.untrusted import Identifier, Label
 
 FROM_FILE = "psf-from-file"
 
+Text = Annotated[str, Field(max_length=4000)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Nature = Literal["nuisance", "population", "difficulty", "contaminant"]
 
@@ -26,7 +27,7 @@ Nature = Literal["nuisance", "population", "difficulty", "contaminant"]
 class Checked(BaseModel):
     """A block of a probe definition: unknown fields are refused, nothing can be changed later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Edits(Checked):
@@ -49,9 +50,9 @@ class Doses(Checked):
         Strength at which the control stands on the axis; None where it has no place there.
     """
 
-    label: str
-    phrase: str
-    values: Annotated[tuple[float, ...], Field(min_length=1)]
+    label: Text
+    phrase: Text
+    values: Annotated[tuple[float, ...], Field(min_length=1, max_length=100)]
     control: float | None = None
 
     @model_validator(mode="after")
@@ -69,9 +70,9 @@ class Mode(Checked):
     `stretch` replaces the finder's own (`lensaudit.finders` names them) in both arms; None leaves it.
     """
 
-    populations: Annotated[dict[Label, str], Field(min_length=1)]
+    populations: Annotated[dict[Label, Identifier], Field(min_length=1, max_length=100)]
     stretch: str | None = None
-    note: str = ""
+    note: Text = ""
 
     @model_validator(mode="after")
     def _known(self) -> Mode:
@@ -86,8 +87,8 @@ class Mode(Checked):
 class LensRule(Checked):
     """Which pairs hold a visible lens: each truth column must lie above its value, in both arms."""
 
-    name: str
-    above: Annotated[dict[str, float], Field(min_length=1)]
+    name: Text
+    above: Annotated[dict[str, float], Field(min_length=1, max_length=100)]
 
     def describe(self) -> str:
         """The rule as a condition, e.g. ``magnification > 1.6 and n_arc_pixels > 20``."""
@@ -97,8 +98,8 @@ class LensRule(Checked):
 class Axis(Checked):
     """How a truth column is binned and called on a figure, unit included."""
 
-    label: str
-    edges: Annotated[list[float], Field(min_length=2)]
+    label: Text
+    edges: Annotated[list[float], Field(min_length=2, max_length=1000)]
 
     @model_validator(mode="after")
     def _rising(self) -> Axis:
@@ -110,8 +111,8 @@ class Axis(Checked):
 class Published(Checked):
     """Recall others have reported, on their images: shown beside ours, never mixed with it."""
 
-    source: str
-    caption: str
+    source: Text
+    caption: Text
     threshold: Fraction
     recall: dict[str, dict[str, float]]
 
@@ -125,21 +126,21 @@ class ProbeDefinition(Checked):
     survey. `curves` maps truth columns of the last treated arm to bins.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-    title: str
-    question: str
-    meaning: str
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
+    title: Text
+    question: Text
+    meaning: Text
     nature: Nature
     instrument: Identifier
     edits: Edits
     doses: Doses | None = None
-    consequence: str = "such lenses will be missed"
+    consequence: Text = "such lenses will be missed"
     audited: bool = True
     tolerance: Fraction = 0.05
     default_mode: str
-    modes: Annotated[dict[Label, Mode], Field(min_length=1)]
+    modes: Annotated[dict[Label, Mode], Field(min_length=1, max_length=100)]
     lens_rule: LensRule | None = None
-    curves: dict[str, Axis] = {}
+    curves: Annotated[dict[str, Axis], Field(max_length=100)] = {}
     published: Published | None = None
 
     @model_validator(mode="after")

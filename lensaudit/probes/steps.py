@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lensaudit.errors import LensauditError, UsageError
 from lensaudit.files import sha256
@@ -34,12 +34,12 @@ class Step(BaseModel):
         Further arguments by name, for instance the ``path`` of a kernel.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    edit: str
+    edit: Annotated[str, Field(max_length=200)]
     strength: float | None = None
     level: Level = "scene"
-    parameters: dict[str, str | float] = {}
+    parameters: Annotated[dict[str, str | float], Field(max_length=100)] = {}
 
     @model_validator(mode="after")
     def _known(self) -> Step:

@@ -185,7 +185,7 @@ def test_verify_notices_a_changed_catalogue(damaged):
         (lambda root: (root / "catalogue.parquet").write_bytes(b"PAR1 nonsense"), "cannot be read as Parquet"),
         (lambda root: (root / "images/VIS/zarr.json").unlink(), "images/VIS/zarr.json"),
         (lambda root: (root / "truth/mask/H/zarr.json").write_text("{"), "truth/mask/H/zarr.json"),
-        (lambda root: (root / "lensset.json").write_text("{"), "Invalid JSON"),
+        (lambda root: (root / "lensset.json").write_text("{"), "not readable as JSON"),
         (lambda root: (root / "lensset.json").unlink(), "no lensset.json"),
     ],
 )
@@ -197,11 +197,11 @@ def test_damaged_sets_are_refused_when_opened(damaged, harm, said):
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("version", 2, "field version"),
+        ("version", 2, "lensset.json: version: "),
         ("n", 31, "30 rows"),
-        ("n", -1, "field n"),
-        ("colour", "blue", "field colour"),
-        ("bands", [], "field bands"),
+        ("n", -1, "lensset.json: n: "),
+        ("colour", "blue", "lensset.json: colour: "),
+        ("bands", [], "lensset.json: bands: "),
         ("chunk", 5, "the header says"),
     ],
 )

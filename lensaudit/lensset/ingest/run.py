@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from lensaudit.documents import complaint
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.coordinates import scale_arcsec, shifted_cards
 from lensaudit.lensset.header import BandHeader, Header, chunk_for
@@ -101,16 +103,19 @@ def ingest_header(plan: Plan) -> Header:
         "notes": list(plan.notes),
         **plan.source,
     }
-    return Header(
-        instrument=plan.instrument,
-        bands=tuple(_band_header(band, cutouts[band], plan.unit) for band in plan.bands),
-        n=n,
-        chunk=chunk_for(n),
-        has_wcs=True,
-        columns=(*plan.columns, *count_columns(plan)),
-        source=source,
-        provenance=provenance(inputs=plan.inputs) | {"command": f"lensaudit ingest {plan.layout}"},
-    )
+    try:
+        return Header(
+            instrument=plan.instrument,
+            bands=tuple(_band_header(band, cutouts[band], plan.unit) for band in plan.bands),
+            n=n,
+            chunk=chunk_for(n),
+            has_wcs=True,
+            columns=(*plan.columns, *count_columns(plan)),
+            source=source,
+            provenance=provenance(inputs=plan.inputs) | {"command": f"lensaudit ingest {plan.layout}"},
+        )
+    except ValidationError as invalid:
+        raise UsageError(f"{plan.root}: {complaint(invalid)}; correct the option or the files") from invalid
 
 
 def without_bad(plan: Plan) -> Plan:
