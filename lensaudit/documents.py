@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import stat
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
@@ -21,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lensaudit.errors import DataError, LensauditError, UsageError
-from lensaudit.untrusted import printable
+from lensaudit.untrusted import kind_of_bytes, printable, regular_size
 
 LARGEST_YAML = 1 << 20
 """Bytes; the longest of ours, an ensemble's ``finder.yaml``, has 21 kB."""
@@ -32,6 +31,7 @@ DEEPEST = 64
 
 Schema = TypeVar("Schema", bound=BaseModel)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MAY_BE_JSON = ("json", "csv", "text", "unknown")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -49,14 +49,14 @@ def read_bytes(path: Path, limit: int, error: type[LensauditError] = DataError) 
         Of the type `error`: no such file, no regular file (a pipe or a device could be read for ever), or too large.
     """
     try:
-        found = Path(path).stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise error(f"{path}: is no regular file; give a file")
-        if found.st_size > limit:
-            raise error(f"{path}: has {found.st_size / 1e6:.4g} MB, at most {limit / 1e6:.4g} are read; it is not ours")
+        size = regular_size(Path(path))
+        if size > limit:
+            raise error(f"{path}: has {size / 1e6:.4g} MB, at most {limit / 1e6:.4g} are read; it is not ours")
         return Path(path).read_bytes()
+    except UsageError as refused:
+        raise error(str(refused)) from refused
     except OSError as refused:
-        raise error(f"{path}: cannot be read ({refused.strerror}); check the path") from refused
+        raise error(f"{path}: cannot be read ({refused.strerror}); check its permissions") from refused
 
 
 def read_yaml(path: Path, schema: type[Schema], error: type[LensauditError] = UsageError) -> Schema:
@@ -95,7 +95,11 @@ def read_json(path: Path, fix: str, *, nan: bool = False, error: type[LensauditE
     LensauditError
         Of the type `error`: missing, not JSON, too large, nested too deeply, a key twice, or NaN.
     """
-    return json_of(read_bytes(path, LARGEST_JSON, error), f"{path}", fix, nan=nan, error=error)
+    data = read_bytes(path, LARGEST_JSON, error)
+    kind = kind_of_bytes(data[:4096], len(data))
+    if kind.key not in _MAY_BE_JSON:
+        raise error(f"{path}: is {kind.words}, not JSON; {fix}")
+    return json_of(data, f"{path}", fix, nan=nan, error=error)
 
 
 def json_of(

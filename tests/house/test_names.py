@@ -38,9 +38,9 @@ def record(tmp_path):
 
 @pytest.mark.parametrize("name", EVIL)
 def test_a_finder_s_name_and_bands_are_identifiers(record, name):
-    with pytest.raises(DataError, match=r"finder.yaml: recipe.name: .* is not a name"):
+    with pytest.raises(DataError, match=r"finder.yaml: (recipe.name: .* is not a name|is not readable as YAML)"):
         read_record(record(name=name))
-    with pytest.raises(DataError, match=r"finder.yaml: recipe.bands.0: .* is not a name"):
+    with pytest.raises(DataError, match=r"finder.yaml: (recipe.bands.0: .* is not a name|is not readable as YAML)"):
         read_record(record(bands=[name, "J", "Y", "VIS"]))
     member = load_recipe("ou66").model_dump() | {"name": name}
     with pytest.raises(ValidationError, match="is not a name"):
@@ -57,7 +57,7 @@ def test_names_in_a_lens_set_are_checked(tmp_path, name):
         "bands.0.name": {"bands": [band.model_dump() | {"name": name}]},
     }.items():
         (tmp_path / "lensset.json").write_text(json.dumps(header.model_dump() | words), encoding="utf-8")
-        with pytest.raises(DataError, match=f"lensset.json: field ({field}|the file)"):
+        with pytest.raises(DataError, match=f"lensset.json: ({field}|is not readable)"):
             read_header(tmp_path / "lensset.json")
 
 

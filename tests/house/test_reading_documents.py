@@ -65,12 +65,12 @@ def test_size_is_known_before_reading(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.yaml")
     for name, said in (
         ("big.yaml", "at most 1.049"),
-        ("pipe.yaml", "no regular file"),
-        ("none.yaml", "cannot be read"),
+        ("pipe.yaml", "named pipe"),
+        ("none.yaml", "no such file"),
     ):
         with pytest.raises(UsageError, match=said):
             read_yaml(tmp_path / name, Words)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         read_json(tmp_path / "none.json", "make it again")
 
 
