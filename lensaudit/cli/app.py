@@ -25,6 +25,7 @@ from lensaudit.errors import (
 COMMANDS = (
     "simulate",
     "ingest",
+    "check",
     "train",
     "cross_validate",
     "cluster",

@@ -7,6 +7,7 @@ Truth is smooth or empty and goes through zstd.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -68,21 +69,24 @@ def create_arrays(root: Path, header: Header) -> None:
 
 def write_block(root: Path, spec: ArraySpec, span: slice, block: NDArray[Any]) -> None:
     """Write one chunk; zarr writes it under a temporary name and renames it."""
-    array = zarr.open_array(str(root), path=spec.path, mode="r+", config=_CONFIG)
-    array[span] = block
+    array = zarr.open_array(str(root), path=spec.path, mode="r+")
+    array.with_config(_CONFIG)[span] = block  # zarr 3.1 does not keep the setting, nor take it on opening
 
 
 @dataclass
 class StoredArray:
     """One array of a finished set, read chunk by chunk.
 
-    Each chunk's size is checked at every read, its checksum at the first one in this process.
+    Each chunk's size is checked at every read, its checksum at the first one in this process. With `written`,
+    the checksums the header knows (eight hexadecimal digits for each chunk), a sound chunk of another band or place is
+    refused as well.
     """
 
     root: Path
     spec: ArraySpec
     n: int
     chunk: int
+    written: str = ""
     _sound: set[int] = field(default_factory=set)
     _decoded: tuple[int, NDArray[Any]] | None = None
 
@@ -95,7 +99,7 @@ class StoredArray:
         return out
 
     def _file(self, chunk: int) -> Path:
-        return self.root / self.spec.path / "c" / str(chunk) / "0" / "0"
+        return chunk_file(self.root, self.spec, chunk)
 
     def _fill_plain(self, chunk: int, rows: NDArray[np.intp], places: NDArray[np.intp], out: NDArray[Any]) -> None:
         path = self._file(chunk)
@@ -119,6 +123,12 @@ class StoredArray:
             checksum, left = extend(checksum, piece), left - len(piece)
         if checksum != int.from_bytes(stream.read(4), "little"):
             raise DataError(f"{path}: chunk file is corrupt (its checksum differs); {MEND}")
+        self._refuse_other(path, checksum)
+
+    def _refuse_other(self, path: Path, checksum: int) -> None:
+        first = 8 * int(path.parts[-3])
+        if self.written and self.written[first : first + 8] != f"{checksum:08x}":
+            raise DataError(f"{path}: holds other pixels than when the set was made, perhaps of another band; {MEND}")
 
     def _fill_decoded(self, chunk: int, rows: NDArray[np.intp], places: NDArray[np.intp], out: NDArray[Any]) -> None:
         if self._decoded is None or self._decoded[0] != chunk:
@@ -127,8 +137,7 @@ class StoredArray:
 
     def _decode(self, chunk: int) -> NDArray[Any]:
         path = self._file(chunk)
-        if not path.is_file():
-            raise DataError(f"{path}: chunk file is missing; {MEND}")
+        self._refuse_other(path, chunk_checksum(path))
         try:
             array = zarr.open_array(str(self.root), path=self.spec.path, mode="r")
             return np.asarray(array[chunk * self.chunk : min((chunk + 1) * self.chunk, self.n)])
@@ -136,7 +145,32 @@ class StoredArray:
             raise DataError(f"{path}: chunk file is corrupt ({_short(error)}); {MEND}") from error
 
 
-def check_array(root: Path, spec: ArraySpec, n: int, chunk: int) -> StoredArray:
+def chunk_checksum(path: Path) -> int:
+    """CRC-32C at the end of a chunk file, as it stands there; DataError where there is no such file."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(-4, os.SEEK_END)
+            return int.from_bytes(stream.read(4), "little")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: chunk file is missing; {MEND}") from error
+    except OSError as error:
+        raise DataError(f"{path}: chunk file is truncated; {MEND}") from error
+
+
+def chunk_checksums(root: Path, header: Header) -> dict[str, str]:
+    """Path of each array → CRC-32C of its chunk files, see `Checksums`."""
+    return {
+        spec.path: "".join(f"{chunk_checksum(chunk_file(root, spec, chunk)):08x}" for chunk in range(header.n_chunks))
+        for spec in array_specs(header)
+    }
+
+
+def chunk_file(root: Path, spec: ArraySpec, chunk: int) -> Path:
+    """Where zarr keeps a chunk."""
+    return root / spec.path / "c" / str(chunk) / "0" / "0"
+
+
+def check_array(root: Path, spec: ArraySpec, header: Header) -> StoredArray:
     """Compare an array's metadata with the header, before anything is read from it.
 
     Raises
@@ -144,7 +178,7 @@ def check_array(root: Path, spec: ArraySpec, n: int, chunk: int) -> StoredArray:
     DataError
         The array is missing, or of another shape, dtype, chunking or codec.
     """
-    path = root / spec.path / "zarr.json"
+    path, n, chunk = root / spec.path / "zarr.json", header.n, header.chunk
     try:
         array = zarr.open_array(str(root), path=spec.path, mode="r", zarr_format=3)
     except Exception as error:  # zarr has no single exception for metadata it cannot read
@@ -153,7 +187,7 @@ def check_array(root: Path, spec: ArraySpec, n: int, chunk: int) -> StoredArray:
     wanted = ((n, *spec.shape), (chunk, *spec.shape), spec.dtype, _codec_names(spec))
     if found != wanted:
         raise DataError(f"{path}: array is {found[:3]}, the header says {wanted[:3]}; {MEND}")
-    return StoredArray(root, spec, n, chunk)
+    return StoredArray(root, spec, n, chunk, "" if header.checksums is None else header.checksums.chunks[spec.path])
 
 
 def _codecs(array: Any) -> tuple[str, ...]:

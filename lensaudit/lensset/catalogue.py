@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
-from lensaudit.files import replacing
-from lensaudit.lensset.header import CatalogueColumn
+from lensaudit.files import replacing, sha256
+from lensaudit.lensset.header import MEND, CatalogueColumn, Header
+from lensaudit.untrusted import printable
 
 CATALOGUE_NAME = "catalogue.parquet"
 ROW_GROUP = 8192
@@ -71,45 +73,72 @@ def write_catalogue(path: Path, columns: Sequence[CatalogueColumn], lines: Itera
             writer.write_table(pa.Table.from_pylist(rows, schema))
 
 
-def open_catalogue(path: Path, n: int) -> pa.Schema:
-    """Check that the catalogue is there and has `n` rows.
+def open_catalogue(path: Path, header: Header) -> None:
+    """Check that the catalogue is there and has the rows, columns and types of the header.
+
+    In a set with checksums its bytes are checked as well: 2 ms for 2 000 systems, 50 ms for 100 000.
 
     Raises
     ------
     DataError
-        The file is missing, is not Parquet, or has another number of rows.
+        The file is missing, is not Parquet, has other rows or columns, or was changed.
     """
     if not path.is_file():
-        raise DataError(f"{path}: the catalogue is missing; make the set again")
-    try:
-        with pq.ParquetFile(path) as stored:
-            rows, schema = stored.metadata.num_rows, stored.schema_arrow
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: the catalogue cannot be read as Parquet; make the set again") from error
-    if rows != n:
-        raise DataError(f"{path}: the catalogue has {rows} rows, the header says n = {n}; make the set again")
-    return schema
+        raise DataError(f"{path}: the catalogue is missing; {MEND}")
+    with _parquet(path) as stored:
+        rows, schema = stored.metadata.num_rows, stored.schema_arrow
+    if rows != header.n:
+        raise DataError(f"{path}: the catalogue has {rows} rows, the header says n = {header.n}; {MEND}")
+    wanted = schema_of(header.columns)
+    if schema.names != wanted.names:
+        odd = sorted(set(schema.names) ^ set(wanted.names)) or ["all of them, in another order"]
+        raise DataError(f"{path}: columns differ from the header's: {printable(', '.join(odd), 120)}; {MEND}")
+    for found, field in zip(schema, wanted, strict=True):
+        if found.type != field.type:
+            raise DataError(
+                f"{path}: column {printable(field.name)} is {printable(found.type, 40)}, the header says "
+                f"{field.type}; {MEND}"
+            )
+    if header.checksums is not None and header.checksums.files.get(path.name) != sha256(path):
+        raise DataError(f"{path}: was changed after the set was made; {MEND}, or restore the file")
 
 
-def read_column(path: Path, name: str, schema: pa.Schema) -> NDArray[Any]:
+def read_column(path: Path, name: str, names: Sequence[str]) -> NDArray[Any]:
     """One column as a numpy array; strings as an object array.
+
+    Parameters
+    ----------
+    names
+        The columns there are.
 
     Raises
     ------
     DataError
-        There is no such column (the message names those there are), or the file is corrupt.
+        There is no such column (the message names those there are), it has empty cells, or the file is corrupt.
     """
-    if name not in schema.names:
-        raise DataError(f"{path}: no column '{name}'; the columns are {', '.join(schema.names)}")
-    try:
-        with pq.ParquetFile(path) as stored:
-            column = stored.read(columns=[name], use_threads=False).column(0)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: column '{name}' cannot be read; make the set again") from error
+    if name not in names:
+        raise DataError(f"{path}: no column '{printable(name)}'; the columns are {printable(', '.join(names), 400)}")
+    with _parquet(path) as stored:
+        column = stored.read(columns=[name], use_threads=False).column(0)
+    if column.null_count:
+        row = next(i for i, value in enumerate(column) if not value.is_valid)
+        raise DataError(f"{path}: column {printable(name)} is empty in row {row + 1}; {MEND}")
     return np.array(column.to_numpy())
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All rows as plain mappings, ``id`` among them."""
-    with pq.ParquetFile(path) as stored:
-        return stored.read(use_threads=False).to_pylist()
+def rows_of(path: Path) -> Iterator[dict[str, Any]]:
+    """All rows as plain mappings, ``id`` among them, a row group at a time."""
+    with _parquet(path) as stored:
+        for batch in stored.iter_batches(ROW_GROUP, use_threads=False):
+            yield from batch.to_pylist()
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """The open file; whatever Arrow says about damage becomes one line."""
+    try:
+        with pq.ParquetFile(path) as stored:
+            yield stored
+    except (pa.ArrowException, OSError, MemoryError, ValueError) as error:  # ValueError: text that is not UTF-8
+        reason = printable(" ".join(str(error).split()), 100)
+        raise DataError(f"{path}: the catalogue cannot be read as Parquet ({reason}); {MEND}") from error

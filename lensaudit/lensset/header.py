@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lensaudit.documents import read_json, validated
-from lensaudit.errors import UsageError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_json
 from lensaudit.untrusted import Identifier, Label
 
@@ -31,6 +34,7 @@ MOST_SYSTEMS = 100_000_000
 MOST_COLUMNS = 10_000
 MEND = "make the set again"
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
 
 
@@ -57,6 +61,24 @@ class CatalogueColumn(_Frozen):
     dtype: Dtype
 
 
+class Checksums(_Frozen):
+    """What the files of a set held when it was finished, so that a change is seen before it is believed.
+
+    Attributes
+    ----------
+    header
+        SHA-256 of all other fields of ``lensset.json``.
+    files
+        SHA-256 of the catalogue, the scenes and the WCS, by file name.
+    chunks
+        Path of each array → CRC-32C of its chunk files in order, eight hexadecimal digits each.
+    """
+
+    header: Sha256
+    files: Annotated[dict[str, Sha256], Field(max_length=16)]
+    chunks: Annotated[dict[str, Annotated[str, Field(pattern=r"^([0-9a-f]{8})*$")]], Field(max_length=256)]
+
+
 class Header(_Frozen):
     """The whole header of a lens set.
 
@@ -70,6 +92,8 @@ class Header(_Frozen):
         What the data were made from: for ingested sets the layout, its policies and what was missing.
     content_hash
         SHA-256 over the logical content (see `records`); ``None`` until the set is finished.
+    checksums
+        Of the files; ``None`` until the set is finished, and in sets of earlier versions.
     """
 
     format: Literal["lensaudit-lensset"] = "lensaudit-lensset"
@@ -86,7 +110,8 @@ class Header(_Frozen):
     columns: tuple[CatalogueColumn, ...] = Field(max_length=MOST_COLUMNS)
     source: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
-    content_hash: str | None = Field(default=None, max_length=64)
+    content_hash: Sha256 | None = None
+    checksums: Checksums | None = None
 
     @field_validator("bands")
     @classmethod
@@ -96,12 +121,20 @@ class Header(_Frozen):
             raise ValueError(f"a band is named twice among {', '.join(names)}")
         return bands
 
+    @field_validator("source")
+    @classmethod
+    def _notes(cls, source: dict[str, Any]) -> dict[str, Any]:
+        notes = source.get("notes", [])
+        if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+            raise ValueError("notes must be a list of sentences")
+        return source
+
     @field_validator("columns")
     @classmethod
     def _each_once(cls, columns: tuple[CatalogueColumn, ...]) -> tuple[CatalogueColumn, ...]:
-        names = ["id", *(column.name for column in columns)]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+        counted = Counter(["id", *(column.name for column in columns)])
+        twice, times = counted.most_common(1)[0]
+        if times > 1:
             raise ValueError(f"column {twice} is there twice; the first column, id, is always there")
         return columns
 
@@ -124,9 +157,14 @@ class Header(_Frozen):
         """Systems of chunk `chunk`."""
         return slice(chunk * self.chunk, min((chunk + 1) * self.chunk, self.n))
 
-    def write(self, path: Path) -> None:
-        """Write the header as JSON, whole or not at all."""
-        write_json(path, self.model_dump(mode="json"))
+    def write(
+        self, path: Path, files: Mapping[str, str] | None = None, chunks: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the header as JSON, whole or not at all; of a finished set with the checksums of its files."""
+        words = json.loads(json.dumps(self.model_dump(mode="json", exclude={"checksums"})))  # as it will be read
+        if files is not None and chunks is not None:
+            words["checksums"] = {"header": _digest(words), "files": dict(files), "chunks": dict(chunks)}
+        write_json(path, words)
 
 
 def chunk_for(n: int) -> int:
@@ -142,7 +180,18 @@ def read_header(path: Path) -> Header:
     DataError
         The file is not JSON, is of another format or version, or a field is wrong.
     """
-    return validated(read_json(path, MEND), Header, f"{path}", MEND)
+    words = read_json(path, MEND)
+    header = validated(words, Header, f"{path}", MEND)
+    if header.checksums is not None:
+        found = _digest({name: value for name, value in words.items() if name != "checksums"})
+        if found != header.checksums.header:
+            raise DataError(f"{path}: was changed after the set was made; {MEND}, or restore the file")
+    return header
+
+
+def _digest(words: Mapping[str, Any]) -> str:
+    canonical = json.dumps(words, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def refuse_other(path: Path, found: Header, wanted: Header) -> None:
@@ -159,7 +208,7 @@ def refuse_other(path: Path, found: Header, wanted: Header) -> None:
 def _comparable(header: Header) -> dict[str, str]:
     """Every field by its dotted name, but for those that follow from others."""
     flat: dict[str, str] = {}
-    for key, value in header.model_dump(mode="json", exclude={"content_hash"}).items():
+    for key, value in header.model_dump(mode="json", exclude={"content_hash", "checksums"}).items():
         for name, part in value.items() if isinstance(value, dict) else [(None, value)]:
             flat[f"{key}.{name}" if name else key] = json.dumps(part, sort_keys=True)
     for derived in ("provenance.command", "provenance.seed", "chunk"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +29,7 @@ class Part(LensSet):
     def __init__(self, whole: LensSet, rows: NDArray[np.integer[Any]]) -> None:
         self.rows = np.asarray(rows, dtype=np.intp)
         self._whole = whole
-        super().__init__(whole.path, whole._header)
+        self.path, self._header, self._arrays = whole.path, whole._header, whole._arrays  # checked when it was opened
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,9 +49,9 @@ class Part(LensSet):
         """One catalogue column (m,)."""
         return self._whole.column(name)[self.rows]
 
-    def verify(self) -> None:
+    def verify(self, seen: Callable[[int, Mapping[str, NDArray[np.float32]]], None] | None = None) -> None:
         """Verify the whole set."""
-        self._whole.verify()
+        self._whole.verify(seen)
 
     @property
     def _scenes(self) -> LineFile:

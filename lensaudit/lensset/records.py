@@ -108,8 +108,10 @@ def read_part(path: Path) -> Part:
     """Read a part file back."""
     try:
         head, *lines = (json.loads(line) for line in _lines(path))
-        return Part(head["digest"], lines)
-    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        if not all(isinstance(line, dict) and line.keys() == {"id", "row", "scene", "wcs"} for line in lines):
+            raise ValueError("a line lacks a field")
+        return Part(str(head["digest"]), lines)
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise DataError(f"{path}: part of an unfinished set is damaged; delete it and run the same command") from error
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.lensset.arrays import StoredArray, array_specs, check_array
-from lensaudit.lensset.catalogue import CATALOGUE_NAME, open_catalogue, read_column, read_rows
-from lensaudit.lensset.header import HEADER_NAME, BandHeader, Header, read_header
+from lensaudit.lensset.catalogue import CATALOGUE_NAME, open_catalogue, read_column, rows_of
+from lensaudit.lensset.header import HEADER_NAME, MEND, BandHeader, Header, read_header
 from lensaudit.lensset.lines import LineFile
 from lensaudit.lensset.records import Records, content_hash, digest_of
 from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, WORK_NAME
+from lensaudit.untrusted import printable
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -43,8 +45,8 @@ class LensSet:
     def __init__(self, path: Path, header: Header) -> None:
         self.path = path
         self._header = header
-        self._schema = open_catalogue(path / CATALOGUE_NAME, header.n)
-        self._arrays = {s.path: check_array(path, s, header.n, header.chunk) for s in array_specs(header)}
+        open_catalogue(path / CATALOGUE_NAME, header)
+        self._arrays = {spec.path: check_array(path, spec, header) for spec in array_specs(header)}
 
     @classmethod
     def open(cls, path: Path | str) -> LensSet:
@@ -62,7 +64,10 @@ class LensSet:
             raise UsageError(f"{path}: no such lens set; check the path, or make one with lensaudit simulate or ingest")
         if not (path / HEADER_NAME).is_file():
             raise DataError(_what_is_wrong(path))
-        return cls(path, read_header(path / HEADER_NAME))
+        header = read_header(path / HEADER_NAME)
+        if header.content_hash is None:
+            raise DataError(f"{path / HEADER_NAME}: has no content_hash, so the set is not whole; {MEND}")
+        return cls(path, header)
 
     def __len__(self) -> int:
         return self._header.n
@@ -72,13 +77,14 @@ class LensSet:
 
     @property
     def header(self) -> dict[str, Any]:
-        """The header as plain JSON values."""
-        return self._header.model_dump(mode="json")
+        """The header as plain JSON values, without the checksums of the files."""
+        return self._header.model_dump(mode="json", exclude={"checksums"})
 
     @property
     def content_hash(self) -> str:
         """SHA-256 of the logical content; results name their data by it."""
-        return self._header.content_hash or ""
+        assert self._header.content_hash is not None
+        return self._header.content_hash
 
     @property
     def instrument(self) -> str:
@@ -113,29 +119,58 @@ class LensSet:
         """Whether the lensed-source light and its mask are stored."""
         return self._header.has_truth
 
+    @property
+    def has_checksums(self) -> bool:
+        """Whether the header holds checksums of the files; sets of earlier versions have none."""
+        return self._header.checksums is not None
+
     @cached_property
     def ids(self) -> list[str]:
-        """Names of the systems."""
-        return [str(name) for name in self.column("id")]
+        """Names of the systems, distinct.
+
+        Raises
+        ------
+        DataError
+            An id is there twice.
+        """
+        names = [str(name) for name in self.column("id")]
+        if len(set(names)) < len(names):
+            twice = next(name for name, times in Counter(names).items() if times > 1)
+            raise DataError(f"{self.path / CATALOGUE_NAME}: id {printable(twice, 60)} is there twice; {MEND}")
+        return names
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the catalogue's columns, ``id`` first."""
-        return tuple(self._schema.names)
+        return ("id", *(column.name for column in self._header.columns))
 
     @property
     def units(self) -> dict[str, str]:
         """Column → unit; ``""`` for a pure number."""
-        return {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in self._schema}
+        return {"id": "", **{column.name: column.unit for column in self._header.columns}}
 
     @property
     def labels(self) -> NDArray[np.int8]:
-        """1 lens, 0 non-lens, −1 unknown: int8 (n,)."""
-        return self.column("label").astype(np.int8)
+        """1 lens, 0 non-lens, −1 unknown: int8 (n,).
+
+        Raises
+        ------
+        DataError
+            A label is something else.
+        """
+        found = self.column("label")
+        odd = np.flatnonzero(~np.isin(found, (-1, 0, 1)))
+        if len(odd):
+            row = int(odd[0])
+            raise DataError(
+                f"{self.path / CATALOGUE_NAME}: row {row + 1}: label is {printable(found[row], 20)}; 1 (lens), 0 "
+                f"(non-lens) and -1 (unknown) are allowed; {MEND}"
+            )
+        return found.astype(np.int8)
 
     def column(self, name: str) -> NDArray[Any]:
         """One catalogue column (n,); DataError names the columns there are."""
-        return read_column(self.path / CATALOGUE_NAME, name, self._schema)
+        return read_column(self.path / CATALOGUE_NAME, name, self.columns)
 
     def images(self, band: str, index: Index) -> NDArray[np.float32]:
         """Native-resolution pixels of `band`: float32 (m, h, w)."""
@@ -173,7 +208,11 @@ class LensSet:
             return None
         from lensaudit.scenes import Scene
 
-        return Scene.from_json(json.loads(self._scenes[self._one(i)]))
+        place = self._one(i)
+        try:
+            return Scene.from_json(self._scenes[place])
+        except (LensauditError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{self._scenes.where(place)}: {printable(error, 200)}; {MEND}") from error
 
     def wcs(self, i: int, band: str) -> WCS:
         """World coordinates of one cutout.
@@ -183,37 +222,59 @@ class LensSet:
         """
         from lensaudit.lensset.coordinates import from_cards, plain_wcs
 
-        info = self._band(band)
-        cards = json.loads(self._wcs[self._one(i)]).get(band) if self._header.has_wcs else None
-        return from_cards(cards) if cards else plain_wcs(info.shape, info.pixel_scale_arcsec)
+        info, cards = self._band(band), self._cards(self._one(i)).get(band)
+        if not cards:
+            return plain_wcs(info.shape, info.pixel_scale_arcsec)
+        try:
+            return from_cards(cards)
+        except Exception as error:  # astropy and WCSLIB have no common exception for cards they cannot use
+            where = self._wcs.where(self._one(i))
+            raise DataError(f"{where}: band {band}: no world coordinates ({printable(error, 120)}); {MEND}") from error
 
-    def verify(self) -> None:
+    def _cards(self, i: int) -> dict[str, str]:
+        """Band → FITS header cards of one system; empty where the set has none."""
+        found = self._wcs[i] if self._header.has_wcs else {}
+        if not isinstance(found, dict) or not all(isinstance(cards, str | None) for cards in found.values()):
+            raise DataError(f"{self._wcs.where(i)}: must map bands to FITS header cards; {MEND}")
+        return found
+
+    def verify(self, seen: Callable[[int, Mapping[str, NDArray[np.float32]]], None] | None = None) -> None:
         """Read everything and compare it with the content hash.
+
+        Parameters
+        ----------
+        seen
+            Called after each chunk with the number of systems read so far and the chunk's cutouts.
 
         Raises
         ------
         DataError
             A file is damaged, or the content is not what the header names.
         """
-        rows = read_rows(self.path / CATALOGUE_NAME)
-        digests = [self._digest(chunk, rows) for chunk in range(self._header.n_chunks)]
+        rows, digests = rows_of(self.path / CATALOGUE_NAME), []
+        for chunk in range(self._header.n_chunks):
+            records = self._records(self._header.span(chunk), rows)
+            digests.append(digest_of(records, self._header))
+            if seen is not None:
+                seen(self._header.span(chunk).stop, records.images)
         if content_hash(self._header, digests) != self.content_hash:
-            raise DataError(f"{self.path / HEADER_NAME}: content_hash does not match the files; make the set again")
+            raise DataError(
+                f"{self.path / HEADER_NAME}: content_hash names other content than the files hold (rows in another "
+                f"order, other values, or files of another set or band); {MEND}, or restore the files"
+            )
 
-    def _digest(self, chunk: int, rows: list[dict[str, Any]]) -> str:
-        span = self._header.span(chunk)
-        part = [dict(row) for row in rows[span]]
-        truth = self.has_truth
-        records = Records(
+    def _records(self, span: slice, rows: Iterator[dict[str, Any]]) -> Records:
+        part = list(islice(rows, span.stop - span.start))
+        truth, places = self.has_truth, range(span.start, span.stop)
+        return Records(
             ids=[row.pop("id") for row in part],
             images=self.cutouts(span),
             rows=part,
             source_light={band: self.source_light(band, span) for band in self.bands} if truth else None,
             mask={band: self.mask(band, span) for band in self.bands} if truth else None,
-            scenes=[json.loads(self._scenes[i]) for i in range(len(self))[span]] if self._header.has_scenes else None,
-            wcs=[json.loads(self._wcs[i]) for i in range(len(self))[span]] if self._header.has_wcs else None,
+            scenes=[self._scenes[i] for i in places] if self._header.has_scenes else None,
+            wcs=[self._cards(i) for i in places] if self._header.has_wcs else None,
         )
-        return digest_of(records, self._header)
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -221,11 +282,15 @@ class LensSet:
 
     @cached_property
     def _scenes(self) -> LineFile:
-        return LineFile(self.path / SCENES_NAME, len(self))
+        return self._lines(SCENES_NAME)
 
     @cached_property
     def _wcs(self) -> LineFile:
-        return LineFile(self.path / WCS_NAME, len(self))
+        return self._lines(WCS_NAME)
+
+    def _lines(self, name: str) -> LineFile:
+        known = self._header.checksums
+        return LineFile(self.path / name, self._header.n, None if known is None else known.files.get(name))
 
     def _band(self, band: str) -> BandHeader:
         for info in self._header.bands:

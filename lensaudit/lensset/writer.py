@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from lensaudit.errors import MachineError, UsageError
-from lensaudit.files import explained, replacing, writable_folder
-from lensaudit.lensset.arrays import array_specs, create_arrays, write_block
+from lensaudit.files import explained, replacing, sha256, writable_folder
+from lensaudit.lensset.arrays import array_specs, chunk_checksums, create_arrays, write_block
 from lensaudit.lensset.catalogue import CATALOGUE_NAME, coerced, write_catalogue
 from lensaudit.lensset.header import HEADER_NAME, Header, read_header, refuse_other
 from lensaudit.lensset.records import Part, Records, content_hash, digest_of, read_part, write_part
@@ -27,6 +27,11 @@ from lensaudit.lensset.records import Part, Records, content_hash, digest_of, re
 WORK_NAME = ".unfinished"
 SCENES_NAME = "scenes.jsonl"
 WCS_NAME = "wcs.jsonl"
+
+
+def side_files(header: Header) -> list[str]:
+    """Files of a set beside its header and its arrays."""
+    return [CATALOGUE_NAME, *([SCENES_NAME] if header.has_scenes else []), *([WCS_NAME] if header.has_wcs else [])]
 
 
 class LensSetWriter:
@@ -103,7 +108,9 @@ class LensSetWriter:
                 self._join(WCS_NAME, lambda line: line["wcs"])
             self._sweep()
             final = self._work / "final.json"
-            self.header.model_copy(update={"content_hash": content_hash(self.header, digests)}).write(final)
+            files = {name: sha256(self.root / name) for name in side_files(self.header)}
+            named = self.header.model_copy(update={"content_hash": content_hash(self.header, digests)})
+            named.write(final, files, chunk_checksums(self.root, self.header))
             os.replace(final, self.root / HEADER_NAME)
             shutil.rmtree(self._work)
 
