@@ -32,7 +32,7 @@ EXIT_TERMINATED = 143
 
 
 class LensauditError(Exception):
-    """Base of all errors a user may see; its message is one line with the mend."""
+    """Base of all errors a user may see; its message is one line with the fix."""
 
     exit_code = EXIT_USAGE
 
@@ -59,3 +59,7 @@ class AuditFailed(LensauditError):
     """The audit finished and its own threshold was crossed."""
 
     exit_code = EXIT_AUDIT_FAILED
+
+
+class LensauditWarning(UserWarning):
+    """What a user should know and need not act on; a command shows it as one line, Python as any warning."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -12,15 +14,25 @@ import typer
 from typer.core import TyperGroup
 
 from lensaudit import __version__
-from lensaudit.cli.interrupts import comes_of_ctrl_c, never_lost
+from lensaudit.cli.console import any_encoding
+from lensaudit.cli.interrupts import Stop, comes_of_ctrl_c, never_lost, stopped_by_signals
+from lensaudit.cli.outputs import each_alone_in_its_folder
+from lensaudit.cli.streams import drop_what_cannot_be_written, own_output, own_warnings
 from lensaudit.errors import (
     EXIT_BROKEN_PIPE,
     EXIT_DATA,
+    EXIT_INTERNAL,
     EXIT_INTERRUPTED,
     EXIT_MACHINE,
+    EXIT_OK,
     EXIT_USAGE,
     LensauditError,
 )
+from lensaudit.foreign_code import blamed, our_place
+from lensaudit.untrusted import printable
+
+TRACEBACK = "LENSAUDIT_TRACEBACK"
+"""Environment variable; set to 1 it shows the traceback of an error before its line."""
 
 COMMANDS = (
     "simulate",
@@ -51,8 +63,6 @@ COMMANDS = (
     "quickstart",
 )
 """Modules of this folder, in the order of the help page; each has ``register(app)``."""
-
-_INTERRUPTED = ("interrupted; run the same command again to go on where it stopped", EXIT_INTERRUPTED)
 
 
 class InOrder(TyperGroup):
@@ -86,45 +96,69 @@ def build() -> typer.Typer:
 
     for name in COMMANDS:
         import_module(f"lensaudit.cli.{name}").register(app)
+    each_alone_in_its_folder(app)
     return app
 
 
 def main() -> None:
-    """Entry point of the ``lensaudit`` script; never shows a traceback for a user's mistake."""
+    """Entry point of the ``lensaudit`` script: whatever happens, one line and a documented exit code."""
+    any_encoding()
+    with stopped_by_signals() as stop:
+        message, code = _run(stop)
+    if message:
+        _say(message)
+    drop_what_cannot_be_written()
+    if code:
+        sys.exit(code)
+
+
+def _run(stop: Stop) -> tuple[str, int]:
+    """Run the command the words on the command line ask for: (line to leave with, exit code)."""
     try:
-        with never_lost():
+        with own_output(), own_warnings(), never_lost():
             code = build()(standalone_mode=False)  # what the command returned, or the code where typer raised Exit
-        if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into Exit(130)
-            raise KeyboardInterrupt
-        if isinstance(code, int):
-            sys.exit(code)
-    except LensauditError as error:
-        _leave(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _leave(*_INTERRUPTED)
-    except SystemError as error:  # how a Ctrl-C leaves numba's compiled functions, about one in a hundred
-        if not comes_of_ctrl_c(error):
-            raise
-        _leave(*_INTERRUPTED)
-    except MemoryError:
-        _leave("out of memory; use a smaller --batch or a machine with more memory", EXIT_MACHINE)
-    except BrokenPipeError:  # the reader had enough, as in `lensaudit models list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_BROKEN_PIPE)
-    except OSError as error:
-        _leave(*_explain(error))
-    except RuntimeError as error:
-        if "operator torchvision::" not in str(error):
-            raise
-        _leave(  # Lightning imports a torchvision that lies beside it, and fails where that is built for another torch
+        return ("", code if isinstance(code, int) else EXIT_OK) if code != EXIT_INTERRUPTED else stop.outcome
+    except BaseException as error:
+        if os.environ.get(TRACEBACK, "0") != "0":
+            traceback.print_exc()
+        return _outcome(error, stop)
+
+
+def _outcome(error: BaseException, stop: Stop) -> tuple[str, int]:
+    """The line that says what happened, and its exit code."""
+    if stop.signal is not None or comes_of_ctrl_c(error) or type(error).__name__ == "Abort":
+        return stop.outcome  # numba's compiled functions make a SystemError of Ctrl-C, dying workers others
+    if isinstance(error, LensauditError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError):
+        return "out of memory; use a smaller --batch or a machine with more memory", EXIT_MACHINE
+    if isinstance(error, BrokenPipeError):  # the reader had enough, as in `lensaudit models list | head -1`
+        return "", EXIT_BROKEN_PIPE
+    if line := blamed(error):
+        return line, EXIT_USAGE
+    if isinstance(error, OSError):
+        return _explain(error)
+    if isinstance(error, SystemExit):  # of typer, when it completes a word
+        return "", error.code if isinstance(error.code, int) else EXIT_OK
+    if isinstance(error, RuntimeError) and "operator torchvision::" in str(error):
+        return (  # Lightning imports a torchvision that lies beside it, and fails where that is built for another torch
             "the torchvision installed here does not load beside this torch; install the build made for it, or "
             "pip uninstall torchvision, which only transfer finders need",
             EXIT_MACHINE,
         )
-    except Exception as error:
-        if type(error).__module__.split(".")[0] in {"click", "typer"}:
-            _leave_click(error)
-        raise
+    if type(error).__module__.split(".")[0] in {"click", "typer"}:
+        return _of_typer(error)
+    return _internal(error), EXIT_INTERNAL
+
+
+def _internal(error: BaseException) -> str:
+    """A fault of lensaudit itself: what and where, for the report."""
+    words = printable(" ".join(str(error).split()), 300)
+    place = our_place(error.__traceback__)
+    return (
+        f"internal error: {type(error).__name__}{': ' if words else ''}{words}{f' ({place})' if place else ''}; "
+        f"please report it ({TRACEBACK}=1 shows the traceback)"
+    )
 
 
 def _explain(error: OSError) -> tuple[str, int]:
@@ -138,15 +172,14 @@ def _explain(error: OSError) -> tuple[str, int]:
     return f"{place}: {error.strerror or error}", EXIT_DATA
 
 
-def _leave_click(error: Exception) -> None:
-    if type(error).__name__ == "Abort":
-        _leave(*_INTERRUPTED)
+def _of_typer(error: Exception | BaseException) -> tuple[str, int]:
     message = getattr(error, "format_message", lambda: str(error))()
-    if message:
-        _leave(" ".join(message.split()) + " (see lensaudit --help)", getattr(error, "exit_code", EXIT_USAGE))
-    sys.exit(getattr(error, "exit_code", EXIT_USAGE))
+    code = getattr(error, "exit_code", EXIT_USAGE)
+    return f"{' '.join(message.split())} (see lensaudit --help)" if message else "", code
 
 
-def _leave(message: str, code: int) -> None:
-    print(f"lensaudit: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(code)
+def _say(message: str) -> None:
+    if sys.stderr is None:
+        return
+    with suppress(OSError):  # nobody can read it where standard error is closed or full
+        print(f"lensaudit: {printable(' '.join(message.split()))}", file=sys.stderr)

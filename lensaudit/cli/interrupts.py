@@ -1,4 +1,4 @@
-"""Ctrl-C that compiled code or a finaliser would change or swallow."""
+"""Ctrl-C and SIGTERM: raised where a command can clean up, even where compiled code or a finaliser would lose them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,52 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from lensaudit.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 _AGAIN_AFTER_SECONDS = 0.05
 """Long enough for the finaliser to have ended, in which Python cannot raise anything."""
+
+
+@dataclass
+class Stop:
+    """Which signal asked the command to stop; None so far."""
+
+    signal: int | None = None
+
+    @property
+    def outcome(self) -> tuple[str, int]:
+        """The line to leave with, and the exit code."""
+        if self.signal == signal.SIGTERM:
+            return "terminated; run the same command again to go on where it stopped", EXIT_TERMINATED
+        return "interrupted; run the same command again to go on where it stopped", EXIT_INTERRUPTED
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Stop]:
+    """Have SIGINT and SIGTERM raise KeyboardInterrupt in the main thread, and remember which it was.
+
+    A signal that is ignored, as in a job that ``nohup`` or a shell started in the background, stays ignored.
+    """
+    stop = Stop()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if stop.signal != signal.SIGTERM:  # a SIGTERM that was lost is pressed again as SIGINT
+            stop.signal = number
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+                before[number] = signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def comes_of_ctrl_c(error: BaseException | None) -> bool:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from pydantic import ValidationError
@@ -15,6 +11,7 @@ from torch import nn
 from lensaudit.errors import UsageError
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe
+from lensaudit.foreign_code import imported, in_charge
 
 
 def declare_finder(
@@ -88,13 +85,13 @@ def load_declared(reference: str) -> Finder:
     UsageError
         The reference cannot be imported, its factory fails, or it returns something else.
     """
-    factory = _imported(reference)
+    factory, _ = imported(reference, f"finder {reference}", "factory")
     try:
-        made = factory()
+        with in_charge(f"finder {reference}: the factory"):
+            made = factory()
     except UsageError as error:
-        raise UsageError(f"finder {reference}: {error}") from error
-    except Exception as error:  # the user's own code may fail in any way
-        raise UsageError(f"finder {reference}: the factory failed ({_brief(error)}); mend it") from error
+        words = str(error)
+        raise UsageError(words if reference in words else f"finder {reference}: {words}") from error
     if not isinstance(made, Finder):
         raise UsageError(
             f"finder {reference}: the factory returned {type(made).__name__}; return "
@@ -103,38 +100,12 @@ def load_declared(reference: str) -> Finder:
     return Finder(made.recipe, made.module, reference)
 
 
-def _imported(reference: str) -> Callable[[], Any]:
-    where, _, attribute = reference.partition(":")
-    here = str(Path.cwd())
-    added = here not in sys.path
-    if added:
-        sys.path.append(here)
-    try:
-        factory = getattr(import_module(where), attribute)
-    except Exception as error:  # importing runs the user's own code, which may fail in any way
-        raise UsageError(
-            f"finder {reference}: cannot be imported ({_brief(error)}); give package.module:factory"
-        ) from error
-    finally:
-        if added:
-            sys.path.remove(here)
-    if not callable(factory):
-        raise UsageError(f"finder {reference}: {attribute} is not a function; give package.module:factory")
-    return factory
-
-
 def _count_outputs(module: nn.Module, bands: int, size: int, name: str) -> int:
     """Number of outputs, by two trial images; refuses what cannot be logits."""
     device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
     trial = torch.linspace(0, 1, 2 * bands * size * size, device=device).reshape(2, bands, size, size)
-    try:
-        with torch.inference_mode():
-            outputs = module(trial)
-    except Exception as error:  # the user's own code may fail in any way
-        raise UsageError(
-            f"finder {name}: the module fails on (2, {bands}, {size}, {size}) ({_brief(error)}); "
-            f"declare the bands and size it takes"
-        ) from error
+    with in_charge(f"finder {name}: the module, on (2, {bands}, {size}, {size}) as declared,"), torch.inference_mode():
+        outputs = module(trial)
     if not isinstance(outputs, torch.Tensor) or outputs.ndim not in (1, 2) or len(outputs) != 2:
         found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise UsageError(f"finder {name}: the module returns {found} for 2 images; return logits (2,) or (2, k)")
@@ -142,7 +113,3 @@ def _count_outputs(module: nn.Module, bands: int, size: int, name: str) -> int:
     if count > 1 and bool((outputs >= 0).all()) and bool(torch.allclose(outputs.sum(1), torch.ones(2, device=device))):
         raise UsageError(f"finder {name}: its outputs add up to 1, so they are probabilities; leave the softmax off")
     return count
-
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

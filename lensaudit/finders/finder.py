@@ -22,6 +22,7 @@ from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.resize import resized
 from lensaudit.finders.stretch import STRETCHES, scale_to_unit, usable
 from lensaudit.finders.symmetrised import Symmetrised
+from lensaudit.foreign_code import on_its_account
 
 FIGURES_PREFIX = "preprocessing."
 """Of the names that a finder's figures have beside its weights."""
@@ -233,9 +234,13 @@ class Finder:
         device (TensorFloat-32 would shift p(lens) by up to 1e-3). Our own architectures run with channels last on
         the CPU, where that halves the time; foreign modules may ``view`` their input and get it contiguous.
         """
-        if images.device.type == "cpu" and self.recipe.architecture != CUSTOM:
+        foreign = self.recipe.architecture == CUSTOM
+        if images.device.type == "cpu" and not foreign:
             images = channels_last(images)
-        with _plain_float32(images.device):
+        with (
+            on_its_account(f"finder {self.origin}: its module") if foreign else nullcontext(),
+            _plain_float32(images.device),
+        ):
             outputs = self.module(images)
         return lens_logit(outputs, self.recipe.outputs, self.recipe.lens_index)
 

@@ -8,7 +8,7 @@ from lensaudit.errors import UsageError
 from lensaudit.finders.declared import load_declared
 from lensaudit.finders.device import choose_device
 from lensaudit.finders.finder import Finder
-from lensaudit.finders.recipe import builtin_finder_folder
+from lensaudit.finders.recipe import builtin_finder_folder, builtin_recipes, tell_hidden
 from lensaudit.finders.store import FINDER_FILE, WEIGHTS_FILE, open_finder
 
 
@@ -38,6 +38,7 @@ def load_finder(name: str, device: str = "cpu") -> Finder:
 def _find(name: str) -> Finder:
     folder = Path(name)
     if folder.is_dir():
+        tell_hidden(folder, name, builtin_recipes(), "finder")
         return open_finder(folder, str(folder))
     if ":" in name:
         return load_declared(name)

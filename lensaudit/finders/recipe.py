@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,7 +20,7 @@ from pydantic import (
 )
 
 from lensaudit.documents import read_yaml
-from lensaudit.errors import UsageError
+from lensaudit.errors import LensauditWarning, UsageError
 from lensaudit.finders.architectures import ARCHITECTURES
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.resources import builtin_folder
@@ -239,6 +242,17 @@ def builtin_finder_folder(name: str) -> Path:
     )
 
 
+def tell_hidden(path: Path, name: str, known: Iterable[str], what: str) -> None:
+    """Warn where `path`, in the working folder, is taken although `name` is also one of the built-in names `known`."""
+    if os.sep not in name and normal_form(name) in map(normal_form, known):
+        warnings.warn(
+            f"{what} {name}: .{os.sep}{path} is taken, not the built-in {what} of that name; rename it to have the "
+            f"built-in one, or say .{os.sep}{path} to have it without this line",
+            LensauditWarning,
+            stacklevel=3,
+        )
+
+
 def load_recipe(name: str) -> Recipe:
     """The built-in recipe `name`, or the recipe in the YAML file or folder of that path.
 
@@ -249,7 +263,9 @@ def load_recipe(name: str) -> Recipe:
     """
     path = Path(name)
     if path.is_file():
+        tell_hidden(path, name, builtin_recipes(), "recipe")
         return read_yaml(path, Recipe)
     if (path / RECIPE_FILE).is_file():
+        tell_hidden(path, name, builtin_recipes(), "recipe")
         return read_yaml(path / RECIPE_FILE, Recipe)
     return read_yaml(builtin_finder_folder(name) / RECIPE_FILE, Recipe)

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
+from os import _exit  # the true one: the name in os is held back while foreign code runs
 from typing import Any, TypeVar
 
 from lensaudit.errors import MachineError, UsageError
@@ -105,7 +106,7 @@ def _leave_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
-        os._exit(1)
+        _exit(1)
 
 
 @contextmanager

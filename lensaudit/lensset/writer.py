@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from lensaudit.errors import MachineError, UsageError
-from lensaudit.files import explained, replacing, sha256, writable_folder
+from lensaudit.files import LOCK, explained, replacing, sha256, writable_folder
 from lensaudit.lensset.arrays import array_specs, chunk_checksums, create_arrays, write_block
 from lensaudit.lensset.catalogue import CATALOGUE_NAME, coerced, write_catalogue
 from lensaudit.lensset.header import HEADER_NAME, Header, read_header, refuse_other
@@ -150,7 +150,7 @@ class LensSetWriter:
         return self._work / "parts" / f"{chunk:06d}.jsonl"
 
     def _begin(self) -> None:
-        others = sorted(p.name for p in self.root.iterdir() if p.name != WORK_NAME)
+        others = sorted(p.name for p in self.root.iterdir() if p.name not in (WORK_NAME, LOCK))
         if others:
             raise UsageError(f"{self.root}: holds other files ({', '.join(others[:3])}); choose another --out")
         (self._work / "parts").mkdir(parents=True, exist_ok=True)

@@ -7,16 +7,14 @@ listed: a definition may name it ``package.module:function``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal
 
 from lensaudit.errors import UsageError
 from lensaudit.files import sha256
+from lensaudit.foreign_code import imported
 from lensaudit.imaging import image_edits
 from lensaudit.scenes import Scene
 from lensaudit.scenes import edits as scene_edits
@@ -117,19 +115,6 @@ def find_edit(name: str, level: Level = "scene") -> Edit:
 
 @lru_cache(maxsize=64)
 def _foreign(name: str, level: Level) -> Edit:
-    module, _, function = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        imported = import_module(module)
-    except Exception as error:  # importing runs the user's own code, which may fail in any way
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-        raise UsageError(f"edit '{name}': module {module} cannot be imported ({why})") from error
-    found = getattr(imported, function, None)
-    if found is None:
-        raise UsageError(f"edit '{name}': module {module} has no '{function}'")
-    if not callable(found):
-        raise UsageError(f"edit '{name}' is no function; write edit(scene, strength) -> scene")
-    file = getattr(imported, "__file__", None)
-    source_hash = sha256(Path(file)) if file else ""
+    found, file = imported(name, f"edit '{name}'", "function")
+    source_hash = "" if file is None else sha256(file)
     return Edit(name, found, (found.__doc__ or name).strip().splitlines()[0], level, source_hash=source_hash)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from lensaudit.errors import LensauditError, UsageError
+from lensaudit.errors import UsageError
 from lensaudit.files import sha256
+from lensaudit.foreign_code import in_charge
 from lensaudit.probes.edits import EDITS, IDENTITY, Edit, Level, find_edit
 from lensaudit.scenes import Scene
 
@@ -140,12 +141,8 @@ class Arm:
 
 def _edited_scene(step: Step, scene: Scene) -> Scene:
     edit = step.found()
-    try:
+    with in_charge(f"edit '{step.edit}', on a {scene.kind} scene,"):
         found = edit.apply(scene, 0.0 if step.strength is None else step.strength, **step.parameters)
-    except LensauditError:
-        raise
-    except Exception as error:  # the user's own edit may fail in any way
-        raise UsageError(f"edit '{step.edit}' failed on a {scene.kind} scene ({_brief(error)}); mend it") from error
     if not isinstance(found, Scene):
         raise UsageError(f"edit '{step.edit}' returned {type(found).__name__}; return a Scene")
     if found.noise_seed != scene.noise_seed:
@@ -163,18 +160,10 @@ def _edited_images(step: Step, images: Images, seed: int) -> dict[str, NDArray[n
     rng = np.random.default_rng([seed, 77])
     # The user's own edit may write into what it is given, and other arms may share it.
     given = images if step.edit in EDITS else {band: image.copy() for band, image in images.items()}
-    try:
+    with in_charge(f"edit '{step.edit}'"):
         found = edit.apply(given, 0.0 if step.strength is None else step.strength, rng, **step.parameters)
         checked = {band: np.asarray(found[band], dtype=np.float32) for band in images}
-    except LensauditError:
-        raise
-    except Exception as error:  # the user's own edit may fail in any way
-        raise UsageError(f"edit '{step.edit}' failed ({_brief(error)}); mend it") from error
     for band, image in images.items():
         if checked[band].shape != image.shape:
             raise UsageError(f"edit '{step.edit}' changes the shape of band {band}: {checked[band].shape}; keep it")
     return checked
-
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

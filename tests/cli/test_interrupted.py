@@ -1,13 +1,16 @@
 """Ctrl-C, wherever it falls, is one line and 130; a fault of ours that looks like it is not."""
 
+import signal
 import sys
 import time
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from lensaudit.cli import app
 from lensaudit.cli.interrupts import never_lost
+from lensaudit.errors import MachineError
 
 
 def through_numba() -> None:
@@ -21,12 +24,15 @@ def through_numba() -> None:
         raise SystemError("CPUDispatcher(<function rotate>) returned a result with an exception set") from inner
 
 
-def of_our_own() -> None:
+def of_our_own() -> Exception:
     """A SystemError raised while a Ctrl-C is remembered, but not because of it."""
     try:
-        raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        raise SystemError("a true fault") from None
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise SystemError("a true fault") from None
+    except SystemError as fault:
+        return fault.with_traceback(None)
 
 
 def plain() -> None:
@@ -46,10 +52,30 @@ def test_ctrl_c_is_one_line_and_130(monkeypatch, capsys, body):
     assert capsys.readouterr().err == ("lensaudit: interrupted; run the same command again to go on where it stopped\n")
 
 
-def test_a_true_fault_keeps_its_traceback(monkeypatch):
-    command(monkeypatch, of_our_own)
-    with pytest.raises(SystemError, match="a true fault"):
+def test_a_true_fault_is_not_taken_for_ctrl_c(monkeypatch, capsys):
+    monkeypatch.setattr(app, "build", Mock(return_value=Mock(side_effect=of_our_own())))
+    with pytest.raises(SystemExit) as left:
         app.main()
+    assert left.value.code == 70
+    assert "internal error: SystemError: a true fault" in capsys.readouterr().err
+
+
+def test_what_fails_after_a_signal_is_the_signal(monkeypatch, capsys):
+    """A worker that the same SIGTERM ended, say, before it could be told to leave."""
+
+    def body() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise MachineError("a worker process died") from None
+
+    before = signal.getsignal(signal.SIGTERM)
+    command(monkeypatch, body)
+    with pytest.raises(SystemExit) as left:
+        app.main()
+    assert left.value.code == 143
+    assert capsys.readouterr().err == "lensaudit: terminated; run the same command again to go on where it stopped\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def drop_a_generator() -> None:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lensaudit import files
-from lensaudit.errors import MachineError, UsageError
+from lensaudit.errors import LensauditWarning, MachineError, UsageError
 
 
 def names(folder: Path) -> list[str]:
@@ -157,3 +157,109 @@ def test_a_file_in_place_of_the_output_folder_is_named(tmp_path):
         files.writable_folder(tmp_path / "out")
     with pytest.raises(UsageError, match="this place cannot be written"):
         files.writable_folder(tmp_path / "out" / "deeper")
+
+
+def test_a_link_under_the_temporary_name_is_not_followed(tmp_path):
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / ".note.partial").symlink_to(tmp_path / "elsewhere")
+    files.write_text(tmp_path / "note", "x")
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+    assert (tmp_path / "note").read_text() == "x"
+
+
+def test_a_dangling_link_in_place_of_the_output_folder_is_named(tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "gone")
+    with pytest.raises(UsageError, match=r"out: is a link to .*gone, which is not there; choose another --out"):
+        files.writable_folder(tmp_path / "out")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(UsageError, match="circle: is a link to"):
+        files.writable_folder(tmp_path / "circle")
+
+
+def test_a_link_inside_the_folder_that_is_worked_in_is_not_followed_out_of_it(tmp_path):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    out.mkdir()
+    elsewhere.mkdir()
+    (out / "parts").symlink_to(elsewhere)
+    with files.working_in(out):
+        for refused in (
+            lambda: files.write_text(out / "parts" / "a", "x"),
+            lambda: files.writable_folder(out / "parts"),
+        ):
+            with pytest.raises(
+                UsageError, match=r"a link there points out of .*out; remove it or choose another --out"
+            ):
+                refused()
+        files.write_text(out / "deep" / "a", "x")
+    assert names(elsewhere) == []
+
+
+def test_an_output_folder_that_is_a_link_is_the_user_s_choice(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    with files.working_in(tmp_path / "out") as out:
+        files.write_text(out / "deep" / "a", "x")
+    assert names(tmp_path / "disk") == ["deep"]
+
+
+def test_a_folder_made_for_nothing_is_removed(tmp_path):
+    with pytest.raises(ValueError, match="early"), files.working_in(tmp_path / "a" / "b"):
+        raise ValueError("early")
+    assert names(tmp_path) == []
+
+
+def test_a_second_one_in_the_same_folder_is_refused_until_the_first_ends(tmp_path):
+    with files.working_in(tmp_path / "out") as out:
+        with pytest.raises(UsageError, match=rf"out: another command writes there now \(process {os.getpid()} on "):
+            files.working_in(out).__enter__()
+        with files.working_in(out / "scores.parquet", file=True):
+            pass  # a file of its own is another place
+    assert names(tmp_path) == []
+    with files.working_in(out):
+        files.write_text(out / "a", "x")
+    assert names(out) == ["a"]
+
+
+def test_the_lock_of_a_killed_command_is_free(tmp_path):
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from lensaudit.files import working_in\n"
+        "with working_in(Path(sys.argv[1])):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "out")], check=False)
+    assert killed.returncode == -9
+    assert names(tmp_path / "out") == [files.LOCK]
+    with files.working_in(tmp_path / "out"):
+        pass
+    assert names(tmp_path / "out") == []
+
+
+def test_a_disk_without_locks_is_said_once(tmp_path, monkeypatch):
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.warns(LensauditWarning, match="this disk has no file locks"), files.working_in(tmp_path / "out") as out:
+        files.write_text(out / "a", "x")
+    assert names(tmp_path / "out") == ["a"]
+
+
+def test_a_folder_is_left_as_a_file_needs_one_and_the_other_way_round(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="file: is a file, a folder is needed"), files.working_in(tmp_path / "file"):
+        pass
+    with pytest.raises(UsageError, match="is a folder, a file is needed"), files.working_in(tmp_path, file=True):
+        pass
+
+
+def test_writing_comes_home_where_foreign_code_went_away(tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path / "home")
+    with files.working_in(Path("out")) as out:
+        os.chdir(tmp_path)
+        files.write_text(out / "a", "x")
+    assert names(tmp_path / "home" / "out") == ["a"]

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,13 +21,7 @@ CODES = {errors.AuditFailed: 1, errors.UsageError: 2, errors.DataError: 3, error
 def leave(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException) -> tuple[int, str]:
     """Run ``main`` over an application that raises `error`: (exit code, what stderr shows)."""
 
-    def build():
-        def run(**_):
-            raise error
-
-        return run
-
-    monkeypatch.setattr(app, "build", build)
+    monkeypatch.setattr(app, "build", Mock(return_value=Mock(side_effect=error)))
     with pytest.raises(SystemExit) as left:
         app.main()
     shown = capsys.readouterr()
@@ -50,7 +46,8 @@ def test_each_error_has_its_code_and_one_line(monkeypatch, capsys, kind, code):
 
 
 def test_the_table_in_errors_names_every_error_and_its_code():
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and kind is not errors.LensauditError]
+    named = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    kinds = [kind for kind in named if issubclass(kind, errors.LensauditError) and kind is not errors.LensauditError]
     assert set(kinds) == set(CODES)
     for kind in kinds:
         assert kind.exit_code == CODES[kind]
@@ -78,16 +75,30 @@ def test_what_the_machine_refuses_is_one_line(monkeypatch, capsys, error, code, 
     assert_one_line(shown, *words)
 
 
-def test_our_own_bug_keeps_its_traceback(monkeypatch):
-    def build():
-        def run(**_):
-            raise AssertionError("an invariant of ours")
+def fault_of_ours(**_: object) -> None:
+    from lensaudit.untrusted import path_within
 
-        return run
+    path_within(None)
 
-    monkeypatch.setattr(app, "build", build)
-    with pytest.raises(AssertionError, match="an invariant of ours"):
+
+def test_a_fault_of_ours_is_one_line_with_its_place_and_never_one(monkeypatch, capsys):
+    monkeypatch.setattr(app, "build", lambda: fault_of_ours)
+    monkeypatch.delenv(app.TRACEBACK, raising=False)
+    with pytest.raises(SystemExit) as left:
         app.main()
+    shown = capsys.readouterr().err
+    assert left.value.code == errors.EXIT_INTERNAL
+    assert_one_line(shown, "internal error: TypeError: ", "(lensaudit/untrusted.py:", "please report it")
+
+
+def test_the_traceback_of_a_fault_is_shown_when_asked_for(monkeypatch, capsys):
+    monkeypatch.setattr(app, "build", lambda: fault_of_ours)
+    monkeypatch.setenv(app.TRACEBACK, "1")
+    with pytest.raises(SystemExit):
+        app.main()
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback")
+    assert shown.splitlines()[-1].startswith("lensaudit: internal error: TypeError")
 
 
 @pytest.mark.parametrize("words", [["no-such-command"], ["--no-such-option"]], ids=" ".join)
@@ -98,8 +109,11 @@ def test_a_wrong_word_on_the_command_line_is_one_line_and_two(words):
     assert_one_line(ran.stderr, words[0])
 
 
-def test_control_c_ends_with_130():
-    """A real SIGINT to a real process in the middle of its work."""
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_control_c_ends_with_130_and_sigterm_with_143(number, code, word):
+    """A real signal to a real process in the middle of its work."""
     program = (
         "from lensaudit.cli import app\n"
         "def build():\n"
@@ -114,10 +128,10 @@ def test_control_c_ends_with_130():
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"working\n"
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         _, shown = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert_one_line(shown.decode(), "interrupted")
+    assert process.returncode == code
+    assert_one_line(shown.decode(), word, "same command again")
 
 
 def test_a_reader_that_had_enough_is_no_error():
@@ -138,3 +152,41 @@ def test_a_reader_that_had_enough_is_no_error():
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def ran(redirection: str, text: str = "done θ_E ≥ 1″", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """What a command that prints `text` and fails leaves, run in a shell with its streams redirected."""
+    program = (
+        "from lensaudit.cli import app\n"
+        "from lensaudit.errors import UsageError\n"
+        "def build():\n"
+        "    def run(**_):\n"
+        f"        print({text!r})\n"
+        "    return run\n"
+        "app.build = build\n"
+        "app.main()\n"
+    )
+    command = f'exec "$0" -c "$1" {redirection}'
+    words = ["sh", "-c", command, sys.executable, program]
+    return subprocess.run(words, capture_output=True, check=False, env=os.environ | environment)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system to refuse a write")
+def test_standard_output_on_a_full_disk_is_one_line_and_four():
+    left = ran("> /dev/full")
+    assert left.returncode == errors.EXIT_MACHINE
+    assert_one_line(left.stderr.decode(), "the disk is full")
+    assert ran("> /dev/full 2> /dev/full").returncode == errors.EXIT_MACHINE
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_standard_output_or_error_is_no_error(redirection):
+    left = ran(redirection)
+    assert (left.returncode, left.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
+def test_an_encoding_without_our_letters_is_no_error(encoding):
+    left = ran("", PYTHONIOENCODING=encoding)
+    assert (left.returncode, left.stderr) == (0, b"")
+    assert left.stdout.startswith(rb"done \u03b8_E \u2265 1\u2033")
