@@ -19,6 +19,10 @@ audit: $(STAMP) ## simulate a small set, audit the shipped ou66 finder, write re
 test: $(STAMP) ## all tests, the slowest listed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs --durations=10 --durations-min=5 -n 2 --dist loadfile
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## 3 000 damaged inputs and hostile strings over all readers and writers, counted
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python -m campaigns.fuzz --n 3000
+
 .PHONY: lint
 lint: $(STAMP) ## ruff, ruff format, mypy
 	$(BIN)/python -m ruff check .

@@ -75,7 +75,7 @@ def test_names_in_a_probe_definition_are_checked(tmp_path, name):
         {"name": name},
         {"instrument": name},
         {"modes": {name: mode}, "default_mode": name},
-        {"modes": {"physical": mode | {"populations": {name: "euclid-lenses"}}}},
+        {"modes": {"physical": mode | {"populations": {name: "single"}}}},
     ):
         (tmp_path / "p.yaml").write_text(json.dumps({**words, "modes": {"physical": mode}, **change}))
         shown_safely = ("modes" in change) and name in ("/somewhere/evil", "../evil", "a/../b", "$\\frac{")

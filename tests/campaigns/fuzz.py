@@ -1,0 +1,193 @@
+"""``make fuzz``: seeded mutations of every file that is read, and hostile strings through every command that writes.
+
+``PYTHONPATH=tests python -m campaigns.fuzz --n 3000 --seed 0 --jobs 2``. Prints the counts and every fault with what
+makes it again; exit code 1 where there is a fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from campaigns.harness import CHANGED, FAULTS, REFUSED, SAME, TAKEN, Ended, Sandbox, copied, run
+from campaigns.mutators import mutate
+from campaigns.readers import CASES, Case
+from campaigns.samples import make_samples, register_tiny
+
+WARM = (
+    "lensaudit.clustering", "lensaudit.comparing", "lensaudit.ensembles", "lensaudit.evaluation.selection",
+    "lensaudit.explain", "lensaudit.lensset.ingest", "lensaudit.probes.outside", "lensaudit.report",
+    "lensaudit.training", "captum.attr", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg",
+    "matplotlib.figure", "sklearn.linear_model", "sklearn.manifold", "sklearn.metrics", "sklearn.mixture",
+    "skypy.pipeline", "lenstronomy.LensModel.lens_model", "PIL.PngImagePlugin", "astropy.visualization",
+    "astropy.wcs", "pyarrow.compute", "rich._emoji_codes", "rich.progress", "jinja2",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One mutation of one case, or one hostile scenario: everything it depends on is its name and its seed."""
+
+    case: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a trial did and how it ended."""
+
+    trial: Trial
+    deed: str
+    ended: Ended
+
+
+_BY_NAME = {case.name: case for case in CASES}
+_made = Path()
+_baseline: dict[str, Ended] = {}
+
+
+def placed(case: Case, root: Path) -> Sandbox:
+    """A sandbox with what the case needs."""
+    sandbox = Sandbox(root)
+    for need in case.needs:
+        source, _, target = need.partition(">")
+        place = sandbox.work / (target or source)
+        if (_made / source).is_dir():
+            copied(_made / source, place)
+        else:
+            os.link(_made / source, place)
+    return sandbox
+
+
+def one(trial: Trial) -> Result:
+    """Run a trial in this process's forks."""
+    case = _BY_NAME[trial.case]
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_made.parent) as folder:
+        sandbox = placed(case, Path(folder) / "box")
+        rng = np.random.default_rng([trial.seed, *case.name.encode()])
+        deed, wrong = mutate(next(iter(sorted(sandbox.work.glob(case.file)))), case.kind, rng)
+        ended = run(case.act, sandbox, expect_refusal=wrong and not case.remade)
+    if ended.word == SAME and ended.digest != _plain(case).digest:
+        ended = Ended(CHANGED, ended.code, ended.said, ended.digest, ended.seconds)
+    return Result(trial, deed, ended)
+
+
+def _plain(case: Case) -> Ended:
+    """How the case ends on the file as it was made."""
+    if case.name not in _baseline:
+        with tempfile.TemporaryDirectory(prefix="plain-", dir=_made.parent) as folder:
+            _baseline[case.name] = run(case.act, placed(case, Path(folder) / "box"))
+        if _baseline[case.name].word != SAME:
+            raise RuntimeError(f"{case.name}: the good file is not taken: {_baseline[case.name]}")
+    return _baseline[case.name]
+
+
+def trials(n: int, seed: int, names: Sequence[str]) -> list[Trial]:
+    """`n` trials, the cases in turn."""
+    return [Trial(names[i % len(names)], seed * 1_000_003 + i) for i in range(n)]
+
+
+def _start(made: str) -> None:
+    global _made
+    _made = Path(made)
+    register_tiny()
+    _warm()
+
+
+def _warm() -> None:
+    """Import what commands import, and render once, so that forks need not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SkyPy 0.5 calls a deprecated part of astropy when it is first imported
+        for name in WARM:
+            import_module(name)
+        from lensaudit.imaging import INSTRUMENTS, render
+        from lensaudit.scenes import draw_scene
+
+        render(draw_scene("single", 1, 0), INSTRUMENTS["euclid"])
+    import_module("lensaudit.cli.app").build()
+
+
+def campaign(wanted: Sequence[Trial], made: Path, jobs: int) -> list[Result]:
+    """Run the trials on `jobs` processes; results in the order of the trials."""
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (str(made),)) as pool:
+        results = []
+        for number, result in enumerate(pool.map(one, wanted, chunksize=4), 1):
+            results.append(result)
+            if number % 100 == 0:
+                print(f"{number}/{len(wanted)}", file=sys.stderr, flush=True)
+    return results
+
+
+def told(results: Sequence[Result], seconds: float) -> str:
+    """Counts, a table by case, and every fault."""
+    words = Counter(result.ended.word for result in results)
+    lines = [
+        f"{len(results)} trials in {seconds:.0f} s: " + "; ".join(f"{n} {word}" for word, n in words.most_common())
+    ]
+    for case in dict.fromkeys(result.trial.case for result in results):
+        inside = Counter(result.ended.word for result in results if result.trial.case == case)
+        lines.append(f"  {case:<24}" + "; ".join(f"{n} {word}" for word, n in inside.most_common()))
+    slow = sorted(results, key=lambda result: -result.ended.seconds)[:3]
+    lines.append("  slowest: " + "; ".join(f"{r.trial.case} {r.ended.seconds:.1f} s" for r in slow))
+    lines += [f"changed: {r.trial.case} seed {r.trial.seed}: {r.deed}" for r in results if r.ended.word == CHANGED]
+    for result in results:
+        if result.ended.word in FAULTS:
+            lines += [f"FAULT {result.ended.word}: {result.trial.case} seed {result.trial.seed}: {result.deed}"]
+            lines += [f"      {line}" for line in result.ended.said.strip().splitlines()[-4:]]
+    faults = sum(words[word] for word in FAULTS)
+    accepted = words[TAKEN]
+    lines.append(
+        f"{faults} faults: " + ", ".join(f"{words[word]} {word}" for word in FAULTS)
+        + f"; {words[REFUSED]} refused, {words[SAME] + words[CHANGED]} taken rightly, {accepted} wrongly"
+    )  # fmt: skip
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--case", action="append", help="Only cases whose name has this in it.")
+    parser.add_argument("--trial", type=int, help="Only this seed, of one --case.")
+    parser.add_argument("--samples", type=Path, help="Keep the samples here, and take them from here.")
+    parser.add_argument("--json", type=Path, help="Write all results here.")
+    options = parser.parse_args(arguments)
+    names = [case.name for case in CASES if not options.case or any(part in case.name for part in options.case)]
+    wanted = trials(options.n, options.seed, names)
+    if options.trial is not None:
+        wanted = [Trial(name, options.trial) for name in names]
+    with tempfile.TemporaryDirectory(prefix="lensaudit-fuzz-") as temporary:
+        made = Path(temporary) / "made" if options.samples is None else options.samples.absolute()
+        if not made.exists():
+            made.mkdir(parents=True)
+            try:
+                make_samples(made)
+            except BaseException:
+                shutil.rmtree(made)
+                raise
+        began = time.monotonic()
+        results = campaign(wanted, made, options.jobs)
+        print(told(results, time.monotonic() - began))
+    if options.json is not None:
+        options.json.write_text(json.dumps([asdict(result) for result in results], indent=1))
+    return int(any(result.ended.word in FAULTS for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Every file that lensaudit reads, with the command that reads it: what `campaigns.fuzz` damages.
+
+To add one: let `campaigns.samples` make a small valid file, and write a line in `CASES`. Nothing else is needed; the
+mutators follow from the kind of file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from campaigns.harness import command, reading
+from campaigns.samples import CLUSTER, COMPARE, REPORT
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, and who reads it.
+
+    Attributes
+    ----------
+    name
+        Short name for the table.
+    file
+        The file that is changed, in the working folder; a pattern stands for the first match.
+    kind
+        A key of `campaigns.mutators.BY_KIND`.
+    act
+        What reads it, for `campaigns.harness.run`.
+    needs
+        What of the samples lies in the working folder; ``a>b`` puts `a` there under the name `b`.
+    remade
+        The file is left from an earlier run: where it is damaged it is made again, so that refusing it is not needed.
+    """
+
+    name: str
+    file: str
+    kind: str
+    act: Callable[[], int]
+    needs: tuple[str, ...]
+    remade: bool = False
+
+
+def _words(text: str, *more: object) -> Callable[[], int]:
+    return command(*text.split(), *more)
+
+
+def _scenes() -> object:
+    from lensaudit.lensset import LensSet
+
+    return [scene for scene in (LensSet.open("set").scene(i) for i in range(4)) if scene is None]
+
+
+def _verified() -> object:
+    from lensaudit.lensset import LensSet
+
+    return LensSet.open("set").verify()
+
+
+def _recipe() -> object:
+    from lensaudit.finders import load_recipe
+
+    return load_recipe("tiny.yaml")
+
+
+def _comparison() -> object:
+    from lensaudit.comparing import render_comparison
+
+    return Path(render_comparison(Path("out"))).name
+
+
+def _ingested_wcs() -> Callable[[], int]:
+    return _words("occlusion finder real --out out --first 1 --patch 5 --field-of-view 2.1")
+
+
+_SCORE = "score finder set --out out/s.parquet"
+_SETS = ("set", "finder")
+
+CASES: tuple[Case, ...] = (
+    Case("lensset.json", "set/lensset.json", "json", _words(_SCORE), _SETS),
+    Case("lensset.json, maps", "set/lensset.json", "json", _words("gradcam finder set --out out --first 1"), _SETS),
+    Case("catalogue.parquet", "set/catalogue.parquet", "parquet", _words("evaluate finder set --out out"), _SETS),
+    Case("catalogue, selection", "set/catalogue.parquet", "parquet", _words("selection finder set --out out"), _SETS),
+    Case("catalogue, worst", "set/catalogue.parquet", "parquet", _words("false-positives finder set --out out"), _SETS),
+    Case("images", "set/images/VIS/c/0/0/0", "bytes", _words(_SCORE), _SETS),
+    Case("images' zarr.json", "set/images/VIS/zarr.json", "json", _words(_SCORE), _SETS),
+    Case("truth", "set/truth/mask/VIS/c/0/0/0", "bytes", reading(_verified), ("set",)),
+    Case("scenes.jsonl", "set/scenes.jsonl", "json", reading(_scenes), ("set",)),
+    Case("wcs.jsonl", "real/wcs.jsonl", "json", _ingested_wcs(), ("real", "finder")),
+    Case("finder.yaml", "finder/finder.yaml", "yaml", _words(_SCORE), _SETS),
+    Case("finder.yaml, shown", "finder/finder.yaml", "yaml", _words("models show finder"), ("finder",)),
+    Case("weights", "finder/weights.safetensors", "safetensors", _words(_SCORE), _SETS),
+    Case("recipe", "tiny.yaml", "yaml", reading(_recipe), ("tiny.yaml",)),
+    Case("state dict", "state.pt", "zip", _words("models import state.pt --as ou66 --out out"), ("state.pt",)),
+    Case(
+        "scores, evaluate", "scores.parquet", "parquet",
+        _words("evaluate finder set --scores scores.parquet --out out"), (*_SETS, "scores.parquet"),
+    ),
+    Case(
+        "scores, selection", "scores.parquet", "parquet",
+        _words("selection finder set --scores scores.parquet --out out"), (*_SETS, "scores.parquet"),
+    ),
+    Case(
+        "scores, worst", "scores.parquet", "parquet",
+        _words("false-positives finder set --scores scores.parquet --out out"), (*_SETS, "scores.parquet"),
+    ),
+    Case(
+        "grades", "grades.csv", "csv",
+        _words("grades finder set --grades grades.csv --out out"), (*_SETS, "grades.csv"),
+    ),
+    Case(
+        "ingest, FITS", "cutouts/obj1.fits", "fits",
+        _words("ingest fits cutouts --band VIS=[VIS] --band H=[H] --out out"), ("cutouts",),
+    ),
+    Case(
+        "ingest, Q1", "cutouts/obj1.fits", "fits",
+        _words("ingest fits cutouts --band VIS=*.fits[1] --out out --skip-bad"), ("cutouts",),
+    ),
+    Case(
+        "ingest, catalogue", "catalogue.csv", "csv",
+        _words("ingest fits cutouts --band VIS=[VIS] --catalogue catalogue.csv --out out"),
+        ("cutouts", "catalogue.csv"),
+    ),
+    Case(
+        "probe YAML", "probe.yaml", "yaml",
+        _words("probe run probe.yaml finder --set set --n 3 --out out"), (*_SETS, "probe.yaml"),
+    ),
+    Case(
+        "PSF", "psf.fits", "fits",
+        _words("probe psf-rotation-real finder --psf psf.fits --n 2 --out out"), ("finder", "psf.fits"),
+    ),
+    Case(
+        "outside scores", "outside.csv", "csv",
+        _words("probe import-scores export outside.csv --out out"), ("export", "outside.csv"),
+    ),
+    Case(
+        "export key", "export/key/key.parquet", "parquet",
+        _words("probe import-scores export outside.csv --out out"), ("export", "outside.csv"),
+    ),
+    Case(
+        "manifest", "export/cutouts/manifest.csv", "csv",
+        _words("probe import-scores export outside.csv --out out"), ("export", "outside.csv"),
+    ),
+    Case(
+        "export.json", "out/key/export.json", "json",
+        _words("probe export --probe band-swap --n 2 --out out"), ("export>out",), remade=True,
+    ),
+    Case("audit.json", "out/audit.json", "json", _words("report --from out"), ("audit>out",)),
+    Case("audit arrays", "out/arrays/*.npz", "bytes", _words("report --from out"), ("audit>out",)),
+    Case("compare.json", "out/compare.json", "json", reading(_comparison), ("comparison>out",)),
+    Case(
+        "marks", "marks.json", "json",
+        _words("cluster set --recipe cae.yaml --marks marks.json --out out", *CLUSTER),
+        ("set", "cae.yaml", "marks.json", "clusters>out"),
+    ),
+    Case(
+        "cluster stages", "out/clustering/extractor.safetensors", "safetensors",
+        _words("cluster set --recipe cae.yaml --out out", *CLUSTER), ("set", "cae.yaml", "clusters>out"), remade=True,
+    ),
+    Case(
+        "prepared images", "out/clustering/prepared-*/codes.i2", "bytes",
+        _words("cluster set --recipe cae.yaml --out out", *CLUSTER), ("set", "cae.yaml", "clusters>out"), remade=True,
+    ),
+    Case(
+        "kept probe answers", "out/probes/band-swap/parts/*/00000.parquet", "parquet",
+        _words("report finder --set set --out out", *REPORT), (*_SETS, "audit>out"), remade=True,
+    ),
+    Case(
+        "kept scores", "out/scores.parquet", "parquet",
+        _words("report finder --set set --out out", *REPORT), (*_SETS, "audit>out"), remade=True,
+    ),
+    Case(
+        "kept comparison", "out/scores/*.parquet", "parquet",
+        _words("compare finder other --set set --out out", *COMPARE), (*_SETS, "other", "comparison>out"), remade=True,
+    ),
+    Case(
+        "planted.json", "planted.json", "json",
+        _words("report finder --set set --certificate planted.json --out out", *REPORT),
+        (*_SETS, "planted.json", "audit>out"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,164 @@
+"""Small valid files of every kind that lensaudit reads, made by lensaudit itself, once per campaign."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from astropy.io import fits
+from campaigns.harness import command
+from torch import nn
+
+from lensaudit.finders import ARCHITECTURES, Finder, Recipe, initialised_module, load_finder, load_recipe, save_finder
+from lensaudit.finders.architectures import Architecture, unfilled
+from lensaudit.probes.definition import builtin_probes
+from lensaudit.resources import builtin_folder
+
+SIDE = 20
+OWN_MODULE = '''"""A finder of one's own."""
+import torch
+from torch import nn
+from lensaudit.finders import declare_finder
+
+
+def finder():
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
+    return declare_finder(net, bands=("VIS", "H"), size=20, name="own")
+'''
+
+
+def build_tiny(bands: int, outputs: int = 2) -> nn.Sequential:
+    """(n, bands, 20, 20) → (n, outputs)."""
+    return nn.Sequential(
+        nn.Conv2d(bands, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(),
+        nn.Linear(196, 8), nn.ReLU(), nn.Linear(8, outputs),
+    )  # fmt: skip
+
+
+def register_tiny() -> None:
+    """Make the architecture ``tiny`` known in this process and its forks."""
+    ARCHITECTURES.setdefault("tiny", Architecture("tiny", SIDE, build_tiny))
+
+
+def save_tiny(folder: Path, name: str, seed: int = 1, bands: tuple[str, ...] = ("VIS", "H")) -> None:
+    """A finder's folder that scores in a millisecond."""
+    recipe = Recipe(name=name, architecture="tiny", bands=bands, size=SIDE)
+    module = initialised_module(recipe, torch.Generator().manual_seed(seed))
+    save_finder(Finder(recipe, module, "test"), folder, origin="seeded weights of a test")
+
+
+def run_quietly(*words: object) -> None:
+    """Run a command in this process; it must succeed."""
+    said = io.StringIO()
+    before = sys.argv
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            command(*words)()
+    except SystemExit as leaving:
+        if leaving.code:
+            raise RuntimeError(f"lensaudit {' '.join(map(str, words))}: {said.getvalue()[-2000:]}") from leaving
+    finally:
+        sys.argv = before
+
+
+def make_samples(root: Path) -> None:
+    """Fill `root`, the working folder, with one good file of every kind; takes half a minute of a core."""
+    register_tiny()
+    with contextlib.chdir(root):
+        run_quietly("simulate", "euclid", "--n", 32, "--seed", 3, "--out", "set")
+        save_tiny(Path("finder"), "tiny-a")
+        save_tiny(Path("other"), "tiny-b", 2, ("H",))
+        Path("own.py").write_text(OWN_MODULE)
+        _make_tables()
+        _make_recipes()
+        _make_cutouts(Path("cutouts"))
+        _make_state_dict(Path("state.pt"))
+        run_quietly("ingest", "fits", "cutouts", "--band", "VIS=[VIS]", "--band", "H=[H]", "--out", "real")
+        shutil.copy(builtin_folder("reports") / "planted-bias" / "planted.json", "planted.json")
+        run_quietly("probe", "export", "--probe", "band-swap", "--n", 2, "--out", "export")
+        _score_export(Path("export"))
+        run_quietly("report", "finder", "--set", "set", "--out", "audit", *REPORT)
+        run_quietly("compare", "finder", "other", "--set", "set", "--out", "comparison", *COMPARE)
+        run_quietly("cluster", "set", "--recipe", "cae.yaml", "--out", "clusters", *CLUSTER)
+        _mark(Path("clusters"))
+
+
+REPORT = ("--probes", "band-swap", "--probe-n", 2, "--occlusion-n", 1, "--maps-n", 0, "--judge-n", 0, "--no-kernels",
+          "--dream-steps", 0)  # fmt: skip
+COMPARE = ("--probes", "none", "--explanations", 0, "--no-speed")
+CLUSTER = ("--epochs", 1, "--denoiser-epochs", 1, "--seed", 4)
+
+
+def _make_tables() -> None:
+    run_quietly("score", "finder", "set", "--out", "scores.parquet")
+    ids = [f"euclid-{i:06d}" for i in range(32)]
+    Path("grades.csv").write_text("id,grade\n" + "".join(f"{name},{'ABC'[i % 3]}\n" for i, name in enumerate(ids)))
+    names = [f"obj{i}" for i in range(3)]
+    rows = [f"{name},{i % 2},{20 + i}.5,{150 + i},2.{i}\n" for i, name in enumerate(names)]
+    Path("catalogue.csv").write_text("id,label,mag,ra,dec\n" + "".join(rows))
+
+
+def _make_recipes() -> None:
+    words = {
+        "tiny.yaml": Recipe(name="tiny-c", architecture="tiny", bands=("VIS", "H"), size=SIDE),
+        "cae.yaml": Recipe(
+            name="cae-small", architecture="cae-bgm", bands=("VIS",), size=SIDE, outputs=1, lens_index=0,
+            architecture_options={"filters": 8, "embedding": 3},
+        ),
+    }  # fmt: skip
+    for name, recipe in words.items():
+        Path(name).write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    definition = yaml.safe_load(builtin_probes()["background-offset"].read_text(encoding="utf-8"))
+    Path("probe.yaml").write_text(yaml.safe_dump(definition, sort_keys=False, allow_unicode=True))
+
+
+def _make_cutouts(folder: Path) -> None:
+    """Three objects with two bands each, a sky position and a zero point."""
+    folder.mkdir()
+    rng = np.random.default_rng(5)
+    for i in range(3):
+        units = [fits.PrimaryHDU()]
+        for band, side, scale in (("VIS", 21, 0.1), ("H", 7, 0.3)):
+            unit = fits.ImageHDU(rng.normal(1, 0.1, (side, side)).astype(np.float32), name=band)
+            cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0 + i, "CRVAL2": 2.0}
+            cards |= {"CRPIX1": side / 2, "CRPIX2": side / 2, "CD1_1": -scale / 3600, "CD2_2": scale / 3600}
+            unit.header.update(cards | {"MAGZERO": 24.5, "BUNIT": "adu", "OBJECT": f"obj{i}"})
+            units.append(unit)
+        fits.HDUList(units).writeto(folder / f"obj{i}.fits")
+    kernel = np.outer(*[np.exp(-(np.linspace(-2, 2, 21) ** 2))] * 2)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(kernel / kernel.sum(), name="VIS_PSF")]).writeto("psf.fits")
+
+
+def _make_state_dict(path: Path) -> None:
+    """Weights of ou66 under the names of the paper's files."""
+    generator = torch.Generator().manual_seed(4)
+    renamed = OrderedDict()
+    for key, tensor in unfilled("ou66", len(load_recipe("ou66").bands)).state_dict().items():
+        index, kind = key.split(".")
+        new = f"layer.{index}.{kind}" if int(index) < 31 else f"fc_layer.{int(index) - 31}.{kind}"
+        renamed[new] = torch.randn(tensor.shape, generator=generator).half().float()
+    torch.save(renamed, path)
+
+
+def _score_export(export: Path) -> None:
+    lines = (export / "cutouts" / "manifest.csv").read_text().splitlines()[1:]
+    ids = sorted({line.split(",")[0] for line in lines})
+    (export.parent / "outside.csv").write_text(
+        "id,p\n" + "".join(f"{name},{0.1 + 0.8 * (i % 7) / 7:.3f}\n" for i, name in enumerate(ids))
+    )
+
+
+def _mark(folder: Path) -> None:
+    from lensaudit.clustering import clusters_hash
+    from lensaudit.clustering.marks import Marks
+
+    Marks(clusters=clusters_hash(load_finder(str(folder / "finder")).module), marks={0: 1.0, 1: 0.0}).write(
+        Path("marks.json")
+    )
