@@ -71,7 +71,7 @@ def read_yaml(path: Path, schema: type[Schema], error: type[LensauditError] = Us
     data = read_bytes(path, LARGEST_YAML, error)
     try:
         text = data.decode("utf-8-sig")
-        _check_events(text)
+        refuse_unsafe_yaml(text, f"{path}", error)
         words = _Strict.values(text)
     except _Unfit as unfit:
         raise error(f"{path}: {unfit}") from unfit
@@ -169,8 +169,17 @@ class _Strict(_Loader):
         return found
 
 
+def refuse_unsafe_yaml(text: str, where: str, error: type[LensauditError]) -> None:
+    """Raise `error` for aliases, deep nesting or bad syntax in `text`, before anything is built of it."""
+    try:
+        _check_events(text)
+    except _Unfit as unfit:
+        raise error(f"{where}: {unfit}") from unfit
+    except (yaml.YAMLError, ValueError) as broken:
+        raise error(f"{where}: is not readable as YAML ({printable(_line(broken), 120)}); correct it") from broken
+
+
 def _check_events(text: str) -> None:
-    """Refuse aliases and deep nesting, from the stream of events, before anything is built."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):

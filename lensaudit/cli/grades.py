@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
 def grades(
     finder: str = typer.Argument(help="Built-in name, a finder's folder, or package.module:factory."),
     lens_set: Path = typer.Argument(metavar="SET", help="Lens set with the candidates."),
-    file: Path | None = typer.Option(None, "--grades", metavar="FILE", help="CSV with the columns id and grade."),
+    file: Path | None = typer.Option(
+        None, "--grades", metavar="FILE", help="Table with the columns id and grade: CSV, FITS, VOTable or Parquet."
+    ),
     column: str | None = typer.Option(None, help="Instead: column of the set's catalogue that holds the grade."),
     out: Path = typer.Option(..., metavar="DIR", help="Folder for grades.json, grades.md and grades.png."),
     scores: Path | None = typer.Option(None, metavar="FILE", help="Scores from lensaudit score, to save scoring."),
@@ -47,7 +49,7 @@ def grades(
         raise UsageError("give the grades with either --grades FILE or --column NAME")
     opened = LensSet.open(lens_set)
     if file is not None:
-        graded, what = read_grades(file), str(file)
+        graded, what = read_grades(file, opened.ids), str(file)
     else:
         assert column is not None
         graded, what = grades_of_column(opened.ids, opened.column(column), column), f"column {column}"

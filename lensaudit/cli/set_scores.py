@@ -26,7 +26,7 @@ def scores_of(finder: Finder, lens_set: LensSet, path: Path | None) -> Scores:
     if path is None:
         with progress_bar(f"scoring with {finder.name}") as report:
             return score_set(finder, lens_set, progress=report)
-    found, record = read_scores(path)
+    found, record = read_scores(path, lens_set.ids)
     inputs = record.get("provenance", {}).get("inputs", {})
     if inputs.get("finder", finder.weights_hash) != finder.weights_hash:
         raise DataError(f"{path}: holds scores of other weights than {finder.name}'s; write it with lensaudit score")

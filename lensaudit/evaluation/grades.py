@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from lensaudit.errors import DataError
 from lensaudit.statistics import bootstrap_interval
+from lensaudit.tables import read_table
+from lensaudit.untrusted import printable
 
 CONFIDENCE = 0.95
-_COLUMNS = ("id", "grade")
+LONGEST_GRADE = 60
 _NAMED = 3
 _INTERVAL = "bootstrap over candidates, bias-corrected and accelerated"
 
@@ -55,38 +56,30 @@ class Grade:
         return {**words, **{name: value if math.isfinite(value) else None for name, value in numbers.items()}}
 
 
-def read_grades(path: Path) -> dict[str, str]:
-    """Id → grade of a CSV file with the columns ``id`` and ``grade``, others ignored.
+def read_grades(path: Path, ids: Iterable[str] = ()) -> dict[str, str]:
+    """Id → grade of a table with the columns ``id`` and ``grade``, others ignored.
+
+    Parameters
+    ----------
+    ids
+        Ids of the set, whose spelling those of the table take where they mean the same: `lensaudit.tables.same_id`.
 
     Raises
     ------
+    UsageError
+        There is no such file.
     DataError
-        A column is missing, an id comes twice, or a grade is empty; one line names the file and the line.
+        It is no table, a column is missing, an id comes twice, or a grade is empty; one line names the file and the
+        row.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            lines = list(reader)
-            columns = reader.fieldnames or []
-    except FileNotFoundError as missing:
-        raise DataError(f"{path}: no such file; give a CSV file with the columns id and grade") from missing
-    except (UnicodeDecodeError, csv.Error) as broken:
-        raise DataError(f"{path}: is not readable as CSV ({broken}); give the columns id and grade") from broken
-    for name in _COLUMNS:
-        if name not in columns:
-            raise DataError(f"{path}: has no column {name!r} (it has {', '.join(columns) or 'none'}); add it")
-    found: dict[str, str] = {}
-    for number, line in enumerate(lines, start=2):
-        name, grade = ((line[column] or "").strip() for column in _COLUMNS)
-        if not name or not grade:
-            empty = "id" if not name else f"grade of {name}"
-            raise DataError(f"{path}: line {number}: the {empty} is empty; fill it in or remove the line")
-        if name in found:
-            raise DataError(f"{path}: line {number}: {name} is graded a second time; keep one line for each id")
-        found[name] = grade
-    if not found:
-        raise DataError(f"{path}: has no lines below its header; give a line for each candidate")
-    return found
+    table = read_table(path, "a table of grades")
+    key, column = table.need("id"), table.need("grade", "grades")
+    names, words = table.ids(key, ids), column.text
+    empty = next((row for row, word in enumerate(words) if not word), None)
+    if empty is not None:
+        shown = printable(names[empty], 60)
+        raise DataError(f"{table.where(empty)}: the grade of {shown} is empty; fill it in or remove the row")
+    return {name: printable(word, LONGEST_GRADE) for name, word in zip(names, words, strict=True)}
 
 
 def grades_of_column(ids: Sequence[str], values: NDArray[Any], name: str) -> dict[str, str]:
@@ -122,7 +115,8 @@ def rows_of(grades: Mapping[str, str], ids: Sequence[str], what: str) -> NDArray
     if foreign:
         shown = ", ".join(foreign[:_NAMED]) + (", …" if len(foreign) > _NAMED else "")
         raise DataError(
-            f"{what}: {len(foreign)} of {len(grades)} ids are not in the set ({shown}); remove or mend them"
+            f"{what}: {len(foreign)} of {len(grades)} ids are not in the set ({printable(shown, 200)}); remove or "
+            f"correct them"
         )
     return np.flatnonzero([name in grades for name in ids])
 

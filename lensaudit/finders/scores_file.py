@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
+from lensaudit.documents import json_of
 from lensaudit.errors import DataError
 from lensaudit.files import replacing
-from lensaudit.finders.score import Scores
+from lensaudit.finders.score import OK, Scores
+from lensaudit.tables import Table, read_table
+from lensaudit.untrusted import kind_of
 
 _METADATA_KEY = b"lensaudit"
+
+AGREE = 1e-4
+"""Largest difference of p and the sigmoid of its log-odds; files written with four digits keep to it."""
+LARGEST_LOG_ODDS = 37.0
+"""Of p = 0 and 1: double precision tells no p from 1 beyond it."""
 
 SCHEMA = pa.schema(
     [
@@ -52,27 +61,85 @@ def write_scores(
         pq.write_table(table.replace_schema_metadata({_METADATA_KEY: words}), partial)
 
 
-def read_scores(path: Path) -> tuple[Scores, dict[str, Any]]:
-    """Scores and record of a file written by `write_scores`.
+def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, dict[str, Any]]:
+    """Scores of a file written by `write_scores` with its record, or of any table with ``id`` and ``p`` or ``p_lens``.
+
+    Parameters
+    ----------
+    ids
+        Ids of the images, whose spelling those of the file take where they mean the same (see
+        `lensaudit.tables.same_id`).
+
+    Returns
+    -------
+    scores, record
+        The record is empty where the file has none. Where it has no log-odds, they are those of p, with 0 and 1 as
+        far out as double precision tells them from their neighbours.
 
     Raises
     ------
     DataError
-        Not such a file, or torn.
+        There is no such file, it is torn, an id comes twice, or p and log-odds are no such numbers.
     """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; write it with lensaudit score")
+    table = read_table(path, "a file of scores")
+    names = tuple(table.ids(table.need("id"), ids))
+    p = table.numbers(probability := table.need("p_lens", "p", "p(lens)"))
+    column = table.find("status")
+    status = tuple(OK if np.isfinite(value) else "no score" for value in p) if column is None else tuple(column.text)
+    refuse_other_than_probabilities(table, probability.name, p, status)
+    logits = table.find("logit")
+    scores = Scores(names, p, _log_odds(p) if logits is None else table.numbers(logits), status)
+    if logits is not None:
+        _refuse_other_log_odds(table, scores)
+    return scores, _record(path) if kind_of(path).key == "parquet" else {}
+
+
+def refuse_other_than_probabilities(table: Table, name: str, p: NDArray[np.float64], status: Sequence[str]) -> None:
+    """Raise DataError for the first p outside [0, 1], and for an image that has none although its status is fine."""
+    outside = np.flatnonzero((p < 0) | (p > 1))
+    if len(outside):
+        row = int(outside[0])
+        many = " (log-odds? then p = 1 / (1 + exp(-log-odds)))" if len(outside) > len(p) / 10 else ""
+        raise DataError(
+            f"{table.where(row)}: column {name} is {p[row]:g}, {len(outside)} of {len(p)} lie outside [0, 1]; p is a "
+            f"probability{many}"
+        )
+    lacking = [row for row in np.flatnonzero(np.isnan(p)).tolist() if status[row] in ("", OK)]
+    if lacking:
+        raise DataError(f"{table.where(lacking[0])}: column {name} is empty or NaN, and no status says why; score it")
+
+
+def _refuse_other_log_odds(table: Table, scores: Scores) -> None:
+    scored = np.isfinite(scores.p_lens)
+    off = np.abs(expit(scores.logit) - scores.p_lens) > AGREE
+    wrong = np.flatnonzero(scored & (off | np.isnan(scores.logit)) | ~scored & ~np.isnan(scores.logit))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{table.where(row)}: logit {scores.logit[row]:g} is not that of p = {scores.p_lens[row]:g} "
+            f"({len(wrong)} of {len(scored)} rows); leave the column logit out, or write it with lensaudit score"
+        )
+
+
+def _log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore"):
+        found: NDArray[np.float64] = logit(p)
+    return np.clip(found, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """What `write_scores` put into the metadata; empty where another program wrote the file."""
     try:
-        table = pq.read_table(path)
-        columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in SCHEMA.names}
-        record = json.loads((table.schema.metadata or {})[_METADATA_KEY])
-    except FileNotFoundError as missing:
-        raise DataError(f"{path}: no such file; write it with lensaudit score") from missing
-    except (pa.ArrowException, KeyError, OSError, ValueError) as broken:
-        reason = " ".join(str(broken).split())[:100]
-        raise DataError(f"{path}: is torn or no file of scores ({reason}); write it with lensaudit score") from broken
-    scores = Scores(
-        tuple(columns["id"]),
-        columns["p_lens"].astype(np.float64),
-        columns["logit"].astype(np.float64),
-        tuple(columns["status"]),
-    )
-    return scores, record
+        words = (pq.read_schema(path).metadata or {}).get(_METADATA_KEY)
+    except (pa.ArrowException, OSError) as broken:
+        raise DataError(f"{path}: is torn; write it with lensaudit score") from broken
+    if words is None:
+        return {}
+    record = json_of(words, f"{path}: record", "write it with lensaudit score")
+    inputs = record.get("provenance", {}) if isinstance(record, dict) else None
+    if not isinstance(inputs, dict) or not isinstance(inputs.get("inputs", {}), dict):
+        raise DataError(f"{path}: its record is not ours; write it with lensaudit score")
+    return record

@@ -144,10 +144,10 @@ def test_scores_survive_the_disk(make_finder, make_cutouts, make_set, tmp_path):
     np.testing.assert_array_equal(again.logit, scores.logit)
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1 no"])
-def test_a_torn_file_of_scores_is_named(content, tmp_path):
+@pytest.mark.parametrize(("content", "said"), [(b"", "is empty"), (b"PAR1 no", "cannot be read as Parquet")])
+def test_a_torn_file_of_scores_is_named(content, said, tmp_path):
     (tmp_path / "s.parquet").write_bytes(content)
-    with pytest.raises(DataError, match=r"s\.parquet: is torn or no file of scores"):
+    with pytest.raises(DataError, match=rf"s\.parquet: {said}"):
         read_scores(tmp_path / "s.parquet")
     with pytest.raises(DataError, match="no such file"):
         read_scores(tmp_path / "none.parquet")

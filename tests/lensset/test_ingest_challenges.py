@@ -12,8 +12,8 @@ from fits_files import noise, sky_header, write_plane
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.ingest import PixelPolicy, ingest, plan_blf1, plan_blf2
+from lensaudit.lensset.ingest.blf import read_catalogue, theta_e_arcsec
 from lensaudit.lensset.ingest.labels import challenge, label_rule, wilde
-from lensaudit.lensset.ingest.table import read_table, theta_e_arcsec
 
 NAN = math.nan
 
@@ -203,23 +203,23 @@ def test_steradian_to_arcsec():
     ("text", "said"),
     [
         ("id,x\n1,2,3\n", "line 2 has 3 cells, 2 are needed"),
-        ("# c\nid,x\n1,blue\n", "line 3: column x: 'blue' is not a number"),
-        ("id,x\n1,2\n1,3\n", "line 3: ID 1 is there twice"),
-        ("name,x\n1,2\n", "no column ID; the first line names name, x"),
-        ("", "names none"),
+        ("# c\nid,x\n1,blue\n2,1\n", "line 3: column x: 'blue' is not a number"),
+        ("id,x\n1,2\n1,3\n", r"line 3: id 1 is there twice \(also line 2\)"),
+        ("name,x\n1,2\n", "no column id; the columns are name, x"),
+        ("", "is empty"),
     ],
 )
 def test_bad_catalogues_name_the_line(tmp_path, text, said):
     (tmp_path / "c.csv").write_text(text)
     with pytest.raises(DataError, match=said):
-        read_table(tmp_path / "c.csv")
+        read_catalogue(tmp_path / "c.csv", [])
 
 
 def test_catalogue_ids_written_as_floats_match_files(tmp_path):
     (tmp_path / "c.csv").write_text(",ID,x\n0,200001.0,\n1, 200002 ,4\n")
-    assert read_table(tmp_path / "c.csv").keys() == {"200001", "200002"}
-    with pytest.raises(UsageError, match="no such catalogue"):
-        read_table(tmp_path / "nowhere.csv")
+    assert read_catalogue(tmp_path / "c.csv", ["200001", "200002"])[0].keys() == {"200001", "200002"}
+    with pytest.raises(UsageError, match="no such file"):
+        read_catalogue(tmp_path / "nowhere.csv", [])
 
 
 def test_ingest_is_the_same_tree_for_two_workers_and_after_an_interruption(tmp_path):

@@ -230,5 +230,5 @@ def test_other_bad_words(tmp_path):
 def test_labels_of_the_catalogue_are_checked(tmp_path):
     path = write_plane(tmp_path / "a.fits", noise(1))
     (tmp_path / "c.csv").write_text("id,label\na,7\n")
-    with pytest.raises(DataError, match="id a: label 7 is not 1"):
+    with pytest.raises(DataError, match="line 2: label is '7'; allowed: 1, true or lens"):
         plan_fits(path, [parse_band("VIS=[0]")], catalogue=tmp_path / "c.csv")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,12 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
 from lensaudit.lensset.header import CatalogueColumn
 from lensaudit.lensset.ingest.plan import Plate
-from lensaudit.lensset.ingest.table import read_table
+from lensaudit.tables import read_table
+from lensaudit.untrusted import printable
+
+_OURS = re.compile(r"n_(nan|masked)_.*|id|label", re.IGNORECASE)
+"""Columns that ingest writes itself."""
+ARCSEC_PER_RADIAN = 180 * 3600 / math.pi
 
 Found = dict[str, dict[str, Path]]
 """Id → band → file."""
@@ -66,9 +73,46 @@ def plates_of(files: Mapping[str, Path], bands: Iterable[str]) -> dict[str, Plat
     return {band: Plate(files[band]) for band in bands if band in files}
 
 
-def read_catalogue(path: Path | None) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
-    """The challenge catalogue (or none) and its hash as an input."""
-    return ({}, {}) if path is None else (read_table(path), {path.name: sha256(path)})
+def carried_name(name: str) -> str:
+    """What a column of a catalogue is called in the set: ``catalogue_…`` where ingest writes one of its name itself."""
+    plain = printable(name, 180)
+    return f"catalogue_{plain}" if _OURS.fullmatch(plain) else plain
+
+
+def read_catalogue(
+    path: Path | None, found: Iterable[str], known: Iterable[str] = ()
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """The challenge's catalogue (or none) as numbers by id, and its hash as an input.
+
+    Parameters
+    ----------
+    found
+        Ids of the images, whose spelling the catalogue's take where they mean the same number.
+    known
+        Names of columns that take this spelling, whatever their case in the file.
+    """
+    if path is None:
+        return {}, {}
+    table = read_table(path, "the challenge's catalogue")
+    key = table.need("id")
+    spelled = {name.casefold(): name for name in known}
+    numbers = {
+        spelled.get(column.name.casefold(), carried_name(column.name)): table.numbers(column).tolist()
+        for column in table.columns
+        if column is not key and len(column.parsed[1]) < len(table)  # a column of words alone has no meaning here
+    }
+    names = [name for name, times in Counter(name.casefold() for name in numbers).items() if times > 1]
+    if names:
+        raise DataError(f"{path}: column {printable(names[0], 60)} is there twice; keep one of them")
+    ids = table.ids(key, found)
+    return {name: {column: cells[row] for column, cells in numbers.items()} for row, name in enumerate(ids)}, {
+        path.name: sha256(path)
+    }
+
+
+def theta_e_arcsec(area_steradian: float) -> float:
+    """Einstein radius of a circle with this area: θ_E = √(A/π), in arcsec; NaN where there is no area."""
+    return math.sqrt(area_steradian / math.pi) * ARCSEC_PER_RADIAN if area_steradian > 0 else math.nan
 
 
 def numeric_columns(names: Iterable[str], known: Mapping[str, tuple[str, str]]) -> tuple[CatalogueColumn, ...]:

@@ -24,9 +24,9 @@ from lensaudit.lensset.ingest.blf import (
     numeric_columns,
     plates_of,
     read_catalogue,
+    theta_e_arcsec,
 )
 from lensaudit.lensset.ingest.plan import LABEL, PixelPolicy, Plan, System
-from lensaudit.lensset.ingest.table import theta_e_arcsec
 
 MASKED_VALUE = 100.0
 _PATTERN = re.compile(r"image(?P<band>EUC_VIS|SDSS_[RIGU])-(?P<id>\d+)\.fits(\.gz)?")
@@ -60,7 +60,7 @@ def plan_blf1(
     policy = policy or PixelPolicy()
     found = find_images(root, _PATTERN, _SPACE | _GROUND)
     space = _is_space(root, found)
-    table, inputs = read_catalogue(catalogue)
+    table, inputs = read_catalogue(catalogue, found)
     chosen = chosen_bands(bands, ("VIS",) if space else ("R", "I", "G", "U"))
     facts, notes = compared(found, table, catalogue)
     carried = tuple(_KNOWN) if table else ()

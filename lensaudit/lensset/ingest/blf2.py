@@ -14,10 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit.errors import UsageError
-from lensaudit.lensset.ingest.blf import chosen_bands, compared, find_images, numeric_columns, plates_of, read_catalogue
+from lensaudit.lensset.ingest.blf import (
+    chosen_bands,
+    compared,
+    find_images,
+    numeric_columns,
+    plates_of,
+    read_catalogue,
+    theta_e_arcsec,
+)
 from lensaudit.lensset.ingest.labels import UNKNOWN, label_rule
 from lensaudit.lensset.ingest.plan import LABEL, PixelPolicy, Plan, System
-from lensaudit.lensset.ingest.table import theta_e_arcsec
 
 BANDS = ("VIS", "J", "Y", "H")
 _PATTERN = re.compile(r"imageEUC_(?P<band>VIS|J|Y|H)-(?P<id>\d+)\.fits(\.gz)?")
@@ -64,7 +71,7 @@ def plan_blf2(
     if not found:
         raise UsageError(f"{root}: no imageEUC_VIS-ID.fits (or J, Y, H) below it; check the path")
     chosen = chosen_bands(bands, BANDS)
-    table, inputs = read_catalogue(catalogue)
+    table, inputs = read_catalogue(catalogue, found, _KNOWN)
     facts, notes = compared(found, table, catalogue)
     if catalogue is None:
         notes = ["no --catalogue given: all systems are unlabelled"]

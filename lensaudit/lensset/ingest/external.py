@@ -1,8 +1,7 @@
-"""Labels and columns a user adds to cutouts that carry none: one label for all, or a CSV file."""
+"""Labels and columns a user adds to cutouts that carry none: one label for all, or a table."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,17 +9,19 @@ from typing import Any
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
+from lensaudit.imaging.truth import TRUTH_COLUMNS
 from lensaudit.lensset.header import CatalogueColumn
-from lensaudit.lensset.ingest.blf import compared, numeric_columns
+from lensaudit.lensset.ingest.blf import carried_name, compared
+from lensaudit.lensset.ingest.labels import ALLOWED_LABELS, LABEL_COLUMNS, MAYBE_LABEL_COLUMNS, label_of
 from lensaudit.lensset.ingest.plan import LABEL
-from lensaudit.lensset.ingest.table import read_table
+from lensaudit.tables import Column, Table, read_table
+from lensaudit.untrusted import printable
 
 LABELS = {"lens": 1, "non-lens": 0, "unknown": -1}
-_KNOWN = {
-    "theta_e_arcsec": ("arcsec", "Einstein radius"),
-    "z_lens": ("", "redshift of the lens"),
-    "z_source": ("", "redshift of the source"),
-}
+ID_COLUMNS = ("id", "name", "object_id", "objid", "source_id")
+_NUMBERS = {column.name: column for column in TRUTH_COLUMNS if column.dtype != "str"}
+"""Columns that commands read as numbers where a set has them."""
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -42,23 +43,118 @@ def external_rows(names: Sequence[str], label: str, catalogue: Path | None) -> E
     label
         ``lens``, ``non-lens`` or ``unknown``, for every system the catalogue does not label.
     catalogue
-        CSV with ``id`` and numbers, perhaps ``label`` (1, 0, −1) among them; all columns are carried along.
+        A table with a column of ids (`ID_COLUMNS`), perhaps one of labels (`LABEL_COLUMNS`, `MAYBE_LABEL_COLUMNS`)
+        among them; all others are carried along, numbers as float64, words as text. Ids are compared as
+        `lensaudit.tables.same_id` does.
+
+    Raises
+    ------
+    UsageError
+        There is no such file, or `label` is none of the three.
+    DataError
+        The table cannot be read, a label is none, two columns of labels differ, or a word stands for a number.
     """
     if label not in LABELS:
         raise UsageError(f"--label '{label}' is not one of {', '.join(LABELS)}")
     if catalogue is None:
         return ExternalRows((LABEL,), {name: {"label": LABELS[label]} for name in names})
-    table = read_table(catalogue, "id")
-    facts, notes = compared(names, table, catalogue)
-    carried = [name for name in next(iter(table.values()), {}) if name != "label"]
-    values = {name: _row(name, table.get(name, {}), LABELS[label], carried, catalogue) for name in names}
-    columns = (LABEL, *numeric_columns(carried, _KNOWN))
-    return ExternalRows(columns, values, facts, tuple(notes), {catalogue.name: sha256(catalogue)})
+    table = read_table(catalogue, "a catalogue")
+    key = table.need(*ID_COLUMNS)
+    rows = {name: row for row, name in enumerate(table.ids(key, names))}
+    facts, notes = compared(names, rows, catalogue)
+    labels, source, said = _labels(table)
+    carried, renamed = _carried(table, {key.name, *source[:1]})
+    values = {}
+    for name in names:
+        row = rows.get(name)
+        given = None if row is None else labels[row]
+        row_values = {made.name: _missing(made) if row is None else cells[row] for made, cells in carried}
+        values[name] = {"label": LABELS[label] if given is None else given, **row_values}
+    columns = (LABEL, *(made for made, _ in carried))
+    return ExternalRows(columns, values, facts, (*notes, *said, *renamed), {catalogue.name: sha256(catalogue)})
 
 
-def _row(name: str, listed: Mapping[str, float], label: int, carried: Sequence[str], path: Path) -> dict[str, Any]:
-    given = listed.get("label", math.nan)
-    if not math.isnan(given) and given not in LABELS.values():
-        raise DataError(f"{path}: id {name}: label {given:g} is not 1 (lens), 0 (non-lens) or -1 (unknown)")
-    row: dict[str, Any] = {"label": label if math.isnan(given) else int(given)}
-    return row | {column: listed.get(column, math.nan) for column in carried}
+def _labels(table: Table) -> tuple[list[int | None], list[str], list[str]]:
+    """Label of each row (None where its cell is empty), the columns they are read from, and sentences about it."""
+    sure = [column for name in LABEL_COLUMNS if (column := table.find(name)) is not None]
+    maybe = [column for name in MAYBE_LABEL_COLUMNS if (column := table.find(name)) is not None]
+    said = []
+    for column in maybe:
+        odd = next((cell for cell in column.text if cell and label_of(cell) is None), None)
+        if odd is None and any(column.text):
+            sure.append(column)
+        elif not sure:
+            shown = printable(odd or "", 30)
+            said.append(f"column {column.name} is carried along, not read as labels (it holds '{shown}')")
+    if not sure:
+        return [None] * len(table), [], said
+    first, *others = sure
+    labels = [_label(table, first, row) for row in range(len(table))]
+    for other in others:
+        for row, label in enumerate(labels):
+            second = label_of(other.text[row])
+            if label is not None and second is not None and label != second:
+                raise DataError(
+                    f"{table.where(row)}: {first.name} is {printable(first.text[row], 30)}, {other.name} is "
+                    f"{printable(other.text[row], 30)}; correct one of them"
+                )
+    counts = [sum(label == value for label in labels) for value in (1, 0, -1)]
+    words = f"labels are read from column {printable(first.name, 60)} of {table.path.name}: {counts[0]} lenses, "
+    words += f"{counts[1]} non-lenses, {counts[2]} unknown"
+    if empty := labels.count(None):
+        words += f"; {empty} cells are empty and take --label"
+    return labels, [first.name], [*said, words]
+
+
+def _label(table: Table, column: Column, row: int) -> int | None:
+    cell = column.text[row]
+    if not cell:
+        return None
+    label = label_of(cell)
+    if label is None:
+        raise DataError(
+            f"{table.where(row)}: {printable(column.name, 60)} is '{printable(cell, 30)}'; allowed: {ALLOWED_LABELS}"
+        )
+    return label
+
+
+def _carried(table: Table, used: set[str]) -> tuple[list[tuple[CatalogueColumn, list[Any]]], list[str]]:
+    """Columns to carry along with their cells, and sentences about those that are not as they were."""
+    carried: list[tuple[CatalogueColumn, list[Any]]] = []
+    said: list[str] = []
+    if table.left_out:
+        shown = printable(", ".join(table.left_out[:_SHOWN]), 200)
+        said.append(f"{len(table.left_out)} columns hold lists or times and are left out: {shown}")
+    taken = {"id", "label"}
+    for column in table.columns:
+        if column.name in used:
+            continue
+        name = carried_name(column.name)
+        if name != column.name:
+            said.append(f"column {printable(column.name, 60)} is carried along as {name}")
+        if name in taken:
+            raise DataError(f"{table.path}: column {printable(name, 60)} is there twice; keep one of them")
+        taken.add(name)
+        carried.append(_made(table, column, name, said))
+    return carried, said
+
+
+def _made(table: Table, column: Column, name: str, said: list[str]) -> tuple[CatalogueColumn, list[Any]]:
+    known = _NUMBERS.get(name)
+    numbers, words = column.parsed
+    if known is not None:
+        numbers, words = table.numbers(column), []
+        unit, description = known.unit, known.description
+    else:
+        unit, description = printable(column.unit, 200) or "unknown", "as in the catalogue"
+    if not words and column.exact:
+        return CatalogueColumn(name=name, unit=unit, description=description, dtype="float64"), numbers.tolist()
+    if words and len(words) < len(column.text) / 2:
+        odd = printable(column.text[words[0]], 30)
+        where = table.where(words[0]).removeprefix(f"{table.path}: ")
+        said.append(f"column {name} is kept as text: {len(words)} of its cells are no numbers ({where}: '{odd}')")
+    return CatalogueColumn(name=name, unit="", description=description, dtype="str"), column.text
+
+
+def _missing(column: CatalogueColumn) -> Any:
+    return "" if column.dtype == "str" else float("nan")

@@ -1,13 +1,39 @@
-"""Named rules that turn columns of the Bologna challenge-2 catalogue into labels."""
+"""Labels of a catalogue: read from a column that holds them, or made of others by a named rule."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from lensaudit.errors import DataError, UsageError
 
 LENS, NON_LENS, UNKNOWN = 1, 0, -1
 Row = Mapping[str, float]
+
+LABEL_COLUMNS = ("label", "labels", "is_lens", "islens")
+"""Columns that hold labels whatever else is in them, the first there is; their names are compared without case."""
+MAYBE_LABEL_COLUMNS = ("lens", "class", "target", "truth", "y")
+"""Columns that are read as labels only if every cell is one: they may as well hold names or sizes."""
+
+_WORDS = {
+    LENS: ("1", "true", "yes", "t", "lens", "lenses", "lensed", "stronglens"),
+    NON_LENS: ("0", "false", "no", "f", "nonlens", "nonlenses", "nolens", "notlens", "notalens", "unlensed"),
+    UNKNOWN: ("-1", "unknown", "unlabelled", "unlabeled", "unclassified"),
+}
+_LABELS = {word: label for label, words in _WORDS.items() for word in words}
+ALLOWED_LABELS = "1, true or lens; 0, false or non-lens; -1 or unknown; or an empty cell"
+
+
+def label_of(cell: str) -> int | None:
+    """The label that a cell of a table says; None where it says none.
+
+    Examples
+    --------
+    >>> [label_of(cell) for cell in ("1.0", "Non-Lens", "-1", "2", ".5", "None")]
+    [1, 0, -1, None, None, None]
+    """
+    word = re.sub(r"\.0*$", "", cell.strip().casefold())
+    return _LABELS.get(word, _LABELS.get(re.sub(r"[-_ ]", "", word)) if not word.startswith("-") else None)
 
 
 def wilde(row: Row) -> int:
@@ -36,7 +62,8 @@ def label_rule(name: str) -> Callable[[Row], int]:
 
 def _value(row: Row, *names: str) -> float:
     """The first of `names` that the catalogue has; releases differ in what they call the number of sources."""
+    lower = {name.casefold(): value for name, value in row.items()}
     for name in names:
-        if name in row:
-            return row[name]
+        if name in lower:
+            return lower[name]
     raise DataError(f"catalogue: no column {' or '.join(names)}, which the label rule needs; it has {', '.join(row)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from scipy.special import expit, logit
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
 from lensaudit.finders.scores_file import read_scores
+from lensaudit.tables import Column, read_table, same_id
+from lensaudit.untrusted import printable
 
 EDGE = 2.0**-24
 """p of 0 and of 1 are read as EDGE and 1 − EDGE, log-odds of ∓16.6: the last step of single precision below 1, beyond
 which a network that answers in it cannot tell p from 1. Where other scores lie farther out, they go with the farthest,
 so that the order stays; every other p is taken as it is."""
 
-COLUMNS = ("id", "p")
 SHOWN = 3
 
 
@@ -34,7 +34,7 @@ class OutsideScores:
 
 
 def read_outside_scores(path: Path, ids: Collection[str], threshold: float) -> OutsideScores:
-    """Read scores of exactly the cutouts `ids`: CSV with ``id`` and ``p``, or Parquet of ``lensaudit score``.
+    """Read scores of exactly the cutouts `ids`: a table with ``id`` and ``p``, or what ``lensaudit score`` wrote.
 
     Parameters
     ----------
@@ -52,12 +52,14 @@ def read_outside_scores(path: Path, ids: Collection[str], threshold: float) -> O
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the CSV file with columns id,p")
-    if path.suffix == ".parquet":
-        return _from_parquet(path, ids)
-    names, words = _read_csv(path)
+    table = read_table(path, "a table of scores")
+    column = table.find("p")
+    if column is None:
+        return _of_lensaudit(path, ids)
+    spelled = same_id(ids)
+    names = [spelled(cell) for cell in table.need("id").text]
     _check_ids(path, names, ids)
-    p = _numbers(path, names, words)
-    logits = logits_of(p, threshold)
+    logits = logits_of(_numbers(path, names, column), threshold)
     return OutsideScores(dict(zip(names, logits.tolist(), strict=True)), sha256(path))
 
 
@@ -86,48 +88,25 @@ def logits_of(p: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
     return found
 
 
-def _from_parquet(path: Path, ids: Collection[str]) -> OutsideScores:
-    scores, _ = read_scores(path)
+def _of_lensaudit(path: Path, ids: Collection[str]) -> OutsideScores:
+    scores, _ = read_scores(path, ids)
     _check_ids(path, scores.ids, ids)
     if scores.failed:
         name, why = next(iter(scores.failed.items()))
         raise DataError(
-            f"{path}: {_some(list(scores.failed))} were not scored, {name} because {why}; score every cutout"
+            f"{path}: {_some(list(scores.failed))} were not scored, {name} because {printable(why, 80)}; score every "
+            f"cutout"
         )
     return OutsideScores(dict(zip(scores.ids, scores.logit.tolist(), strict=True)), sha256(path))
-
-
-def _read_csv(path: Path) -> tuple[list[str], list[str]]:
-    """Ids and scores as words; further columns are left alone."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(cell.strip() for cell in row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV ({error}); write id,p as plain text in UTF-8") from error
-    if not rows:
-        raise DataError(f"{path}: is empty; write a line id,p and one line for each cutout")
-    head = [cell.lower() for cell in rows[0]]
-    if lacking := [name for name in COLUMNS if name not in head]:
-        raise DataError(f"{path}: no column {' and no '.join(lacking)} in its first line ({','.join(rows[0])[:60]}); "
-                        "the first line must be id,p")  # fmt: skip
-    if doubled := [name for name in COLUMNS if head.count(name) > 1]:
-        raise DataError(f"{path}: column {doubled[0]} is there twice; keep one")
-    if len(rows) == 1:
-        raise DataError(f"{path}: holds no scores; write one line for each cutout")
-    places = [head.index(name) for name in COLUMNS]
-    short = [row[0] for row in rows[1:] if len(row) <= max(places)]
-    if short:
-        raise DataError(f"{path}: {_some(short)} have no score on their line; write id,p on each")
-    names, words = ([row[place] for row in rows[1:]] for place in places)
-    return names, words
 
 
 def _check_ids(path: Path, names: Sequence[str], ids: Collection[str]) -> None:
     known = set(ids)
     if unknown := [name for name in dict.fromkeys(names) if name not in known]:
         if len(unknown) == len(set(names)):
+            first = printable(", ".join(unknown[:SHOWN]), 200)
             raise DataError(
-                f"{path}: none of its {len(unknown)} ids (first: {', '.join(unknown[:SHOWN])}) is of this export; give "
+                f"{path}: none of its {len(unknown)} ids (first: {first}) is of this export; give "
                 "the scores of this export, with the ids of its manifest.csv, or the export these scores belong to"
             )
         raise DataError(f"{path}: {_some(unknown)} were never exported; write ids as manifest.csv does")
@@ -137,24 +116,25 @@ def _check_ids(path: Path, names: Sequence[str], ids: Collection[str]) -> None:
         raise DataError(f"{path}: {_some(missing)} of {len(known)} have no score; nothing is guessed, so score them")
 
 
-def _numbers(path: Path, names: Sequence[str], words: Sequence[str]) -> NDArray[np.float64]:
-    values, bad = [], []
-    for name, word in zip(names, words, strict=True):
-        try:
-            values.append(float(word))
-        except ValueError:
-            bad.append(f"{name} '{word[:20]}'")
-    if bad:
+def _numbers(path: Path, names: Sequence[str], column: Column) -> NDArray[np.float64]:
+    p, words = column.parsed
+    if words:
+        bad = [f"{names[row]} '{column.text[row][:20]}'" for row in words]
         raise DataError(f"{path}: {_some(bad)} are not numbers; write p as 0.972")
-    p = np.array(values, dtype=np.float64)
+    if lacking := [names[row] for row in np.flatnonzero(column.empty).tolist()]:
+        raise DataError(f"{path}: {_some(lacking)} have no score; nothing is guessed, so score them")
     for wrong, what in ((np.isnan(p), "are NaN"), (~((p >= 0) & (p <= 1)), "lie outside [0, 1]")):
         if wrong.any():
             some = [f"{names[k]} {p[k]:g}" for k in np.flatnonzero(wrong).tolist()]
-            raise DataError(f"{path}: {_some(some)} {what}; p is a probability, or a share of votes")
+            raise DataError(
+                f"{path}: {_some(some)} {what}; p is a probability, or a fraction of votes; "
+                "log-odds x are p = 1 / (1 + exp(-x))"
+            )
     return p
 
 
 def _some(names: Sequence[str]) -> str:
     """How many, and the first few of them."""
     more = ", …" if len(names) > SHOWN else ""
-    return f"{len(names)} cutout{'s' if len(names) > 1 else ''} ({', '.join(names[:SHOWN])}{more})"
+    shown = ", ".join(printable(name, 60) for name in names[:SHOWN])
+    return f"{len(names)} cutout{'s' if len(names) > 1 else ''} ({shown}{more})"
