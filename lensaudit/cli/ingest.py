@@ -16,9 +16,23 @@ Out = Annotated[Path, typer.Option("--out", help="Folder of the new lens set; an
 Catalogue = Annotated[Path | None, typer.Option("--catalogue", help="CSV file with an id column, labels and numbers.")]
 Bands = Annotated[str, typer.Option("--bands", help="Bands to keep, comma-separated; all of the layout by default.")]
 Nan = Annotated[str, typer.Option("--nan", help="NaN pixels: fail, zero, median of the others, or keep.")]
-Masked = Annotated[str, typer.Option("--masked", help="Masked pixels (value 100): fail, zero, median, or keep as NaN.")]
+Masked = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--masked",
+        metavar="VALUE[:POLICY]",
+        help="Value of masked pixels (repeatable), and what becomes of them: fail, zero, median, or keep as NaN.",
+    ),
+]
 Size = Annotated[float | None, typer.Option("--size-arcsec", help="Side of the central square that is kept.")]
+Pixels = Annotated[
+    list[str] | None, typer.Option("--size-pixels", metavar="[BAND=]PIXELS", help="The same in pixels, by band.")
+]
 Scale = Annotated[list[str] | None, typer.Option("--pixel-scale", metavar="[BAND=]ARCSEC", help="Wins over headers.")]
+ZeroPoint = Annotated[
+    list[str] | None,
+    typer.Option("--zero-point", metavar="[BAND=]MAG", help="AB magnitude of 1 pixel unit; wins over headers."),
+]
 Label = Annotated[str, typer.Option("--label", help="lens, non-lens or unknown, where the catalogue does not say.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes; the set is the same whatever their number.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable systems out and say which, do not stop.")]
@@ -41,16 +55,17 @@ def blf1(
     catalogue: Catalogue = None,
     bands: Bands = "",
     nan: Nan = "fail",
-    masked: Masked = "zero",
+    masked: Masked = None,
     size_arcsec: Size = None,
+    size_pixels: Pixels = None,
     workers: Workers = 1,
     skip_bad: SkipBad = False,
     as_json: Json = False,
 ) -> None:
     """Bologna challenge 1: Euclid-like VIS, or KiDS-like R, I, G, U (masked pixels hold 100)."""
-    from lensaudit.lensset.ingest import PixelPolicy, plan_blf1
+    from lensaudit.lensset.ingest import plan_blf1
 
-    policy = PixelPolicy(nan=nan, masked=masked, size_arcsec=size_arcsec)
+    policy = _policy(nan, masked, size_arcsec, size_pixels)
     plan = plan_blf1(path, catalogue=catalogue, bands=_split(bands), policy=policy)
     _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
 
@@ -62,15 +77,17 @@ def blf2(
     label_rule: Annotated[str, typer.Option("--label-rule", help="wilde or challenge.")] = "wilde",
     bands: Bands = "",
     nan: Nan = "fail",
+    masked: Masked = None,
     size_arcsec: Size = None,
+    size_pixels: Pixels = None,
     workers: Workers = 1,
     skip_bad: SkipBad = False,
     as_json: Json = False,
 ) -> None:
     """Bologna challenge 2: Euclid-like VIS, J, Y, H; labels by a named rule from its catalogue."""
-    from lensaudit.lensset.ingest import PixelPolicy, plan_blf2
+    from lensaudit.lensset.ingest import plan_blf2
 
-    policy = PixelPolicy(nan=nan, size_arcsec=size_arcsec)
+    policy = _policy(nan, masked, size_arcsec, size_pixels)
     plan = plan_blf2(path, catalogue=catalogue, rule=label_rule, bands=_split(bands), policy=policy)
     _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
 
@@ -82,8 +99,13 @@ def euclid_q1(
     catalogue: Catalogue = None,
     bands: Bands = "",
     nan: Nan = "fail",
-    size_arcsec: Size = 20.0,
+    masked: Masked = None,
+    size_arcsec: Annotated[
+        float | None, typer.Option("--size-arcsec", help="Side of the central square that is kept; 20 by default.")
+    ] = None,
+    size_pixels: Pixels = None,
     pixel_scale: Scale = None,
+    zero_point: ZeroPoint = None,
     workers: Workers = 1,
     skip_bad: SkipBad = False,
     as_json: Json = False,
@@ -91,7 +113,7 @@ def euclid_q1(
     """Euclid Q1 multi-extension cutouts: VIS_FLUX or VIS_BGSUB, NIR_J_FLUX …"""
     from lensaudit.lensset.ingest import plan_euclid_q1
 
-    policy = _policy(nan, size_arcsec, pixel_scale)
+    policy = _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point)
     plan = plan_euclid_q1(path, label=label, catalogue=catalogue, bands=_split(bands), policy=policy)
     _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
 
@@ -105,8 +127,11 @@ def fits(
     label: Label = "unknown",
     catalogue: Catalogue = None,
     nan: Nan = "fail",
+    masked: Masked = None,
     size_arcsec: Size = None,
+    size_pixels: Pixels = None,
     pixel_scale: Scale = None,
+    zero_point: ZeroPoint = None,
     workers: Workers = 1,
     skip_bad: SkipBad = False,
     as_json: Json = False,
@@ -121,15 +146,31 @@ def fits(
         label=label,
         catalogue=catalogue,
         instrument=instrument,
-        policy=_policy(nan, size_arcsec, pixel_scale),
+        policy=_policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point),
     )
     _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
 
 
-def _policy(nan: str, size_arcsec: float | None, pixel_scale: list[str] | None) -> PixelPolicy:
-    from lensaudit.lensset.ingest import PixelPolicy, parse_scales
+def _policy(
+    nan: str,
+    masked: list[str] | None,
+    size_arcsec: float | None,
+    size_pixels: list[str] | None,
+    pixel_scale: list[str] | None = None,
+    zero_point: list[str] | None = None,
+) -> PixelPolicy:
+    from lensaudit.lensset.ingest import PixelPolicy, parse_by_band, parse_masked
 
-    return PixelPolicy(nan=nan, size_arcsec=size_arcsec, told_scale=parse_scales(pixel_scale or []))
+    values, policy = parse_masked(masked or [])
+    return PixelPolicy(
+        nan=nan,
+        masked_values=values,
+        masked=policy,
+        size_arcsec=size_arcsec,
+        size_pixels=parse_by_band("--size-pixels", size_pixels or [], int),
+        told_scale=parse_by_band("--pixel-scale", pixel_scale or []),
+        told_zero_point=parse_by_band("--zero-point", zero_point or []),
+    )
 
 
 def _split(bands: str) -> list[str]:
@@ -137,9 +178,11 @@ def _split(bands: str) -> list[str]:
 
 
 def _carry_out(plan: Plan, out: Path, *, workers: int, skip_bad: bool, as_json: bool) -> None:
+    from lensaudit.cli.console import say
     from lensaudit.cli.set_summary import progress_bar, show
-    from lensaudit.lensset.ingest import ingest
+    from lensaudit.lensset.ingest import ingest, remarks, skipped_lines
 
     with progress_bar("ingesting") as report:
         lens_set = ingest(plan, out, workers=workers, skip_bad=skip_bad, progress=report)
     show(lens_set, as_json=as_json)
+    say(*(f"  {line}" for line in (*remarks(lens_set), *skipped_lines(lens_set))), err=as_json)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lensaudit.errors import DataError
 from lensaudit.imaging.instruments import Band
 from lensaudit.scenes import Psf
+from lensaudit.untrusted import printable
 
 Array = NDArray[np.float64]
 
@@ -27,6 +28,8 @@ TREFOIL_SYMMETRY_DEG = 120.0
 # 0.3 at 0.3–0.4″ that the real VIS kernels of the Q1 release show.
 MIN_BLUR_ARCSEC = 0.10
 MAX_CACHED_KERNELS = 512
+EUCLID_SCALE_ARCSEC = 0.1
+LARGEST_PSF = 2048
 
 
 def kernel(psf: Psf, band: Band) -> Array:
@@ -133,18 +136,21 @@ def fits_kernel(path: Path, extension: str, band: Band, *, angle_deg: float = 0.
 
 
 def _read_kernel(path: Path, extension: str) -> tuple[Array, float]:
-    from astropy.io import fits
+    from lensaudit.fits_input import number, open_fits, pixels_of
 
-    try:
-        with fits.open(path) as hdus:
-            if extension not in hdus:
-                names = ", ".join(hdu.name for hdu in hdus if hdu.name)
-                raise DataError(f"{path}: no extension '{extension}' for the PSF; it has {names}")
-            header = hdus[extension].header
-            values = np.asarray(hdus[extension].data, dtype=np.float64)
-    except OSError as error:
-        raise DataError(f"{path}: PSF cannot be read ({error}); give a whole FITS file") from error
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or not np.isfinite(values).all() or values.sum() <= 0:
-        raise DataError(f"{path}[{extension}]: a PSF must be a square image of finite numbers with positive sum")
-    degrees = header.get("CD1_1", header.get("CDELT1"))
-    return values, abs(degrees) * 3600.0 if degrees else float(header.get("PIXSCALE", 0.1))
+    with open_fits(path) as hdus:
+        hdu = next((hdu for hdu in hdus if hdu.name == extension.upper()), None)
+        if hdu is None:
+            names = printable(", ".join(hdu.name for hdu in hdus if hdu.name))
+            raise DataError(f"{path}: no extension '{printable(extension, 60)}' for the PSF; it has {names}")
+        where = f"{path}[{printable(extension, 60)}]"
+        values = np.asarray(pixels_of(hdu, where), dtype=np.float64)
+        degrees = number(hdu.header, "CD1_1", where) or number(hdu.header, "CDELT1", where)
+        scale = abs(degrees) * 3600.0 if degrees else number(hdu.header, "PIXSCALE", where) or EUCLID_SCALE_ARCSEC
+    if values.shape[0] != values.shape[1] or max(values.shape) > LARGEST_PSF:
+        raise DataError(f"{where}: a PSF must be a square image of at most {LARGEST_PSF} pixels a side; cut it out")
+    if not np.isfinite(values).all() or not 0 < values.sum() < math.inf:
+        raise DataError(f"{where}: a PSF must be finite numbers with positive sum; correct the file")
+    if not 1e-3 <= scale <= 60.0:
+        raise DataError(f"{where}: its header gives {scale:.3g}″ per pixel; correct CD1_1, CDELT1 or PIXSCALE")
+    return values, scale

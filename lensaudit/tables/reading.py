@@ -43,7 +43,7 @@ def read_table(path: Path, what: str = "a table") -> Table:
         data = _unpacked(path, data)
         kind = kind_of_bytes(data[:4096], len(data))
         if kind.key == "fits":
-            return from_fits(path, data)
+            return from_fits(path)
     if kind.key == "votable":
         return from_votable(path, data)
     text = _as_text(path, data, kind, what)

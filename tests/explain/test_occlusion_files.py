@@ -8,8 +8,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from lensaudit.explain import OcclusionMap, occlusion_figure, title_of
-from lensaudit.explain.occluding.map_fits import identity_cards, is_map_of, wcs_on_grid, write_occlusion_fits
+from lensaudit.explain.occluding.map_fits import identity_cards, is_map_of, write_occlusion_fits
 from lensaudit.explain.occluding.map_picture import BLUE, RED, diverging, log_scaled
+from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.untrusted import file_stem
 
 

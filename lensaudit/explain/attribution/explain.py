@@ -21,9 +21,9 @@ from lensaudit.explain.attribution.methods import (
     find_method,
     no_gradient,
 )
-from lensaudit.explain.occluding.map_fits import wcs_on_grid
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
+from lensaudit.lensset.coordinates import wcs_on_grid
 
 KNOWN_TO_FAIL = (
     "fails the parameter-randomisation check (Adebayo et al. 2018): much of what it shows are edges of the image, "

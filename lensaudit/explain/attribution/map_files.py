@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings
 
 import numpy as np
 from astropy.io import fits
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, LensauditError
 from lensaudit.explain.attribution.explain import Explanation, explain
 from lensaudit.explain.attribution.methods import METHODS, find_method
 from lensaudit.explain.attribution.picture import explanations_figure, gradcam_figure
@@ -20,6 +18,7 @@ from lensaudit.explain.occluding.map_files import shown_band
 from lensaudit.explain.occluding.map_fits import ascii_text
 from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
+from lensaudit.fits_input import open_fits
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
 from lensaudit.untrusted import file_stem
@@ -175,11 +174,10 @@ def _cards(request: Request, lens_set: LensSet, name: str) -> list[tuple[str, An
 
 def _holds(path: Path, cards: list[tuple[str, Any, str]]) -> bool:
     try:
-        content = BytesIO(path.read_bytes())  # astropy would leave a torn file open
-        with catch_warnings(action="ignore"), fits.open(content) as hdus:
+        with open_fits(path) as hdus:
             whole = all(hdu.data is not None for hdu in hdus[1:]) and len(hdus) > 1
             return whole and all(hdus[0].header.get(key) == value for key, value, _ in cards)
-    except (OSError, TypeError, ValueError, fits.VerifyError):
+    except (LensauditError, OSError, TypeError, ValueError, fits.VerifyError):
         return False
 
 

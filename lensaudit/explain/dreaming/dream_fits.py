@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from lensaudit.errors import LensauditError
 from lensaudit.explain.dreaming.dream import Dream
 from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import ClassTarget, Target
 from lensaudit.explain.occluding.map_fits import ascii_text
 from lensaudit.files import replacing
 from lensaudit.finders import Finder
+from lensaudit.fits_input import open_fits
 from lensaudit.provenance import provenance
 
 Card = tuple[str, Any, str]
@@ -98,8 +98,7 @@ def write_dream_fits(path: Path, dream: Dream, cards: list[Card], wcs: WCS | Non
 def read_dream_fits(path: Path, target: Target, settings: DreamSettings, cards: list[Card]) -> Dream | None:
     """The dream in `path`; None where that is not a whole file of exactly what `cards` say, by this version."""
     try:
-        content = BytesIO(path.read_bytes())  # astropy would leave a torn file open
-        with catch_warnings(action="ignore"), fits.open(content) as hdus:
+        with open_fits(path) as hdus:
             header = hdus[0].header
             if any(header.get(key) != value for key, value, _ in [*cards, ("CREATOR", _creator(), "")]):
                 return None
@@ -118,7 +117,7 @@ def read_dream_fits(path: Path, target: Target, settings: DreamSettings, cards: 
                 dead=bool(header["DEAD"]),
                 fault="",
             )
-    except (OSError, TypeError, ValueError, KeyError, fits.VerifyError):
+    except (LensauditError, OSError, TypeError, ValueError, KeyError, fits.VerifyError):
         return None
 
 

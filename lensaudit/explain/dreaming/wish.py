@@ -15,9 +15,9 @@ from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation, p
 from lensaudit.explain.dreaming.start import cutout_start, noise_start
 from lensaudit.explain.dreaming.target import KernelTarget, Target
 from lensaudit.explain.occluding.map_files import chosen_systems
-from lensaudit.explain.occluding.map_fits import wcs_on_grid
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
+from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.untrusted import file_stem
 
 if TYPE_CHECKING:

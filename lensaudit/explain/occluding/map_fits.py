@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from lensaudit.errors import LensauditError
 from lensaudit.explain.occluding.occluder import OcclusionMap
 from lensaudit.files import replacing
+from lensaudit.fits_input import open_fits
+from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.provenance import provenance
 
 SIGN = "p(lens|occluded) - p(lens); below 0 speaks for a lens"
-
-
-def wcs_on_grid(wcs: WCS, shape: tuple[int, int], size: int) -> WCS:
-    """World coordinates of a finder's `size` × `size` grid over the field of a cutout of `shape` (rows, columns)."""
-    ratio = np.array([shape[1] / size, shape[0] / size])
-    scaled = wcs.deepcopy()
-    scaled.wcs.crpix = (np.asarray(wcs.wcs.crpix) - 0.5) / ratio + 0.5
-    if scaled.wcs.has_cd():
-        scaled.wcs.cd = scaled.wcs.cd * ratio
-    else:
-        scaled.wcs.cdelt = np.asarray(scaled.wcs.cdelt) * ratio
-    scaled.pixel_shape = (size, size)
-    scaled.wcs.set()
-    return scaled
 
 
 def identity_cards(result_of: dict[str, Any]) -> list[tuple[str, Any, str]]:
@@ -88,13 +75,12 @@ def write_occlusion_fits(
 def is_map_of(path: Path, cards: list[tuple[str, Any, str]]) -> bool:
     """Whether `path` is a whole FITS file that holds exactly the map these cards describe, by this version."""
     try:
-        content = BytesIO(path.read_bytes())  # astropy would leave a torn file open
-        with catch_warnings(action="ignore"), fits.open(content) as hdus:
+        with open_fits(path) as hdus:
             header = hdus[0].header
             whole = len(hdus) == 2 and all(hdu.data is not None for hdu in hdus)
             wanted = [*cards, ("CREATOR", _creator(), "")]
             return whole and all(header.get(key) == value for key, value, _ in wanted)
-    except (OSError, TypeError, ValueError, fits.VerifyError):
+    except (LensauditError, OSError, TypeError, ValueError, fits.VerifyError):
         return False
 
 

@@ -3,9 +3,16 @@
 from lensaudit.lensset.ingest.blf1 import plan_blf1
 from lensaudit.lensset.ingest.blf2 import plan_blf2
 from lensaudit.lensset.ingest.euclid_q1 import plan_euclid_q1
-from lensaudit.lensset.ingest.generic import parse_band, parse_duplicate, parse_scales, plan_fits
+from lensaudit.lensset.ingest.generic import (
+    parse_band,
+    parse_by_band,
+    parse_duplicate,
+    parse_masked,
+    plan_fits,
+)
 from lensaudit.lensset.ingest.labels import LABEL_RULES
 from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, PixelPolicy, Plan
+from lensaudit.lensset.ingest.remarks import remarks, skipped_lines
 from lensaudit.lensset.ingest.run import ingest
 
 __all__ = [
@@ -15,10 +22,13 @@ __all__ = [
     "Plan",
     "ingest",
     "parse_band",
+    "parse_by_band",
     "parse_duplicate",
-    "parse_scales",
+    "parse_masked",
     "plan_blf1",
     "plan_blf2",
     "plan_euclid_q1",
     "plan_fits",
+    "remarks",
+    "skipped_lines",
 ]

@@ -17,7 +17,7 @@ from lensaudit.lensset.ingest.plan import Plate
 from lensaudit.tables import read_table
 from lensaudit.untrusted import printable
 
-_OURS = re.compile(r"n_(nan|masked)_.*|id|label", re.IGNORECASE)
+_OURS = re.compile(r"(n_(nan|masked)|zero_point_mag)_.*|id|label", re.IGNORECASE)
 """Columns that ingest writes itself."""
 ARCSEC_PER_RADIAN = 180 * 3600 / math.pi
 

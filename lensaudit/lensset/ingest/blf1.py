@@ -65,7 +65,8 @@ def plan_blf1(
     facts, notes = compared(found, table, catalogue)
     carried = tuple(_KNOWN) if table else ()
     scale = 0.1 if space else 0.2
-    policy = replace(policy, known_scale=dict.fromkeys(chosen, scale), masked_value=None if space else MASKED_VALUE)
+    masked = policy.masked_values if space else (MASKED_VALUE, *policy.masked_values)
+    policy = replace(policy, known_scale=dict.fromkeys(chosen, scale), masked_values=masked)
     systems = tuple(
         System(name, plates_of(found[name], chosen), _row(root, name, found[name], table, carried))
         for name in sorted(found)

@@ -44,7 +44,7 @@ def plan_euclid_q1(
     label, catalogue
         See `external_rows`.
     policy
-        `size_arcsec` ``None`` becomes 20″.
+        Without a size, 20″ are kept.
     """
     policy = policy or PixelPolicy()
     files = _files(path)
@@ -60,7 +60,7 @@ def plan_euclid_q1(
         bands=chosen,
         systems=systems,
         columns=rows.columns,
-        policy=policy if policy.size_arcsec else replace(policy, size_arcsec=SIZE_ARCSEC),
+        policy=policy if policy.size_arcsec or policy.size_pixels else replace(policy, size_arcsec=SIZE_ARCSEC),
         unit="flux unit of the archive (see zero_point_mag)",
         root=path if path.is_dir() else path.parent,
         source={"release": "Euclid Q1", **rows.facts},

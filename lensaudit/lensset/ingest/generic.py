@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
+import glob
+import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.ingest.external import external_rows
-from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, Plate, System
+from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, PixelPolicy, Plan, Plate, System
 from lensaudit.untrusted import printable, typed_name
 
-_WORDS = re.compile(r"(?P<band>[A-Za-z0-9][A-Za-z0-9_+-]{0,63})=(?P<pattern>[^\[\]]*)(\[(?P<extension>[^\[\]]+)\])?")
+_WORDS = re.compile(
+    r"(?P<band>[A-Za-z0-9][A-Za-z0-9_+-]{0,63})=(?P<pattern>[^\[\]]*)"
+    r"(\[(?P<extension>[^\[\]]+)\])?(\[(?P<plane>\d{1,6})\])?"
+)
 
 
 @dataclass(frozen=True)
 class BandPattern:
-    """Where one band's images lie: a path pattern with at most one ``*``, which is the id, and an extension."""
+    """Where one band's images lie: a path pattern whose ``*`` is the id, an extension, and a plane of a cube."""
 
     band: str
     pattern: str
     extension: str | int
+    plane: int | None = None
+
+    def __str__(self) -> str:
+        plane = "" if self.plane is None else f"[{self.plane}]"
+        return f"{self.band}={self.pattern}[{self.extension}]{plane}"
 
 
 def parse_band(words: str) -> BandPattern:
-    """Read ``VIS=*_vis.fits[1]``; the extension is a number or a name, 0 by default.
+    """Read ``VIS=*_vis.fits[1]``; the extension is a number, a name or ``NAME,VERSION``, 0 by default.
 
-    An empty pattern (``VIS=[VIS_FLUX]``) means every FITS file given.
+    ``g=*/*_g.fits`` finds files in the folders of their objects, ``g=cube.fits[0][2]`` takes the third plane of a
+    cube. An empty pattern (``VIS=[VIS_FLUX]``) means every FITS file given.
     """
     match = _WORDS.fullmatch(words)
-    if match is None or match["pattern"].count("*") > 1 or (not match["pattern"] and not match["extension"]):
-        raise UsageError(f"--band '{words}': write NAME=PATTERN[EXTENSION] with at most one *, e.g. VIS=*_vis.fits[1]")
+    if match is None or "**" in match["pattern"] or (not match["pattern"] and not match["extension"]):
+        raise UsageError(
+            f"--band '{printable(words, 100)}': write NAME=PATTERN[EXTENSION], e.g. VIS=*_vis.fits[1], "
+            "or NAME=PATTERN[EXTENSION][PLANE] for a cube"
+        )
     extension = match["extension"] or "0"
-    return BandPattern(match["band"], match["pattern"], int(extension) if extension.isdigit() else extension)
+    plane = None if match["plane"] is None else int(match["plane"])
+    return BandPattern(
+        match["band"], match["pattern"], int(extension) if re.fullmatch(r"\d{1,4}", extension) else extension, plane
+    )
 
 
 def parse_duplicate(words: str) -> tuple[str, tuple[str, ...]]:
@@ -87,66 +107,141 @@ def plan_fits(
         bands=bands,
         systems=systems,
         columns=rows.columns,
-        policy=replace(policy, told_scale=_with_copies(policy.told_scale, copied)),
+        policy=replace(
+            policy,
+            told_scale=_with_copies(policy.told_scale, copied),
+            told_zero_point=_with_copies(policy.told_zero_point, copied),
+            size_pixels=_with_copies(policy.size_pixels, copied),
+        ),
         unit="unit of the files",
         root=path if path.is_dir() else path.parent,
-        source={"patterns": [f"{p.band}={p.pattern}[{p.extension}]" for p in patterns], "copies": copied, **rows.facts},
+        source={"patterns": [str(p) for p in patterns], "copies": copied, **rows.facts},
         notes=(*notes, *rows.notes),
         inputs=rows.inputs,
     )
 
 
-def parse_scales(words: Sequence[str]) -> dict[str, float]:
-    """Read ``VIS=0.1``, or ``0.05`` for all bands (kept under ``*``)."""
-    scales: dict[str, float] = {}
+def parse_by_band(option: str, words: Sequence[str], kind: type = float) -> dict[str, Any]:
+    """Read ``VIS=0.1``, or ``0.05`` for all bands (kept under ``*``), of an option that may be given for each band."""
+    values: dict[str, Any] = {}
     for word in words:
         band, _, value = word.rpartition("=")
         try:
-            scales[band or "*"] = float(value)
+            values[band or "*"] = kind(value)
         except ValueError as error:
-            raise UsageError(f"--pixel-scale '{word}': write ARCSEC or BAND=ARCSEC, e.g. VIS=0.1") from error
-    return scales
+            what = "ARCSEC" if option == "--pixel-scale" else "MAG" if option == "--zero-point" else "PIXELS"
+            example = {"ARCSEC": "VIS=0.1", "MAG": "VIS=24.6", "PIXELS": "VIS=200"}[what]
+            raise UsageError(
+                f"{option} '{printable(word, 60)}': write {what} or BAND={what}, e.g. {example}"
+            ) from error
+    return values
 
 
-def _with_copies(told: Mapping[str, float], copied: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Told scales, where a copy has that of its origin unless told otherwise."""
+def parse_masked(words: Sequence[str], policy: str = "zero") -> tuple[tuple[float, ...], str]:
+    """Read ``-99``, ``zero`` or ``-99:median``: values of masked pixels, and what becomes of them.
+
+    Parameters
+    ----------
+    policy
+        What becomes of them where no word says.
+    """
+    values: list[float] = []
+    policies: set[str] = set()
+    for word in words:
+        value, _, chosen = word.rpartition(":") if ":" in word else ("", "", word)
+        if ":" not in word and _number(word) is not None:
+            value, chosen = word, ""
+        number = _number(value) if value else None
+        if (value and number is None) or (chosen and chosen not in BAD_PIXEL_POLICIES):
+            raise UsageError(
+                f"--masked '{printable(word, 60)}': write VALUE, VALUE:POLICY or POLICY, e.g. -99:median; "
+                f"a policy is one of {', '.join(BAD_PIXEL_POLICIES)}"
+            )
+        values += [] if number is None else [number]
+        policies |= {chosen} if chosen else set()
+    if len(policies) > 1:
+        raise UsageError(f"--masked: {' and '.join(sorted(policies))} are both asked for; choose one policy")
+    return tuple(dict.fromkeys(values)), policies.pop() if policies else policy
+
+
+def _number(word: str) -> float | None:
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _with_copies(told: Mapping[str, Any], copied: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What was told by band, where a copy has that of its origin unless told otherwise."""
     inherited = {copy: told[source] for source, copies in copied.items() if source in told for copy in copies}
     return inherited | dict(told)
 
 
 def _find_all(path: Path, patterns: Sequence[BandPattern]) -> dict[str, dict[str, Plate]]:
-    plates: dict[str, dict[str, Plate]] = {}
-    for pattern in patterns:
-        if pattern.band in plates:
-            raise UsageError(f"--band {pattern.band} is given twice; give each band once")
-        plates[pattern.band] = _find(path, pattern)
-    return plates
-
-
-def _find(path: Path, pattern: BandPattern) -> dict[str, Plate]:
-    """Id → plate of one band."""
-    extensions = (pattern.extension,)
+    """Band → id → plate."""
+    names = [pattern.band for pattern in patterns]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"--band {twice} is given twice; give each band once")
     if path.is_file():
-        if pattern.pattern not in ("", path.name):
-            raise UsageError(
-                f"{path} is one file: write --band {pattern.band}=[{pattern.extension}], or give its folder"
-            )
-        return {_stem(path): Plate(path, extensions)}
+        return {pattern.band: {_stem(path): _plate(_only(path, pattern), pattern)} for pattern in patterns}
     if not path.is_dir():
         raise UsageError(f"{path}: no such file or folder; check the path")
-    glob = pattern.pattern or "*.fits"
-    before, _, after = glob.partition("*")
-    files = sorted(path.glob(glob))
+    fixed = [pattern for pattern in patterns if pattern.pattern and "*" not in pattern.pattern]
+    if fixed and len(fixed) < len(patterns):
+        raise UsageError(
+            f"--band {fixed[0]}: has no * where other bands have one; give every band a * (many objects), or none"
+        )
+    found = {pattern.band: _matching(path, pattern) for pattern in patterns}
+    if not fixed:
+        return found
+    files = [next(iter(plates.values())).path for plates in found.values()]
+    name = _common_name(files)
+    return {band: {name: next(iter(plates.values()))} for band, plates in found.items()}
+
+
+def _only(path: Path, pattern: BandPattern) -> Path:
+    """The one file given; DataError where the pattern means another."""
+    if pattern.pattern not in ("", path.name, str(path)):
+        raise UsageError(f"{path} is one file: write --band {pattern.band}=[{pattern.extension}], or give its folder")
+    return path
+
+
+def _plate(file: Path, pattern: BandPattern) -> Plate:
+    return Plate(file, (pattern.extension,), pattern.plane)
+
+
+def _matching(path: Path, pattern: BandPattern) -> dict[str, Plate]:
+    """Id → plate of one band: what stands for the ``*`` of the pattern, relative to `path` or absolute.
+
+    Where several ``*`` stand for different words, they are joined by ``-``; ``OBJ/OBJ_g.fits`` is OBJ.
+    """
+    words = os.path.expanduser(pattern.pattern) or "*.fits"
+    files = sorted(glob.glob(words, root_dir=path))
     if not files:
-        raise UsageError(f"{path}: no file matches {glob} (band {pattern.band}); check --band")
+        raise UsageError(f"{path}: no file matches {printable(words, 100)} (band {pattern.band}); check --band")
+    shape = re.compile("([^/]*)".join(re.escape(part) for part in words.split("*")).replace(r"\?", "[^/]"))
     found: dict[str, Plate] = {}
     for file in files:
-        whole = file.relative_to(path).as_posix()
-        name = whole[len(before) : len(whole) - len(after)] if "*" in glob else _stem(file)
+        match = shape.fullmatch(file)
+        stars = [] if match is None else [star for star in match.groups() if star]
+        name = "-".join(dict.fromkeys(stars)) if pattern.pattern and stars else _stem(Path(file))
         if name in found:
-            raise DataError(f"{file}: id {name} is there twice in band {pattern.band}; make the pattern narrower")
-        found[name or _stem(file)] = Plate(file, extensions)
+            raise DataError(
+                f"{path / file}: id {printable(name, 60)} is there twice in band {pattern.band}; "
+                "make the pattern narrower"
+            )
+        found[name] = _plate(path / file, pattern)
     return found
+
+
+def _common_name(files: Sequence[Path]) -> str:
+    """Id of one object whose bands are these files: what their names begin with alike, else their folder's name."""
+    stems = [_stem(file) for file in files]
+    if len(set(stems)) == 1:
+        return stems[0]
+    alike = takewhile(lambda signs: len(set(signs)) == 1, zip(*stems, strict=False))
+    return "".join(signs[0] for signs in alike).rstrip(" _-.") or files[0].resolve().parent.name
 
 
 def _add_copies(

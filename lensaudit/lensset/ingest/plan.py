@@ -8,21 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit.errors import UsageError
-from lensaudit.lensset.header import CatalogueColumn
+from lensaudit.lensset.coordinates import SCALES_ARCSEC
+from lensaudit.lensset.header import LARGEST_SIDE, CatalogueColumn
+from lensaudit.untrusted import printable
 
 BAD_PIXEL_POLICIES = ("fail", "zero", "median", "keep")
 """What happens to NaN (or masked) pixels: refuse the file, set them to 0, or to the median of the good ones, or keep
 them as NaN, for finders that mask such pixels (stretch ``noise``)."""
+
+ZERO_POINTS_MAG = (-100.0, 100.0)
 
 LABEL = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens, -1 unknown", dtype="int8")
 
 
 @dataclass(frozen=True)
 class Plate:
-    """One image inside a FITS file: the first of `extensions` (names or numbers) that the file has."""
+    """One image inside a FITS file: the first of `extensions` that the file has, and of a cube one plane.
+
+    An extension is a number, a name, or a name and its version (``SCI,2``); planes count from 0.
+    """
 
     path: Path
     extensions: tuple[str | int, ...] = (0,)
+    plane: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,42 +50,69 @@ class PixelPolicy:
     ----------
     nan
         One of `BAD_PIXEL_POLICIES`, for NaN and infinite pixels.
-    masked_value, masked
-        Pixels of this value are masked by the archive; what becomes of them (a bad-pixel policy).
-    size_arcsec
-        Side of the central square kept; ``None`` keeps the whole image.
+    masked_values, masked
+        Pixels of these values are masked by the archive; what becomes of them (a bad-pixel policy).
+    size_arcsec, size_pixels
+        Side of the central square kept, in arcsec, or in pixels by band (or ``*``, every other band); without either
+        the whole image is kept.
     told_scale
-        Band (or ``*``, every other band) → arcsec per pixel as told by the user; wins over the header.
+        Band (or ``*``) → arcsec per pixel as told by the user; wins over the header.
+    told_zero_point
+        Band (or ``*``) → AB magnitude of one pixel unit as told by the user; wins over the header.
     known_scale
         Band → arcsec per pixel of the layout, where neither the user nor the header says.
     """
 
     nan: str = "fail"
-    masked_value: float | None = None
+    masked_values: tuple[float, ...] = ()
     masked: str = "zero"
     size_arcsec: float | None = None
+    size_pixels: Mapping[str, int] = field(default_factory=dict)
     told_scale: Mapping[str, float] = field(default_factory=dict)
+    told_zero_point: Mapping[str, float] = field(default_factory=dict)
     known_scale: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for option, value in (("--nan", self.nan), ("--masked", self.masked)):
             if value not in BAD_PIXEL_POLICIES:
                 raise UsageError(f"{option} '{value}' is not one of {', '.join(BAD_PIXEL_POLICIES)}")
-        if self.size_arcsec is not None and not self.size_arcsec > 0:
-            raise UsageError(f"--size-arcsec must be positive, not {self.size_arcsec}")
+        if self.size_arcsec is not None and self.size_pixels:
+            raise UsageError("--size-arcsec and --size-pixels both say what is kept; give one of them")
+        low, high = SCALES_ARCSEC
+        if self.size_arcsec is not None and not 0 < self.size_arcsec <= LARGEST_SIDE * high:
+            raise UsageError(f"--size-arcsec must be positive and finite, not {self.size_arcsec}")
+        for band, side in self.size_pixels.items():
+            if not 1 <= side <= LARGEST_SIDE:
+                raise UsageError(f"--size-pixels {_of(band)}must lie in 1 … {LARGEST_SIDE}, not {side}")
         for band, scale in self.told_scale.items():
-            if not scale > 0:
-                raise UsageError(f"--pixel-scale of band {band} must be positive, not {scale}")
+            if not low <= scale <= high:
+                raise UsageError(f"--pixel-scale {_of(band)}must lie in {low:g} … {high:g} arcsec, not {scale}")
+        for band, zero_point in self.told_zero_point.items():
+            if not ZERO_POINTS_MAG[0] <= zero_point <= ZERO_POINTS_MAG[1]:
+                raise UsageError(f"--zero-point {_of(band)}must lie in −100 … 100 mag, not {zero_point}")
+
+    def of_band(self, told: Mapping[str, Any], band: str) -> Any:
+        """What an option says of `band`, or of all bands; None where it says nothing."""
+        return told.get(band, told.get("*"))
 
     def words(self, bands: tuple[str, ...]) -> dict[str, Any]:
         """The policy as JSON, for the header of the set."""
         counted = ", ".join(f"n_nan_{band}" for band in bands)
         said: dict[str, Any] = {"nan": f"{self.nan} (counted in {counted})", "size_arcsec": self.size_arcsec}
-        if self.masked_value is not None:
-            said["masked"] = f"pixels of value {self.masked_value:g}: {self.masked} (counted in n_masked_*)"
+        if self.masked_values:
+            values = " or ".join(f"{value:g}" for value in self.masked_values)
+            said["masked"] = f"pixels of value {values}: {self.masked} (counted in n_masked_*)"
+        if self.size_pixels:
+            said["size_pixels"] = dict(sorted(self.size_pixels.items()))
         if self.told_scale:
             said["pixel_scale_told_arcsec"] = dict(sorted(self.told_scale.items()))
+        if self.told_zero_point:
+            said["zero_point_told_mag"] = dict(sorted(self.told_zero_point.items()))
         return said
+
+
+def _of(band: str) -> str:
+    return "" if band == "*" else f"of band {band} "
 
 
 @dataclass(frozen=True)
@@ -115,15 +150,20 @@ class Plan:
     inputs: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.policy.told_scale) - set(self.bands) - {"*"})
-        if unknown:
-            raise UsageError(f"--pixel-scale: '{unknown[0]}' is not one of the bands {', '.join(self.bands)}")
+        policy = self.policy
+        for option, told in (
+            ("--pixel-scale", policy.told_scale),
+            ("--zero-point", policy.told_zero_point),
+            ("--size-pixels", policy.size_pixels),
+        ):
+            if unknown := sorted(set(told) - set(self.bands) - {"*"}):
+                raise UsageError(f"{option}: '{printable(unknown[0], 60)}' is not one of {', '.join(self.bands)}")
 
 
 def count_columns(plan: Plan) -> tuple[CatalogueColumn, ...]:
     """Columns with the numbers of bad pixels per band, filled while reading."""
     kinds = [("nan", "NaN or infinite")]
-    if plan.policy.masked_value is not None:
+    if plan.policy.masked_values:
         kinds.append(("masked", "masked by the archive"))
     return tuple(
         CatalogueColumn(name=f"n_{kind}_{band}", unit="pixel", description=f"{words} pixels in {band}", dtype="int64")

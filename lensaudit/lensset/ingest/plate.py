@@ -1,27 +1,21 @@
-"""Reading one image out of a FITS file; whatever is wrong with the file becomes one line."""
+"""Reading one image out of an open FITS file; whatever is wrong with it becomes one line."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
-from lensaudit.errors import DataError, UsageError
-from lensaudit.lensset.coordinates import header_wcs
-from lensaudit.lensset.ingest.plan import Plate
+from lensaudit.errors import DataError
+from lensaudit.fits_input import number, pixels_of
+from lensaudit.lensset.coordinates import Sky, header_sky
+from lensaudit.lensset.ingest.plan import ZERO_POINTS_MAG, Plate
+from lensaudit.untrusted import printable
 
-if TYPE_CHECKING:
-    from astropy.wcs import WCS
-
-_DAMAGE = (OSError, TypeError, ValueError, IndexError, KeyError, EOFError, fits.VerifyError)
+ZERO_POINT_CARDS = ("MAGZERO", "MAGZEROP", "MAGZPT", "ZEROPOINT")
 
 
 @dataclass(frozen=True)
@@ -29,77 +23,58 @@ class Image:
     """A 2-D image in native byte order, float32, with what its header says about sky and flux."""
 
     pixels: NDArray[np.float32]
-    wcs: WCS | None
+    sky: Sky
     zero_point_mag: float | None
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[fits.HDUList]:
-    """Open a FITS file.
-
-    Raises
-    ------
-    UsageError
-        There is no such file.
-    DataError
-        It is not FITS, or truncated.
-    """
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", AstropyWarning)
-        try:
-            hdus = fits.open(path, memmap=False, lazy_load_hdus=False)
-        except FileNotFoundError as error:
-            raise UsageError(f"{path}: no such file; check the path") from error
-        except _DAMAGE as error:
-            raise DataError(f"{path}: cannot be read as FITS (truncated or damaged); fetch the file again") from error
-    with hdus:
-        if any("truncated" in str(warning.message) for warning in said):
-            raise DataError(f"{path}: FITS file is truncated; fetch the file again")
-        yield hdus
-
-
-def read_image(hdus: fits.HDUList, plate: Plate, band: str) -> Image:
+def read_image(hdus: fits.HDUList, plate: Plate, band: str, *, zero_point: bool = True) -> Image:
     """The image of `band` in an open file.
 
+    Parameters
+    ----------
+    zero_point
+        Whether the header's zero point is read; where the user gave one, it is not looked at.
+
     Raises
     ------
     DataError
-        No such extension, or it holds no 2-D image, or the data are damaged.
+        No such extension or plane, or it holds no 2-D image, or the data or the zero point are damaged.
     """
-    hdu = _extension(hdus, plate, band)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        try:
-            data = hdu.data
-        except _DAMAGE as error:
-            raise DataError(f"{plate.path}: band {band}: FITS data are truncated; fetch the file again") from error
-    where = f"{plate.path}: band {band}: extension {hdu.name or plate.extensions[0]}"
-    if data is None or getattr(data, "dtype", np.dtype(object)).fields is not None:
-        raise DataError(f"{where} holds no image; name another extension")
-    shape = data.shape
-    data = data.reshape(shape[-2:]) if data.ndim > 2 and np.prod(shape[:-2]) == 1 else data
-    if data.ndim != 2:
-        raise DataError(f"{where} has shape {shape}, one 2-D image is needed; name another extension")
-    with np.errstate(over="ignore"):
-        pixels = data.astype(np.float32)  # also from big-endian, as FITS stores, to native order
-    return Image(pixels, header_wcs(hdu.header), _zero_point(hdu.header))
+    hdu, name = _extension(hdus, plate, band)
+    where = f"{plate.path}: band {band}: extension {name}"
+    pixels = pixels_of(hdu, where, plate.plane)
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = pixels.astype(np.float32)  # also from big-endian, as FITS stores, to native order
+    return Image(single, header_sky(hdu.header, hdus), _zero_point(hdu.header, where) if zero_point else None)
 
 
-def _extension(hdus: fits.HDUList, plate: Plate, band: str) -> Any:
-    names = [hdu.name for hdu in hdus]
+def _extension(hdus: fits.HDUList, plate: Plate, band: str) -> tuple[Any, str]:
+    """The first of the plate's extensions that the file has, and what it is called in messages."""
+    names = [str(hdu.name) for hdu in hdus]
     for wanted in plate.extensions:
         if isinstance(wanted, int) and wanted < len(hdus):
-            return hdus[wanted]
-        if isinstance(wanted, str) and wanted.upper() in names:
-            return hdus[names.index(wanted.upper())]
+            return hdus[wanted], printable(names[wanted] or str(wanted), 60)
+        if isinstance(wanted, str):
+            name, _, version = wanted.upper().partition(",")
+            for hdu in hdus:
+                if str(hdu.name).upper() == name and version.strip() in ("", str(hdu.ver)):
+                    return hdu, printable(wanted, 60)
     asked = " or ".join(str(wanted) for wanted in plate.extensions)
-    there = ", ".join(name or str(i) for i, name in enumerate(names))
+    there = printable(", ".join(name or str(i) for i, name in enumerate(names)), 300)
     raise DataError(f"{plate.path}: band {band}: no extension {asked}; the file has {there}")
 
 
-def _zero_point(header: fits.Header) -> float | None:
-    for card in ("MAGZERO", "MAGZEROP", "MAGZPT", "ZEROPOINT"):
-        value = header.get(card)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+def _zero_point(header: fits.Header, where: str) -> float | None:
+    for card in ZERO_POINT_CARDS:
+        try:
+            value = number(header, card, where)
+        except DataError as error:
+            raise DataError(f"{error}, or give --zero-point") from error
+        if value is None:
+            continue
+        if not ZERO_POINTS_MAG[0] <= value <= ZERO_POINTS_MAG[1]:
+            raise DataError(
+                f"{where}: header card {card} is {value:g}, no zero point; correct the card, or give --zero-point"
+            )
+        return value
     return None

@@ -1,0 +1,287 @@
+"""Opening FITS files that other people made: one place that never hangs, fills memory or ends in a traceback.
+
+Regular files only; sizes are known before anything is read: compressed files are unpacked up to `LARGEST_BYTES`,
+headers are read up to `LARGEST_HEADERS`, and an image is read once its declared size is seen to fit into the file and
+below `LARGEST_BYTES`. astropy's warnings about such files (fixed cards, odd keywords, truncation) are silenced here:
+what matters of them is checked and becomes one line.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import math
+import re
+import sys
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from numpy.typing import NDArray
+
+from lensaudit.errors import DataError
+from lensaudit.untrusted import kind_of, kind_of_bytes, other_kind, printable
+
+LARGEST_BYTES = 2**29
+"""512 MiB: of a file once it is unpacked, and of one image as it is stored (11 585 × 11 585 pixels of 4 bytes)."""
+
+LARGEST_HEADERS = 2**24
+"""16 MiB: of all headers of one file; 61 CCDs with 800 cards each take 4."""
+
+_XZ_MEMORY = 2**28
+_BLOCK, _CARD = 2880, 80
+_MOST = 999  # axes or columns, by the standard
+_COUNTS = re.compile(rb"(?:(Z?NAXIS|TFIELDS)|[PG]COUNT|Z?NAXIS\d+) *= *([+-]?\d{1,400})\b")
+
+
+@contextmanager
+def open_fits(path: Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file, plain or compressed by gzip, bzip2 or xz; all headers are read, and no data.
+
+    Raises
+    ------
+    UsageError
+        There is no such file, or it is no regular file.
+    DataError
+        It is of another kind (the message says of which), truncated or damaged, or larger than is read.
+    """
+    path = Path(path)
+    if reason := other_kind(path, "a FITS file", "fits", "gzip", "bzip2", "xz"):
+        raise DataError(reason)
+    with warnings.catch_warnings(), _stream(path) as stream:
+        warnings.simplefilter("ignore", AstropyWarning)
+        limited = _Limited(stream, LARGEST_HEADERS)
+        try:
+            hdus = fits.open(limited, memmap=False, lazy_load_hdus=False)
+            ends = [_end(hdu) for hdu in hdus]
+            limited.seek(-(-max(ends) // _BLOCK) * _BLOCK)
+            if limited.read(_BLOCK).startswith(b"XTENSION"):  # astropy passes over what it cannot read
+                raise ValueError(f"extension {len(ends)} has no readable header")
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged file may fail anywhere in astropy
+            raise _damaged(path, error) from error
+        with hdus:
+            if max(ends) > limited.size:
+                reason = f"data end at byte {max(ends)}, the file at {limited.size}"
+                raise DataError(f"{path}: FITS file is truncated: {reason}; fetch the file again")
+            limited.left = None
+            yield hdus
+
+
+def pixels_of(hdu: Any, where: str, plane: int | None = None) -> NDArray[Any]:
+    """The image of an open HDU as 2-D array (rows, columns), scaled by BSCALE and BZERO.
+
+    Parameters
+    ----------
+    where
+        Begins the messages: file, band and extension.
+    plane
+        Which plane of a cube, counted from 0 along its slowest axis (NAXIS3).
+
+    Raises
+    ------
+    DataError
+        It holds no image, a cube and no plane is named, the image is too large, or its data are damaged.
+    """
+    if not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU):
+        raise DataError(f"{where} holds no image; name another extension")
+    shape = tuple(hdu.shape)
+    if not all(isinstance(side, int) and side >= 0 for side in shape):
+        raise DataError(f"{where}: header gives the shape {printable(shape, 60)}; fetch the file again")
+    if len(shape) < 2 or 0 in shape:
+        raise DataError(f"{where} holds no image (its shape is {shape}); name another extension")
+    index = _plane(shape, plane, where)
+    _check_size(shape if index is None else shape[-2:], hdu, where)
+    for key in ("BSCALE", "BZERO", "BLANK"):
+        number(hdu.header, key, where)
+    try:
+        _check_tiles(hdu, where)
+        with np.errstate(all="ignore"):
+            data = np.asarray(hdu.data if index is None else hdu.section[index]).reshape(shape[-2:])
+    except (MemoryError, DataError):
+        raise
+    except Exception as error:  # damaged tile-compressed data fail anywhere in astropy and its codecs
+        raise DataError(f"{where}: data are damaged ({_short(error)}); fetch the file again") from error
+    if data.dtype.kind not in "fiu":
+        raise DataError(f"{where} holds no image of numbers; name another extension")
+    return data
+
+
+def number(header: fits.Header, key: str, where: str) -> float | None:
+    """The value of a card that must be a finite number; None where there is no such card, or it has no value.
+
+    Raises
+    ------
+    DataError
+        It is text, a logical, infinite, or cannot be read.
+    """
+    if key not in header:
+        return None
+    try:
+        value = header[key]
+    except Exception as error:  # fits.VerifyError, and what else an unreadable card leads to
+        raise DataError(f"{where}: header card {key} cannot be read; correct the card") from error
+    if value is None or isinstance(value, fits.card.Undefined):
+        return None
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DataError(f"{where}: header card {key} is {printable(repr(value), 40)}, not a number; correct the card")
+    return float(value)
+
+
+class _Limited(io.RawIOBase):
+    """A stream of known size that hands out at most `left` bytes, headers looked through; None hands out all.
+
+    astropy counts up to what NAXIS and TFIELDS say, and follows a negative size backwards, before it looks at either.
+    """
+
+    def __init__(self, stream: BinaryIO, most: int) -> None:
+        self._stream = stream
+        self.size = stream.seek(0, io.SEEK_END)
+        self.left: int | None = min(most, self.size + 2 * _BLOCK)
+        stream.seek(0)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        block = self._stream.read(-1 if size is None else size)
+        if self.left is not None:
+            self.left -= len(block)
+            if self.left < 0:
+                raise ValueError("headers larger than the file, or than 16 MiB")
+            for card in _COUNTS.finditer(block):
+                if card.start() % _CARD == 0 and not 0 <= int(card[2]) <= (_MOST if card[1] else sys.maxsize):
+                    raise ValueError(f"header card {block[card.start() : card.start() + 30].decode('latin-1')}")
+        return block
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+def _stream(path: Path) -> BinaryIO:
+    """The bytes of the file, unpacked if need be."""
+    kind = kind_of(path).key
+    if kind not in ("gzip", "bzip2", "xz"):
+        return open(path, "rb")
+    with open(path, "rb") as plain:
+        unpacked = _unpacked(path, plain, kind)
+    inside = kind_of_bytes(unpacked.getvalue()[:4096], unpacked.getbuffer().nbytes)
+    if inside.key != "fits":
+        raise DataError(f"{path}: holds, once unpacked, {inside.words}, not a FITS file; give a FITS file")
+    return unpacked
+
+
+def _unpacked(path: Path, plain: BinaryIO, kind: str) -> io.BytesIO:
+    """All of a compressed file, its checksum verified; never more than `LARGEST_BYTES`."""
+    unpacked = io.BytesIO()
+    try:
+        if kind == "xz":
+            whole = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+            unpacked.write(whole.decompress(plain.read(LARGEST_BYTES), LARGEST_BYTES + 1))
+            if not whole.eof and unpacked.tell() <= LARGEST_BYTES:
+                raise EOFError("compressed data end before their end mark")
+        else:
+            with gzip.open(plain) if kind == "gzip" else bz2.open(plain) as packed:
+                while unpacked.tell() <= LARGEST_BYTES and (piece := packed.read(1 << 20)):
+                    unpacked.write(piece)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise _damaged(path, error) from error
+    if unpacked.tell() > LARGEST_BYTES:
+        raise DataError(
+            f"{path}: unpacks to more than {LARGEST_BYTES >> 20} MiB, which no cutout needs; unpack it and cut it out"
+        )
+    unpacked.seek(0)
+    return unpacked
+
+
+def _end(hdu: Any) -> int:
+    """Byte at which the data of an HDU end by its header, without the padding."""
+    stored = getattr(hdu, "_bintable", None) or hdu  # a tile-compressed image's own size is that of its pixels
+    return int(hdu.fileinfo()["datLoc"]) + int(stored.size)
+
+
+def _plane(shape: tuple[int, ...], plane: int | None, where: str) -> tuple[int, ...] | None:
+    """Index that picks one 2-D image out of `shape`; None where all is one."""
+    planes = shape[:-2]
+    if plane is None:
+        if math.prod(planes) == 1:
+            return None
+        raise DataError(
+            f"{where} has shape {shape}, one 2-D image is needed; name a plane of the cube after the extension, "
+            f"[0] to [{planes[-1] - 1}], or another extension"
+        )
+    if math.prod(planes[:-1]) != 1 or not planes or plane >= planes[-1]:
+        there = f"planes [0] to [{planes[-1] - 1}]" if planes else "one plane"
+        raise DataError(f"{where} has shape {shape}: there is no plane [{plane}], but {there}; correct --band")
+    return (*[0] * (len(planes) - 1), plane)
+
+
+def _check_size(shape: tuple[int, ...], hdu: Any, where: str) -> None:
+    stored = math.prod(shape) * abs(int(hdu.header["BITPIX"])) // 8
+    if stored > LARGEST_BYTES:
+        raise DataError(
+            f"{where}: {shape[-2]}×{shape[-1]} pixels ({stored / 1e9:.3g} GB) are more than the "
+            f"{LARGEST_BYTES >> 20} MiB that are read; cut it out first"
+        )
+
+
+def _check_tiles(hdu: Any, where: str) -> None:
+    """Raise DataError where tile-compressed data are not what their checksum says, or a tile is a bomb.
+
+    Plain images are not compared with their checksum: it goes stale when a program edits pixels and keeps the header,
+    which many do. That of tiles is made with the tiles.
+    """
+    table = getattr(hdu, "_bintable", None)  # astropy has no public way to the header of the compressed form
+    if table is None:
+        return
+    header = table.header
+    sides = [header.get(f"{key}{n}") for n in range(1, len(hdu.shape) + 1) for key in ("ZNAXIS", "ZTILE")]
+    settings = {header[f"ZNAME{n}"]: header.get(f"ZVAL{n}") for n in range(1, 10) if f"ZNAME{n}" in header}
+    allowed = {"BLOCKSIZE": range(1, 1025), "BYTEPIX": (1, 2, 4, 8), "SCALE": range(2**24)}
+    if any(not isinstance(side, int) or side < 1 for side in sides) or any(
+        settings.get(key, values[0]) not in values for key, values in allowed.items()
+    ):  # the decoders would write beyond their memory
+        raise DataError(f"{where}: tiles of {hdu.tile_shape} pixels {settings} cannot be; fetch the file again")
+    info = hdu.fileinfo()
+    info["file"].seek(info["datLoc"])
+    raw = info["file"].read(info["datSpan"])
+    wanted = str(header.get("DATASUM", "")).strip()
+    if wanted.isdigit() and _datasum(raw) != int(wanted):
+        raise DataError(f"{where}: data differ from their checksum (DATASUM); fetch the file again")
+    largest = 8 * math.prod(min(tile, side) for tile, side in zip(hdu.tile_shape, hdu.shape, strict=True))
+    for begin in re.finditer(rb"\x1f\x8b\x08", raw):
+        tile = raw[begin.start() : begin.start() + largest + largest // 8 + 1024]  # deflate never grows by an eighth
+        with suppress(zlib.error):  # these three bytes were no gzip stream, or astropy will say that it is damaged
+            if len(zlib.decompressobj(31).decompress(tile, largest + 1)) > largest:
+                raise DataError(f"{where}: a tile unpacks to more than its pixels; fetch the file again")
+
+
+def _datasum(raw: bytes) -> int:
+    """Ones' complement sum of the 32-bit words, as the FITS standard (appendix J) defines it."""
+    total = int(np.frombuffer(raw + bytes(-len(raw) % 4), ">u4").sum(dtype=np.uint64))
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total
+
+
+def _damaged(path: Path, error: BaseException) -> DataError:
+    return DataError(f"{path}: cannot be read as FITS (truncated or damaged: {_short(error)}); fetch the file again")
+
+
+def _short(error: BaseException) -> str:
+    return printable(" ".join(str(error).split()), 80) or type(error).__name__

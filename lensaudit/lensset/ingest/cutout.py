@@ -1,0 +1,212 @@
+"""One band of one system, from an image in a file to what is stored: cut, checked, brought to the set's units."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.fits_input import open_fits
+from lensaudit.lensset.coordinates import rescaled_about_reference, scale_arcsec, shifted_cards
+from lensaudit.lensset.header import BandHeader
+from lensaudit.lensset.ingest.pixels import centre_crop, cut, filled, refuse_constant
+from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, System
+from lensaudit.lensset.ingest.plate import Image, read_image
+from lensaudit.untrusted import printable
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+SAME_SCALE = 0.01
+"""Largest relative difference of pixel scales within a band: a hundredth is 0.1 pixel over a 20-pixel lens."""
+
+JITTER = 1e-4
+"""Relative difference of scales (and of fluxes, as a difference of zero points in mag) that comes from rounding in
+headers: 0.02 pixel over 200."""
+
+LONGEST_ID = 128
+
+RESCALED = "scaled about the reference pixel to --pixel-scale"
+"""Comment among the cards of coordinates that did not agree with what the user told."""
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """One band of one system, ready to be stored.
+
+    Attributes
+    ----------
+    pixels
+        float32 (rows, columns), in the zero point of the set.
+    values
+        Catalogue values of this band: counts of bad pixels, and the file's own zero point.
+    cards
+        Header cards of its coordinates; None without.
+    zero_point_mag
+        Of the file, or as told.
+    no_sky
+        Why it has no coordinates although its header names some.
+    """
+
+    pixels: NDArray[np.float32]
+    values: dict[str, float]
+    cards: str | None
+    pixel_scale_arcsec: float
+    zero_point_mag: float | None
+    no_sky: str = ""
+
+
+def read_system(system: System, plan: Plan, model: Mapping[str, BandHeader] | None = None) -> dict[str, Cutout]:
+    """Every band of one system, cut and checked.
+
+    Parameters
+    ----------
+    model
+        Bands of the set, as its first system fixed them: scales that differ by rounding are taken as the set's, and
+        pixels are brought to its zero point. None for the first system itself.
+
+    Raises
+    ------
+    DataError
+        Naming file, band and what is wrong.
+    """
+    _check_id(system)
+    cutouts: dict[str, Cutout] = {}
+    with ExitStack() as stack:
+        files: dict[Path, fits.HDUList] = {}
+        for band in plan.bands:
+            plate = system.plates.get(band)
+            if plate is None:
+                raise DataError(
+                    f"{plan.root}: system {printable(system.name, 60)}: band {band} is missing; fetch its file"
+                )
+            if plate.path not in files:
+                files[plate.path] = stack.enter_context(open_fits(plate.path))
+            told = plan.policy.of_band(plan.policy.told_zero_point, band)
+            image = read_image(files[plate.path], plate, band, zero_point=told is None)
+            where = f"{plate.path}: band {band}"
+            near = [made.pixel_scale_arcsec for made in cutouts.values()]
+            cutouts[band] = _cutout(image, plan.policy, band, where, near if model is None else model[band])
+    return cutouts
+
+
+def _check_id(system: System) -> None:
+    """Ids are one line of printable text: they stand in tables, headers, figures and messages."""
+    name = system.name
+    hidden = [sign for sign in name if unicodedata.category(sign)[0] == "C" or sign in "\u2028\u2029"]
+    if hidden or name != name.strip() or not 1 <= len(name) <= LONGEST_ID:
+        path = next(iter(system.plates.values())).path
+        raise DataError(
+            f"{printable(path)}: id '{printable(name, 60)}' is not 1 to {LONGEST_ID} printable characters without "
+            f"spaces at its ends; rename the file"
+        )
+
+
+def _cutout(image: Image, policy: PixelPolicy, band: str, where: str, like: BandHeader | list[float]) -> Cutout:
+    """The cutout of `image`, `like` what the set has in this band, or the scales that its other bands have so far."""
+    scale, wcs, comment = _scale(image, policy, band, where)
+    model = like if isinstance(like, BandHeader) else None
+    if isinstance(like, BandHeader):
+        scale = _like_the_set(scale, like, where)
+    elif policy.of_band(policy.told_scale, band) is None:
+        scale = next((other for other in like if abs(other / scale - 1) <= JITTER), scale)
+    crop = centre_crop((image.pixels.shape[0], image.pixels.shape[1]), _size(policy, band, scale), where, scale)
+    pixels = cut(image.pixels, crop)
+    nan = ~np.isfinite(pixels)
+    masked = np.isin(pixels, np.array(policy.masked_values, np.float32))
+    pixels = filled(pixels, masked, policy.masked, where, "masked")
+    pixels = filled(pixels, nan, policy.nan, where, "NaN")
+    refuse_constant(pixels, ~(nan | masked), where)
+    values: dict[str, float] = {f"n_nan_{band}": int(nan.sum())}
+    if policy.masked_values:
+        values[f"n_masked_{band}"] = int(masked.sum())
+    told = policy.of_band(policy.told_zero_point, band)
+    zero_point = image.zero_point_mag if told is None else told
+    if zero_point is not None and told is None:
+        values[f"zero_point_mag_{band}"] = zero_point
+    if model is not None:
+        pixels = _at_zero_point(pixels, zero_point, model.zero_point_mag, where)
+        if pixels.shape != model.shape:
+            raise DataError(
+                f"{where}: {pixels.shape[0]}×{pixels.shape[1]} pixels, the set has {model.shape[0]}×{model.shape[1]}; "
+                "give --size-arcsec or --size-pixels to cut all to one size, or ingest it into a set of its own"
+            )
+    cards = None if wcs is None else shifted_cards(wcs, crop.row, crop.column, crop.shape)
+    text = None if cards is None else "\n".join([cards.text, *([f"COMMENT {comment}"] if comment else [])])
+    lost = "" if cards is not None else image.sky.reason if wcs is None else "the sky ends inside the cutout"
+    if image.sky.wcs is not None and wcs is None:
+        lost = "--pixel-scale contradicts the header, and its reference pixel lies outside the image"
+    return Cutout(pixels, values, text, scale, zero_point, lost)
+
+
+def _size(policy: PixelPolicy, band: str, scale: float) -> int | None:
+    """Pixels of the side that is kept; None keeps all."""
+    if policy.size_pixels:
+        side = policy.of_band(policy.size_pixels, band)
+        return None if side is None else int(side)
+    return None if policy.size_arcsec is None else max(1, round(policy.size_arcsec / scale))
+
+
+def _scale(image: Image, policy: PixelPolicy, band: str, where: str) -> tuple[float, WCS | None, str]:
+    """Arcsec per pixel, the coordinates that go with it, and what was done to them.
+
+    A scale that the user tells wins. Where the header's differs from it, its coordinates are scaled about their
+    reference pixel, if that lies in the image; far from it the position itself would be wrong, and they are left out.
+    """
+    wcs, told = image.sky.wcs, policy.of_band(policy.told_scale, band)
+    if told is not None:
+        own = told if wcs is None else scale_arcsec(wcs)
+        if wcs is None or abs(own / told - 1) <= SAME_SCALE:
+            return told, wcs, ""
+        rows, columns = image.pixels.shape
+        x, y = wcs.wcs.crpix
+        inside = 0.5 <= x <= columns + 0.5 and 0.5 <= y <= rows + 0.5
+        return told, rescaled_about_reference(wcs, told / own) if inside else None, RESCALED
+    if wcs is not None:
+        return unjittered(scale_arcsec(wcs)), wcs, ""
+    if band in policy.known_scale:
+        return policy.known_scale[band], None, ""
+    reason = f"the header's cannot be used: {image.sky.reason}" if image.sky.reason else "the header has none"
+    raise UsageError(f"{where}: no sky coordinates ({reason}); give --pixel-scale {band}=ARCSEC")
+
+
+def unjittered(scale: float) -> float:
+    """`scale` to four digits where that is what the header rounds, else to the 1e-6″ that headers hold."""
+    plain = float(f"{scale:.4g}")
+    return plain if abs(plain / scale - 1) <= JITTER / 2 else round(scale, 6)
+
+
+def _like_the_set(scale: float, model: BandHeader, where: str) -> float:
+    if abs(scale / model.pixel_scale_arcsec - 1) > SAME_SCALE:
+        raise DataError(
+            f"{where}: {scale:g}″ per pixel, the set has {model.pixel_scale_arcsec:g}″; "
+            "ingest it into a set of its own, or give --pixel-scale if the header is wrong"
+        )
+    return model.pixel_scale_arcsec
+
+
+def _at_zero_point(
+    pixels: NDArray[np.float32], own: float | None, wanted: float | None, where: str
+) -> NDArray[np.float32]:
+    """`pixels` in units of the zero point `wanted`: f · 10^(0.4 (wanted − own))."""
+    if (own is None) != (wanted is None):
+        names = [f"{value:g}" if value is not None else "none" for value in (own, wanted)]
+        raise DataError(
+            f"{where}: its header gives the zero point {names[0]}, the set has {names[1]}; "
+            "give --zero-point, or ingest it into a set of its own"
+        )
+    if own is None or wanted is None or abs(own - wanted) <= JITTER:
+        return pixels
+    with np.errstate(over="ignore"):
+        brought = (pixels * np.float64(10 ** (0.4 * (wanted - own)))).astype(np.float32)
+    if not np.isfinite(brought[np.isfinite(pixels)]).all():
+        raise DataError(f"{where}: pixels overflow when its zero point {own:g} is brought to the set's {wanted:g}")
+    return brought
