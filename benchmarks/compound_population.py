@@ -118,7 +118,9 @@ def main() -> None:
             rendered = [render(scene, assumption.instrument) for scene in scenes]
             snr = np.median([float(r.truth.row["arc_snr"]) for r in rendered])
             own = {band: np.stack([r.images[band] for r in rendered]) for band in EUCLID.band_names}
-            root = {band: STRETCHES["sqrt-minmax"](torch.from_numpy(images)).numpy() for band, images in own.items()}
+            root = {
+                band: STRETCHES["sqrt-minmax"].native(torch.from_numpy(images)).numpy() for band, images in own.items()
+            }
             cells = [f"{k / n:5.2f}" for cutouts in (own, root) for k, n in (recall(f, cutouts) for f in finders)]
             half_way = len(finders)
             print(

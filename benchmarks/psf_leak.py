@@ -201,7 +201,7 @@ def recipe_of(arm: Arm, epochs: int) -> Recipe:
     """What the finder of an arm is."""
     training = {"epochs": epochs, "batch_size": BATCH, "learning_rate": 3e-3, "validation_fraction": 0.15}
     words = {"name": f"psf-leak-{arm.name}", "architecture": arm.architecture, "bands": ("VIS",), "size": 200}
-    words["stretch"] = "sqrt-minmax"  # beside a bright nucleus nothing else shows in a linear one
+    words["stretch"] = "sqrt"  # beside a bright nucleus nothing else shows in a linear one
     return Recipe.model_validate(words | {"training": training} | dict(arm.recipe))
 
 

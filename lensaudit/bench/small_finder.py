@@ -43,7 +43,7 @@ class SmallNet(nn.Module):
 def small_finder(name: str, module: SmallNet | None = None) -> Finder:
     """The network as a finder of whole Euclid cutouts."""
     return declare_finder(
-        SmallNet() if module is None else module, BANDS, SIZE, name=name, stretch="sqrt-minmax", lens_index=0
+        SmallNet() if module is None else module, BANDS, SIZE, name=name, stretch="sqrt", lens_index=0
     )
 
 

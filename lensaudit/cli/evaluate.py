@@ -41,7 +41,7 @@ def evaluate(
     from lensaudit.cli.set_scores import scores_of
     from lensaudit.evaluation import evaluate as measure
     from lensaudit.files import writable_folder
-    from lensaudit.finders import load_finder, refitted
+    from lensaudit.finders import load_finder, pixel_record, refitted
     from lensaudit.lensset import LensSet
 
     opened = LensSet.open(lens_set)
@@ -57,6 +57,7 @@ def evaluate(
     cut = loaded.recipe.threshold if threshold is None else threshold
     result = measure(labels, found.p_lens, found.logit, threshold=cut, beta=beta, seed=seed)
     record = _record(result, loaded, opened, seed)
+    record["pixels"] = pixel_record(loaded, opened, found.clipping)
     if out is not None:
         _write(out, record, result, labels, found)
     if as_json:

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from lensaudit.cli.console import say
+
 if TYPE_CHECKING:
-    from lensaudit.finders import Finder
+    from pathlib import Path
+
+    from lensaudit.finders import Finder, Scores
     from lensaudit.lensset import LensSet
 
 RESAMPLE = typer.Option(False, "--resample", help="Take other pixels than it was trained on, resampled to its own.")
@@ -25,6 +29,16 @@ def warn_of_pixels(finder: Finder, *sets: LensSet) -> None:
         finder.check(lens_set)
         if other := finder.other_pixels(lens_set):
             warn(f"{lens_set.path}: {other}")
+        for remark in finder.unit_remarks(lens_set):
+            say(f"lensaudit: warning: {lens_set.path}: {remark}", err=True)
+
+
+def warn_of_clipping(finder: Finder, scores: Scores, where: Path) -> None:
+    """Say on standard error, in one line, that the stretch clips more or fewer pixels than it ordinarily does."""
+    from lensaudit.finders import remarks_on
+
+    for remark in remarks_on(finder.name, scores.clipping):
+        say(f"lensaudit: warning: {where}: {remark}", err=True)
 
 
 def warn(other: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from lensaudit.cli.pixels import RESAMPLE, bands_left_out, warn_of_pixels
+from lensaudit.cli.pixels import RESAMPLE, bands_left_out, warn_of_clipping, warn_of_pixels
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
         from lensaudit.files import writable_folder
         from lensaudit.finders import (
             load_finder,
+            pixel_record,
             prior_shift,
             refitted,
             score_set,
@@ -65,6 +66,7 @@ def register(app: typer.Typer) -> None:
             scores = score_set(loaded, opened, batch_size=batch, progress=report)
         inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
         record: dict[str, Any] = {"finder": loaded.name, "recipe": loaded.recipe.model_dump(mode="json")}
+        record["pixels"] = pixel_record(loaded, opened, scores.clipping)
         shifted = None
         if prior is not None:
             trained = share_expected_by(finder, loaded)
@@ -72,6 +74,7 @@ def register(app: typer.Typer) -> None:
             record |= {"prior": prior, "trained_share": trained}
         write_scores(scores, out, {**record, "provenance": provenance(inputs=inputs)}, shifted)
 
+        warn_of_clipping(loaded, scores, opened.path)
         failed = scores.failed
         if len(failed) == len(opened):
             name, why = next(iter(failed.items()))
@@ -80,6 +83,7 @@ def register(app: typer.Typer) -> None:
             )
         if as_json:
             summary = {"out": str(out), "finder": loaded.name, "n": len(opened), "n_failed": len(failed)}
+            summary["pixels"] = record["pixels"]
             summary |= {key: record[key] for key in ("prior", "trained_share") if key in record}
             typer.echo(json.dumps({**summary, "failed": failed}, indent=2, ensure_ascii=False))
             return

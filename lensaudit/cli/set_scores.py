@@ -18,6 +18,7 @@ def scores_of(finder: Finder, lens_set: LensSet, path: Path | None) -> Scores:
     DataError
         The file holds scores of another finder or another set.
     """
+    from lensaudit.cli.pixels import warn_of_clipping
     from lensaudit.cli.set_summary import progress_bar
     from lensaudit.errors import DataError
     from lensaudit.evaluation import in_order_of
@@ -25,7 +26,9 @@ def scores_of(finder: Finder, lens_set: LensSet, path: Path | None) -> Scores:
 
     if path is None:
         with progress_bar(f"scoring with {finder.name}") as report:
-            return score_set(finder, lens_set, progress=report)
+            scores = score_set(finder, lens_set, progress=report)
+        warn_of_clipping(finder, scores, lens_set.path)
+        return scores
     found, record = read_scores(path, lens_set.ids)
     inputs = record.get("provenance", {}).get("inputs", {})
     if inputs.get("finder", finder.weights_hash) != finder.weights_hash:

@@ -46,6 +46,7 @@ def assembled(name: str, finders: Sequence[Finder], lens_set: Declared) -> Finde
     """
     for finder in finders:
         finder.check(lens_set)
+    unit = _one_unit(name, finders)
     most = max(finders, key=lambda finder: len(finder.recipe.bands)).recipe.bands
     bands = dict.fromkeys([*most, *(band for finder in finders for band in finder.recipe.bands)])
     sides = {band: max(lens_set.shape[band]) for band in bands}
@@ -65,7 +66,7 @@ def assembled(name: str, finders: Sequence[Finder], lens_set: Declared) -> Finde
             outputs=1,
             lens_index=0,
             architecture_options=options,
-            pixel_unit={band: unit for finder in finders for band, unit in finder.recipe.pixel_unit.items()},
+            pixel_unit=unit,
             members=tuple(finder.recipe for finder in finders),
         )
     except ValidationError as invalid:
@@ -78,6 +79,19 @@ def assembled(name: str, finders: Sequence[Finder], lens_set: Declared) -> Finde
         for figure, values in finder.figures.items():
             getattr(member, figure).copy_(values)
     return Finder(recipe, module.to(finders[0].device), "assembled here")
+
+
+def _one_unit(name: str, finders: Sequence[Finder]) -> dict[str, str]:
+    """Band → the pixel unit of all members that measure it; the ensemble hands each the same pixels."""
+    units: dict[str, str] = {}
+    for finder in finders:
+        for band, unit in finder.recipe.pixel_unit.items():
+            if units.setdefault(band, unit) != unit:
+                raise UsageError(
+                    f"ensemble {name}: member {finder.name} scales band {band} by statistics in {unit}, another by "
+                    f"statistics in {units[band]}; take members of one pixel unit"
+                )
+    return units
 
 
 def with_map(empty: Finder, arrays: dict[str, torch.Tensor]) -> Finder:

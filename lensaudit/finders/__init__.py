@@ -2,6 +2,7 @@
 
 from lensaudit.finders.architectures import ARCHITECTURES, initialised
 from lensaudit.finders.build import initialised_module, unfilled_module
+from lensaudit.finders.clipping import Clipping, pixel_record, remarks_on
 from lensaudit.finders.declared import declare_finder
 from lensaudit.finders.device import DEVICES, choose_device
 from lensaudit.finders.finder import Finder
@@ -22,6 +23,7 @@ __all__ = [
     "ARCHITECTURES",
     "DEVICES",
     "STRETCHES",
+    "Clipping",
     "Figures",
     "Finder",
     "FinderRecord",
@@ -41,12 +43,14 @@ __all__ = [
     "initialised_module",
     "load_finder",
     "load_recipe",
+    "pixel_record",
     "prior_shift",
     "read_pretrained",
     "read_published",
     "read_record",
     "read_scores",
     "refitted",
+    "remarks_on",
     "rounded_to_half",
     "save_finder",
     "score_set",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lensaudit.finders.units import unit_clause
+
 
 def finder_card(record: Mapping[str, Any]) -> str:
     """Card of a finder from the content of its ``finder.yaml``; what is not recorded is said to be missing."""
     recipe = record["recipe"]
     origin = record["origin"].rstrip(".")
     bands = ", ".join(recipe["bands"])
+    unit = unit_clause(recipe["stretch"], recipe["bands"], recipe.get("pixel_unit", {}))
     lines = [
         f"# {recipe['name']}",
         "",
@@ -19,7 +22,7 @@ def finder_card(record: Mapping[str, Any]) -> str:
         "## What it takes and gives",
         f"* Architecture `{recipe['architecture']}`, {record['parameters']} parameters.",
         f"* Bands in this order: {bands}; {recipe['size']}×{recipe['size']} pixels over "
-        f"{recipe['field_of_view_arcsec']:g}″; stretch `{recipe['stretch']}`.",
+        f"{recipe['field_of_view_arcsec']:g}″; stretch `{recipe['stretch']}`{unit}.",
         f"* {recipe['outputs']} output(s); p(lens) from output {recipe['lens_index']}; "
         f"called a lens from p = {recipe['threshold']:g}.",
         f"* Weights SHA-256 `{record['weights_hash']}`.",

@@ -22,6 +22,7 @@ from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.resize import resized
 from lensaudit.finders.stretch import STRETCHES, scale_to_unit, usable
 from lensaudit.finders.symmetrised import Symmetrised
+from lensaudit.finders.units import Units, factor, refuse_other_units, unit_remarks
 from lensaudit.foreign_code import on_its_account
 
 FIGURES_PREFIX = "preprocessing."
@@ -70,6 +71,10 @@ class Finder:
         Band → arcsec per native pixel of the images it was trained on; empty where that is not recorded.
     resamples
         Whether images of other pixels than these are taken all the same.
+    given_unit
+        Band → unit of the pixels it is given, where that is another than the recipe's; see `for_units`.
+    refitted
+        Whether its statistics were taken from the set that is read, in whose unit they are, be it known or not.
     """
 
     recipe: Recipe
@@ -79,6 +84,8 @@ class Finder:
     figures: Figures = field(default_factory=dict)
     trained_scales: Mapping[str, float] = field(default_factory=dict)
     resamples: bool = False
+    given_unit: Units = field(default_factory=dict)
+    refitted: bool = False
 
     def __post_init__(self) -> None:
         self.module.eval()
@@ -96,6 +103,15 @@ class Finder:
         if arcsec is not None and not (arcsec > 0 and math.isfinite(arcsec)):
             raise UsageError(f"field of view {arcsec:g}″ is not a width; give the cutouts' in arcseconds")
         return replace(self, given_field_arcsec=arcsec, resamples=resample)
+
+    def for_units(self, lens_set: Declared) -> Finder:
+        """The same finder for pixels in the units of `lens_set`, which zero points bring to its own exactly.
+
+        Where they cannot, nothing changes, and `check` refuses the set. The hash of its weights stays.
+        """
+        units, own = getattr(lens_set, "pixel_units", {}), self.recipe.pixel_unit
+        given = {band: units[band] for band in own if factor(units.get(band, own[band]), own[band]) not in (None, 1.0)}
+        return self if given == self.given_unit else replace(self, given_unit=given)
 
     def symmetrised(self) -> Finder:
         """The same finder with its logits averaged over the eight rotations and mirrors of the image."""
@@ -167,7 +183,7 @@ class Finder:
 
     def prepare(self, cutouts: Cutouts) -> tuple[torch.Tensor, torch.Tensor]:
         """Like `preprocess`, but a band that cannot be scaled is NaN and false in the second value (n, bands)."""
-        bands = [self._native(cutouts, band) for band in self.recipe.bands]
+        bands = [self.native(cutouts, band) for band in self.recipe.bands]
         n, size = len(bands[0]), self.recipe.size
         if any(len(images) != n for images in bands):
             counts = ", ".join(f"{band} {len(images)}" for band, images in zip(self.recipe.bands, bands, strict=True))
@@ -185,11 +201,12 @@ class Finder:
         return prepared, good
 
     def _scale(self, images: torch.Tensor, band: int, good: torch.Tensor, out: torch.Tensor) -> None:
-        """Scale native images (n, h, w) of one band into `out`; NaN where `good` is false."""
+        """Scale native images (n, h, w) of one band into `out`; NaN where `good` is false, or becomes so."""
         stretch = STRETCHES[self.recipe.stretch]
         if stretch.fitted:
             figures = {name: tensor.to(out.device) for name, tensor in self._need_figures().items()}
             scaled(images, self.recipe.stretch, figures, band, out)
+            good &= out.amax(dim=(-2, -1)) > out.amin(dim=(-2, -1))  # in place: not if every pixel is clipped
             if not bool(good.all()):
                 out[~good] = torch.nan
             return
@@ -212,20 +229,33 @@ class Finder:
     def fault(self, cutouts: Cutouts, row: int) -> str:
         """Why image `row` cannot be scaled, band by band; empty if it can."""
         faults = []
-        for band in self.recipe.bands:
-            image = self._native({band: cutouts[band][row : row + 1]}, band)
-            bad = int((~torch.isfinite(image)).sum())
-            if bool(usable(image, self.recipe.stretch).all()):
+        for index, band in enumerate(self.recipe.bands):
+            image = self.native({band: cutouts[band][row : row + 1]}, band)
+            good = usable(image, self.recipe.stretch)
+            self._scale(image, index, good, torch.empty((1, self.recipe.size, self.recipe.size), device=self.device))
+            if bool(good):
                 continue
-            if bad:
+            if bad := int((~torch.isfinite(image)).sum()):
                 faults.append(f"{band} has {bad} of {image.numel()} pixels not finite")
             else:
-                faults.append(f"{band} is constant")
+                faults.append(f"{band} {self._why_constant(image)}")
         for column in self.extra_columns:
             value = float(np.asarray(cutouts[column])[row])
             if not math.isfinite(value):
                 faults.append(f"its {column} is {value}")
         return ", ".join(faults)
+
+    def _why_constant(self, image: torch.Tensor) -> str:
+        """Why nothing is left of finite pixels once they are stretched."""
+        stretch, limits = self.recipe.stretch, STRETCHES[self.recipe.stretch].limits
+        low, high = float(image.min()), float(image.max())
+        if low == high or limits is None:
+            return "is constant"
+        if limits.of_output:
+            return f"has no pixel between the limits of stretch {stretch}: its unit is another, or its sky"
+        if high <= limits.low:
+            return f"has no pixel above {limits.low:g} (the largest is {high:.4g}): stretch {stretch} clips all of them"
+        return f"has no pixel below {limits.high:g} (the smallest is {low:.4g}): stretch {stretch} clips all of them"
 
     def logit(self, images: torch.Tensor) -> torch.Tensor:
         """Log-odds of "lens" (n,) of prepared images (n, bands, size, size); p(lens) = sigmoid(logit).
@@ -263,7 +293,7 @@ class Finder:
             self._check_field(band, lens_set.shape[band], lens_set.pixel_scale_arcsec[band])
         if not self.resamples and (other := self.other_pixels(lens_set)):
             raise DataError(f"{other}; give --resample to have them brought to the finder's pixels all the same")
-        self._check_units(getattr(lens_set, "pixel_units", {}))
+        refuse_other_units(self.recipe, getattr(lens_set, "pixel_units", {}), self.refitted)
         columns = getattr(lens_set, "columns", self.extra_columns)  # a set still to be rendered has all of them
         for column in self.extra_columns:
             if column not in columns:
@@ -287,18 +317,13 @@ class Finder:
                 return f"band {band} has pixels of {scale:.4g}″, finder {self.name} was trained on {trained:.4g}″"
         return ""
 
+    def unit_remarks(self, lens_set: Declared) -> list[str]:
+        """What is to be said of the unit of the set's pixels, one line or none; see `lensaudit.finders.units`."""
+        return unit_remarks(self.recipe, getattr(lens_set, "pixel_units", {}), self.refitted)
+
     def unused_bands(self, lens_set: Declared) -> tuple[str, ...]:
         """Bands of the set that the finder leaves aside."""
         return tuple(band for band in lens_set.bands if band not in self.recipe.bands)
-
-    def _check_units(self, units: Mapping[str, str]) -> None:
-        """A stretch by figures of one unit makes nonsense of pixels in another."""
-        for band, unit in self.recipe.pixel_unit.items():
-            if units.get(band, unit) != unit:
-                raise DataError(
-                    f"finder {self.name} scales band {band} by figures in {unit}, the set's pixels are in "
-                    f"{units[band]}; give --refit to take the figures from this set instead"
-                )
 
     def _check_field(self, band: str, shape: tuple[int, int], scale: float) -> None:
         wanted = self.field_arcsec
@@ -324,14 +349,17 @@ class Finder:
             raise DataError(f"{column} has shape {tuple(values.shape)}; one value for each of the {n} images is needed")
         return values
 
-    def _native(self, cutouts: Cutouts, band: str) -> torch.Tensor:
+    def native(self, cutouts: Cutouts, band: str) -> torch.Tensor:
+        """Float32 pixels (n, h, w) of one band on the finder's device, in its unit where that is another."""
         if band not in cutouts:
             raise DataError(f"finder {self.name} needs band {band}, the cutouts have {', '.join(cutouts)}; add it")
         images = cutouts[band]
         tensor = images if isinstance(images, torch.Tensor) else torch.from_numpy(_native_floats(images))
         if tensor.ndim != 3 or 0 in tensor.shape[1:]:
             raise DataError(f"band {band} has shape {tuple(tensor.shape)}; (images, height, width) is needed")
-        return tensor.to(device=self.device, dtype=torch.float32)
+        native = tensor.to(device=self.device, dtype=torch.float32)
+        by = factor(self.given_unit[band], self.recipe.pixel_unit[band]) if band in self.given_unit else None
+        return native if by is None else native * by
 
 
 def weights_hash(module: nn.Module, figures: Figures | None = None) -> str:

@@ -13,11 +13,10 @@ import torch
 
 from lensaudit.errors import DataError
 from lensaudit.finders.resize import resized
-from lensaudit.finders.stretch import STRETCHES
+from lensaudit.finders.stretch import NOISE_CLIP, STRETCHES
 
 Figures = Mapping[str, torch.Tensor]
 
-NOISE_CLIP = 250.0
 PERCENTILES = (0.25, 99.75)
 FLOOR_SHARE = 0.7
 LEAST_FLOOR = 1e-3

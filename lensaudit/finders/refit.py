@@ -54,10 +54,12 @@ def refitted(finder: Finder, lens_set: Measured) -> Finder:
     """
     if not STRETCHES[finder.recipe.stretch].fitted:
         raise UsageError(
-            f"--refit: finder {finder.name} scales each image by its own extremes (stretch {finder.recipe.stretch}); "
+            f"--refit: finder {finder.name} takes no statistics of a set (stretch {finder.recipe.stretch}); "
             f"leave it out"
         )
     unit = {band: lens_set.pixel_units[band] for band in finder.recipe.bands if band in lens_set.pixel_units}
     recipe = finder.recipe.model_copy(update={"pixel_unit": unit})
     missing = [band for band in recipe.bands if band not in lens_set.pixel_units]
-    return finder if missing else replace(finder, recipe=recipe, figures=figures_of(lens_set, recipe))
+    if missing:
+        return finder  # its check names the band
+    return replace(finder, recipe=recipe, figures=figures_of(lens_set, recipe), given_unit={}, refitted=True)

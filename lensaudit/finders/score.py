@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from lensaudit.errors import MachineError, UsageError
+from lensaudit.finders.clipping import Clipping, clipped_fractions, summary_of
 from lensaudit.finders.finder import Declared, Finder
 from lensaudit.finders.prefetch import prefetched
 
@@ -47,12 +48,15 @@ class Scores:
         Log-odds of "lens", float64 (n,); p_lens = sigmoid(logit).
     status
         ``ok``, or why the image could not be scored (n).
+    clipping
+        Band → which fraction of the pixels the stretch clips; empty where it does not, or where scores were read.
     """
 
     ids: tuple[str, ...]
     p_lens: NDArray[np.float64]
     logit: NDArray[np.float64]
     status: tuple[str, ...]
+    clipping: Mapping[str, Clipping] = field(default_factory=dict)
 
     @property
     def failed(self) -> dict[str, str]:
@@ -97,13 +101,16 @@ def score_set(
     """
     logits: list[NDArray[np.float64]] = []
     status: list[str] = []
+    clipped: list[NDArray[np.float64]] = []
     for batch in scored_batches(finder, lens_set, batch_size):
         logits.append(batch.logit)
+        clipped.append(batch.clipped[[word == OK for word in batch.status]])
         status += batch.status
         if progress is not None:
             progress(len(status), len(lens_set))
     logit = np.concatenate(logits) if logits else np.empty(0)
-    return Scores(tuple(lens_set.ids), expit(logit), logit, tuple(status))
+    clipping = summary_of(finder, np.concatenate(clipped)) if clipped else {}
+    return Scores(tuple(lens_set.ids), expit(logit), logit, tuple(status), clipping)
 
 
 @dataclass(frozen=True)
@@ -116,10 +123,13 @@ class ScoredBatch:
         Log-odds of "lens", float64 (m,); NaN where the status is not ``ok``.
     status
         ``ok``, or why the image could not be scored (m).
+    clipped
+        Fraction of pixels below and above the limits of the stretch (m, bands, 2).
     """
 
     logit: NDArray[np.float64]
     status: tuple[str, ...]
+    clipped: NDArray[np.float64]
 
 
 def scored_batches(
@@ -132,6 +142,7 @@ def scored_batches(
 
     Parameters and errors as in `score_set`; the errors come at once, before any image is read.
     """
+    finder = finder.for_units(lens_set)
     finder.check(lens_set)
     size = default_batch_size(finder) if batch_size is None else batch_size
     if size < 1:
@@ -170,10 +181,11 @@ def out_of_memory_explained(batch_size: int) -> Iterator[None]:
 @dataclass(frozen=True)
 class _Batch:
     """Prepared images (size, bands, h, w), zeros where one cannot be scored or is padding, and a status for each
-    of the real ones."""
+    of the real ones, and what the stretch clips of each."""
 
     images: torch.Tensor
     status: list[str]
+    clipped: NDArray[np.float64]
 
 
 def _batches(finder: Finder, lens_set: Readable, size: int) -> Iterator[_Batch]:
@@ -197,8 +209,9 @@ def _batch(finder: Finder, cutouts: Mapping[str, Any], count: int) -> _Batch:
     images, good = finder.prepare(cutouts)
     usable = good.all(dim=1).cpu().numpy()
     status = [OK if usable[row] else finder.fault(cutouts, row) for row in range(count)]
+    clipped = clipped_fractions(finder, cutouts, images)[:count]
     images[np.flatnonzero(~usable)] = 0.0
-    return _Batch(images, status)
+    return _Batch(images, status, clipped)
 
 
 @torch.inference_mode()
@@ -209,4 +222,4 @@ def _scored_batch(finder: Finder, batch: _Batch) -> ScoredBatch:
     for row, value in enumerate(logits):
         if status[row] == OK and not np.isfinite(value):
             status[row] = f"the module returned {value}"
-    return ScoredBatch(np.where([word == OK for word in status], logits, np.nan), tuple(status))
+    return ScoredBatch(np.where([word == OK for word in status], logits, np.nan), tuple(status), batch.clipped)

@@ -2,7 +2,7 @@
 
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
 from lensaudit.lensset.records import Records
-from lensaudit.lensset.simulation import simulate
+from lensaudit.lensset.simulation import pixel_units_of, simulate
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import LensSetWriter
 
@@ -14,5 +14,6 @@ __all__ = [
     "LensSetWriter",
     "Records",
     "chunk_for",
+    "pixel_units_of",
     "simulate",
 ]

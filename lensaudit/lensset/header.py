@@ -51,6 +51,11 @@ class BandHeader(_Frozen):
     zero_point_mag: float | None = Field(default=None, ge=-100, le=100)
     unit: str = Field(max_length=200)
 
+    @property
+    def pixel_unit(self) -> str:
+        """What a pixel value means: ``UNIT at ZERO_POINT mag``, or the unit alone where no zero point is known."""
+        return self.unit + ("" if self.zero_point_mag is None else f" at {self.zero_point_mag:g} mag")
+
 
 class CatalogueColumn(_Frozen):
     """One column of the catalogue; `unit` is ``""`` for a pure number."""

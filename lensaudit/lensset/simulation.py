@@ -166,6 +166,13 @@ def catalogue_column(column: Any) -> CatalogueColumn:
     return CatalogueColumn(name=column.name, unit=column.unit or "", description=column.description, dtype=column.dtype)
 
 
+def pixel_units_of(instrument: str) -> dict[str, str]:
+    """Band → what a pixel value of a simulated image means, as `LensSet.pixel_units` says it."""
+    from lensaudit.imaging import INSTRUMENTS
+
+    return {band.name: _band_header(band).pixel_unit for band in INSTRUMENTS[instrument].bands}
+
+
 def _band_header(band: Any) -> BandHeader:
     return BandHeader(
         name=band.name,

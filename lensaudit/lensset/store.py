@@ -99,10 +99,7 @@ class LensSet:
     @property
     def pixel_units(self) -> dict[str, str]:
         """What a pixel value means, by band: its unit and, where it is known, the zero point."""
-        return {
-            band.name: band.unit + ("" if band.zero_point_mag is None else f" at {band.zero_point_mag:g} mag")
-            for band in self._header.bands
-        }
+        return {band.name: band.pixel_unit for band in self._header.bands}
 
     @property
     def pixel_scale_arcsec(self) -> dict[str, float]:

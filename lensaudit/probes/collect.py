@@ -164,6 +164,10 @@ class _Cutouts:
     def instrument(self) -> str:
         return self.fields.instrument
 
+    @property
+    def pixel_units(self) -> dict[str, str]:
+        return self.fields.pixel_units
+
     def __len__(self) -> int:
         return len(self.ids)
 

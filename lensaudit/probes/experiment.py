@@ -7,7 +7,7 @@ can be made again. What a finder said about it is kept (`collect`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import UsageError
 from lensaudit.imaging import INSTRUMENTS, TRUTH_COLUMNS, Rendered, render_arms
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import LensSet, pixel_units_of
 from lensaudit.probes.footprint import changed_pixels
 from lensaudit.probes.steps import Arm
 from lensaudit.scenes import draw_scene
@@ -28,12 +28,13 @@ Images = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Fields:
-    """The bands, pixel scales and shapes of the cutouts, as a finder asks for them."""
+    """The bands, pixel scales, shapes and pixel units of the cutouts, as a finder asks for them."""
 
     instrument: str
     bands: tuple[str, ...]
     pixel_scale_arcsec: dict[str, float]
     shape: dict[str, tuple[int, int]]
+    pixel_units: dict[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -74,6 +75,7 @@ class Drawn:
             tuple(band.name for band in bands),
             {band.name: band.pixel_scale_arcsec for band in bands},
             {band.name: (band.pixels, band.pixels) for band in bands},
+            pixel_units_of(self.instrument),
         )
 
     @property
@@ -119,7 +121,13 @@ class FromSet:
     def fields(self) -> Fields:
         """What the set declares."""
         opened = self._set
-        return Fields(opened.instrument, tuple(opened.bands), dict(opened.pixel_scale_arcsec), dict(opened.shape))
+        return Fields(
+            opened.instrument,
+            tuple(opened.bands),
+            dict(opened.pixel_scale_arcsec),
+            dict(opened.shape),
+            opened.pixel_units,
+        )
 
     @property
     def inputs(self) -> dict[str, str]:

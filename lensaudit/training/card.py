@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lensaudit.finders import Finder
+from lensaudit.finders.units import unit_clause
 from lensaudit.training.augment import FAULTY
 
 METRIC_ROWS = {
@@ -48,7 +49,8 @@ def _declaration(finder: Finder) -> list[str]:
     return [
         f"* Architecture `{recipe.architecture}`, {finder.parameters} parameters.",
         f"* Bands in this order: {', '.join(recipe.bands)}; {recipe.size}×{recipe.size} pixels over "
-        f"{recipe.field_of_view_arcsec:g}″; stretch `{recipe.stretch}`.",
+        f"{recipe.field_of_view_arcsec:g}″; stretch `{recipe.stretch}`"
+        f"{unit_clause(recipe.stretch, recipe.bands, recipe.pixel_unit)}.",
         *[f"* Reads `{column}` of the catalogue beside the pixels." for column in finder.extra_columns],
         *(["* Logits averaged over the 8 rotations and mirrors of the image."] if recipe.symmetrise else []),
         f"* Called a lens from p = {recipe.threshold:g}.",

@@ -201,5 +201,6 @@ def _key(finder: Finder, lens_set: LensSet, rows: Rows | None) -> str:
     eats = [LAYOUT, lens_set.content_hash, list(recipe.bands), recipe.size, recipe.stretch]
     eats += [list(recipe.extra_inputs)] if recipe.extra_inputs else []
     eats += [weights_hash(nn.Identity(), finder.figures)] if finder.figures else []
+    eats += [dict(finder.given_unit)] if finder.given_unit else []
     eats += [] if rows is None else [hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()]
     return hashlib.sha256(json.dumps(eats).encode()).hexdigest()[:16]

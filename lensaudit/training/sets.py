@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.refit import figures_of
+from lensaudit.finders.stretch import STRETCHES
 from lensaudit.training.loss import class_weights
 from lensaudit.training.options import TrainingOptions
 from lensaudit.training.prepared import Advance, PreparedSet, prepare_set
@@ -54,10 +55,17 @@ class TrainingData:
         """
         named = {"--data": self.training, "--validation": self.validation, "--test": self.test}
         given = [(option, lens_set) for option, lens_set in named.items() if lens_set is not None]
+        eater.check(self.training)
+        trained = replace(
+            eater,
+            recipe=in_units_of(self.training, eater.recipe),
+            trained_scales=self.training.pixel_scale_arcsec,
+            resamples=True,  # what other pixels do is said here, with the option
+        )
         for option, lens_set in given:
-            eater.check(lens_set)
+            trained.check(lens_set)
             _need_both_classes(option, lens_set)
-            _refuse_other_pixels(option, lens_set, replace(eater, trained_scales=self.training.pixel_scale_arcsec))
+            _refuse_other_pixels(option, lens_set, trained)
         for position, (option, lens_set) in enumerate(given):
             for other_option, other in given[:position]:
                 _refuse_overlap(option, lens_set, other_option, other)
@@ -108,15 +116,21 @@ def prepare(data: TrainingData, eater: Finder, options: TrainingOptions, cache: 
         generator = stream(options.seed, Purpose.SPLIT)
         rows, kept = stratified_split(training.labels, options.validation_fraction, generator)
         return Split((training, rows), (training, kept))
-    validation = prepare_set(eater, data.validation, cache, advance)
+    validation = prepare_set(eater.for_units(data.validation), data.validation, cache, advance)
     return Split((training, np.arange(len(training))), (validation, np.arange(len(validation))))
 
 
 def fit_to(lens_set: LensSet, recipe: Recipe) -> tuple[Recipe, dict[str, torch.Tensor]]:
     """The recipe with the set's pixel unit, and the figures its stretch takes from the labelled images."""
     figures = figures_of(lens_set, recipe, labelled(lens_set.labels))
-    unit = {band: lens_set.pixel_units[band] for band in recipe.bands} if figures else {}
-    return recipe.model_copy(update={"pixel_unit": unit}), figures
+    return in_units_of(lens_set, recipe), figures
+
+
+def in_units_of(lens_set: LensSet, recipe: Recipe) -> Recipe:
+    """The recipe with the pixel units of the set, where its stretch holds numbers in them."""
+    measured = STRETCHES[recipe.stretch].in_pixel_units
+    unit = {band: lens_set.pixel_units[band] for band in recipe.bands} if measured else {}
+    return recipe.model_copy(update={"pixel_unit": unit})
 
 
 def _need_both_classes(option: str, lens_set: LensSet) -> None:

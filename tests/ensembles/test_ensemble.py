@@ -235,3 +235,13 @@ def test_what_needs_no_gradient_applies(ensemble, training):
 def test_kernels_of_the_members_have_activations(ensemble, training, tmp_path):
     table = kernel_activations(ensemble, training, tmp_path / "kav.parquet")
     assert sorted({kernel.layer for kernel in table.kernels}) == ["members.both.body.0", "members.only-h.body.0"]
+
+
+def test_members_whose_statistics_are_in_two_units_do_not_go_together(training):
+    """The ensemble hands both the same pixels, which cannot be in both."""
+    one, two = (
+        make_member(name, ("H",), 1, stretch="clip-log", pixel_unit={"H": unit})
+        for name, unit in (("one", "electron / s"), ("two", "electron / s at 24 mag"))
+    )
+    with pytest.raises((UsageError, DataError), match="statistics"):
+        assembled("e", [one, two], training)

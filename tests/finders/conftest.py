@@ -25,13 +25,19 @@ def noise(n: int, seed: int = 5) -> dict[str, np.ndarray]:
     return cutouts
 
 
-def write_set(path: Path, cutouts: dict[str, np.ndarray], scales: dict[str, float] | None = None) -> LensSet:
+ELECTRONS = ("electron / s", 24.0)
+
+
+def write_set(
+    path: Path,
+    cutouts: dict[str, np.ndarray],
+    scales: dict[str, float] | None = None,
+    unit: tuple[str, float | None] = ELECTRONS,
+) -> LensSet:
     n = len(next(iter(cutouts.values())))
     scales = scales or {band: SHAPES[band][1] for band in cutouts}
     bands = tuple(
-        BandHeader(
-            name=b, shape=images.shape[1:], pixel_scale_arcsec=scales[b], zero_point_mag=24.0, unit="electron / s"
-        )
+        BandHeader(name=b, shape=images.shape[1:], pixel_scale_arcsec=scales[b], zero_point_mag=unit[1], unit=unit[0])
         for b, images in cutouts.items()
     )
     header = Header(instrument="euclid", bands=bands, n=n, chunk=chunk_for(n), columns=(LABEL,))
@@ -60,8 +66,8 @@ def figures_for(recipe) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def make_set(tmp_path):
-    """Write cutouts as a lens set under the test's own folder: (name, cutouts, scales) → LensSet."""
-    return lambda name, cutouts, scales=None: write_set(tmp_path / name, cutouts, scales)
+    """Write cutouts as a lens set under the test's own folder: (name, cutouts, scales, unit) → LensSet."""
+    return lambda name, cutouts, scales=None, unit=ELECTRONS: write_set(tmp_path / name, cutouts, scales, unit)
 
 
 @pytest.fixture

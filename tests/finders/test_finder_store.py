@@ -198,7 +198,7 @@ def test_anybodys_module_is_a_finder(make_cutouts):
         ("bare", "the factory returned Net; return lensaudit.finders.declare_finder"),
         ("wrong", "the module, on (2, 1, 3, 3) as declared, failed (RuntimeError"),
         ("softmax", "leave the softmax off"),
-        ("stretch", "allowed: minmax, sqrt-minmax"),
+        ("stretch", "allowed: minmax, sqrt, sqrt-minmax"),
     ],
 )
 def test_mistakes_in_a_declaration_get_one_line(attribute, says):

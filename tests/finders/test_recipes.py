@@ -87,7 +87,7 @@ def test_unknown_name_lists_what_is_allowed_and_the_nearest():
         ({"pixels": 66}, "pixels: Extra inputs are not permitted"),
         ({"architecture": "ou67"}, "architecture 'ou67' is not known; allowed: ou66, ou200"),
         ({"size": 64}, "size 64 does not fit architecture ou66; it takes 66"),
-        ({"stretch": "asinh"}, "stretch: 'asinh' is not known; allowed: minmax, sqrt-minmax"),
+        ({"stretch": "asinh"}, "stretch: 'asinh' is not known; allowed: minmax, sqrt, sqrt-minmax"),
         ({"bands": ["J", "J"]}, "bands: J, J names a band twice"),
         ({"lens_index": 2}, "lens_index 2 is not below outputs 2"),
         ({"threshold": 1.5}, "threshold: Input should be less than 1"),

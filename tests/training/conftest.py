@@ -50,9 +50,16 @@ ANGLE = CatalogueColumn(name="psf_angle_deg", unit="deg", description="turn of t
 
 def write_set(path: Path, labels: np.ndarray, seed: int = 3, **changes) -> LensSet:
     angles = changes.pop("angles", None)
+    unit, zero_point_mag = changes.pop("unit", ("electron / s", None))
     images = changes.pop("images", None) or cutouts(len(labels), seed, labels == 1)
     bands = tuple(
-        BandHeader(name=band, shape=block.shape[1:], pixel_scale_arcsec=PIXELS[band][1], unit="electron / s")
+        BandHeader(
+            name=band,
+            shape=block.shape[1:],
+            pixel_scale_arcsec=PIXELS[band][1],
+            unit=unit,
+            zero_point_mag=zero_point_mag,
+        )
         for band, block in images.items()
     )
     changes |= {"seed": changes.pop("drawn_with", None)}

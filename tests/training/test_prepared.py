@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from lensaudit.errors import MachineError
+from lensaudit.errors import DataError, MachineError
 from lensaudit.finders import Finder
 from lensaudit.training.prepared import CODES_FILE, STATE_FILE, decoded, encoded, prepare_set
+from lensaudit.training.sets import TrainingData, fit_to
 
 
 @pytest.fixture
@@ -111,3 +112,23 @@ def test_a_file_that_shrinks_under_the_reader_is_named(eater, mixed, tmp_path):
     (prepared.folder / CODES_FILE).write_bytes(b"")
     with pytest.raises(MachineError, match="ended early"):
         prepared.read(np.array([0]))
+
+
+def test_sets_in_another_unit_are_refused_or_brought_to_that_of_the_training_set(tiny, make_set, tmp_path):
+    """A stretch by statistics: a validation set without zero point is refused, one with another is prepared alike."""
+    labels = np.arange(40) % 2
+    recipe = tiny.model_copy(update={"stretch": "clip-log"})
+    eater = Finder(recipe, nn.Identity(), "training")
+    trained = make_set("trained", labels, unit=("electron / s", 24.0))
+    other = make_set("other", labels, 4, unit=("challenge flux unit", None))
+    with pytest.raises(DataError, match="set's pixels are in challenge flux unit"):
+        TrainingData(trained, validation=other).check(eater)
+    plain = make_set("plain", labels, 5, unit=("electron / s", 24.0))
+    tenfold = {band: images * np.float32(10) for band, images in plain.cutouts(slice(None)).items()}
+    tens = make_set("tens", labels, images=tenfold, unit=("ADU", 26.5))
+    TrainingData(trained, validation=tens).check(eater)
+    measured, figures = fit_to(trained, recipe)
+    assert measured.pixel_unit == {"H": "electron / s at 24 mag", "VIS": "electron / s at 24 mag"}
+    fitted = Finder(measured, nn.Identity(), "training", figures=figures)
+    seen = [prepare_set(fitted.for_units(one), one, tmp_path / "cache").read(np.arange(40)) for one in (tens, plain)]
+    torch.testing.assert_close(decoded(*seen[0]), decoded(*seen[1]), rtol=0, atol=1e-4)  # 16-bit codes of [0, 1]

@@ -1,0 +1,127 @@
+"""What a pixel value means: the unit of a set's pixels beside the one that a finder's stretch is in.
+
+A unit is a text such as ``electron / s at 24 mag``: its name and, where it is known, the AB magnitude that gives 1 of
+it. Two units with such a zero point differ by an exact factor, whatever their names. A stretch that holds numbers in
+the unit of a pixel (`Stretch.in_pixel_units`) is right in one unit only; the others do not ask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from lensaudit.errors import DataError
+from lensaudit.finders.recipe import Recipe
+from lensaudit.finders.stretch import STRETCHES
+from lensaudit.untrusted import printable
+
+Units = Mapping[str, str]
+"""Band → unit of its pixels; a band that is not there has an unknown one."""
+
+_UNNAMED = frozenset({"", "unknown", "unit of the files", "flux unit of the archive (see zero_point_mag)"})
+_ZERO_POINT = re.compile(r" at ([-+0-9.e]+) mag$")
+
+
+def zero_point_mag(unit: str) -> float | None:
+    """AB magnitude that gives 1 of `unit`; None where it does not say.
+
+    Examples
+    --------
+    >>> zero_point_mag("electron / s at 24.6 mag")
+    24.6
+    """
+    found = _ZERO_POINT.search(unit)
+    try:
+        return None if found is None else float(found[1])
+    except ValueError:
+        return None
+
+
+def is_known(unit: str | None) -> bool:
+    """Whether a unit says what a pixel means: it has a zero point, or a name that is not a way of saying "unknown"."""
+    return unit is not None and (zero_point_mag(unit) is not None or unit not in _UNNAMED)
+
+
+def factor(given: str, own: str) -> float | None:
+    """By what a pixel value in the unit `given` is multiplied to be in the unit `own`; None where nobody knows.
+
+    Examples
+    --------
+    >>> factor("ADU at 25 mag", "electron / s at 27.5 mag")
+    10.0
+    """
+    if given == own:
+        return 1.0
+    there, here = zero_point_mag(given), zero_point_mag(own)
+    if there is None or here is None:
+        return None
+    return float(10.0 ** (0.4 * (here - there)))
+
+
+def bands_in_units(recipe: Recipe) -> tuple[str, ...]:
+    """Bands whose pixels the recipe's stretch, or that of a member, measures by numbers in their unit."""
+    measured = [one for one in (recipe, *recipe.members) if STRETCHES[one.stretch].in_pixel_units]
+    named = {band for one in measured for band in one.bands}
+    return tuple(band for band in recipe.bands if band in named)
+
+
+def refuse_other_units(recipe: Recipe, units: Units, refitted: bool = False) -> None:
+    """Make sure that numbers of a known unit are not applied to pixels in another one, or in one nobody knows.
+
+    Where the finder's own unit is not known there is nothing to compare: `unit_remarks` says so. Statistics `refitted`
+    to a set are in its unit, known or not, and right for pixels of that unit alone.
+
+    Raises
+    ------
+    DataError
+        One line with the band, both units and the fix.
+    """
+    for band in bands_in_units(recipe):
+        own, given = recipe.pixel_unit.get(band), units.get(band)
+        if own is None or given is None or factor(given, own) is not None or not (refitted or is_known(own)):
+            continue
+        theirs = f"in {printable(given, 60)}" if is_known(given) else "in a unit that the set does not know"
+        raise DataError(
+            f"finder {recipe.name} scales band {band} by {_numbers(recipe)} in {printable(own, 60)}, the set's pixels "
+            f"are {theirs}; {_fix(recipe)}"
+        )
+
+
+def unit_remarks(recipe: Recipe, units: Units, refitted: bool = False) -> list[str]:
+    """What a user is told of the units of a set that `refuse_other_units` lets through: one line or none."""
+    bands = bands_in_units(recipe)
+    unknown = [band for band in bands if not refitted and not is_known(recipe.pixel_unit.get(band))]
+    if unknown:
+        there = " and ".join(sorted({units[band] for band in unknown if is_known(units.get(band))}))
+        return [
+            f"finder {recipe.name} does not record the pixel unit of its {_numbers(recipe)} (band "
+            f"{', '.join(unknown)}); the set's pixels are in {printable(there) or 'an unknown one'}, and scores are "
+            f"right only if that is the same; {_fix(recipe)}"
+        ]
+    own = recipe.pixel_unit
+    brought = {band: factor(units[band], own[band]) for band in bands if band in units and band in own}
+    words = [f"{band} times {by:.6g}" for band, by in brought.items() if by not in (None, 1.0)]
+    if not words:
+        return []
+    return [f"pixels are brought to the unit of finder {recipe.name} by their zero points: {', '.join(words)}"]
+
+
+def unit_clause(stretch: str, bands: Sequence[str], pixel_unit: Units) -> str:
+    """What a model card says of the unit that a stretch's numbers are in; empty where it holds none."""
+    if not STRETCHES[stretch].in_pixel_units:
+        return ""
+    named = ", ".join(f"{band}: {pixel_unit.get(band, 'unknown')}" for band in bands)
+    return f", with numbers in the unit of a pixel ({named})"
+
+
+def _numbers(recipe: Recipe) -> str:
+    measured = [one.stretch for one in (recipe, *recipe.members) if STRETCHES[one.stretch].in_pixel_units]
+    fitted = any(STRETCHES[name].fitted for name in measured)
+    what = "statistics of its training images" if fitted else "a fixed upper limit"
+    return f"{what} (stretch {', '.join(dict.fromkeys(measured))})"
+
+
+def _fix(recipe: Recipe) -> str:
+    if STRETCHES[recipe.stretch].fitted:
+        return "give --refit to take the statistics from this set instead, or files whose header has the zero point"
+    return "give files whose header has the zero point"
