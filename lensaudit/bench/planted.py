@@ -22,12 +22,13 @@ from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
 from lensaudit.lensset.spread import spread
-from lensaudit.probes import BIAS, SELECTION, Drawn, Experiment, ProbeAudit, ProbeDefinition, audited, collect
+from lensaudit.probes import Drawn, Experiment, ProbeAudit, ProbeDefinition, audited, collect
 from lensaudit.probes.definition import Mode, load_definition
 from lensaudit.probes.result import ProbeSettings
 from lensaudit.probes.run import conclude, sample_of
 from lensaudit.provenance import provenance
 from lensaudit.statistics import wilson_interval
+from lensaudit.verdicts import BIAS, SELECTION
 
 FORMAT = "lensaudit-planted-bias/1"
 RESULT_FILE = "planted.json"
@@ -249,7 +250,7 @@ def audit_blind(
 
 
 def _unblinded(audit: ProbeAudit, plant: str, number: int) -> Audited:
-    shown = [one for one in audit.ranked if one.verdict.word in (BIAS, SELECTION)]
+    shown = [one for one in audit.ranked if one.verdict.state in (BIAS, SELECTION)]
     shown.sort(key=lambda one: -abs(one.effect))
     first = audit.results[0].findings[0]
     return Audited(
@@ -258,7 +259,7 @@ def _unblinded(audit: ProbeAudit, plant: str, number: int) -> Audited:
         first.control.value,
         shown[0].probe if shown else None,
         shown[0].effect if shown else 0.0,
-        tuple(one.probe for one in shown if one.verdict.word == BIAS),
+        tuple(one.probe for one in shown if one.verdict.state is BIAS),
         tuple(one.probe for one in shown),
     )
 

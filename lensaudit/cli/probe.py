@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lensaudit.cli.probe_output import check_fail_on, print_audit, progress_bars
+from lensaudit.cli.probe_output import FAIL_ON, check_fail_on, fail_where, print_audit, progress_bars
 from lensaudit.resources import builtin_folder
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ STRETCH = typer.Option(None, "--stretch", help="Stretch in place of the finder's
 SET = typer.Option(None, "--set", help="Edit the lenses of this set, not drawn scenes; for probes that edit images.")
 PSF = typer.Option(None, "--psf", help="FITS file with the kernel that psf-rotation-real turns.")
 EXTENSION = typer.Option("VIS_PSF", "--psf-extension", help="Its extension.")
-FAIL_ON = typer.Option(None, "--fail-on", help="bias: exit code 1 where one is found, for use in CI.")
 DEVICE = typer.Option("auto", "--device", help="auto, cpu or cuda.")
 JSON = typer.Option(False, "--json", help="Print the result as JSON instead of a table.")
 
@@ -68,8 +67,8 @@ def power(
 ) -> None:
     """How many pairs an acquittal needs."""
     from lensaudit.errors import UsageError
-    from lensaudit.probes import pairs_needed
-    from lensaudit.probes.verdict import pairs_that_never_tell
+    from lensaudit.statistics import pairs_needed, pairs_that_never_tell
+    from lensaudit.verdicts import UNDECIDED
 
     for name, value in (("--tolerance", tolerance), ("--power", chance)):
         if not 0 < value < 1:
@@ -77,7 +76,9 @@ def power(
     typer.echo(f"To exclude a loss of recall above {tolerance:g}, with probability {chance:g} where there is none:")
     for discordant in (0.0, 0.02, 0.05, 0.1, 0.2):
         typer.echo(f"  {pairs_needed(tolerance, discordant, chance):>7} pairs, if {discordant:.0%} differ by chance")
-    typer.echo(f"Up to {pairs_that_never_tell(tolerance)} pairs can never acquit; such a probe says 'too few to tell'.")
+    typer.echo(
+        f"Up to {pairs_that_never_tell(tolerance)} pairs can never acquit; such a probe says '{UNDECIDED.word}'."
+    )
 
 
 def all_probes(
@@ -96,7 +97,7 @@ def all_probes(
     import json
 
     from lensaudit.finders import load_finder
-    from lensaudit.probes import BIAS, ProbeOptions, run_audit
+    from lensaudit.probes import ProbeOptions, run_audit
 
     check_fail_on(fail_on)
     options = ProbeOptions(tolerance=tolerance, workers=workers)
@@ -106,8 +107,7 @@ def all_probes(
         typer.echo(json.dumps(audit.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False))
     else:
         print_audit(audit, out)
-    if fail_on == BIAS and audit.biased:
-        raise typer.Exit(1)
+    fail_where([one.verdict.word for one in audit.ranked], fail_on)
 
 
 def run_file(
@@ -173,11 +173,8 @@ def _asked(probe: str, finder: str, n: int, seed: int, out: Path, options: Probe
 
 
 def _tell(result: ProbeResult, out: Path, *, as_json: bool, fail_on: str | None) -> None:
-    from lensaudit.probes import BIAS
-
     _print_json(result) if as_json else _print_table(result, out)
-    if fail_on == BIAS and result.verdict.word == BIAS:
-        raise typer.Exit(1)
+    fail_where([result.verdict.word], fail_on)
 
 
 def _print_json(result: ProbeResult) -> None:

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from lensaudit.cli.console import say
+from lensaudit.verdicts import Step, fail_words
+
 if TYPE_CHECKING:
     from lensaudit.probes import ProbeAudit
+
+FAIL_ON = typer.Option(
+    None,
+    "--fail-on",
+    metavar="VERDICT",
+    help=f"Exit code 1 at this verdict or a graver one: {', '.join(fail_words())}.",
+)
 
 
 def check_fail_on(word: str | None) -> None:
     """Refuse what --fail-on does not know."""
     from lensaudit.errors import UsageError
 
-    if word not in (None, "bias"):
-        raise UsageError(f"--fail-on '{word}' is unknown; allowed: bias")
+    if word is not None and word not in fail_words():
+        raise UsageError(f"--fail-on '{word}' is unknown; allowed: {', '.join(fail_words())}")
+
+
+def fail_where(words: Sequence[str], fail_on: str | None) -> None:
+    """End with exit code 1 where a verdict is the one the user chose to fail on, or a graver one."""
+    from lensaudit.errors import EXIT_AUDIT_FAILED
+    from lensaudit.verdicts import failing
+
+    if fail_on is not None and failing(words, fail_on):
+        raise typer.Exit(EXIT_AUDIT_FAILED)
 
 
 @contextmanager
@@ -37,11 +58,21 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
+def say_next(steps: Sequence[Step]) -> None:
+    """What to do next, each command on a line of its own so that it can be copied."""
+    for step in steps:
+        say(f"next: {step.why}{':' if step.command else ''}")
+        if step.command:
+            say(f"  {step.command}")
+
+
 def print_audit(audit: ProbeAudit, out: Path) -> None:
     """The leading finding of every probe, and where the rest is."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
+
+    from lensaudit.verdicts import in_short
 
     console = Console()
     table = Table("verdict", "probe", "what it means", box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
@@ -50,4 +81,6 @@ def print_audit(audit: ProbeAudit, out: Path) -> None:
     for name, why in audit.not_applicable.items():
         table.add_row("not applicable", name, why)
     console.print(table)
+    say(in_short(audit.answers))
+    say_next(audit.next_steps())
     console.print(f"written to {out}", highlight=False, markup=False)

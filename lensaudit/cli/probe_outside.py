@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from lensaudit.cli.probe_output import FAIL_ON
+
 
 def register(probes: typer.Typer) -> None:
     """Add the commands to ``lensaudit probe``."""
@@ -47,15 +49,14 @@ def import_scores(
     name: str = typer.Option("", "--name", help="Name of the finder; by default that of the file."),
     tolerance: float = typer.Option(None, "--tolerance", help="Loss of recall that is accepted."),
     key: Path = typer.Option(None, "--key", help="Folder or file of the key, if not in DIR."),
-    fail_on: str = typer.Option(None, "--fail-on", help="bias: exit code 1 where one is found, for use in CI."),
+    fail_on: str = FAIL_ON,
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON instead of a table."),
 ) -> None:
     """Audit a finder by the scores it gave to exported cutouts."""
     import json
 
-    from lensaudit.cli.probe_output import check_fail_on, print_audit
+    from lensaudit.cli.probe_output import check_fail_on, fail_where, print_audit
     from lensaudit.cli.stages import stage_bars
-    from lensaudit.probes import BIAS
     from lensaudit.probes.outside import OutsideFinder, import_scores
     from lensaudit.untrusted import as_identifier
 
@@ -67,5 +68,4 @@ def import_scores(
         typer.echo(json.dumps(audit.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False))
     else:
         print_audit(audit, out)
-    if fail_on == BIAS and audit.biased:
-        raise typer.Exit(1)
+    fail_where([one.verdict.word for one in audit.ranked], fail_on)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lensaudit.errors import UsageError
-from lensaudit.report.options import QUICK_PROBES
+from lensaudit.report.options import PAIRS, QUICK_PROBES
 
 METHODS = ("occlusion", "input-x-gradient", "integrated-gradients")
 """Explanations that are scored: the first asks for no gradient, so that it stands for every finder; the other two are
@@ -45,7 +45,7 @@ class CompareOptions:
     n: int | None = None
     batch: int | None = None
     probes: tuple[str, ...] = ()
-    probe_n: int = 100
+    probe_n: int = PAIRS
     explanations: int = 0
     methods: tuple[str, ...] = METHODS
     speed: bool = True

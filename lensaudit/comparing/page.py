@@ -12,11 +12,11 @@ from markupsafe import Markup
 
 from lensaudit.comparing.comparison_file import PAGE_NAME, read_comparison
 from lensaudit.comparing.figures import pictures_of
-from lensaudit.comparing.tables import HEADS, matrices_of, probe_table, set_table, told_apart
+from lensaudit.comparing.tables import HEADS, matrices_of, probe_table, set_table, told_apart, verdicts_said
 from lensaudit.errors import DataError
 from lensaudit.files import write_text
 from lensaudit.report import numbers, render
-from lensaudit.report.probe_words import NATURES, VERDICTS
+from lensaudit.verdicts import NATURES
 
 MAX_BYTES = 8_000_000
 _TEMPLATE = Path(__file__).parent / "template"
@@ -72,7 +72,7 @@ def _html(comparison: dict[str, Any]) -> str:
             heads=HEADS,
             probes=probe_table(comparison["probes"]),
             natures=dict(NATURES),
-            verdicts=dict(VERDICTS),
+            verdicts=verdicts_said(comparison["probes"]),
             css=Markup(css),
             script=Markup(script),
             policy=policy(css, script),

@@ -17,6 +17,7 @@ from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.elsewhere import seen_by, why_no_scene
 from lensaudit.report.numbers import jsonable
 from lensaudit.report.pieces import KEY, Progress, key_of, short_name
+from lensaudit.verdicts import STATES
 
 FOLDER = "probes"
 KEPT = "verdicts.json"
@@ -60,6 +61,7 @@ def _asked(entrant: Entrant, folder: Path, options: CompareOptions, progress: Pr
         inputs=[[dict(arm.inputs) for arm in one.arms()] for one in definitions],
         n=options.probe_n,
         seed=options.seed,
+        states=[state.word for state in STATES],
     )
     place = folder / short_name(f"{entrant.label} {finder.weights_hash}")
     kept = _kept(place / KEPT, key)
@@ -94,6 +96,7 @@ def _verdict(one: Ranked) -> dict[str, Any]:
     return {
         "probe": one.probe,
         "word": one.verdict.word,
+        "needed": one.verdict.needed,
         "sentence": one.verdict.sentence,
         "meaning": one.meaning,
         "dose": finding.dose,

@@ -8,7 +8,7 @@ from typing import Any
 
 from lensaudit.comparing.pairs import SIGNIFICANCE
 from lensaudit.report.numbers import count, decimal, interval, p_value, significant
-from lensaudit.report.probe_words import VERDICTS
+from lensaudit.verdicts import STATES, state_of
 
 METRICS = (("auroc", "AUROC"), ("tpr0", "TPR0"), ("tpr10", "TPR10"), ("tpr_at_fpr", "Complete at FPR 1 %"))
 HIGHER, LOWER = "descending", "ascending"
@@ -109,9 +109,10 @@ def probe_cell(said: dict[str, Any] | None, probes: dict[str, Any] | None) -> di
     if not said["verdicts"]:
         return cell("—", "none applies")
     counted = Counter(one["word"] for one in said["verdicts"])
-    words = [f"{counted[word]} {word}" for word, _ in VERDICTS if counted[word]]
+    gravest_first = sorted(counted, key=lambda word: state_of(word).gravity)
+    words = [f"{counted[word]} {word}" for word in gravest_first]
     under = f"of {len(said['verdicts'])}; n = {probes['n']} pairs each"
-    gravity = sum(counted[word] * 100.0**-place for place, (word, _) in enumerate(VERDICTS))
+    gravity = sum(counted[word] * 100.0 ** -state_of(word).gravity for word in counted)
     return cell(", ".join(words), under, value=gravity)
 
 
@@ -205,6 +206,13 @@ def _pair_cell(name: str, found: dict[str, Any], *, forward: bool) -> dict[str, 
 def _instruments(verdicts: Sequence[dict[str, Any]]) -> str:
     """Whose cutouts the finder was asked about."""
     return ", ".join(dict.fromkeys(verdict["instrument"] for verdict in verdicts))
+
+
+def verdicts_said(probes: dict[str, Any] | None) -> dict[str, str]:
+    """Word of every state → its definition, with the words an earlier version wrote where they are in use."""
+    said = {one["word"] for finder in (probes or {"finders": []})["finders"] for one in finder["verdicts"]}
+    states = {state.word: state for state in STATES} | {word: state_of(word) for word in said}
+    return {word: state.definition for word, state in sorted(states.items(), key=lambda item: item[1].gravity)}
 
 
 def probe_table(probes: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -16,26 +16,11 @@ from lensaudit.probes.page import FINDINGS_HEAD, findings_rows, page
 from lensaudit.probes.result import ProbeResult
 from lensaudit.probes.run import run_probe
 from lensaudit.probes.steps import Arm, Step
-from lensaudit.probes.verdict import (
-    BIAS,
-    FALSE_POSITIVES,
-    NO_EFFECT,
-    SELECTION,
-    TOO_FEW,
-    WITHIN_TOLERANCE,
-    Verdict,
-    pairs_needed,
-)
+from lensaudit.probes.verdict import Verdict
 
 __all__ = [
-    "BIAS",
     "EDITS",
-    "FALSE_POSITIVES",
     "FINDINGS_HEAD",
-    "NO_EFFECT",
-    "SELECTION",
-    "TOO_FEW",
-    "WITHIN_TOLERANCE",
     "Arm",
     "Drawn",
     "Edit",
@@ -56,7 +41,6 @@ __all__ = [
     "lenses_of",
     "load_definition",
     "page",
-    "pairs_needed",
     "run_audit",
     "run_probe",
     "why_not_applicable",

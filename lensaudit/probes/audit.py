@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,18 +15,30 @@ from lensaudit.probes.applicable import why_not_applicable
 from lensaudit.probes.collect import ChangesNothing
 from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
 from lensaudit.probes.elsewhere import seen_by, why_no_scene
-from lensaudit.probes.finding import ALL_PAIRS, Finding, concluded, corrected
+from lensaudit.probes.finding import Finding, concluded, corrected, cost, leading_finding
 from lensaudit.probes.options import ProbeOptions
-from lensaudit.probes.result import ProbeResult, without_nan
+from lensaudit.probes.physical import lenses_at, lenses_beyond
+from lensaudit.probes.result import OUTSIDE, ProbeResult, without_nan
 from lensaudit.probes.run import run_probe
-from lensaudit.probes.verdict import BIAS, FALSE_POSITIVES, SELECTION, WORDS, Verdict
+from lensaudit.probes.verdict import Verdict
 from lensaudit.provenance import provenance
 from lensaudit.untrusted import path_within
+from lensaudit.verdicts import (
+    BIAS,
+    FALSE_POSITIVES,
+    TENTATIVE,
+    Answer,
+    State,
+    Step,
+    in_sentence,
+    in_short,
+    next_steps,
+    on_the_command_line,
+)
 
 AUDIT_FILE = "audit.json"
 PAGE_FILE = "audit.md"
 FORMAT = "lensaudit-probe-audit/1"
-GRAVE = (BIAS, FALSE_POSITIVES, SELECTION)
 
 
 @dataclass(frozen=True)
@@ -43,9 +54,11 @@ class Ranked:
     finding
         The finding the verdict rests on.
     effect
-        What it is ranked by: the change of recall, of a contaminant the share called a lens.
+        Change of recall, of a contaminant the fraction called a lens.
     meaning
         One sentence: where, from what to what, and what it means for a survey.
+    group
+        Which lenses it is about, in physical units, as words after "lenses"; None where the probe has no doses.
     """
 
     probe: str
@@ -55,6 +68,7 @@ class Ranked:
     finding: Finding
     effect: float
     meaning: str
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +92,27 @@ class ProbeAudit:
     @property
     def biased(self) -> bool:
         """Whether any finding is a bias."""
-        return any(one.verdict.word == BIAS for one in self.ranked)
+        return any(one.verdict.state is BIAS for one in self.ranked)
 
     @property
     def leading(self) -> str | None:
         """The probe whose bias is the largest; None where there is none."""
-        return next((one.probe for one in self.ranked if one.verdict.word == BIAS), None)
+        return next((one.probe for one in self.ranked if one.verdict.state is BIAS), None)
+
+    @property
+    def answers(self) -> list[Answer]:
+        """What each probe said, the gravest first."""
+        return [
+            Answer(one.probe, in_sentence(one.title), one.verdict.word, one.finding.n, one.verdict.needed)
+            for one in self.ranked
+        ]
+
+    def next_steps(self) -> list[Step]:
+        """What would settle the probes that are open."""
+        first = self.results[0]
+        runs_here = not first.finder.origin.startswith(OUTSIDE)
+        finder = on_the_command_line(first.finder.name, first.finder.origin) if runs_here else ""
+        return next_steps(self.answers, finder, first.settings.seed)
 
     def to_json(self) -> dict[str, Any]:
         """``audit.json``: finder, settings, ranked findings, probes that do not apply."""
@@ -92,6 +121,8 @@ class ProbeAudit:
             "format": FORMAT,
             "finder": asdict(first.finder) if first else None,
             "ranked": [asdict(one) for one in self.ranked],
+            "summary": in_short(self.answers),
+            "next": [asdict(step) for step in self.next_steps()],
             "not_applicable": self.not_applicable,
             "probes": {result.definition.name: asdict(result.settings) for result in self.results},
             "provenance": provenance(
@@ -181,58 +212,70 @@ def audited(results: Sequence[ProbeResult], not_applicable: dict[str, str] | Non
 
 
 def _gravity(one: Ranked) -> tuple[int, float]:
-    return WORDS.index(one.verdict.word), -abs(one.effect) if math.isfinite(one.effect) else 0.0
+    return one.verdict.state.gravity, -cost(one.finding, one.nature)
 
 
 def _ranked(result: ProbeResult) -> Ranked:
-    finding = leading_finding(result.findings)
-    contaminant = result.definition.nature == "contaminant"
-    effect = finding.treated.value if contaminant else finding.recall_change.value
+    nature = result.definition.nature
+    finding = leading_finding(result.findings, nature)
+    effect = finding.treated.value if nature == "contaminant" else finding.recall_change.value
     assert finding.verdict is not None
     return Ranked(
         result.definition.name,
         result.definition.title,
-        result.definition.nature,
+        nature,
         finding.verdict,
         finding,
         effect,
         meaning(result, finding),
+        group(result, finding),
     )
 
 
-def leading_finding(findings: Iterable[Finding]) -> Finding:
-    """The finding a probe is known by: of the gravest verdict, the largest change of recall."""
-    counted = [f for f in findings if f.verdict and (f.verdict.word in GRAVE or f.subset == ALL_PAIRS)]
-
-    def order(finding: Finding) -> tuple[int, float]:
-        assert finding.verdict is not None
-        size = abs(finding.recall_change.value)
-        return WORDS.index(finding.verdict.word), -size if math.isfinite(size) else 0.0
-
-    return min(counted, key=order)
-
-
 def meaning(result: ProbeResult, finding: Finding) -> str:
-    """One sentence for an astronomer: where, from what to what, and what follows."""
-    definition = result.definition
-    assert finding.verdict is not None
+    """One sentence for an astronomer: which lenses, from what recall to what, and what follows."""
+    definition, state = result.definition, _state(finding)
     where = _where(result, finding)
     if definition.nature == "contaminant":
-        told = f"{where}, {finding.treated.value:.0%} of the scenes without a lens are called one"
-        return told + (f": {definition.consequence}." if finding.verdict.word == FALSE_POSITIVES else ".")
+        told = f"{where}, {finding.treated.value:.0%} of {finding.n} scenes without a lens are called one"
+        return told + (f": {definition.consequence}." if state is FALSE_POSITIVES else f": {state.word}.")
     numbers = f"from {finding.control.value:.2f} to {finding.treated.value:.2f} (n = {finding.n} pairs)"
-    if finding.verdict.word in GRAVE:
-        verb = "falls" if finding.recall_change.value < 0 else "rises"
-        return f"{where}, recall {verb} {numbers}: {definition.consequence}."
-    return f"{where}, recall goes {numbers}: {finding.verdict.word}."
+    if not finding.n:
+        return f"{where}: {state.word}, for no pair fulfils the condition."
+    change = finding.recall_change.value
+    moved = f"recall {'falls' if change < 0 else 'rises' if change > 0 else 'goes'} {numbers}"
+    if state.beyond and state is not TENTATIVE:
+        return f"{where}, {moved}: {definition.consequence}."
+    return f"{where}, {moved}: {state.word}."
+
+
+def group(result: ProbeResult, finding: Finding) -> str | None:
+    """Which lenses a finding is about, in physical units, from where the loss exceeds the tolerance on.
+
+    Words after "lenses"; None where the probe has no doses.
+    """
+    doses = result.definition.doses
+    if doses is None or finding.dose is None:
+        return None
+    open_or_beyond = _state(finding).open or _state(finding).beyond
+    words = lenses_beyond if open_or_beyond and finding.recall_change.value < 0 else lenses_at
+    return words(doses, finding.dose, result.response(finding.population))
+
+
+def _state(finding: Finding) -> State:
+    assert finding.verdict is not None
+    return finding.verdict.state
 
 
 def _where(result: ProbeResult, finding: Finding) -> str:
     doses = result.definition.doses
     if doses is None or finding.dose is None:
         return f"{result.definition.title} ({finding.population}, {finding.subset})"
-    phrase = doses.phrase.replace("{dose}", f"{finding.dose:g}")
-    return phrase[0].upper() + phrase[1:]
+    return f"For lenses {lenses_at(doses, finding.dose, result.response(finding.population))}"
+
+
+def _step_line(step: Step) -> str:
+    return f"Next: {step.why}" + (f": `{step.command}`" if step.command else ".")
 
 
 def audit_page(audit: ProbeAudit) -> str:
@@ -243,9 +286,13 @@ def audit_page(audit: ProbeAudit) -> str:
         f"# Probes of {finder.name}",
         "",
         f"{len(audit.results)} probes, {settings.n} pairs each, seed {settings.seed}; found means p ≥ "
-        f"{finder.threshold:g}. McNemar's p is corrected after Holm over all findings of all probes. A probe is known "
-        "by its leading finding, the largest change among those of the gravest verdict.",
+        f"{finder.threshold:g}. p is exact (McNemar's; of contaminants the binomial test against the tolerance), "
+        "corrected after Holm over all findings of all probes. A probe is known by its leading finding, the one that "
+        "costs most among those of the gravest verdict.",
         "",
+        in_short(audit.answers),
+        "",
+        *(line for step in audit.next_steps() for line in (_step_line(step), "")),
         "| probe | kind | verdict | change of recall (95 %) | Holm p | meaning |",
         "| --- | --- | --- | --- | --- | --- |",
     ]

@@ -17,6 +17,11 @@ from lensaudit.probes.experiment import Experiment
 from lensaudit.probes.finding import ARMS, PairedScores, probability
 from lensaudit.probes.pair_column import PairColumn
 
+PHYSICAL = "doses.physical.column"
+
+TOLD = ("theta_e_arcsec", "arc_snr", "colour_source_VIS_H", "colour_lens_VIS_H", "mag_source_VIS", "mag_lens_VIS")
+"""Truth columns by which a dose is told in an astronomer's terms."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -141,7 +146,7 @@ def _which(column: Callable[..., PairColumn]) -> tuple[PairColumn, ...]:
 
 
 def check_columns(definition: ProbeDefinition) -> None:
-    """Make sure that the lens rule and the curves name truth columns, before anything is rendered.
+    """Make sure that lens rule, curves and doses name truth columns, before anything is rendered.
 
     Raises
     ------
@@ -150,8 +155,11 @@ def check_columns(definition: ProbeDefinition) -> None:
     """
     known = [column.name for column in TRUTH_COLUMNS]
     rule = definition.lens_rule.above if definition.lens_rule else {}
-    for field, names in (("lens_rule.above", rule), ("curves", definition.curves)):
+    physical = definition.doses.physical if definition.doses else None
+    doses = [physical.column] if physical and physical.column else []
+    fields = (("lens_rule.above", rule, known), ("curves", definition.curves, known), (PHYSICAL, doses, TOLD))
+    for field, names, allowed in fields:
         for name in names:
-            if name not in known:
-                message = f"{field} names truth column '{name}'; allowed: {', '.join(known)}"
+            if name not in allowed:
+                message = f"{field} names truth column '{name}'; allowed: {', '.join(allowed)}"
                 raise UsageError(f"probe '{definition.name}': {message}")

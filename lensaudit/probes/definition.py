@@ -37,6 +37,33 @@ class Edits(Checked):
     treated: Steps = (Step(edit=IDENTITY),)
 
 
+class Physical(Checked):
+    """What a dose is on the sky, in words that follow "lenses", ``{value}`` in each.
+
+    Attributes
+    ----------
+    column
+        Truth column whose median over the systems is the value; None where the dose itself is.
+    at
+        At one dose: ``whose source has VIS − H = {value}``; empty takes the phrase of the doses.
+    above, below
+        Beyond a dose on one side of the control: ``whose source is redder than VIS − H = {value}``; empty where that
+        side has no name.
+    """
+
+    column: str | None = None
+    at: str = ""
+    above: str = ""
+    below: str = ""
+
+    @model_validator(mode="after")
+    def _filled(self) -> Physical:
+        for field in ("at", "above", "below"):
+            if getattr(self, field) and "{value}" not in getattr(self, field):
+                raise ValueError(f"{field} needs {{value}} in it")
+        return self
+
+
 class Doses(Checked):
     """The strengths at which the treated arm is asked for, the mildest first.
 
@@ -48,12 +75,15 @@ class Doses(Checked):
         Condition for a sentence, ``{dose}`` in it: ``at an Einstein radius of {dose}″``.
     control
         Strength at which the control stands on the axis; None where it has no place there.
+    physical
+        What a dose is on the sky; None where the phrase says it.
     """
 
     label: Text
     phrase: Text
     values: Annotated[tuple[float, ...], Field(min_length=1, max_length=100)]
     control: float | None = None
+    physical: Physical | None = None
 
     @model_validator(mode="after")
     def _differ(self) -> Doses:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from lensaudit.probes.verdict import BIAS, WORDS, Evidence, Verdict, judge
+from lensaudit.probes.verdict import Estimate, Evidence, Verdict, judge
 from lensaudit.statistics import (
     RESAMPLES,
+    binomial_exact,
     holm,
     mcnemar_exact,
     paired_bootstrap_interval,
@@ -23,6 +24,7 @@ from lensaudit.statistics import (
 CONFIDENCE = 0.95
 ALL_PAIRS = "all pairs"
 ARMS = ("control", "treated")
+MCNEMAR, BINOMIAL = "McNemar", "binomial, against the tolerance"
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class Finding:
     """One comparison of the probe: one treated arm of one population with its control.
 
     `dose` is the strength of the treated arm, None where there is one such arm only. `gained` and `lost` count the
-    discordant pairs: found only in the treated arm, found only in the control. `p_value` is McNemar's exact two-sided
-    one, `p_holm` the same corrected over all findings of the probe.
+    discordant pairs: found only in the treated arm, found only in the control. `p_value` is that of `test`, exact and
+    two-sided, `p_holm` the same corrected over the `family` findings of the probe or the audit.
     """
 
     population: str
@@ -87,6 +89,8 @@ class Finding:
     lost: int
     p_value: float
     p_holm: float = math.nan
+    family: int = 1
+    test: str = MCNEMAR
     verdict: Verdict | None = None
 
 
@@ -114,30 +118,51 @@ def measure(
 
 
 def corrected(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings with Holm's correction of McNemar's p over all of them that have pairs."""
+    """The findings with Holm's correction of their p-values over all of them that have pairs."""
     tested = [k for k, finding in enumerate(findings) if finding.n > 0]
     values = dict(zip(tested, holm([findings[k].p_value for k in tested]), strict=True)) if tested else {}
-    return tuple(replace(finding, p_holm=float(values.get(k, math.nan))) for k, finding in enumerate(findings))
+    return tuple(
+        replace(finding, p_holm=float(values.get(k, math.nan)), family=max(len(tested), 1))
+        for k, finding in enumerate(findings)
+    )
 
 
 def concluded(
     findings: Sequence[Finding], tolerance: float, nature: str, *, keep_holm: bool = False
 ) -> tuple[Finding, ...]:
     """The findings with their verdicts, corrected among themselves, or as they are already (`keep_holm`)."""
+    if nature == "contaminant":
+        findings = [_against_tolerance(finding, tolerance) for finding in findings]
     ready = findings if keep_holm else corrected(findings)
-    return tuple(_with_verdict(finding, finding.p_holm, tolerance, nature) for finding in ready)
+    return tuple(replace(finding, verdict=judge(_evidence(finding), tolerance, nature)) for finding in ready)
 
 
-def headline(findings: Sequence[Finding]) -> Verdict:
-    """The verdict of a whole probe: a bias in any finding, else the gravest one over all pairs.
+def leading_finding(findings: Iterable[Finding], nature: str) -> Finding:
+    """The finding a probe is known by: of the gravest verdict, the one that costs most.
 
-    A subset may hold too few pairs for ever, which must not hide what all pairs show.
+    That is the largest loss; of a nuisance the largest change, of a contaminant the largest fraction called a lens. A
+    subset may hold too few pairs for ever, which must not hide what all pairs show: it counts only where its interval
+    lies beyond the tolerance.
     """
     judged = [(finding, finding.verdict) for finding in findings if finding.verdict is not None]
-    counted = [(f, v) for f, v in judged if v.word == BIAS or f.subset == ALL_PAIRS]
-    finding, verdict = min(counted, key=lambda pair: (WORDS.index(pair[1].word), -abs(pair[0].recall_change.value)))
+    counted = [(f, v) for f, v in judged if v.state.beyond or f.subset == ALL_PAIRS]
+    return min(counted, key=lambda pair: (pair[1].state.gravity, -cost(pair[0], nature)))[0]
+
+
+def cost(finding: Finding, nature: str) -> float:
+    """Recall lost, changed (nuisance), or fraction called a lens (contaminant); −∞ without pairs."""
+    change = finding.recall_change.value
+    value = {"nuisance": abs(change), "contaminant": finding.treated.value}.get(nature, -change)
+    return value if math.isfinite(value) else -math.inf
+
+
+def headline(findings: Sequence[Finding], nature: str) -> Verdict:
+    """The verdict of a whole probe: that of its leading finding, which it names."""
+    finding = leading_finding(findings, nature)
+    assert finding.verdict is not None
     dose = "" if finding.dose is None else f", dose {finding.dose:g}"
-    return Verdict(verdict.word, f"{finding.population}, {finding.subset}{dose}: {verdict.sentence}")
+    sentence = f"{finding.population}, {finding.subset}{dose}: {finding.verdict.sentence}"
+    return replace(finding.verdict, sentence=sentence)
 
 
 def recall(found: NDArray[np.bool_]) -> Recall:
@@ -161,15 +186,15 @@ def _logit_change(scores: PairedScores, rng: np.random.Generator) -> Change:
     return Change(value, low, high, f"percentile bootstrap over pairs, {RESAMPLES} resamples")
 
 
-def _with_verdict(finding: Finding, p_holm: float, tolerance: float, nature: str) -> Finding:
-    evidence = Evidence(
-        n=finding.n,
-        change=finding.recall_change.value,
-        low=finding.recall_change.low,
-        high=finding.recall_change.high,
-        discordant=finding.gained + finding.lost,
-        control_recall=finding.control.value,
-        p_holm=p_holm,
-        treated=(finding.treated.value, finding.treated.low, finding.treated.high),
+def _against_tolerance(finding: Finding, tolerance: float) -> Finding:
+    """With the p-value that the fraction of the treated arm called a lens is the tolerated one."""
+    p = binomial_exact(finding.treated.found, finding.n, tolerance) if finding.n else math.nan
+    return replace(finding, p_value=p, test=BINOMIAL)
+
+
+def _evidence(finding: Finding) -> Evidence:
+    change, control, treated = (
+        Estimate(one.value, one.low, one.high) for one in (finding.recall_change, finding.control, finding.treated)
     )
-    return replace(finding, p_holm=p_holm, verdict=judge(evidence, tolerance, nature))
+    counts = finding.gained, finding.lost
+    return Evidence(finding.n, change, control, treated, *counts, finding.p_holm, finding.family)

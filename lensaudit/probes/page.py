@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from lensaudit.probes.finding import Change, Finding, Recall
+from lensaudit.probes.finding import BINOMIAL, Change, Finding, Recall
 from lensaudit.probes.response import Response
 from lensaudit.probes.result import ProbeResult
-from lensaudit.probes.verdict import pairs_that_never_tell
+from lensaudit.statistics import pairs_that_never_tell
 
 
 def page(result: ProbeResult) -> str:
@@ -69,7 +69,7 @@ FINDINGS_HEAD = (
     "recall treated",
     "change of recall",
     "mean change of logit",
-    "McNemar p",
+    "exact p",
     "Holm p",
     "verdict",
 )
@@ -130,11 +130,11 @@ def _method(result: ProbeResult) -> list[str]:
         f"{arms[0].describe()} (control) and {arms[-1].describe()} (treated{', last dose' if len(arms) > 2 else ''}).",
         f"Finder {finder.name} ({finder.origin}), bands {', '.join(finder.bands)}, stretch {finder.stretch}, "
         f"found means p ≥ {finder.threshold:g}, weights {finder.weights_hash[:12]}.",
-        f"Tolerated loss of recall: {settings.tolerance:g}. A bias is a 95 % interval wholly beyond it, with "
-        f"Holm-corrected p < 0.05; up to {pairs_that_never_tell(settings.tolerance)} pairs cannot exclude it where "
-        "both arms agree.",
+        f"{result.verdict.word}: {result.verdict.state.definition}.",
+        f"{_tolerated(result)}: {settings.tolerance:g}. Up to {pairs_that_never_tell(settings.tolerance)} pairs cannot "
+        "exclude such a change even where both arms agree.",
         "Intervals are 95 %: Wilson for a recall, Tango's paired score interval for its change, paired bootstrap for "
-        "the logit. McNemar's p is exact, and corrected after Holm over the findings above.",
+        f"the logit. p is exact ({result.findings[0].test}), and corrected after Holm over the findings above.",
     ]
     lines.append(
         "The edit is to be seen (more than 20 pixels of the first band change by more than 0.5 σ) in "
@@ -147,6 +147,12 @@ def _method(result: ProbeResult) -> list[str]:
             f"visible arc; the rule is fulfilled by {_counts(result)}."
         )
     return lines
+
+
+def _tolerated(result: ProbeResult) -> str:
+    if result.findings[0].test == BINOMIAL:
+        return "Tolerated fraction of scenes without a lens that are called one"
+    return f"Tolerated {'change' if result.definition.nature == 'nuisance' else 'loss'} of recall"
 
 
 def _counts(result: ProbeResult) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.probes.columns import Sample
+from lensaudit.probes.columns import TOLD, Sample
 from lensaudit.statistics import RESAMPLES
 
 Array = NDArray[np.float64]
@@ -38,10 +38,6 @@ class Response:
     high: float
     crossed: float
     truth: dict[str, tuple[float, ...]]
-
-
-TOLD = ("theta_e_arcsec", "arc_snr", "colour_source_VIS_H", "colour_lens_VIS_H", "mag_source_VIS", "mag_lens_VIS")
-"""Truth columns by which a dose is told in an astronomer's terms."""
 
 
 def response(sample: Sample, tolerance: float, control: float | None, rng: np.random.Generator) -> Response | None:

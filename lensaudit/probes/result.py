@@ -27,6 +27,8 @@ JSON_FILE = "probe.json"
 PAGE_FILE = "probe.md"
 PAIRS_FILE = "pairs.parquet"
 DOSES_FILE = "doses.parquet"
+OUTSIDE = "outside lensaudit"
+"""How the origin of a finder begins that does not run here; its scores were imported."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,13 @@ class ProbeResult:
         visible_edits   {population: pairs in which the edit changes more than 20 pixels of the first band by > 0.5 σ,
                         in the last treated arm}
         finder          {name, origin, weights_hash, bands, stretch, threshold}; the stretch used in this run
-        verdict         {word, sentence}: a bias in any finding, else the gravest over all pairs; word is one of
-                        "bias", "false positives", "too few to tell", "selection function", "within tolerance",
-                        "no effect shown"
-        doses           {label, phrase, values, control} or null: strengths of the treated arms
+        verdict         {word, sentence, needed}: of the leading finding; word is that of a state of
+                        `lensaudit.verdicts`, needed the pairs that would settle it or null
+        doses           {label, phrase, values, control, physical} or null: strengths of the treated arms
         responses       list, one per population with two doses or more: {population, crossing, low, high, crossed,
                         truth {column: medians per arm, the control first}}; see `lensaudit.probes.response`
         findings        list, one per population, subset ("all pairs", and the name of the lens rule) and dose:
-                        {population, subset, dose or null, n, gained, lost, p_value, p_holm, verdict {word, sentence},
+                        {population, subset, dose or null, n, gained, lost, p_value, p_holm, family, test, verdict {…},
                          control, treated: {found, n, value, low, high}             recall, Wilson interval
                          recall_change, logit_change: {value, low, high, method}}   treated − control, paired
         curves          list, one per population and column: {population, column, label, outside,
@@ -120,7 +121,7 @@ class ProbeResult:
     @property
     def verdict(self) -> Verdict:
         """The probe's headline, see `headline`."""
-        return headline(self.findings)
+        return headline(self.findings, self.definition.nature)
 
     @property
     def mode_note(self) -> str:
@@ -152,6 +153,10 @@ class ProbeResult:
             label: int(np.sum(changed[population == label] > VISIBLE_PIXELS))
             for label in dict.fromkeys(population.tolist())
         }
+
+    def response(self, population: str) -> Response | None:
+        """How a population answers to the doses; None where that was not measured."""
+        return next((one for one in self.responses if one.population == population), None)
 
     def column(self, name: str) -> NDArray[Any]:
         """One column of the pairs, (all pairs,)."""

@@ -1,192 +1,209 @@
-"""From a measured change of recall to one word and one sentence."""
+"""From measured rates to one word and one sentence."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from scipy.stats import norm
+from lensaudit.statistics import pairs_to_assess, pairs_to_settle, scenes_to_settle
+from lensaudit.verdicts import (
+    BIAS,
+    FALSE_POSITIVES,
+    GAIN,
+    NOT_ASSESSABLE,
+    SELECTION,
+    SIGNIFICANCE,
+    TENTATIVE,
+    UNDECIDED,
+    WITHIN_TOLERANCE,
+    State,
+    decide,
+    state_of,
+)
 
-NO_EFFECT = "no effect shown"
-WITHIN_TOLERANCE = "within tolerance"
-BIAS = "bias"
-TOO_FEW = "too few to tell"
-SELECTION = "selection function"
-FALSE_POSITIVES = "false positives"
 
-WORDS = (BIAS, FALSE_POSITIVES, SELECTION, TOO_FEW, WITHIN_TOLERANCE, NO_EFFECT)
-"""All verdict words, the gravest first."""
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; NaN where nothing was measured."""
 
-SIGNIFICANCE = 0.05
-"""Holm-corrected p-value below which a change counts as shown."""
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a verdict rests on: the change of recall (treated − control) over `n` pairs, with its 95 % interval."""
+    """What a verdict rests on.
+
+    Attributes
+    ----------
+    n
+        Pairs.
+    change
+        Change of recall, treated − control, with Tango's interval.
+    control, treated
+        Fraction of each arm called a lens, with Wilson's interval.
+    gained, lost
+        Pairs called a lens in the treated arm only, and in the control only.
+    p_holm
+        p-value after Holm's correction: McNemar's of the change; of a contaminant, the binomial test's that the
+        fraction called a lens is the tolerance.
+    family
+        Findings that are corrected together.
+    """
 
     n: int
-    change: float
-    low: float
-    high: float
-    discordant: int
-    control_recall: float
+    change: Estimate
+    control: Estimate
+    treated: Estimate
+    gained: int
+    lost: int
     p_holm: float
-    treated: tuple[float, float, float] = (math.nan, math.nan, math.nan)
-    """Share of the treated arm called a lens, with its Wilson interval."""
+    family: int = 1
 
     @property
-    def shown(self) -> bool:
-        """Whether McNemar's test, corrected for the other findings of the probe, excludes no change."""
+    def significant(self) -> bool:
+        """Whether the test, corrected for the other findings, excludes its hypothesis."""
         return self.p_holm < SIGNIFICANCE
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One of `WORDS`, and why in one sentence for an astronomer."""
+    """The word of a state, why in one sentence, and the pairs that would settle it.
+
+    Attributes
+    ----------
+    word
+        Of a `lensaudit.verdicts.State`.
+    sentence
+        For an astronomer, with every number it rests on.
+    needed
+        Pairs that would settle an open verdict; None where it is settled, or where no number of pairs would do.
+    """
 
     word: str
     sentence: str
+    needed: int | None = None
+
+    @property
+    def state(self) -> State:
+        """The state it names."""
+        return state_of(self.word)
 
 
 def judge(evidence: Evidence, tolerance: float, nature: str) -> Verdict:
-    """Say whether the edit costs more recall than `tolerance`.
-
-    ``bias``: the whole interval lies beyond the tolerance and the change is shown after Holm's correction.
-    ``too few to tell``: the interval reaches beyond the tolerance on one side and not on the other, or there is too
-    little recall to lose. Otherwise the interval lies within the tolerance: ``within tolerance`` if a change is shown,
-    else ``no effect shown``. For ``nuisance`` probes a gain counts like a loss; for the others only a loss does.
-
-    A loss in a ``difficulty`` probe is the ``selection function``, not an accusation. In a ``contaminant`` probe the
-    treated arm holds no lens: ``false positives`` where its rate lies above the tolerance, whatever the control.
-    """
-    if evidence.n == 0:
-        return Verdict(TOO_FEW, "No pair fulfils the condition, so nothing can be said.")
-    if nature == "contaminant":
-        return _judge_contaminant(evidence, tolerance)
-    gains = evidence.shown and evidence.change > 0
-    if nature != "nuisance" and evidence.control_recall <= tolerance and not gains:
-        return Verdict(TOO_FEW, _floor_sentence(evidence, tolerance))
-    beyond, within = _position(evidence, tolerance, nature)
-    if beyond and evidence.shown:
-        if nature == "difficulty":
-            return Verdict(SELECTION, _change_sentence(evidence, "a loss the survey must count"))
-        return Verdict(BIAS, _change_sentence(evidence, f"more than the tolerated {tolerance:.2f}"))
-    if not within:
-        return Verdict(TOO_FEW, _too_few_sentence(evidence, tolerance))
-    if evidence.shown:
-        return Verdict(WITHIN_TOLERANCE, _change_sentence(evidence, _within_words(evidence, tolerance, nature)))
-    feared = "change" if nature == "nuisance" else "loss"
-    return Verdict(NO_EFFECT, f"{_numbers(evidence)}: no change beyond chance, and no {feared} beyond {tolerance:.2f}.")
-
-
-def pairs_that_never_tell(tolerance: float, confidence: float = 0.95) -> int:
-    """Largest number of pairs with which not even perfect agreement of the arms shows a loss below `tolerance`.
-
-    From the closed form of Tango's interval without discordant pairs, z² / (n + z²).
-    """
-    z2 = float(norm.ppf(0.5 + confidence / 2)) ** 2
-    return math.floor(z2 * (1 / tolerance - 1))
-
-
-def _judge_contaminant(evidence: Evidence, tolerance: float) -> Verdict:
-    rate, low, high = evidence.treated
-    told = (
-        f"{rate:.3f} of the treated scenes, which hold no lens, are called one (95 % interval {low:.3f} to {high:.3f}, "
-        f"n = {evidence.n}; with the lensing {evidence.control_recall:.3f})"
-    )
-    if low > tolerance:
-        return Verdict(FALSE_POSITIVES, f"{told}, more than the tolerated {tolerance:.2f}.")
-    if high < tolerance:
-        return Verdict(WITHIN_TOLERANCE, f"{told}, fewer than the tolerated {tolerance:.2f}.")
-    return Verdict(TOO_FEW, f"{told}: cannot be told from the tolerated {tolerance:.2f}.")
-
-
-def pairs_needed(tolerance: float, discordant: float, power: float = 0.9, confidence: float = 0.95) -> int:
-    """Pairs with which a finder without any change is acquitted of a loss with probability `power`.
+    """The verdict on one finding; `lensaudit.verdicts.STATES` defines the words, `decide` picks one.
 
     Parameters
     ----------
     tolerance
-        Loss of recall that must be excluded, in (0, 1).
-    discordant
-        Share of the pairs whose answer differs between the arms by chance alone, in [0, 1).
-    power
-        Probability that the interval then ends above −tolerance.
-
-    Notes
-    -----
-    n ≥ (z₍₁₊c₎/₂ √v₀ + z₍power₎ √ψ)² / tolerance², with the share ψ of discordant pairs, which is the variance where
-    nothing changes, and v₀ the variance that Tango's interval takes where the loss is the tolerance (Nam 1997). With
-    few discordant pairs v₀ is larger than ψ by much, and (z + z)² ψ / tolerance² would promise too much.
-
-    References
-    ----------
-    Nam J., 1997, Biometrics 53, 1422.
+        Loss of recall that is accepted; of a nuisance the change either way, of a contaminant the fraction called a
+        lens.
+    nature
+        Of the probe.
     """
-    linear = 2 * tolerance + discordant
-    lost = (math.sqrt(linear**2 - 4 * discordant * tolerance * (1 + tolerance)) + linear) / 4
-    spread = 2 * lost - tolerance * (1 + tolerance)
-    ends = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(max(spread, 0.0))
-    varies = float(norm.ppf(power)) * math.sqrt(discordant)
-    needed = math.ceil((max(ends + varies, 0.0) / tolerance) ** 2)
-    return max(needed, pairs_that_never_tell(tolerance, confidence) + 1)
+    contaminant = nature == "contaminant"
+    tested = evidence.treated if contaminant else evidence.change
+    assessable = evidence.n > 0 and evidence.control.low > (evidence.treated.high if contaminant else tolerance)
+    state = decide(nature, (tested.low, tested.high), tolerance, evidence.significant, assessable)
+    needed = _needed(state, evidence, tolerance, nature) if state.open and evidence.n else None
+    if state is NOT_ASSESSABLE:
+        return Verdict(state.word, _not_assessable(evidence, tolerance, nature) + _advice(state, needed) + ".", needed)
+    words = _contaminant_words if contaminant else _change_words
+    return Verdict(state.word, words(state, evidence, tolerance, nature) + _advice(state, needed) + ".", needed)
 
 
-def _position(evidence: Evidence, tolerance: float, nature: str) -> tuple[bool, bool]:
-    """Whether the interval lies wholly beyond the tolerance, and whether it lies wholly within."""
-    lost_beyond, lost_within = evidence.high < -tolerance, evidence.low > -tolerance
-    if nature != "nuisance":
-        return lost_beyond, lost_within
-    return lost_beyond or evidence.low > tolerance, lost_within and evidence.high < tolerance
+def _needed(state: State, evidence: Evidence, tolerance: float, nature: str) -> int | None:
+    if state is NOT_ASSESSABLE:
+        rates = evidence.control.value, evidence.treated.value
+        return pairs_to_assess(*rates, evidence.n, tolerance, contaminant=nature == "contaminant")
+    if nature == "contaminant":
+        return scenes_to_settle(round(evidence.treated.value * evidence.n), evidence.n, tolerance, evidence.family)
+    either = nature == "nuisance"
+    return pairs_to_settle(evidence.gained, evidence.lost, evidence.n, tolerance, evidence.family, either=either)
+
+
+def _advice(state: State, needed: int | None) -> str:
+    if state is NOT_ASSESSABLE:
+        return f"; about {needed} pairs would do" if needed else ""
+    if not state.open:
+        return ""
+    if needed is None:
+        return "; it lies too near the tolerance for more pairs to settle it"
+    return f"; about {needed} pairs would settle it"
+
+
+def _change_words(state: State, evidence: Evidence, tolerance: float, nature: str) -> str:
+    told, p = _numbers(evidence), p_text(evidence.p_holm)
+    what = "change" if nature == "nuisance" else "loss"
+    if state in (BIAS, SELECTION):
+        count = ", which the survey must count" if state is SELECTION else ""
+        return f"{told}: a {what} beyond the tolerated {tolerance:g}, significant ({p}){count}"
+    if state is TENTATIVE:
+        return f"{told}: likely a {what} beyond the tolerated {tolerance:g}, but not significant ({p})"
+    if state is UNDECIDED:
+        also = "a change is significant" if evidence.significant else "no change is significant"
+        return f"{told}: whether it is a {what} beyond the tolerated {tolerance:g} is undecided; {also} ({p})"
+    if state is GAIN:
+        return f"{told}: a gain, {'significant' if evidence.significant else 'not significant'} ({p})"
+    assert state is WITHIN_TOLERANCE
+    small = "a significant change" if evidence.significant else "no significant change"
+    return f"{told}: no {what} beyond the tolerated {tolerance:g}; {small} ({p})"
 
 
 def _numbers(evidence: Evidence) -> str:
+    """Both recalls, the change, its interval and n."""
+    change, control, treated = evidence.change, evidence.control.value, evidence.treated.value
+    fate = "falls" if change.value < 0 else "rises" if change.value > 0 else "stays"
+    moved = f"{fate} from {control:.3f} to {treated:.3f}" if change.value else f"stays at {control:.3f}"
     return (
-        f"Recall changes by {evidence.change:+.3f} (95 % interval {evidence.low:+.3f} to {evidence.high:+.3f}, "
+        f"Recall {moved} (change {change.value:+.3f}, 95 % interval {change.low:+.3f} to {change.high:+.3f}, "
         f"n = {evidence.n} pairs)"
     )
 
 
-def _change_sentence(evidence: Evidence, comparison: str) -> str:
-    fate = "falls" if evidence.change < 0 else "rises"
-    treated = evidence.control_recall + evidence.change
-    return (
-        f"Recall {fate} from {evidence.control_recall:.3f} to {treated:.3f} "
-        f"(change {evidence.change:+.3f}, 95 % interval {evidence.low:+.3f} to {evidence.high:+.3f}, "
-        f"n = {evidence.n} pairs), {comparison}."
+def _contaminant_words(state: State, evidence: Evidence, tolerance: float, nature: str) -> str:
+    treated, p = evidence.treated, p_text(evidence.p_holm)
+    told = (
+        f"{_counted(treated.value, evidence.n)} scenes without a lens are called one ({treated.value:.3f}, 95 % "
+        f"interval {treated.low:.3f} to {treated.high:.3f}; with the lensing {evidence.control.value:.3f})"
     )
+    if state is FALSE_POSITIVES:
+        return f"{told}: more than the tolerated {tolerance:g}, significant ({p})"
+    if state is TENTATIVE:
+        return f"{told}: likely more than the tolerated {tolerance:g}, but not significant ({p})"
+    if state is UNDECIDED:
+        return f"{told}: whether they are more than the tolerated {tolerance:g} is undecided ({p})"
+    assert state is WITHIN_TOLERANCE
+    return f"{told}: fewer than the tolerated {tolerance:g}"
 
 
-def _within_words(evidence: Evidence, tolerance: float, nature: str) -> str:
-    if evidence.change > 0 and nature != "nuisance":
-        return "a gain, so nothing is lost"
-    return f"less than the tolerated {tolerance:.2f}"
-
-
-def _floor_sentence(evidence: Evidence, tolerance: float) -> str:
-    return (
-        f"The finder finds {evidence.control_recall:.3f} of the control lenses (n = {evidence.n}), so it cannot lose "
-        f"more than the tolerated {tolerance:.2f}: this finder cannot be judged by recall at this threshold."
+def _not_assessable(evidence: Evidence, tolerance: float, nature: str) -> str:
+    if evidence.n == 0:
+        return "No pair fulfils the condition, so nothing can be said"
+    control = evidence.control
+    found = (
+        f"The finder finds {_counted(control.value, evidence.n)} control lenses ({control.value:.3f}, 95 % interval "
+        f"{control.low:.3f} to {control.high:.3f})"
     )
+    if nature == "contaminant":
+        scenes = _counted(evidence.treated.value, evidence.n)
+        return (
+            f"{found}, not shown to be more than of the scenes without a lens ({scenes}): how few of those it calls a "
+            "lens says nothing at this threshold"
+        )
+    what = "change" if nature == "nuisance" else "loss"
+    return f"{found}, too few for a {what} beyond the tolerated {tolerance:g} to show at this threshold"
 
 
-def _too_few_sentence(evidence: Evidence, tolerance: float) -> str:
-    needed = _pairs_needed(evidence, tolerance)
-    advice = f"about {needed} pairs would tell" if needed else "the change lies too near the tolerance to be told apart"
-    shown = (
-        "a change is shown, but not whether it is beyond" if evidence.shown else "cannot show or exclude a loss beyond"
-    )
-    return f"{_numbers(evidence)}: {shown} the tolerated {tolerance:.2f}; {advice}."
+def _counted(fraction: float, n: int) -> str:
+    return f"{round(fraction * n)} of {n}"
 
 
-def _pairs_needed(evidence: Evidence, tolerance: float, limit: int = 100_000) -> int | None:
-    """Pairs at which the interval would leave the tolerance, were the change as seen here; None beyond `limit`."""
-    distance = abs(tolerance - abs(evidence.change))
-    rate = (evidence.discordant + 1) / (evidence.n + 1)  # one more, so that no discordance is not taken for certainty
-    spread = max(rate - evidence.change**2, 0.0)
-    needed = max(3.84 * spread / distance**2, pairs_that_never_tell(tolerance) + 1) if distance > 0 else math.inf
-    if needed > limit:
-        return None
-    step = 10 ** max(math.floor(math.log10(needed)) - 1, 0)  # two figures: it is a forecast
-    return max(math.ceil(needed / step) * step, evidence.n + 1)
+def p_text(p: float) -> str:
+    """``p = 0.012 after Holm’s correction``, with as many digits as tell on which side of 0.05 it lies."""
+    if math.isnan(p):
+        return "no test"
+    texts = (f"{p:.{digits}g}" for digits in range(2, 18))
+    shown = next(text for text in texts if (float(text) < SIGNIFICANCE) == (p < SIGNIFICANCE))
+    return f"p = {shown} after Holm’s correction" if p >= 1e-4 else "p < 0.0001 after Holm’s correction"

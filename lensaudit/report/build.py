@@ -102,13 +102,11 @@ def concluded(audit: dict[str, Any], tolerance: float) -> dict[str, Any]:
 
 def findings_note(tolerance: float, probes: dict[str, Any] | None) -> str:
     """How verdict and order of the findings come about."""
-    told = " Of the probes, which have tolerances of their own, here are those with a bias or too many false positives."
-    own = told if probes else ""
+    own = " Probes change one thing of the same lenses, and have tolerances of their own." if probes else ""
     return (
-        "Rows from the set compare the group treated worst with all others, which may differ from it in more than the "
-        "one property named. “Bias”: the effect is shown (p < 0.05 after Holm’s correction) and the whole interval of "
-        f"the gap lies beyond the tolerance of {tolerance:g}. “Too few to tell”: the interval reaches across the "
-        f"tolerance. Ranked by verdict, shown effects first, then by gap.{own}"
+        "Loss of recall, whatever the verdict (†: fraction of non-lenses called a lens): what is accused comes first, "
+        "what is natural to lose last. Rows from the set compare the group treated worst with all "
+        f"others, which may differ from it in more than the one property named; their tolerance is {tolerance:g}.{own}"
     )
 
 

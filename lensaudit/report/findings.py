@@ -1,17 +1,11 @@
 """What the numbers say, as ranked findings; computed from the audit's blocks alone.
 
-A finding compares the group treated worst with all the others. Its verdict is one of
+A finding from the set compares the group treated worst with all the others; its verdict is a state of
+`lensaudit.verdicts`, of the gap in place of a change. A probe brings its own verdict. Columns along which lenses are
+naturally harder to find (`DIFFICULT`) are a selection function where others are a bias. The worst group is chosen after
+the fact, so its gap is on average a little too large; the permutation test over all groups does not suffer from that.
 
-* ``bias``: p < 0.05 after Holm's correction, and the whole 95 % interval of the gap lies beyond the tolerance;
-* ``selection function``: the same, along a property by which lenses are naturally harder to find (`DIFFICULT`);
-* ``too few to tell``: the interval reaches across the tolerance;
-* ``within tolerance``: the interval lies below the tolerance and the effect is shown;
-* ``no effect shown``: the interval lies below the tolerance and p ≥ 0.05.
-
-Probes bring their own verdicts; those of a bias and of too many false positives are findings too. The worst group is
-chosen after the fact, so its gap is on average a little too large; the permutation test over all groups does not
-suffer from that choice.
-Findings are ranked by verdict, those that show a difference first, then by the size of the gap.
+Findings are ranked: what is accused, then the likeliest losses whatever their state, then what is natural to lose.
 """
 
 from __future__ import annotations
@@ -21,46 +15,113 @@ from typing import Any
 
 import numpy as np
 
-from lensaudit.report.numbers import p_value, percent, percent_interval, significant
-from lensaudit.report.probe_words import BIAS, FALSE_POSITIVES, NONE, SELECTION, TOO_FEW, WITHIN, words_of
+from lensaudit.report.numbers import count, p_value, percent, percent_interval, significant
 from lensaudit.report.selection import rate
-from lensaudit.statistics import holm
+from lensaudit.statistics import holm, wilson_interval
+from lensaudit.verdicts import (
+    BIAS,
+    FALSE_POSITIVES,
+    NOT_ASSESSABLE,
+    SIGNIFICANCE,
+    TENTATIVE,
+    UNDECIDED,
+    State,
+    decide,
+    state_of,
+)
 
-ALPHA = 0.05
 DIFFICULT = ("arc_snr", "theta_e_arcsec", "mag_source_VIS", "mag_source_g")
 """Columns along which losing some is natural: a loss to be counted, not an accusation."""
 
 PROBES = "probes"
 """Section of the findings that come from probes."""
 
+MOST_LENSES = 100_000
+
 
 def find(audit: dict[str, Any], tolerance: float) -> list[dict[str, Any]]:
     """All findings of an audit, ranked.
 
-    Each has ``title, text, group, worst, rest, gap, low, high, p_holm, shown, verdict, loses, section``: rates and gap
-    are fractions, ``low`` and ``high`` the 95 % interval of the gap, ``shown`` whether p < 0.05 after Holm, ``loses``
-    whether lenses are lost (not false alarms), ``source`` whether it is from the ``set`` or the ``probes``.
+    Each has ``title, text, group, worst, rest, gap, low, high, p_holm, significant, verdict, loses, section``: rates
+    and gap are fractions, ``low`` and ``high`` the 95 % interval of the gap, ``significant`` whether p < 0.05 after
+    Holm, ``loses`` whether lenses are lost (not false alarms), ``difficult`` whether losing some is natural,
+    ``source`` whether it is from the ``set`` or the ``probes``, ``needed`` how many lenses (pairs) would settle it.
     """
     found = _selection_findings(audit.get("selection"))
     for finding, p in zip(found, holm([finding["p"] for finding in found]) if found else [], strict=True):
-        finding["p_holm"] = float(p)
-        finding["verdict"] = judge(finding, tolerance)
-        finding["shown"] = bool(p < ALPHA)
-        finding["text"] += f" ({p_value(float(p))}, permutation test, Holm-corrected)"
-        if finding["shown"] and finding["verdict"] == TOO_FEW:
-            finding["text"] += f": a difference is shown, but not that it exceeds {tolerance:g}"
+        finding["p_holm"], finding["tolerance"] = float(p), tolerance
+        finding["significant"] = bool(p < SIGNIFICANCE)
+        state = judge(finding, tolerance, _recall_low(finding, audit.get("performance")))
+        finding["verdict"] = state.word
+        finding["needed"] = _lenses_needed(finding, tolerance) if state in (TENTATIVE, UNDECIDED) else None
+        finding["text"] += f" ({p_value(float(p))}, permutation test, Holm-corrected)" + _open_words(finding, tolerance)
     found += _probe_findings(audit.get("probes"))
-    return sorted(found, key=lambda f: (words_of(f["verdict"]), not f["shown"], -f["gap"]))
+    return sorted(found, key=_rank)
 
 
-def judge(finding: dict[str, Any], tolerance: float) -> str:
-    """Verdict for a gap with its interval and corrected p-value."""
-    shown = finding["p_holm"] < ALPHA
-    if shown and finding["low"] > tolerance:
-        return SELECTION if finding.get("difficult") else BIAS
-    if finding["high"] > tolerance:
-        return TOO_FEW
-    return WITHIN if shown else NONE
+def judge(finding: dict[str, Any], tolerance: float, recall_low: float = 1.0) -> State:
+    """State of a gap with its interval and corrected p-value.
+
+    Parameters
+    ----------
+    recall_low
+        Lower end of the interval of the recall: of a finder that finds nearly nothing, no gap says anything.
+    """
+    nature = "difficulty" if finding.get("difficult") else "population"
+    change = (-finding["high"], -finding["low"])
+    return decide(nature, change, tolerance, finding["p_holm"] < SIGNIFICANCE, recall_low > tolerance)
+
+
+def _rank(finding: dict[str, Any]) -> tuple[int, bool, int, float]:
+    state = state_of(finding["verdict"])
+    settled = not state.open and not state.beyond
+    accused = state in (BIAS, FALSE_POSITIVES)
+    place = 0 if accused else 3 if settled else 2 if finding["difficult"] else 1
+    gravity = state.gravity if accused or state is NOT_ASSESSABLE else 0
+    return place, finding["loses"] and finding["gap"] is not None and finding["gap"] <= 0, gravity, -_size(finding)
+
+
+def _size(finding: dict[str, Any]) -> float:
+    return -math.inf if finding["gap"] is None else float(finding["gap"])
+
+
+def _recall_low(finding: dict[str, Any], performance: dict[str, Any] | None) -> float:
+    """Lower end of the recall's interval: over the groups that are compared, or of the set where they hold no lens."""
+    if finding["loses"]:
+        k, n = (finding["worst"][name] + finding["rest"][name] for name in ("k", "n"))
+    elif performance and performance["n_lenses"]:
+        k, n = performance["confusion"]["tp"], performance["n_lenses"]
+    else:
+        return 1.0
+    return wilson_interval(k, n)[0]
+
+
+def _open_words(finding: dict[str, Any], tolerance: float) -> str:
+    state, needed = state_of(finding["verdict"]), finding["needed"]
+    objects = "lenses" if finding["loses"] else "non-lenses"
+    more = f"; about {count(needed)} {objects} in the set would settle it" if needed else ""
+    if state is TENTATIVE:
+        return f": likely more than the tolerated {tolerance:g}, but not significant{more}"
+    if state is UNDECIDED:
+        also = "a difference is significant, but " if finding["significant"] else ""
+        return f": {also}whether it exceeds the tolerated {tolerance:g} is undecided{more}"
+    if state is NOT_ASSESSABLE:
+        return ": it finds too few lenses for a difference to show"
+    return ""
+
+
+def _lenses_needed(finding: dict[str, Any], tolerance: float) -> int | None:
+    """Objects in the set with which the interval leaves the tolerance in 80 % of sets, were the rates those seen."""
+    distance = abs(finding["gap"] - tolerance)
+    if finding["gap"] > tolerance and not finding["significant"]:
+        distance = min(distance, finding["gap"])
+    n = finding["worst"]["n"] + finding["rest"]["n"]
+    half = (finding["high"] - finding["low"]) / 2
+    needed = n * (half * 2.8 / 1.96 / distance) ** 2 if distance > 0 else math.inf  # 2.8: z of 95 % plus that of 80 %
+    if not needed <= MOST_LENSES:
+        return None
+    step = 10 ** max(math.floor(math.log10(max(needed, 1))) - 1, 0)
+    return max(math.ceil(needed / step) * step, n + 1)
 
 
 def gap_interval(worse: dict[str, Any], better: dict[str, Any]) -> tuple[float, float]:
@@ -105,7 +166,14 @@ def _by_kind(table: dict[str, Any] | None, title: str, loses: bool) -> dict[str,
     verb = "it finds" if loses else "it calls lenses"
     text = f"Of scenes “{worst['kind']}” {verb} {rate_text(worst)}, of the other kinds {rate_text(rest)}"
     group = f"lenses of kind “{worst['kind']}”" if loses else f"non-lenses of kind “{worst['kind']}”"
-    return {"title": title, "group": group, "text": text, "loses": loses, **_numbers(worst, rest, table["p"])}
+    return {
+        "title": title,
+        "group": group,
+        "text": text,
+        "loses": loses,
+        "difficult": False,
+        **_numbers(worst, rest, table["p"]),
+    }
 
 
 _FROM_SET = {"section": "selection", "source": "set"}
@@ -119,21 +187,26 @@ def _numbers(worst: dict[str, Any], rest: dict[str, Any], p: float) -> dict[str,
 
 
 def _probe_findings(probes: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The probes with a bias or with too many false positives; all of them have their own chapter."""
-    rows = [] if probes is None else probes["rows"]
-    return [_probed(row) for row in rows if row["verdict"] in (BIAS, FALSE_POSITIVES)]
+    """Every probe by its leading finding, whatever its verdict."""
+    return [_probed(row) for row in ([] if probes is None else probes["rows"])]
 
 
 def _probed(row: dict[str, Any]) -> dict[str, Any]:
-    effect, alarms = row["effect"], row["verdict"] == FALSE_POSITIVES
-    numbers = effect if alarms else {"value": -effect["value"], "low": -effect["high"], "high": -effect["low"]}
-    test = f"{p_value(row['p_holm'])}, exact McNemar, Holm-corrected over all probes"
-    interval = f"95 % interval {percent_interval(effect['low'], effect['high'])}, n = {row['n']}"
+    effect, alarms = row["effect"], row["nature"] == "contaminant"
+    if alarms or row["n"] == 0 or (row["nature"] == "nuisance" and effect["value"] > 0):
+        numbers = effect
+    else:
+        numbers = {"value": -effect["value"], "low": -effect["high"], "high": -effect["low"]}
+    interval = f"95 % interval {percent_interval(row['treated']['low'], row['treated']['high'])}, n = {row['n']}"
+    test = f"{p_value(row['p_holm'])}, exact test, Holm-corrected over all probes"
+    advice = f" {row['advice']}".rstrip(".") if row["advice"] else ""
     return {
         "title": f"Probe: {row['title']}",
         "group": row["group"],
-        "text": f"{row['meaning'].rstrip('.')} ({interval if alarms else test})",
+        "text": f"{row['meaning'].rstrip('.')} ({interval if alarms else test}){'.' if advice else ''}{advice}",
         "loses": not alarms,
+        "difficult": row["nature"] == "difficulty",
+        "rises": not alarms and row["n"] > 0 and effect["value"] > 0,
         "worst": row["treated"],
         "rest": row["control"],
         "gap": numbers["value"],
@@ -142,7 +215,9 @@ def _probed(row: dict[str, Any]) -> dict[str, Any]:
         "p": None,
         "p_holm": row["p_holm"],
         "verdict": row["verdict"],
-        "shown": True,
+        "significant": row["p_holm"] is not None and row["p_holm"] < SIGNIFICANCE,
+        "needed": row["needed"],
+        "tolerance": row["tolerance"],
         "section": f"probe-{row['probe']}",
         "source": PROBES,
     }

@@ -50,16 +50,36 @@ def gallery_block(
 
 
 def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[dict[str, Any]]:
-    """Groups of at most `n` images with ``title``, ``note`` and ``indices``; unlabelled sets get both ends of p."""
+    """Groups of at most `n` images with ``title``, ``note`` and ``indices``; unlabelled sets get both ends of p.
+
+    No image is in two groups, and a group without an image is left out.
+    """
     lens, other, known = labels == 1, labels == 0, np.isfinite(p)
     if not (lens | other).any():
         return _both_ends(p, known, n)
-    lost, alarms = int(np.sum(lens & (p < threshold))), int(np.sum(other & (p >= threshold)))
-    hits = plural(int(np.sum(lens & (p >= threshold))), "hit")
-    return _groups(
-        ("Hits", f"Lenses with the highest p; {hits} in all.", lens & known, -p),
-        ("Worst misses", _missed(lost), lens & known, p),
-        ("Worst false alarms", _alarmed(alarms), other & known, -p),
+    called = p >= threshold
+    hits, lost, alarms = lens & called, lens & known & ~called, other & called
+    groups = _groups(
+        ("Hits", f"Lenses with the highest p; {plural(int(hits.sum()), 'hit')} in all.", hits, -p),
+        (
+            "Worst misses",
+            f"Lenses with the lowest p; {plural(int(lost.sum()), 'lens', 'lenses')} lost in all.",
+            lost,
+            p,
+        ),
+        (
+            "Worst false alarms",
+            f"Non-lenses with the highest p; {plural(int(alarms.sum()), 'false alarm')} in all.",
+            alarms,
+            -p,
+        ),
+        n=n,
+    )
+    shown = np.isin(np.arange(len(p)), np.concatenate([np.zeros(0, int), *(group["indices"] for group in groups)]))
+    faint, near = hits & ~shown & ~lost.any(), other & known & ~shown & ~alarms.any()
+    return groups + _groups(
+        ("Hits with the lowest p", "No lens is lost at this threshold.", faint, p),
+        ("Non-lenses with the highest p", "No false alarm at this threshold.", near, -p),
         n=n,
     )
 
@@ -81,18 +101,6 @@ def _groups(*named: tuple[str, str, np.ndarray, np.ndarray], n: int) -> list[dic
         if len(ranked):
             groups.append({"title": title, "note": note, "indices": ranked})
     return groups
-
-
-def _missed(lost: int) -> str:
-    if lost == 0:
-        return "No lens is lost at this threshold: shown are the lenses with the lowest p."
-    return f"Lenses with the lowest p; {plural(lost, 'lens', 'lenses')} lost in all."
-
-
-def _alarmed(alarms: int) -> str:
-    if alarms == 0:
-        return "No false alarm at this threshold: shown are the non-lenses with the highest p."
-    return f"Non-lenses with the highest p; {plural(alarms, 'false alarm')} in all."
 
 
 def _entry(occluder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:

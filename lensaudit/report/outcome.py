@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit.errors import AuditFailed
+from lensaudit.report.verdict import INVERTED
+from lensaudit.verdicts import CHANCE, failing
 
 
 def summary(audit: dict[str, Any], page: Path) -> dict[str, Any]:
@@ -27,10 +29,15 @@ def fail_where(audit: dict[str, Any], fail_on: str) -> None:
     Parameters
     ----------
     fail_on
-        ``bias`` (any finding is one), ``chance`` (AUROC may be a guess's), or empty.
+        A verdict of `lensaudit.verdicts.fail_words` (any finding is one, or a graver one), ``chance`` (AUROC may be a
+        guess's, or is worse), or empty.
     """
-    biased = [finding for finding in audit["findings"] if finding["verdict"] == "bias"]
-    if fail_on == "bias" and biased:
-        raise AuditFailed(f"--fail-on bias: {len(biased)} found, first: {biased[0]['title']}: {biased[0]['text']}")
-    if fail_on == "chance" and audit["verdict"]["level"] == "chance":
-        raise AuditFailed(f"--fail-on chance: {audit['verdict']['headline']}")
+    if not fail_on:
+        return
+    if fail_on == CHANCE:
+        if audit["verdict"]["level"] in (CHANCE, INVERTED):
+            raise AuditFailed(f"--fail-on {CHANCE}: {audit['verdict']['headline']}")
+        return
+    found = [finding for finding in audit["findings"] if failing([finding["verdict"]], fail_on)]
+    if found:
+        raise AuditFailed(f"--fail-on {fail_on}: {len(found)} found, first: {found[0]['title']}: {found[0]['text']}")

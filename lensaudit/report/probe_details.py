@@ -6,7 +6,8 @@ from typing import Any
 
 from lensaudit.report.numbers import percent, significant
 from lensaudit.report.probe_rows import called, rate_of, typeset
-from lensaudit.report.probe_words import GRAVE, TRUTH
+from lensaudit.report.probe_words import TRUTH
+from lensaudit.verdicts import state_of
 
 ALL_PAIRS = "all pairs"
 
@@ -37,7 +38,7 @@ def detail_of(one: dict[str, Any], record: dict[str, Any], architecture: str) ->
         "question": record["question"],
         "about": record["meaning"],
         "verdict": one["verdict"]["word"],
-        "open": one["verdict"]["word"] in GRAVE,
+        "open": state_of(one["verdict"]["word"]).beyond,
         "meaning": typeset(one["meaning"]),
         "sentence": typeset(one["verdict"]["sentence"]),
         "tolerance": record["settings"]["tolerance"],
@@ -70,6 +71,7 @@ def _group(finding: dict[str, Any], record: dict[str, Any], architecture: str) -
             ours: finding[theirs]
             for ours, theirs in (("lost", "lost"), ("gained", "gained"), ("p", "p_value"), ("p_holm", "p_holm"))
         },
+        "test": finding["test"],
         "verdict": finding["verdict"]["word"],
         "sentence": typeset(finding["verdict"]["sentence"]),
         "published": _beside(record["published"], finding["population"], architecture) if everything else [],

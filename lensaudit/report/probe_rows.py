@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 from lensaudit.report.numbers import count
-from lensaudit.report.probe_words import POPULATIONS, TOO_FEW
-
-MOST_PAIRS = 100_000
+from lensaudit.report.probe_words import POPULATIONS
+from lensaudit.verdicts import TENTATIVE, UNDECIDED, in_sentence, state_of
 
 
 def row_of(one: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
@@ -26,9 +24,9 @@ def row_of(one: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
     -------
     dict
         ``probe, title, nature, verdict, sentence, meaning``; ``effect`` (value, low, high) and ``effect_of`` (what it
-        is); ``control`` and ``treated`` rates; ``population, subset, dose, n, p_holm, tolerance``; ``group`` (how a
-        headline calls such lenses); ``needed``: pairs that would tell, None where that is not the question, and
-        ``advice`` in words.
+        is); ``control`` and ``treated`` rates; ``population, subset, dose, n, p_holm, test, tolerance``; ``group`` (how
+        a headline calls such lenses); ``needed``: pairs that would settle it, None where it is settled or no number
+        would do, and ``advice`` in words.
     """
     finding, nature, verdict = one["finding"], one["nature"], one["verdict"]
     contaminant = nature == "contaminant"
@@ -42,13 +40,14 @@ def row_of(one: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
         "sentence": typeset(verdict["sentence"]),
         "meaning": typeset(one["meaning"]),
         "effect": {name: effect[name] for name in ("value", "low", "high")},
-        "effect_of": "share called a lens" if contaminant else "change of recall",
+        "effect_of": "fraction called a lens" if contaminant else "change of recall",
         "control": rate_of(finding["control"]),
         "treated": rate_of(finding["treated"]),
-        **{name: finding[name] for name in ("population", "subset", "dose", "n", "p_holm")},
+        **{name: finding[name] for name in ("population", "subset", "dose", "n", "p_holm", "test")},
         "tolerance": tolerance,
-        "group": _group(finding, record),
-        **_advice(finding, verdict, tolerance, contaminant),
+        "group": _group(one, record),
+        "needed": verdict["needed"],
+        "advice": _advice(verdict),
     }
 
 
@@ -70,47 +69,18 @@ def called(population: str) -> str:
     return POPULATIONS.get(population, population)
 
 
-def _group(finding: dict[str, Any], record: dict[str, Any]) -> str:
-    doses = record["doses"]
-    if doses is not None and finding["dose"] is not None:
-        return f"lenses {doses['phrase'].replace('{dose}', typeset(format(finding['dose'], 'g')))}"
-    if finding["population"] in POPULATIONS:
-        return called(finding["population"])
-    return f"lenses in the probe “{record['title']}”"
+def _group(one: dict[str, Any], record: dict[str, Any]) -> str:
+    if one["group"] is not None:
+        return f"lenses {typeset(one['group'])}"
+    if one["nature"] == "contaminant":
+        return f"scenes without a lens ({in_sentence(record['title'])})"
+    population = one["finding"]["population"]
+    return called(population) if population in POPULATIONS else f"lenses in the probe “{record['title']}”"
 
 
-def _advice(
-    finding: dict[str, Any], verdict: dict[str, Any], tolerance: float, contaminant: bool
-) -> dict[str, int | str | None]:
-    if verdict["word"] != TOO_FEW:
-        return {"needed": None, "advice": ""}
-    needed = _needed(finding, verdict, tolerance, contaminant)
-    if needed is not None:
-        return {"needed": needed, "advice": f"About {count(needed)} pairs would tell."}
-    if contaminant:
-        return {"needed": None, "advice": "The share lies too near the tolerance to be told from it."}
-    told = verdict["sentence"].rpartition("; ")[2]
-    return {"needed": None, "advice": typeset(told[:1].upper() + told[1:])}
-
-
-def _needed(finding: dict[str, Any], verdict: dict[str, Any], tolerance: float, contaminant: bool) -> int | None:
-    """The forecast of the verdict; of a contaminant, pairs at which its interval would leave the tolerance."""
-    if contaminant:
-        return _pairs_for_a_share(finding["treated"]["value"], tolerance, finding["n"])
-    told = re.search(r"about (\d+) pairs would tell", verdict["sentence"])
-    return int(told.group(1)) if told else None
-
-
-def _pairs_for_a_share(share: float | None, tolerance: float, n: int) -> int | None:
-    """Pairs at which Wilson's interval of the same share excludes the tolerance, two figures."""
-    from lensaudit.statistics import wilson_interval
-
-    if share is None or n == 0:
-        return None
-    size = float(n)
-    while (size := 1.1 * size) <= MOST_PAIRS:
-        low, high = wilson_interval(round(share * size), round(size), 0.95)
-        if low > tolerance or high < tolerance:
-            step = 10 ** max(math.floor(math.log10(size)) - 1, 0)
-            return math.ceil(size / step) * step
-    return None
+def _advice(verdict: dict[str, Any]) -> str:
+    if verdict["needed"] is not None:
+        return f"About {count(verdict['needed'])} pairs would settle it."
+    if state_of(verdict["word"]) in (TENTATIVE, UNDECIDED):
+        return "It lies too near the tolerance for more pairs to settle it."
+    return ""

@@ -15,7 +15,7 @@ from lensaudit.report.pieces import KEY, Progress, key_of
 from lensaudit.report.probe_details import detail_of
 from lensaudit.report.probe_pairs import pairs_of
 from lensaudit.report.probe_rows import row_of
-from lensaudit.report.probe_words import NATURES, VERDICTS
+from lensaudit.verdicts import NATURES, STATES
 
 FOLDER = "probes"
 KEPT = "report.json"
@@ -82,7 +82,7 @@ def laid_out(kept: dict[str, Any], titles: dict[str, str], architecture: str) ->
             {"probe": name, "title": titles[name], "why": why} for name, why in kept["not_applicable"].items()
         ],
         "left_out": _left_out(titles),
-        "words": [{"word": word, "meaning": meaning} for word, meaning in VERDICTS],
+        "words": [{"word": state.word, "meaning": state.definition} for state in STATES],
         "natures": [{"nature": nature, "meaning": meaning} for nature, meaning in NATURES],
     }
 
@@ -100,7 +100,7 @@ def _answers(
         {"definition": one.model_dump(mode="json"), "inputs": [dict(arm.inputs) for arm in one.arms()]}
         for one in definitions
     ]
-    key = key_of(finder, probes=asked, n=options.probe_n, seed=options.seed)
+    key = key_of(finder, probes=asked, n=options.probe_n, seed=options.seed, states=[one.word for one in STATES])
     kept = _kept(path, key)
     if kept is not None:
         progress(FOLDER, 1, 1)

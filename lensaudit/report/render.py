@@ -23,6 +23,7 @@ from lensaudit.report.pictures import pictures_of
 from lensaudit.report.strips import gallery_strips, pair_strips
 
 MAX_BYTES = 8_000_000
+SHOWN_FINDINGS = 6
 _TEMPLATE = Path(__file__).parent / "template"
 
 
@@ -59,19 +60,19 @@ def sections_of(audit: dict[str, Any]) -> list[dict[str, str]]:
     """Sections of the page in reading order; those without data are left out (the audit lists them as not measured)."""
     named = (
         ("verdict", "Verdict", True),
-        ("audited", "What was audited", True),
-        ("performance", "Performance", audit["performance"] is not None),
-        ("selection", "Which lenses are found", audit["selection"] is not None),
+        ("limits", "How far to trust it", True),
         ("probes", "What it loses", audit["probes"] is not None),
+        ("selection", "Which lenses are found", audit["selection"] is not None),
+        ("performance", "Performance", audit["performance"] is not None),
         ("gallery", "What it looks at", audit["gallery"] is not None),
         ("maps", "The same by other methods", audit["maps"] is not None),
         ("judged", "How far to believe the maps", audit["judged"] is not None),
         ("kernels", "What its kernels answer to", audit["kernels"] is not None),
         ("dreams", "What it holds for a lens", audit["dreams"] is not None),
         ("certificate", "The audit, audited", True),
-        ("limits", "Limits", True),
         ("not-measured", "Not measured", True),
         ("glossary", "Glossary", True),
+        ("audited", "What was audited", True),
     )
     return [{"id": name, "title": title} for name, title, there in named if there]
 
@@ -89,6 +90,7 @@ def _html(audit: dict[str, Any], folder: Path) -> str:
             gallery=gallery_strips(audit, folder),
             dreams=dream_strips(audit, folder),
             maps=map_tiles(audit, folder),
+            shown_findings=SHOWN_FINDINGS,
             full_colour=f"{FULL_COLOUR:g}",
             pairs=pair_strips(audit, folder),
             history_n=_history_n(audit["finder"]),

@@ -1,92 +1,226 @@
-"""The one to three sentences that open the page."""
+"""What opens the page: a headline, a few sentences, and what to do next."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from lensaudit.report.findings import PROBES
-from lensaudit.report.numbers import count, percent, percent_interval, plural, significant
-from lensaudit.report.probe_words import BIAS, FALSE_POSITIVES, SELECTION, TOO_FEW, WITHIN
+from lensaudit.report.numbers import count, decimal, interval, percent, percent_interval, plural, significant
+from lensaudit.report.probe_rows import typeset
+from lensaudit.statistics import TYPICAL_DISCORDANT, pairs_needed
+from lensaudit.verdicts import (
+    BIAS,
+    CHANCE,
+    FALSE_POSITIVES,
+    NOT_ASSESSABLE,
+    SELECTION,
+    TENTATIVE,
+    UNDECIDED,
+    Answer,
+    Step,
+    in_sentence,
+    in_short,
+    next_steps,
+    on_the_command_line,
+    state_of,
+)
+
+UNLABELLED, INVERTED, CLEAR = "unlabelled", "inverted", "clear"
+SMALL = 100
+"""With fewer lenses the headline says how many, and the interval of the recall."""
+
+MOST_LENSES_AT_ONCE = 2000
+"""Comparisons that need more lenses than this are left out of the command that settles the others."""
 
 
 def verdict(audit: dict[str, Any]) -> dict[str, Any]:
-    """Headline, sentences and a level (``bias``, ``chance``, ``clear``, ``unlabelled``) from blocks and findings."""
+    """Headline, sentences, a level (see `level`), and what to do next (``why`` and ``command``)."""
     performance = audit["performance"]
-    name = audit["finder"]["name"]
-    from_set = [f for f in audit["findings"] if f["source"] != PROBES]
-    sentences = [_found(performance, name), *probe_sentences(audit["probes"]), *_losses(from_set), _alarms(performance)]
+    sentences = [
+        _found(performance, audit["finder"]["name"]),
+        typeset(in_short(answers_of(audit["probes"]))),
+        _fewer_pairs(audit["probes"]),
+        *_losses(audit["findings"]),
+        _alarms(performance),
+    ]
     return {
         "level": level(audit),
         "headline": _headline(audit),
         "sentences": [sentence for sentence in sentences if sentence],
+        "next": [asdict(step) for step in steps(audit)],
     }
 
 
 def level(audit: dict[str, Any]) -> str:
-    """``unlabelled`` without lenses, ``chance`` where AUROC's interval holds 0.5, else ``bias`` or ``clear``."""
+    """How the audit ends.
+
+    ``unlabelled`` without lenses and probes, ``inverted`` where AUROC's interval lies below 0.5, ``chance`` where it
+    holds 0.5; else the word of the gravest state that is found and open or accusing. ``clear`` only where every probe
+    that applies and every comparison is settled without an accusation, and at least one probe was run.
+    """
     performance = audit["performance"]
-    if performance["n_lenses"] == 0:
-        return "unlabelled"
     area = _metric(performance, "auroc")
-    if area and area["low"] is not None and area["low"] <= 0.5:
-        return "chance"
-    return BIAS if any(f["verdict"] == BIAS for f in audit["findings"]) else "clear"
+    if area and area["low"] is not None:
+        if area["high"] < 0.5:
+            return INVERTED
+        if area["low"] <= 0.5:
+            return CHANCE
+    rows = (audit["probes"] or {"rows": []})["rows"]
+    if performance["n_lenses"] == 0 and not rows:
+        return UNLABELLED
+    found = {state_of(finding["verdict"]) for finding in audit["findings"]}
+    counted = [state for state in found if state.open or state in (BIAS, FALSE_POSITIVES)]
+    if counted:
+        return min(counted, key=lambda state: state.gravity).word
+    return CLEAR if rows else UNDECIDED.word
 
 
 def _headline(audit: dict[str, Any]) -> str:
-    name, findings = audit["finder"]["name"], audit["findings"]
+    name, performance = audit["finder"]["name"], audit["performance"]
     state = level(audit)
-    if state == "unlabelled":
+    if state == UNLABELLED:
         return f"{name}: scores without a verdict, because this set has no labelled lenses"
-    if state == "chance":
-        return f"{name} cannot be told from guessing on this set"
-    found = (
-        f"{name} finds {percent(audit['performance']['confusion']['tp'] / audit['performance']['n_lenses'])} of lenses"
+    area = _metric(performance, "auroc")
+    if state in (INVERTED, CHANCE) and area:
+        where = f"AUROC {decimal(area['value'])}, 95 % interval {interval(area['low'], area['high'])}"
+        if state == INVERTED:
+            return f"{name} is worse than guessing ({where}): are the labels or the lens output swapped?"
+        return f"{name} cannot be told from guessing on this set ({where})"
+    accused = _accusation(audit["findings"])
+    clauses = [*accused, *_open(audit), *([] if accused else _natural(audit["findings"]))]
+    if state == CLEAR:
+        rows = audit["probes"]["rows"]
+        pairs = plural(min(row["n"] for row in rows), "pair")
+        other = " other" if clauses else ""
+        clauses.append(f"no{other} loss beyond the tolerance in {plural(len(rows), 'probe')} with {pairs} each")
+    elif not clauses:
+        clauses.append("which lenses it loses was not measured")
+    return "; ".join([_finds(audit), *clauses]).replace("; and ", " and ", 1)
+
+
+def _finds(audit: dict[str, Any]) -> str:
+    name, performance, n = audit["finder"]["name"], audit["performance"], audit["performance"]["n_lenses"]
+    if n == 0:
+        return f"{name}: this set has no labelled lenses"
+    k = performance["confusion"]["tp"]
+    recall = _metric(performance, "recall")
+    if n >= SMALL or recall is None:
+        return f"{name} finds {percent(k / n)} of {plural(n, 'lens', 'lenses')}"
+    spread = percent_interval(recall["low"], recall["high"])
+    return f"{name} finds {count(k)} of {plural(n, 'lens', 'lenses')} (95 % interval {spread})"
+
+
+def _accusation(findings: Sequence[dict[str, Any]]) -> list[str]:
+    """What it is shown to lose that it must not, in physical units; a probe's finding before one of the set."""
+    from_probes_first = sorted(findings, key=lambda finding: finding["source"] != PROBES)
+    for wanted in ((BIAS, True), (BIAS, False), (FALSE_POSITIVES, False)):
+        for finding in from_probes_first:
+            if (state_of(finding["verdict"]), finding["loses"]) == wanted:
+                return [_accused(finding)]
+    return []
+
+
+def _accused(finding: dict[str, Any]) -> str:
+    if not finding["loses"]:
+        return f"and is misled, above all, by {finding['group']}"
+    if finding.get("rises"):
+        return f"and finds more {finding['group']}, though nothing of the lens changed"
+    return f"and loses, above all, {finding['group']}"
+
+
+def _natural(findings: Sequence[dict[str, Any]]) -> list[str]:
+    """The largest loss that is natural, and shown."""
+    found = [finding for finding in findings if state_of(finding["verdict"]) is SELECTION and finding["loses"]]
+    return [f"it loses {found[0]['group']}, which is natural and must be counted"] if found else []
+
+
+def _open(audit: dict[str, Any]) -> list[str]:
+    """How many probes are open, and the likeliest loss among what is."""
+    rows = (audit["probes"] or {"rows": []})["rows"]
+    left = [row for row in rows if state_of(row["verdict"]).open]
+    waiting = [
+        f
+        for f in audit["findings"]
+        if state_of(f["verdict"]) in (TENTATIVE, UNDECIDED) and f["loses"] and f["gap"] > f["tolerance"]
+    ]
+    clauses = []
+    few = [row for row in rows if state_of(row["verdict"]) is NOT_ASSESSABLE]
+    if few:
+        clauses.append(f"it finds too few lenses for {_of(len(few), len(rows))} to be assessed")
+    if len(left) > len(few):
+        verb = "is" if len(left) - len(few) == 1 else "are"
+        pairs = plural(min(row["n"] for row in left), "pair")
+        clauses.append(f"{_of(len(left) - len(few), len(rows))} {verb} undecided with {pairs} each")
+    if waiting and not rows:
+        clauses.append(f"{plural(len(waiting), 'comparison')} of {len(audit['findings'])} undecided")
+    if waiting:
+        first = min(waiting, key=lambda f: (f["source"] != PROBES and bool(rows), f["difficult"]))
+        clauses[-1:] = (
+            [f"{clauses[-1]}, the likeliest loss: {first['group']}"] if clauses else [f"undecided for {first['group']}"]
+        )
+    return clauses
+
+
+def _of(k: int, total: int) -> str:
+    return f"{count(k)} of {plural(total, 'probe')}"
+
+
+def _fewer_pairs(probes: dict[str, Any] | None) -> str:
+    """That the pairs are fewer than an acquittal needs; empty where they are enough."""
+    if probes is None or not probes["rows"]:
+        return ""
+    tolerance = min(row["tolerance"] for row in probes["rows"])
+    needed = pairs_needed(tolerance, TYPICAL_DISCORDANT)
+    if probes["n"] >= needed:
+        return ""
+    return (
+        f"{plural(probes['n'], 'pair')} each are fewer than the {count(needed)} that exclude a loss of "
+        f"{significant(tolerance)} nine times in ten where {percent(TYPICAL_DISCORDANT)} of the pairs differ by chance "
+        "(lensaudit probe power), so that undecided probes were to be expected."
     )
-    biases = [f for f in findings if f["verdict"] == BIAS]
-    probed = [f for f in biases if f["source"] == PROBES]
-    if probed:  # the same systems with one thing changed: nothing else can be the cause
-        verb = "loses, above all," if probed[0]["gap"] > 0 else "finds too many"
-        return f"{found} and {verb} {probed[0]['group']}"
-    lost = [f for f in findings if f["verdict"] in (BIAS, SELECTION) and f["loses"]]
-    if lost:
-        return f"{found} and loses, above all, {lost[0]['group']}"
-    if biases:
-        return f"{found} and is misled, above all, by {biases[0]['group']}"
-    shown = [f for f in findings if f["shown"] and f["loses"] and f["verdict"] == TOO_FEW and f["gap"] > 0]
-    if shown:
-        return f"{found} and fewer of {shown[0]['group']}"
-    if all(f["verdict"] == TOO_FEW for f in findings) and not _settled(audit["probes"]):
-        return f"{found}; this set is too small to say which ones it loses"
-    return f"{found}; no kind of lens is shown to be lost by more than the tolerance"
 
 
-def _settled(probes: dict[str, Any] | None) -> bool:
-    """Whether any probe could tell."""
-    return probes is not None and any(row["verdict"] != TOO_FEW for row in probes["rows"])
+def answers_of(probes: dict[str, Any] | None) -> list[Answer]:
+    """What the probes said, as far as a summary needs it."""
+    return [
+        Answer(row["probe"], in_sentence(row["title"]), row["verdict"], row["n"], row.get("needed"))
+        for row in ([] if probes is None else probes["rows"])
+    ]
 
 
-def probe_sentences(probes: dict[str, Any] | None) -> list[str]:
-    """What the probes say together: biases, contaminants, and how many could not tell."""
-    rows = [] if probes is None else probes["rows"]
-    if not rows:
-        return []
-    biases, alarms, few = ([row for row in rows if row["verdict"] == w] for w in (BIAS, FALSE_POSITIVES, TOO_FEW))
-    asked = plural(len(rows), "probe")
-    if biases:
-        others = ", ".join(row["title"].lower() for row in biases[1:])
-        counted = f"{count(len(biases))} of {asked} {'shows' if len(biases) == 1 else 'show'} a bias"
-        more = f". The others: {others}." if others else "."
-        said = [f"{counted}: {_inline(biases[0]['meaning'].rstrip('.'))}{more}"]
-    elif len(few) == len(rows):
-        said = [f"All {asked} have too few pairs to tell."]
+def steps(audit: dict[str, Any]) -> list[Step]:
+    """What to do next, the most urgent first."""
+    finder, state, probes = audit["finder"], level(audit), audit["probes"]
+    named = on_the_command_line(finder["name"], finder["origin"])
+    if state == INVERTED:
+        return [Step("check that label 1 means a lens, and which output of the finder is the lens; then audit again")]
+    if state == CHANCE:
+        return [Step("check bands, units and stretch of these cutouts against the finder's, or train it further")]
+    found = [
+        Step(f"train with more {finding['group']}, or correct the counts for what is lost there")
+        for finding in audit["findings"]
+        if state_of(finding["verdict"]) is BIAS and finding["loses"] and not finding.get("rises")
+    ][:1]
+    if probes is None:
+        found.append(Step("run the probes: repeat the command without --no-probe"))
     else:
-        left = f"; {count(len(few))} {'has' if len(few) == 1 else 'have'} too few pairs to tell" if few else ""
-        said = [f"None of {asked} shows a bias{left}."]
-    if alarms:
-        told = ", ".join(f"{row['title'].lower()} {percent(row['effect']['value'])}" for row in alarms)
-        said.append(f"It calls lenses scenes that hold none: {told}.")
-    return said
+        found += next_steps(answers_of(probes), named, probes["seed"])
+    return found + _larger_set(audit)
+
+
+def _larger_set(audit: dict[str, Any]) -> list[Step]:
+    """A set that would settle the comparisons of the set's own lenses."""
+    drawn = audit["set"]
+    waiting = [f for f in audit["findings"] if f["source"] != PROBES and f["needed"]]
+    soon = [f for f in waiting if f["needed"] <= MOST_LENSES_AT_ONCE]
+    if not soon or not drawn["simulated"]:
+        return []
+    n = 2 * max(finding["needed"] for finding in soon)  # half of a simulated set are lenses
+    named = plural(len(soon), "comparison")
+    command = f"lensaudit simulate {drawn['instrument']} --population {drawn['population']} --n {n} --seed {n}"
+    return [Step(f"a set of {count(n)} would settle {named} of this set's own lenses", f"{command} --out runs/set-{n}")]
 
 
 def _found(performance: dict[str, Any], name: str) -> str:
@@ -98,7 +232,7 @@ def _found(performance: dict[str, Any], name: str) -> str:
             f"{plural(performance['n_above'], 'of them', 'of them')} at or above its threshold p = {threshold}."
         )
     recall = _metric(performance, "recall")
-    spread = f" (95 % interval {percent_interval(recall['low'], recall['high'])})" if recall else ""
+    spread = f" (95 % interval {percent_interval(recall['low'], recall['high'])})" if recall else ""
     share = percent(recall["value"]) if recall else percent(confusion["tp"] / n)
     lost = confusion["fn"]
     return (
@@ -107,23 +241,19 @@ def _found(performance: dict[str, Any], name: str) -> str:
     )
 
 
-def _losses(findings: list[dict[str, Any]]) -> list[str]:
-    biases = [f for f in findings if f["verdict"] in (BIAS, SELECTION)]
-    if biases:
-        return [f"{f['text']}." for f in biases[:2]]
-    shown = [f for f in findings if f["shown"] and f["verdict"] == TOO_FEW]
+def _losses(findings: Sequence[dict[str, Any]]) -> list[str]:
+    """The comparisons within the set, in one or two sentences."""
+    own = [finding for finding in findings if finding["source"] != PROBES]
+    shown = [f for f in own if state_of(f["verdict"]) in (BIAS, SELECTION)]
     if shown:
         return [f"{f['text']}." for f in shown[:2]]
-    few = sum(f["verdict"] == TOO_FEW for f in findings)
-    small = [f for f in findings if f["verdict"] == WITHIN]
-    said = []
-    if small:
-        said.append(f"The largest difference shown stays within tolerance: {_inline(small[0]['text'])}.")
-    if few:
-        said.append(f"{plural(few, 'comparison')} of {len(findings)} rest on too few lenses to tell.")
-    if findings and not said:
-        said.append(f"None of {plural(len(findings), 'comparison')} shows an effect beyond the tolerance.")
-    return said
+    waiting = [f for f in own if state_of(f["verdict"]).open]
+    if waiting:
+        counted = f"{count(len(waiting))} of {plural(len(own), 'comparison')} within the set"
+        return [f"{counted} {'is' if len(waiting) == 1 else 'are'} undecided; first: {_inline(waiting[0]['text'])}."]
+    if own:
+        return [f"{plural(len(own), 'comparison')} within the set: no gap beyond the tolerance."]
+    return []
 
 
 def _alarms(performance: dict[str, Any]) -> str:
@@ -132,7 +262,7 @@ def _alarms(performance: dict[str, Any]) -> str:
         return ""
     return (
         f"Of {plural(n, 'non-lens', 'non-lenses')} it calls {count(rate['k'])} a lens: {percent(rate['rate'])} "
-        f"(95 % interval {percent_interval(rate['low'], rate['high'])})."
+        f"(95 % interval {percent_interval(rate['low'], rate['high'])})."
     )
 
 

@@ -16,7 +16,15 @@ from lensaudit.statistics.mcnemar import mcnemar_exact
 from lensaudit.statistics.medians import MedianShifts, median_shifts
 from lensaudit.statistics.paired_auroc import PairedAuroc, paired_auroc
 from lensaudit.statistics.paired_difference import paired_difference_interval
-from lensaudit.statistics.proportions import BinnedShare, binned_shares, wilson_interval
+from lensaudit.statistics.pairs_needed import (
+    TYPICAL_DISCORDANT,
+    pairs_needed,
+    pairs_that_never_tell,
+    pairs_to_assess,
+    pairs_to_settle,
+    scenes_to_settle,
+)
+from lensaudit.statistics.proportions import BinnedShare, binned_shares, binomial_exact, wilson_interval
 from lensaudit.statistics.roc import (
     Roc,
     allowed_false_positives,
@@ -33,6 +41,7 @@ from lensaudit.statistics.top_group import TopGroups, top_groups
 
 __all__ = [
     "RESAMPLES",
+    "TYPICAL_DISCORDANT",
     "BinnedShare",
     "CalibrationError",
     "Confusion",
@@ -48,6 +57,7 @@ __all__ = [
     "auroc_interval",
     "auroc_variance",
     "binned_shares",
+    "binomial_exact",
     "bootstrap_interval",
     "brier_score",
     "calibration_error",
@@ -60,8 +70,13 @@ __all__ = [
     "paired_auroc",
     "paired_bootstrap_interval",
     "paired_difference_interval",
+    "pairs_needed",
+    "pairs_that_never_tell",
+    "pairs_to_assess",
+    "pairs_to_settle",
     "reliability",
     "roc_curve",
+    "scenes_to_settle",
     "spearman",
     "strict_threshold",
     "top_groups",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 
 def wilson_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -36,6 +36,19 @@ def wilson_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     low = 0.0 if k == 0 else centre - half  # exactly 0 and 1 at the ends, where rounding would miss them
     high = 1.0 if k == n else centre + half
     return low, high
+
+
+def binomial_exact(k: int, n: int, probability: float) -> float:
+    """Two-sided exact p-value that a share of which k of n were seen is `probability`.
+
+    Parameters
+    ----------
+    k, n
+        Successes and trials, 0 ≤ k ≤ n, n ≥ 1.
+    probability
+        Of the hypothesis, in [0, 1].
+    """
+    return float(binomtest(k, n, probability).pvalue)
 
 
 def normal_quantile(confidence: float) -> float:

@@ -7,6 +7,8 @@ import hashlib
 import html
 import json
 import re
+import shutil
+from copy import deepcopy
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from lensaudit.comparing.comparison_file import COMPARISON_NAME, SPEED_NAME, wri
 from lensaudit.comparing.tables import HEADS, matrices_of, set_table, told_apart
 from lensaudit.errors import DataError, UsageError
 from tests.comparing.made_up import NAMES, REFUSED, comparison, speeds
+
+REPORTS = Path(__file__).parents[2] / "reports"
 
 
 class Text(HTMLParser):
@@ -183,3 +187,19 @@ def test_folders_that_hold_no_comparison_are_refused(tmp_path: Path, made: dict)
         render_comparison(tmp_path)
     write_comparison(tmp_path, broken, None)
     assert not (tmp_path / SPEED_NAME).exists()  # speeds of another run are no longer there
+
+
+def test_words_of_an_earlier_version_are_counted_and_explained(made: dict, tmp_path: Path):
+    older = deepcopy(made)
+    for finder in older["probes"]["finders"]:
+        for said in finder["verdicts"]:
+            said["word"] = {"within tolerance": "no effect shown"}.get(said["word"], said["word"])
+    write_comparison(tmp_path, older, None)
+    page = render_comparison(tmp_path).read_text(encoding="utf-8")
+    assert "1 bias, 1 no effect shown" in page
+    assert "an earlier version’s word: within tolerance" in page
+
+
+def test_the_shipped_leaderboard_of_an_earlier_version_still_opens(tmp_path: Path):
+    shutil.copy(REPORTS / "leaderboard" / COMPARISON_NAME, tmp_path)
+    assert render_comparison(tmp_path).stat().st_size > 100_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,6 @@ import pytest
 from lensaudit.errors import UsageError
 from lensaudit.finders import declare_finder
 from lensaudit.probes import (
-    BIAS,
-    FALSE_POSITIVES,
-    SELECTION,
     PairedScores,
     ProbeOptions,
     audited,
@@ -22,9 +20,11 @@ from lensaudit.probes import (
     run_audit,
     why_not_applicable,
 )
-from lensaudit.probes.audit import audited_probes, leading_finding, meaning
-from lensaudit.probes.finding import ALL_PAIRS, concluded, measure
+from lensaudit.probes.audit import audited_probes, group, meaning
+from lensaudit.probes.finding import ALL_PAIRS, concluded, leading_finding, measure
+from lensaudit.probes.response import Response
 from lensaudit.probes.result import AuditedFinder, ProbeResult, ProbeSettings
+from lensaudit.verdicts import BIAS, FALSE_POSITIVES, GAIN, SELECTION, TENTATIVE
 
 from .conftest import SEED, Constant, formula, one_band
 
@@ -72,10 +72,12 @@ def test_the_correction_may_take_a_verdict_back():
     """A loss that is shown alone is not shown among 26 probes without any effect."""
     loss = finding(9, 0, n=60)
     alone = result("off-centre", loss)
-    assert alone.verdict.word == BIAS
+    assert alone.verdict.state is BIAS
     assert loss.p_value < 0.05 < 27 * loss.p_value
     others = [result("off-centre", finding(0, 0)) for _ in range(26)]
-    assert not audited([alone, *others]).biased
+    together = audited([alone, *others])
+    assert not together.biased
+    assert together.ranked[0].verdict.state is TENTATIVE
 
 
 def test_the_gravest_and_largest_comes_first():
@@ -92,8 +94,8 @@ def test_the_gravest_and_largest_comes_first():
     assert [one.probe for one in audit.ranked] == [
         "red-source", "off-centre", "false-positive", "noise-level", "lens-light"
     ]  # fmt: skip
-    words = [one.verdict.word for one in audit.ranked]
-    assert words[:4] == [BIAS, BIAS, FALSE_POSITIVES, SELECTION]
+    states = [one.verdict.state for one in audit.ranked]
+    assert states[:4] == [BIAS, BIAS, FALSE_POSITIVES, SELECTION]
     assert audit.biased
     assert audit.leading == "red-source"
     assert audit.ranked[1].finding.dose == 2.0  # the larger of its two
@@ -104,20 +106,63 @@ def test_the_gravest_and_largest_comes_first():
 def test_meaning_is_a_sentence_for_an_astronomer():
     audit = audited([result("red-source", finding(60, dose=0.5)), result("false-positive", finding(60))])
     red, contaminant = audit.ranked
-    assert red.meaning == (
-        "Where the source's colour is 0.5 of the way from blue to the lens galaxy's, recall falls from 0.90 to 0.60 "
-        "(n = 200 pairs): lenses of dusty or old sources will be missed."
+    assert red.meaning == (  # no truth column was measured here, so the dose stands for itself
+        "For lenses where the source's colour is 0.5 of the way from blue to the lens galaxy's, recall falls from 0.90 "
+        "to 0.60 (n = 200 pairs): lenses of dusty or old sources will be missed."
     )
-    assert "60% of the scenes without a lens are called one: such galaxies will fill" in contaminant.meaning
+    assert "60% of 200 scenes without a lens are called one: such galaxies will fill" in contaminant.meaning
     calm = audited([result("lens-light", finding(0, dose=0.5))]).ranked[0]
-    assert calm.meaning.endswith("recall goes from 0.90 to 0.90 (n = 200 pairs): no effect shown.")
+    assert calm.meaning.endswith("recall goes from 0.90 to 0.90 (n = 200 pairs): within tolerance.")
+
+
+def test_a_dose_is_told_in_physical_units():
+    """The headline speaks of the sky: from where the loss exceeds the tolerance on, by the medians of the truth."""
+    colours = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0)  # the control and doses 0.25 to 1.25
+    response = Response("lenses", 0.5, 0.4, 0.6, 1.0, {"colour_source_VIS_H": colours})
+    lost = result("red-source", finding(10, dose=0.5), finding(90, dose=1.25))
+    asked = replace(lost, responses=(response,))
+    leading = leading_finding(asked.findings, "population")
+    assert group(asked, leading) == "whose source is redder than VIS − H = 1.4"
+    assert meaning(asked, leading).startswith("For lenses whose source has VIS − H = 2, recall falls")
+    within = replace(asked, responses=(replace(response, crossing=np.nan),))
+    assert group(within, leading) == "whose source has VIS − H = 2"
+    small = replace(response, crossing=0.8, truth={"theta_e_arcsec": (1.4, 0.4, 0.6, 0.8, 1.0, 2.0, 3.0)})
+    ring = replace(result("einstein-radius", finding(90, dose=0.4)), responses=(small,))
+    assert group(ring, ring.findings[0]) == "with an Einstein radius below 0.8″"
+    other_side = replace(ring, responses=(replace(small, crossing=2.0),))
+    assert group(other_side, ring.findings[0]) == "with an Einstein radius of 0.4″"
+    missing = replace(asked, responses=(replace(response, truth={"colour_source_VIS_H": (np.nan,) * 6}),))
+    assert "1.25 of the way" in group(missing, leading)  # a single band has no colour
+
+
+def test_an_audit_says_what_is_open_and_what_would_settle_it():
+    audit = audited(
+        [
+            result("red-source", finding(16, 2, dose=1.25)),
+            result("orientation", finding(9, 4, dose=1.0)),
+            result("noise-level", finding(90, dose=2.0)),
+            result("recolour", finding(0, found=0.0, dose=0.1)),
+        ]
+    )
+    record = audit.to_json()
+    assert record["summary"] == (
+        "Of 4 probes with 200 pairs each, 1 measures a selection function (noise), 2 are undecided (red sources, "
+        "turned and mirrored), 1 is not assessable (zero points)."
+    )
+    needed = {one.probe: one.verdict.needed for one in audit.ranked}
+    n = max(needed["red-source"], needed["orientation"])
+    assert [step["command"] for step in record["next"]] == [
+        f"lensaudit probe all test --probe red-source --probe orientation --n {n} --seed {SEED} --out runs/probes-{n}",
+        "",
+    ]
+    assert "zero points: lower the finder's threshold" in record["next"][1]["why"]
 
 
 def test_a_nuisance_may_not_even_gain():
     gain = result("orientation", finding(0, 60, dose=1.0, found=0.5))
-    assert gain.verdict.word == BIAS
-    assert "rises from 0.50 to 0.80" in meaning(gain, leading_finding(gain.findings))
-    assert result("off-centre", finding(0, 60, dose=1.0, found=0.5)).verdict.word == "within tolerance"
+    assert gain.verdict.state is BIAS
+    assert "rises from 0.50 to 0.80" in meaning(gain, leading_finding(gain.findings, "nuisance"))
+    assert result("off-centre", finding(0, 60, dose=1.0, found=0.5)).verdict.state is GAIN
 
 
 @pytest.mark.usefixtures("no_figures")

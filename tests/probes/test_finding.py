@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from lensaudit.probes.finding import ALL_PAIRS, PairedScores, concluded, headline, measure
-from lensaudit.probes.verdict import BIAS, TOO_FEW
+from lensaudit.verdicts import BIAS, NOT_ASSESSABLE, WITHIN_TOLERANCE
 
 
 def scores(control, treated, threshold=0.5):
@@ -55,7 +55,7 @@ def test_empty_subsets_are_not_tested():
     first, second = concluded([lost, empty], 0.05, "population")
     assert first.p_holm == first.p_value  # Holm over one test changes nothing
     assert math.isnan(second.p_holm)
-    assert second.verdict.word == TOO_FEW
+    assert second.verdict.state is NOT_ASSESSABLE
 
 
 def test_holm_multiplies_the_smallest_by_all():
@@ -71,7 +71,7 @@ def test_headline_prefers_bias_anywhere_and_ignores_small_subsets():
     same = measure("rings", ALL_PAIRS, scores([2.0] * 90, [2.0] * 90), rng)
     small = measure("rings", "wilde2022", scores([2.0] * 3, [2.0] * 3), rng)
     lost = measure("rings", "wilde2022", scores([2.0] * 90, [-2.0] * 90), rng)
-    assert headline(concluded([same, small], 0.05, "population")).word == "no effect shown"
-    bias = headline(concluded([same, lost], 0.05, "population"))
-    assert bias.word == BIAS
+    assert headline(concluded([same, small], 0.05, "population"), "population").state is WITHIN_TOLERANCE
+    bias = headline(concluded([same, lost], 0.05, "population"), "population")
+    assert bias.state is BIAS
     assert bias.sentence.startswith("rings, wilde2022: Recall falls from 1.000 to 0.000")

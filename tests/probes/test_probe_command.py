@@ -51,13 +51,13 @@ def test_list_names_every_probe_and_its_kind(monkeypatch):
 def test_json_then_table_of_the_same_pairs(toy, tmp_path, monkeypatch):
     words = ("compound", toy, "--n", "2", "--out", str(tmp_path / "out"), "--device", "cpu")
     result = json.loads(invoke(*words, "--json").stdout)
-    assert result["verdict"]["word"] == "too few to tell"
+    assert result["verdict"]["word"] == "undecided"
     assert result["finder"]["bands"] == ["H"]
     assert result == json.loads((tmp_path / "out" / "probe.json").read_text(encoding="utf-8"))
     monkeypatch.setenv("COLUMNS", "250")
     table = invoke(*words).stdout
     assert "recall treated" in table
-    assert "too few to tell" in table
+    assert "undecided" in table
 
 
 def test_unknown_finder_and_mode_are_usage_errors(toy, tmp_path):

@@ -301,11 +301,24 @@ def test_the_history_is_read_beside_the_weights(tmp_path: Path):
 
 def test_galleries_of_nothing_lost_say_so():
     labels, p = np.array([1, 1, 0, 0]), np.array([0.9, 0.8, 0.1, 0.2])
-    notes = {group["title"]: group["note"] for group in choose(labels, p, 0.5, 1)}
-    assert notes["Worst misses"].startswith("No lens is lost")
-    assert notes["Worst false alarms"].startswith("No false alarm")
+    groups = choose(labels, p, 0.5, 1)
+    notes = {group["title"]: group["note"] for group in groups}
+    assert "Worst misses" not in notes  # no lens is lost, so none is shown as a miss
+    assert notes["Hits with the lowest p"].startswith("No lens is lost")
+    assert notes["Non-lenses with the highest p"].startswith("No false alarm")
+    assert [list(group["indices"]) for group in groups] == [[0], [1], [3]]
+
+
+def test_no_image_is_in_two_galleries():
+    rng = np.random.default_rng(0)
+    for n in (1, 3, 10):
+        labels, p = rng.integers(0, 2, n), rng.random(n)
+        shown = np.concatenate([group["indices"] for group in choose(labels, p, 0.5, 4)])
+        assert len(set(shown)) == len(shown) > 0
+    lost = choose(np.ones(3, int), np.array([0.1, 0.2, 0.3]), 0.5, 4)
+    assert [(group["title"], list(group["indices"])) for group in lost] == [("Worst misses", [0, 1, 2])]
 
 
 def test_unscored_images_are_never_shown():
     groups = choose(np.array([1, 1, 0]), np.array([np.nan, 0.8, np.nan]), 0.5, 3)
-    assert [(group["title"], list(group["indices"])) for group in groups] == [("Hits", [1]), ("Worst misses", [1])]
+    assert [(group["title"], list(group["indices"])) for group in groups] == [("Hits", [1])]

@@ -19,6 +19,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.report.audit_file import BLOCKS, write_audit
 from lensaudit.report.render import MAX_BYTES, render_report, sections_of
 
+REPORTS = Path(__file__).parents[2] / "reports"
 HOSTILE = "<script>alert(1)</script>"
 BREAKOUT = "\"><img src=x onerror='alert(2)'>"
 
@@ -252,3 +253,30 @@ def test_a_missing_field_is_one_line(audit: dict, write_folder):
     del audit["performance"]["scores"]
     with pytest.raises(DataError, match="a field is missing or wrong"):
         render_report(write_folder(audit))
+
+
+def test_the_shipped_example_of_an_earlier_version_still_opens(tmp_path: Path, undrawn: None):
+    """Its words and glossary are those it was written with."""
+    shutil.copy(REPORTS / "example-ou66" / "audit.json", tmp_path)
+    source = render_report(tmp_path).read_text(encoding="utf-8")
+    for finding in json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))["findings"]:
+        assert f'">{finding["verdict"]}</span>' in source
+
+
+def test_trust_comes_first_and_hashes_last(page: Page, audit: dict):
+    order = [section["id"] for section in sections_of(audit)]
+    assert order[:3] == ["verdict", "limits", "probes"]
+    assert order[-1] == "audited"
+    head = page.source[page.source.index('<header id="verdict"') : page.source.index("</header>")]
+    assert head.index("What to do next") < head.index("Likeliest losses first")
+    assert "lensaudit probe all ou66 --probe off-centre --n " in head
+
+
+def test_a_set_without_truth_has_no_empty_sentence_of_kernels(audit: dict, write_folder, undrawn: None):
+    audit["kernels"] = {
+        "significant": 0, "pairs": 0, "kernels": 40, "live": 38, "n": 3, "note": "", "statements": [],
+    }  # fmt: skip
+    source = render_report(write_folder(audit)).read_text(encoding="utf-8")
+    assert "40 kernels 38" in source
+    assert "0 of 0" not in source
+    assert "No kernel is shown" not in source

@@ -18,7 +18,7 @@ from lensaudit.probes.outside.export import CUTOUTS, KEY, MANIFEST
 from lensaudit.probes.outside.key import Key, read_key
 from lensaudit.probes.outside.plan import Asked as Population
 from lensaudit.probes.outside.scores import OutsideScores, read_outside_scores
-from lensaudit.probes.result import AuditedFinder
+from lensaudit.probes.result import OUTSIDE, AuditedFinder
 from lensaudit.probes.run import conclude, write
 from lensaudit.untrusted import path_within, typed_name
 
@@ -75,7 +75,7 @@ def import_scores(
     (folder / AUDIT_FILE).unlink(missing_ok=True)  # where it lies, everything it names lies too
     record = AuditedFinder(
         finder.name,
-        f"outside lensaudit, known by {Path(scores).name}, whose hash stands for its weights",
+        f"{OUTSIDE}, known by {Path(scores).name}, whose hash stands for its weights",
         found.sha256,
         plan.bands,
         "its own",
