@@ -76,9 +76,11 @@ def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[
         n=n,
     )
     shown = np.isin(np.arange(len(p)), np.concatenate([np.zeros(0, int), *(group["indices"] for group in groups)]))
-    faint, near = hits & ~shown & ~lost.any(), other & known & ~shown & ~alarms.any()
+    near_hits, faint_hits = lost & ~shown & ~hits.any(), hits & ~shown & ~lost.any()
+    near = other & known & ~shown & ~alarms.any()
     return groups + _groups(
-        ("Hits with the lowest p", "No lens is lost at this threshold.", faint, p),
+        ("Misses with the highest p", "No lens is found at this threshold.", near_hits, -p),
+        ("Hits with the lowest p", "No lens is lost at this threshold.", faint_hits, p),
         ("Non-lenses with the highest p", "No false alarm at this threshold.", near, -p),
         n=n,
     )

@@ -118,8 +118,11 @@ def test_all_runs_those_asked_for_and_fails_on_bias(toy, tmp_path, monkeypatch):
     held = json.loads(invoke(*words, "--json").stdout)
     assert held["format"] == "lensaudit-probe-audit/1"
     assert list(held["not_applicable"]) == ["band-swap"]
-    monkeypatch.setattr("lensaudit.probes.audit.ProbeAudit.biased", True)
-    assert invoke(*words, "--fail-on", "bias").exit_code == 1
+    assert "Of 2 probes with 2 pairs each, " in shown.stdout
+    assert "next: " in shown.stdout
+    assert "--probe orientation" in shown.stdout
+    # two pairs settle nothing: whoever fails on what is undecided is told so
+    assert invoke(*words, "--fail-on", "undecided").exit_code == 1
 
 
 @pytest.mark.usefixtures("no_figures")
