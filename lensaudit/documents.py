@@ -7,11 +7,12 @@ becomes one line that names file, field and fix.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,12 +21,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lensaudit.errors import DataError, LensauditError, UsageError
+from lensaudit.files import write_json
 from lensaudit.untrusted import kind_of_bytes, printable, regular_size
 
 LARGEST_YAML = 1 << 20
 """Bytes; the longest of ours, an ensemble's ``finder.yaml``, has 21 kB."""
 LARGEST_JSON = 64 << 20
 """Bytes; a comparison of ten finders has 2 MB, the header of a set of a million images some 10 MB."""
+SEAL = "digest"
 DEEPEST = 64
 """Lists and mappings inside one another; our own go down to a dozen."""
 
@@ -95,11 +98,52 @@ def read_json(path: Path, fix: str, *, nan: bool = False, error: type[LensauditE
     LensauditError
         Of the type `error`: missing, not JSON, too large, nested too deeply, a key twice, or NaN.
     """
+    if not Path(path).exists():
+        raise error(f"{path}: no such file; {fix}")
     data = read_bytes(path, LARGEST_JSON, error)
     kind = kind_of_bytes(data[:4096], len(data))
     if kind.key not in _MAY_BE_JSON:
         raise error(f"{path}: is {kind.words}, not JSON; {fix}")
     return json_of(data, f"{path}", fix, nan=nan, error=error)
+
+
+def kept_json(path: Path) -> dict[str, Any]:
+    """The mapping that `keep_json` left in a file; empty where there is none, or it is torn or changed.
+
+    For what is made again if need be. Files of earlier versions have no digest, and are read as they are.
+    """
+    try:
+        found = read_json(path, "")
+        refuse_broken_seal(found, f"{path}", "")
+    except DataError:
+        return {}
+    return {name: found[name] for name in found if name != SEAL} if isinstance(found, dict) else {}
+
+
+def keep_json(path: Path, words: Mapping[str, Any]) -> None:
+    """Write `words` with their digest, whole or not at all, for `kept_json`."""
+    write_json(path, sealed(words))
+
+
+def sealed(words: Mapping[str, Any]) -> dict[str, Any]:
+    """`words` with the digest of everything in them, so that a change by hand is seen when they are read."""
+    plain = json.loads(json.dumps({name: value for name, value in words.items() if name != SEAL}))
+    return {**plain, SEAL: digest_of(plain)}
+
+
+def refuse_broken_seal(words: Any, where: str, fix: str) -> bool:
+    """Raise DataError if `words` were changed since they were `sealed`; whether they have a seal at all."""
+    if not isinstance(words, dict) or SEAL not in words:
+        return False
+    if words[SEAL] != digest_of({name: value for name, value in words.items() if name != SEAL}):
+        raise DataError(f"{where}: was changed after it was written; {fix}")
+    return True
+
+
+def digest_of(words: Any) -> str:
+    """SHA-256 of a JSON value, the same whatever the order of its keys and its layout."""
+    canonical = json.dumps(words, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def json_of(

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from lensaudit.documents import read_json, validated
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_text
+from lensaudit.untrusted import printable
 
 MARKS = (0.0, 0.5, 1.0)
 """No lenses, cannot be told, lenses (Cheng et al. 2020, Section 3.3)."""
@@ -29,10 +31,10 @@ class Marks(BaseModel):
         Number of the cluster → mark; a cluster that is left out counts as 0.5.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    clusters: str
-    marks: dict[int, float]
+    clusters: str = Field(max_length=128)
+    marks: dict[int, float] = Field(max_length=100_000)
 
     def values(self, components: int) -> NDArray[np.float64]:
         """Lens probability of each cluster (K,)."""
@@ -69,18 +71,15 @@ def read_marks(path: Path, clusters: str, components: int) -> Marks:
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such file; save it from clusters.html, or leave --marks out")
-    try:
-        marks = Marks.model_validate_json(path.read_bytes())
-    except ValidationError as broken:
-        first = broken.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(
-            f"{path}: {where + ': ' if where else ''}{first['msg']}; save the marks from clusters.html"
-        ) from broken
+    fix = "save the marks from clusters.html"
+    words = read_json(path, fix)
+    marks = validated(words, Marks, f"{path}", fix)
+    if len(marks.marks) < len(words["marks"]):
+        raise DataError(f"{path}: a cluster is marked twice; {fix}")
     if marks.clusters != clusters:
         raise DataError(
-            f"{path}: marks the clusters {marks.clusters[:12]}, these are {clusters[:12]}; mark clusters.html of this "
-            f"run, or cluster with what it was written for"
+            f"{path}: marks the clusters {printable(marks.clusters[:12])}, these are {clusters[:12]}; mark "
+            f"clusters.html of this run, or cluster with what it was written for"
         )
     for number, mark in marks.marks.items():
         if not 0 <= number < components:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from lensaudit.clustering.outputs import plot_sweep
 from lensaudit.clustering.run import ClusterData, ClusterPlace
 from lensaudit.clustering.stage import Images
 from lensaudit.clustering.table import clusters_of, known_fractions
+from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_json
 from lensaudit.finders import Finder, Recipe
@@ -100,12 +100,11 @@ class _Run:
         """By known fractions; from the file of an earlier call where there is one."""
         folder = self.work / f"sweep-{self.size}-{self.rerun}"
         done, identity = folder / "auroc.json", self._identity()
-        if done.is_file():
-            kept = json.loads(done.read_text(encoding="utf-8"))
-            if kept["identity"] == identity:
-                return float(kept["auroc"])
+        kept = kept_json(done)
+        if kept.get("identity") == identity and isinstance(kept.get("auroc"), float):
+            return float(kept["auroc"])
         found = self._measured(folder, device, tell)
-        write_json(done, {"identity": identity, "auroc": found})
+        keep_json(done, {"identity": identity, "auroc": found})
         return found
 
     def _identity(self) -> list[Any]:

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from markupsafe import Markup
 
 from lensaudit.comparing.comparison_file import PAGE_NAME, read_comparison
@@ -16,6 +16,7 @@ from lensaudit.comparing.tables import HEADS, matrices_of, probe_table, set_tabl
 from lensaudit.errors import DataError
 from lensaudit.files import write_text
 from lensaudit.report import numbers, render
+from lensaudit.untrusted import printable
 from lensaudit.verdicts import NATURES
 
 MAX_BYTES = 8_000_000
@@ -40,8 +41,10 @@ def render_comparison(folder: Path) -> Path:
     comparison = read_comparison(folder)
     try:
         page = _html(comparison)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(f"{folder}/compare.json: a field is missing or wrong ({error}); compare again") from error
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, TemplateError) as error:
+        raise DataError(
+            f"{folder}/compare.json: a field is missing or wrong ({printable(error, 100)}); compare again"
+        ) from error
     size = len(page.encode("utf-8"))
     if size > MAX_BYTES:
         raise DataError(f"{folder}: the page would be {size / 1e6:.1f} MB, 8 MB at most; compare fewer finders or sets")

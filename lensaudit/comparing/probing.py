@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any
 
 from lensaudit.comparing.entrants import Entrant
 from lensaudit.comparing.options import CompareOptions
-from lensaudit.files import write_json
+from lensaudit.documents import keep_json, kept_json
 from lensaudit.probes import ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.elsewhere import seen_by, why_no_scene
@@ -67,7 +66,7 @@ def _asked(entrant: Entrant, folder: Path, options: CompareOptions, progress: Pr
     kept = _kept(place / KEPT, key)
     if kept is None:
         kept = jsonable(_audited(entrant, definitions, place, options, progress))
-        write_json(place / KEPT, {KEY: key, "said": kept})
+        keep_json(place / KEPT, {KEY: key, "said": kept})
     return {"finder": entrant.label, **kept}
 
 
@@ -117,9 +116,6 @@ def _told(progress: Progress, label: str, what: str, done: int, total: int) -> N
 
 
 def _kept(path: Path, key: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there yet, or torn by another program: it is made again
-        return None
-    said: dict[str, Any] | None = record.get("said") if record.get(KEY) == key else None
-    return said
+    record = kept_json(path)
+    said = record.get("said") if record.get(KEY) == key else None
+    return said if isinstance(said, dict) else None

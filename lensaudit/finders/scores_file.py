@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from lensaudit.tables import Table, read_table
 from lensaudit.untrusted import kind_of
 
 _METADATA_KEY = b"lensaudit"
+_CONTENT = "content"
 
 AGREE = 1e-4
 """Largest difference of p and the sigmoid of its log-odds; files written with four digits keep to it."""
@@ -53,7 +55,7 @@ def write_scores(
         Probabilities under another share of lenses (n,), as one more column; see `lensaudit.finders.with_prior`.
     """
     columns = [pa.array(values) for values in (scores.ids, scores.p_lens, scores.logit, scores.status)]
-    words = json.dumps(dict(record), sort_keys=True, allow_nan=False).encode()
+    words = json.dumps({**record, _CONTENT: _content_of(scores)}, sort_keys=True, allow_nan=False).encode()
     table = pa.table([c.cast(f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
     if p_lens_prior is not None:
         table = table.append_column(PRIOR_FIELD, pa.array(p_lens_prior))
@@ -94,7 +96,18 @@ def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, dict[str, 
     scores = Scores(names, p, _log_odds(p) if logits is None else table.numbers(logits), status)
     if logits is not None:
         _refuse_other_log_odds(table, scores)
-    return scores, _record(path) if kind_of(path).key == "parquet" else {}
+    record = _record(path) if kind_of(path).key == "parquet" else {}
+    if record.pop(_CONTENT, content := _content_of(scores)) != content:
+        raise DataError(f"{path}: was changed after it was written; write it again with lensaudit score")
+    return scores, record
+
+
+def _content_of(scores: Scores) -> str:
+    """SHA-256 of ids, p, log-odds and status."""
+    digest = hashlib.sha256("".join(f"{cell}\0" for cell in (*scores.ids, *scores.status)).encode())
+    for numbers in (scores.p_lens, scores.logit):
+        digest.update(np.where(np.isnan(numbers), np.nan, numbers).astype("<f8").tobytes())
+    return digest.hexdigest()
 
 
 def refuse_other_than_probabilities(table: Table, name: str, p: NDArray[np.float64], status: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from lensaudit.documents import read_json, validated
+from lensaudit.documents import digest_of, read_json, validated
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_json
 from lensaudit.untrusted import Identifier, Label
@@ -168,7 +167,7 @@ class Header(_Frozen):
         """Write the header as JSON, whole or not at all; of a finished set with the checksums of its files."""
         words = json.loads(json.dumps(self.model_dump(mode="json", exclude={"checksums"})))  # as it will be read
         if files is not None and chunks is not None:
-            words["checksums"] = {"header": _digest(words), "files": dict(files), "chunks": dict(chunks)}
+            words["checksums"] = {"header": digest_of(words), "files": dict(files), "chunks": dict(chunks)}
         write_json(path, words)
 
 
@@ -188,15 +187,10 @@ def read_header(path: Path) -> Header:
     words = read_json(path, MEND)
     header = validated(words, Header, f"{path}", MEND)
     if header.checksums is not None:
-        found = _digest({name: value for name, value in words.items() if name != "checksums"})
+        found = digest_of({name: value for name, value in words.items() if name != "checksums"})
         if found != header.checksums.header:
             raise DataError(f"{path}: was changed after the set was made; {MEND}, or restore the file")
     return header
-
-
-def _digest(words: Mapping[str, Any]) -> str:
-    canonical = json.dumps(words, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def refuse_other(path: Path, found: Header, wanted: Header) -> None:

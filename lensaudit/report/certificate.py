@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from lensaudit.errors import DataError, UsageError
+from pydantic import BaseModel, ConfigDict, Field
+
+from lensaudit.documents import read_json, validated
+from lensaudit.errors import UsageError
 from lensaudit.resources import builtin_folder
 
 COMMAND = "lensaudit bench planted"
 PLACE = Path("planted-bias") / "planted.json"
-_PLANTED = ("bias", "finders", "named_first", "low", "high")
-_CLEAN = ("audits", "accused", "low", "high")
+
+_Count = Annotated[int, Field(ge=0, le=1_000_000)]
+_Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class _Planted(_Part):
+    bias: str
+    finders: _Count
+    named_first: _Count
+    low: _Rate
+    high: _Rate
+    told: str = ""
+
+
+class _Clean(_Part):
+    audits: _Count
+    accused: _Count
+    low: _Rate
+    high: _Rate
+
+
+class _Certificate(_Part):
+    """What of ``planted.json`` an audit repeats."""
+
+    command: str
+    planted: list[_Planted] = Field(max_length=1000)
+    clean: _Clean
+    probes: list[str] = Field(max_length=1000)
+    n_pairs: _Count
 
 
 def certificate_block(path: Path | None = None) -> dict[str, Any]:
@@ -41,21 +74,9 @@ def certificate_block(path: Path | None = None) -> dict[str, Any]:
     found = _shipped() if path is None else Path(path)
     if found is None:
         return {"measured": False, "command": COMMAND}
-    try:
-        record = json.loads(found.read_text(encoding="utf-8"))
-        return {
-            "measured": True,
-            "command": str(record["command"]),
-            "planted": [
-                {**{name: one[name] for name in _PLANTED}, "told": str(one.get("told", ""))}
-                for one in record["planted"]
-            ],
-            "clean": {name: record["clean"][name] for name in _CLEAN},
-            "probes": [str(name) for name in record["probes"]],
-            "n_pairs": int(record["n_pairs"]),
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{found}: is no result of `{COMMAND}` ({type(error).__name__}: {error})") from error
+    fix = f"make it again with `{COMMAND}`"
+    record = validated(read_json(found, fix), _Certificate, f"{found}", fix)
+    return {"measured": True, **record.model_dump()}
 
 
 def _shipped() -> Path | None:

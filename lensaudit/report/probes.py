@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lensaudit.files import write_json
+from lensaudit.documents import keep_json, kept_json
 from lensaudit.report.numbers import jsonable
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.pieces import KEY, Progress, key_of
@@ -106,7 +105,7 @@ def _answers(
         progress(FOLDER, 1, 1)
         return kept
     found = {KEY: key, **_asked(finder, definitions, out / FOLDER, options, progress)}
-    write_json(path, jsonable(found))
+    keep_json(path, jsonable(found))
     return found
 
 
@@ -145,11 +144,8 @@ class _Together:
 
 
 def _kept(path: Path, key: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) and record.get(KEY) == key else None
+    record = kept_json(path)
+    return record if record.get(KEY) == key else None
 
 
 def _left_out(run: dict[str, str]) -> list[dict[str, str]]:

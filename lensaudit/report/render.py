@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from markupsafe import Markup
 
 from lensaudit.errors import DataError
@@ -21,6 +21,7 @@ from lensaudit.report.map_tiles import FULL_COLOUR, map_tiles
 from lensaudit.report.options import MIN_BIN
 from lensaudit.report.pictures import pictures_of
 from lensaudit.report.strips import gallery_strips, pair_strips
+from lensaudit.untrusted import printable
 
 MAX_BYTES = 8_000_000
 SHOWN_FINDINGS = 6
@@ -44,8 +45,10 @@ def render_report(folder: Path) -> Path:
     audit = read_audit(folder)
     try:
         page = _html(audit, folder)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(f"{folder}/audit.json: a field is missing or wrong ({error}); build the audit again") from error
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, TemplateError) as error:
+        raise DataError(
+            f"{folder}/audit.json: a field is missing or wrong ({printable(error, 100)}); build the audit again"
+        ) from error
     size = len(page.encode("utf-8"))
     if size > MAX_BYTES:
         raise DataError(

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from lensaudit.documents import kept_json
 from lensaudit.errors import MachineError
 from lensaudit.files import explained, writable_folder, write_json
 from lensaudit.finders.finder import weights_hash
@@ -163,7 +164,7 @@ def _opened_at(path: Path) -> BinaryIO:
 def _images_done(prepared: PreparedSet) -> int:
     """Images that an earlier attempt finished; 0 if its files are not what they say."""
     try:
-        done = int(json.loads((prepared.folder / STATE_FILE).read_text(encoding="utf-8"))["done"])
+        done = int(kept_json(prepared.folder / STATE_FILE)["done"])
         sizes = [(prepared.folder / name).stat().st_size for name in (CODES_FILE, SCALES_FILE)]
     except (OSError, ValueError, KeyError, TypeError):
         return 0

@@ -125,7 +125,7 @@ def test_a_file_of_marks_that_is_not_there_or_torn(tmp_path):
     with pytest.raises(UsageError, match=r"no such file; save it from clusters\.html"):
         read_marks(tmp_path / "none.json", "ab12", 4)
     (tmp_path / "torn.json").write_text('{"clusters": "a')
-    with pytest.raises(DataError, match=r"torn\.json: Invalid JSON"):
+    with pytest.raises(DataError, match=r"torn\.json: is not readable as JSON"):
         read_marks(tmp_path / "torn.json", "ab12", 4)
 
 

@@ -175,7 +175,7 @@ def test_folders_that_hold_no_comparison_are_refused(tmp_path: Path, made: dict)
     with pytest.raises(UsageError, match=r"holds no compare\.json"):
         render_comparison(tmp_path)
     (tmp_path / COMPARISON_NAME).write_text("{", encoding="utf-8")
-    with pytest.raises(DataError, match="is no result of lensaudit compare"):
+    with pytest.raises(DataError, match="is not readable as JSON"):
         render_comparison(tmp_path)
     (tmp_path / COMPARISON_NAME).write_text(json.dumps({"schema": 99}), encoding="utf-8")
     with pytest.raises(DataError, match="schema is 99"):

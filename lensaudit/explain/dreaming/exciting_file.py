@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lensaudit.documents import keep_json, kept_json
 from lensaudit.explain.dreaming.exciting import Exciting, Progress, Scan, most_exciting
 from lensaudit.explain.dreaming.target import ClassTarget, Target
-from lensaudit.files import write_json
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
@@ -48,7 +47,7 @@ def exciting_cutouts(
     inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
     facts: dict[str, Any] = {"looked_at": found.looked_at, "of": found.of, "left_out": found.left_out}
     facts |= {"identity": identity, "best": {**before, **best_of}, "provenance": provenance(inputs=inputs)}
-    write_json(path, facts)
+    keep_json(path, facts)
     return found
 
 
@@ -58,8 +57,5 @@ def _name(target: Target, objective: str) -> str:
 
 def _stored(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """What the file holds; None where there is none, or one of something else."""
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return stored if isinstance(stored, dict) and stored.get("identity") == identity else None
+    stored = kept_json(path)
+    return stored if stored.get("identity") == identity else None

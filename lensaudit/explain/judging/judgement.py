@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lensaudit.documents import keep_json, read_json, refuse_broken_seal
 from lensaudit.errors import DataError
 from lensaudit.explain.judging.compound_view import CompoundView, SourceShare
 from lensaudit.explain.judging.parts import check_of, with_nan, without_nan
@@ -18,7 +19,8 @@ from lensaudit.explain.judging.randomisation import RandomisationResult
 from lensaudit.explain.judging.scores import SCORES
 from lensaudit.explain.judging.settings import JudgeSettings
 from lensaudit.explain.judging.table import Row
-from lensaudit.files import replacing, write_json
+from lensaudit.files import replacing
+from lensaudit.untrusted import printable
 
 FORMAT = "lensaudit-explanation-scores/1"
 JSON_FILE = "explanation-scores.json"
@@ -111,7 +113,7 @@ class Judgement:
     def write(self, out: Path) -> tuple[str, str]:
         """Write the table as Parquet and everything as JSON, the JSON last; their names."""
         self._write_table(out / TABLE_FILE)
-        write_json(out / JSON_FILE, self.to_json())
+        keep_json(out / JSON_FILE, self.to_json())
         return TABLE_FILE, JSON_FILE
 
     def _write_table(self, path: Path) -> None:
@@ -138,13 +140,14 @@ def read_judgement(folder: Path) -> Judgement:
         There is none, or the file is torn.
     """
     path = Path(folder) / JSON_FILE
+    record = read_json(path, "write it with lensaudit judge")
+    refuse_broken_seal(record, f"{path}", "write it with lensaudit judge")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
             raise DataError(f"{path}: format '{record['format']}', {FORMAT} is needed; run lensaudit judge again")
         return _judgement(record)
-    except (OSError, KeyError, TypeError, ValueError) as broken:
-        raise DataError(f"{path}: no judgement ({broken}); write it with lensaudit judge") from broken
+    except (LookupError, TypeError, ValueError, AttributeError) as broken:
+        raise DataError(f"{path}: no judgement ({printable(broken, 100)}); write it with lensaudit judge") from broken
 
 
 def _judgement(record: Mapping[str, Any]) -> Judgement:

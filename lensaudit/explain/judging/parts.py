@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensaudit import __version__
+from lensaudit.documents import keep_json, kept_json
 from lensaudit.explain.judging.image_scores import ImageScore
 from lensaudit.explain.judging.randomisation import RandomisationResult, RandomisedStep
-from lensaudit.files import replacing, write_json
+from lensaudit.files import replacing
 from lensaudit.untrusted import file_stem
 
 FOLDER = "parts"
@@ -69,17 +70,15 @@ def read_scores_part(path: Path, key: str) -> tuple[ImageScore, ...] | None:
 
 def write_check_part(path: Path, result: RandomisationResult, key: str) -> None:
     """Write a randomisation check, whole or not at all."""
-    write_json(path, {"key": key, "result": without_nan(asdict(result))})
+    keep_json(path, {"key": key, "result": without_nan(asdict(result))})
 
 
 def read_check_part(path: Path, key: str) -> RandomisationResult | None:
     """The check; None where there is none, it is torn, or of something else."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["key"] != key:
-            return None
-        return check_of(record["result"])
-    except (OSError, TypeError, ValueError, KeyError):
+        record = kept_json(path)
+        return check_of(record["result"]) if record.get("key") == key else None
+    except (TypeError, ValueError, KeyError, AttributeError):
         return None
 
 

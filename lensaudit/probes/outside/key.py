@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
+from lensaudit.documents import json_of, read_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import replacing, write_json
 from lensaudit.imaging import TRUTH_COLUMNS
@@ -25,6 +26,8 @@ FORMAT = "lensaudit-probe-export/1"
 KEY_FILE = "key.parquet"
 PLAN_FILE = "export.json"
 PARTS = "parts"
+MOST_ROWS = 50_000_000
+"""Of a key; all probes on a million systems each would have as many."""
 _METADATA = b"lensaudit"
 
 SCHEMA = pa.schema(
@@ -118,10 +121,8 @@ def claim(folder: Path, plan: ExportPlan) -> None:
     """
     path = folder / PLAN_FILE
     if path.is_file():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path}: is torn; choose another --out") from error
+        known = read_json(path, "choose another --out", error=UsageError)
+        known = known.get("fingerprint") if isinstance(known, dict) else None
         if known != plan.fingerprint:
             raise UsageError(
                 f"{folder}: holds another export (probes, --n, --seed, --bands, --format or version differ); choose "
@@ -133,17 +134,37 @@ def claim(folder: Path, plan: ExportPlan) -> None:
 
 def write_key(folder: Path, plan: ExportPlan, tables: Iterable[pa.Table], manifest_hash: str) -> Path:
     """Put the parts together into ``key.parquet``."""
-    words = {"format": FORMAT, "plan": plan.to_json(), "manifest": manifest_hash}
-    # Not sorted: pages list populations and curves in the order of their definition.
-    metadata = {_METADATA: json.dumps(words).encode()}
+    rows = _RowsDigest()
     path = folder / KEY_FILE
-    with (
-        replacing(path) as partial,
-        pq.ParquetWriter(partial, SCHEMA.with_metadata(metadata), compression="zstd") as writer,
-    ):
+    with replacing(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
         for table in tables:
-            writer.write_table(table.replace_schema_metadata(metadata))
+            rows.add(table)
+            writer.write_table(table.replace_schema_metadata(None))
+        words = {"format": FORMAT, "plan": plan.to_json(), "manifest": manifest_hash, "rows": rows.digest}
+        # Not sorted: pages list populations and curves in the order of their definition.
+        writer.add_key_value_metadata({_METADATA: json.dumps(words)})
     return path
+
+
+class _RowsDigest:
+    """SHA-256 of the rows of a key, whatever the tables they come in."""
+
+    def __init__(self) -> None:
+        self._columns = {name: hashlib.sha256() for name in SCHEMA.names}
+
+    def add(self, table: pa.Table) -> None:
+        """Go on with the rows of `table`."""
+        for name, digest in self._columns.items():
+            column = table.column(name)
+            if pa.types.is_string(column.type):
+                digest.update("".join(f"{cell}\0" for cell in column.to_pylist()).encode())
+            else:
+                digest.update(np.nan_to_num(column.cast(pa.float64()).to_numpy(), nan=-1.5e300).tobytes())
+
+    @property
+    def digest(self) -> str:
+        """Of all rows so far."""
+        return hashlib.sha256("".join(one.hexdigest() for one in self._columns.values()).encode()).hexdigest()
 
 
 def read_key(path: Path) -> Key:
@@ -158,15 +179,21 @@ def read_key(path: Path) -> Key:
     if not path.is_file():
         raise DataError(f"{path}: no such key; finish the export (run it again), or say where the key lies with --key")
     try:
+        if pq.read_metadata(path).num_rows > MOST_ROWS:
+            raise ValueError("more rows than an export of all probes has")
         table = pq.read_table(path)
-        words = json.loads((table.schema.metadata or {})[_METADATA])
+        words = json_of((pq.read_metadata(path).metadata or {})[_METADATA], f"{path}", "run the export again")
+        rows = _RowsDigest()
+        rows.add(table)
         plan = ExportPlan.from_json(words["plan"])
         key = Key(plan, str(words["manifest"]), table.select(SCHEMA.names))
         whole = words["format"] == FORMAT and table.num_rows == sum(_sizes(plan))
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, ValidationError) as error:
+    except (pa.ArrowException, OSError, LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: is torn or no key of an export; run the export again") from error
     if not whole:
         raise DataError(f"{path}: is torn or of another version; run the export again")
+    if words.get("rows", rows.digest) != rows.digest:  # keys of earlier versions have none
+        raise DataError(f"{path}: was changed after the export; run the export again")
     return key
 
 

@@ -258,7 +258,7 @@ def test_mistakes_are_told(mixed_set, tmp_path):
         JudgeSettings.of_words(None, "beauty")
     with pytest.raises(UsageError, match="method 'magic' is not known"):
         JudgeSettings.of_words("saliency,magic", None)
-    with pytest.raises(DataError, match="no judgement"):
+    with pytest.raises(DataError, match="no such file; write it with lensaudit judge"):
         read_judgement(tmp_path)
     assert JudgeSettings.of_words(None, None).methods == tuple(METHODS)
     assert JudgeSettings.of_words(" gradcam , saliency,gradcam", "compound, deletion") == JudgeSettings(
