@@ -150,6 +150,7 @@ def in_header(text: object, length: int | None = None) -> str:
     '\\u03b8_E\\n'
     """
     ascii_only = printable(text).encode("ascii", "backslashreplace").decode("ascii")
+    ascii_only = re.sub(r"'(?= */)", r"\\x27", ascii_only)  # astropy 7 takes what follows for the comment
     return ascii_only if length is None else ascii_only[:length]
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lensaudit.clustering.network import History
+from lensaudit.figures import save_figure
 from lensaudit.files import replacing, write_text
 
 _UNITS = {
@@ -62,8 +63,7 @@ def plot_curves(path: Path, history: History, title: str) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)
     figure.suptitle(title)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    save_figure(path, figure, dpi=130)
 
 
 def plot_sweep(path: Path, record: Mapping[str, Any]) -> None:
@@ -86,5 +86,4 @@ def plot_sweep(path: Path, record: Mapping[str, Any]) -> None:
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    save_figure(path, figure, dpi=130)

@@ -16,6 +16,7 @@ from lensaudit.ensembles.map_picture import CUTOUTS, Shown, map_figure, mark_reg
 from lensaudit.ensembles.member_scores import Advance, member_scores
 from lensaudit.ensembles.regions import Region, telling_regions
 from lensaudit.errors import UsageError
+from lensaudit.figures import save_figure
 from lensaudit.files import replacing, writable_folder, write_json
 from lensaudit.finders import Finder
 from lensaudit.finders.ou_tsne import OuTsne
@@ -169,5 +170,4 @@ class _Placed:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=DPI)
+    save_figure(path, figure, dpi=DPI)

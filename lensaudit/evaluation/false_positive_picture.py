@@ -11,7 +11,7 @@ from astropy.visualization import AsinhStretch, ImageNormalize, PercentileInterv
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lensaudit.files import replacing
+from lensaudit.figures import save_figure
 
 COLUMNS = 6
 _INCHES = 1.7
@@ -45,5 +45,4 @@ def plot_gallery(
         pixels = bar / arcsec * image.shape[1]
         axes.plot([2, 2 + pixels], [2, 2], color="w", linewidth=1.5, solid_capstyle="butt")
     figure.suptitle(f"{title}; bar {bar:g}″", fontsize=9)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    save_figure(path, figure, dpi=110)

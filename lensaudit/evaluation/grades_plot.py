@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from lensaudit.evaluation.grades import Grade
-from lensaudit.files import replacing
+from lensaudit.figures import save_figure
 
 _ONE, _MEAN = "#4477aa", "#ee6677"
 _WIDTH = 0.3
@@ -46,5 +46,4 @@ def plot_grades(path: Path, found: Sequence[Grade], grades: Sequence[str], p_len
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small")
     axes.set_title(title, fontsize="medium", wrap=True)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    save_figure(path, figure, dpi=130)

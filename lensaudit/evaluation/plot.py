@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from lensaudit.evaluation.metric import Evaluation
-from lensaudit.files import replacing
+from lensaudit.figures import save_figure
 
 LENS, OTHER = "#ee6677", "#4477aa"
 BINS = 40
@@ -25,8 +25,7 @@ def plot_evaluation(path: Path, evaluation: Evaluation, labels: ArrayLike, p_len
     for axes in (curve, histogram):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    save_figure(path, figure, dpi=130)
 
 
 def _draw_roc(axes: Axes, evaluation: Evaluation) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lensaudit.files import replacing
+from lensaudit.figures import save_figure
 from lensaudit.statistics import roc_curve
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def plot_ablation(path: Path, runs: Sequence[Run], labels: NDArray[np.integer[An
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right", fontsize="small", title="band: lowest to highest repeat")
     axes.set_title(title, fontsize="medium")
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    save_figure(path, figure, dpi=130)
 
 
 def recall_on_grid(logit: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

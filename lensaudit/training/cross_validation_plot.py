@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lensaudit.files import replacing
+from lensaudit.figures import save_figure
 from lensaudit.training.ablation_plot import GRID, recall_on_grid
 from lensaudit.training.cross_validation import CrossValidation
 
@@ -34,8 +34,7 @@ def plot_cross_validation(path: Path, result: CrossValidation, labels: NDArray[n
         axes.legend(frameon=False, fontsize="small")
     counted = sum(fold.found.counts.n for fold in result.folds)
     figure.suptitle(f"{title} of {counted} images")
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    save_figure(path, figure, dpi=130)
 
 
 def _draw_curves(axes: Axes, result: CrossValidation, labels: NDArray[np.integer[Any]]) -> None:

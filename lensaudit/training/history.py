@@ -9,7 +9,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from lensaudit.errors import DataError
-from lensaudit.files import replacing, write_text
+from lensaudit.figures import save_figure
+from lensaudit.files import write_text
 from lensaudit.training.progress import EpochRow
 
 _COLUMNS = tuple(field.name for field in fields(EpochRow))
@@ -62,5 +63,4 @@ def plot_history(path: Path, rows: Sequence[EpochRow], title: str) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)
     figure.suptitle(title)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    save_figure(path, figure, dpi=130)

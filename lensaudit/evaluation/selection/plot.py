@@ -14,7 +14,7 @@ from lensaudit.evaluation.selection.cuts import FEW
 from lensaudit.evaluation.selection.driver_model import Driver
 from lensaudit.evaluation.selection.function import SelectionFunction
 from lensaudit.evaluation.selection.grid import RecallMap
-from lensaudit.files import replacing
+from lensaudit.figures import save_figure
 
 COLOURS = ("#1d2733", "#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377")  # Paul Tol's bright
 ALONE, HELD = "#9aa3ad", "#4477aa"
@@ -47,7 +47,7 @@ def draw_map(one: RecallMap, threshold: str, title: str) -> Figure:
         (axes.set_yticks, axes.set_ylabel, one.y),
     ):
         set_ticks(np.arange(len(axis.edges)) - 0.5, labels=[f"{edge:g}" for edge in axis.edges])
-        set_label(_mathematical(axis.parameter.label))
+        set_label(axis.parameter.label)
     axes.spines[:].set_visible(False)
     figure.colorbar(shown, ax=axes, label=f"recall at {threshold}", format=lambda share, _: f"{100 * share:.0f} %")
     left_out = f"; {one.n_outside} outside the edges, {one.n_missing} without a value"
@@ -77,7 +77,7 @@ def draw_medians(selection: SelectionFunction, title: str) -> Figure:
         axes.plot(row.shift.value / row.spread, height, "o", color=colour, markerfacecolor=face, ms=4, label=label)
     axes.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     words = {row.parameter.name: row.parameter.words for row in selection.medians}
-    axes.set_yticks(range(len(names)), labels=[_mathematical(words[name]) for name in names])
+    axes.set_yticks(range(len(names)), labels=[words[name] for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("median of the selected − median of all lenses, in half-widths of the central 68 % of all")
     axes.spines[["top", "right"]].set_visible(False)
@@ -102,7 +102,7 @@ def draw_drivers(selection: SelectionFunction, title: str) -> Figure:
     for place, driver in enumerate(model.drivers):
         _driver(axes_of, place, driver)
     first = axes_of[0]
-    first.set_yticks(range(len(model.drivers)), labels=[_mathematical(d.parameter.words) for d in model.drivers])
+    first.set_yticks(range(len(model.drivers)), labels=[d.parameter.words for d in model.drivers])
     for label, driver in zip(first.get_yticklabels(), model.drivers, strict=True):
         label.set_fontweight("bold" if driver.verdict == "drives" else "normal")
     first.set_ylim(len(model.drivers) - 0.5, -0.5)
@@ -148,10 +148,5 @@ def _once(axes: Axes) -> tuple[list, list]:
     return list(unique.values()), list(unique)
 
 
-def _mathematical(words: str) -> str:
-    return words.replace("θ_E", r"$\theta_\mathrm{E}$")
-
-
 def _save(path: Path, figure: Figure) -> None:
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    save_figure(path, figure, dpi=130)

@@ -16,6 +16,7 @@ from lensaudit.explain.attribution.methods import METHODS, find_method
 from lensaudit.explain.attribution.picture import explanations_figure, gradcam_figure
 from lensaudit.explain.occluding.map_files import shown_band
 from lensaudit.explain.occluding.map_fits import ascii_text
+from lensaudit.figures import save_figure
 from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
 from lensaudit.fits_input import open_fits
@@ -226,5 +227,4 @@ def _write_picture(
         figure = gradcam_figure(image, results[0], results[1], threshold=request.threshold, **facts)
     else:
         figure = explanations_figure(image, results, **facts)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", metadata={"Software": "lensaudit"})
+    save_figure(path, figure, metadata={"Software": "lensaudit"})

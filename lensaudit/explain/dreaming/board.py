@@ -19,7 +19,8 @@ from lensaudit.explain.dreaming.target import Target
 from lensaudit.explain.dreaming.wish import DreamWish
 from lensaudit.explain.kernels.sheet import shown_bands
 from lensaudit.explain.occluding.map_picture import log_scaled
-from lensaudit.files import replacing, write_bytes
+from lensaudit.figures import save_figure
+from lensaudit.files import write_bytes
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
 
@@ -93,8 +94,7 @@ def _picture(lens_set: LensSet, index: int, bands: Sequence[str]) -> Any:
 
 
 def _save(figure: Figure, path: Path, key: str) -> None:
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", metadata={"Software": "lensaudit", _KEY: key})
+    save_figure(path, figure, metadata={"Software": "lensaudit", _KEY: key})
 
 
 def _key_of(path: Path) -> str | None:

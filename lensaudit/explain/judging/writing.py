@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from lensaudit.explain.judging.judgement import JSON_FILE, Judgement
 from lensaudit.explain.judging.page import markdown
 from lensaudit.explain.judging.picture import compound_figure, randomisation_figure, scores_figure
-from lensaudit.files import replacing, write_text
+from lensaudit.figures import save_figure
+from lensaudit.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,8 +35,7 @@ def write_judgement(judgement: Judgement, out: Path) -> tuple[str, ...]:
     for name, (wanted, figure) in drawn.items():
         (out / name).unlink(missing_ok=True)
         if wanted:
-            with replacing(out / name) as partial:
-                figure(judgement).savefig(partial, format="png", metadata={"Software": "lensaudit"})
+            save_figure(out / name, figure(judgement), metadata={"Software": "lensaudit"})
     write_text(out / PAGE_FILE, f"# Explanations of {judgement.finder}\n\n{markdown([judgement])}")
     tables = judgement.write(out)
     return (*tables, PAGE_FILE, *(name for name, (wanted, _) in drawn.items() if wanted))

@@ -15,7 +15,8 @@ from lensaudit.explain.kernels.sheet import sheet_figure, shown_bands, shown_ima
 from lensaudit.explain.kernels.study import BROKEN, CONSTANT, SILENT, UNUSED, KernelStudy, study_kernels
 from lensaudit.explain.kernels.study_file import write_study
 from lensaudit.explain.kernels.wording import MEASURES, Measure, Statement, statements_of, strongest_statements
-from lensaudit.files import replacing, writable_folder
+from lensaudit.figures import save_figure
+from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 from lensaudit.untrusted import file_stem
@@ -218,8 +219,7 @@ def _footer(lens_set: LensSet, bands: Sequence[str], n: int) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", metadata={"Software": "lensaudit"})
+    save_figure(path, figure, metadata={"Software": "lensaudit"})
 
 
 def _listed(kernels: Sequence[Kernel], most: int = 20) -> str:

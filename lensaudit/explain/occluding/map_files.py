@@ -14,7 +14,8 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.occluding.map_fits import identity_cards, is_map_of, write_occlusion_fits
 from lensaudit.explain.occluding.map_picture import occlusion_figure, title_of
 from lensaudit.explain.occluding.occluder import Occluder, OcclusionMap
-from lensaudit.files import replacing, writable_folder
+from lensaudit.figures import save_figure
+from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 from lensaudit.untrusted import file_stem
@@ -174,5 +175,4 @@ def _write_picture(
     path: Path, image: np.ndarray, result: OcclusionMap, title: str, band: str, pixel_scale_arcsec: float
 ) -> None:
     figure = occlusion_figure(image, result, title=title, band=band, pixel_scale_arcsec=pixel_scale_arcsec)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", metadata={"Software": "lensaudit"})
+    save_figure(path, figure, metadata={"Software": "lensaudit"})

@@ -15,6 +15,7 @@ from lensaudit.files import replacing
 from lensaudit.fits_input import open_fits
 from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.provenance import provenance
+from lensaudit.untrusted import in_header
 
 SIGN = "p(lens|occluded) - p(lens); below 0 speaks for a lens"
 
@@ -108,4 +109,4 @@ def _creator() -> str:
 
 def ascii_text(text: str) -> str:
     """FITS headers hold printable ASCII only; other signs are written as escapes."""
-    return "".join(c if " " <= c <= "~" else c.encode("ascii", "backslashreplace").decode() for c in text)
+    return in_header(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lensaudit.files import replacing
+from lensaudit.figures import save_figure
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.experiment import Experiment
 from lensaudit.probes.figures.bars import recall_figure
@@ -30,8 +30,7 @@ def draw_figures(result: ProbeResult, experiments: Mapping[str, Experiment], fol
     """Draw every figure the result has something for into `folder`; `experiments` are those of each population."""
     for name, file in result.figures.items():
         figure = gallery_figure(result, experiments) if name == "pairs" else _FROM_NUMBERS[name](result)
-        with replacing(folder / file) as partial:
-            figure.savefig(partial, format="png", dpi=DPI)
+        save_figure(folder / file, figure, dpi=DPI)
 
 
 __all__ = [

@@ -69,7 +69,7 @@ def _panel(axes: Axes, detail: dict[str, Any], groups: list[dict[str, Any]]) -> 
     rates = [group["treated"] for group in groups]
     axes.vlines(x, [r["low"] for r in rates], [r["high"] for r in rates], color=TREATED, linewidth=1.3)
     axes.plot(x, [r["rate"] for r in rates], "s-", color=TREATED, linewidth=0.8, markersize=4.5, label="treated")
-    axes.set(ylim=(-0.02, 1.03), ylabel="Called a lens", xlabel=_label(detail["doses"]["label"]))
+    axes.set(ylim=(-0.02, 1.03), ylabel="Called a lens", xlabel=detail["doses"]["label"])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     light_grid(axes, "y")
 
@@ -82,7 +82,3 @@ def _crossing(axes: Axes, response: dict[str, Any]) -> None:
         axes.axvspan(min(low, high), max(low, high), ymax=0.035, color=FAINT, alpha=0.55, linewidth=0)
     axes.axvline(response["crossing"], color=FAINT, linewidth=1, linestyle="--", label="tolerance crossed")
     axes.set_xlim(left, right)
-
-
-def _label(text: str) -> str:
-    return text.replace("$", r"\$").replace("θ_E", r"$\theta_\mathrm{E}$")

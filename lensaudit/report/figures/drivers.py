@@ -26,7 +26,7 @@ def draw(model: dict[str, Any]) -> Figure:
     for one in axes:
         one.axvline(0, color=INK, linewidth=0.8)
         one.set_ylim(len(rows) - 0.5, -0.6)
-        one.set_yticks(range(len(rows)), [_label(row["label"]) for row in rows] if one is axes[0] else [""] * len(rows))
+        one.set_yticks(range(len(rows)), [row["label"] for row in rows] if one is axes[0] else [""] * len(rows))
         one.tick_params(axis="y", length=0)
         light_grid(one, "x")
     for tick, row in zip(axes[0].get_yticklabels(), rows, strict=True):
@@ -50,7 +50,3 @@ def alt(model: dict[str, Any]) -> str:
         for row in model["drivers"]
     ]
     return f"Log-odds of being found per standard deviation, others held, n = {model['n']}: {'; '.join(parts)}."
-
-
-def _label(text: str) -> str:
-    return text.replace("$", r"\$").replace("θ_E", r"$\theta_\mathrm{E}$")

@@ -8,15 +8,15 @@ import io
 import numpy as np
 from matplotlib.figure import Figure
 
+from lensaudit.figures import svg_bytes
+
 COLOURS = 160
 """Colours of a panel's palette: a third of the bytes of true colour, and no step to be seen on noise."""
 
 
 def svg_uri(figure: Figure) -> str:
     """Encode a line plot as an SVG ``data:`` URI; call it under :func:`style.house_style`."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _uri("image/svg+xml", stream.getvalue())
+    return _uri("image/svg+xml", svg_bytes(figure))
 
 
 def png_uri(rgb: np.ndarray) -> str:

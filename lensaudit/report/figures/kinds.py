@@ -51,13 +51,9 @@ def _panel(axes: Axes, title: str, table: dict[str, Any], colour: str) -> None:
         face = "white" if row["few"] else colour
         axes.plot(row["rate"], y, "o", color=face, markeredgecolor=colour, markeredgewidth=1.3, markersize=5.5)
     labels = [f"{row['kind']}  (n = {row['n']}{'*' if row['few'] else ''})" for row in rows]
-    axes.set_yticks(range(len(rows)), [_plain(label) for label in labels])
+    axes.set_yticks(range(len(rows)), labels)
     right = min(1.0, 1.3 * max(row["high"] for row in rows))
     axes.set(xlim=(-0.02 * right, 1.02 * right), ylim=(len(rows) - 0.4, -0.6), title=title)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.tick_params(axis="y", length=0)
     light_grid(axes, "x")
-
-
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")

@@ -62,4 +62,4 @@ def _cell(axes: Axes, row: int, column: int, cell: dict[str, Any]) -> None:
 
 
 def _label(text: str) -> str:
-    return text[:1].upper() + text[1:].replace("$", r"\$").replace("θ_E", r"$\theta_\mathrm{E}$")
+    return text[:1].upper() + text[1:]

@@ -32,7 +32,7 @@ def draw(curve: dict[str, Any], overall: float | None) -> Figure:
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_formatter(NullFormatter())
     unit = f" [{curve['unit']}]" if curve["unit"] else ""
-    label = f"{curve['label']}{unit}".replace("θ_E", r"$\theta_\mathrm{E}$")
+    label = f"{curve['label']}{unit}"
     axes.set(ylim=(-0.2, 1.03), ylabel="Recall", xlabel=label)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))

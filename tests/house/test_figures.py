@@ -1,0 +1,78 @@
+"""Figures: every word is drawn as it stands, wherever it is drawn, and one place saves them all."""
+
+from __future__ import annotations
+
+import ast
+import re
+from html import unescape
+
+import matplotlib
+import pytest
+from hostile import EVERY
+from matplotlib.figure import Figure
+
+from lensaudit.figures import LONGEST_TICK, save_figure, svg_bytes
+from lensaudit.untrusted import printable
+
+
+def drawn(word: str) -> Figure:
+    """A figure with `word` wherever figures of lensaudit have words."""
+    figure = Figure(figsize=(18, 9), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([1, 2], [1, 100], label=word)
+    left.set(title=word, xlabel=word, yscale="log")
+    left.legend(title=word)
+    right.set_xticks([0, 1], [word, "plain"])
+    right.yaxis.set_major_formatter(lambda value, _: word)
+    right.annotate(word, (0.5, 0.5))
+    right.text(0.1, 0.1, f"p of {word} at $ 3")
+    figure.colorbar(right.imshow([[0, 1]]), ax=right, label=word)
+    figure.suptitle(f"{word}\nour own second line")
+    return figure
+
+
+def words_of(figure: Figure) -> list[str]:
+    """Texts of a figure as a reader of its SVG sees them."""
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        page = svg_bytes(figure).decode("utf-8")
+    return [
+        unescape(re.sub(r"<[^>]+>", "", found)) for found in re.findall(r"<text[^>]*>(.*?)</text>", page, re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_every_word_is_drawn_as_it_stands(tmp_path, kind):
+    word = EVERY[kind]
+    if kind in {"mathtext", "surrogate", "emoji"}:  # SVG and PNG differ only in who draws; a warning would be an error
+        save_figure(tmp_path / "a.png", drawn(word), dpi=20)
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    words = " ".join(words_of(drawn(word)))
+    for line in word.split("\n"):
+        shown = printable(line)[: LONGEST_TICK - 1]
+        # title, axis, two of the legend, tick, annotation, colour bar, suptitle; spaces are folded in XML
+        assert len(re.findall(re.escape(" ".join(shown.split())), " ".join(words.split()))) >= 8
+
+
+def test_theta_e_is_a_symbol_and_numbers_on_axes_keep_their_powers():
+    figure = Figure()
+    axes = figure.add_subplot(xscale="log", xlim=(1, 1e4), xlabel="θ_E of $5")
+    axes.set_title("$x^2$")
+    words = words_of(figure)
+    assert "$x^2$" in words
+    assert not any("mathdefault" in word or "theta" in word for word in words)
+    assert next("".join(word.split()) for word in words if "θ" in word) == "θEof$5"
+
+
+def test_matplotlib_alone_stops_at_a_dollar(tmp_path):
+    with pytest.raises(ValueError, match=r"ParseException|Expected"):
+        drawn("$\\frac{$").savefig(tmp_path / "a.png")
+
+
+def test_only_one_place_saves_figures(trees):
+    saving = {
+        module
+        for module, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in {"savefig", "print_png", "print_svg", "print_figure"}
+    }
+    assert saving == {"lensaudit.figures"}, "save figures by lensaudit.figures.save_figure"
