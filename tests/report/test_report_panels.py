@@ -59,6 +59,16 @@ def test_colour_needs_all_three_bands():
     assert picture[..., 1:].max() == 0
 
 
+def test_colour_of_bands_with_other_pixel_scales():
+    fine = np.random.default_rng(1).standard_normal((40, 40))
+    coarse = fine.reshape(20, 2, 20, 2).mean((1, 3))
+    picture = panels.colour({"H": coarse, "J": fine, "Y": fine[:38, :38]})
+    assert picture.shape == (40, 40, 3)
+    # each pixel of the coarse band covers two by two of the finest
+    np.testing.assert_array_equal(picture[::2, ::2, 0], picture[1::2, 1::2, 0])
+    np.testing.assert_array_equal(picture[..., 0], np.repeat(np.repeat(panels.grey(coarse)[..., 0], 2, 0), 2, 1))
+
+
 def test_an_overlay_is_as_large_as_its_image_and_keeps_the_place():
     values = np.zeros((50, 50))
     values[39, 40] = -1  # row 39 of 50 from the bottom is row 10 from the top

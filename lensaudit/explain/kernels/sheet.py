@@ -128,7 +128,8 @@ def _draw(ax: Axes, shown: Shown) -> None:
 
 
 def _picture(cutout: Mapping[str, np.ndarray]) -> np.ndarray:
-    return nisp_rgb(cutout) if has_colour(tuple(cutout)) else log_scaled(next(iter(cutout.values())))
+    same = len({image.shape for image in cutout.values()}) == 1  # colour needs bands of one pixel scale
+    return nisp_rgb(cutout) if has_colour(tuple(cutout)) and same else log_scaled(next(iter(cutout.values())))
 
 
 def _short(name: str) -> str:

@@ -208,7 +208,10 @@ def _bands(instrument: str, bands: Sequence[str]) -> tuple[str, ...]:
 def _why_not(definition: ProbeDefinition, bands: tuple[str, ...]) -> str | None:
     """Why a probe cannot be asked of a finder that sees these bands of stored cutouts."""
     if definition.colour_only and len(bands) == 1:
-        return f"the finder sees band {bands[0]} alone, and the probe changes colours only"
+        return (
+            f"probe {definition.name} changes colours only, which band {bands[0]} alone does not show; "
+            f"name two bands or more by --bands, or another probe"
+        )
     if definition.mode(None)[1].stretch is not None:
         return "its mode replaces the finder's stretch, which is out of reach outside lensaudit"
     if any(step.edit == FROM_FILE for step in (*definition.edits.control, *definition.edits.treated)):

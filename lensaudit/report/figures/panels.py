@@ -30,10 +30,15 @@ def grey(image: np.ndarray) -> np.ndarray:
 
 
 def colour(images: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """NISP picture with R, G, B = H, J, Y, each stretched alone; ``None`` where a band is missing."""
+    """NISP picture with R, G, B = H, J, Y, each stretched alone; ``None`` where a band is missing.
+
+    Bands of other pixel scales are shown in the pixels of the finest.
+    """
     if any(band not in images for band in NISP_RGB):
         return None
-    return _to_bytes(np.stack([log_stretch(images[band]) for band in NISP_RGB], axis=2))
+    finest = max((images[band].shape for band in NISP_RGB), key=np.prod)
+    planes = [_nearest(log_stretch(images[band]), finest) for band in NISP_RGB]
+    return _to_bytes(np.stack(planes, axis=2))
 
 
 def heat(values: np.ndarray) -> np.ndarray:
