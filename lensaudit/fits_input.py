@@ -155,6 +155,8 @@ class _Limited(io.RawIOBase):
             self.left -= len(block)
             if self.left < 0:
                 raise ValueError("headers larger than the file, or than 16 MiB")
+            if block and not block.strip(b"\0"):
+                raise ValueError("a header of nothing but zeros")
             for card in _COUNTS.finditer(block):
                 if card.start() % _CARD == 0 and not 0 <= int(card[2]) <= (_MOST if card[1] else sys.maxsize):
                     raise ValueError(f"header card {block[card.start() : card.start() + 30].decode('latin-1')}")
@@ -180,7 +182,8 @@ def _stream(path: Path) -> BinaryIO:
         return open(path, "rb")
     with open(path, "rb") as plain:
         unpacked = _unpacked(path, plain, kind)
-    inside = kind_of_bytes(unpacked.getvalue()[:4096], unpacked.getbuffer().nbytes)
+    with unpacked.getbuffer() as held:
+        inside = kind_of_bytes(bytes(held[:4096]), held.nbytes)
     if inside.key != "fits":
         raise DataError(f"{path}: holds, once unpacked, {inside.words}, not a FITS file; give a FITS file")
     return unpacked

@@ -112,7 +112,8 @@ def header_sky(header: fits.Header, hdus: fits.HDUList | None = None) -> Sky:
 
 def scale_arcsec(wcs: WCS) -> float:
     """Pixel scale in arcsec: the geometric mean of both axes."""
-    return float(np.sqrt(np.prod(proj_plane_pixel_scales(wcs))) * 3600)
+    with np.errstate(over="ignore"):  # of a header with 1e300 degrees per pixel
+        return float(np.sqrt(np.prod(proj_plane_pixel_scales(wcs))) * 3600)
 
 
 def shifted_cards(wcs: WCS, first_row: int, first_column: int, shape: tuple[int, int]) -> Cards | None:

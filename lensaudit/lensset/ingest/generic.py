@@ -148,17 +148,18 @@ def parse_masked(words: Sequence[str], policy: str = "zero") -> tuple[tuple[floa
     values: list[float] = []
     policies: set[str] = set()
     for word in words:
-        value, _, chosen = word.rpartition(":") if ":" in word else ("", "", word)
-        if ":" not in word and _number(word) is not None:
-            value, chosen = word, ""
-        number = _number(value) if value else None
-        if (value and number is None) or (chosen and chosen not in BAD_PIXEL_POLICIES):
+        value, colon, chosen = word.rpartition(":")
+        number = _number(value if colon else word)
+        if number is not None and not colon:
+            values.append(number)
+            continue
+        if chosen not in BAD_PIXEL_POLICIES or (colon and number is None):
             raise UsageError(
                 f"--masked '{printable(word, 60)}': write VALUE, VALUE:POLICY or POLICY, e.g. -99:median; "
                 f"a policy is one of {', '.join(BAD_PIXEL_POLICIES)}"
             )
         values += [] if number is None else [number]
-        policies |= {chosen} if chosen else set()
+        policies.add(chosen)
     if len(policies) > 1:
         raise UsageError(f"--masked: {' and '.join(sorted(policies))} are both asked for; choose one policy")
     return tuple(dict.fromkeys(values)), policies.pop() if policies else policy
