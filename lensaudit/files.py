@@ -155,6 +155,9 @@ def working_in(out: Path, *, file: bool = False) -> Iterator[Path]:
     if file and out.is_dir():
         raise UsageError(f"{out}: is a folder, a file is needed; choose another --out")
     folder = out.parent if file else out
+    if not file and folder.is_dir() and any(place.real == folder.resolve() for place in _WORKING):
+        yield out  # this process works there already, as a command does whose library call comes to the same
+        return
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         writable_folder(folder)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from lensaudit import __version__
+from lensaudit.errors import UsageError
 
 _PACKAGES = ("numpy", "torch", "lenstronomy", "galsim", "astropy", "captum", "scikit-learn", "lightning")
 
@@ -33,6 +36,43 @@ def provenance(*, seed: int | None = None, inputs: Mapping[str, str] | None = No
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
     }
+
+
+def refuse_other(path: Path, inputs: Mapping[str, str], what: str, mend: str = "or remove that file") -> None:
+    """Refuse to replace a result of other inputs: `path` is the JSON file an earlier run wrote last, if there is one.
+
+    What is torn or names no inputs is replaced, and so is a result of the same inputs and other settings.
+
+    Parameters
+    ----------
+    inputs
+        Of the run that is asked for, as in `provenance`; those the earlier result does not name are left aside.
+    what
+        Such as ``probe``, for the message.
+
+    Raises
+    ------
+    UsageError
+        One of the inputs was another.
+    """
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))["provenance"]["inputs"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return
+    if isinstance(known, dict):
+        refuse_other_inputs(path, known, inputs, what, mend)
+
+
+def refuse_other_inputs(
+    path: Path, known: Mapping[str, Any], inputs: Mapping[str, str], what: str, mend: str = "or remove that file"
+) -> None:
+    """As `refuse_other`, where the inputs `known` of the result at `path` have been read already."""
+    for name, value in inputs.items():
+        if known.get(name, value) != value:
+            raise UsageError(
+                f"{path}: is the {what} of another {name} ({str(known[name])[:12]}, this one is {value[:12]}); "
+                f"choose another --out, {mend}"
+            )
 
 
 def command_line() -> str:

@@ -43,6 +43,7 @@ def evaluate(
     from lensaudit.files import writable_folder
     from lensaudit.finders import load_finder, pixel_record, refitted
     from lensaudit.lensset import LensSet
+    from lensaudit.provenance import refuse_other
 
     opened = LensSet.open(lens_set)
     loaded = load_finder(finder, device).for_field(field_of_view, resample)
@@ -52,6 +53,8 @@ def evaluate(
     warn_of_pixels(loaded, opened)
     if out is not None:
         writable_folder(out)
+        inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+        refuse_other(out / "evaluation.json", inputs, "evaluation")
     found = scores_of(loaded, opened, scores)
     labels = opened.labels
     cut = loaded.recipe.threshold if threshold is None else threshold

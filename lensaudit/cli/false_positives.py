@@ -45,7 +45,7 @@ def false_positives(
     from lensaudit.files import writable_folder, write_json
     from lensaudit.finders import load_finder
     from lensaudit.lensset import LensSet
-    from lensaudit.provenance import provenance
+    from lensaudit.provenance import provenance, refuse_other
 
     opened = LensSet.open(lens_set)
     loaded = load_finder(finder, device).for_field(field_of_view, resample)
@@ -60,6 +60,8 @@ def false_positives(
     kinds = [str(kind) for kind in opened.column(KIND_COLUMN)] if KIND_COLUMN in opened.columns else None
     shares = shares_by_kind(kinds, others, rows) if kinds is not None else []
     writable_folder(out)
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+    refuse_other(out / "false-positives.json", inputs, "gallery")
     captions = [f"{kinds[row] + ', ' if kinds else ''}p = {found.p_lens[row]:.3g}" for row in rows]
     title = f"{loaded.name}: worst {len(rows)} of {len(others)} non-lenses, {shown}"
     width = opened.shape[shown][1] * opened.pixel_scale_arcsec[shown]

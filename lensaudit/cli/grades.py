@@ -43,7 +43,7 @@ def grades(
     from lensaudit.files import writable_folder, write_json, write_text
     from lensaudit.finders import load_finder
     from lensaudit.lensset import LensSet
-    from lensaudit.provenance import provenance
+    from lensaudit.provenance import provenance, refuse_other
 
     if (file is None) == (column is None):
         raise UsageError("give the grades with either --grades FILE or --column NAME")
@@ -57,6 +57,8 @@ def grades(
     loaded = load_finder(finder, device).for_field(field_of_view)
     loaded.check(opened)
     writable_folder(out)
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+    refuse_other(out / "grades.json", inputs, "comparison")
     p_lens = _scores(loaded, opened, rows, scores)
     named = [graded[opened.ids[row]] for row in rows]
     found = by_grade(named, p_lens, seed)

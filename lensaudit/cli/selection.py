@@ -46,6 +46,7 @@ def selection(
     from lensaudit.files import writable_folder
     from lensaudit.finders import load_finder
     from lensaudit.lensset import LensSet
+    from lensaudit.provenance import refuse_other
 
     if threshold is not None and fpr is not None:
         raise UsageError("--threshold and --fpr: give one of them; each fixes the other")
@@ -55,6 +56,8 @@ def selection(
     loaded.check(opened)
     warn_of_pixels(loaded, opened)
     writable_folder(out)
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+    refuse_other(out / "selection.json", inputs, "selection function")
     asked = Threshold(loaded.recipe.threshold if threshold is None else threshold)
     if fpr is not None:
         asked = Threshold(fpr, "fpr")

@@ -32,6 +32,7 @@ def threshold(
     from lensaudit.evaluation import evaluate
     from lensaudit.finders import calling_at, load_finder, read_record, save_finder
     from lensaudit.finders.recipe import builtin_finder_folder
+    from lensaudit.finders.store import refuse_other_finder
     from lensaudit.lensset import LensSet
     from lensaudit.provenance import provenance
 
@@ -41,10 +42,13 @@ def threshold(
         raise UsageError(f"finder {finder}: your own code keeps its threshold in its declaration; set it there")
     opened, loaded = LensSet.open(lens_set), load_finder(finder, device)
     loaded.check(opened)
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+    folder = Path(finder) if Path(finder).is_dir() else builtin_finder_folder(finder)
+    if out.resolve() != folder.resolve():
+        refuse_other_finder(out, inputs, {}, "or remove that folder")
     found = scores_of(loaded, opened, scores)
     placed = calling_at(loaded, opened.labels, found.logit, fpr)
     result = evaluate(opened.labels, found.p_lens, found.logit, threshold=placed.recipe.threshold)
-    folder = Path(finder) if Path(finder).is_dir() else builtin_finder_folder(finder)
     before = read_record(folder)
     recall = next(metric for metric in result.metrics if metric.name == "recall")
     facts = {"set": opened.content_hash, "fpr": fpr, "threshold": placed.recipe.threshold, "n_others": result.n_others}
@@ -54,7 +58,7 @@ def threshold(
         origin=f"{before.origin}; threshold set at a false-positive rate of {fpr:g} on {result.n_others} non-lenses",
         training_data=before.training_data,
         metrics={**before.metrics, "threshold_set_on": facts},
-        provenance=provenance(inputs={"finder": loaded.weights_hash, "set": opened.content_hash}),
+        provenance=provenance(inputs=inputs),
         card=_card(folder, facts, recall),
     )
     if as_json:

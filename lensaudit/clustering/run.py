@@ -30,7 +30,7 @@ from lensaudit.errors import LensauditError, UsageError
 from lensaudit.files import writable_folder, write_json
 from lensaudit.finders import Finder, Recipe, choose_device, save_finder
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
-from lensaudit.provenance import provenance
+from lensaudit.provenance import provenance, refuse_other
 
 if TYPE_CHECKING:
     from lensaudit.lensset import LensSet
@@ -143,6 +143,8 @@ def cluster(
     options, extras, tell = options or ClusterOptions.of(recipe), extras or Extras(), tell or _silent
     eater = Finder(recipe, nn.Identity(), "clustering")
     data.check(eater, extras)
+    if not place.restart:
+        refuse_other(place.out / RECORD_FILE, data.inputs(), "clustering", "or add --restart")
     work = writable_folder(_emptied(place))
     images = drawn_images(eater, data.lens_set, options, work, tell)
     network = None

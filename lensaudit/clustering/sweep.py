@@ -23,7 +23,7 @@ from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_json
 from lensaudit.finders import Finder, Recipe
-from lensaudit.provenance import provenance
+from lensaudit.provenance import provenance, refuse_other
 from lensaudit.training.prepared import PreparedSet, prepare_set
 
 
@@ -55,6 +55,7 @@ def sweep_embedding(
     check_recipe(recipe)
     eater = Finder(recipe, nn.Identity(), "clustering")
     eater.check(data.lens_set)
+    refuse_other(place.out / "sweep.json", data.inputs(), "sweep")
     work = writable_folder(place.work)
     images = drawn_images(eater, data.lens_set, options, work, tell)
     test = images.prepared if data.test is None else prepare_set(eater, data.test, work)

@@ -21,6 +21,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, FinderRecord, load_finder, save_finder
 from lensaudit.finders.ou_tsne import CELLS
+from lensaudit.finders.store import refuse_other_finder
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
 
@@ -108,6 +109,8 @@ def fit_ensemble(
     empty = assembled(plan.name, members, sets.training)
     if sets.test is not None:
         empty.check(sets.test)
+    settings = {"perplexity": plan.perplexity, "seed": plan.seed, "set": sets.training.content_hash}
+    refuse_other_finder(out, _inputs(sets, members), settings, "or remove that folder")
     out = writable_folder(out)
     scores = member_scores(empty, sets.training, plan.images, out, watch.get("training"))
     labels = sets.training.labels[scores.rows].astype(np.int64)

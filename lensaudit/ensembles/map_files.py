@@ -21,7 +21,7 @@ from lensaudit.files import replacing, writable_folder, write_json
 from lensaudit.finders import Finder
 from lensaudit.finders.ou_tsne import OuTsne
 from lensaudit.lensset import LensSet
-from lensaudit.provenance import provenance
+from lensaudit.provenance import provenance, refuse_other
 from lensaudit.statistics import wilson_interval
 
 DPI = 90
@@ -67,6 +67,8 @@ def map_ensemble(
     if not isinstance(finder.module, OuTsne):
         raise UsageError(f"finder {finder.name}: has no map; give an ensemble made by lensaudit ensemble")
     out = writable_folder(out)
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    refuse_other(out / "map.json", inputs, "map")
     scores = member_scores(finder, lens_set, images, out, progress)
     found = finder.module.map
     positions, p_lens = np.full((len(scores.rows), 2), np.nan), np.full(len(scores.rows), np.nan)
@@ -85,7 +87,6 @@ def map_ensemble(
             regions_figure([placed.row(number, one) for number, one in enumerate(chosen, 1)], placed.band),
             out / "regions.png",
         )
-    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
     record = {
         "finder": finder.name,
         "n": len(scores.rows),

@@ -120,6 +120,38 @@ def save_finder(
     return record
 
 
+def refuse_other_finder(folder: Path, inputs: Mapping[str, str], settings: Mapping[str, Any], mend: str) -> None:
+    """Refuse to write a finder where another one lies.
+
+    A finder made of the same inputs with the same settings, as the same command would make again, is replaced.
+
+    Parameters
+    ----------
+    inputs
+        What its provenance names: name → SHA-256.
+    settings
+        What ``training_data`` says of the making.
+    mend
+        What can be done beside choosing another folder.
+
+    Raises
+    ------
+    UsageError
+        There is another finder.
+    DataError
+        What lies there cannot be read.
+    """
+    if not (Path(folder) / FINDER_FILE).is_file():
+        return
+    record = read_record(folder)
+    known = record.provenance.get("inputs")
+    if known != dict(inputs) or any(record.training_data.get(key) != value for key, value in settings.items()):
+        raise UsageError(
+            f"{folder}: holds a finder already ({record.recipe.name}, {record.origin.rstrip('.')}); choose another "
+            f"--out, {mend}"
+        )
+
+
 def read_record(folder: Path) -> FinderRecord:
     """The ``finder.yaml`` of a finder's folder.
 

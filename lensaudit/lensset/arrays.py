@@ -23,6 +23,9 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from lensaudit.errors import DataError
 from lensaudit.lensset.header import Header
 
+ARRAYS = ("zarr.json", "images", "truth")
+"""What `create_arrays` makes in the folder of a set."""
+
 MEND = "make the set again (the same command with another --out)"
 _PLAIN = np.dtype("<f4")
 _PIECE = 1 << 18

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lensaudit.errors import UsageError
+from lensaudit.files import working_in
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
 from lensaudit.lensset.records import Records
 from lensaudit.lensset.spread import Progress, spread
@@ -118,8 +119,8 @@ def simulate(
 def write_chunks(task: SizedTask, workers: int | str = 1, progress: Progress | None = None) -> LensSet:
     """Write every missing chunk of a set and finish it; an interruption leaves a set that can be resumed."""
     writer = LensSetWriter(task.root, task.header)
-    writer.start()
-    with writer.alone():
+    with working_in(task.root):
+        writer.start()
         missing, n = writer.missing(), task.header.n
         done = n - sum(task.header.span(chunk).stop - task.header.span(chunk).start for chunk in missing)
         if progress is not None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from os import _exit  # the true one: the name in os is held back while foreign code runs
 from typing import Any, TypeVar
 
@@ -23,6 +25,9 @@ Task = Callable[[int], T]
 
 Progress = Callable[[int, int], None]
 """Called with (systems done, systems in all)."""
+
+_DECIDED_BY_PARENT = (signal.SIGINT, signal.SIGTERM)
+"""Signals that a terminal or a batch system sends to all processes; workers leave them to the parent."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -60,15 +65,17 @@ def _here(task: Task[T], chunks: Sequence[int]) -> Generator[T, None, None]:
 
 def _in_processes(task: Task[T], chunks: Sequence[int], workers: int) -> Generator[T, None, None]:
     with _one_thread_each():
-        pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _prepare_worker, (task,))
+        pool = ProcessPoolExecutor(
+            min(workers, len(chunks)), get_context("spawn"), _prepare_worker, (task, _own_show_warning())
+        )
         waiting = iter(chunks)
         try:
-            running = {pool.submit(_do, chunk) for chunk in islice(waiting, 2 * workers)}
+            running = _submitted(pool, islice(waiting, 2 * workers))
             while running:
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
                     yield future.result()
-                running |= {pool.submit(_do, chunk) for chunk in islice(waiting, len(ended))}
+                running |= _submitted(pool, islice(waiting, len(ended)))
         except BrokenProcessPool as error:
             raise MachineError(
                 "a worker process died (out of memory?); run the same command again with fewer --workers"
@@ -77,12 +84,31 @@ def _in_processes(task: Task[T], chunks: Sequence[int], workers: int) -> Generat
             _stop(pool)
 
 
+def _submitted(pool: ProcessPoolExecutor, chunks: Iterable[int]) -> set[Future[Any]]:
+    """Hand chunks to the workers, which start now and inherit that signals wait until they can ignore them."""
+    resource_tracker.ensure_running()  # started later, it would let signals through again
+    with _signals_waiting():
+        return {pool.submit(_do, chunk) for chunk in chunks}
+
+
+@contextmanager
+def _signals_waiting() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _DECIDED_BY_PARENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _stop(pool: ProcessPoolExecutor) -> None:
     """Drop what waits and end the workers; what they were writing has no name yet and is written again."""
     processes = list((pool._processes or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
-        process.terminate()
+        process.kill()  # they ignore SIGTERM
     for process in processes:
         process.join()
 
@@ -95,10 +121,22 @@ def _do(chunk: int) -> Any:
     return _given[0](chunk)
 
 
-def _prepare_worker(task: Task[Any]) -> None:
+def _prepare_worker(task: Task[Any], show_warning: Callable[..., Any] | None) -> None:
     _given.append(task)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    sys.stdout = sys.stderr  # what the user's own edits print does not belong into --json
+    for number in _DECIDED_BY_PARENT:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _DECIDED_BY_PARENT)
+    if show_warning is not None:
+        warnings.showwarning = show_warning
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _own_show_warning() -> Callable[..., Any] | None:
+    """What a command has in place of Python's way to show a warning; None where it has that."""
+    shown = warnings.showwarning
+    return shown if shown.__module__.startswith("lensaudit.") else None
 
 
 def _leave_with_parent() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from lensaudit.errors import MachineError, UsageError
 from lensaudit.files import LOCK, explained, replacing, sha256, writable_folder
-from lensaudit.lensset.arrays import array_specs, chunk_checksums, create_arrays, write_block
+from lensaudit.lensset.arrays import ARRAYS, array_specs, chunk_checksums, create_arrays, write_block
 from lensaudit.lensset.catalogue import CATALOGUE_NAME, coerced, write_catalogue
 from lensaudit.lensset.header import HEADER_NAME, Header, read_header, refuse_other
 from lensaudit.lensset.records import Part, Records, content_hash, digest_of, read_part, write_part
@@ -114,30 +114,6 @@ class LensSetWriter:
             os.replace(final, self.root / HEADER_NAME)
             shutil.rmtree(self._work)
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the set's lock; the system drops it if this process is killed.
-
-        Raises
-        ------
-        UsageError
-            Another process is writing this set now.
-        """
-        if self.finished:
-            yield
-            return
-        with open(self._work / "lock", "wb") as stream:
-            try:
-                import fcntl
-
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                message = f"{self.root}: another process is writing this set; wait for it or choose another --out"
-                raise UsageError(message) from error
-            except (ImportError, OSError):
-                pass  # no such locks on this system or network disk
-            yield
-
     @property
     def _work(self) -> Path:
         return self.root / WORK_NAME
@@ -149,6 +125,16 @@ class LensSetWriter:
     def _part(self, chunk: int) -> Path:
         return self._work / "parts" / f"{chunk:06d}.jsonl"
 
+    @property
+    def _has_parts(self) -> bool:
+        return any((self._work / "parts").glob("*.jsonl"))
+
+    def _forget(self) -> None:
+        """Remove a set of which no chunk was finished, such as one whose first file could not be read."""
+        for name in (*ARRAYS, WORK_NAME):
+            place = self.root / name
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+
     def _begin(self) -> None:
         others = sorted(p.name for p in self.root.iterdir() if p.name not in (WORK_NAME, LOCK))
         if others:
@@ -158,10 +144,20 @@ class LensSetWriter:
         create_arrays(self.root, self.header)
 
     def _take_up(self) -> None:
-        refuse_other(self.root, read_header(self._wanted), self.header)
-        with self.alone():
+        self._refuse_links()
+        if self._has_parts:
+            refuse_other(self.root, read_header(self._wanted), self.header)
             self._sweep()
             create_arrays(self.root, self.header)
+        else:
+            self._forget()
+            self._begin()
+
+    def _refuse_links(self) -> None:
+        """Pixels are written in place, so a link would have them written to where it points."""
+        for path in self.root.rglob("*"):
+            if path.is_symlink():
+                raise UsageError(f"{path}: is a link; remove it or choose another --out")
 
     def _sweep(self) -> None:
         """Remove what a killed process left under temporary names."""

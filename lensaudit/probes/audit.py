@@ -21,7 +21,7 @@ from lensaudit.probes.physical import lenses_at, lenses_beyond
 from lensaudit.probes.result import OUTSIDE, ProbeResult, without_nan
 from lensaudit.probes.run import run_probe
 from lensaudit.probes.verdict import Verdict
-from lensaudit.provenance import provenance
+from lensaudit.provenance import provenance, refuse_other
 from lensaudit.untrusted import path_within
 from lensaudit.verdicts import (
     BIAS,
@@ -169,6 +169,7 @@ def run_audit(
     """
     definitions = [seen_by(definition, finder) for definition in audited_probes(probes)]
     folder = writable_folder(Path(out))
+    refuse_other(folder / AUDIT_FILE, {"finder": finder.weights_hash}, "audit")
     (folder / AUDIT_FILE).unlink(missing_ok=True)  # where it lies, everything it names lies too
     results, refused = [], {}
     for definition in definitions:

@@ -29,7 +29,7 @@ from lensaudit.probes.options import ProbeOptions, settled
 from lensaudit.probes.page import page
 from lensaudit.probes.response import Response, response
 from lensaudit.probes.result import JSON_FILE, PAGE_FILE, AuditedFinder, ProbeResult, ProbeSettings
-from lensaudit.provenance import provenance
+from lensaudit.provenance import provenance, refuse_other
 
 SET_LABEL = "set"
 """Population label of the systems of a user's own lens set."""
@@ -79,6 +79,7 @@ def run_probe(
         settings = replace(settings, n=sources[SET_LABEL].n, lens_set=sources[SET_LABEL].name)
     finder = _with_stretch(finder, options.stretch or mode.stretch)
     folder = writable_folder(Path(out))
+    refuse_other(folder / JSON_FILE, {"finder": finder.weights_hash}, "probe")
     samples = [
         _sample(definition, finder, label, source, folder, options.workers, progress)
         for label, source in sources.items()

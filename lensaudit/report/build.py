@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit.files import writable_folder
-from lensaudit.provenance import provenance
-from lensaudit.report.audit_file import SCHEMA, write_audit
+from lensaudit.provenance import provenance, refuse_other
+from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, write_audit
 from lensaudit.report.certificate import certificate_block
 from lensaudit.report.describe import finder_block, set_block
 from lensaudit.report.dreams import dreams_block
@@ -65,6 +65,8 @@ def build_audit(
     finder.check(lens_set)
     check_probes(options)
     out = writable_folder(Path(out))
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    refuse_other(out / AUDIT_NAME, inputs, "audit")
     certificate = certificate_block(options.certificate)  # a wrong path is told before the work starts
     scores = scored(finder, lens_set, out, options, progress)
     threshold = finder.recipe.threshold

@@ -141,6 +141,8 @@ def _fit_for(
     if restart and files.work.exists():
         shutil.rmtree(files.work)
     found = Checkpoint.read(files.checkpoint) if files.checkpoint.is_file() else None
+    if found is None and not restart and (files.out / FINDER_FILE).is_file():
+        raise UsageError(f"{files.out}: holds a finder already; choose another --out, or add --restart to replace it")
     if found is not None:
         found.refuse_other(files.checkpoint, identity)
     return Fit(recipe, options, machine, files, identity, found)

@@ -209,13 +209,25 @@ def test_a_folder_made_for_nothing_is_removed(tmp_path):
 
 
 def test_a_second_one_in_the_same_folder_is_refused_until_the_first_ends(tmp_path):
-    with files.working_in(tmp_path / "out") as out:
-        with pytest.raises(UsageError, match=rf"out: another command writes there now \(process {os.getpid()} on "):
-            files.working_in(out).__enter__()
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from lensaudit.files import working_in\n"
+        "with working_in(Path(sys.argv[1])):\n"
+        "    print('working', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    out, words = tmp_path / "out", [sys.executable, "-c", program, str(tmp_path / "out")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"working\n"
+        taken = rf"out: another command writes there now \(process {first.pid} on "
+        with pytest.raises(UsageError, match=taken), files.working_in(out):
+            pass
         with files.working_in(out / "scores.parquet", file=True):
             pass  # a file of its own is another place
     assert names(tmp_path) == []
-    with files.working_in(out):
+    with files.working_in(out), files.working_in(out):  # and the same process comes in again
         files.write_text(out / "a", "x")
     assert names(out) == ["a"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lensaudit.cli import app
 from lensaudit.errors import DataError
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
 from lensaudit.lensset.records import Records
@@ -111,9 +112,12 @@ def tree(root: Path) -> dict[str, bytes]:
 def main() -> None:
     """``fake_sky.py OUT N SECONDS_PER_CHUNK WORKERS``: a run to be killed."""
     out, n, seconds, workers = sys.argv[1:]
-    write_chunks(
-        FakeTask(Path(out), header(int(n)), float(seconds)), int(workers), lambda done, n: print(done, flush=True)
-    )
+
+    def run(**_: object) -> None:
+        write_chunks(FakeTask(Path(out), header(int(n)), float(seconds)), int(workers))
+
+    app.build = lambda: run
+    app.main()
 
 
 if __name__ == "__main__":

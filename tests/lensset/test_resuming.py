@@ -32,7 +32,7 @@ def reference(tmp_path_factory) -> dict[str, bytes]:
 
 def start(out: Path, workers: int, seconds: float = 0.15) -> subprocess.Popen[str]:
     command = [sys.executable, str(SCRIPT), str(out), str(N), str(seconds), str(workers)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def wait_for_parts(out: Path, count: int) -> None:
@@ -56,7 +56,7 @@ def test_kill_nine_half_way_then_resume(tmp_path, reference, workers):
         wait_for_parts(out, parts)
         run.send_signal(signal.SIGKILL)
         run.wait()
-        run.stdout.close()
+        run.communicate()
     with pytest.raises(
         DataError, match=r"unfinished, \d+ of 90 systems are there; run the same command again: fake 90"
     ):
@@ -78,7 +78,7 @@ def test_workers_leave_when_their_parent_is_killed(tmp_path):
     assert len(pids) >= 2
     run.kill()
     run.wait()
-    run.stdout.close()
+    run.communicate()
     deadline = time.monotonic() + 10
     while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -92,12 +92,15 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def test_ctrl_c_leaves_a_set_that_resumes(tmp_path, reference):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_leaves_a_set_that_resumes(tmp_path, reference, number):
+    """As a terminal's Ctrl-C, and a batch system's SIGTERM, reach the workers too."""
     run = start(tmp_path / "set", 2)
     wait_for_parts(tmp_path / "set", 2)
-    os.kill(run.pid, signal.SIGINT)
-    run.communicate(timeout=20)
-    assert run.returncode != 0
+    os.killpg(run.pid, number)
+    _, shown = run.communicate(timeout=30)
+    assert run.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    assert shown.count("\n") == 1
     assert not (tmp_path / "set" / "lensset.json").exists()
     write_chunks(fake_sky.FakeTask(tmp_path / "set", fake_sky.header(N)), 2)
     assert fake_sky.tree(tmp_path / "set") == reference
@@ -140,6 +143,7 @@ def test_other_parameters_are_refused_with_their_names(tmp_path, finish):
         write_chunks(fake_sky.FakeTask(out, fake_sky.header(8)))
     else:
         LensSetWriter(out, fake_sky.header(8)).start()
+        fake_sky.FakeTask(out, fake_sky.header(8))(0)
     before = fake_sky.tree(out)
     with pytest.raises(UsageError, match=r"seed is 1, you ask for 2.*choose another --out"):
         LensSetWriter(out, fake_sky.header(8, seed=2)).start()
@@ -161,10 +165,38 @@ def test_progress_counts_systems_from_where_it_stopped(tmp_path):
 
 def test_a_second_writer_is_refused(tmp_path):
     out = tmp_path / "set"
-    first = LensSetWriter(out, fake_sky.header(8))
-    first.start()
-    with first.alone(), pytest.raises(UsageError, match="another process is writing"):
-        LensSetWriter(out, fake_sky.header(8)).start()
+    run = start(out, 1, seconds=0.5)
+    wait_for_parts(out, 1)
+    with pytest.raises(UsageError, match=rf"another command writes there now \(process {run.pid} on "):
+        write_chunks(fake_sky.FakeTask(out, fake_sky.header(N)))
+    run.kill()
+    run.communicate()
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["whole", "torn"])
+def test_a_set_of_which_nothing_was_finished_is_replaced(tmp_path, reference, torn):
+    """What a first run with an option left out leaves: the second, as advised, is not refused."""
+    out = tmp_path / "set"
+    LensSetWriter(out, fake_sky.header(30, seed=7)).start()
+    (out / "images/VIS/c/0/0").mkdir(parents=True)
+    (out / "images/VIS/c/0/0/0").write_bytes(b"pixels of a chunk that was not finished")
+    if torn:
+        (out / ".unfinished/lensset.json").write_text("{")
+    write_chunks(fake_sky.FakeTask(out, fake_sky.header(N)))
+    assert fake_sky.tree(out) == reference
+
+
+def test_a_link_in_an_unfinished_set_is_not_followed(tmp_path):
+    out, elsewhere = tmp_path / "set", tmp_path / "elsewhere"
+    writer = LensSetWriter(out, fake_sky.header(N))
+    writer.start()
+    fake_sky.FakeTask(out, fake_sky.header(N))(0)
+    shutil.move(out / "images", elsewhere)
+    (out / "images").symlink_to(elsewhere)
+    before = fake_sky.tree(elsewhere)
+    with pytest.raises(UsageError, match="images: is a link; remove it or choose another --out"):
+        write_chunks(fake_sky.FakeTask(out, fake_sky.header(N)))
+    assert fake_sky.tree(elsewhere) == before
 
 
 def test_places_that_cannot_be_written(tmp_path):

@@ -14,6 +14,7 @@ from lensaudit.errors import DataError, LensauditError
 from lensaudit.explain.attribution.explain import Explanation, explain
 from lensaudit.explain.attribution.methods import METHODS, find_method
 from lensaudit.explain.attribution.picture import explanations_figure, gradcam_figure
+from lensaudit.explain.kept_maps import refuse_other_maps
 from lensaudit.explain.occluding.map_files import shown_band
 from lensaudit.explain.occluding.map_fits import ascii_text
 from lensaudit.figures import save_figure
@@ -126,6 +127,9 @@ def explain_systems(
     """
     request.finder.check(lens_set)
     writable_folder(out)
+    if not force:
+        paths = [_path(request, lens_set, system, out) for system in systems]
+        refuse_other_maps(paths, request.finder.weights_hash, lens_set.content_hash)
     files = []
     for number, system in enumerate(systems):
         files.append(_one(request, lens_set, system, out, force))
@@ -136,9 +140,13 @@ def explain_systems(
     return files
 
 
+def _path(request: Request, lens_set: LensSet, system: int, out: Path) -> Path:
+    return out / f"{file_stem(lens_set.ids[system])}-{request.stem}.fits"
+
+
 def _one(request: Request, lens_set: LensSet, system: int, out: Path, force: bool) -> ExplainedFiles:
     name = lens_set.ids[system]
-    path = out / f"{file_stem(name)}-{request.stem}.fits"
+    path = _path(request, lens_set, system, out)
     picture = path.with_suffix(".png")
     cards = _cards(request, lens_set, name)
     if not force and picture.is_file() and _holds(path, cards):

@@ -19,6 +19,7 @@ from lensaudit.explain.dreaming.group import Group, groups_of
 from lensaudit.explain.dreaming.settings import OBJECTIVES
 from lensaudit.explain.dreaming.target import Target
 from lensaudit.explain.dreaming.wish import DreamWish
+from lensaudit.explain.kept_maps import refuse_other_maps
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
 
@@ -127,6 +128,9 @@ def dream_files(finder: Finder, wish: DreamWish, out: Path, stage: Stage) -> Dre
     if wish.beside is not None:
         finder.check(wish.beside)
     writable_folder(out)
+    if not wish.force:
+        paths = [group.path(target) for group in groups for target in group.targets]
+        refuse_other_maps(paths, finder.weights_hash, None)
     scan = _scan(finder, wish, out, stage)
     files: list[DreamFiles] = []
     sheets: list[Path] = []

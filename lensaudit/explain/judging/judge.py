@@ -15,7 +15,7 @@ from lensaudit.explain.judging.curves import SHARES
 from lensaudit.explain.judging.explainer import BASELINES, RANDOM, Explainer, explainer
 from lensaudit.explain.judging.faithfulness import NOISE_SAMPLES, TILES
 from lensaudit.explain.judging.image_scores import ImageJudge, ImageScore
-from lensaudit.explain.judging.judgement import Judgement
+from lensaudit.explain.judging.judgement import JSON_FILE, Judgement
 from lensaudit.explain.judging.parts import (
     check_path,
     key_of,
@@ -36,7 +36,7 @@ from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
 from lensaudit.finders.score import default_batch_size
 from lensaudit.lensset import LensSet
-from lensaudit.provenance import provenance
+from lensaudit.provenance import provenance, refuse_other
 from lensaudit.scenes.scene import LENS_KINDS
 
 DEFAULT_SETTINGS = JudgeSettings()
@@ -101,6 +101,7 @@ def judge(
     if not sets:
         raise UsageError("no lens set is given; name one or more")
     samples, left_out = choose(finder, sets, settings.per_kind, settings.kinds)
+    refuse_other(Path(out) / JSON_FILE, {"finder": finder.weights_hash}, "judgement")
     run = _Run(finder, sets, writable_folder(Path(out)), settings, samples, watcher or Watcher())
     run.work()
     found = run.judgement(left_out)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lensaudit.errors import UsageError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.kernels.activations import kernel_activations
 from lensaudit.explain.kernels.heat_map import correlation_figure
-from lensaudit.explain.kernels.kav_table import Kernel
+from lensaudit.explain.kernels.kav_table import KavTable, Kernel
 from lensaudit.explain.kernels.sheet import sheet_figure, shown_bands, shown_images
 from lensaudit.explain.kernels.study import BROKEN, CONSTANT, SILENT, UNUSED, KernelStudy, study_kernels
 from lensaudit.explain.kernels.study_file import write_study
@@ -19,6 +19,7 @@ from lensaudit.figures import save_figure
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
+from lensaudit.provenance import refuse_other_inputs
 from lensaudit.untrusted import file_stem
 
 if TYPE_CHECKING:
@@ -164,6 +165,8 @@ def look_at_kernels(
         raise UsageError(f"--top {wish.top} is not allowed; give 1 or more")
     finder.check(lens_set)
     writable_folder(out)
+    if not wish.force:
+        _refuse_other(out / KAV_NAME, finder, lens_set)
     table = kernel_activations(
         finder, lens_set, out / KAV_NAME, batch_size=wish.batch_size, force=wish.force, progress=progress
     )
@@ -182,6 +185,16 @@ def look_at_kernels(
         strongest=tuple(line for measure in MEASURES for line in strongest_statements(study, LISTED[measure], measure)),
         failed={name: word for name, word in status.items() if word != "ok"},
     )
+
+
+def _refuse_other(path: Path, finder: Finder, lens_set: LensSet) -> None:
+    """Refuse to replace the table of another finder or set; what is torn is replaced."""
+    try:
+        known = KavTable.open(path).record["provenance"]["inputs"]
+    except (DataError, KeyError, TypeError):
+        return
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    refuse_other_inputs(path, known, inputs, "activation values", "or add --force to replace them")
 
 
 def _to_draw(study: KernelStudy, wish: KernelWish) -> list[Kernel]:

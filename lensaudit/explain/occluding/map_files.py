@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.explain.kept_maps import refuse_other_maps
 from lensaudit.explain.occluding.map_fits import identity_cards, is_map_of, write_occlusion_fits
 from lensaudit.explain.occluding.map_picture import occlusion_figure, title_of
 from lensaudit.explain.occluding.occluder import Occluder, OcclusionMap
@@ -121,6 +122,9 @@ def occlude_systems(
     """
     occluder.finder.check(lens_set)
     writable_folder(out)
+    if not force:
+        paths = [_path(lens_set, system, out) for system in systems]
+        refuse_other_maps(paths, occluder.finder.weights_hash, lens_set.content_hash)
     each = occluder.grid.n**2
     files = []
     for number, system in enumerate(systems):
@@ -136,9 +140,13 @@ def occlude_systems(
     return files
 
 
+def _path(lens_set: LensSet, system: int, out: Path) -> Path:
+    return out / f"{file_stem(lens_set.ids[system])}-occlusion.fits"
+
+
 def _one(occluder: Occluder, lens_set: LensSet, system: int, out: Path, force: bool, progress: Progress) -> MapFiles:
     name = lens_set.ids[system]
-    path = out / f"{file_stem(name)}-occlusion.fits"
+    path = _path(lens_set, system, out)
     picture = path.with_suffix(".png")
     cards = identity_cards(
         {

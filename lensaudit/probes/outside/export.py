@@ -178,7 +178,9 @@ def export_cutouts(
         The disk has too little room, or is full.
     """
     place = _place(Path(out), key)
-    claim(place.key, plan)
+    if claim(place.key, plan):
+        shutil.rmtree(place.cutouts)  # of a unit that was not finished; they would be handed over with the others
+        writable_folder(place.cutouts)
     task = WriteUnit(plan, place)
     missing = [unit.number for unit in plan.units if not _is_done(task, unit)]
     _check_room(task, missing, say)

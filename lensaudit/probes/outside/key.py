@@ -111,8 +111,13 @@ def read_part(folder: Path, unit: int) -> pa.Table | None:
         return None  # torn by the machine: it is made again
 
 
-def claim(folder: Path, plan: ExportPlan) -> None:
+def claim(folder: Path, plan: ExportPlan) -> bool:
     """Write down that this key belongs to `plan`, or make sure that it does.
+
+    Returns
+    -------
+    bool
+        Whether the claim of another export was replaced, none of whose units was finished.
 
     Raises
     ------
@@ -120,16 +125,28 @@ def claim(folder: Path, plan: ExportPlan) -> None:
         The folder holds the key of another export.
     """
     path = folder / PLAN_FILE
-    if path.is_file():
-        known = read_json(path, "choose another --out", error=UsageError)
-        known = known.get("fingerprint") if isinstance(known, dict) else None
-        if known != plan.fingerprint:
-            raise UsageError(
-                f"{folder}: holds another export (probes, --n, --seed, --bands, --format or version differ); choose "
-                "another --out, or give the command it was made with"
-            )
-    else:
-        write_json(path, {"format": FORMAT, "fingerprint": plan.fingerprint, "plan": plan.to_json()})
+    known = _claimed(path)
+    if known == plan.fingerprint:
+        return False
+    if any((folder / PARTS).glob("*.parquet")) or (folder / KEY_FILE).is_file():
+        if known is None:
+            raise UsageError(f"{path}: is missing or torn beside a key; choose another --out")
+        raise UsageError(
+            f"{folder}: holds another export (probes, --n, --seed, --bands, --format or version differ); choose "
+            "another --out, or give the command it was made with"
+        )
+    replaced = path.is_file()
+    write_json(path, {"format": FORMAT, "fingerprint": plan.fingerprint, "plan": plan.to_json()})
+    return replaced
+
+
+def _claimed(path: Path) -> str | None:
+    """Fingerprint of the export that a claim is of; None where there is none that can be read."""
+    try:
+        found = read_json(path, "choose another --out") if path.is_file() else None
+    except DataError:
+        return None
+    return str(found.get("fingerprint")) if isinstance(found, dict) else None
 
 
 def write_key(folder: Path, plan: ExportPlan, tables: Iterable[pa.Table], manifest_hash: str) -> Path:
