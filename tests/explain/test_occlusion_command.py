@@ -33,6 +33,13 @@ def test_maps_are_made_kept_and_made_anew(places, command, tmp_path):
     assert out.startswith("system-1: made")
     code, out, _ = command(*words[:-4], "--patch", 22, "--device", "cpu")
     assert out.startswith("system-1: made")
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header["FNDHASH"] = "0" * 64
+    code, out, err = command(*words)
+    assert code == 2
+    assert "is the map of another finder (000000000000, " in err
+    assert "choose another --out, or add --force to replace it" in err
+    assert command(*words, "--force")[0] == 0
 
 
 def test_json_tells_numbers_and_layers(places, command, tmp_path):

@@ -127,6 +127,14 @@ def test_other_options_in_the_same_folder_are_refused(tiny, mixed, tmp_path):
     train(tiny, TrainingData(mixed), Place(tmp_path / "out", restart=True), options(epochs=1, batch_size=8), CPU)
 
 
+def test_a_finder_that_no_training_left_is_not_replaced_unasked(tiny, mixed, tmp_path):
+    train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(epochs=1), CPU)
+    shutil.rmtree(tmp_path / "out" / "training")  # as one that was imported, or that somebody handed over
+    with pytest.raises(UsageError, match="holds a finder already; choose another --out, or add --restart"):
+        train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(epochs=2), CPU)
+    train(tiny, TrainingData(mixed), Place(tmp_path / "out", restart=True), options(epochs=1), CPU)
+
+
 @pytest.mark.parametrize(("call", "where"), [(3, "epoch 1, step 3: the loss"), (4, "epoch 1: the validation loss")])
 def test_a_loss_that_is_no_number_stops_with_one_line(tiny, mixed, tmp_path, monkeypatch, call, where):
     """Three training batches, then one of validation; the loss of batch number `call` is made NaN."""

@@ -105,3 +105,25 @@ def test_what_cannot_be_exported_is_named(tmp_path):
     assert list(plan.refused) == ["psf-rotation-real"]
     with pytest.raises(UsageError, match="at least 2 pairs"):
         plan_export(1, 0)
+
+
+def test_a_claim_of_which_nothing_was_finished_is_replaced(whole, tmp_path, monkeypatch):
+    """As after an export that did not fit on the disk, whose message advises a smaller --n."""
+    usage = namedtuple("usage", "total used free")
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _: usage(10**6, 9 * 10**5, 10**5))
+        with pytest.raises(MachineError, match=r"a smaller --n"):
+            export_cutouts(plan_export(40, SEED, ["false-positive"], ["H"]), tmp_path)
+    (tmp_path / "cutouts" / "of-a-unit-that-was-not-finished.fits").write_bytes(b"")
+    export_cutouts(PLAN, tmp_path)
+    assert content(tmp_path) == content(whole)
+
+
+def test_a_torn_claim_with_nothing_behind_it_is_replaced_and_one_with_parts_is_refused(whole, tmp_path):
+    (tmp_path / "key").mkdir()
+    (tmp_path / "key" / "export.json").write_text("{")
+    export_cutouts(PLAN, tmp_path)
+    assert content(tmp_path) == content(whole)
+    (tmp_path / "key" / "export.json").write_text("{")
+    with pytest.raises(UsageError, match=r"export\.json: is missing or torn beside a key; choose another --out"):
+        export_cutouts(PLAN, tmp_path)
