@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from lensaudit.cli.pixels import RESAMPLE, warn
+from lensaudit.verdicts import PAIRS
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +26,7 @@ def compare(
     out: Path = typer.Option(Path("comparison"), "--out", help="Folder; run again to go on after an interruption."),
     n: int = typer.Option(None, "--n", help="Only the first N images of each set."),
     probes: str = typer.Option("quick", "--probes", metavar="NAMES", help="none, quick, all, or names with commas."),
-    probe_n: int = typer.Option(100, "--probe-n", help="Pairs of each population of each probe."),
+    probe_n: int = typer.Option(PAIRS, "--probe-n", help="Pairs of each population of each probe."),
     explanations: int = typer.Option(8, "--explanations", help="Lenses of each kind to explain; 0 leaves it out."),
     methods: str = typer.Option(None, "--methods", metavar="A,B", help="Methods of explanation; the first leads."),
     speed: bool = typer.Option(True, "--speed/--no-speed", help="Whether images per second are measured."),

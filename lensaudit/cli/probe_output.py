@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -56,6 +56,14 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[what], completed=done)  # type: ignore[arg-type]
 
         yield progress
+
+
+def say_verdict(verdict: dict[str, Any]) -> None:
+    """The verdict of a report: headline, sentences, and what to do next; an earlier version's has no next steps."""
+    say(verdict["headline"])
+    for sentence in verdict["sentences"]:
+        say(f"  {sentence}")
+    say_next([Step(step["why"], step["command"]) for step in verdict.get("next", ())])
 
 
 def say_next(steps: Sequence[Step]) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import typer
 
 from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+from lensaudit.verdicts import CHANCE, PAIRS, fail_words
+
+FAIL_ON = (*fail_words(), CHANCE)
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +24,7 @@ def report(
     lens_set: Path = typer.Option(None, "--set", metavar="SET", help="Lens set, from lensaudit simulate or ingest."),
     out: Path = typer.Option(None, "--out", help="Folder of the audit; run again to go on after an interruption."),
     again: Path = typer.Option(None, "--from", metavar="DIR", help="Only draw the page again from DIR/audit.json."),
-    probe_n: int = typer.Option(100, "--probe-n", help="Pairs of each population of each probe."),
+    probe_n: int = typer.Option(PAIRS, "--probe-n", help="Pairs of each population of each probe."),
     probes: str = typer.Option(
         "all", "--probes", metavar="NAMES", help="all, quick, or names with commas; see lensaudit probe list."
     ),
@@ -43,7 +46,12 @@ def report(
     resample: bool = RESAMPLE,
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     seed: int = typer.Option(0, "--seed", help="Seed of resamples, permutations and the probes' scenes."),
-    fail_on: str = typer.Option("", "--fail-on", metavar="VERDICT", help="bias or chance: exit code 1 where found."),
+    fail_on: str = typer.Option(
+        "",
+        "--fail-on",
+        metavar="VERDICT",
+        help=f"Exit code 1 at this or a graver one: {', '.join(FAIL_ON)}.",
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print verdict and findings as JSON."),
 ) -> None:
     """Audit a finder on a lens set and write one self-contained HTML page."""
@@ -92,6 +100,8 @@ def _build(finder: Any, lens_set: Any, out: Path, options: Any) -> None:
 
 
 def _finish(folder: Path, fail_on: str, as_json: bool) -> None:
+    from lensaudit.cli.console import say
+    from lensaudit.cli.probe_output import say_verdict
     from lensaudit.report.audit_file import read_audit
     from lensaudit.report.outcome import fail_where, summary
     from lensaudit.report.render import render_report
@@ -101,6 +111,6 @@ def _finish(folder: Path, fail_on: str, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(summary(audit, page), indent=2, ensure_ascii=False))
     else:
-        typer.echo(audit["verdict"]["headline"])
-        typer.echo(str(page))
+        say_verdict(audit["verdict"])
+        say(str(page))
     fail_where(audit, fail_on)

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lensaudit.errors import UsageError
-from lensaudit.report.options import PAIRS, QUICK_PROBES
+from lensaudit.report.options import QUICK_PROBES
+from lensaudit.verdicts import PAIRS
 
 METHODS = ("occlusion", "input-x-gradient", "integrated-gradients")
 """Explanations that are scored: the first asks for no gradient, so that it stands for every finder; the other two are

@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lensaudit.errors import UsageError
-from lensaudit.verdicts import CHANCE, fail_words
+from lensaudit.verdicts import CHANCE, PAIRS, fail_words
 
 FAIL_ON = (*fail_words(), CHANCE)
 """What a user may choose to fail on: a verdict or a graver one, or an AUROC that chance explains."""
-
-PAIRS = 300
-"""Pairs of each population by default: `lensaudit probe power` says 277 acquit a finder without any change of a loss of
-0.05 nine times in ten, where 5 % of the pairs differ by chance."""
 
 QUICK_PROBES = ("compound", "red-source", "psf-rotation", "einstein-radius", "arc-snr", "false-positive")
 """Probes of a first look: one or two of every kind."""

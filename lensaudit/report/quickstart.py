@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from lensaudit.errors import UsageError
 from lensaudit.report.build import build_audit
@@ -17,15 +18,15 @@ SMALLEST = 20
 
 def quick_audit(
     finder_name: str, n: int, out: Path, options: AuditOptions, device: str = "auto", progress: Progress = quiet
-) -> tuple[Path, str]:
+) -> tuple[Path, dict[str, Any]]:
     """Simulate `n` Euclid cutouts in ``out/set-…``, audit the finder on them, draw the page.
 
     Every stage goes on where an interrupted run stopped.
 
     Returns
     -------
-    page, headline
-        Path of ``index.html`` and the verdict in one line.
+    page, verdict
+        Path of ``index.html``; headline, sentences and what to do next, see :func:`lensaudit.report.verdict.verdict`.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def quick_audit(
     progress("drawing the page", 0, 1)
     page = render_report(out)
     progress("drawing the page", 1, 1)
-    return page, str(audit["verdict"]["headline"])
+    return page, dict(audit["verdict"])
 
 
 def workers_or_processors(workers: int) -> int:

@@ -38,17 +38,16 @@ MOST_LENSES_AT_ONCE = 2000
 def verdict(audit: dict[str, Any]) -> dict[str, Any]:
     """Headline, sentences, a level (see `level`), and what to do next (``why`` and ``command``)."""
     performance = audit["performance"]
-    sentences = [
+    probed = [typeset(in_short(answers_of(audit["probes"]))), _fewer_pairs(audit["probes"])]
+    in_the_set = [
         _found(performance, audit["finder"]["name"]),
-        typeset(in_short(answers_of(audit["probes"]))),
-        _fewer_pairs(audit["probes"]),
-        *_losses(audit["findings"]),
         _alarms(performance),
+        *_losses(audit["findings"]),
     ]
     return {
         "level": level(audit),
         "headline": _headline(audit),
-        "sentences": [sentence for sentence in sentences if sentence],
+        "sentences": [sentence for sentence in (" ".join(filter(None, probed)), *in_the_set) if sentence],
         "next": [asdict(step) for step in steps(audit)],
     }
 
@@ -89,8 +88,9 @@ def _headline(audit: dict[str, Any]) -> str:
             return f"{name} is worse than guessing ({where}): are the labels or the lens output swapped?"
         return f"{name} cannot be told from guessing on this set ({where})"
     accused = _accusation(audit["findings"])
-    clauses = [*accused, *_open(audit), *([] if accused else _natural(audit["findings"]))]
+    clauses = [*accused, *_open(audit)]
     if state == CLEAR:
+        clauses += _natural(audit["findings"])
         rows = audit["probes"]["rows"]
         pairs = plural(min(row["n"] for row in rows), "pair")
         other = " other" if clauses else ""
@@ -137,30 +137,36 @@ def _natural(findings: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _open(audit: dict[str, Any]) -> list[str]:
-    """How many probes are open, and the likeliest loss among what is."""
+    """How many probes are open, and the likeliest loss among them; without any, among the comparisons of the set."""
     rows = (audit["probes"] or {"rows": []})["rows"]
-    left = [row for row in rows if state_of(row["verdict"]).open]
-    waiting = [
-        f
-        for f in audit["findings"]
-        if state_of(f["verdict"]) in (TENTATIVE, UNDECIDED) and f["loses"] and f["gap"] > f["tolerance"]
-    ]
-    clauses = []
     few = [row for row in rows if state_of(row["verdict"]) is NOT_ASSESSABLE]
+    left = [row for row in rows if state_of(row["verdict"]).open and row not in few]
+    clauses = []
     if few:
         clauses.append(f"it finds too few lenses for {_of(len(few), len(rows))} to be assessed")
-    if len(left) > len(few):
-        verb = "is" if len(left) - len(few) == 1 else "are"
+    if left:
         pairs = plural(min(row["n"] for row in left), "pair")
-        clauses.append(f"{_of(len(left) - len(few), len(rows))} {verb} undecided with {pairs} each")
-    if waiting and not rows:
-        clauses.append(f"{plural(len(waiting), 'comparison')} of {len(audit['findings'])} undecided")
-    if waiting:
-        first = min(waiting, key=lambda f: (f["source"] != PROBES and bool(rows), f["difficult"]))
-        clauses[-1:] = (
-            [f"{clauses[-1]}, the likeliest loss: {first['group']}"] if clauses else [f"undecided for {first['group']}"]
+        verb = "is" if len(left) == 1 else "are"
+        clauses.append(
+            f"{_of(len(left), len(rows))} {verb} undecided with {pairs} each" + _likeliest(audit, probes=True)
         )
+    own = [f for f in audit["findings"] if f["source"] != PROBES]
+    waiting = sum(state_of(f["verdict"]).open for f in own)
+    if not clauses and waiting:
+        counted = f"{count(waiting)} of {plural(len(own), 'comparison')} within the set"
+        verb = "is" if waiting == 1 else "are"
+        clauses.append(f"{counted} {verb} undecided" + _likeliest(audit, probes=False))
     return clauses
+
+
+def _likeliest(audit: dict[str, Any], *, probes: bool) -> str:
+    """The largest loss whose estimate lies beyond the tolerance among what is not settled; empty without any."""
+    for natural in (False, True):
+        for f in audit["findings"]:
+            open_loss = state_of(f["verdict"]) in (TENTATIVE, UNDECIDED) and f["loses"] and f["gap"] > f["tolerance"]
+            if open_loss and (f["source"] == PROBES) == probes and f["difficult"] == natural:
+                return f", the likeliest loss: {f['group']}"
+    return ""
 
 
 def _of(k: int, total: int) -> str:

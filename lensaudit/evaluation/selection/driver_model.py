@@ -76,10 +76,10 @@ class Driver:
 
     @property
     def verdict(self) -> str:
-        """``drives``, ``goes along`` (an effect alone, none shown with the others held) or ``no effect shown``."""
+        """``drives``, ``goes along`` (an effect alone, none shown with the others held) or ``not significant``."""
         if self.p_holm < ALPHA:
             return "drives"
-        return "goes along" if self.p_alone < ALPHA else "no effect shown"
+        return "goes along" if self.p_alone < ALPHA else "not significant"
 
     @property
     def sense(self) -> str:

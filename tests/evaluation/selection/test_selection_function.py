@@ -31,8 +31,8 @@ def test_the_toy_finder_is_driven_by_the_column_it_reads(selection):
         "arc_snr": "drives",
         "mag_source_VIS": "goes along",
         "magnification": "goes along",
-        "theta_e_arcsec": "no effect shown",
-        "lens_axis_ratio": "no effect shown",
+        "theta_e_arcsec": "not significant",
+        "lens_axis_ratio": "not significant",
     }
     assert selection.drivers.sentences()[0].endswith("first: arc S/N (larger is found more often).")
 
