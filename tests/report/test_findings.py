@@ -118,9 +118,9 @@ def test_the_verdict_names_numbers_with_their_n(audit: dict):
     said = verdict(audit)
     assert said["level"] == BIAS.word
     assert any("θ_E below" in sentence for sentence in said["sentences"])
-    assert "of 200 lenses" in said["sentences"][0]
+    assert "of 200 lenses" in said["sentences"][1]
     assert any("n = " in sentence for sentence in said["sentences"])
-    assert "200 non-lenses" in said["sentences"][-1]
+    assert "200 non-lenses" in said["sentences"][2]
 
 
 def test_a_guess_is_called_a_guess(audit: dict):
