@@ -24,6 +24,9 @@ def register(app: typer.Typer) -> None:
         patch: int | None = typer.Option(None, help="Side of the patch in the finder's pixels; default: the paper's."),
         stride: int | None = typer.Option(None, help="Pixels between patches; default: the patch."),
         engine: str = typer.Option("exact", help="exact, or captum: the slow reference."),
+        view: str = typer.Option(
+            "log-odds", help="Of the picture: log-odds, on one scale; or paper: p(lens), each side on its own."
+        ),
         batch: int | None = typer.Option(None, help="Most positions at a time; by default what runs fastest."),
         field_of_view: float | None = typer.Option(
             None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
@@ -34,7 +37,7 @@ def register(app: typer.Typer) -> None:
         force: bool = typer.Option(False, "--force", help="Make maps anew that are there already."),
         as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
     ) -> None:
-        """Map where hiding a patch changes p(lens): FITS with WCS and a picture per system."""
+        """Map where hiding a patch changes the log-odds of lens: FITS with WCS and a picture per system."""
         import torch
 
         from lensaudit.cli.set_summary import progress_bar
@@ -50,7 +53,7 @@ def register(app: typer.Typer) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         with progress_bar(f"occluding with {occluder.finder.name}") as report:
-            files = occlude_systems(occluder, opened, systems, out, force=force, progress=report)
+            files = occlude_systems(occluder, opened, systems, out, view=view, force=force, progress=report)
         if as_json:
             facts = {"finder": occluder.finder.name, "patch": occluder.grid.patch, "stride": occluder.grid.stride}
             maps = [entry.summary() for entry in files]

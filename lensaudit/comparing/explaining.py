@@ -1,4 +1,4 @@
-"""Scores of each finder's explanations: how much of what speaks for a lens lies on the lensed light."""
+"""Scores of each finder's explanations: how much of the positive attribution lies on the lensed light."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ from lensaudit.explain.occluding.grid import Grid
 from lensaudit.explain.occluding.map_files import MapFiles, chosen_systems, occlude_systems
 from lensaudit.explain.occluding.map_fits import write_occlusion_fits
 from lensaudit.explain.occluding.map_picture import (
+    VIEWS,
     draw_colour_bar,
     draw_image,
     draw_occlusion,
@@ -44,6 +45,7 @@ __all__ = [
     "METHODS",
     "NISP_RGB",
     "SCORES",
+    "VIEWS",
     "Changes",
     "ClassTarget",
     "ColourScale",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from lensaudit.errors import UsageError
+from lensaudit.finders.wrapped import scripted
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,8 @@ def convolutions(module: nn.Module) -> tuple[ConvLayer, ...]:
         There is none.
     """
     found = tuple(ConvLayer(name, part) for name, part in module.named_modules() if isinstance(part, nn.Conv2d))
+    if not found and scripted(module):
+        raise UsageError("TorchScript hides its convolutions, so no kernels to look at; declare the Python module")
     if not found:
         raise UsageError(f"{type(module).__name__} has no convolution (nn.Conv2d), so no kernels to look at")
     return found

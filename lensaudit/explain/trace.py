@@ -12,6 +12,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from lensaudit.finders.wrapped import scripted, uncompiled
+
 IN_PLACE = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,
@@ -64,12 +66,13 @@ class Trace:
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put `module` into evaluation mode without gradients, and every part of it back to its own mode afterwards.
 
-    Convolutions on a GPU are in plain float32: TensorFloat-32 would shift p by up to 1e-3.
+    Convolutions on a GPU are in plain float32: TensorFloat-32 would shift p by up to 1e-3. What ``torch.compile``
+    made runs as plain PyTorch, so that hooks see it.
     """
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False), uncompiled():
             yield
     finally:
         for part, training in modes:
@@ -132,12 +135,18 @@ def _watched(layer: Layer) -> Iterator[list[tuple[nn.Module, torch.Tensor]]]:
         if isinstance(output, torch.Tensor):
             seen.append((part, output))
 
-    handles = [part.register_forward_hook(note) for part in (layer.module.modules() if layer.module else ())]
+    handles = [part.register_forward_hook(note) for part in _parts(layer)]
     try:
         yield seen
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _parts(layer: Layer) -> Iterator[nn.Module]:
+    """Its modules; none of TorchScript, which takes no hooks."""
+    if layer.module is not None and not scripted(layer.module):
+        yield from layer.module.modules()
 
 
 def _multiply_adds(part: nn.Module, output: torch.Tensor) -> int:
@@ -188,9 +197,10 @@ def traced_graph(module: nn.Module) -> fx.Graph | None:
 
     Parts whose own code cannot be traced are one node each.
     """
-    graph = _symbolic(module, {})
+    graph = None if scripted(module) else _symbolic(module, {})
     if graph is None:
         return None
+    without_writes(graph, module)
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     output = next(node for node in graph.nodes if node.op == "output")
     return graph if len(inputs) == 1 and isinstance(output.args[0], fx.Node) else None
@@ -210,7 +220,7 @@ def _hooked(module: nn.Module) -> bool:
 def _layer(node: fx.Node, root: nn.Module, changing: int) -> Layer:
     target: Any = node.target
     if node.op == "call_module":
-        part = root.get_submodule(target)
+        part = root.get_submodule(target) if target else root  # TorchScript has no get_submodule
         return Layer(node, part, part, changing)
     if node.op == "get_attr":
         value = operator.attrgetter(target)(root)
@@ -228,11 +238,38 @@ def _method(name: str) -> Callable[..., Any]:
     return lambda value, *args, **kwargs: getattr(value, name)(*args, **kwargs)
 
 
+def without_writes(graph: fx.Graph, root: nn.Module) -> None:
+    """Let every later use of a tensor that a call changes in place use the call's result instead.
+
+    What a call changes may go on under its old name: ``relu(x, inplace=True); return self.head(x)``. With this, a call
+    may give a new tensor and leave its argument as it is. Tensors seen under a third name (views) are not followed.
+    """
+    place = {node: index for index, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        part = root.get_submodule(str(node.target)) if node.op == "call_module" else None
+        changed = _changed(node, part)
+        for user in [user for user in getattr(changed, "users", ()) if place[user] > place[node]]:
+            user.replace_input_with(changed, node)
+
+
+def _changed(node: fx.Node, part: nn.Module | None) -> Any:
+    """The argument that a call says it changes: ``inplace=True``, ``add_``, ``out=``, an in-place module; else None."""
+    if node.op not in ("call_module", "call_function", "call_method"):
+        return None
+    if "out" in node.kwargs:
+        return node.kwargs["out"]
+    name = "" if part is not None else _name(node.target)
+    in_name = name.endswith("_") and not name.endswith("__")
+    if in_name or node.kwargs.get("inplace") or getattr(part, "inplace", False):
+        return node.args[0] if node.args else next(iter(node.all_input_nodes), None)
+    return None
+
+
 def _may_write(layer: Layer) -> bool:
-    """Whether the call may change its arguments: ``inplace=True``, ``add_``, or code that is not torch's own."""
-    if layer.module is not None:
-        return not type(layer.module).__module__.startswith("torch.nn") or getattr(layer.module, "inplace", False)
-    return bool(layer.node.kwargs.get("inplace")) or layer.kind.endswith("_")
+    """Whether the call may change its arguments: it says so, or is code that is not torch's own."""
+    part = layer.module
+    foreign = part is not None and (not type(part).__module__.startswith("torch.nn") or _hooked(part))
+    return foreign or _changed(layer.node, part) is not None
 
 
 def _copies(value: Any) -> Any:

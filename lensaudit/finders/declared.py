@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-import torch
 from pydantic import ValidationError
 from torch import nn
 
 from lensaudit.errors import UsageError
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe
+from lensaudit.finders.trial import tried
+from lensaudit.finders.wrapped import unwrapped
 from lensaudit.foreign_code import imported, in_charge
 
 
@@ -24,7 +26,10 @@ def declare_finder(
     field_of_view_arcsec: float = 20.0,
     lens_index: int = 1,
 ) -> Finder:
-    """Say what your own module eats, so that every command can use it.
+    """Say what your own module takes as input, so that every command can use it.
+
+    It is tried on noise once: it must give logits, the same ones each time, and each image's whatever else is in the
+    batch. ``nn.DataParallel`` and ``torch.compile`` around it are taken off, so that its layers can be seen.
 
     Parameters
     ----------
@@ -47,7 +52,8 @@ def declare_finder(
     Raises
     ------
     UsageError
-        The module does not take the declared shape, or does not return logits.
+        The module does not take the declared shape, does not return logits, is in half or double precision, or
+        answers differently the second time or in another batch.
 
     Examples
     --------
@@ -56,8 +62,8 @@ def declare_finder(
         def finder():
             return declare_finder(MyNet(), bands=("VIS",), size=100)
     """
-    module.eval()
-    outputs = _count_outputs(module, len(bands), size, name)
+    module = _evaluating(unwrapped(module), name)
+    trial = tried(module, len(bands), size, name)
     try:
         recipe = Recipe(
             name=name,
@@ -66,13 +72,18 @@ def declare_finder(
             size=size,
             stretch=stretch,
             field_of_view_arcsec=field_of_view_arcsec,
-            outputs=outputs,
-            lens_index=lens_index if outputs > 1 else 0,
+            outputs=trial.outputs,
+            lens_index=lens_index if trial.outputs > 1 else 0,
         )
     except ValidationError as invalid:
         message = invalid.errors(include_url=False, include_context=False)[0]["msg"].removeprefix("Value error, ")
         raise UsageError(f"finder {name}: {message}; correct its declaration") from invalid
-    return Finder(recipe, module, CUSTOM)
+    return Finder(recipe, module, CUSTOM, notes=trial.notes)
+
+
+def _evaluating(module: nn.Module, name: str) -> nn.Module:
+    with in_charge(f"finder {name}: {type(module).__name__}.eval()"):  # which programs of torch.export refuse
+        return module.eval()
 
 
 def load_declared(reference: str) -> Finder:
@@ -97,19 +108,4 @@ def load_declared(reference: str) -> Finder:
             f"finder {reference}: the factory returned {type(made).__name__}; return "
             f"lensaudit.finders.declare_finder(module, bands=..., size=...)"
         )
-    return Finder(made.recipe, made.module, reference)
-
-
-def _count_outputs(module: nn.Module, bands: int, size: int, name: str) -> int:
-    """Number of outputs, by two trial images; refuses what cannot be logits."""
-    device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
-    trial = torch.linspace(0, 1, 2 * bands * size * size, device=device).reshape(2, bands, size, size)
-    with in_charge(f"finder {name}: the module, on (2, {bands}, {size}, {size}) as declared,"), torch.inference_mode():
-        outputs = module(trial)
-    if not isinstance(outputs, torch.Tensor) or outputs.ndim not in (1, 2) or len(outputs) != 2:
-        found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        raise UsageError(f"finder {name}: the module returns {found} for 2 images; return logits (2,) or (2, k)")
-    count = 1 if outputs.ndim == 1 else outputs.shape[1]
-    if count > 1 and bool((outputs >= 0).all()) and bool(torch.allclose(outputs.sum(1), torch.ones(2, device=device))):
-        raise UsageError(f"finder {name}: its outputs add up to 1, so they are probabilities; leave the softmax off")
-    return count
+    return replace(made, origin=reference)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from lensaudit.finders.layout import channels_last
 from lensaudit.finders.orientation import angle_planes
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.resize import resized
+from lensaudit.finders.running import device_of, module_outputs, plain_float32
 from lensaudit.finders.stretch import STRETCHES, scale_to_unit, usable
 from lensaudit.finders.symmetrised import Symmetrised
 from lensaudit.finders.units import Units, factor, refuse_other_units, unit_remarks
@@ -75,6 +75,8 @@ class Finder:
         Band → unit of the pixels it is given, where that is another than the recipe's; see `for_units`.
     refitted
         Whether its statistics were taken from the set that is read, in whose unit they are, be it known or not.
+    notes
+        What a reader should know of the module, one clause each.
     """
 
     recipe: Recipe
@@ -86,6 +88,7 @@ class Finder:
     resamples: bool = False
     given_unit: Units = field(default_factory=dict)
     refitted: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.module.eval()
@@ -139,7 +142,7 @@ class Finder:
     @property
     def device(self) -> torch.device:
         """Where the weights lie; the CPU for a module without any."""
-        return next((tensor.device for tensor in self.module.parameters()), torch.device("cpu"))
+        return device_of(self.module)
 
     @property
     def parameters(self) -> int:
@@ -260,19 +263,23 @@ class Finder:
     def logit(self, images: torch.Tensor) -> torch.Tensor:
         """Log-odds of "lens" (n,) of prepared images (n, bands, size, size); p(lens) = sigmoid(logit).
 
-        Two outputs: z_lens − z_other; more: z_lens − logsumexp(others); one: z. Arithmetic is plain float32 on every
-        device (TensorFloat-32 would shift p(lens) by up to 1e-3). Our own architectures run with channels last on
-        the CPU, where that halves the time; foreign modules may ``view`` their input and get it contiguous.
+        Two outputs: z_lens − z_other; more: z_lens − logsumexp(others); one: z.
         """
-        foreign = self.recipe.architecture == CUSTOM
-        if images.device.type == "cpu" and not foreign:
-            images = channels_last(images)
-        with (
-            on_its_account(f"finder {self.origin}: its module") if foreign else nullcontext(),
-            _plain_float32(images.device),
-        ):
-            outputs = self.module(images)
-        return lens_logit(outputs, self.recipe.outputs, self.recipe.lens_index)
+        return lens_logit(self.outputs(images), self.recipe.outputs, self.recipe.lens_index)
+
+    def outputs(self, images: torch.Tensor) -> torch.Tensor:
+        """What the module returns for prepared images, which stay as they are: (n, outputs), or (n,) with one.
+
+        Every score and explanation calls the module here. Arithmetic is plain float32 on every device
+        (TensorFloat-32 would shift p(lens) by up to 1e-3). Our own architectures run with channels last on the CPU,
+        where that halves the time, and write into nothing they are given; foreign ones get a copy of their own.
+        """
+        if self.recipe.architecture == CUSTOM:
+            with on_its_account(f"finder {self.origin}: its module"):
+                return module_outputs(self.module, images)
+        with plain_float32(images.device):
+            outputs: torch.Tensor = self.module(channels_last(images) if images.device.type == "cpu" else images)
+        return outputs
 
     def check(self, lens_set: Declared) -> None:
         """Make sure the set has what the finder eats, before any image is read.
@@ -387,9 +394,3 @@ def lens_logit(outputs: torch.Tensor, count: int, lens_index: int) -> torch.Tens
 def _native_floats(images: Any) -> np.ndarray:
     """Float32 in the machine's byte order, as FITS arrays are big-endian and torch takes none of these."""
     return np.ascontiguousarray(images, dtype=np.float32)
-
-
-def _plain_float32(device: torch.device) -> AbstractContextManager[None]:
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -30,7 +30,7 @@ class Symmetrised(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of images (n, channels, size, size)."""
-        total: torch.Tensor = self.body(images)
+        total: torch.Tensor = self.body(images.clone())  # a foreign body may write into what it is given
         for which in range(1, DIHEDRAL):
             total = total + self.body(oriented(images, which, self.angles))
         return total / DIHEDRAL

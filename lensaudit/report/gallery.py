@@ -108,11 +108,12 @@ def _groups(*named: tuple[str, str, np.ndarray, np.ndarray], n: int) -> list[dic
 def _entry(occluder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
     name, grid = lens_set.ids[index], occluder.grid
     path = f"{ARRAYS}/occlusion-{short_name(name)}.npz"
-    key = key_of(occluder.finder, lens_set, id=name, patch=grid.patch, stride=grid.stride)
+    key = key_of(occluder.finder, lens_set, id=name, patch=grid.patch, stride=grid.stride, quantity="log-odds")
     if kept_arrays(out / path, key) is None:
         cutouts = lens_set.cutouts([index])
         pixels = {f"band:{band}": images[0] for band, images in cutouts.items()}
-        keep_arrays(out / path, key, {"map": occluder.map(cutouts, name=name).delta, **pixels})
+        result = occluder.map(cutouts, name=name)
+        keep_arrays(out / path, key, {"map": result.delta, "attribution": result.attribution, **pixels})
     band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
     return {
         "id": name,

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from lensaudit.display import LEAST_LOG_ODDS, LEAST_P, symmetric_scale
 from lensaudit.report.figures import panels
 from lensaudit.report.figures.encode import png_uri
 from lensaudit.report.numbers import percent, significant
-from lensaudit.report.strips import read_arrays, scale_bar
+from lensaudit.report.strips import colour_bar, read_arrays, scale_bar
 
 FULL_COLOUR = 99.8
 """Percentile of |value| from which colours are full, as in the pictures of ``lensaudit explain``."""
 
-TINY = f"nowhere above {panels.ROUNDING:g}"
-"""Instead of a score: a map whose values rounding could give, as occlusion's of an image with p near 1."""
+TINY = "no change worth a colour"
+"""Instead of a score: a map whose values rounding could give."""
 
 
 def map_tiles(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
@@ -56,16 +57,21 @@ def _tile(
     if f"map:{name}" not in arrays:
         return None
     values = arrays[f"map:{name}"]
+    title = str(arrays.get(f"title:{name}", method["title"]))
+    quantity = method.get("quantity", "")  # audits of earlier versions do not say it: their occlusion is Δp
+    least = LEAST_LOG_ODDS if name == "occlusion" and quantity else LEAST_P
+    scale = symmetric_scale(values, least, 100.0 if name == "occlusion" else FULL_COLOUR)
     extremes = f"{significant(float(values.min()), 2)} to {significant(float(values.max()), 2)}"
     return {
         "anchor": anchor,
-        "title": method["title"],
-        "alt": f"{method['title']} of {entry['id']}: {extremes}",
-        "uri": png_uri(panels.heat(-_clipped(values))),  # blue speaks for a lens
-        "extremes": extremes,
-        "warning": method["warning"],
-        "notes": method["notes"],
-        "score": _short(entry["scores"].get(name)) if np.abs(values).max() >= panels.ROUNDING else TINY,
+        "title": title,
+        "alt": f"{title} of {entry['id']}: {extremes}",
+        "uri": png_uri(panels.heat(values, scale)),
+        "scale": colour_bar(scale),
+        "extremes": f"{extremes} ({quantity})" if quantity else extremes,
+        "warning": method["warning"] or ("partial" if title != method["title"] else ""),
+        "notes": [str(note) for note in arrays.get(f"notes:{name}", method["notes"])],
+        "score": _short(entry["scores"].get(name)) if np.abs(values).max() >= least else TINY,
         "words": _words(entry["scores"].get(name), entry["area"]),
     }
 
@@ -75,11 +81,6 @@ def _warning(method: dict[str, Any], check: dict[str, Any] | None) -> str:
     if check is not None and check["verdict"] in ("passes", "fails"):
         return str(check["label"])
     return "fails the randomisation check" if method["known_to_fail"] else ""
-
-
-def _clipped(values: np.ndarray) -> np.ndarray:
-    top = float(np.percentile(np.abs(values), FULL_COLOUR)) or float(np.abs(values).max())
-    return np.clip(values, -top, top)
 
 
 def _short(score: dict[str, Any] | None) -> str:
@@ -92,10 +93,10 @@ def _words(score: dict[str, Any] | None, area: float | None) -> str:
     if score is None or area is None:
         return "There is no lensed light here, or no truth: no score."
     if score["share"] is None:
-        return "Nothing in this map speaks for a lens, so there is no share."
+        return "There is no positive attribution in this map, so there is no fraction."
     pointed = "lies" if score["pointing"] >= 0.5 else "does not lie"
     return (
-        f"{percent(score['share'])} of what speaks for a lens falls on the lensed light, which covers {percent(area)} "
-        "of the image (what chance gives). Of the highest pixels, as many as the lensed light has, "
+        f"{percent(score['share'])} of the positive attribution falls on the lensed light, which covers "
+        f"{percent(area)} of the image (what chance gives). Of the highest pixels, as many as the lensed light has, "
         f"{percent(score['rank'])} lie on it. The highest pixel of all {pointed} on it or beside it."
     )

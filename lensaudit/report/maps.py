@@ -15,6 +15,7 @@ from lensaudit.report.pieces import Progress, keep_arrays, kept_arrays, key_of, 
 
 MAP = "map:"
 FAILED = "failed:"
+TITLE, NOTES = "title:", "notes:"
 
 
 def maps_block(
@@ -56,6 +57,7 @@ def maps_block(
             "title": method.title,
             "paper": method.paper,
             "known_to_fail": method.known_to_fail,
+            "quantity": method.quantity,
             "notes": list(notes_on(method, target)),
         }
         for method in (METHODS[name] for name in applicable_methods(finder))
@@ -69,7 +71,7 @@ def _entry(finder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[
     name = lens_set.ids[index]
     path = f"{ARRAYS}/maps-{short_name(name)}.npz"
     band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
-    key = key_of(finder, lens_set, id=name, methods=list(METHODS))
+    key = key_of(finder, lens_set, id=name, methods={one.name: one.quantity for one in METHODS.values()})
     arrays = kept_arrays(out / path, key)
     if arrays is None:
         arrays = _explained(finder, lens_set, index) | {f"band:{band}": lens_set.images(band, [index])[0]}
@@ -98,7 +100,9 @@ def _explained(finder: Any, lens_set: Any, index: int) -> dict[str, np.ndarray]:
     cutouts = lens_set.cutouts([index])
     for method in applicable_methods(finder):
         try:
-            found[MAP + method] = explain(finder, cutouts, method).maps[0]
+            result = explain(finder, cutouts, method)
+            found[MAP + method] = result.maps[0]
+            found[TITLE + method], found[NOTES + method] = np.array(result.title), np.array(list(result.notes), str)
         except DataError as error:
             found[FAILED + method] = np.array(str(error))
     return found
@@ -115,7 +119,7 @@ def _mask(finder: Any, lens_set: Any, index: int) -> np.ndarray | None:
 
 
 def _scores(values: np.ndarray, mask: np.ndarray, finder: Any) -> dict[str, Any]:
-    """Localisation of one map: share of positive attribution, rank accuracy, and the pointing game."""
+    """Localisation of one map: fraction of the positive attribution, rank accuracy, and the pointing game."""
     from lensaudit.explain.judging.localisation import pointing_game, pointing_tolerance, positive_share, rank_accuracy
 
     tolerance = pointing_tolerance(finder.recipe.size, finder.field_arcsec)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lensaudit.display import LEAST_LOG_ODDS, LEAST_P, SignedScale, signed, symmetric_scale
 from lensaudit.report.figures import panels
 from lensaudit.report.figures.encode import png_uri
 from lensaudit.report.numbers import decimal, significant
@@ -61,15 +62,34 @@ def _entry(entry: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
         return []
     images = _images(arrays)
     band = panels.main_band(list(images))
-    heat = arrays["map"]
-    extremes = f"Δp from {significant(float(heat.min()), 2)} to {significant(float(heat.max()), 2)}"
-    backdrop = images[band]
-    shown = [
+    values, unit, least = _attribution(arrays)
+    scale = symmetric_scale(values, least)
+    extremes = f"{unit} from {significant(float(values.min()), 2)} to {significant(float(values.max()), 2)}"
+    over = panels.overlay(values, images[band], scale)
+    return [
         *_pictures(images, entry["fov_arcsec"], entry["id"]),
-        _panel(panels.heat(heat), "Occlusion map", f"Occlusion map of {entry['id']}: {extremes}", note=extremes),
-        _panel(panels.overlay(heat, backdrop), f"Map over {band}", f"Occlusion map over {band} of {entry['id']}"),
+        {
+            **_panel(panels.heat(values, scale), "Occlusion map", f"Occlusion map of {entry['id']}: {extremes}"),
+            "note": extremes,
+            "scale": colour_bar(scale),
+        },
+        _panel(over, f"Map over {band}", f"Occlusion map over {band} of {entry['id']}"),
     ]
-    return shown
+
+
+def _attribution(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, str, float]:
+    """What an occlusion map shows, positive attribution above 0, its name, and the least full colour.
+
+    Audits of earlier versions kept the change of p(lens) only, with the other sign.
+    """
+    if "attribution" in arrays:
+        return arrays["attribution"], "Δ log-odds", LEAST_LOG_ODDS
+    return -arrays["map"], "Δp", LEAST_P
+
+
+def colour_bar(scale: SignedScale) -> dict[str, str]:
+    """Colours with the values of both ends."""
+    return {"uri": png_uri(panels.ramp(scale)), "low": signed(-scale.negative), "high": signed(scale.positive)}
 
 
 def _pair(pair: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -42,6 +42,17 @@ def test_maps_are_made_kept_and_made_anew(places, command, tmp_path):
     assert command(*words, "--force")[0] == 0
 
 
+def test_the_papers_picture_stands_beside_the_other(places, command, tmp_path):
+    words = ("occlusion", *places, "--id", "system-1", "--out", tmp_path, "--patch", 22, "--device", "cpu")
+    for view, status in (("log-odds", "made"), ("paper", "made"), ("paper", "kept"), ("log-odds", "kept")):
+        code, out, _ = command(*words, "--view", view)
+        assert (code, out.split(",")[0]) == (0, f"system-1: {status}")
+    names = ["system-1-occlusion-paper.png", "system-1-occlusion.fits", "system-1-occlusion.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    pictures = [(tmp_path / name).read_bytes() for name in names[::2]]
+    assert pictures[0] != pictures[1]
+
+
 def test_json_tells_numbers_and_layers(places, command, tmp_path):
     code, out, _ = command("occlusion", *places, "--first", 1, "--out", tmp_path, "--patch", 22, "--json")
     facts = json.loads(out)
@@ -50,6 +61,8 @@ def test_json_tells_numbers_and_layers(places, command, tmp_path):
     (only,) = facts["maps"]
     assert only["id"] == "system-0"
     assert only["min"] <= only["max"]
+    assert only["attribution_min"] <= only["attribution_max"]
+    assert only["attribution_unit"] == "log-odds, whole - occluded"
     assert Path(only["fits"]).is_file()
     assert only["fallbacks"] == []
     assert only["layers"][0].startswith("0 Conv2d: window")
@@ -91,6 +104,7 @@ def test_a_bad_image_alone_is_a_data_error(places, command, tmp_path):
         (["--first", "1", "--stride", "0"], "stride 0"),
         (["--first", "1", "--patch", "2", "--stride", "4"], "stride 4 is larger"),
         (["--first", "1", "--engine", "magic"], "allowed: exact, captum"),
+        (["--first", "1", "--view", "red"], "view 'red' is not known; allowed: log-odds, paper"),
         (["--first", "1", "--device", "abacus"], "abacus"),
     ],
 )

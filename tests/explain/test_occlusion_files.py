@@ -7,9 +7,11 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from lensaudit.display import BLUE, RED, symmetric_scale, two_scales
+from lensaudit.errors import UsageError
 from lensaudit.explain import OcclusionMap, occlusion_figure, title_of
 from lensaudit.explain.occluding.map_fits import identity_cards, is_map_of, write_occlusion_fits
-from lensaudit.explain.occluding.map_picture import BLUE, RED, diverging, log_scaled
+from lensaudit.explain.occluding.map_picture import log_scaled
 from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.untrusted import file_stem
 
@@ -17,7 +19,8 @@ from lensaudit.untrusted import file_stem
 def map_of(delta: np.ndarray, **facts: object) -> OcclusionMap:
     known = {"p_lens": 0.875, "logit": 1.9459, "patch": 2, "stride": 2, "engine": "exact", "finder": "toy"}
     more = {"finder_hash": "ab" * 32, "layers": (), "cost": None, "note": "", "seconds": 0.1}
-    return OcclusionMap(delta=delta.astype(np.float32), **{**known, **more, **facts})
+    maps = {"delta": delta.astype(np.float32), "attribution": -8 * delta.astype(np.float32)}
+    return OcclusionMap(**{**maps, **known, **more, **facts})
 
 
 def sky(shape: tuple[int, int], *, cd: bool, angle: float = 0.3) -> WCS:
@@ -68,7 +71,14 @@ def test_the_file_says_what_it_holds(tmp_path):
         assert (header["FINDER"], header["FNDHASH"], header["SETHASH"]) == ("toy", "ab" * 32, "cd" * 32)
         assert (header["PATCH"], header["STRIDE"], header["ENGINE"], header["PLENS"]) == (2, 2, "exact", 0.875)
         assert header["OBJECT"] == r"lens/\u03b1 7"
-        assert header["SIGN"].startswith("p(lens|occluded) - p(lens)")
+        assert header["QUANTITY"] == "change of p(lens)"
+        assert header["SIGN"] == "p(lens|occluded) - p(lens); below 0 positive attribution"
+        log_odds = hdus["ATTRIBUTION"]
+        np.testing.assert_array_equal(log_odds.data, -8 * delta.astype(np.float32))
+        assert log_odds.header["QUANTITY"] == "log-odds of lens"
+        assert log_odds.header["SIGN"] == "whole - occluded; above 0 positive attribution"
+        again = WCS(log_odds.header).pixel_to_world(9.5, 9.5)
+        assert again.separation(corner).arcsec < 1e-9
         assert header["TILING"] == "all whole"
         assert "a reason" in "".join(header["HISTORY"])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.fits"]
@@ -87,17 +97,29 @@ def test_only_a_whole_file_of_the_same_map_is_kept(tmp_path):
     assert not is_map_of(path, CARDS)
 
 
-def test_white_at_zero_and_each_side_to_its_own_end():
-    colours = diverging(np.array([[-0.5, -0.25, 0.0], [0.001, 0.0005, 0.0]]))
-    np.testing.assert_allclose(colours[:, 2], 1)
+def test_equal_colours_are_equal_numbers_on_the_symmetric_scale():
+    """What the old scale hid: red at 1e-5 of the blue is white."""
+    scale = symmetric_scale(np.array([[0.5, 0.25, 0.0], [-0.25, -5e-6, np.nan]]))
+    colours = scale.colours(np.array([[0.5, 0.25, 0.0], [-0.25, -5e-6, np.nan]]))
     np.testing.assert_allclose(colours[0, 0], BLUE)
-    np.testing.assert_allclose(colours[1, 0], RED)
     np.testing.assert_allclose(colours[0, 1], (1 + BLUE) / 2)
-    np.testing.assert_allclose(colours[1, 1], (1 + RED) / 2)
+    np.testing.assert_allclose(colours[1, 0], (1 + RED) / 2)
+    np.testing.assert_allclose(colours[[0, 1], 2], 1)
+    assert colours[1, 1].min() > 0.9999
+    assert (scale.positive, scale.negative) == (0.5, 0.5)
+
+
+def test_the_papers_scales_take_each_side_to_its_own_end():
+    values = np.array([[0.5, 0.25, 0.0], [-0.001, -0.0005, 0.0]])
+    colours = two_scales(values, 1e-6).colours(values)
+    np.testing.assert_allclose(colours[:, 2], 1)
+    np.testing.assert_allclose(colours[:, 0], [BLUE, RED])
+    np.testing.assert_allclose(colours[:, 1], [(1 + BLUE) / 2, (1 + RED) / 2])
 
 
 def test_rounding_is_never_given_full_colour():
-    assert diverging(np.array([1e-9, -1e-9, 0.0])).min() > 0.99
+    for scale in (two_scales(np.array([1e-9, -1e-9]), 1e-6), symmetric_scale(np.array([1e-9, -1e-9]), 1e-6)):
+        assert scale.colours(np.array([1e-9, -1e-9, 0.0])).min() > 0.99
 
 
 def test_log_scale_is_monotonic_within_zero_and_one_and_survives_any_image():
@@ -116,19 +138,45 @@ def test_log_scale_is_monotonic_within_zero_and_one_and_survives_any_image():
         assert np.isfinite(log_scaled(odd)).all()
 
 
-def test_the_picture_names_probability_ends_and_scale(tmp_path):
-    delta = np.zeros((10, 10))
-    delta[2, 3], delta[7, 7] = -0.25, 0.004
-    result = map_of(delta)
-    title = title_of("a name", 1, result)
+def shown(result: OcclusionMap, **view: str) -> tuple[list[str], str, str, np.ndarray]:
+    """Tick labels and label of the colour bar, the legend, and the map's pixels over an empty image."""
+    figure = occlusion_figure(np.zeros((20, 20)), result, title="t", band="VIS", pixel_scale_arcsec=0.5, **view)
+    assert [text.get_text() for ax in figure.axes for text in ax.texts] == ["2″", "2″"]
+    bar = figure.axes[2]
+    ticks = [label.get_text() for label in bar.get_yticklabels()]
+    return ticks, bar.get_ylabel(), figure.texts[-1].get_text(), figure.axes[1].images[0].get_array()
+
+
+def test_the_picture_is_of_log_odds_on_one_scale(tmp_path):
+    delta = np.zeros((20, 20))
+    delta[2, 3], delta[7, 7] = -0.25, 0.004  # log-odds +2 and −0.032: 8 times the other sign, see `map_of`
+    ticks, label, legend, pixels = shown(map_of(delta))
+    assert ticks == ["−2", "0", "+2"]
+    assert label == "attribution: Δ log-odds (whole − patch hidden)"
+    assert "positive attribution" in legend
+    assert "negative attribution" in legend
+    np.testing.assert_allclose(pixels[2, 3], BLUE, atol=1e-6)
+    np.testing.assert_allclose(pixels[7, 7], 1 - 0.016 * (1 - RED), atol=1e-6)
+    title = title_of("a name", 1, map_of(delta))
     assert title == "a name: lens, toy p(lens) = 0.875"
-    image = np.random.default_rng(3).random((20, 20))
-    figure = occlusion_figure(image, result, title=title, band="VIS", pixel_scale_arcsec=0.5)
-    texts = [text.get_text() for ax in figure.axes for text in ax.texts]
-    assert texts == ["2″", "2″"]
-    assert [label.get_text() for label in figure.axes[2].get_yticklabels()] == ["−0.250", "0", "+4.0e−03"]
-    figure.savefig(tmp_path / "map.png")
-    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_papers_view_goes_by_name():
+    delta = np.zeros((20, 20))
+    delta[2, 3], delta[7, 7] = -0.25, 0.004
+    ticks, label, legend, pixels = shown(map_of(delta), view="paper")
+    assert ticks == ["+4.0e−03", "0", "−0.25"]
+    assert label == "p(lens | hidden) − p(lens), two scales"
+    assert "Each side to its own extreme" in legend
+    np.testing.assert_allclose(pixels[2, 3], BLUE, atol=1e-6)
+    np.testing.assert_allclose(pixels[7, 7], RED, atol=1e-6)
+    with pytest.raises(UsageError, match="view 'log' is not known; allowed: log-odds, paper"):
+        shown(map_of(delta), view="log")
+
+
+def test_a_map_that_nothing_changes_says_so():
+    assert shown(map_of(np.full((4, 4), 1e-8)))[2] == "No patch changes the log-odds of lens by more than 0.001."
+    assert shown(map_of(np.full((4, 4), 1e-8)), view="paper")[2] == "No patch changes p(lens) by more than 1e-06."
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def test_the_papers_patches_are_the_defaults():
     assert default_patch(45) == 1
 
 
-def test_hiding_what_speaks_for_a_lens_is_negative():
-    """logit = VIS light in the upper left − light in the lower right: blue there, red here, 0 elsewhere."""
+def test_attribution_is_positive_where_hiding_lowers_the_log_odds():
+    """logit = VIS light in the upper left − light in the lower right: positive there, negative here, 0 elsewhere."""
     weight = torch.zeros(1, 2, 8, 8)
     weight[0, 0, :4, :4], weight[0, 0, 4:, 4:] = 0.1, -0.1
     dense = nn.Linear(128, 1, bias=False)
@@ -55,6 +55,8 @@ def test_hiding_what_speaks_for_a_lens_is_negative():
     logit = float((blocks * signs).sum())
     expected = np.kron(expit(logit - blocks * signs) - expit(logit), np.ones((2, 2)))
     np.testing.assert_allclose(result.delta, expected, rtol=0, atol=1e-6)  # 16 float32 terms of order 0.1
+    log_odds = np.kron(blocks * signs, np.ones((2, 2)))
+    np.testing.assert_allclose(result.attribution, log_odds, rtol=0, atol=1e-6)  # the same
     assert result.p_lens == pytest.approx(expit(logit), abs=1e-6)
     assert (result.delta[:4, :4] < 0).all()
     assert (result.delta[4:, 4:] > 0).all()
@@ -68,10 +70,15 @@ def test_both_engines_and_the_slow_reference_agree(patch, stride, outputs, make_
     ours = occlusion(finder, bands, patch=patch, stride=stride)
     theirs = occlusion(finder, bands, patch=patch, stride=stride, engine="captum", batch=8)
     np.testing.assert_allclose(ours.delta, theirs.delta, rtol=0, atol=FLOAT32)
+    np.testing.assert_allclose(
+        ours.attribution, theirs.attribution, rtol=0, atol=10 * FLOAT32
+    )  # p changes by ¼ at most
     image = finder.preprocess({band: image[None] for band, image in bands.items()})
     logits, base = plain_logits(_Logit(finder), image, patch, stride)
     slow = plain_map(expit(logits) - expit(base), 16, patch, stride)
     np.testing.assert_allclose(ours.delta, slow, rtol=0, atol=FLOAT32)
+    in_log_odds = plain_map(base - logits, 16, patch, stride)
+    np.testing.assert_allclose(ours.attribution, in_log_odds, rtol=0, atol=10 * FLOAT32)
     assert np.abs(slow).max() > 100 * FLOAT32, "an effect too small to tell"
     assert theirs.layers == ()
     assert theirs.cost is None
@@ -136,6 +143,32 @@ def test_a_module_that_disturbs_its_trace_is_run_plainly_and_the_map_says_so(mak
     assert [layer.mode for layer in ours.layers] == ["fallback"]
     theirs = occlusion(finder, bands, patch=5, engine="captum")
     np.testing.assert_allclose(ours.delta, theirs.delta, rtol=0, atol=FLOAT32)
+
+
+def test_a_certain_finder_has_a_map_of_its_log_odds(make_module):
+    """p is 1 to the last bit of float64 wherever the patch stands, so only the log-odds tell."""
+    finder, bands = small_finder(make_module), cutout(16)
+    with torch.no_grad():
+        finder.module[-1].bias += 60.0
+    plain = occlusion(small_finder(make_module), bands, patch=4)
+    sure = occlusion(finder, bands, patch=4)
+    assert sure.note == ""
+    assert np.abs(sure.delta).max() < 1e-15
+    atol = 60 * FLOAT32  # float32 numbers near 60
+    np.testing.assert_allclose(sure.attribution, plain.attribution, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("bias", [0.0, 60.0])
+def test_an_engine_that_is_wrong_is_found_out_by_the_log_odds(bias, make_module):
+    """At 60 the probability could not tell."""
+    module = make_module(Aliased()).float()
+    finder = finder_of(nn.Sequential(module, nn.Linear(1, 1)), 10)
+    with torch.no_grad():
+        finder.module[1].bias.fill_(bias)
+        finder.module[1].weight.fill_(3.0)
+    ours, theirs = (occlusion(finder, cutout(10), patch=5, engine=engine) for engine in ("exact", "captum"))
+    assert ours.note.startswith("plain batches throughout: log-odds differ by")
+    np.testing.assert_allclose(ours.attribution, theirs.attribution, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(

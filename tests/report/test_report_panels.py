@@ -9,23 +9,40 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lensaudit.display import BLUE, LEAST_P, RED, symmetric_scale
+from lensaudit.report import strips
 from lensaudit.report.figures import panels
 from lensaudit.report.figures.encode import png_uri
 from lensaudit.report.strips import scale_bar
 
 
-def test_white_is_exactly_zero_and_each_side_has_its_own_scale():
-    picture = panels.heat(np.array([[-0.5, 0.0, 0.001], [-0.25, 0.0, 0.0005]])).astype(int)[::-1]
+def test_white_is_exactly_zero_and_both_sides_have_one_scale():
+    values = np.array([[0.5, 0.0, -0.001], [0.25, 0.0, -0.5]])
+    picture = panels.heat(values, symmetric_scale(values)).astype(int)[::-1]
     assert (picture[:, 1] == 255).all()
-    assert picture[0, 0, 2] > picture[0, 0, 0]  # blue where hiding lowers the score
-    assert picture[0, 2, 0] > picture[0, 2, 2]
-    assert abs(picture[0, 0] - np.round(255 * panels.NEGATIVE)).max() <= 1  # rounding to bytes
-    assert abs(picture[0, 2] - np.round(255 * panels.POSITIVE)).max() <= 1
+    assert abs(picture[0, 0] - np.round(255 * BLUE)).max() <= 1  # rounding to bytes
+    assert abs(picture[1, 2] - np.round(255 * RED)).max() <= 1
+    assert picture[0, 2].min() > 253, "a five-hundredth of the scale is as good as white"
+    (bar,) = panels.ramp(symmetric_scale(values)).astype(int)
+    assert abs(bar[0] - np.round(255 * RED)).max() <= 1
+    assert abs(bar[-1] - np.round(255 * BLUE)).max() <= 1
 
 
 def test_a_map_of_zeros_is_white_and_rounding_is_pale():
-    assert (panels.heat(np.zeros((3, 3))) == 255).all()
-    assert panels.heat(np.full((3, 3), 1e-8)).min() > 250  # 1e-8 is rounding: a hundredth of the smallest full colour
+    assert (panels.heat(np.zeros((3, 3)), symmetric_scale(np.zeros((3, 3)))) == 255).all()
+    rounding = np.full((3, 3), 1e-8)  # a hundredth of the smallest full colour
+    assert panels.heat(rounding, symmetric_scale(rounding, LEAST_P)).min() > 250
+
+
+def test_an_occlusion_map_of_an_earlier_version_is_shown_with_its_own_sign():
+    old, new = (
+        {"map": np.array([[-0.2, 0.1]])},
+        {"map": np.array([[-0.2, 0.1]]), "attribution": np.array([[2.0, -1.0]])},
+    )
+    values, unit, _ = strips._attribution(old)
+    assert (values.tolist(), unit) == ([[0.2, -0.1]], "Δp")
+    values, unit, _ = strips._attribution(new)
+    assert (values.tolist(), unit) == ([[2.0, -1.0]], "Δ log-odds")
 
 
 def test_the_first_row_is_at_the_bottom():
@@ -72,9 +89,9 @@ def test_colour_of_bands_with_other_pixel_scales():
 def test_an_overlay_is_as_large_as_its_image_and_keeps_the_place():
     values = np.zeros((50, 50))
     values[39, 40] = -1  # row 39 of 50 from the bottom is row 10 from the top
-    drawn = panels.overlay(values, np.zeros((200, 200)))
+    drawn = panels.overlay(values, np.zeros((200, 200)), symmetric_scale(values))
     assert drawn.shape == (200, 200, 3)
-    rows, columns = np.nonzero(drawn[..., 0] < 255)
+    rows, columns = np.nonzero(drawn[..., 1] < 255)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 43, 160, 163)
 
 
@@ -92,7 +109,7 @@ def test_one_nan_hides_no_block():
 
 
 def test_png_keeps_the_colours():
-    rgb = panels.heat(np.linspace(-1, 1, 49).reshape(7, 7))
+    rgb = panels.heat(np.linspace(-1, 1, 49).reshape(7, 7), symmetric_scale([1.0]))
     data = base64.b64decode(png_uri(rgb).removeprefix("data:image/png;base64,"))
     back = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
     assert abs(back - rgb.astype(int)).max() <= 2  # 49 colours fit the palette of 160

@@ -1,8 +1,9 @@
-"""``explain``: which pixels of a cutout speak for "lens", by any of the methods."""
+"""``explain``: attribution of a finder's log-odds of "lens" to the pixels of a cutout, by any of the methods."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from warnings import catch_warnings
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from lensaudit.errors import DataError, LensauditError
+from lensaudit.explain.attribution.hookable import forget
 from lensaudit.explain.attribution.methods import (
     IMAGES_AT_ONCE,
     Method,
@@ -21,29 +23,31 @@ from lensaudit.explain.attribution.methods import (
     find_method,
     no_gradient,
 )
+from lensaudit.explain.attribution.reached import Reached
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
+from lensaudit.finders.wrapped import uncompiled
 from lensaudit.lensset.coordinates import wcs_on_grid
 
 KNOWN_TO_FAIL = (
     "fails the parameter-randomisation check (Adebayo et al. 2018): much of what it shows are edges of the image, "
     "whatever the finder has learnt"
 )
-NO_RELU = "the finder has no ReLU that can be hooked: guided back-propagation is the plain gradient here"
+COMPLETE = 0.01
+"""Most by which DeepLIFT's attributions may miss the difference of the log-odds, as a fraction of it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Which pixels speak for "lens" in n images.
+    """Attribution of the log-odds of "lens" to the pixels of n images.
 
     Attributes
     ----------
     method
         Name in `METHODS`.
     maps
-        float32 (n, size, size) on the finder's grid: the attribution summed over bands; positive speaks for a lens.
-        Gradients and Grad-CAM are in log-odds a unit of input, their products with the input in log-odds, occlusion in
-        p(lens).
+        float32 (n, size, size) on the finder's grid: the attribution summed over bands. Positive attribution raises
+        the log-odds of "lens". `Method.quantity` says what the numbers are.
     attributions
         float32 (n, bands, size, size); None where the method tells no bands apart (Grad-CAM, occlusion).
     logit, p_lens
@@ -52,8 +56,12 @@ class Explanation:
         Of `attributions`, in the finder's order.
     finder, finder_hash
         Name of the finder and SHA-256 of its weights.
+    title
+        Name of what was really done, as ``DeepLIFT, partial`` where it does not reach all of the finder.
+    hooked
+        What the method hooked, in words; empty for one that hooks nothing.
     notes
-        What a reader must know beside the maps: sanity checks that the method fails, ReLUs that no hook reaches.
+        What a reader must know beside the maps: sanity checks that the method fails, what no hook reaches.
     wcs
         World coordinates of each map, or None where none were given.
     """
@@ -66,6 +74,8 @@ class Explanation:
     bands: tuple[str, ...]
     finder: str
     finder_hash: str
+    title: str
+    hooked: str
     notes: tuple[str, ...]
     wcs: tuple[WCS, ...] | None
 
@@ -136,11 +146,13 @@ def explain_prepared(
     if chosen.name not in applicable_methods(finder):
         raise DataError(no_gradient(chosen.title, finder))
     logit = _scored(finder, images)
+    reached = _reached(chosen, target)
     pieces = []
     for first in range(0, len(images), IMAGES_AT_ONCE):
         piece = images[first : first + IMAGES_AT_ONCE].detach().clone()
         pieces.append(_attributed(chosen, target, piece, seed))
     found = np.concatenate(pieces) if pieces else np.empty((0, 1, finder.recipe.size, finder.recipe.size), np.float32)
+    short = _incomplete(target, reached, found, logit) if chosen.name == "deeplift" else ()
     per_band = found.shape[1] == len(finder.recipe.bands) and not _blind_to_bands(chosen)
     return Explanation(
         method=chosen.name,
@@ -151,7 +163,9 @@ def explain_prepared(
         bands=finder.recipe.bands,
         finder=finder.name,
         finder_hash=finder.weights_hash,
-        notes=notes_on(chosen, target),
+        title=f"{chosen.title}, partial" if reached.notes or short else chosen.title,
+        hooked=reached.hooked,
+        notes=(*_known(chosen), *reached.notes, *short),
         wcs=wcs,
     )
 
@@ -167,29 +181,76 @@ def _scored(finder: Finder, images: torch.Tensor) -> NDArray[np.float64]:
 
 
 def notes_on(method: Method, target: Target) -> tuple[str, ...]:
-    """What a reader must know beside a map of this method for this finder."""
-    notes: tuple[str, ...] = (f"{method.title} {KNOWN_TO_FAIL}",) if method.known_to_fail else ()
-    if method.needs_relu and target.finder.differentiable:
-        notes += target.hookable.unhooked if target.hookable.rectified else (NO_RELU,)
-    return notes
+    """What a reader must know beside a map of this method for this finder, or why there is none."""
+    if not target.finder.differentiable:
+        return _known(method)
+    try:
+        return (*_known(method), *_reached(method, target).notes)
+    except DataError as error:
+        return (*_known(method), str(error))
+
+
+def _known(method: Method) -> tuple[str, ...]:
+    return (f"{method.title} {KNOWN_TO_FAIL}",) if method.known_to_fail else ()
+
+
+def _reached(method: Method, target: Target) -> Reached:
+    """What the method hooks of the finder, or a DataError where that would be another method."""
+    if method.reach is None:
+        return Reached("")
+    with _explained(method, target.finder):
+        return method.reach(target.hookable)
+
+
+def _incomplete(
+    target: Target, reached: Reached, found: NDArray[np.float32], logit: NDArray[np.float64]
+) -> tuple[str, ...]:
+    """A note where DeepLIFT's attributions do not add up to the difference of the log-odds from the black image.
+
+    That is what defines them (Shrikumar et al. 2017, "summation to delta"); products of activations, normalisations
+    of the image and functions without a rule break it.
+    """
+    if not len(found):
+        return ()
+    size = target.finder.recipe.size
+    black = _scored(target.finder, torch.zeros(1, found.shape[1], size, size, device=target.finder.device))
+    sums, wanted = found.sum(axis=(1, 2, 3), dtype=np.float64), logit - black
+    errors = np.abs(sums - wanted) / np.maximum(np.abs(wanted), COMPLETE * (1 + np.abs(logit)))
+    worst = int(errors.argmax())
+    if errors[worst] <= COMPLETE:
+        return ()
+    told = f"attributions add up to {sums[worst]:.3g} where the log-odds differ by {wanted[worst]:.3g}"
+    if not target.hookable.watch.hooked:
+        raise DataError(f"DeepLIFT cannot explain {target.finder.name}: its {told}; use integrated-gradients")
+    return (f"DeepLIFT has no rule for a part of the finder: {told}",)
 
 
 def _attributed(method: Method, target: Target, images: torch.Tensor, seed: int) -> NDArray[np.float32]:
     rng = torch.Generator().manual_seed(seed)
+    with _explained(method, target.finder):
+        found = method.run(target, images, rng)
+    values: NDArray[np.float32] = found.detach().cpu().numpy().astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DataError(f"{method.title} gives values that are no numbers for {target.finder.name}; check its weights")
+    return values
+
+
+@contextmanager
+def _explained(method: Method, finder: Finder) -> Iterator[None]:
+    """Gradients on, captum's warnings of its hooks off; what goes wrong is one line."""
     try:
-        with torch.enable_grad(), catch_warnings(action="ignore", category=UserWarning):  # captum tells of its hooks
-            found = method.run(target, images, rng)
+        with torch.enable_grad(), uncompiled(), catch_warnings(action="ignore", category=UserWarning):
+            yield
     except LensauditError:
         raise
     except LookupError as missing:
-        raise DataError(f"{method.title} cannot explain {target.finder.name}: {missing} in it") from missing
-    except Exception as error:  # the finder's own code, or captum on a layer it does not know
+        raise DataError(f"{method.title} cannot explain {finder.name}: {missing.args[0]}") from missing
+    except BaseException as error:  # the finder's own code, or captum on a layer it does not know
+        forget()
+        if not isinstance(error, Exception):
+            raise
         why = " ".join(str(error).split())[:160]
-        raise DataError(f"{method.title} cannot explain {target.finder.name}: {type(error).__name__}: {why}") from error
-    values: NDArray[np.float32] = found.detach().cpu().numpy().astype(np.float32)
-    if not np.isfinite(values).all():
-        raise DataError(f"{method.title} gives values that are no numbers for {target.finder.name}; mend its weights")
-    return values
+        raise DataError(f"{method.title} cannot explain {finder.name}: {type(error).__name__}: {why}") from error
 
 
 def _blind_to_bands(method: Method) -> bool:

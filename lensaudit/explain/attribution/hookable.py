@@ -2,7 +2,7 @@
 
 captum's guided back-propagation and DeepLIFT act through hooks on activation modules. A functional ``relu`` has none:
 guided back-propagation would then be the plain gradient without a word, and DeepLIFT fails where one module serves
-twice. So the copy's graph is rewritten where it can be traced, and what cannot be hooked is named.
+twice. So the copy's graph is rewritten where it can be traced; what no hook reaches is counted, see `reached`.
 """
 
 from __future__ import annotations
@@ -11,27 +11,17 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
+from lensaudit.explain.attribution.watching import ActivationWatch
+from lensaudit.explain.copies import AGREE, LogitModule, agrees, answers, copied, logit_module, noise_for, not_in_place
 from lensaudit.explain.trace import IN_PLACE, traced_graph
 from lensaudit.finders import Finder
-from lensaudit.finders.finder import lens_logit
-
-
-class LogitModule(nn.Module):
-    """Prepared images (n, bands, size, size) → log-odds of "lens" (n,), the one number that is explained."""
-
-    def __init__(self, body: nn.Module, outputs: int, lens_index: int) -> None:
-        super().__init__()
-        self.body, self._outputs, self._lens_index = body, outputs, lens_index
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Log-odds (n,)."""
-        return lens_logit(self.body(images), self._outputs, self._lens_index)
+from lensaudit.finders.wrapped import scripted, uncompiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,49 +32,113 @@ class Hookable:
     ----------
     module
         In evaluation mode, weights frozen; hooks on it never touch the finder.
-    unhooked
-        ReLUs that no hook reaches, in words; empty if there are none.
-    rectified
-        Whether any ``nn.ReLU`` is left to hook.
+    noise
+        Images (2, bands, size, size) that it was tried on.
+    scripted
+        Whether any part is TorchScript, in which no hook and no function call is seen.
+    watch
+        Which activations ran, and which of them a hook reaches.
+    foreign
+        Classes of the parts whose own code may call functions that no hook reaches.
     """
 
     module: LogitModule
-    unhooked: tuple[str, ...]
-    rectified: bool
+    noise: torch.Tensor
+    scripted: bool
+    watch: ActivationWatch
+    foreign: tuple[str, ...]
 
     @property
-    def last_convolution(self) -> nn.Module:
-        """The convolution that runs last, or the ReLU fed by it alone: the layer Grad-CAM weighs.
+    def where(self) -> str:
+        """The parts that may hold what no hook reaches, as `` in Net``; empty where there are none."""
+        return f" in {', '.join(self.foreign)}" if self.foreign else ""
 
-        Wilde et al. 2022, Section 5.6: "the last convolutional layer with ReLU applied".
 
-        Raises
-        ------
-        LookupError
-            There is no convolution.
-        """
-        found = _last_convolution(self.module.body)
-        if found is None:
-            raise LookupError("no convolution")
-        return found
+_KEPT: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], Hookable]] = WeakKeyDictionary()
 
 
 def hookable(finder: Finder) -> Hookable:
-    """Copy the finder's module and make what can be hooked hookable."""
-    body = copy.deepcopy(finder.module).eval()
-    for parameter in body.parameters():
-        parameter.requires_grad_(False)
+    """Copy the finder's module and make what can be hooked hookable; the last copy serves again.
+
+    It is rewritten as far as it then still gives the finder's own answers and gradients on noise.
+
+    Raises
+    ------
+    LookupError
+        Not even a plain copy does.
+    """
+    state, found = _state(finder), _KEPT.get(finder.module)
+    if found is None or found[0] != state:
+        _KEPT.clear()
+        with uncompiled():
+            found = _KEPT[finder.module] = (state, _made(finder))
+    return found[1]
+
+
+def forget() -> None:
+    """Make the next copy anew: a method that failed may have left hooks on the last one."""
+    _KEPT.clear()
+
+
+def _state(finder: Finder) -> tuple[object, ...]:
+    """What a copy rests on: the declaration, and every weight's place and sum."""
+    tensors = (*finder.module.parameters(), *finder.module.buffers())
+    sums = torch.stack([tensor.detach().sum(dtype=torch.float64).cpu() for tensor in tensors]) if tensors else None
+    places = tuple(tensor.data_ptr() for tensor in tensors)
+    return finder.recipe, places, () if sums is None else tuple(sums.tolist())
+
+
+def _made(finder: Finder) -> Hookable:
+    noise = noise_for(finder)
+    wanted = answers(finder, noise)
+    slope = _gradient(logit_module(finder, copied(finder.module)), noise)
+    for rewrite in (_rewritten, _split, copied):
+        module = logit_module(finder, rewrite(finder.module))
+        if agrees(module, noise, wanted) and _same_gradient(module, noise, slope):
+            return _watched(module, noise)
+    with torch.no_grad():
+        module(noise)  # where the plain copy fails, its own error is the better answer
+    raise LookupError("a copy that gives the same answers cannot be made: something random or remembered is")
+
+
+def _watched(module: LogitModule, noise: torch.Tensor) -> Hookable:
+    watch = ActivationWatch()
+    with torch.enable_grad(), watch.of(module):
+        module(noise.clone().requires_grad_())
+    foreign = sorted({type(part).__name__ for part in module.modules() if _foreign(part)})
+    return Hookable(module, noise, scripted(module), watch, tuple(foreign))
+
+
+def _rewritten(module: nn.Module) -> nn.Module:
+    """A copy as a graph with every activation a module of its own; where no graph can be drawn, as it is."""
+    body = copied(module)
     graph = traced_graph(body)
-    if graph is not None:
-        body = _with_modules(body, graph)
-    for part in body.modules():
-        if getattr(part, "inplace", False):
-            part.inplace = False  # type: ignore[assignment]
+    return _split(body if graph is None else _with_modules(body, graph))
+
+
+def _split(module: nn.Module) -> nn.Module:
+    """A copy in which nothing is in place and ReLU6 is two modules."""
+    body = not_in_place(module)
     _split_relu6(body)
-    module = LogitModule(body, finder.recipe.outputs, finder.recipe.lens_index).eval()
-    size, bands = finder.recipe.size, len(finder.recipe.bands)
-    unhooked = _unhooked(module, torch.zeros(1, bands, size, size, device=finder.device))
-    return Hookable(module, unhooked, any(isinstance(part, nn.ReLU) for part in body.modules()))
+    return body
+
+
+def _same_gradient(module: LogitModule, noise: torch.Tensor, wanted: torch.Tensor | None) -> bool:
+    """Whether the gradient is that of a plain copy, where that has any."""
+    own = _gradient(module, noise)
+    if wanted is None or own is None:
+        return wanted is None
+    return torch.allclose(own, wanted, rtol=0, atol=AGREE * float(wanted.nan_to_num().abs().max()), equal_nan=True)
+
+
+def _gradient(module: LogitModule, noise: torch.Tensor) -> torch.Tensor | None:
+    """Gradient of the log-odds; None where there is none, or a write in place spoilt it."""
+    leaf = noise.clone().requires_grad_()
+    try:
+        with torch.enable_grad():
+            return torch.autograd.grad(module(leaf).sum(), leaf)[0]
+    except RuntimeError:
+        return None
 
 
 def _split_relu6(body: nn.Module) -> None:
@@ -119,19 +173,32 @@ def _max_pool2d(
     return nn.MaxPool2d(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
 
 
-_AS_MODULE: dict[Any, Callable[..., nn.Module]] = {
+def _clamp(_input: Any, min: Any = None, max: Any = None) -> nn.Module | None:
+    return nn.ReLU() if min == 0 and max is None else None
+
+
+def _softmax(_input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> nn.Module | None:
+    return nn.Softmax(dim) if dtype is None else None
+
+
+_AS_MODULE: dict[Any, Callable[..., nn.Module | None]] = {
     functional.relu: _relu,
     functional.relu_: _relu,
     torch.relu: _relu,
     torch.relu_: _relu,
     "relu": _relu,
     "relu_": _relu,
+    functional.relu6: lambda _input, inplace=False: nn.ReLU6(),
     functional.elu: _elu,
     functional.leaky_relu: _leaky_relu,
     functional.max_pool2d: _max_pool2d,
     torch.max_pool2d: _max_pool2d,
-    torch.tanh: lambda _input: nn.Tanh(),
-    torch.sigmoid: lambda _input: nn.Sigmoid(),
+    **dict.fromkeys((torch.tanh, functional.tanh, "tanh", "tanh_"), lambda _input: nn.Tanh()),
+    **dict.fromkeys((torch.sigmoid, functional.sigmoid, "sigmoid", "sigmoid_"), lambda _input: nn.Sigmoid()),
+    **dict.fromkeys((torch.clamp, torch.clip, "clamp", "clamp_", "clip", "clip_"), _clamp),
+    **dict.fromkeys((torch.clamp_min, "clamp_min", "clamp_min_"), _clamp),
+    functional.softplus: lambda _input, beta=1.0, threshold=20.0: nn.Softplus(beta, threshold),
+    **dict.fromkeys((functional.softmax, torch.softmax, "softmax"), _softmax),
 }
 
 
@@ -146,84 +213,39 @@ def _with_modules(body: nn.Module, graph: fx.Graph) -> nn.Module:
             again = node.target in used and not list(part.parameters())
             used.add(node.target)
             made = copy.deepcopy(part) if again else None
-        elif node.op in ("call_function", "call_method") and node.target in _AS_MODULE:
-            made = _AS_MODULE[node.target](*node.args, **node.kwargs)
-        elif node.op == "call_function" and node.target in IN_PLACE:
-            node.target = IN_PLACE[node.target]
-        if made is not None:
+        elif node.target in _AS_MODULE:
+            made = _as_module(node)
+        if made is None:
+            _give_new(node)
+        else:
             name = f"made_{number}"
             module.add_submodule(name, made)
             with module.graph.inserting_after(node):
-                call = module.graph.call_module(name, (node.args[0],))
+                call = module.graph.call_module(name, (node.args[0] if node.args else node.kwargs["input"],))
             node.replace_all_uses_with(call)
             module.graph.erase_node(node)
     module.recompile()
     return module.eval()
 
 
-class _CountedRelus(TorchFunctionMode):
-    """Counts calls of ``relu`` while the block runs; ``functional.relu`` calls ``torch.relu`` and counts once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_, functional.relu):
-            before = self.count
-            result = func(*args, **(kwargs or {}))
-            self.count = before + 1
-            return result
-        return func(*args, **(kwargs or {}))
+def _give_new(node: fx.Node) -> None:
+    """Let a call that changes its argument give a new tensor; later uses take the call's result already."""
+    if node.op == "call_function" and node.target in IN_PLACE:
+        node.target = IN_PLACE[node.target]
+    elif node.op == "call_function" and node.kwargs.get("inplace"):
+        node.kwargs = {**node.kwargs, "inplace": False}
+    elif node.op == "call_method" and str(node.target).endswith("_") and hasattr(torch.Tensor, str(node.target)[:-1]):
+        node.target = str(node.target)[:-1]
 
 
-def _unhooked(module: nn.Module, image: torch.Tensor) -> tuple[str, ...]:
-    """Calls of ReLU that are no ``nn.ReLU`` module's, told with the parts whose own code may hold them."""
-    hooked = 0
-
-    def count(*_: Any) -> None:
-        nonlocal hooked
-        hooked += 1
-
-    handles = [part.register_forward_hook(count) for part in module.modules() if isinstance(part, nn.ReLU)]
+def _as_module(node: fx.Node) -> nn.Module | None:
+    """The module that calculates what a call does; None where an argument says something else."""
+    named = {("_input" if name == "input" else name): value for name, value in node.kwargs.items()}
     try:
-        with torch.no_grad(), _CountedRelus() as calls:
-            module(image)
-    finally:
-        for handle in handles:
-            handle.remove()
-    if calls.count <= hooked:
-        return ()
-    parts = sorted({type(part).__name__ for part in module.modules() if _foreign(part)})
-    where = f" in {', '.join(parts)}" if parts else ""
-    return (f"{calls.count - hooked} of {calls.count} ReLU calls{where} are functions that no hook reaches",)
+        return _AS_MODULE[node.target](*node.args, **named)
+    except TypeError:
+        return None
 
 
 def _foreign(part: nn.Module) -> bool:
     return not isinstance(part, LogitModule | fx.GraphModule) and not type(part).__module__.startswith("torch.nn")
-
-
-def _last_convolution(body: nn.Module) -> nn.Module | None:
-    """In the order of calculation where it is known, else of definition."""
-    parts: list[nn.Module] = [body]
-    if isinstance(body, fx.GraphModule):
-        parts = [body.get_submodule(str(node.target)) for node in body.graph.nodes if node.op == "call_module"]
-    found = [inner for part in parts for inner in part.modules() if isinstance(inner, nn.Conv2d)]
-    if not found:
-        return None
-    return (_rectified_after(body, found[-1]) if isinstance(body, fx.GraphModule) else None) or found[-1]
-
-
-def _rectified_after(body: fx.GraphModule, convolution: nn.Module) -> nn.Module | None:
-    """The ReLU that alone takes the convolution's output, perhaps through a batch normalisation."""
-    modules = dict(body.named_modules())
-    nodes = [n for n in body.graph.nodes if n.op == "call_module"]
-    node = next((n for n in nodes if modules[n.target] is convolution), None)
-    while node is not None and len(node.users) == 1:
-        node = next(iter(node.users))
-        part = modules.get(str(node.target)) if node.op == "call_module" else None
-        if isinstance(part, nn.ReLU):
-            return part
-        if not isinstance(part, nn.BatchNorm2d):
-            return None
-    return None

@@ -17,14 +17,16 @@ from lensaudit.explain.attribution.picture import explanations_figure, gradcam_f
 from lensaudit.explain.kept_maps import refuse_other_maps
 from lensaudit.explain.occluding.map_files import shown_band
 from lensaudit.explain.occluding.map_fits import ascii_text
+from lensaudit.explain.occluding.map_picture import scored_title
 from lensaudit.figures import save_figure
 from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
 from lensaudit.fits_input import open_fits
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
-from lensaudit.untrusted import file_stem
+from lensaudit.untrusted import file_stem, in_header
 
+SIGN = "above 0 positive attribution, raises the log-odds of lens"
 GRADCAM = ("gradcam", "guided-gradcam")
 Progress = Callable[[int, int], None]
 
@@ -92,6 +94,8 @@ class ExplainedFiles:
             facts |= {"fits": str(self.fits), "png": str(self.png)}
         if self.results:
             facts |= {"p_lens": float(self.results[0].p_lens[0]), "logit": float(self.results[0].logit[0])}
+            facts["titles"] = {result.method: result.title for result in self.results}
+            facts["hooked"] = {result.method: result.hooked for result in self.results if result.hooked}
             facts["notes"] = {result.method: list(result.notes) for result in self.results}
         return facts
 
@@ -121,7 +125,7 @@ def explain_systems(
     Raises
     ------
     DataError
-        The set is not what the finder eats, or nothing could be explained.
+        The set is not what the finder takes, or nothing could be explained.
     UsageError
         `out` cannot be written.
     """
@@ -174,6 +178,7 @@ def _cards(request: Request, lens_set: LensSet, name: str) -> list[tuple[str, An
         ("FNDHASH", request.finder.weights_hash, ""),
         ("SETHASH", lens_set.content_hash, ""),
         ("METHODS", ",".join(request.methods), ""),
+        ("QUANTITY", "log-odds of lens, see each extension", ""),
         ("SEED", request.seed, ""),
         ("SHOWN", -1.0 if request.threshold is None else request.threshold, "threshold of the picture; -1: none"),
         ("FIELD", request.finder.field_arcsec, "[arcsec] width of cutouts the finder was told"),
@@ -202,13 +207,17 @@ def _write_fits(
     primary = fits.Header([fits.Card(*card) for card in cards])
     primary["PLENS"] = (float(results[0].p_lens[0]), "p(lens)")
     primary["LOGIT"] = (float(results[0].logit[0]), "log-odds of lens")
-    primary["SIGN"] = "above 0 speaks for a lens"
+    primary["SIGN"] = SIGN
     primary.add_history(ascii_text(provenance()["command"]))
     hdus: list[Any] = [fits.PrimaryHDU(header=primary)]
     for result in results:
         assert result.wcs is not None
         header = result.wcs[0].to_header(relax=True)
-        header["METHOD"] = METHODS[result.method].title.replace("×", "x")
+        header["METHOD"] = in_header(result.title.replace("×", "x"))
+        header["QUANTITY"] = in_header(METHODS[result.method].quantity.replace("×", "x").replace("−", "-"))
+        header["SIGN"] = SIGN
+        if result.hooked:
+            header["HOOKED"] = in_header(result.hooked.replace("×", "x"))
         for note in result.notes:
             header.add_history(ascii_text(note))
         hdus.append(fits.ImageHDU(result.maps[0], header, name=result.method))
@@ -224,9 +233,9 @@ def _write_picture(
     path: Path, request: Request, lens_set: LensSet, system: int, results: Sequence[Explanation]
 ) -> None:
     band = shown_band(request.finder)
-    label = {1: "lens", 0: "non-lens"}.get(int(lens_set.labels[system]), "unlabelled")
+    label, p_lens = int(lens_set.labels[system]), float(results[0].p_lens[0])
     facts: dict[str, Any] = {
-        "title": f"{lens_set.ids[system]}: {label}, {request.finder.name} p(lens) = {results[0].p_lens[0]:.3f}",
+        "title": scored_title(lens_set.ids[system], label, request.finder.name, p_lens),
         "band": band,
         "pixel_scale_arcsec": lens_set.pixel_scale_arcsec[band],
     }

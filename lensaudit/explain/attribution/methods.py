@@ -13,8 +13,10 @@ from functools import cached_property
 
 import torch
 
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import UsageError
+from lensaudit.explain.attribution.gradcam import grad_cam
 from lensaudit.explain.attribution.hookable import Hookable, hookable
+from lensaudit.explain.attribution.reached import Reached, deeplift, gradcam, guided, guided_gradcam
 from lensaudit.explain.occluding.occluder import Occluder
 from lensaudit.finders import Finder
 
@@ -23,7 +25,7 @@ INTEGRATION_STEPS = 50
 
 SMOOTHING_SAMPLES = 25
 SMOOTHING_SIGMA = 0.1
-"""Noise of SmoothGrad as a share of the input's range [0, 1]; Smilkov et al. 2017 found 0.1 to 0.2 best."""
+"""Noise of SmoothGrad as a fraction of the input's range [0, 1]; Smilkov et al. 2017 found 0.1 to 0.2 best."""
 
 IMAGES_AT_ONCE = 8
 """Images of one call; those of 200×200 pixels keep within some 100 MB with their gradients."""
@@ -37,7 +39,7 @@ class Target:
 
     @cached_property
     def hookable(self) -> Hookable:
-        """Made at the first method that hooks."""
+        """Made at the first method that asks for gradients."""
         return hookable(self.finder)
 
     @cached_property
@@ -60,18 +62,25 @@ class Method:
         (target, images (n, bands, size, size), generator) → attribution of the same shape, or (n, 1, size, size).
     known_to_fail
         Whether it failed the parameter-randomisation check in Adebayo et al. 2018.
-    needs_relu
-        Whether it differs from the plain gradient only through ReLUs that can be hooked.
+    reach
+        For a method that hooks layers: what of a finder it reaches, or LookupError where that would be another method.
     paper
         Where it comes from.
+    quantity
+        What its numbers are.
     """
 
     name: str
     title: str
     run: Callable[[Target, torch.Tensor, torch.Generator], torch.Tensor]
     known_to_fail: bool
-    needs_relu: bool
+    reach: Callable[[Hookable], Reached] | None
     paper: str
+    quantity: str
+
+
+PER_UNIT = "log-odds per unit of input"
+IN_LOG_ODDS = "log-odds"
 
 
 def _saliency(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
@@ -119,14 +128,7 @@ def _deeplift(target: Target, images: torch.Tensor, _rng: torch.Generator) -> to
 
 
 def _gradcam(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
-    from captum.attr import LayerAttribution, LayerGradCam
-
-    coarse = LayerGradCam(target.hookable.module, target.hookable.last_convolution).attribute(
-        images, relu_attributions=True
-    )
-    if coarse.ndim != 4:
-        raise DataError(f"Grad-CAM: the last convolution gives shape {tuple(coarse.shape)}; it needs maps")
-    return LayerAttribution.interpolate(coarse, tuple(images.shape[-2:]), interpolate_mode="bilinear")
+    return grad_cam(target.hookable.module, images)
 
 
 def _guided_gradcam(target: Target, images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
@@ -134,8 +136,8 @@ def _guided_gradcam(target: Target, images: torch.Tensor, rng: torch.Generator) 
 
 
 def _occlusion(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
-    """p − p(occluded), exactly (see `lensaudit.explain.occluding`): of the probability, as in the paper."""
-    maps = [-torch.from_numpy(target.occluder.map_prepared(image[None]).delta) for image in images.detach()]
+    """Log-odds whole − occluded, exactly (see `lensaudit.explain.occluding`)."""
+    maps = [torch.from_numpy(target.occluder.map_prepared(image[None]).attribution) for image in images.detach()]
     return torch.stack(maps)[:, None]
 
 
@@ -147,17 +149,41 @@ def _registered(*methods: Method) -> Mapping[str, Method]:
 
 
 METHODS = _registered(
-    Method("saliency", "Gradient", _saliency, False, False, "Simonyan et al. 2013"),
-    Method("input-x-gradient", "Input × gradient", _input_x_gradient, False, False, "Shrikumar et al. 2016"),
+    Method("saliency", "Gradient", _saliency, False, None, "Simonyan et al. 2013", PER_UNIT),
     Method(
-        "integrated-gradients", "Integrated gradients", _integrated_gradients, False, False, "Sundararajan et al. 2017"
+        "input-x-gradient", "Input × gradient", _input_x_gradient, False, None, "Shrikumar et al. 2016", IN_LOG_ODDS
     ),
-    Method("smoothgrad", "SmoothGrad", _smoothgrad, False, False, "Smilkov et al. 2017"),
-    Method("guided-backprop", "Guided back-propagation", _guided_backprop, True, True, "Springenberg et al. 2014"),
-    Method("deeplift", "DeepLIFT", _deeplift, False, False, "Shrikumar et al. 2017"),
-    Method("gradcam", "Grad-CAM", _gradcam, False, False, "Selvaraju et al. 2017"),
-    Method("guided-gradcam", "Guided Grad-CAM", _guided_gradcam, True, True, "Selvaraju et al. 2017"),
-    Method("occlusion", "Occlusion", _occlusion, False, False, "Zeiler & Fergus 2014"),
+    Method(
+        "integrated-gradients",
+        "Integrated gradients",
+        _integrated_gradients,
+        False,
+        None,
+        "Sundararajan et al. 2017",
+        IN_LOG_ODDS,
+    ),
+    Method("smoothgrad", "SmoothGrad", _smoothgrad, False, None, "Smilkov et al. 2017", PER_UNIT),
+    Method(
+        "guided-backprop",
+        "Guided back-propagation",
+        _guided_backprop,
+        True,
+        guided,
+        "Springenberg et al. 2014",
+        PER_UNIT,
+    ),
+    Method("deeplift", "DeepLIFT", _deeplift, False, deeplift, "Shrikumar et al. 2017", IN_LOG_ODDS),
+    Method("gradcam", "Grad-CAM", _gradcam, False, gradcam, "Selvaraju et al. 2017", "log-odds per cell of the map"),
+    Method(
+        "guided-gradcam",
+        "Guided Grad-CAM",
+        _guided_gradcam,
+        True,
+        guided_gradcam,
+        "Selvaraju et al. 2017",
+        "Grad-CAM × guided gradient",
+    ),
+    Method("occlusion", "Occlusion", _occlusion, False, None, "Zeiler & Fergus 2014", "log-odds, whole − patch hidden"),
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lensaudit.display import LEAST_LOG_ODDS, NEGATIVE, POSITIVE, SignedScale, signed, symmetric_scale
 from lensaudit.explain.attribution.explain import Explanation
 from lensaudit.explain.attribution.methods import METHODS
 from lensaudit.explain.occluding.map_picture import draw_image, draw_signed, log_scaled
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 CLIPPED_ABOVE = 99.8
 """Percentile of |value| from which colours are full: gradients have a few pixels far above the rest."""
 
+LEGEND = (
+    f"Blue: {POSITIVE}, raises the log-odds of lens. Red: {NEGATIVE}, lowers it. One scale a map, full "
+    f"colour from the {CLIPPED_ABOVE:g}th percentile, for occlusion from the largest value."
+)
+
 WARNING = "#b2182b"
 
 SHOWN_FROM = 0.05
@@ -27,10 +33,14 @@ SHOWN_FROM = 0.05
 ACROSS = 5
 
 
-def clipped(values: np.ndarray) -> np.ndarray:
-    """`values` with the highest 0.2 % of |value| brought down to the rest's highest."""
-    top = float(np.percentile(np.abs(values), CLIPPED_ABOVE)) or float(np.abs(values).max())
-    return np.clip(values, -top, top)
+def scale_of(result: Explanation) -> SignedScale:
+    """Colours of one image's map: both sides alike, full from the `CLIPPED_ABOVE` percentile of |value|.
+
+    Occlusion, which has no few pixels above the rest, is not clipped, and what no patch changes keeps pale.
+    """
+    if result.method == "occlusion":
+        return symmetric_scale(result.maps[0], LEAST_LOG_ODDS)
+    return symmetric_scale(result.maps[0], percentile=CLIPPED_ABOVE)
 
 
 def explanations_figure(
@@ -56,20 +66,32 @@ def explanations_figure(
     panels = 1 + len(results)
     across = min(panels, ACROSS)
     down = math.ceil(panels / across)
-    figure = Figure(figsize=(2.7 * across, 2.95 * down + 1.0), dpi=120)
-    height = 2.95 * down + 1.0
+    height = 3.35 * down + 1.1
+    figure = Figure(figsize=(2.7 * across, height), dpi=120)
     grid = figure.add_gridspec(
-        down, across, wspace=0.04, hspace=0.22, left=0.01, right=0.99, bottom=0.45 / height, top=1 - 0.8 / height
+        down, across, wspace=0.04, hspace=0.36, left=0.01, right=0.99, bottom=0.95 / height, top=1 - 0.8 / height
     )
     axes = [figure.add_subplot(grid[i // across, i % across]) for i in range(panels)]
     draw_image(axes[0], image, pixel_scale_arcsec)
     axes[0].set_title(f"{band}, log scale", fontsize=9)
     for ax, result in zip(axes[1:], results, strict=True):
-        draw_signed(ax, image, -clipped(result.maps[0]), pixel_scale_arcsec)
-        name_panel(ax, result)
+        draw_map(ax, image, result, pixel_scale_arcsec)
     figure.suptitle(title, fontsize=11)
-    figure.text(0.01, 0.12 / height, _legend(), fontsize=8)
+    figure.text(0.01, 0.12 / height, LEGEND, fontsize=8)
     return figure
+
+
+def draw_map(ax: Axes, image: np.ndarray, result: Explanation, pixel_scale_arcsec: float) -> None:
+    """Draw one image's map over `image`, with its name above and its colour bar below."""
+    scale = scale_of(result)
+    draw_signed(ax, image, result.maps[0], scale, pixel_scale_arcsec)
+    name_panel(ax, result)
+    bar = ax.inset_axes((0.1, -0.07, 0.8, 0.035))
+    bar.imshow(scale.ramp()[None], aspect="auto", extent=(-1, 1, 0, 1))
+    bar.set_yticks([])
+    bar.set_xticks([-1, 0, 1], [signed(-scale.negative), "0", signed(scale.positive)], fontsize=6.5)
+    bar.tick_params(axis="x", length=2, pad=1)
+    bar.set_xlabel(METHODS[result.method].quantity, fontsize=6.5, labelpad=1)
 
 
 def gradcam_figure(
@@ -85,19 +107,18 @@ def gradcam_figure(
     """Image, Grad-CAM, Guided Grad-CAM, and the image where Guided Grad-CAM reaches `threshold` in any band."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11.6, 4.0), dpi=120)
-    grid = figure.add_gridspec(1, 4, wspace=0.04, left=0.01, right=0.99, bottom=0.11, top=0.8)
+    figure = Figure(figsize=(11.6, 4.2), dpi=120)
+    grid = figure.add_gridspec(1, 4, wspace=0.04, left=0.01, right=0.99, bottom=0.17, top=0.82)
     axes = [figure.add_subplot(grid[i]) for i in range(4)]
     draw_image(axes[0], image, pixel_scale_arcsec)
     axes[0].set_title(f"{band}, log scale", fontsize=9)
     for ax, result in zip(axes[1:3], (gradcam, guided), strict=True):
-        draw_signed(ax, image, -clipped(result.maps[0]), pixel_scale_arcsec)
-        name_panel(ax, result)
+        draw_map(ax, image, result, pixel_scale_arcsec)
     shown = reached(guided, threshold)
     _draw_where(axes[3], image, shown, pixel_scale_arcsec)
     axes[3].set_title(f"{band} where Guided Grad-CAM ≥ {threshold:g}\n{100 * shown.mean():.1f} % of pixels", fontsize=9)
     figure.suptitle(title, fontsize=11)
-    figure.text(0.01, 0.03, _legend(), fontsize=8)
+    figure.text(0.01, 0.02, LEGEND, fontsize=8)
     return figure
 
 
@@ -111,7 +132,7 @@ def reached(guided: Explanation, threshold: float) -> np.ndarray:
 def name_panel(ax: Axes, result: Explanation) -> None:
     """Name of the method above its map, with what a reader must know of it in red."""
     method = METHODS[result.method]
-    ax.set_title(method.title, fontsize=9, pad=15 if result.notes else None)
+    ax.set_title(result.title, fontsize=9, pad=15 if result.notes else None)
     if result.notes:
         word = "fails the randomisation check" if method.known_to_fail else "see the notes"
         ax.text(0.5, 1.015, word, transform=ax.transAxes, ha="center", va="bottom", fontsize=7.5, color=WARNING)
@@ -126,10 +147,3 @@ def _draw_where(ax: Axes, image: np.ndarray, shown: np.ndarray, pixel_scale_arcs
     )
     picture = np.where(shown[rows][:, columns], log_scaled(image), 0.0)
     ax.images[0].set_data(picture)
-
-
-def _legend() -> str:
-    return (
-        "Blue: speaks for a lens. Red: speaks against one. Each map, and each of its sides, has its own scale; "
-        f"full colour from the {CLIPPED_ABOVE:g}th percentile."
-    )

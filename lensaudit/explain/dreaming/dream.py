@@ -32,6 +32,7 @@ from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target
 from lensaudit.finders import Finder
 from lensaudit.finders.score import default_batch_size, out_of_memory_explained
+from lensaudit.finders.wrapped import uncompiled
 
 Progress = Callable[[int, int], None]
 
@@ -130,11 +131,11 @@ def dream(
     pieces = gradient_batch_size(finder) if batch is None else batch
     assert targets
     assert pieces >= 1
-    with torch.no_grad(), _plain_float32(), out_of_memory_explained(pieces):
+    with torch.no_grad(), _plain_float32(), uncompiled(), out_of_memory_explained(pieces):
         plain = frozen(finder)
         image = start.detach().to(finder.device, torch.float32).contiguous()
-        if not bool(torch.isfinite(plain.logit(image[None].clone())).all()):
-            raise DataError(f"finder {finder.name} gives a score that is no number for the start; mend its weights")
+        if not bool(torch.isfinite(plain.logit(image[None])).all()):
+            raise DataError(f"finder {finder.name} gives a score that is no number for the start; check its weights")
         quick = rearranged(plain, image)
         begin = image.expand(len(targets), *image.shape).contiguous(memory_format=memory_format(finder))
         ascent = Ascent(objective_of(quick, targets, settings.objective, image), begin, settings, pieces)

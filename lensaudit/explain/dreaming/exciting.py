@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain.dreaming.objective import class_values, memory_format
+from lensaudit.explain.dreaming.objective import class_values
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target
 from lensaudit.explain.kernels.recorder import Recorder, recording
 from lensaudit.explain.trace import evaluating
@@ -133,7 +133,7 @@ def _values(
     images, good = finder.prepare(cutouts)
     usable = good.all(dim=1)
     images[~usable] = 0.0
-    outputs = finder.module(images.contiguous(memory_format=memory_format(finder)))
+    outputs = finder.outputs(images)
     lens, other, _ = class_values(finder.recipe, outputs, objective)
     columns: dict[Target, NDArray[np.float32]] = {
         ClassTarget(True): lens.cpu().numpy(),

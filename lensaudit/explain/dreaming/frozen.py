@@ -5,12 +5,12 @@ The user's module is never touched: everything happens on a copy in evaluation m
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import torch
 from torch import fx, nn
 
+from lensaudit.explain.copies import agrees, answers, copied, logit_module, noise_for, not_in_place
 from lensaudit.explain.dreaming.first_convolution import FirstConvolution, suits
 from lensaudit.explain.trace import traced_graph
 from lensaudit.finders import Finder
@@ -22,14 +22,13 @@ TOLERANCE = 1e-4
 def frozen(finder: Finder) -> Finder:
     """The finder on a copy of its module, in evaluation mode, without gradients of the weights.
 
-    Layers that write into their input no longer do: that may spoil what the gradient needs.
+    Layers that write into their input no longer do, as that may spoil what the gradient needs; they still do where
+    the module's own code counts on it.
     """
-    module = copy.deepcopy(finder.module)
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
-    for part in module.modules():
-        if getattr(part, "inplace", False):
-            part.inplace = False  # type: ignore[assignment]
+    noise = noise_for(finder)
+    module = not_in_place(finder.module)
+    if not agrees(logit_module(finder, module), noise, answers(finder, noise)):
+        module = copied(finder.module)
     return replace(finder, module=module)
 
 

@@ -54,7 +54,7 @@ class ClassObjective:
 
     def read(self, images: torch.Tensor, rows: slice) -> Reading:
         """Values and log-odds, as in `Objective`."""
-        lens, other, logits = class_values(self._finder.recipe, self._finder.module(_copy(images)), self._kind)
+        lens, other, logits = class_values(self._finder.recipe, self._finder.outputs(images), self._kind)
         return Reading(torch.where(self._lens[rows], lens, other), logits.detach())
 
 
@@ -83,7 +83,7 @@ class KernelObjective:
         DataError
             The layer takes no part in the calculation, or does not see one image for each.
         """
-        self._module, self._layer = finder.module, targets[0].layer
+        self._finder, self._layer = finder, targets[0].layer
         assert all(target.layer == self._layer for target in targets)
         part = dict(finder.module.named_modules()).get(self._layer)
         if part is None:  # a rearranged module has only the parts that it calls
@@ -131,7 +131,7 @@ class KernelObjective:
     def _until(self, images: torch.Tensor, handle: Any) -> torch.Tensor:
         """Run the module until a hook stops it; the hook is gone afterwards whatever happens."""
         try:
-            self._module(_copy(images))
+            self._finder.outputs(images)
         except _Reached as reached:
             if reached.tensor.ndim != 4 or len(reached.tensor) != len(images):
                 raise DataError(
@@ -196,11 +196,6 @@ def _slope(values: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor | None:
             "the finder's module writes into activations that its gradient needs, and its code cannot be traced; "
             "write x = x + y for x += y in its forward"
         ) from error
-
-
-def _copy(images: torch.Tensor) -> torch.Tensor:
-    """For a module to run on: its first layer may write into what it is given."""
-    return images.clone(memory_format=torch.preserve_format)
 
 
 def memory_format(finder: Finder) -> torch.memory_format:

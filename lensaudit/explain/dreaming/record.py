@@ -64,7 +64,7 @@ class Record:
             self.path[frame[0]] = (images.nan_to_num().clamp(0, 1) * 255).round().byte().cpu().numpy()
         if step in self._scored:
             different = images[:1] if step == 0 else images  # all begin alike
-            self._keep(step, torch.cat([self._finder.logit(piece.clone()) for piece in different.split(self._batch)]))
+            self._keep(step, torch.cat([self._finder.logit(piece) for piece in different.split(self._batch)]))
 
     def note(self, step: int, reading: Reading) -> None:
         """Keep a reading of the images as they stand after `step`, their scores where they came with it."""

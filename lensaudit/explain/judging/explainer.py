@@ -23,7 +23,7 @@ class Maps:
     Attributes
     ----------
     total
-        float32 (n, size, size); positive speaks for a lens.
+        float32 (n, size, size); above 0 positive attribution, for a lens.
     per_band
         float32 (n, bands, size, size); None where bands are not told apart.
     """
@@ -53,12 +53,15 @@ class Explainer:
         (finder, prepared images (n, bands, size, size), seed) → `Maps`. A map depends on its own image alone.
     per_unit
         Whether values are per unit of input, as of a gradient; else they are the pixels' contributions themselves.
+    quantity
+        What the numbers are, where that tells two versions of a method apart; part of what a kept result rests on.
     """
 
     name: str
     title: str
     maps: Callable[[Finder, torch.Tensor, int], Maps]
     per_unit: bool = False
+    quantity: str = ""
 
 
 PER_UNIT = ("saliency", "smoothgrad", "guided-backprop", "guided-gradcam")
@@ -83,7 +86,8 @@ def explainer(method: str | Explainer) -> Explainer:
         found = explain_prepared(finder, images, chosen.name, seed=seed)
         return Maps(found.maps, found.attributions)
 
-    return Explainer(chosen.name, chosen.title, maps, chosen.name in PER_UNIT)
+    quantity = chosen.quantity if chosen.name == "occlusion" else ""  # which was the change of p once
+    return Explainer(chosen.name, chosen.title, maps, chosen.name in PER_UNIT, quantity)
 
 
 def chosen_methods(names: Sequence[str] | None) -> tuple[str, ...]:

@@ -195,7 +195,7 @@ class _Run:
             "sets": [lens_set.content_hash for lens_set in self.sets],
             "systems": [system.name for system in (self._check_systems() if sample is None else sample.systems)],
             "check_images": self.settings.check_images if sample is None else None,
-            "explainer": one.name,
+            "explainer": f"{one.name} {one.quantity}".rstrip(),
             "kind": None if sample is None else sample.kind,
             "seed": self.settings.seed,
         }

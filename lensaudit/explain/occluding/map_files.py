@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.kept_maps import refuse_other_maps
 from lensaudit.explain.occluding.map_fits import identity_cards, is_map_of, write_occlusion_fits
-from lensaudit.explain.occluding.map_picture import occlusion_figure, title_of
+from lensaudit.explain.occluding.map_picture import LOG_ODDS, check_view, occlusion_figure, title_of
 from lensaudit.explain.occluding.occluder import Occluder, OcclusionMap
 from lensaudit.figures import save_figure
 from lensaudit.files import writable_folder
@@ -61,6 +59,9 @@ class MapFiles:
                 "p_lens": self.result.p_lens,
                 "min": float(self.result.delta.min()),
                 "max": float(self.result.delta.max()),
+                "attribution_min": float(self.result.attribution.min()),
+                "attribution_max": float(self.result.attribution.max()),
+                "attribution_unit": "log-odds, whole - occluded",
                 "seconds": round(self.result.seconds, 3),
                 "fallbacks": list(self.result.fallbacks),
                 "note": self.result.note,
@@ -97,10 +98,13 @@ def occlude_systems(
     systems: Sequence[int],
     out: Path,
     *,
+    view: str = LOG_ODDS,
     force: bool = False,
     progress: Progress | None = None,
 ) -> list[MapFiles]:
     """Map `systems` of `lens_set` and write ``<id>-occlusion.fits`` and ``.png`` into `out`.
+
+    The FITS file holds both quantities; the picture shows one of them.
 
     Parameters
     ----------
@@ -108,6 +112,8 @@ def occlude_systems(
         Finder, patch, stride and engine.
     systems
         Positions in the set, see `chosen_systems`.
+    view
+        Of the picture, one of `VIEWS`; that of the paper is called ``<id>-occlusion-paper.png``.
     force
         Make maps anew that are there already; by default those of the same finder, set and settings are kept.
     progress
@@ -116,14 +122,16 @@ def occlude_systems(
     Raises
     ------
     DataError
-        The set is not what the finder eats, or no system could be mapped.
+        The set is not what the finder takes, or no system could be mapped.
     UsageError
-        `out` cannot be written.
+        `out` cannot be written, or there is no such view.
     """
+    check_view(view)
     occluder.finder.check(lens_set)
     writable_folder(out)
+    place = Place(out, view, force)
     if not force:
-        paths = [_path(lens_set, system, out) for system in systems]
+        paths = [place.paths(lens_set.ids[system])[0] for system in systems]
         refuse_other_maps(paths, occluder.finder.weights_hash, lens_set.content_hash)
     each = occluder.grid.n**2
     files = []
@@ -133,21 +141,31 @@ def occlude_systems(
             if progress is not None:
                 progress(before + done, each * len(systems))
 
-        files.append(_one(occluder, lens_set, system, out, force, report))
+        files.append(_one(occluder, lens_set, system, place, report))
         report(each, each)
     if files and all(entry.failed for entry in files):
         raise DataError(f"{lens_set.path}: none of {len(files)} systems could be mapped ({files[0].status})")
     return files
 
 
-def _path(lens_set: LensSet, system: int, out: Path) -> Path:
-    return out / f"{file_stem(lens_set.ids[system])}-occlusion.fits"
+@dataclass(frozen=True)
+class Place:
+    """Where maps go, which picture is drawn, and whether those that are there are made anew."""
+
+    out: Path
+    view: str
+    force: bool
+
+    def paths(self, name: str) -> tuple[Path, Path]:
+        """FITS file and picture of a system."""
+        stem = f"{file_stem(name)}-occlusion"
+        shown = stem if self.view == LOG_ODDS else f"{stem}-{self.view}"
+        return self.out / f"{stem}.fits", self.out / f"{shown}.png"
 
 
-def _one(occluder: Occluder, lens_set: LensSet, system: int, out: Path, force: bool, progress: Progress) -> MapFiles:
+def _one(occluder: Occluder, lens_set: LensSet, system: int, place: Place, progress: Progress) -> MapFiles:
     name = lens_set.ids[system]
-    path = _path(lens_set, system, out)
-    picture = path.with_suffix(".png")
+    path, picture = place.paths(name)
     cards = identity_cards(
         {
             "id": name,
@@ -160,7 +178,7 @@ def _one(occluder: Occluder, lens_set: LensSet, system: int, out: Path, force: b
             "field": occluder.finder.field_arcsec,
         }
     )
-    if not force and picture.is_file() and is_map_of(path, cards):
+    if not place.force and picture.is_file() and is_map_of(path, cards):
         return MapFiles(name, path, picture, None, "kept")
     try:
         result = occluder.map(lens_set.cutouts([system]), name=name, progress=progress)
@@ -168,8 +186,15 @@ def _one(occluder: Occluder, lens_set: LensSet, system: int, out: Path, force: b
         return MapFiles(name, None, None, None, str(error))
     band = shown_band(occluder.finder)
     image = lens_set.images(band, [system])[0]
-    title = title_of(name, int(lens_set.labels[system]), result)
-    _write_picture(picture, image, result, title, band, lens_set.pixel_scale_arcsec[band])
+    figure = occlusion_figure(
+        image,
+        result,
+        title=title_of(name, int(lens_set.labels[system]), result),
+        band=band,
+        pixel_scale_arcsec=lens_set.pixel_scale_arcsec[band],
+        view=place.view,
+    )
+    save_figure(picture, figure, metadata={"Software": "lensaudit"})
     write_occlusion_fits(path, result, cards, image, band, lens_set.wcs(system, band))  # last: it marks both as whole
     return MapFiles(name, path, picture, result, "made")
 
@@ -177,10 +202,3 @@ def _one(occluder: Occluder, lens_set: LensSet, system: int, out: Path, force: b
 def shown_band(finder: Finder) -> str:
     """The band under the colours: ``VIS`` where the finder sees it, else its first."""
     return "VIS" if "VIS" in finder.recipe.bands else finder.recipe.bands[0]
-
-
-def _write_picture(
-    path: Path, image: np.ndarray, result: OcclusionMap, title: str, band: str, pixel_scale_arcsec: float
-) -> None:
-    figure = occlusion_figure(image, result, title=title, band=band, pixel_scale_arcsec=pixel_scale_arcsec)
-    save_figure(path, figure, metadata={"Software": "lensaudit"})

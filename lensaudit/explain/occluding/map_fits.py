@@ -17,7 +17,12 @@ from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.provenance import provenance
 from lensaudit.untrusted import in_header
 
-SIGN = "p(lens|occluded) - p(lens); below 0 speaks for a lens"
+QUANTITY, SIGN = "change of p(lens)", "p(lens|occluded) - p(lens); below 0 positive attribution"
+ATTRIBUTION = "ATTRIBUTION"
+"""Name of the extension with the log-odds."""
+
+LOG_ODDS_QUANTITY = "log-odds of lens"
+LOG_ODDS_SIGN = "whole - occluded; above 0 positive attribution"
 
 
 def identity_cards(result_of: dict[str, Any]) -> list[tuple[str, Any, str]]:
@@ -45,7 +50,10 @@ def identity_cards(result_of: dict[str, Any]) -> list[tuple[str, Any, str]]:
 def write_occlusion_fits(
     path: Path, result: OcclusionMap, cards: list[tuple[str, Any, str]], image: np.ndarray, band: str, wcs: WCS
 ) -> None:
-    """Write the map, and the native `image` (h, w) of `band` with its own coordinates as an extension.
+    """Write both maps, and the native `image` (h, w) of `band` with its own coordinates.
+
+    The primary array is the paper's quantity, the change of p(lens); extension ``ATTRIBUTION`` holds the log-odds,
+    whose sign is the other one. Both headers say quantity and sign.
 
     Parameters
     ----------
@@ -65,12 +73,16 @@ def write_occlusion_fits(
     """
     shape = (int(image.shape[0]), int(image.shape[1]))
     header = wcs_on_grid(wcs, shape, result.size).to_header(relax=True)
+    own = [("QUANTITY", LOG_ODDS_QUANTITY, ""), ("SIGN", LOG_ODDS_SIGN, "")]
+    of_log_odds = header.copy()
+    of_log_odds.extend([fits.Card(*card) for card in own])
+    log_odds = fits.ImageHDU(result.attribution, of_log_odds, name=ATTRIBUTION)
     header.extend([fits.Card(*card) for card in [*cards, *_facts(result)]])
     for line in _history(result):
         header.add_history(line)
     native = fits.ImageHDU(np.asarray(image, np.float32), wcs.to_header(relax=True), name=ascii_text(band))
     with replacing(path) as partial:
-        fits.HDUList([fits.PrimaryHDU(result.delta, header), native]).writeto(partial, overwrite=True)
+        fits.HDUList([fits.PrimaryHDU(result.delta, header), native, log_odds]).writeto(partial, overwrite=True)
 
 
 def is_map_of(path: Path, cards: list[tuple[str, Any, str]]) -> bool:
@@ -78,7 +90,7 @@ def is_map_of(path: Path, cards: list[tuple[str, Any, str]]) -> bool:
     try:
         with open_fits(path) as hdus:
             header = hdus[0].header
-            whole = len(hdus) == 2 and all(hdu.data is not None for hdu in hdus)
+            whole = len(hdus) == 3 and all(hdu.data is not None for hdu in hdus)
             wanted = [*cards, ("CREATOR", _creator(), "")]
             return whole and all(header.get(key) == value for key, value, _ in wanted)
     except (LensauditError, OSError, TypeError, ValueError, fits.VerifyError):
@@ -88,6 +100,7 @@ def is_map_of(path: Path, cards: list[tuple[str, Any, str]]) -> bool:
 def _facts(result: OcclusionMap) -> list[tuple[str, Any, str]]:
     tiling = "all whole" if result.tiles else "last of a row or column cut off"
     return [
+        ("QUANTITY", QUANTITY, ""),
         ("SIGN", SIGN, ""),
         ("PLENS", result.p_lens, "p(lens) of the whole image"),
         ("LOGIT", result.logit, "log-odds of the whole image"),

@@ -1,4 +1,4 @@
-"""The picture of an occlusion map as in Wilde et al. 2022, Figs 11–13: blue, white, red over the log-scaled image."""
+"""Pictures of signed maps over the log-scaled image, and the picture of an occlusion map in both its views."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lensaudit.display import (
+    LEAST_LOG_ODDS,
+    LEAST_P,
+    NEGATIVE,
+    POSITIVE,
+    SignedScale,
+    signed,
+    symmetric_scale,
+    two_scales,
+)
+from lensaudit.errors import UsageError
 from lensaudit.explain.occluding.occluder import OcclusionMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE = np.array([33, 102, 172]) / 255  # p falls when it is hidden: it speaks for a lens
-RED = np.array([178, 24, 43]) / 255  # p rises: it speaks against one
-
-ROUNDING = 1e-6
-"""|Δp| that float32 arithmetic may give by itself; smaller values never get the full colour."""
+LOG_ODDS, PAPER = "log-odds", "paper"
+VIEWS = (LOG_ODDS, PAPER)
+"""``log-odds``: their change on one symmetric scale. ``paper``: Figs 11 to 13 of Wilde et al. 2022, the change of
+p(lens), each side scaled to its own extreme."""
 
 CONTRAST = 0.55
-"""Share of the image's own contrast that is kept under the colours, so that these stay readable on bright pixels."""
+"""Fraction of the image's own contrast that is kept under the colours, so that these stay readable on bright pixels."""
 
 SOFTENING = 3.0
 """Sky sigmas over which the logarithm turns linear: noise stays quiet, arcs and cores are both seen."""
-
-
-def diverging(values: np.ndarray) -> np.ndarray:
-    """Colours (..., 3) in [0, 1]: blue below 0, red above, white exactly at 0, each side scaled on its own."""
-    values = np.asarray(values, dtype=float)
-    negative, positive = (np.maximum(side, 0) for side in (-values, values))
-    shares = [side / max(side.max(initial=0), ROUNDING) for side in (negative, positive)]
-    return 1 - shares[0][..., None] * (1 - BLUE) - shares[1][..., None] * (1 - RED)
 
 
 def log_scaled(image: np.ndarray, from_sigma: float = -1.0) -> np.ndarray:
@@ -57,7 +59,32 @@ def draw_image(ax: Axes, image: np.ndarray, pixel_scale_arcsec: float) -> None:
     _finish(ax, extent, "white")
 
 
-def draw_occlusion(ax: Axes, image: np.ndarray, result: OcclusionMap, pixel_scale_arcsec: float) -> None:
+def check_view(view: str) -> None:
+    """Make sure that there is such a view.
+
+    Raises
+    ------
+    UsageError
+        There is not; the line lists those that exist.
+    """
+    if view not in VIEWS:
+        raise UsageError(f"view '{view}' is not known; allowed: {', '.join(VIEWS)}")
+
+
+def attribution_of(result: OcclusionMap, view: str = LOG_ODDS) -> np.ndarray:
+    """What a view draws, above 0 positive attribution: log-odds or, in the paper's view, p lost under the patch."""
+    return result.attribution if view == LOG_ODDS else -result.delta
+
+
+def scale_of(result: OcclusionMap, view: str = LOG_ODDS) -> SignedScale:
+    """Its colours."""
+    values = attribution_of(result, view)
+    return symmetric_scale(values, LEAST_LOG_ODDS) if view == LOG_ODDS else two_scales(values, LEAST_P)
+
+
+def draw_occlusion(
+    ax: Axes, image: np.ndarray, result: OcclusionMap, pixel_scale_arcsec: float, view: str = LOG_ODDS
+) -> None:
     """Draw the map over the negative, log-scaled `image` of the same field, with a scale bar.
 
     Parameters
@@ -70,34 +97,58 @@ def draw_occlusion(ax: Axes, image: np.ndarray, result: OcclusionMap, pixel_scal
         The map.
     pixel_scale_arcsec
         Of `image`.
+    view
+        One of `VIEWS`.
+
+    Raises
+    ------
+    UsageError
+        No such view.
     """
-    draw_signed(ax, image, result.delta, pixel_scale_arcsec)
+    check_view(view)
+    draw_signed(ax, image, attribution_of(result, view), scale_of(result, view), pixel_scale_arcsec)
 
 
-def draw_signed(ax: Axes, image: np.ndarray, values: np.ndarray, pixel_scale_arcsec: float) -> None:
-    """Draw `values` (size, size), below 0 what speaks for a lens, over the negative `image` (h, w) of its field."""
+def draw_signed(ax: Axes, image: np.ndarray, values: np.ndarray, scale: SignedScale, pixel_scale_arcsec: float) -> None:
+    """Draw attribution `values` (size, size), blue above 0, over the negative `image` (h, w) of its field."""
     fine = max(*image.shape, *values.shape)
     backdrop = 1 - CONTRAST * _nearest(log_scaled(image, from_sigma=1.5), fine)  # sky stays white
     extent = _extent(image.shape, pixel_scale_arcsec)
-    picture = backdrop[..., None] * _nearest(diverging(values), fine)
+    picture = backdrop[..., None] * _nearest(scale.colours(values), fine)
     ax.imshow(np.clip(picture, 0, 1), origin="lower", extent=extent, interpolation="nearest")
     _finish(ax, extent, "black")
 
 
-def draw_colour_bar(ax: Axes, result: OcclusionMap) -> None:
-    """Draw the colours with the value of both ends, lowest at the bottom; each half has its own scale."""
-    ramp = np.linspace(-1, 1, 201)
-    ax.imshow(diverging(ramp)[:, None], origin="lower", aspect="auto", extent=(0, 1, -1, 1))
+def draw_colour_bar(ax: Axes, result: OcclusionMap, view: str = LOG_ODDS) -> None:
+    """Draw the colours with the value of both ends and what they are; in the paper's view each half has its scale."""
+    check_view(view)
+    scale = scale_of(result, view)
+    if view == LOG_ODDS:
+        draw_scale(ax, scale, "attribution: Δ log-odds (whole − patch hidden)")
+        return
     ends = min(float(result.delta.min()), 0.0), max(float(result.delta.max()), 0.0)
-    ax.set_yticks([-1, 0, 1], [_value(ends[0]), "0", _value(ends[1])])
+    draw_scale(ax, scale, "p(lens | hidden) − p(lens), two scales", (signed(ends[1]), signed(ends[0])))
+
+
+def draw_scale(ax: Axes, scale: SignedScale, label: str, ends: tuple[str, str] | None = None) -> None:
+    """Draw a colour bar, red below and blue above, with the values of its `ends` (by default the scale's)."""
+    ax.imshow(scale.ramp()[:, None], origin="lower", aspect="auto", extent=(0, 1, -1, 1))
+    low, high = ends or (signed(-scale.negative), signed(scale.positive))
+    ax.set_yticks([-1, 0, 1], [low, "0", high])
     ax.set_xticks([])
     ax.yaxis.tick_right()
     ax.yaxis.set_label_position("right")
-    ax.set_ylabel("p(lens | occluded) − p(lens)")
+    ax.set_ylabel(label)
 
 
 def occlusion_figure(
-    image: np.ndarray, result: OcclusionMap, *, title: str, band: str, pixel_scale_arcsec: float
+    image: np.ndarray,
+    result: OcclusionMap,
+    *,
+    title: str,
+    band: str,
+    pixel_scale_arcsec: float,
+    view: str = LOG_ODDS,
 ) -> Figure:
     """Image and map side by side, with the colour bar.
 
@@ -113,47 +164,58 @@ def occlusion_figure(
         Name of the band.
     pixel_scale_arcsec
         Of `image`.
+    view
+        One of `VIEWS`.
+
+    Raises
+    ------
+    UsageError
+        No such view.
     """
     from matplotlib.figure import Figure
 
+    check_view(view)
     figure = Figure(figsize=(9.6, 4.9), dpi=120)
     grid = figure.add_gridspec(
-        1, 3, width_ratios=[1, 1, 0.045], wspace=0.06, left=0.02, right=0.88, bottom=0.1, top=0.87
+        1, 3, width_ratios=[1, 1, 0.045], wspace=0.06, left=0.02, right=0.88, bottom=0.13, top=0.87
     )
     plain, mapped, bar = (figure.add_subplot(cell) for cell in (grid[0], grid[1], grid[2]))
     draw_image(plain, image, pixel_scale_arcsec)
     plain.set_title(f"{band}, log scale", fontsize=9)
-    draw_occlusion(mapped, image, result, pixel_scale_arcsec)
-    mapped.set_title(f"hidden {result.patch}×{result.patch} pixels of {result.size}×{result.size}", fontsize=9)
-    draw_colour_bar(bar, result)
+    draw_occlusion(mapped, image, result, pixel_scale_arcsec, view)
+    quantity = "Δ log-odds" if view == LOG_ODDS else "Δp as Wilde et al. 2022"
+    mapped.set_title(
+        f"{quantity}, {result.patch}×{result.patch} of {result.size}×{result.size} pixels hidden", fontsize=9
+    )
+    draw_colour_bar(bar, result, view)
     figure.suptitle(title, fontsize=12)
-    figure.text(0.02, 0.03, _legend(result), fontsize=8.5)
+    figure.text(0.02, 0.025, _legend(result, view), fontsize=8.5, linespacing=1.4)
     return figure
 
 
 def title_of(name: str, label: int, result: OcclusionMap) -> str:
-    """``name: lens, p(lens) = 0.912``; label 1 lens, 0 non-lens, anything else unlabelled."""
+    """``name: lens, ou66 p(lens) = 0.912``, see `scored_title`."""
+    return scored_title(name, label, result.finder, result.p_lens)
+
+
+def scored_title(name: str, label: int, finder: str, p_lens: float) -> str:
+    """Title of a picture of one system; label 1 lens, 0 non-lens, anything else unlabelled."""
     words = {1: "lens", 0: "non-lens"}.get(int(label), "unlabelled")
-    return f"{name}: {words}, {result.finder} p(lens) = {_probability(result.p_lens)}"
+    return f"{name}: {words}, {finder} p(lens) = {_probability(p_lens)}"
 
 
-def _legend(result: OcclusionMap) -> str:
-    if np.abs(result.delta).max() < ROUNDING:
-        return f"No patch changes p(lens) by more than {ROUNDING:g}."
-    return (
-        "Blue: hiding it lowers p(lens), it speaks for a lens. Red: hiding it raises p(lens). Sides scaled separately."
-    )
+def _legend(result: OcclusionMap, view: str) -> str:
+    score, least = ("the log-odds of lens", LEAST_LOG_ODDS) if view == LOG_ODDS else ("p(lens)", LEAST_P)
+    if np.abs(attribution_of(result, view)).max() < least:
+        return f"No patch changes {score} by more than {least:g}."
+    scales = "Both on one scale." if view == LOG_ODDS else "Each side to its own extreme: compare no colours across."
+    return f"Blue, {POSITIVE}: hiding the patch lowers {score}. Red, {NEGATIVE}: hiding it raises {score}.\n{scales}"
 
 
 def _probability(p: float) -> str:
     """Three decimals, more near 0 and 1 where three would round to certainty."""
     near = min(p, 1 - p)
     return f"{p:.3f}" if near >= 5e-4 else f"{p:.2e}" if p < 0.5 else f"1 − {1 - p:.1e}"
-
-
-def _value(value: float) -> str:
-    text = "0" if value == 0 else f"{value:+.3f}" if abs(value) >= 0.01 else f"{value:+.1e}"
-    return text.replace("-", "−")
 
 
 def _extent(shape: tuple[int, ...], pixel_scale_arcsec: float) -> tuple[float, float, float, float]:

@@ -1,4 +1,4 @@
-"""Occlusion maps (Zeiler & Fergus 2014; Wilde et al. 2022, Section 5.1): where a patch of zeros changes p(lens)."""
+"""Occlusion maps (Zeiler & Fergus 2014; Wilde et al. 2022, Section 5.1): where a patch of zeros changes the score."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from scipy.special import expit
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain.occluding.by_captum import captum_map
+from lensaudit.explain.occluding.by_captum import captum_maps
 from lensaudit.explain.occluding.cost import Cost, LayerReport
 from lensaudit.explain.occluding.exact import ExactEngine, Outcome
 from lensaudit.explain.occluding.grid import Grid
@@ -24,6 +24,9 @@ ENGINES = ("exact", "captum")
 
 TOLERANCE = 1e-5
 """Most that p(lens) of our engine may differ from the plain forward pass; float32 rounding stays below 1e-6."""
+
+LOG_ODDS_TOLERANCE = 1e-4
+"""The same of the log-odds, as a fraction of 1 + the largest: where p is 1 to seven digits only they can tell."""
 
 PATCHES_ACROSS = 50
 """Patches along one side in Wilde et al. 2022: 4 pixels of 200 for OU-200, 1 of 66 for OU-66."""
@@ -37,9 +40,12 @@ class OcclusionMap:
 
     Attributes
     ----------
+    attribution
+        log-odds(whole) − log-odds(occluded), float32 (size, size); where patches overlap the mean over those that
+        cover a pixel. Above 0, positive attribution: hiding lowers the log-odds of "lens".
     delta
-        p(lens | occluded) − p(lens), float32 (size, size); where patches overlap the mean over those that cover a
-        pixel. Negative: what was hidden speaks for a lens.
+        The paper's quantity p(lens | occluded) − p(lens), float32 (size, size). Its sign is the other one: below 0,
+        positive attribution. Where p is close to 0 or 1 it says little.
     p_lens, logit
         Score of the whole image.
     patch, stride
@@ -58,6 +64,7 @@ class OcclusionMap:
         Wall time.
     """
 
+    attribution: np.ndarray
     delta: np.ndarray
     p_lens: float
     logit: float
@@ -166,14 +173,14 @@ class Occluder:
             logit = float(self.finder.logit(image)[0])
             if not np.isfinite(logit):
                 raise DataError(
-                    f"finder {self.finder.name} gives {logit} for image {name or 'given'}; mend its weights"
+                    f"finder {self.finder.name} gives {logit} for image {name or 'given'}; check its weights"
                 )
             if self.engine == "captum":
-                delta = captum_map(self._probability, image, self.grid, self._batch, progress)
-                return self._result(delta, logit, None, began)
+                changes = captum_maps(self.finder.logit, image, self.grid, self._batch, progress)
+                return self._result(changes, logit, None, began)
             outcome = self._run_exactly(image, logit, progress)
-        effects = expit(outcome.logits) - expit(outcome.base_logit)
-        return self._result(self.grid.spread(effects), logit, outcome, began)
+        of_p = self.grid.spread(expit(outcome.logits) - expit(outcome.base_logit))
+        return self._result((of_p, self.grid.spread(outcome.logits - outcome.base_logit)), logit, outcome, began)
 
     def _prepared(self, cutout: Mapping[str, np.ndarray], name: str) -> torch.Tensor:
         bands = {band: np.asarray(image) for band, image in cutout.items()}
@@ -183,45 +190,61 @@ class Occluder:
             raise DataError(f"band {several} has {len(single[several])} images; give the cutouts of one")
         return self.finder.preprocess(single, [name] if name else None)
 
-    def _probability(self, images: torch.Tensor) -> torch.Tensor:
-        return self.finder.logit(images).sigmoid()
-
     def _read(self, outputs: torch.Tensor) -> torch.Tensor:
         return lens_logit(outputs, self.finder.recipe.outputs, self.finder.recipe.lens_index)
 
     def _run_exactly(self, image: torch.Tensor, logit: float, progress: Progress | None) -> Outcome:
-        """The exact engine, compared with the finder itself at the position of the largest effect.
+        """The exact engine, compared with the finder itself at the positions of the largest effects.
 
         A module that disturbs its own trace (hooks, state, tensors changed under two names) is run in plain batches
-        instead, and the map says so.
+        instead, and the map says so; one whose answer depends on its batch, one position at a time.
         """
         if self._exact is None:
             self._exact = ExactEngine(self.finder.module, self._read, self.grid, self._batch)
-        outcome = self._exact.run(image, progress)
-        error = self._error(outcome, image, logit)
-        if error > TOLERANCE and not self._note:
-            self._note = f"plain batches throughout: p(lens) from the layers differed by {error:.1g} from the finder"
-            self._exact = ExactEngine(self.finder.module, self._read, self.grid, self._batch, incremental=False)
+        for batch in (self._batch, 1):
             outcome = self._exact.run(image, progress)
+            error = self._error(outcome, image, logit)
+            if error is None:
+                return outcome
+            self._note = f"plain batches throughout: {error}, from the layers and from the finder itself"
+            self._exact = ExactEngine(self.finder.module, self._read, self.grid, batch, incremental=False)
+        outcome = self._exact.run(image, progress)
+        if (error := self._error(outcome, image, logit)) is not None:
+            raise DataError(
+                f"finder {self.finder.name} answers differently for the same images ({error}); take out what "
+                "is random or remembered in its module"
+            )
         return outcome
 
-    def _error(self, outcome: Outcome, image: torch.Tensor, logit: float) -> float:
-        effects = np.abs(np.nan_to_num(expit(outcome.logits) - expit(outcome.base_logit)))
-        row, column = np.unravel_index(int(effects.argmax()), effects.shape)
-        hidden = image.clone()
+    def _error(self, outcome: Outcome, image: torch.Tensor, logit: float) -> str | None:
+        """What differs from the finder's own answers, or None: at the highest and lowest log-odds, and unoccluded."""
+        known = np.nan_to_num(outcome.logits)
+        places = [np.unravel_index(int(place), known.shape) for place in (known.argmin(), known.argmax())]
         starts, stops = self.grid.starts, self.grid.stops
-        hidden[:, :, starts[row] : stops[row], starts[column] : stops[column]] = 0
-        plain = expit([logit, float(self.finder.logit(hidden)[0])])
-        return float(np.abs(plain - expit([outcome.base_logit, outcome.logits[row, column]])).max())
+        found, plain = [outcome.base_logit], [logit]
+        for row, column in places:
+            hidden = image.clone()
+            hidden[:, :, starts[row] : stops[row], starts[column] : stops[column]] = 0
+            found.append(float(outcome.logits[row, column]))
+            plain.append(float(self.finder.logit(hidden)[0]))
+        in_logit = float(np.abs(np.subtract(found, plain)).max())
+        in_p = float(np.abs(expit(found) - expit(plain)).max())
+        if in_logit <= LOG_ODDS_TOLERANCE * (1 + float(np.abs(known).max())) and in_p <= TOLERANCE:
+            return None
+        return f"log-odds differ by {in_logit:.1g}, p(lens) by {in_p:.1g}"
 
-    def _result(self, delta: np.ndarray, logit: float, outcome: Outcome | None, began: float) -> OcclusionMap:
-        if not np.isfinite(delta).all():
+    def _result(
+        self, changes: tuple[np.ndarray, np.ndarray], logit: float, outcome: Outcome | None, began: float
+    ) -> OcclusionMap:
+        """`changes` of p and of the log-odds, occluded − whole."""
+        if not np.isfinite(changes).all():
             raise DataError(f"finder {self.finder.name} gives scores that are no numbers under occlusion")
         facts: dict[str, Any] = {"layers": (), "cost": None}
         if outcome is not None:
             facts = {"layers": outcome.layers, "cost": outcome.cost}
         return OcclusionMap(
-            delta=delta.astype(np.float32),
+            attribution=-changes[1].astype(np.float32),
+            delta=changes[0].astype(np.float32),
             p_lens=float(expit(logit)),
             logit=logit,
             patch=self.grid.patch,

@@ -231,7 +231,7 @@ def _function_of_one(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> 
     """The function of the map alone; in-place forms give way to plain ones."""
     name = name.rstrip("_")
     function = getattr(functional, name, None) or getattr(torch, name)
-    rest = {key: value for key, value in kwargs.items() if key not in ("inplace", "input")}
+    rest = {key: value for key, value in kwargs.items() if key not in ("inplace", "input", "out")}
     return lambda values: function(values, *args[1:], **rest)
 
 

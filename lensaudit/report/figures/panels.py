@@ -1,4 +1,4 @@
-"""Cutouts and occlusion maps as pixels: grey VIS on a logarithmic stretch, H-J-Y colour, blue-white-red maps."""
+"""Cutouts and attribution maps as pixels: grey VIS on a logarithmic stretch, H-J-Y colour, blue-white-red maps."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-NISP_RGB = ("H", "J", "Y")
-NEGATIVE = np.array([33, 102, 172]) / 255  # blue: hiding it lowers p, so it speaks for a lens
-POSITIVE = np.array([178, 24, 43]) / 255
-ROUNDING = 1e-6
-"""|Δp| that float32 arithmetic may give by itself; smaller values never get the full colour."""
+from lensaudit.display import SignedScale
 
+NISP_RGB = ("H", "J", "Y")
 LARGEST_RATIO = 1000.0
 """Range of the logarithmic stretch at most, for images with hardly any noise."""
 
@@ -41,22 +38,24 @@ def colour(images: Mapping[str, np.ndarray]) -> np.ndarray | None:
     return _to_bytes(np.stack(planes, axis=2))
 
 
-def heat(values: np.ndarray) -> np.ndarray:
-    """Blue-white-red picture of p(occluded) − p: uint8 (h, w, 3).
-
-    Blue where negative, red where positive, white exactly at 0, each side scaled on its own (as Wilde et al. 2022).
-    """
-    return _to_bytes(_diverging(values))
+def heat(values: np.ndarray, scale: SignedScale) -> np.ndarray:
+    """Blue-white-red picture of attribution: uint8 (h, w, 3), blue where it is positive, red where negative."""
+    return _to_bytes(scale.colours(values))
 
 
-def overlay(values: np.ndarray, image: np.ndarray) -> np.ndarray:
+def overlay(values: np.ndarray, image: np.ndarray, scale: SignedScale) -> np.ndarray:
     """The map over the negative logarithmic image: uint8 (h, w, 3), as large as the image.
 
     The image keeps 60 % of its contrast, so that the colour stays readable on the brightest pixels.
     """
     backdrop = 1 - 0.6 * log_stretch(image)
-    tint = _diverging(_nearest(values, image.shape))
+    tint = scale.colours(_nearest(values, image.shape))
     return _to_bytes(backdrop[..., None] * tint)
+
+
+def ramp(scale: SignedScale) -> np.ndarray:
+    """The colour bar: uint8 (1, steps, 3), red on the left."""
+    return _to_bytes(scale.ramp(101)[None])
 
 
 def log_stretch(image: np.ndarray) -> np.ndarray:
@@ -89,18 +88,6 @@ def shrink(image: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
     total = np.where(known, blocks, 0).sum(axis=(1, 3))
     number = known.sum(axis=(1, 3))
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
-
-
-def _diverging(values: np.ndarray) -> np.ndarray:
-    values = np.nan_to_num(np.asarray(values, dtype=float))
-    negative = _side(-values)[..., None]
-    positive = _side(values)[..., None]
-    return 1 - negative * (1 - NEGATIVE) - positive * (1 - POSITIVE)
-
-
-def _side(values: np.ndarray) -> np.ndarray:
-    values = np.maximum(values, 0)
-    return np.asarray(values / max(values.max(initial=0), ROUNDING))
 
 
 def _nearest(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

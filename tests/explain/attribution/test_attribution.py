@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch.nn import functional
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import METHODS, explain, explain_prepared
 from lensaudit.explain.attribution import methods as methods_module
-from lensaudit.explain.attribution.explain import KNOWN_TO_FAIL, NO_RELU, _attributed
+from lensaudit.explain.attribution.explain import _attributed
 from lensaudit.explain.attribution.hookable import hookable
 from lensaudit.explain.attribution.methods import Target
 from lensaudit.finders import Finder, declare_finder
@@ -118,8 +120,14 @@ class Difference(nn.Module):
         return out[:, 1] - out[:, 0] if out.shape[1] == 2 else out[:, 0]
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("method", METHODS)
+REFUSED = {
+    ("guided-backprop", "elu"), ("guided-gradcam", "elu"), ("guided-backprop", "untraceable"),
+    ("guided-gradcam", "untraceable"), ("deeplift", "untraceable"),
+}  # fmt: skip
+"""It would be another method; see ``test_module_styles.py``."""
+
+
+@pytest.mark.parametrize(("method", "net"), [pair for pair in product(METHODS, NETS) if pair not in REFUSED])
 def test_contract(method, net):
     """Finite, of the input's shape, the same again, without neighbours too; the module as it was, no hook left."""
     finder, x = make(net), images()
@@ -165,7 +173,7 @@ ORACLES = {
     "guided-backprop": lambda net, x: attr.GuidedBackprop(net).attribute(x),
     "deeplift": lambda net, x: attr.DeepLift(net).attribute(x, baselines=torch.zeros_like(x)),
     "guided-gradcam": lambda net, x: attr.GuidedGradCam(net, net.net[4]).attribute(x, interpolate_mode="bilinear"),
-    "occlusion": lambda net, x: attr.Occlusion(lambda y: net(y).sigmoid()).attribute(x, (2, 1, 1), (2, 1, 1))[:, :1],
+    "occlusion": lambda net, x: attr.Occlusion(net).attribute(x, (2, 1, 1), (2, 1, 1))[:, :1],
 }
 
 
@@ -248,11 +256,18 @@ def test_gradcam_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("net", "kind"), [("plain", nn.ReLU), ("functional", nn.ReLU), ("elu", nn.Conv2d), ("residual", nn.Conv2d)]
+    ("net", "words"),
+    [
+        ("plain", "last convolution with its ReLU, 3 maps of 3×3"),
+        ("in-place", "last convolution with its ReLU, 3 maps of 3×3"),
+        ("untraceable", "last convolution with its ReLU, 3 maps of 3×3"),
+        ("elu", "last convolution, 3 maps of 3×3"),
+        ("residual", "last convolution, 4 maps of 12×12"),
+    ],
 )
-def test_gradcam_takes_the_last_convolution_with_its_relu(net, kind):
+def test_gradcam_takes_the_last_convolution_with_its_relu(net, words):
     """In the residual network a sum stands between the convolution and the ReLU, and ELU is none."""
-    assert isinstance(hookable(make(net)).last_convolution, kind)
+    assert explain_prepared(make(net), images(), "gradcam").hooked == words
 
 
 @pytest.mark.parametrize("net", ["in-place", "residual"])
@@ -262,27 +277,12 @@ def test_nothing_in_the_copy_is_in_place_and_the_finder_keeps_its_own(net):
     assert any(getattr(part, "inplace", False) for part in finder.module.modules())
 
 
-def test_what_cannot_be_hooked_is_said():
-    (told,) = hookable(make("untraceable")).unhooked
-    assert told == "2 of 2 ReLU calls in Untraceable are functions that no hook reaches"
-    assert hookable(make("functional")).unhooked == ()
-    x = images()
-    notes = {net: explain_prepared(make(net), x, "guided-backprop").notes for net in ("plain", "elu", "untraceable")}
-    assert all(KNOWN_TO_FAIL in note[0] for note in notes.values())
-    assert notes["plain"][1:] == ()
-    assert notes["elu"][1:] == (NO_RELU,)
-    assert explain_prepared(make("plain"), x, "gradcam").notes == ()
-    elu = make("elu")
-    gradient, guided = (explain_prepared(elu, x, method).maps for method in ("saliency", "guided-backprop"))
-    np.testing.assert_array_equal(gradient, guided)  # what the note says
-
-
 def test_errors_name_what_is_allowed():
     finder, x = make("plain"), images()
     with pytest.raises(UsageError, match="method 'lime' is not known; allowed: saliency, input-x-gradient"):
         explain_prepared(finder, x, "lime")
     dense = declare_finder(nn.Sequential(nn.Flatten(), nn.Linear(2 * SIZE**2, 2)), ("H", "VIS"), SIZE, name="dense")
-    with pytest.raises(DataError, match="Grad-CAM cannot explain dense: no convolution in it"):
+    with pytest.raises(DataError, match="Grad-CAM cannot explain dense: no convolution in it whose map"):
         explain_prepared(dense, x, "gradcam")
     native = {"H": np.ones((1, SIZE, SIZE), np.float32), "VIS": np.random.default_rng(1).random((1, 24, 24))}
     with pytest.raises(DataError, match="H is constant"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from lensaudit.explain import METHODS, explain
-from lensaudit.explain.attribution.picture import clipped, reached
+from lensaudit.explain.attribution.picture import reached, scale_of
 from lensaudit.finders import load_finder
 from lensaudit.lensset import LensSet
 
@@ -29,6 +30,9 @@ def test_maps_are_made_kept_and_made_anew(places, command, tmp_path):
         for method in ("saliency", "gradcam"):
             expected = explain(finder, lens_set.cutouts([1]), method)
             np.testing.assert_array_equal(hdus[method].data, expected.maps[0])
+            assert hdus[method].header["SIGN"] == "above 0 positive attribution, raises the log-odds of lens"
+            assert hdus[method].header["QUANTITY"] == METHODS[method].quantity
+        assert hdus["GRADCAM"].header["HOOKED"] == "last convolution with its ReLU, 30 maps of 4x4"
         assert hdus[0].header["PLENS"] == pytest.approx(expected.p_lens[0])
         assert hdus[0].header["FNDHASH"] == finder.weights_hash
 
@@ -80,9 +84,11 @@ def test_mistakes_get_one_line(places, command, tmp_path, words, code, line):
     assert line in err.splitlines()[-1]
 
 
-def test_a_few_extreme_pixels_do_not_take_all_the_colour():
-    values = np.linspace(-1, 1, 1000)
-    values[0] = 50.0
-    assert clipped(values).max() <= 1.0
-    np.testing.assert_array_equal(clipped(values)[1:-5], values[1:-5])
-    np.testing.assert_array_equal(clipped(np.zeros(4)), np.zeros(4))
+def test_a_few_extreme_pixels_do_not_take_all_the_colour_and_both_sides_have_one_scale():
+    values = np.linspace(-0.5, 1, 1000).reshape(1, 20, 50)
+    values[0, 0, 0] = -50.0
+    result = SimpleNamespace(method="saliency", maps=values)
+    assert scale_of(result).symmetric
+    assert 0.9 < scale_of(result).positive <= 1.0
+    assert scale_of(SimpleNamespace(method="occlusion", maps=values)).positive == 50.0
+    assert scale_of(SimpleNamespace(method="occlusion", maps=0 * values)).positive == 1e-3

@@ -29,7 +29,7 @@ def test_guided_back_propagation_through_relu6_is_the_closed_form():
     finder = declare_finder(Weighted(first, second), ("VIS",), 4)
     copy = hookable(finder)
     images = 2 * torch.rand(3, 1, 4, 4, generator=draws)
-    assert (copy.unhooked, copy.rectified) == ((), True)
+    assert (copy.watch.relus, copy.watch.hooked_relus) == (1, 1)
     assert torch.equal(copy.module(images), finder.logit(images))
     open_ = (first * images > 0) & (first * images < 6)
     assert 0 < open_.sum() < ((first * images) > 0).sum(), "some pixels are cut at 6"

@@ -246,7 +246,7 @@ def test_what_becomes_no_number_is_named_and_the_rest_goes_on(make_finder):
 def test_a_finder_whose_score_is_no_number_is_refused(plain_finder):
     with torch.no_grad():
         plain_finder.module[0].weight[0, 0, 0, 0] = torch.nan
-    with pytest.raises(DataError, match="finder toy gives a score that is no number for the start; mend its weights"):
+    with pytest.raises(DataError, match="finder toy gives a score that is no number for the start; check its weights"):
         dream(plain_finder, [LENS], noise_start(plain_finder, 0), FREE)
 
 

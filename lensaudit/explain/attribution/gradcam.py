@@ -1,0 +1,127 @@
+"""Grad-CAM (Selvaraju et al. 2017) from the convolution that really runs last, whether modules or functions call it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from lensaudit.explain.attribution.watching import Call, Watch
+
+
+@dataclass(eq=False)
+class Features:
+    """Maps of one convolution.
+
+    Attributes
+    ----------
+    maps
+        (n, kernels, h, w): its output, or that of the ReLU that alone takes it, perhaps through a batch normalisation.
+    raw, weight
+        Its own output and kernels.
+    chain
+        What leads from its output to the ReLU.
+    mixed
+        What mixed places after it; empty for nothing.
+    """
+
+    maps: torch.Tensor
+    raw: torch.Tensor
+    weight: Any
+    chain: list[torch.Tensor]
+    rectified: bool = False
+    mixed: str = ""
+
+    @property
+    def words(self) -> str:
+        """What they are, as ``last convolution with its ReLU, 4 maps of 9×9``."""
+        _, kernels, height, width = self.maps.shape
+        with_relu = " with its ReLU" if self.rectified else ""
+        return f"last convolution{with_relu}, {kernels} maps of {height}×{width}"
+
+    def follow(self, call: Call) -> None:
+        """Go on to the ReLU, or back to the convolution's own output where another call takes it too."""
+        self.mixed = self.mixed or call.mixing
+        taken = [tensor for tensor in self.chain if any(tensor is one for one in call.inputs)]
+        if not taken or (self.rectified and self.maps is taken[0]):  # a ReLU in place gives back what it was given
+            return
+        at_end = not self.rectified and call.first is self.chain[-1]
+        if at_end and call.rectifies:
+            self.maps, self.rectified = call.result, True
+        elif at_end and call.name == "batch_norm":
+            self.chain.append(call.result)
+        else:
+            self.maps, self.rectified, self.chain = self.raw, False, []
+
+
+class _Convolutions(Watch):
+    """All convolutions with more than one place, in the order in which they ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Features] = []
+
+    def see(self, call: Call) -> None:
+        """Note a convolution, and what follows the last one."""
+        if call.name == "conv2d" and call.result.ndim == 4 and call.result.shape[-2:].numel() > 1:
+            weight = call.args[1] if len(call.args) > 1 else call.named.get("weight")
+            self.seen.append(Features(call.result, call.result, weight, [call.result]))
+        elif self.seen:
+            self.seen[-1].follow(call)
+
+
+def last_features(module: nn.Module, images: torch.Tensor) -> Features:
+    """The maps that `grad_cam` weighs, and a check that they can show where the module looks.
+
+    Raises
+    ------
+    LookupError
+        They cannot: no convolution, attention after the last one, or one that runs on several images side by side.
+    """
+    _, seen = _run(module, images.detach().requires_grad_())
+    beside = _beside(seen)
+    if any(one.weight is seen[-1].weight for one in beside):
+        raise LookupError(f"its last convolution runs {len(beside) + 1} times side by side, so there is no one map")
+    return seen[-1]
+
+
+def parallel(module: nn.Module, images: torch.Tensor) -> int:
+    """How many convolutions lead to the score beside the last one, as in branches that are put together later."""
+    return len(_beside(_run(module, images.detach().requires_grad_())[1]))
+
+
+def grad_cam(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Grad-CAM (n, 1, h, w) of the log-odds, positive parts only, laid bilinearly over `images` (n, bands, h, w)."""
+    logit, seen = _run(module, images.detach().requires_grad_())
+    maps = seen[-1].maps
+    (slope,) = torch.autograd.grad(logit.sum(), maps)
+    coarse = (slope.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True).relu()
+    return functional.interpolate(coarse.detach(), images.shape[-2:], mode="bilinear")
+
+
+def _run(module: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, list[Features]]:
+    """Log-odds (n,), and the convolutions that lead to them."""
+    with _Convolutions() as watch:
+        logit = module(images)
+    seen = watch.seen
+    if seen and logit.requires_grad:
+        slopes = torch.autograd.grad(logit.sum(), [one.raw for one in seen], allow_unused=True, retain_graph=True)
+        seen = [one for one, slope in zip(seen, slopes, strict=True) if slope is not None]
+    if not seen or not logit.requires_grad:
+        raise LookupError("no convolution in it whose map leads to the score")
+    if seen[-1].mixed:
+        raise LookupError(f"{seen[-1].mixed} after its last convolution mixes all places, so no map of where it looks")
+    return logit, seen
+
+
+def _beside(seen: list[Features]) -> list[Features]:
+    """Those of which the last one is not made."""
+    if len(seen) < 2:
+        return []
+    slopes = torch.autograd.grad(
+        seen[-1].raw.sum(), [one.raw for one in seen[:-1]], allow_unused=True, retain_graph=True
+    )
+    return [one for one, slope in zip(seen, slopes, strict=False) if slope is None]
