@@ -12,10 +12,11 @@ from torch import nn
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
 from lensaudit.finders.architectures.transfer import Transfer
-from lensaudit.finders.published import read_state_dict
+from lensaudit.finders.published import closest_to, with_counts
 from lensaudit.finders.recipe import Recipe
-from lensaudit.finders.store import fill, read_tensors
+from lensaudit.finders.store import fill
 from lensaudit.finders.timm_body import BODIES, Body, new_body
+from lensaudit.finders.weights_file import most_bytes, read_weights
 
 HUB = "hub"
 """What ``--pretrained`` says for timm's own download."""
@@ -91,9 +92,9 @@ def body_facts(recipe: Recipe, source: str | None) -> dict[str, str]:
 def read_pretrained(source: str, recipe: Recipe) -> Pretrained:
     """Weights for the body of `recipe` from a file, or from timm's hub.
 
-    A ``.safetensors`` file or a state dict written by ``torch.save``, read with ``weights_only=True``. Its tensors
-    must be the body's by name, or, where the names are another library's, by position: all shapes in timm's order.
-    timm's classifier may follow and is left out.
+    A safetensors file, or a state dict or checkpoint written by ``torch.save`` and read with ``weights_only=True``. Its
+    tensors must be the body's by name, perhaps after a prefix that they share, or, where the names are another
+    library's, by position: all shapes in timm's order. timm's classifier may follow and is left out.
 
     Raises
     ------
@@ -108,10 +109,16 @@ def read_pretrained(source: str, recipe: Recipe) -> Pretrained:
     path = Path(source)
     if not path.is_file():
         raise DataError(f"{path}: no such file; {how_to_get(name, path)}")
-    tensors = read_tensors(path) if path.suffix == ".safetensors" else read_state_dict(path)
     with torch.device("meta"):
         expected = new_body(name).state_dict()
-    tensors, by = _assigned(tensors, expected, BODIES[name], path)
+    mappings = read_weights(path, most_bytes(expected))
+    group = closest_to(expected, mappings)
+    tensors, by = _assigned(group.tensors, expected, BODIES[name], path)
+    if by == "position" and not group.ordered:
+        raise DataError(
+            f"{path}: its tensors have other names than {BODIES[name].timm_name}'s, and a safetensors file keeps no "
+            f"order; give a file written by torch.save"
+        )
     return Pretrained(tensors, f"{path.name} (SHA-256 {sha256(path)}), by {by}")
 
 
@@ -154,14 +161,14 @@ def _assigned(
     counts = {key for key in expected if key.endswith("num_batches_tracked")}
     if any(key in expected for key in tensors):
         kept = {key: value for key, value in tensors.items() if not _left_out(key, body)}
-        return _with_counts(kept, expected, counts), "name"
+        return with_counts(kept, expected), "name"
     for left_away in (set(), counts):  # files of TensorFlow's weights have no counts of batches
         keys = [key for key in expected if key not in left_away]
         values = list(tensors.values())
         features = values[: len(keys)]
         follow = [value.ndim for value in values[len(keys) :]]
         if [v.shape for v in features] == [expected[key].shape for key in keys] and follow in ([], [2, 1]):
-            return _with_counts(dict(zip(keys, features, strict=True)), expected, counts), "position"
+            return with_counts(dict(zip(keys, features, strict=True)), expected), "position"
     raise DataError(
         f"{path}: its tensors fit {body.timm_name} neither by name nor, all shapes in order, by position; give the "
         f"weights of that body"
@@ -170,11 +177,3 @@ def _assigned(
 
 def _left_out(key: str, body: Body) -> bool:
     return key in body.classifier or key.startswith(_UNUSED)
-
-
-def _with_counts(
-    tensors: dict[str, torch.Tensor], expected: Mapping[str, torch.Tensor], counts: set[str]
-) -> dict[str, torch.Tensor]:
-    """Older files lack the counts of batches, which change nothing in evaluation: zero."""
-    missing = {key: torch.zeros_like(expected[key], device="cpu") for key in counts if key not in tensors}
-    return {**tensors, **missing}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,23 +11,26 @@ from typing import Annotated, Any
 import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensors_as_bytes
 
 from lensaudit.documents import complaint, read_yaml
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_bytes, write_text
-from lensaudit.finders.build import unfilled_module
+from lensaudit.finders.build import blueprint
 from lensaudit.finders.card import finder_card
 from lensaudit.finders.finder import FIGURES_PREFIX, Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe
+from lensaudit.finders.stretch import STRETCHES
+from lensaudit.finders.weights_file import as_floats, read_safetensors
 from lensaudit.imaging.instruments import INSTRUMENTS
-from lensaudit.untrusted import Label
+from lensaudit.untrusted import Label, printable
 
 WEIGHTS_FILE = "weights.safetensors"
 FINDER_FILE = "finder.yaml"
 CARD_FILE = "card.md"
+
+_HEADER_BYTES = 1 << 20
+"""Of a safetensors file's names and shapes: 100 for each tensor."""
 
 
 class TrainingFacts(BaseModel):
@@ -179,10 +183,13 @@ def open_finder(folder: Path, origin: str) -> Finder:
         raise DataError(f"{folder}: holds a user's own module, never stored; name it as package.module:factory")
     path = Path(folder) / WEIGHTS_FILE
     recipe = record.recipe
-    module = unfilled_module(recipe)
-    tensors = read_tensors(path)
+    try:
+        module = blueprint(recipe)
+    except UsageError as error:
+        raise DataError(f"{Path(folder) / FINDER_FILE}: {error}") from error
+    tensors = read_tensors(path, module.state_dict(), recipe)
     named = {key.removeprefix(FIGURES_PREFIX) for key in tensors if key.startswith(FIGURES_PREFIX)}
-    figures = {name: tensors.pop(f"{FIGURES_PREFIX}{name}").to(torch.float32) for name in sorted(named)}
+    figures = checked_figures({name: tensors.pop(f"{FIGURES_PREFIX}{name}") for name in sorted(named)}, recipe, path)
     fill(module, tensors, path)
     finder = Finder(recipe, module, origin, figures=figures, trained_scales=_trained_scales(record))
     if finder.weights_hash != record.weights_hash:
@@ -200,7 +207,7 @@ def _trained_scales(record: FinderRecord) -> dict[str, float]:
 
 
 def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Load exactly the expected keys and shapes into `module`.
+    """Load exactly the expected keys and shapes into `module`, which gets its memory here if it has none yet.
 
     Raises
     ------
@@ -213,16 +220,50 @@ def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Pat
             raise DataError(f"{path}: tensor {key!r} is missing; give the weights of this architecture")
     for key, tensor in tensors.items():
         if key not in expected:
-            raise DataError(f"{path}: tensor {key!r} does not belong to this architecture; give its own weights")
+            name = printable(key, 80)
+            raise DataError(f"{path}: tensor {name!r} does not belong to this architecture; give its own weights")
         if tensor.shape != expected[key].shape:
             raise DataError(
                 f"{path}: tensor {key!r} has shape {tuple(tensor.shape)}, {tuple(expected[key].shape)} is needed; "
                 f"give the weights of this architecture and number of bands"
             )
-        counts = expected[key].dtype == tensor.dtype == torch.int64  # how many batches a batch norm has seen
-        if not counts and (not tensor.dtype.is_floating_point or not bool(torch.isfinite(tensor).all())):
-            raise DataError(f"{path}: tensor {key!r} ({tensor.dtype}) holds values that are not finite floats; mend it")
-    module.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()}, strict=True)
+    ready = {key: as_floats(tensor, expected[key].dtype, key, path) for key, tensor in tensors.items()}
+    module.load_state_dict(ready, strict=True, assign=any(tensor.is_meta for tensor in expected.values()))
+
+
+def checked_figures(figures: Mapping[str, torch.Tensor], recipe: Recipe, path: Path) -> dict[str, torch.Tensor]:
+    """The statistics of the recipe's stretch in 32 bit: all of them, or none where the file has none.
+
+    Raises
+    ------
+    DataError
+        One is missing, foreign, of another shape, not finite, or leaves nothing of an image.
+    """
+    shapes = figure_shapes(recipe)
+    if not figures:
+        return {}
+    for name in (*shapes, *figures):
+        if name not in figures or name not in shapes:
+            what = "is missing" if name in shapes else f"does not belong to stretch {recipe.stretch}"
+            raise DataError(
+                f"{path}: statistics {printable(FIGURES_PREFIX + name, 80)!r} {what}; train the finder again"
+            )
+        if figures[name].shape != shapes[name]:
+            raise DataError(
+                f"{path}: statistics {FIGURES_PREFIX + name!r} have shape {tuple(figures[name].shape)}, "
+                f"{shapes[name]} is needed; train the finder again"
+            )
+    ready = {name: as_floats(figures[name], torch.float32, FIGURES_PREFIX + name, path) for name in sorted(figures)}
+    for name in ("sigma", "high"):
+        if name in ready and not bool((ready[name] > 0).all()):
+            raise DataError(f"{path}: statistics {FIGURES_PREFIX + name!r} are not all above 0; train the finder again")
+    return ready
+
+
+def figure_shapes(recipe: Recipe) -> dict[str, tuple[int, ...]]:
+    """Name → shape of the statistics that the recipe's stretch takes."""
+    bands, size = len(recipe.bands), recipe.size
+    return {name: (bands, size, size) if name == "mean" else (bands,) for name in STRETCHES[recipe.stretch].fitted}
 
 
 def rounded_to_half(finder: Finder) -> Finder:
@@ -256,11 +297,21 @@ def _smallest(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a safetensors file; DataError if it is missing or torn."""
+def read_tensors(path: Path, expected: Mapping[str, torch.Tensor], recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Tensors of a finder's own safetensors file, if it is no larger than these and its statistics in double precision.
+
+    Raises
+    ------
+    DataError
+        It is missing, torn, of another kind, or too large.
+    """
     if not path.is_file():
         raise DataError(f"{path}: is missing; restore it or train the finder again")
-    try:
-        return load_tensors(path.read_bytes())
-    except SafetensorError as broken:
-        raise DataError(f"{path}: is torn or not a safetensors file ({broken}); restore it or train again") from broken
+    numbers = sum(tensor.numel() for tensor in expected.values()) + sum(map(math.prod, figure_shapes(recipe).values()))
+    most = 8 * numbers + _HEADER_BYTES
+    if path.stat().st_size > most:
+        raise DataError(
+            f"{path}: has {path.stat().st_size / 1e6:.4g} MB, the tensors of this architecture at most "
+            f"{most / 1e6:.4g}; restore it or train again"
+        )
+    return read_safetensors(path, most)

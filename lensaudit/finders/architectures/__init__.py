@@ -115,8 +115,6 @@ def unfilled(
 ) -> Any:
     """The architecture with memory but no values yet, to be loaded or initialised; draws no random number.
 
-    Torch's own constructors draw from the global generator, so the module is made without storage first.
-
     Parameters
     ----------
     name
@@ -128,13 +126,22 @@ def unfilled(
     options
         Its own options; see `Architecture.options`.
     """
+    return without_memory(name, bands, outputs, size, options).to_empty(device="cpu")
+
+
+def without_memory(
+    name: str, bands: int, outputs: int = 2, size: int | None = None, options: Mapping[str, Option] | None = None
+) -> Any:
+    """The architecture on torch's meta device: names, types and shapes alone. Takes what `unfilled` takes.
+
+    Torch's own constructors draw from the global generator, so every module is made in this way first.
+    """
     known = architecture(name)
     words: dict[str, Any] = dict(options or {})
     if known.size is None and size is not None:
         words["size"] = size
     with torch.device("meta"):
-        module = known.build(bands, outputs, **words)
-    return module.to_empty(device="cpu")
+        return known.build(bands, outputs, **words)
 
 
 def initialised(
