@@ -112,5 +112,5 @@ def _kept(store: Path | None, identity: dict[str, Any]) -> NDArray[np.float32]:
         with safe_open(store, framework="pt") as stored:
             same = json.loads((stored.metadata() or {})["identity"]) == identity
             return stored.get_tensor("embeddings").numpy() if same else nothing
-    except (SafetensorError, KeyError, ValueError):
+    except (SafetensorError, LookupError, ValueError, AttributeError, RecursionError):
         return nothing

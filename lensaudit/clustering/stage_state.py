@@ -73,7 +73,7 @@ class StageState:
                     parts[part][name] = stored.get_tensor(key)
             counts["history"] = [(float(train), float(validation)) for train, validation in counts["history"]]
             state = cls(parts["net"], parts["optimizer"], **counts)
-        except (SafetensorError, KeyError, TypeError, ValueError) as broken:
+        except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as broken:
             raise DataError(f"{path}: is torn or no checkpoint; start anew with --restart") from broken
         differing = sorted(name for name in theirs.keys() | identity.keys() if theirs.get(name) != identity.get(name))
         if differing:

@@ -139,6 +139,7 @@ def _read(path: Path, span: range) -> Floats | None:
     """A piece of an earlier run; None if there is none that is whole."""
     try:
         scores = load_arrays(path.read_bytes())["p_lens"]
-    except (FileNotFoundError, SafetensorError, KeyError):
+    except (OSError, SafetensorError, LookupError, ValueError, TypeError):
         return None
-    return scores.astype(np.float64) if scores.shape == (len(span),) else None
+    fits = scores.shape == (len(span),) and scores.dtype.kind == "f" and not ((scores < 0) | (scores > 1)).any()
+    return scores.astype(np.float64) if fits else None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lensaudit.errors import DataError
 from lensaudit.files import replacing, sha256
 from lensaudit.lensset.header import MEND, CatalogueColumn, Header
+from lensaudit.tables import parquet_column
 from lensaudit.untrusted import printable
 
 CATALOGUE_NAME = "catalogue.parquet"
@@ -118,12 +119,14 @@ def read_column(path: Path, name: str, names: Sequence[str]) -> NDArray[Any]:
     """
     if name not in names:
         raise DataError(f"{path}: no column '{printable(name)}'; the columns are {printable(', '.join(names), 400)}")
-    with _parquet(path) as stored:
-        column = stored.read(columns=[name], use_threads=False).column(0)
-    if column.null_count:
-        row = next(i for i, value in enumerate(column) if not value.is_valid)
-        raise DataError(f"{path}: column {printable(name)} is empty in row {row + 1}; {MEND}")
-    return np.array(column.to_numpy())
+    with _parquet(path):
+        column = parquet_column(path, name)
+    if column is None:
+        raise DataError(f"{path}: column {printable(name)} holds neither numbers nor text; {MEND}")
+    empty = np.flatnonzero(np.ma.getmaskarray(column))
+    if len(empty):
+        raise DataError(f"{path}: column {printable(name)} is empty in row {empty[0] + 1}; {MEND}")
+    return np.ma.getdata(column)
 
 
 def rows_of(path: Path) -> Iterator[dict[str, Any]]:

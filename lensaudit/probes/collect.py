@@ -27,6 +27,7 @@ from lensaudit.imaging import TRUTH_COLUMNS
 from lensaudit.lensset.spread import spread
 from lensaudit.probes.experiment import Block, Experiment, Fields, MakeBlock
 from lensaudit.probes.steps import Arm
+from lensaudit.tables import kept_table, sealed_table
 from lensaudit.untrusted import file_stem, path_within
 
 PARTS = "parts"
@@ -87,7 +88,7 @@ def collect(
         A finder's answer is not finite.
     """
     places = [_place(experiment, finder, folder) for finder in finders]
-    missing = [k for k in range(experiment.chunks) if not all((place / _part(k)).is_file() for place in places)]
+    missing = [k for k in range(experiment.chunks) if any(_kept(experiment, place, k) is None for place in places)]
     n = experiment.source.n
     done = n - sum(_span(experiment, k) for k in missing)
     if progress is not None:
@@ -209,7 +210,14 @@ def _keep(logit: NDArray[np.float64], block: Block, place: Path) -> None:
     }
     columns |= truth_table([row for rows in block.truth for row in rows])
     with replacing(place / _part(block.chunk)) as partial:
-        pq.write_table(pa.table(columns), partial, compression="zstd")
+        pq.write_table(sealed_table(pa.table(columns)), partial, compression="zstd")
+
+
+def _kept(experiment: Experiment, place: Path, chunk: int) -> pa.Table | None:
+    """A part of an earlier run; None where it is missing, torn or changed, and is made again."""
+    table = kept_table(place / _part(chunk), len(experiment.arms) * _span(experiment, chunk))
+    names = {"logit", "changed", *(column.name for column in TRUTH_COLUMNS)}
+    return table if table is not None and names <= set(table.column_names) else None
 
 
 def truth_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -220,7 +228,9 @@ def truth_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _gathered(experiment: Experiment, place: Path) -> Asked:
     """All parts together, in the order of the systems."""
-    tables = [pq.read_table(place / _part(chunk)) for chunk in range(experiment.chunks)]
+    tables = [table for k in range(experiment.chunks) if (table := _kept(experiment, place, k)) is not None]
+    if len(tables) < experiment.chunks:
+        raise DataError(f"{place}: changes while it is read; run one command at a time into it, then run it again")
     shape = (len(experiment.arms), -1)
 
     def joined(name: str) -> NDArray[Any]:

@@ -6,6 +6,17 @@ first bytes. Sizes are bounded before anything is built. What is wrong becomes o
 
 from lensaudit.tables.binary import parquet_column
 from lensaudit.tables.reading import read_table
+from lensaudit.tables.seal import RowsDigest, kept_table, sealed_table
 from lensaudit.tables.table import FORMATS, Column, Table, same_id
 
-__all__ = ["FORMATS", "Column", "Table", "parquet_column", "read_table", "same_id"]
+__all__ = [
+    "FORMATS",
+    "Column",
+    "RowsDigest",
+    "Table",
+    "kept_table",
+    "parquet_column",
+    "read_table",
+    "same_id",
+    "sealed_table",
+]

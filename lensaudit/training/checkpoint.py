@@ -68,7 +68,7 @@ class Checkpoint:
                     part, _, name = key.partition("/")
                     parts[part][name] = stored.get_tensor(key)
             return cls(identity, parts["module"], parts["optimizer"], Progress.from_json(progress, parts["best"]))
-        except (SafetensorError, KeyError, TypeError, ValueError) as broken:
+        except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as broken:
             raise DataError(f"{path}: is torn or no checkpoint; start anew with --restart") from broken
 
     def refuse_other(self, path: Path, wanted: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from lensaudit.documents import keep_json, kept_json
 from lensaudit.explain.judging.image_scores import ImageScore
 from lensaudit.explain.judging.randomisation import RandomisationResult, RandomisedStep
 from lensaudit.files import replacing
+from lensaudit.tables import kept_table, sealed_table
 from lensaudit.untrusted import file_stem
 
 FOLDER = "parts"
@@ -52,19 +53,19 @@ def check_path(out: Path, method: str) -> Path:
 def write_scores_part(path: Path, scores: Sequence[ImageScore], key: str) -> None:
     """Write scores, whole or not at all."""
     columns = {field.name: [getattr(one, field.name) for one in scores] for field in fields(ImageScore)}
-    table = pa.table(columns, schema=SCHEMA.with_metadata({_KEY: key.encode()}))
+    table = sealed_table(pa.table(columns, schema=SCHEMA.with_metadata({_KEY: key.encode()})))
     with replacing(path) as partial:
         pq.write_table(table, partial)
 
 
 def read_scores_part(path: Path, key: str) -> tuple[ImageScore, ...] | None:
     """The scores; None where there are none, they are torn, or of something else."""
+    table = kept_table(path)
+    if table is None or (table.schema.metadata or {}).get(_KEY) != key.encode():
+        return None
     try:
-        table = pq.read_table(path)
-        if (table.schema.metadata or {}).get(_KEY) != key.encode():
-            return None
         return tuple(ImageScore(**row) for row in table.to_pylist())
-    except (pa.ArrowException, OSError, TypeError, ValueError):
+    except (pa.ArrowException, TypeError, ValueError):
         return None
 
 

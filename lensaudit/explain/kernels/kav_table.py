@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lensaudit.documents import json_of
 from lensaudit.errors import DataError
 from lensaudit.files import replacing
 
 RECORD_KEY = b"lensaudit"
+MOST_KERNELS = 1_000_000
 SILENCE_KEY = b"lensaudit-highest"
 
 GROUP_BYTES = 16 << 20
@@ -90,13 +92,16 @@ class KavTable:
         try:
             with pq.ParquetFile(path) as stored:
                 metadata, n = stored.schema_arrow.metadata | (stored.metadata.metadata or {}), stored.metadata.num_rows
-            record, search = json.loads(metadata[RECORD_KEY]), json.loads(metadata[SILENCE_KEY])
+            fix = "make it anew with lensaudit kernels"
+            record, search = (json_of(metadata[key], f"{path}", fix) for key in (RECORD_KEY, SILENCE_KEY))
+            if sum(int(count) for _, count in record["layers"]) > MOST_KERNELS:
+                raise ValueError("more kernels than a table can have")
             kernels = tuple(Kernel(layer, k) for layer, count in record["layers"] for k in range(count))
             highest = np.array([np.nan if value is None else value for value in search["highest"]])
             return cls(Path(path), n, kernels, record, highest, search["n_searched"])
         except FileNotFoundError as missing:
             raise DataError(f"{path}: no such file; make it with lensaudit kernels") from missing
-        except (pa.ArrowException, KeyError, OSError, TypeError, ValueError) as broken:
+        except (pa.ArrowException, LookupError, OSError, TypeError, ValueError, AttributeError) as broken:
             raise DataError(f"{path}: is torn or no table of kernels; make it anew with lensaudit kernels") from broken
 
     def column(self, name: str) -> NDArray[Any]:

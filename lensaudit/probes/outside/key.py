@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from lensaudit.imaging import TRUTH_COLUMNS
 from lensaudit.probes.collect import typed
 from lensaudit.probes.experiment import Experiment
 from lensaudit.probes.outside.plan import Asked, ExportPlan
+from lensaudit.tables import RowsDigest, kept_table, sealed_table
 
 FORMAT = "lensaudit-probe-export/1"
 KEY_FILE = "key.parquet"
@@ -99,16 +99,13 @@ def part_file(folder: Path, unit: int) -> Path:
 def write_part(folder: Path, unit: int, columns: Mapping[str, Any]) -> None:
     """Keep the rows of a unit; that the file is there says that all its cutouts are."""
     with replacing(part_file(folder, unit)) as partial:
-        pq.write_table(pa.table(dict(columns), schema=SCHEMA), partial, compression="zstd")
+        pq.write_table(sealed_table(pa.table(dict(columns), schema=SCHEMA)), partial, compression="zstd")
 
 
 def read_part(folder: Path, unit: int) -> pa.Table | None:
-    """The rows of a unit, None where it is not done."""
-    path = part_file(folder, unit)
-    try:
-        return pq.read_table(path, schema=SCHEMA) if path.is_file() else None
-    except (pa.ArrowException, OSError):
-        return None  # torn by the machine: it is made again
+    """The rows of a unit; None where it is not done, or its file is torn or was changed: it is made again."""
+    table = kept_table(part_file(folder, unit))
+    return table if table is not None and table.schema.equals(SCHEMA) else None
 
 
 def claim(folder: Path, plan: ExportPlan) -> bool:
@@ -151,7 +148,7 @@ def _claimed(path: Path) -> str | None:
 
 def write_key(folder: Path, plan: ExportPlan, tables: Iterable[pa.Table], manifest_hash: str) -> Path:
     """Put the parts together into ``key.parquet``."""
-    rows = _RowsDigest()
+    rows = RowsDigest(SCHEMA.names)
     path = folder / KEY_FILE
     with replacing(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
         for table in tables:
@@ -161,27 +158,6 @@ def write_key(folder: Path, plan: ExportPlan, tables: Iterable[pa.Table], manife
         # Not sorted: pages list populations and curves in the order of their definition.
         writer.add_key_value_metadata({_METADATA: json.dumps(words)})
     return path
-
-
-class _RowsDigest:
-    """SHA-256 of the rows of a key, whatever the tables they come in."""
-
-    def __init__(self) -> None:
-        self._columns = {name: hashlib.sha256() for name in SCHEMA.names}
-
-    def add(self, table: pa.Table) -> None:
-        """Go on with the rows of `table`."""
-        for name, digest in self._columns.items():
-            column = table.column(name)
-            if pa.types.is_string(column.type):
-                digest.update("".join(f"{cell}\0" for cell in column.to_pylist()).encode())
-            else:
-                digest.update(np.nan_to_num(column.cast(pa.float64()).to_numpy(), nan=-1.5e300).tobytes())
-
-    @property
-    def digest(self) -> str:
-        """Of all rows so far."""
-        return hashlib.sha256("".join(one.hexdigest() for one in self._columns.values()).encode()).hexdigest()
 
 
 def read_key(path: Path) -> Key:
@@ -200,7 +176,7 @@ def read_key(path: Path) -> Key:
             raise ValueError("more rows than an export of all probes has")
         table = pq.read_table(path)
         words = json_of((pq.read_metadata(path).metadata or {})[_METADATA], f"{path}", "run the export again")
-        rows = _RowsDigest()
+        rows = RowsDigest(SCHEMA.names)
         rows.add(table)
         plan = ExportPlan.from_json(words["plan"])
         key = Key(plan, str(words["manifest"]), table.select(SCHEMA.names))

@@ -163,12 +163,12 @@ def test_the_commands(tmp_path):
     assert json.loads(fair.stdout)["finder"]["name"] == "people"
 
     write_scores(tmp_path / "people.csv", {name: int(arm != 5) for name, arm in arms.items()})
-    biased = invoke(*back, "--out", tmp_path / "biased", "--name", "three inspectors")
+    biased = invoke(*back, "--out", tmp_path / "biased", "--name", "three-inspectors")
     assert biased.exit_code == 1
     assert "bias" in biased.stdout
     page = (tmp_path / "biased" / "audit.md").read_text()
-    assert page.startswith("# Probes of three inspectors")
-    assert "With the image in orientation 5, recall falls from 1.00 to 0.00 (n = 10 pairs)" in page
+    assert page.startswith("# Probes of three-inspectors")
+    assert "in orientation 5, recall falls from 1.00 to 0.00 (n = 10 pairs)" in page
 
     csv = tmp_path / "people.csv"
     with pytest.raises(UsageError, match="--fail-on"):
