@@ -61,17 +61,17 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
         limited = _Limited(stream, LARGEST_HEADERS)
         try:
             hdus = fits.open(limited, memmap=False, lazy_load_hdus=False)
-            ends = [_end(hdu) for hdu in hdus]
-            limited.seek(-(-max(ends) // _BLOCK) * _BLOCK)
+            end = max(_end(hdu, limited.size) for hdu in hdus)
+            limited.seek(-(-end // _BLOCK) * _BLOCK)
             if limited.read(_BLOCK).startswith(b"XTENSION"):  # astropy passes over what it cannot read
-                raise ValueError(f"extension {len(ends)} has no readable header")
+                raise ValueError(f"extension {len(hdus)} has no readable header")
         except MemoryError:
             raise
         except Exception as error:  # a damaged file may fail anywhere in astropy
             raise _damaged(path, error) from error
         with hdus:
-            if max(ends) > limited.size:
-                reason = f"data end at byte {max(ends)}, the file at {limited.size}"
+            if end > limited.size:
+                reason = f"data end at byte {end}, the file at {limited.size}"
                 raise DataError(f"{path}: FITS file is truncated: {reason}; fetch the file again")
             limited.left = None
             yield hdus
@@ -157,9 +157,10 @@ class _Limited(io.RawIOBase):
                 raise ValueError("headers larger than the file, or than 16 MiB")
             if block and not block.strip(b"\0"):
                 raise ValueError("a header of nothing but zeros")
-            for card in _COUNTS.finditer(block):
-                if card.start() % _CARD == 0 and not 0 <= int(card[2]) <= (_MOST if card[1] else sys.maxsize):
-                    raise ValueError(f"header card {block[card.start() : card.start() + 30].decode('latin-1')}")
+            for at in range(0, len(block), _CARD):
+                card = _COUNTS.match(block, at) if block[at] in b"GNPTZ" else None
+                if card and not 0 <= int(card[2]) <= (_MOST if card[1] else sys.maxsize):
+                    raise ValueError(f"header card {block[at : at + 30].decode('latin-1')}")
         return block
 
     def readable(self) -> bool:
@@ -212,10 +213,14 @@ def _unpacked(path: Path, plain: BinaryIO, kind: str) -> io.BytesIO:
     return unpacked
 
 
-def _end(hdu: Any) -> int:
-    """Byte at which the data of an HDU end by its header, without the padding."""
+def _end(hdu: Any, size: int) -> int:
+    """Byte at which the data of an HDU end by its header; the padding of the last may be missing."""
+    info = hdu.fileinfo()
+    padded = int(info["datLoc"]) + int(info["datSpan"])
+    if padded <= size:
+        return padded
     stored = getattr(hdu, "_bintable", None) or hdu  # a tile-compressed image's own size is that of its pixels
-    return int(hdu.fileinfo()["datLoc"]) + int(stored.size)
+    return int(info["datLoc"]) + int(stored.size)
 
 
 def _plane(shape: tuple[int, ...], plane: int | None, where: str) -> tuple[int, ...] | None:

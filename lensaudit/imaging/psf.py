@@ -135,6 +135,11 @@ def fits_kernel(path: Path, extension: str, band: Band, *, angle_deg: float = 0.
     return np.asarray(np.maximum(turned, 0.0))
 
 
+def check_kernel(path: Path, extension: str) -> None:
+    """Raise what `fits_kernel` would, before anything is rendered."""
+    _read_kernel(path, extension)
+
+
 def _read_kernel(path: Path, extension: str) -> tuple[Array, float]:
     from lensaudit.fits_input import number, open_fits, pixels_of
 
@@ -149,7 +154,9 @@ def _read_kernel(path: Path, extension: str) -> tuple[Array, float]:
         scale = abs(degrees) * 3600.0 if degrees else number(hdu.header, "PIXSCALE", where) or EUCLID_SCALE_ARCSEC
     if values.shape[0] != values.shape[1] or max(values.shape) > LARGEST_PSF:
         raise DataError(f"{where}: a PSF must be a square image of at most {LARGEST_PSF} pixels a side; cut it out")
-    if not np.isfinite(values).all() or not 0 < values.sum() < math.inf:
+    with np.errstate(over="ignore"):
+        total = float(values.sum())
+    if not np.isfinite(values).all() or not 0 < total < math.inf:
         raise DataError(f"{where}: a PSF must be finite numbers with positive sum; correct the file")
     if not 1e-3 <= scale <= 60.0:
         raise DataError(f"{where}: its header gives {scale:.3g}″ per pixel; correct CD1_1, CDELT1 or PIXSCALE")

@@ -38,6 +38,8 @@ _SIDE = 7  # points per side of the grid on which coordinates are compared
 _NUMBERS = re.compile(
     r"(CRPIX|CRVAL|CDELT|CROTA|CD\d+_|PC\d+_|PV\d+_|LONPOLE|LATPOLE|EQUINOX|[AB]P?_(ORDER|\d+_))(\d*)"
 )
+# SIP, TPV and other parameters, lookup tables and -TAB, wcslib's own distortions, polynomials of DSS plates.
+_DISTORTIONS = re.compile(r"[AB]_(ORDER|\d)|P[VS]\d|CPDIS|CQDIS|D2IM|D[PQVW]\d|AMD[XY]\d|WAT\d")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Sky:
 
     wcs: WCS | None
     reason: str = ""
+    distorted: bool = True
+    """Whether there may be more to them than a projection and linear terms, which cards always hold."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,9 @@ def header_sky(header: fits.Header, hdus: fits.HDUList | None = None) -> Sky:
     hdus
         The open file, where lookup tables of distortions lie.
     """
+    keys = set(header)
     try:
-        for key in header:
+        for key in sorted(keys):
             if _NUMBERS.fullmatch(key):
                 number(header, key, "it")
     except DataError as error:
@@ -107,7 +112,7 @@ def header_sky(header: fits.Header, hdus: fits.HDUList | None = None) -> Sky:
         return Sky(None, "they have no CDELT or CD, or its default of 1 degree per pixel")
     if not SCALES_ARCSEC[0] <= scale <= SCALES_ARCSEC[1]:
         return Sky(None, f"they give {scale:.3g}″ per pixel")
-    return Sky(wcs)
+    return Sky(wcs, distorted=any(_DISTORTIONS.match(key) for key in keys))
 
 
 def scale_arcsec(wcs: WCS) -> float:
@@ -116,20 +121,28 @@ def scale_arcsec(wcs: WCS) -> float:
         return float(np.sqrt(np.prod(proj_plane_pixel_scales(wcs))) * 3600)
 
 
-def shifted_cards(wcs: WCS, first_row: int, first_column: int, shape: tuple[int, int]) -> Cards | None:
-    """Header cards of `wcs` for a cutout of `shape` that begins at this pixel (counted from 0).
+def shifted_cards(sky: Sky, first_row: int, first_column: int, shape: tuple[int, int]) -> Cards | None:
+    """Header cards of `sky` for a cutout of `shape` that begins at this pixel (counted from 0).
 
-    None where the sky is not defined all over the cutout.
+    None where there is no sky, or not all over the cutout.
     """
+    wcs = sky.wcs
+    if wcs is None:
+        return None
     first = np.array([first_column, first_row])
     moved = wcs.deepcopy()
     moved.wcs.crpix = np.asarray(wcs.wcs.crpix) - first
+    if not sky.distorted:
+        corners = _grid(shape)[[0, _SIDE - 1, -_SIDE, -1]]
+        return Cards(_text_of(moved)) if np.isfinite(moved.wcs_pix2world(corners, 0)).all() else None
     return _kept_or_fitted(_text_of(moved), lambda p: wcs.all_pix2world(p + first, 0), wcs, shape)
 
 
-def rescaled_about_reference(wcs: WCS, factor: float) -> WCS:
+def rescaled_about_reference(wcs: WCS, factor: float) -> Sky:
     """`wcs` with pixels `factor` times as wide: reference point and orientation stay, distortions are dropped."""
-    return _tangential(wcs, np.asarray(wcs.wcs.crval), np.asarray(wcs.wcs.crpix), wcs.pixel_scale_matrix * factor)
+    matrix = wcs.pixel_scale_matrix * factor
+    scaled = _tangential(wcs, np.asarray(wcs.wcs.crval), np.asarray(wcs.wcs.crpix), matrix)
+    return Sky(scaled, distorted=False)
 
 
 def wcs_on_grid(wcs: WCS, shape: tuple[int, int], size: int) -> WCS:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lensaudit.documents import read_yaml
 from lensaudit.errors import UsageError
 from lensaudit.finders.stretch import STRETCHES
+from lensaudit.imaging.psf import check_kernel
 from lensaudit.probes.edits import IDENTITY
 from lensaudit.probes.steps import Arm, Step, Steps
 from lensaudit.resources import builtin_folder
@@ -226,6 +227,8 @@ def with_kernel(definition: ProbeDefinition, path: Path | None, extension: str) 
     ------
     UsageError
         No step of it takes one, there is no such file, or a step needs one that neither `path` nor the YAML gives.
+    DataError
+        The file holds no kernel in that extension.
     """
     edits = definition.edits
     kernels = [step for step in (*edits.control, *edits.treated) if step.edit == FROM_FILE]
@@ -235,8 +238,7 @@ def with_kernel(definition: ProbeDefinition, path: Path | None, extension: str) 
         return definition
     if not kernels:
         raise UsageError(f"--psf: probe '{definition.name}' takes no kernel; probe psf-rotation-real does")
-    if not path.is_file():
-        raise UsageError(f"--psf {path}: no such file; give a FITS file with extension {extension}")
+    check_kernel(path, extension)
 
     def told(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         kernel: dict[str, str | float] = {"path": str(path), "extension": extension}

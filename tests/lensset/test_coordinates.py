@@ -79,7 +79,7 @@ def test_a_map_lies_where_the_header_says(kind, size):
         oracle = WCS(header, fobj=hdus, naxis=2)
         sky = header_sky(header, hdus)
         assert sky.wcs is not None, sky.reason
-        cards = shifted_cards(sky.wcs, first[1], first[0], (rows, columns))
+        cards = shifted_cards(sky, first[1], first[0], (rows, columns))
         cutout = from_cards(cards.text)
         on_map = wcs_on_grid(cutout, (rows, columns), size)
         stored = from_cards(on_map.to_header(relax=True).tostring(sep="\n"))
@@ -147,7 +147,7 @@ def test_a_header_without_coordinates_is_no_fault():
 
 def test_rescaling_keeps_reference_and_orientation():
     wcs = header_sky(rotated(CD1_1=-2e-5, CD1_2=1e-5, CD2_1=1e-5, CD2_2=2e-5)).wcs
-    doubled = rescaled_about_reference(wcs, 2.0)
+    doubled = rescaled_about_reference(wcs, 2.0).wcs
     assert scale_arcsec(doubled) == pytest.approx(2 * scale_arcsec(wcs), rel=1e-9)  # nine of the sixteen digits
     near, far = wcs.all_pix2world([[89, 109], [99, 109]], 0), doubled.all_pix2world([[89, 109], [94, 109]], 0)
     assert apart(near, far, wcs) < EXACT_ARCSEC

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
@@ -15,15 +14,12 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.fits_input import open_fits
-from lensaudit.lensset.coordinates import rescaled_about_reference, scale_arcsec, shifted_cards
+from lensaudit.lensset.coordinates import Sky, rescaled_about_reference, scale_arcsec, shifted_cards
 from lensaudit.lensset.header import BandHeader
 from lensaudit.lensset.ingest.pixels import centre_crop, cut, filled, refuse_constant
 from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, System
 from lensaudit.lensset.ingest.plate import Image, read_image
 from lensaudit.untrusted import printable
-
-if TYPE_CHECKING:
-    from astropy.wcs import WCS
 
 SAME_SCALE = 0.01
 """Largest relative difference of pixel scales within a band: a hundredth is 0.1 pixel over a 20-pixel lens."""
@@ -112,7 +108,7 @@ def _check_id(system: System) -> None:
 
 def _cutout(image: Image, policy: PixelPolicy, band: str, where: str, like: BandHeader | list[float]) -> Cutout:
     """The cutout of `image`, `like` what the set has in this band, or the scales that its other bands have so far."""
-    scale, wcs, comment = _scale(image, policy, band, where)
+    scale, sky, comment = _scale(image, policy, band, where)
     model = like if isinstance(like, BandHeader) else None
     if isinstance(like, BandHeader):
         scale = _like_the_set(scale, like, where)
@@ -139,11 +135,9 @@ def _cutout(image: Image, policy: PixelPolicy, band: str, where: str, like: Band
                 f"{where}: {pixels.shape[0]}×{pixels.shape[1]} pixels, the set has {model.shape[0]}×{model.shape[1]}; "
                 "give --size-arcsec or --size-pixels to cut all to one size, or ingest it into a set of its own"
             )
-    cards = None if wcs is None else shifted_cards(wcs, crop.row, crop.column, crop.shape)
+    cards = shifted_cards(sky, crop.row, crop.column, crop.shape)
     text = None if cards is None else "\n".join([cards.text, *([f"COMMENT {comment}"] if comment else [])])
-    lost = "" if cards is not None else image.sky.reason if wcs is None else "the sky ends inside the cutout"
-    if image.sky.wcs is not None and wcs is None:
-        lost = "--pixel-scale contradicts the header, and its reference pixel lies outside the image"
+    lost = "" if cards is not None else sky.reason if sky.wcs is None else "the sky ends inside the cutout"
     return Cutout(pixels, values, text, scale, zero_point, lost)
 
 
@@ -155,27 +149,28 @@ def _size(policy: PixelPolicy, band: str, scale: float) -> int | None:
     return None if policy.size_arcsec is None else max(1, round(policy.size_arcsec / scale))
 
 
-def _scale(image: Image, policy: PixelPolicy, band: str, where: str) -> tuple[float, WCS | None, str]:
+def _scale(image: Image, policy: PixelPolicy, band: str, where: str) -> tuple[float, Sky, str]:
     """Arcsec per pixel, the coordinates that go with it, and what was done to them.
 
     A scale that the user tells wins. Where the header's differs from it, its coordinates are scaled about their
     reference pixel, if that lies in the image; far from it the position itself would be wrong, and they are left out.
     """
-    wcs, told = image.sky.wcs, policy.of_band(policy.told_scale, band)
-    if told is not None:
-        own = told if wcs is None else scale_arcsec(wcs)
-        if wcs is None or abs(own / told - 1) <= SAME_SCALE:
-            return told, wcs, ""
-        rows, columns = image.pixels.shape
-        x, y = wcs.wcs.crpix
-        inside = 0.5 <= x <= columns + 0.5 and 0.5 <= y <= rows + 0.5
-        return told, rescaled_about_reference(wcs, told / own) if inside else None, RESCALED
-    if wcs is not None:
-        return unjittered(scale_arcsec(wcs)), wcs, ""
-    if band in policy.known_scale:
-        return policy.known_scale[band], None, ""
-    reason = f"the header's cannot be used: {image.sky.reason}" if image.sky.reason else "the header has none"
-    raise UsageError(f"{where}: no sky coordinates ({reason}); give --pixel-scale {band}=ARCSEC")
+    sky, told = image.sky, policy.of_band(policy.told_scale, band)
+    own = None if sky.wcs is None else scale_arcsec(sky.wcs)
+    if told is None:
+        if own is not None:
+            return unjittered(own), sky, ""
+        if band in policy.known_scale:
+            return policy.known_scale[band], sky, ""
+        reason = f"the header's cannot be used: {sky.reason}" if sky.reason else "the header has none"
+        raise UsageError(f"{where}: no sky coordinates ({reason}); give --pixel-scale {band}=ARCSEC")
+    if own is None or sky.wcs is None or abs(own / told - 1) <= SAME_SCALE:
+        return told, sky, ""
+    rows, columns = image.pixels.shape
+    x, y = sky.wcs.wcs.crpix
+    if 0.5 <= x <= columns + 0.5 and 0.5 <= y <= rows + 0.5:
+        return told, rescaled_about_reference(sky.wcs, told / own), RESCALED
+    return told, Sky(None, "--pixel-scale contradicts the header, and its reference pixel lies outside the image"), ""
 
 
 def unjittered(scale: float) -> float:

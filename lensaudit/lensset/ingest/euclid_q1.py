@@ -14,6 +14,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.ingest.blf import chosen_bands
 from lensaudit.lensset.ingest.external import external_rows
 from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, Plate, System
+from lensaudit.untrusted import regular_size
 
 SIZE_ARCSEC = 20.0
 """Default crop: the central 200×200 pixels at 0.1″, the field the published Euclid finders were trained on."""
@@ -73,7 +74,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise UsageError(f"{path}: no such file or folder; check the path")
+        regular_size(path)  # says what is there instead: nothing, a pipe, a device
     files = sorted(f for f in path.iterdir() if f.name.endswith((".fits", ".fits.gz")))
     if not files:
         raise UsageError(f"{path}: holds no .fits file; check the path")

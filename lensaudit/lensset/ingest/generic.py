@@ -15,7 +15,7 @@ from typing import Any
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.ingest.external import external_rows
 from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, PixelPolicy, Plan, Plate, System
-from lensaudit.untrusted import printable, typed_name
+from lensaudit.untrusted import printable, regular_size, typed_name
 
 _WORDS = re.compile(
     r"(?P<band>[A-Za-z0-9][A-Za-z0-9_+-]{0,63})=(?P<pattern>[^\[\]]*)"
@@ -187,7 +187,7 @@ def _find_all(path: Path, patterns: Sequence[BandPattern]) -> dict[str, dict[str
     if path.is_file():
         return {pattern.band: {_stem(path): _plate(_only(path, pattern), pattern)} for pattern in patterns}
     if not path.is_dir():
-        raise UsageError(f"{path}: no such file or folder; check the path")
+        regular_size(path)  # says what is there instead: nothing, a pipe, a device
     fixed = [pattern for pattern in patterns if pattern.pattern and "*" not in pattern.pattern]
     if fixed and len(fixed) < len(patterns):
         raise UsageError(

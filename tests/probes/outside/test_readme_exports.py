@@ -1,0 +1,33 @@
+"""The exports that the README shows can be planned: each probe can be asked of the bands it names."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from lensaudit.errors import UsageError
+from lensaudit.probes.outside import plan_export
+
+README = Path(__file__).parents[3] / "README.md"
+SHOWN = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("lensaudit probe export")]
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_an_export_of_the_readme_can_be_planned(line):
+    words = shlex.split(line)
+    told = {name: value for name, value in pairwise(words) if name.startswith("--")}
+    probes = [value for name, value in pairwise(words) if name == "--probe"]
+    bands = told["--bands"].split(",") if "--bands" in told else ()
+    plan_export(int(told["--n"]), int(told["--seed"]), probes, bands, told.get("--format", "multi"))
+
+
+def test_the_readme_shows_some():
+    assert len(SHOWN) >= 2
+
+
+def test_a_colour_probe_of_one_band_names_what_to_do():
+    with pytest.raises(UsageError, match=r"probe red-source changes colours only.* name two bands or more by --bands"):
+        plan_export(2, 1, ["red-source"], ["VIS"])
