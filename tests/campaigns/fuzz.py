@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from campaigns.harness import CHANGED, FAULTS, REFUSED, SAME, TAKEN, Ended, Sandbox, copied, run
+from campaigns.hostile_cases import scenarios
 from campaigns.mutators import mutate
 from campaigns.readers import CASES, Case
 from campaigns.samples import make_samples, register_tiny
@@ -55,15 +56,18 @@ class Result:
     ended: Ended
 
 
+HOSTILE = "hostile words"
+NOT_THERE = "the word cannot stand there"
+SCENARIOS = tuple(scenarios())
 _BY_NAME = {case.name: case for case in CASES}
 _made = Path()
 _baseline: dict[str, Ended] = {}
 
 
-def placed(case: Case, root: Path) -> Sandbox:
-    """A sandbox with what the case needs."""
+def placed(needs: Sequence[str], root: Path) -> Sandbox:
+    """A sandbox with what a case needs."""
     sandbox = Sandbox(root)
-    for need in case.needs:
+    for need in needs:
         source, _, target = need.partition(">")
         place = sandbox.work / (target or source)
         if (_made / source).is_dir():
@@ -75,9 +79,11 @@ def placed(case: Case, root: Path) -> Sandbox:
 
 def one(trial: Trial) -> Result:
     """Run a trial in this process's forks."""
+    if trial.case == HOSTILE:
+        return _hostile(trial)
     case = _BY_NAME[trial.case]
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_made.parent) as folder:
-        sandbox = placed(case, Path(folder) / "box")
+        sandbox = placed(case.needs, Path(folder) / "box")
         rng = np.random.default_rng([trial.seed, *case.name.encode()])
         deed, wrong = mutate(next(iter(sorted(sandbox.work.glob(case.file)))), case.kind, rng)
         ended = run(case.act, sandbox, expect_refusal=wrong and not case.remade)
@@ -86,19 +92,32 @@ def one(trial: Trial) -> Result:
     return Result(trial, deed, ended)
 
 
+def _hostile(trial: Trial) -> Result:
+    """A hostile word in a place, through a command."""
+    scenario = SCENARIOS[trial.seed]
+    with tempfile.TemporaryDirectory(prefix="hostile-", dir=_made.parent) as folder:
+        sandbox = placed(scenario.needs, Path(folder) / "box")
+        act = scenario.act(sandbox.work)
+        ended = Ended(NOT_THERE, 0, "") if act is None else run(act, sandbox)
+    return Result(trial, scenario.name, ended)
+
+
 def _plain(case: Case) -> Ended:
     """How the case ends on the file as it was made."""
     if case.name not in _baseline:
         with tempfile.TemporaryDirectory(prefix="plain-", dir=_made.parent) as folder:
-            _baseline[case.name] = run(case.act, placed(case, Path(folder) / "box"))
+            _baseline[case.name] = run(case.act, placed(case.needs, Path(folder) / "box"))
         if _baseline[case.name].word != SAME:
             raise RuntimeError(f"{case.name}: the good file is not taken: {_baseline[case.name]}")
     return _baseline[case.name]
 
 
 def trials(n: int, seed: int, names: Sequence[str]) -> list[Trial]:
-    """`n` trials, the cases in turn."""
-    return [Trial(names[i % len(names)], seed * 1_000_003 + i) for i in range(n)]
+    """`n` trials: two of three damage a file, the cases in turn, and one puts a hostile word somewhere."""
+    cases = [name for name in names if name != HOSTILE]
+    words = np.random.default_rng([seed, 24]).permutation(len(SCENARIOS)) if HOSTILE in names else []
+    found = [Trial(HOSTILE, int(i)) for i in words[: n // 3 if cases else n]]
+    return [Trial(cases[i % len(cases)], seed * 1_000_003 + i) for i in range(n - len(found))] + found
 
 
 def _start(made: str) -> None:
@@ -168,7 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--samples", type=Path, help="Keep the samples here, and take them from here.")
     parser.add_argument("--json", type=Path, help="Write all results here.")
     options = parser.parse_args(arguments)
-    names = [case.name for case in CASES if not options.case or any(part in case.name for part in options.case)]
+    known = [*(case.name for case in CASES), HOSTILE]
+    names = [name for name in known if not options.case or any(part in name for part in options.case)]
     wanted = trials(options.n, options.seed, names)
     if options.trial is not None:
         wanted = [Trial(name, options.trial) for name in names]

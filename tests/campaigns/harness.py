@@ -16,11 +16,12 @@ import signal
 import sys
 import time
 import traceback
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from campaigns.pages import raw_signs, unsafe
 
 SECONDS = 60
 """Wall-clock seconds after which a trial hangs; the slowest honest one takes two on an idle core."""
@@ -31,11 +32,11 @@ MEMORY = 3 << 30
 SAME, CHANGED, REFUSED = "accepted, equal content", "accepted, other content", "refused in one line"
 TRACEBACK, CRASH, HANG, MEMORY_OUT = "traceback", "crash", "hang", "memory"
 OUTSIDE, RAW, UNCLEAR, TAKEN = "wrote outside", "raw control character", "not one line", "accepted though wrong"
-FAULTS = (TRACEBACK, CRASH, HANG, MEMORY_OUT, OUTSIDE, RAW, UNCLEAR, TAKEN)
+UNSAFE = "unsafe page"
+FAULTS = (TRACEBACK, CRASH, HANG, MEMORY_OUT, OUTSIDE, RAW, UNCLEAR, TAKEN, UNSAFE)
 
 _DOCUMENTED = (1, 2, 3, 4)
 _PYTHON_WARNING = re.compile(r"[A-Z]\w*Warning: |\.py:\d+|^WARNING: |Exception ignored in", re.MULTILINE)
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def run(act: Callable[[], int | None], sandbox: Sandbox, expect_refusal: bool = 
     word, said = _judged(code, hung, out, err)
     if strays := sandbox.strays(before):
         word, said = OUTSIDE, ", ".join(strays)[:500]
+    if word == SAME and (found := unsafe(sandbox.work / "out")):
+        word, said = UNSAFE, found
     if word == SAME and expect_refusal:
         word = TAKEN
     digest = _digest(sandbox.work / "out", out) if word == SAME else ""
@@ -182,7 +185,7 @@ def _judged(code: int, hung: bool, out: str, err: str) -> tuple[str, str]:
         return TRACEBACK, said
     if code < 0:
         return CRASH, f"signal {-code}; {said}"
-    if raw := _raw(out) or _raw(err):
+    if raw := raw_signs(out) or raw_signs(err):
         return RAW, f"{raw!r} in {(out + err)[-300:]!r}"
     if "out of memory" in err:
         return MEMORY_OUT, said
@@ -195,10 +198,6 @@ def _judged(code: int, hung: bool, out: str, err: str) -> tuple[str, str]:
     if code not in _DOCUMENTED or len(errors) != 1:
         return UNCLEAR, f"exit code {code}: {said}"
     return REFUSED, errors[0][:300]
-
-
-def _raw(text: str) -> str:
-    return "".join(sorted({sign for sign in text if unicodedata.category(sign) in _HIDDEN and sign != "\n"}))
 
 
 def _digest(out: Path, printed: str) -> str:

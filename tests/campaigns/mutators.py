@@ -64,10 +64,19 @@ def _edit_json(path: Path, rng: Rng) -> str:
     lines = path.read_text(encoding="utf-8").splitlines() if path.suffix == ".jsonl" else [path.read_text("utf-8")]
     number = int(rng.integers(len(lines)))
     tree = json.loads(lines[number])
-    done = _edit_tree(tree, rng)
+    done = _unsealed(tree, rng) + _edit_tree(tree, rng)
     lines[number] = json.dumps(tree)
     rewrite(path, ("\n".join(lines) + "\n").encode())
     return done if len(lines) == 1 else f"line {number}: {done}"
+
+
+def _unsealed(tree: Any, rng: Rng) -> str:
+    """Often without the digests that notice any change: so wrote earlier versions, and so writes who wants to."""
+    if not isinstance(tree, dict) or rng.random() < 0.3 or not {"digest", "checksums"} & tree.keys():
+        return ""
+    tree.pop("digest", None)
+    tree.pop("checksums", None)
+    return "no seal, "
 
 
 def _edit_yaml(path: Path, rng: Rng) -> str:
@@ -134,6 +143,8 @@ def _edit_parquet(path: Path, rng: Rng) -> str:
     name, column = table.column_names[number], table.column(number)
     deed = str(rng.choice(["drop", "rename", "twice", "cast", "value", "value", "shuffle", "rows", "metadata", "none"]))
     values = column.to_pylist()
+    sealed = _without_digest(table, rng)
+    unsealed, table = sealed is not table, sealed
     if deed == "drop":
         table = table.remove_column(number)
     elif deed == "rename":
@@ -160,7 +171,17 @@ def _edit_parquet(path: Path, rng: Rng) -> str:
             table = table.set_column(number, name, pa.array(words))
     path.unlink()
     pq.write_table(table, path)
-    return f"column {name!r}: {deed}"
+    return f"{'no seal, ' if unsealed else ''}column {name!r}: {deed}"
+
+
+def _without_digest(table: pa.Table, rng: Rng) -> pa.Table:
+    """Often without the digest in its metadata, see `_unsealed`."""
+    words = dict(table.schema.metadata or {})
+    if b"lensaudit" not in words or rng.random() < 0.3:
+        return table
+    known = json.loads(words[b"lensaudit"])
+    kept = {key: value for key, value in known.items() if key not in ("digest", "rows", "sha256")}
+    return table.replace_schema_metadata({**words, b"lensaudit": json.dumps(kept).encode()})
 
 
 def _one_value(values: list[Any], rng: Rng) -> str:

@@ -83,6 +83,16 @@ CASES: tuple[Case, ...] = (
     Case("catalogue.parquet", "set/catalogue.parquet", "parquet", _words("evaluate finder set --out out"), _SETS),
     Case("catalogue, selection", "set/catalogue.parquet", "parquet", _words("selection finder set --out out"), _SETS),
     Case("catalogue, worst", "set/catalogue.parquet", "parquet", _words("false-positives finder set --out out"), _SETS),
+    Case(
+        "old catalogue.parquet", "oldset/catalogue.parquet", "parquet",
+        _words("evaluate finder oldset --out out"), ("oldset", "finder"),
+    ),
+    Case(
+        "old catalogue, selection", "oldset/catalogue.parquet", "parquet",
+        _words("selection finder oldset --out out"), ("oldset", "finder"),
+    ),
+    Case("old images", "oldset/images/VIS/c/0/0/0", "bytes", _words("score finder oldset --out out/s.parquet"),
+         ("oldset", "finder")),
     Case("images", "set/images/VIS/c/0/0/0", "bytes", _words(_SCORE), _SETS),
     Case("images' zarr.json", "set/images/VIS/zarr.json", "json", _words(_SCORE), _SETS),
     Case("truth", "set/truth/mask/VIS/c/0/0/0", "bytes", reading(_verified), ("set",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import shutil
 import sys
 from collections import OrderedDict
@@ -88,11 +89,14 @@ def make_samples(root: Path) -> None:
         run_quietly("compare", "finder", "other", "--set", "set", "--out", "comparison", *COMPARE)
         run_quietly("cluster", "set", "--recipe", "cae.yaml", "--out", "clusters", *CLUSTER)
         _mark(Path("clusters"))
+        run_quietly("ensemble", "finder", "other", "--data", "set", "--out", "ensemble")
+        _without_checksums(Path("set"), Path("oldset"))
 
 
 REPORT = ("--probes", "band-swap", "--probe-n", 2, "--occlusion-n", 1, "--maps-n", 0, "--judge-n", 0, "--no-kernels",
           "--dream-steps", 0)  # fmt: skip
 COMPARE = ("--probes", "none", "--explanations", 0, "--no-speed")
+ENSEMBLE = ("--cells", 2, "--perplexity", 3)
 CLUSTER = ("--epochs", 1, "--denoiser-epochs", 1, "--seed", 4)
 
 
@@ -134,6 +138,14 @@ def _make_cutouts(folder: Path) -> None:
         fits.HDUList(units).writeto(folder / f"obj{i}.fits")
     kernel = np.outer(*[np.exp(-(np.linspace(-2, 2, 21) ** 2))] * 2)
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(kernel / kernel.sum(), name="VIS_PSF")]).writeto("psf.fits")
+
+
+def _without_checksums(source: Path, target: Path) -> None:
+    """The same set as versions before checksums wrote it."""
+    shutil.copytree(source, target)
+    words = json.loads((target / "lensset.json").read_text())
+    words.pop("checksums", None)
+    (target / "lensset.json").write_text(json.dumps(words))
 
 
 def _make_state_dict(path: Path) -> None:
