@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit.errors import LensauditWarning, MachineError, UsageError
+from lensaudit.untrusted import markdown_page
 
 # Refused, or a file stands where a folder is needed, or a folder or a link in a circle where the file is to be.
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP)
@@ -69,7 +70,9 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8, whole or not at all."""
+    """Write `text` to `path` as UTF-8, whole or not at all; a page of Markdown without HTML and control characters."""
+    if Path(path).suffix == ".md":
+        text = markdown_page(text)
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 

@@ -26,6 +26,11 @@ from lensaudit.errors import UsageError
 IDENTIFIER_LENGTH = 64
 
 _IDENTIFIER = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{IDENTIFIER_LENGTH - 1}}}")
+# What begins markup inside a line of Markdown; "[0.1, 0.2]", "n < 5" and "arc_snr" begin none.
+_MARKUP = re.compile(
+    r"[`*|$]|<(?=[A-Za-z/!?])|\](?=[(\[:])|\\(?=[!-/:-@\[-`{-~])|(?<![^\W_])_|_(?![^\W_])"
+    r"|&(?=#?\w+;)|~(?=~)"
+)
 # Control and format characters (terminal escapes, bidirectional overrides), lone surrogates, private use, unassigned,
 # and the two separators that end a line: nothing of these is ever part of a name, and a terminal may act on them.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -155,8 +160,28 @@ def in_header(text: object, length: int | None = None) -> str:
 
 
 def in_markdown(text: object, length: int | None = None) -> str:
-    """`text` inside a line or table cell of Markdown: printable, its markup and HTML escaped."""
-    return re.sub(r"([\\`*_{}\[\]<>|#!&~$])", r"\\\1", printable(text, length))
+    r"""`text` inside a line or table cell of Markdown: printable, its markup and HTML escaped.
+
+    Examples
+    --------
+    >>> in_markdown("<b>arc_snr</b> [0.1] | *")
+    '\\<b>arc_snr\\</b> [0.1] \\| \\*'
+    """
+    return _MARKUP.sub(r"\\\g<0>", printable(text, length))
+
+
+def in_code(text: object, length: int | None = None) -> str:
+    """`text` between backquotes of Markdown: printable, a backquote of its own made a quotation mark."""
+    return printable(text, length).replace("`", "'").replace("|", "¦")
+
+
+def markdown_page(text: str) -> str:
+    """A whole page of Markdown without HTML and control characters: our own pages have neither.
+
+    Foreign words in it passed through `in_markdown` or `in_code`; this holds where one did not.
+    """
+    lines = (printable(line) for line in text.split("\n"))
+    return "\n".join(re.sub(r"(?<!\\)<(?=[A-Za-z/!?])", r"\\<", line) for line in lines)
 
 
 def file_stem(name: str) -> str:

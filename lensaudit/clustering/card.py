@@ -8,6 +8,7 @@ from typing import Any
 from lensaudit.clustering.table import LENS_RICH, Cluster
 from lensaudit.finders import Finder
 from lensaudit.training.card import METRIC_ROWS, metric_words
+from lensaudit.untrusted import in_code, in_markdown
 
 
 def clustering_card(finder: Finder, clusters: Sequence[Cluster], facts: Mapping[str, Any]) -> str:
@@ -23,13 +24,13 @@ def clustering_card(finder: Finder, clusters: Sequence[Cluster], facts: Mapping[
         ``origin``, ``training_data``, ``metrics`` and ``provenance``, as `save_finder` takes them.
     """
     sections = {
-        f"# {finder.name}": [f"{facts['origin']}."],
+        f"# {finder.name}": [f"{in_markdown(facts['origin'])}."],
         "## What it takes and gives": _declaration(finder),
         "## Training": _training(facts["training_data"], facts["metrics"]),
         "## Clusters": _clusters(clusters),
         "## Measured": _measurements(facts["metrics"]),
         "## Limits": _limits(finder, facts["metrics"]),
-        "## Made by": [f"`{facts['provenance']['command']}`, lensaudit {facts['provenance']['lensaudit']}."],
+        "## Made by": [f"`{in_code(facts['provenance']['command'])}`, lensaudit {facts['provenance']['lensaudit']}."],
     }
     return "\n\n".join(f"{title}\n\n" + "\n".join(lines) for title, lines in sections.items()) + "\n"
 
@@ -58,8 +59,8 @@ def _training(data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     mixture = metrics["mixture"]
     ended = "converged" if mixture["converged"] else "not converged"
     return [
-        f"* Set `{data['set'][:16]}`, instrument `{data['instrument']}`: {data['n_images']} images, {labelled}, which "
-        f"gave the clusters their known fractions and nothing else.",
+        f"* Set `{data['set'][:16]}`, instrument `{in_code(data['instrument'])}`: {data['n_images']} images, "
+        f"{labelled}, which gave the clusters their known fractions and nothing else.",
         f"* Denoiser {options['denoiser_epochs']} epochs, extractor {options['epochs']} epochs on the denoised images; "
         f"Adam at {options['learning_rate']:g}, batches of {options['batch_size']}, cross-entropy per pixel, "
         f"augmentation `{options['augment']}`, steps in `{options['precision']}`, seed {options['seed']}.",

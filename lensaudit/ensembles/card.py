@@ -8,6 +8,7 @@ from typing import Any
 from lensaudit.finders import Finder
 from lensaudit.finders.ou_tsne import SUREST
 from lensaudit.training.card import METRIC_ROWS
+from lensaudit.untrusted import in_code, in_markdown
 
 PAPER = {"precision": 0.9431, "recall": 0.4846, "fbeta": 0.9423, "auroc": 0.666, "accuracy": 0.5371}
 """OU-T-SNE on the EVAL set at p ≥ 0.5 (Wilde et al. 2022, Table 5)."""
@@ -22,13 +23,13 @@ EVAL = (
 def ensemble_card(finder: Finder, facts: Mapping[str, Any]) -> str:
     """Markdown of the card; `facts` as `save_finder` takes them."""
     sections = {
-        f"# {finder.name}": [f"{facts['origin']}."],
+        f"# {finder.name}": [f"{in_markdown(facts['origin'])}."],
         "## What it takes and gives": _declaration(finder),
         "## The map": _map(facts["training_data"], facts["metrics"]["map"]),
         "## Members through one input": _resized(finder, facts["metrics"]["resized"]),
         "## Measured": _measurements(facts["metrics"]),
         "## Limits": _limits(facts["metrics"]["map"]),
-        "## Made by": [f"`{facts['provenance']['command']}`, lensaudit {facts['provenance']['lensaudit']}."],
+        "## Made by": [f"`{in_code(facts['provenance']['command'])}`, lensaudit {facts['provenance']['lensaudit']}."],
     }
     return "\n\n".join(f"{title}\n\n" + "\n".join(lines) for title, lines in sections.items()) + "\n"
 
@@ -47,9 +48,9 @@ def _declaration(finder: Finder) -> list[str]:
 
 
 def _map(data: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    drawn = f", population `{data['population']}`" if data["population"] else ""
+    drawn = f", population `{in_code(data['population'])}`" if data["population"] else ""
     return [
-        f"* Set `{data['set'][:16]}`, instrument `{data['instrument']}`{drawn}: {data['n_training']} images, "
+        f"* Set `{data['set'][:16]}`, instrument `{in_code(data['instrument'])}`{drawn}: {data['n_training']} images, "
         f"{100 * data['training_lens_fraction']:.1f} % of them lenses; {data['n_left_out']} left out (no label, or a "
         f"member cannot scale them).",
         f"* openTSNE, perplexity {data['perplexity']:g}, seed {data['seed']}, else its defaults; the paper gives none.",

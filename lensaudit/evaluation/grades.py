@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from lensaudit.errors import DataError
 from lensaudit.statistics import bootstrap_interval
 from lensaudit.tables import read_table
-from lensaudit.untrusted import printable
+from lensaudit.untrusted import in_markdown, printable
 
 CONFIDENCE = 0.95
 LONGEST_GRADE = 60
@@ -159,7 +159,7 @@ def by_grade(grades: Sequence[str], p_lens: ArrayLike, seed: int = 1) -> tuple[G
 def grades_table(found: Sequence[Grade], title: str) -> str:
     """Markdown of the grades."""
     lines = [
-        f"{title}.",
+        f"{in_markdown(title)}.",
         "",
         "| grade | candidates | mean p(lens) | 95 % interval of the mean | standard deviation |",
         "| --- | --- | --- | --- | --- |",
@@ -169,5 +169,5 @@ def grades_table(found: Sequence[Grade], title: str) -> str:
         mean = f"{one.mean:.4f}" if math.isfinite(one.mean) else "–"
         interval = f"{one.low:.4f} … {one.high:.4f}" if math.isfinite(one.low) else f"– ({one.status})"
         deviation = f"{one.deviation:.4f}" if math.isfinite(one.deviation) else "–"
-        lines.append(f"| {one.grade} | {counted} | {mean} | {interval} | {deviation} |")
+        lines.append(f"| {in_markdown(one.grade)} | {counted} | {mean} | {interval} | {deviation} |")
     return "\n".join([*lines, "", f"Interval: {_INTERVAL}. The deviation is that between candidates (n − 1).", ""])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lensaudit.finders.units import unit_clause
+from lensaudit.untrusted import in_markdown
 
 
 def finder_card(record: Mapping[str, Any]) -> str:
@@ -17,7 +18,7 @@ def finder_card(record: Mapping[str, Any]) -> str:
     lines = [
         f"# {recipe['name']}",
         "",
-        f"{origin[:1].upper()}{origin[1:]}.",
+        f"{in_markdown(origin[:1].upper() + origin[1:])}.",
         "",
         "## What it takes and gives",
         f"* Architecture `{recipe['architecture']}`, {record['parameters']} parameters.",
@@ -43,7 +44,8 @@ def finder_card(record: Mapping[str, Any]) -> str:
 
 
 def _facts(facts: Mapping[str, Any], otherwise: str) -> list[str]:
-    return [f"* {name.replace('_', ' ')}: {_shown(value)}" for name, value in facts.items()] or [otherwise]
+    named = {name.replace("_", " "): _shown(value) for name, value in facts.items()}
+    return [f"* {in_markdown(name)}: {in_markdown(value)}" for name, value in named.items()] or [otherwise]
 
 
 def _shown(value: Any) -> str:

@@ -22,7 +22,7 @@ from lensaudit.probes.result import OUTSIDE, ProbeResult, without_nan
 from lensaudit.probes.run import run_probe
 from lensaudit.probes.verdict import Verdict
 from lensaudit.provenance import provenance, refuse_other
-from lensaudit.untrusted import path_within
+from lensaudit.untrusted import in_markdown, path_within
 from lensaudit.verdicts import (
     BIAS,
     FALSE_POSITIVES,
@@ -291,7 +291,7 @@ def audit_page(audit: ProbeAudit) -> str:
         "corrected after Holm over all findings of all probes. A probe is known by its leading finding, the one that "
         "costs most among those of the gravest verdict.",
         "",
-        in_short(audit.answers),
+        in_markdown(in_short(audit.answers)),
         "",
         *(line for step in audit.next_steps() for line in (_step_line(step), "")),
         "| probe | kind | verdict | change of recall (95 %) | Holm p | meaning |",
@@ -301,7 +301,7 @@ def audit_page(audit: ProbeAudit) -> str:
         change = one.finding.recall_change
         lines.append(
             f"| [{one.probe}]({one.probe}/probe.md) | {one.nature} | **{one.verdict.word}** | {change.value:+.3f} "
-            f"[{change.low:+.3f}, {change.high:+.3f}] | {one.finding.p_holm:.2g} | {one.meaning} |"
+            f"[{change.low:+.3f}, {change.high:+.3f}] | {one.finding.p_holm:.2g} | {in_markdown(one.meaning)} |"
         )
-    lines += [f"| {name} | | not applicable | | | {why} |" for name, why in audit.not_applicable.items()]
+    lines += [f"| {name} | | not applicable | | | {in_markdown(why)} |" for name, why in audit.not_applicable.items()]
     return "\n".join(lines) + "\n"

@@ -9,20 +9,21 @@ from lensaudit.probes.finding import BINOMIAL, Change, Finding, Recall
 from lensaudit.probes.response import Response
 from lensaudit.probes.result import ProbeResult
 from lensaudit.statistics import pairs_that_never_tell
+from lensaudit.untrusted import in_markdown
 
 
 def page(result: ProbeResult) -> str:
     """The probe as Markdown: verdict, numbers, what was done, reference, limits."""
     parts = [
-        f"# {result.definition.title}: {result.finder.name}",
-        result.definition.question,
+        f"# {in_markdown(result.definition.title)}: {in_markdown(result.finder.name)}",
+        in_markdown(result.definition.question),
         f"**{result.verdict.word}** — {result.verdict.sentence}",
-        result.definition.meaning,
+        in_markdown(result.definition.meaning),
         "## Recall of the same systems in both arms",
         _findings_table(result.findings),
         "![recall of both arms](recall.png)",
         "\n".join(
-            f"* {f.population}, {f.subset}{_dose(f)}: **{f.verdict.word}**. {f.verdict.sentence}"
+            f"* {in_markdown(f'{f.population}, {f.subset}{_dose(f)}')}: **{f.verdict.word}**. {f.verdict.sentence}"
             for f in result.findings
             if f.verdict
         ),
@@ -34,7 +35,7 @@ def page(result: ProbeResult) -> str:
         "## Examples",
         "![example pairs](pairs.png)",
         "## What was done",
-        "\n".join(f"* {line}" for line in _method(result)),
+        "\n".join(f"* {in_markdown(line)}" for line in _method(result)),
         *_published(result),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -76,7 +77,7 @@ FINDINGS_HEAD = (
 
 
 def _findings_table(findings: Iterable[Finding]) -> str:
-    return _table(FINDINGS_HEAD, findings_rows(findings))
+    return _table(FINDINGS_HEAD, ([in_markdown(cell) for cell in row] for row in findings_rows(findings)))
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -95,7 +96,7 @@ def _responses(result: ProbeResult) -> list[str]:
         return []
     parts = ["## Along the strength", "![recall along the strength of the edit](doses.png)"]
     for one in result.responses:
-        parts.append(crossing_sentence(one, result))
+        parts.append(in_markdown(crossing_sentence(one, result)))
         head = ("median over the systems", "control", *(f"{dose:g}" for dose in doses.values))
         rows = [(name, *(_plain(value) for value in values)) for name, values in one.truth.items()]
         parts.append(_table(head, [row for row in rows if any(cell != "–" for cell in row[1:])]))
@@ -167,12 +168,15 @@ def _published(result: ProbeResult) -> list[str]:
     if published is None:
         return []
     labels = list(dict.fromkeys(label for recalls in published.recall.values() for label in recalls))
-    rows = [(name, *(f"{recalls[label]:.4f}" for label in labels)) for name, recalls in published.recall.items()]
+    rows = [
+        (in_markdown(name), *(f"{recalls[label]:.4f}" for label in labels))
+        for name, recalls in published.recall.items()
+    ]
     return [
-        f"## Reference: {published.caption}",
-        f"{published.source}; recall at threshold {published.threshold:g}. These are other images than ours: the table "
-        "stands beside our numbers and enters none of them.",
-        _table(("finder", *labels), rows),
+        f"## Reference: {in_markdown(published.caption)}",
+        f"{in_markdown(published.source)}; recall at threshold {published.threshold:g}. These are other images than "
+        "ours: the table stands beside our numbers and enters none of them.",
+        _table(("finder", *map(in_markdown, labels)), rows),
     ]
 
 

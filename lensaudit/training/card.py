@@ -8,6 +8,7 @@ from typing import Any
 from lensaudit.finders import Finder
 from lensaudit.finders.units import unit_clause
 from lensaudit.training.augment import FAULTY
+from lensaudit.untrusted import in_code, in_markdown
 
 METRIC_ROWS = {
     "accuracy": "accuracy",
@@ -34,12 +35,12 @@ def training_card(finder: Finder, facts: Mapping[str, Any]) -> str:
     """
     data, metrics = facts["training_data"], facts["metrics"]
     sections = {
-        f"# {finder.name}": [f"{facts['origin']}."],
+        f"# {finder.name}": [f"{in_markdown(facts['origin'])}."],
         "## What it takes and gives": _declaration(finder),
         "## Training": _training(finder, data, metrics),
         "## Measured": _measurements(metrics),
         "## Limits": _limits(data, metrics),
-        "## Made by": [f"`{facts['provenance']['command']}`, lensaudit {facts['provenance']['lensaudit']}."],
+        "## Made by": [f"`{in_code(facts['provenance']['command'])}`, lensaudit {facts['provenance']['lensaudit']}."],
     }
     return "\n\n".join(f"{title}\n\n" + "\n".join(lines) for title, lines in sections.items()) + "\n"
 
@@ -60,12 +61,12 @@ def _declaration(finder: Finder) -> list[str]:
 
 def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     protocol = finder.recipe.training
-    drawn = f", population `{data['population']}`" if data["population"] else ""
+    drawn = f", population `{in_code(data['population'])}`" if data["population"] else ""
     chosen = "a set of its own" if data["validation_set"] else "a share of the same set, classes split alike"
     left_out = data["n_unlabelled_left_out"]
     return [
-        f"* Set `{data['set'][:16]}`, instrument `{data['instrument']}`{drawn}: {data['n_training']} images to train "
-        f"on, {100 * data['training_lens_fraction']:.1f} % of them lenses"
+        f"* Set `{data['set'][:16]}`, instrument `{in_code(data['instrument'])}`{drawn}: {data['n_training']} images "
+        f"to train on, {100 * data['training_lens_fraction']:.1f} % of them lenses"
         + (f"; {left_out} without a label left out." if left_out else "."),
         f"* {data['n_validation']} validation images ({chosen}); {data['n_test']} test images.",
         f"* Adam at {protocol.learning_rate:g}, schedule `{data['schedule']}`, batches of {protocol.batch_size}, "

@@ -10,6 +10,7 @@ from lensaudit.evaluation.selection.driver_model import Carried, Companion, Driv
 from lensaudit.evaluation.selection.function import SelectionFunction
 from lensaudit.evaluation.selection.grid import Axis, RecallMap
 from lensaudit.evaluation.selection.medians import Median, MedianRow
+from lensaudit.untrusted import in_markdown
 
 
 def markdown(selection: SelectionFunction, title: str, figures: Mapping[str, str]) -> str:
@@ -23,7 +24,7 @@ def markdown(selection: SelectionFunction, title: str, figures: Mapping[str, str
         Name of a figure (a map's name, ``medians``, ``drivers``) → file beside the page.
     """
     lines = [
-        f"# Selection function: {title}",
+        f"# Selection function: {in_markdown(title)}",
         "",
         _counted(selection),
         "",

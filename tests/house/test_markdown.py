@@ -1,0 +1,67 @@
+"""Markdown: a foreign word is shown as it stands, in a heading, in a cell and between backquotes."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+from hostile import EVERY
+from markdown_it import MarkdownIt
+
+from lensaudit.files import write_text
+from lensaudit.finders.card import finder_card
+from lensaudit.untrusted import in_code, in_markdown, markdown_page, printable
+
+
+def rendered(text: str) -> str:
+    """HTML of a page of Markdown, by a renderer that lets HTML through."""
+    return MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+
+
+def shown(html: str, tag: str) -> list[str]:
+    """What a reader sees in every element of that kind, spaces folded."""
+    found = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", html, re.DOTALL)
+    return [" ".join(unescape(re.sub(r"</?(em|strong|a|code)[^>]*>", "<markup>", one)).split()) for one in found]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_word_is_shown_as_it_stands(kind):
+    word = EVERY[kind]
+    seen = " ".join(printable(word).split())
+    html = rendered(
+        f"# {in_markdown(word)}\n\n| a | b |\n| --- | --- |\n| {in_markdown(word)} | `{in_code(word)}` |\n\n"
+        f"* x {in_markdown(word)} y\n"
+    )
+    assert shown(html, "h1") == [seen]
+    cell, code = shown(html, "td")
+    assert cell == seen
+    assert code == f"<markup>{seen.replace('`', chr(39)).replace('|', '¦')}<markup>"
+    assert shown(html, "li") == [f"x {seen} y"]
+
+
+def test_what_marks_up_nothing_is_left_alone():
+    plain = "change -.12 [-.19, -.04], p < 0.001, n_arc_pixels > 20, θ_E & co. (2 of 3)"
+    assert in_markdown(plain) == plain
+    assert markdown_page(f"# A\n\n| {plain} |\n") == f"# A\n\n| {plain} |\n"
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_no_page_holds_html_or_control_characters(tmp_path, kind):
+    """Even where a word reached it as it was."""
+    write_text(tmp_path / "a.md", f"x {EVERY[kind]}".encode("utf-8", "replace").decode())
+    text = (tmp_path / "a.md").read_text(encoding="utf-8")
+    assert all(line.isprintable() or line == printable(line) for line in text.split("\n"))
+    assert not re.search(r"<(script|img|style|/title)", rendered(text))
+
+
+def test_a_card_shows_what_a_finder_s_record_says():
+    recipe = {"name": "a", "architecture": "ou66", "bands": ["VIS"], "size": 66, "field_of_view_arcsec": 20,
+              "stretch": "minmax", "outputs": 2, "lens_index": 1, "threshold": 0.5}  # fmt: skip
+    for word in EVERY.values():
+        record = {"recipe": recipe, "origin": word, "parameters": 1, "weights_hash": "0", "metrics": {word: 1.0},
+                  "training_data": {"set": word}}  # fmt: skip
+        html = rendered(finder_card(record))
+        seen = " ".join(printable(word).split())
+        assert shown(html, "li")[-4] == f"set: {seen}"
+        assert "<script" not in html
