@@ -27,7 +27,7 @@ class State:
     definition
         When it is said; the definitions exclude each other.
     open
-        Whether the answer is still open: neither shown to lose lenses nor acquitted.
+        Whether the answer is still open: a loss is neither shown nor excluded.
     beyond
         Whether the whole interval lies beyond the tolerance, so that its numbers are shown unfolded.
     """
@@ -62,7 +62,7 @@ FALSE_POSITIVES = State(
 )
 SELECTION = State(
     "selection function",
-    "as a bias, where losing some lenses is natural (difficulty): a loss that the survey must count, no accusation",
+    "as a bias, where losing some lenses is natural (difficulty): a loss that the survey must count, not a fault",
     beyond=True,
 )
 TENTATIVE = State(
@@ -119,8 +119,8 @@ NATURES = (
 _BY_WORD = {state.word: state for state in STATES} | {old: state for old, (state, _) in _EARLIER.items()}
 
 PAIRS = 300
-"""Pairs of each population by default: `lensaudit probe power` says that 277 acquit a finder without any change of a
-loss of 0.05 nine times in ten, where 5 % of the pairs differ by chance."""
+"""Pairs of each population by default: `lensaudit probe power` says that 277 exclude a loss of 0.05 nine times in
+ten, of a finder without any change, where 5 % of the pairs differ by chance."""
 
 CHANCE = "chance"
 FAIL_ON = (BIAS, FALSE_POSITIVES, TENTATIVE, UNDECIDED, NOT_ASSESSABLE)

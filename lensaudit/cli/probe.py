@@ -63,9 +63,9 @@ def list_probes() -> None:
 
 def power(
     tolerance: float = typer.Option(0.05, "--tolerance", help="Loss of recall that must be excluded."),
-    chance: float = typer.Option(0.9, "--power", help="Probability of an acquittal where nothing changes."),
+    chance: float = typer.Option(0.9, "--power", help="Probability of excluding it where nothing changes."),
 ) -> None:
-    """How many pairs an acquittal needs."""
+    """How many pairs it takes to exclude a loss of recall."""
     from lensaudit.errors import UsageError
     from lensaudit.statistics import pairs_needed, pairs_that_never_tell
     from lensaudit.verdicts import UNDECIDED
@@ -77,7 +77,7 @@ def power(
     for discordant in (0.0, 0.02, 0.05, 0.1, 0.2):
         typer.echo(f"  {pairs_needed(tolerance, discordant, chance):>7} pairs, if {discordant:.0%} differ by chance")
     typer.echo(
-        f"Up to {pairs_that_never_tell(tolerance)} pairs can never acquit; such a probe says '{UNDECIDED.word}'."
+        f"Up to {pairs_that_never_tell(tolerance)} pairs can never exclude it; such a probe says '{UNDECIDED.word}'."
     )
 
 

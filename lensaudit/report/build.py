@@ -106,8 +106,8 @@ def findings_note(tolerance: float, probes: dict[str, Any] | None) -> str:
     """How verdict and order of the findings come about."""
     own = " Probes change one thing of the same lenses, and have tolerances of their own." if probes else ""
     return (
-        "Loss of recall, whatever the verdict (†: fraction of non-lenses called a lens): what is accused comes first, "
-        "what is natural to lose last. Rows from the set compare the group treated worst with all "
+        "Loss of recall, whatever the verdict (†: fraction of non-lenses called a lens): biases and false positives "
+        "first, what is natural to lose last. Rows from the set compare the group treated worst with all "
         f"others, which may differ from it in more than the one property named; their tolerance is {tolerance:g}.{own}"
     )
 

@@ -174,7 +174,7 @@ def _of(k: int, total: int) -> str:
 
 
 def _fewer_pairs(probes: dict[str, Any] | None) -> str:
-    """That the pairs are fewer than an acquittal needs; empty where they are enough."""
+    """That the pairs are fewer than it takes to exclude a loss; empty where they are enough."""
     if probes is None or not probes["rows"]:
         return ""
     tolerance = min(row["tolerance"] for row in probes["rows"])

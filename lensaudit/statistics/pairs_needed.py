@@ -34,7 +34,7 @@ def pairs_that_never_tell(tolerance: float, confidence: float = 0.95) -> int:
 
 
 def pairs_needed(tolerance: float, discordant: float, power: float = 0.9, confidence: float = 0.95) -> int:
-    """Pairs with which a finder without any change is acquitted of a loss with probability `power`.
+    """Pairs with which a loss is excluded with probability `power`, of a finder without any change.
 
     Parameters
     ----------
