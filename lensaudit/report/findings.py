@@ -72,13 +72,14 @@ def judge(finding: dict[str, Any], tolerance: float, recall_low: float = 1.0) ->
     return decide(nature, change, tolerance, finding["p_holm"] < SIGNIFICANCE, recall_low > tolerance)
 
 
-def _rank(finding: dict[str, Any]) -> tuple[int, bool, int, float]:
+def _rank(finding: dict[str, Any]) -> tuple[int, int, float]:
     state = state_of(finding["verdict"])
     settled = not state.open and not state.beyond
     accused = state in (BIAS, FALSE_POSITIVES)
-    place = 0 if accused else 3 if settled else 2 if finding["difficult"] else 1
+    lost = not (finding["loses"] and _size(finding) <= 0)  # a change that is no loss by its estimate comes late
+    place = 0 if accused else 4 if settled else 3 if not lost else 2 if finding["difficult"] else 1
     gravity = state.gravity if accused or state is NOT_ASSESSABLE else 0
-    return place, finding["loses"] and finding["gap"] is not None and finding["gap"] <= 0, gravity, -_size(finding)
+    return place, gravity, -_size(finding)
 
 
 def _size(finding: dict[str, Any]) -> float:
