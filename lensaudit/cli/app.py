@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from contextlib import suppress
@@ -14,8 +15,9 @@ import typer
 from typer.core import TyperGroup
 
 from lensaudit import __version__
-from lensaudit.cli.console import any_encoding
+from lensaudit.cli.console import any_encoding, say
 from lensaudit.cli.interrupts import Stop, comes_of_ctrl_c, never_lost, stopped_by_signals
+from lensaudit.cli.options import examples
 from lensaudit.cli.outputs import each_alone_in_its_folder
 from lensaudit.cli.streams import drop_what_cannot_be_written, own_output, own_warnings
 from lensaudit.errors import (
@@ -73,6 +75,17 @@ class InOrder(TyperGroup):
         named = (module.replace("_", "-") for module in COMMANDS)
         return [name for name in named if name in self.commands]
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """What each command does, whole: click itself cuts it to one line."""
+        commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _first(command.help)) for name, command in commands])
+
+
+def _first(text: str | None) -> str:
+    """First paragraph of a docstring, on one line."""
+    return " ".join((text or "").split("\n\n")[0].split())
+
 
 def build() -> typer.Typer:
     """Assemble the application; imports no torch."""
@@ -82,16 +95,21 @@ def build() -> typer.Typer:
         help="Train, explain, probe and report strong-lens finders.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        add_completion=False,
+        rich_markup_mode=None,  # boxes leave a third of 80 columns to the words
         context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=examples(
+            "lensaudit quickstart --out reports/latest",
+            "lensaudit report ou66 --set runs/test --out runs/report",
+            "lensaudit --install-completion",
+        ),
     )
 
     @app.callback(invoke_without_command=True)
     def version(
-        show: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+        show: bool = typer.Option(False, "-V", "--version", help="Print the version and exit.", is_eager=True),
     ) -> None:
         if show:
-            typer.echo(f"lensaudit {__version__}")
+            say(f"lensaudit {__version__}")
             raise typer.Exit()
 
     for name in COMMANDS:
@@ -175,7 +193,11 @@ def _explain(error: OSError) -> tuple[str, int]:
 def _of_typer(error: Exception | BaseException) -> tuple[str, int]:
     message = getattr(error, "format_message", lambda: str(error))()
     code = getattr(error, "exit_code", EXIT_USAGE)
-    return f"{' '.join(message.split())} (see lensaudit --help)" if message else "", code
+    words = " ".join(message.replace("Value error, ", "").split()).removesuffix(".")
+    words = re.sub(
+        r" is not one of ('.*')$", lambda found: f" is not known; allowed: {found[1]}".replace("'", ""), words
+    )
+    return f"{words} (see lensaudit --help)" if words else "", code
 
 
 def _say(message: str) -> None:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
+
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(check)
+    app.command(epilog=opt.examples("lensaudit check runs/test"))(check)
 
 
 def check(
-    lens_set: Path = typer.Argument(metavar="SET", help="Lens set to check."),
-    as_json: bool = typer.Option(False, "--json", help="Print what the set holds as JSON."),
+    lens_set: Annotated[Path, typer.Argument(metavar="SET", help="Lens set to check.")],
+    as_json: opt.Json = False,
 ) -> None:
     """Read a lens set in full and compare it with its content hash; exit code 3 if anything differs.
 
     Every command compares the cheap part when it opens a set: header, catalogue, shapes, and the checksum of each file
     it reads. Sets of earlier versions hold no checksums: of those only this command sees rows in another order.
     """
-    from lensaudit.cli.console import say, say_json
-    from lensaudit.cli.set_summary import progress_bar
+    from lensaudit.cli.progress import progress_bar
     from lensaudit.lensset.check import check_set
 
     with progress_bar("checking") as report:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json
 
 if TYPE_CHECKING:
     from lensaudit.clustering import Clustered
@@ -14,41 +16,98 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(cluster)
+    app.command(
+        epilog=opt.examples(
+            "lensaudit cluster runs/vis101 --epochs 5 --test runs/test --out runs/cae",
+            "lensaudit cluster runs/vis101 --sweep-embedding 4,8,16,24 --out runs/sweep",
+        )
+    )(cluster)
 
 
 def cluster(
-    lens_set: Path = typer.Argument(metavar="SET", help="Lens set; it needs no labels."),
-    out: Path = typer.Option(..., "--out", metavar="DIR", help="For finder, clusters.html and numbers; may go on."),
-    recipe: str = typer.Option("cae-bgm", help="Recipe of architecture cae-bgm: name, recipe.yaml or folder."),
-    finder: str | None = typer.Option(None, help="Take this finder's clusters instead of training one."),
-    marks: Path | None = typer.Option(None, metavar="FILE", help="Saved from clusters.html; default DIR/marks.json."),
-    test: Path | None = typer.Option(None, metavar="SET", help="Labelled set to measure."),
-    images: int | None = typer.Option(None, min=2, help="Train on and cluster so many of SET; default all."),
-    denoiser_epochs: int | None = typer.Option(None, min=1, help="By default the recipe's epochs."),
-    epochs: int | None = typer.Option(None, min=1, help="Of the feature extractor; by default the recipe's."),
-    batch: int | None = typer.Option(None, min=1, help="Images per step; by default the recipe's."),
-    lr: float | None = typer.Option(None, help="Adam's learning rate; by default the recipe's, 1e-3."),
-    augment: str | None = typer.Option(None, help="none (the paper), or dihedral: turned and mirrored images."),
-    precision: str | None = typer.Option(None, help="full, or bf16: quicker steps where the processor has it."),
-    embedding: int | None = typer.Option(None, min=1, help="Features of an image, and clusters; 24 in the paper."),
-    filters: int | None = typer.Option(None, min=8, help="Of the first layer; 128 in the paper."),
-    stretch: str | None = typer.Option(None, help="minmax (linear) or log-minmax; by default the recipe's."),
-    pose_free: bool = typer.Option(False, help="Average the embedding over the 8 rotations and mirrors: 8× the cost."),
-    ratios: bool = typer.Option(False, help="Metrics at 1:1 … 1:10 000 lenses to non-lenses."),
-    cut: bool = typer.Option(False, help="Measure lenses of ≥ 100 lensed pixels and S/N ≥ 50 too."),
-    orientations: int = typer.Option(0, min=0, help="Turn so many test images: how often do they change cluster?"),
-    source_only: bool = typer.Option(False, help="Cluster the lensed light of the test set alone."),
-    sweep: str | None = typer.Option(None, "--sweep-embedding", metavar="4,8,…", help="AUROC against the size."),
-    reruns: int = typer.Option(3, min=1, help="Trainings per size of the sweep."),
-    seed: int = typer.Option(1, min=0, help="Everything random is derived from it."),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
-    threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
-    restart: bool = typer.Option(False, help="Forget an earlier clustering in --out."),
-    as_json: bool = typer.Option(False, "--json", help="Print the record as JSON."),
-) -> None:
+    lens_set: Annotated[Path, typer.Argument(metavar="SET", help="Lens set; it needs no labels.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="For finder, clusters.html and numbers; may go on.")
+    ],
+    recipe: Annotated[
+        str,
+        typer.Option("--recipe", metavar="RECIPE", help="Of architecture cae-bgm: name, recipe.yaml or folder."),
+    ] = "cae-bgm",
+    finder: Annotated[
+        str | None,
+        typer.Option(
+            "--finder", metavar="FINDER", help="Take this finder's clusters instead of training one.",
+            autocompletion=opt.finder_names,
+        ),
+    ] = None,
+    marks: Annotated[
+        Path | None,
+        typer.Option("--marks", metavar="FILE", help="Saved from clusters.html; default DIR/marks.json."),
+    ] = None,
+    test: Annotated[Path | None, typer.Option("--test", metavar="SET", help="Labelled set to measure.")] = None,
+    images: Annotated[
+        int | None,
+        typer.Option("--images", metavar="N", min=2, help="Train on and cluster so many of SET; default all."),
+    ] = None,
+    denoiser_epochs: Annotated[
+        int | None, typer.Option("--denoiser-epochs", metavar="N", min=1, help="By default the recipe's epochs.")
+    ] = None,
+    epochs: opt.Epochs = None,
+    batch: opt.TrainingBatch = None,
+    lr: opt.LearningRate = None,
+    augment: Annotated[
+        Literal["none", "dihedral"] | None,
+        typer.Option("--augment", help="none (the paper), or dihedral: turned and mirrored images."),
+    ] = None,
+    precision: Annotated[
+        Literal["full", "bf16"] | None,
+        typer.Option("--precision", help="bf16: quicker steps where the processor has it."),
+    ] = None,
+    embedding: Annotated[
+        int | None,
+        typer.Option("--embedding", metavar="N", min=1, help="Features of an image, and clusters; 24 in the paper."),
+    ] = None,
+    filters: Annotated[
+        int | None, typer.Option("--filters", metavar="N", min=8, help="Of the first layer; 128 in the paper.")
+    ] = None,
+    stretch: Annotated[
+        str | None,
+        typer.Option("--stretch", metavar="NAME", help="minmax (linear) or log-minmax; by default the recipe's."),
+    ] = None,
+    pose_free: Annotated[
+        bool,
+        typer.Option("--pose-free", help="Average the embedding over the 8 rotations and mirrors: 8× the cost."),
+    ] = False,
+    ratios: Annotated[
+        bool, typer.Option("--ratios", help="Metrics at 1:1 … 1:10 000 lenses to non-lenses.")
+    ] = False,
+    cut: Annotated[bool, typer.Option("--cut", help="Measure lenses of ≥ 100 lensed pixels and S/N ≥ 50 too.")] = False,
+    orientations: Annotated[
+        int,
+        typer.Option(
+            "--orientations", metavar="N", min=0, help="Turn so many test images: how often do they change cluster?"
+        ),
+    ] = 0,
+    source_only: Annotated[
+        bool, typer.Option("--source-only", help="Cluster the lensed light of the test set alone.")
+    ] = False,
+    sweep: Annotated[
+        str | None, typer.Option("--sweep-embedding", metavar="4,8,…", help="AUROC against the size.")
+    ] = None,
+    reruns: Annotated[
+        int, typer.Option("--reruns", metavar="N", min=1, help="Trainings per size of the sweep.")
+    ] = 3,
+    field_of_view: opt.TrainedField = None,
+    seed: opt.Seed = 1,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    restart: opt.Restart = False,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
     """Cluster a set without labels, write a page to mark the clusters on, and measure (Cheng et al. 2020)."""
-    from lensaudit.cli.stages import stage_bars
+    from dataclasses import replace
+
+    from lensaudit.cli.progress import watching
     from lensaudit.clustering import (
         RATIOS,
         ClusterData,
@@ -64,7 +123,7 @@ def cluster(
     from lensaudit.training.fit import threads as with_threads
 
     choose_device(device)
-    start: Any = _changed(load_recipe(recipe), embedding, filters, stretch, pose_free)
+    start: Any = opt.of_width(_changed(load_recipe(recipe), embedding, filters, stretch, pose_free), field_of_view)
     options = ClusterOptions.of(
         start,
         images=images,
@@ -80,8 +139,11 @@ def cluster(
     data = ClusterData(LensSet.open(lens_set), None if test is None else LensSet.open(test))
     place = ClusterPlace(out, marks, restart, device)
     extras = Extras(RATIOS if ratios else (), cut, orientations, source_only)
-    found = start if finder is None else load_finder(finder)
-    with with_threads(threads), stage_bars() as tell:
+    found = start
+    if finder is not None:
+        loaded = load_finder(finder)
+        found = replace(loaded, recipe=opt.of_width(loaded.recipe, field_of_view))
+    with with_threads(threads), watching() as tell:
         clustered = run(found, data, place, options, extras, tell)
         swept = None if sizes is None else sweep_embedding(start, data, place, options, sizes, tell)
     _show(clustered, swept, out, as_json=as_json)
@@ -115,31 +177,25 @@ def _sizes(words: str) -> tuple[int, ...]:
 def _show(clustered: Clustered, swept: dict[str, Any] | None, out: Path, *, as_json: bool) -> None:
     record = clustered.record
     if as_json:
-        typer.echo(json.dumps({**record, "sweep": swept}, indent=2, ensure_ascii=False))
+        say_json({**record, "sweep": swept})
         return
     filled = [one for one in clustered.clusters if not one.is_empty]
     empty = len(clustered.clusters) - len(filled)
-    typer.echo(
+    say(
         f"{out}: {sum(one.n for one in filled)} images in {len(filled)} clusters"
         + (f"; {empty} of {len(clustered.clusters)} clusters are empty and say nothing" if empty else "")
     )
     if record["metrics"]["mixture"].get("converged") is False:
-        typer.echo("the mixture has not converged; its clusters may move with more iterations", err=True)
+        say("the mixture has not converged; its clusters may move with more iterations", err=True)
     for line in _measured(record["metrics"].get("test")):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
     if swept is not None:
         for row in swept["sizes"]:
             low, high = min(row["auroc"]), max(row["auroc"])
             mean = sum(row["auroc"]) / len(row["auroc"])
-            typer.echo(
-                f"  {row['embedding']} features: AUROC {mean:.4f} ({low:.4f}–{high:.4f} in {swept['reruns']} runs)"
-            )
-    typer.echo(
-        f"  mark the clusters in {out}/clusters.html, save marks.json into {out}, and run the same command again"
-    )
-    typer.echo(
-        f"  use it as: lensaudit score {clustered.marked.origin if clustered.marked else clustered.finder.origin} SET"
-    )
+            say(f"  {row['embedding']} features: AUROC {mean:.4f} ({low:.4f}–{high:.4f} in {swept['reruns']} runs)")
+    say(f"  mark the clusters in {out}/clusters.html, save marks.json into {out}, and run the same command again")
+    say(f"  use it as: lensaudit score {clustered.marked.origin if clustered.marked else clustered.finder.origin} SET")
 
 
 def _measured(test: dict[str, Any] | None) -> list[str]:

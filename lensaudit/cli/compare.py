@@ -2,131 +2,125 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from lensaudit.cli.pixels import RESAMPLE, warn
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json, say_table, warn
 from lensaudit.verdicts import PAIRS
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(compare)
+    app.command(
+        epilog=opt.examples(
+            "lensaudit compare ou66 runs/ou66 --set runs/test --out runs/comparison",
+            "lensaudit compare ou66 ou200 --set runs/test --probe none --judge-n 0 --out runs/short",
+        )
+    )(compare)
 
 
 def compare(
-    finders: list[str] = typer.Argument(
-        metavar="FINDER...", help="Built-in names, finders' folders, or package.module:factory."
-    ),
-    sets: list[Path] = typer.Option(..., "--set", metavar="SET", help="Lens set with labels; may be given again."),
-    out: Path = typer.Option(Path("comparison"), "--out", help="Folder; run again to go on after an interruption."),
-    n: int = typer.Option(None, "--n", help="Only the first N images of each set."),
-    probes: str = typer.Option("quick", "--probes", metavar="NAMES", help="none, quick, all, or names with commas."),
-    probe_n: int = typer.Option(PAIRS, "--probe-n", help="Pairs of each population of each probe."),
-    explanations: int = typer.Option(8, "--explanations", help="Lenses of each kind to explain; 0 leaves it out."),
-    methods: str = typer.Option(None, "--methods", metavar="A,B", help="Methods of explanation; the first leads."),
-    speed: bool = typer.Option(True, "--speed/--no-speed", help="Whether images per second are measured."),
-    workers: int = typer.Option(1, "--workers", help="Processes that render the probes."),
-    batch: int = typer.Option(None, "--batch", help="Cutouts at a time; by default what runs fastest."),
-    resample: bool = RESAMPLE,
-    seed: int = typer.Option(0, "--seed", help="Of resamples and of the probes' scenes."),
-    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
-    threads: int = typer.Option(None, "--threads", min=1, help="CPU threads; by default torch's choice."),
-    as_json: bool = typer.Option(False, "--json", help="Print what the page holds as JSON."),
-) -> None:
+    finders: Annotated[
+        list[str], typer.Argument(metavar="FINDER...", help=opt.FINDER_HELP, autocompletion=opt.finder_names)
+    ],
+    sets: Annotated[
+        list[Path], typer.Option("--set", metavar="SET", help="Lens set with labels; repeat it for more.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder; run again to go on after an interruption.")
+    ] = Path("comparison"),
+    first: Annotated[
+        int | None, typer.Option("--first", metavar="N", help="Only the first N images of each set.")
+    ] = None,
+    old_first: Annotated[int | None, typer.Option("--n", hidden=True)] = None,
+    probe: opt.Probes = [],
+    old_probes: opt.OldProbes = None,
+    probe_n: opt.ProbeN = PAIRS,
+    judge_n: Annotated[
+        int, typer.Option("--judge-n", metavar="N", help="Lenses of each kind to explain; 0 leaves it out.")
+    ] = 8,
+    old_judge_n: Annotated[int | None, typer.Option("--explanations", hidden=True)] = None,
+    method: opt.Method = [],
+    old_methods: opt.OldMethods = None,
+    speed: Annotated[
+        bool, typer.Option("--speed/--no-speed", help="Whether images per second are measured.")
+    ] = True,
+    seed: opt.Seed = 0,
+    workers: opt.Workers = 1,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
     """Compare finders on the same images: one table, one page, and which differences are shown."""
-    from lensaudit.comparing.options import METHODS, CompareOptions, probes_of
     from lensaudit.lensset import LensSet
 
-    chosen = METHODS if methods is None else tuple(name.strip() for name in methods.split(",") if name.strip())
-    options = CompareOptions(
-        seed=seed,
-        n=n,
-        batch=batch,
-        probes=probes_of(probes),
-        probe_n=probe_n,
-        explanations=explanations,
-        methods=chosen,
-        speed=speed,
-        workers=workers,
-    )
     opened = [LensSet.open(path) for path in sets]  # a wrong path is told before torch is imported
 
-    import torch
-
-    from lensaudit.cli.stages import stage_bars
+    from lensaudit.cli.opening import use_threads
+    from lensaudit.cli.progress import watching
+    from lensaudit.comparing import CompareOptions, entrants_of, read_comparison, render_comparison
     from lensaudit.comparing import compare as measure
-    from lensaudit.comparing import entrants_of, read_comparison, render_comparison
+    from lensaudit.comparing.options import METHODS
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    entrants = entrants_of(finders, device, resample=resample)
-    with stage_bars() as progress:
+    methods = opt.named(method, old_methods) or METHODS
+    options = CompareOptions(
+        seed=seed,
+        n=first if old_first is None else old_first,
+        batch=batch,
+        probes=opt.named(probe, old_probes, "--probe") or ("quick",),
+        probe_n=probe_n,
+        explanations=judge_n if old_judge_n is None else old_judge_n,
+        methods=opt.EXPLANATIONS if "all" in methods else methods,
+        speed=speed,
+        workers=workers,
+        refit=refit,
+    )
+    use_threads(threads)
+    entrants = entrants_of(finders, device, resample=resample, field_of_view=field_of_view)
+    with watching() as progress:
         measure(entrants, opened, out, options, progress)
     page = render_comparison(out)
     comparison = read_comparison(out)
     for block in comparison["sets"]:
         for row in block["rows"]:
             if row["other_pixels"]:
-                warn(f"{block['set']['name']}: {row['other_pixels']}")
+                warn(f"{block['set']['name']}: {row['other_pixels']}; resampled as asked")
     if as_json:
-        typer.echo(json.dumps(comparison, indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(comparison)
     else:
         _show(comparison, page)
 
 
-_WIDTH = 160
-
-
 def _show(comparison: dict[str, Any], page: Path) -> None:
     """Print tables per set, what could not be compared, and which differences are shown."""
-    from rich.console import Console
-
     from lensaudit.comparing.tables import told_apart
 
-    console = Console(highlight=False)
     for block in comparison["sets"]:
         name = block["set"]["name"]
         if block["rows"]:
-            console.print(f"{name}: {block['n']} cutouts; 95 % intervals under the values", markup=False)
-        for table in _tables(comparison, block):
-            console.print(table)
-        for one in block["refused"]:
-            console.print(f"{name}: {one['finder']} not compared: {one['why']}", markup=False, soft_wrap=True)
-        for sentence in told_apart(block):
-            console.print(f"  {sentence}", markup=False, soft_wrap=True)
-    typer.echo(f"{page.parent}: {page.name}, compare.json")
+            say(f"{name}: {block['n']} cutouts; 95 % intervals under the values")
+            _show_table(comparison, block)
+        say(*(f"{name}: {one['finder']} not compared: {one['why']}" for one in block["refused"]))
+        say(*(f"  {sentence}" for sentence in told_apart(block)))
+    say(f"{page.parent}: {page.name}, compare.json")
 
 
-_TOGETHER = (slice(0, 4), slice(4, 8), slice(8, 10))
-"""Columns that fit on 80 characters: of the ranking; calibration, size and speed; probes and explanations."""
-
-
-def _tables(comparison: dict[str, Any], block: dict[str, Any]) -> Iterator[Any]:
-    """What was measured of each finder, in tables of a few columns; a column without a number is left out."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
+def _show_table(comparison: dict[str, Any], block: dict[str, Any]) -> None:
+    """What was measured of each finder; a column without a number is left out."""
     from lensaudit.comparing.tables import HEADS, set_table
 
     rows = set_table(comparison, block)
-    for part in _TOGETHER:
-        shown = [at for at in range(*part.indices(len(HEADS))) if any(row["cells"][at]["text"] != "—" for row in rows)]
-        if not shown:
-            continue
-        table = Table(box=box.SIMPLE_HEAD, show_lines=True, pad_edge=False)
-        table.add_column("Finder")
-        for at in shown:
-            head, kind, _ = HEADS[1 + at]
-            table.add_column(head, justify="right" if kind else "left")
-        for row in rows:
-            about = [f"n = {row['n_lenses']} + {row['n_non_lenses']}", row["unused"], *row["warnings"]]
-            cells = [[row["finder"], *filter(None, about)]]
-            cells += [[row["cells"][at]["text"], *row["cells"][at]["under"]] for at in shown]
-            table.add_row(*(escape("\n".join(lines)) for lines in cells))
-        yield table
+    shown = [at for at in range(len(HEADS) - 1) if any(row["cells"][at]["text"] != "—" for row in rows)]
+    lines = []
+    for row in rows:
+        about = [row["finder"], f"n = {row['n_lenses']} + {row['n_non_lenses']}", row["unused"], *row["warnings"]]
+        cells = [[row["cells"][at]["text"], *row["cells"][at]["under"]] for at in shown]
+        lines.append(["\n".join(filter(None, parts)) for parts in (about, *cells)])
+    say_table(["Finder", *(HEADS[1 + at][0] for at in shown)], lines, split=True)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import shutil
 import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
 
 from lensaudit.untrusted import printable
+
+GAP = "  "
+NARROWEST = 24
+"""Characters that the last column of a table needs to be wrapped beside the others, not below them."""
+
+_NUMBER = re.compile(r"[-+−–—.,%…\[\]() \d*]*(?:e[-+]\d+)?")
 
 
 def say(*lines: str, err: bool = False) -> None:
@@ -18,15 +28,82 @@ def say(*lines: str, err: bool = False) -> None:
         typer.echo(printable(line), err=err)
 
 
+def say_text(text: str) -> None:
+    """Print `text` line by line, characters that a terminal acts on escaped."""
+    say(*text.rstrip().split("\n"))
+
+
 def say_json(value: Any) -> None:
-    """Print `value` as indented JSON; what a terminal acts on is escaped as JSON does it."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    """Print `value` as indented JSON; what a terminal acts on is escaped as JSON does it, what is no number is null."""
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     typer.echo("\n".join(re.sub(r"[^\n]", _escaped, line) for line in text.split("\n")))
 
 
-def _escaped(found: re.Match[str]) -> str:
-    sign = found[0]
-    return sign if printable(sign) == sign else json.dumps(sign)[1:-1]
+def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, split: bool = False) -> None:
+    """Print a table that fits the terminal; see `table`.
+
+    Parameters
+    ----------
+    split
+        Print columns that do not fit beside each other as further tables, each with the first column before them.
+    """
+    listed = [list(row) for row in rows]
+    parts = _parts(columns, listed, terminal_width()) if split else [list(range(len(columns)))]
+    for number, part in enumerate(parts):
+        say(*([""] if number else []))
+        say(*table([columns[at] for at in part], [[row[at] for at in part] for row in listed]))
+
+
+def terminal_width() -> int:
+    """Characters of a line: of the terminal, or 80 where the output is none."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None) -> list[str]:
+    r"""Lines of a table that fits `width` characters; no word of it is cut.
+
+    Text of the last column is wrapped to what the others leave. Where that is too little, each row becomes a block
+    of its own: its first cell, and below it a line per column.
+
+    Parameters
+    ----------
+    columns
+        Titles.
+    rows
+        A cell per column; a newline in a cell begins another line of it. Columns of numbers are set to the right.
+    width
+        Characters; by default those of the terminal, 80 where the output is none.
+
+    Examples
+    --------
+    >>> print("\n".join(table(("metric", "n"), [("AUROC", "200"), ("recall", "90")], 80)))
+    metric    n
+    ───────────
+    AUROC   200
+    recall   90
+    """
+    width = terminal_width() if width is None else width
+    cells = [[[printable(line) for line in cell.split("\n")] for cell in row] for row in rows]
+    heads = [printable(title) for title in columns]
+    wide = [max(map(_cells, [heads[at], *(line for row in cells for line in row[at])])) for at in range(len(heads))]
+    free = width - sum(wide[:-1]) - len(GAP) * (len(wide) - 1)
+    if free < min(wide[-1], NARROWEST):
+        return [line for row in cells for line in _block(heads, row, width)]
+    right = [all(_NUMBER.fullmatch(line) for row in cells for line in row[at]) for at in range(len(heads))]
+    last = min(wide[-1], free)
+    wrapped = [[*row[:-1], [part for line in row[-1] for part in _wrapped(line, last)]] for row in cells]
+    apart = any(len(cell) > 1 for row in cells for cell in row)
+    lines = [_line(heads, wide, right), "─" * min(width, sum(wide[:-1]) + last + len(GAP) * (len(wide) - 1))]
+    for number, row in enumerate(wrapped):
+        lines += [""] if apart and number else []
+        height = max(map(len, row))
+        lines += [_line([cell[at] if at < len(cell) else "" for cell in row], wide, right) for at in range(height)]
+    return lines
+
+
+def warn(message: str) -> None:
+    """Print one warning on standard error."""
+    say(f"lensaudit: warning: {message}", err=True)
 
 
 def any_encoding() -> None:
@@ -35,3 +112,63 @@ def any_encoding() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _finite(value: Any) -> Any:
+    """`value` with null for NaN and infinity, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _escaped(found: re.Match[str]) -> str:
+    sign = found[0]
+    return sign if printable(sign) == sign else json.dumps(sign)[1:-1]
+
+
+def _cells(text: str) -> int:
+    """Columns of a terminal that `text` takes: two for a wide character."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _parts(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
+    """Which columns go into which table, so that each fits `width`; the first column goes into all."""
+    wide = [
+        max(_cells(printable(line)) for cell in (title, *(row[at] for row in rows)) for line in cell.split("\n"))
+        for at, title in enumerate(columns)
+    ]
+    parts, free = [[0]], width - wide[0]
+    for at in range(1, len(columns)):
+        needed = len(GAP) + wide[at]
+        if needed > free and len(parts[-1]) > 1:
+            parts.append([0])
+            free = width - wide[0]
+        parts[-1].append(at)
+        free -= needed
+    return parts
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    return textwrap.wrap(line, max(1, width), break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _line(cells: Sequence[str], wide: Sequence[int], right: Sequence[bool]) -> str:
+    padded = []
+    for text, width, flush in zip(cells, wide, right, strict=True):
+        space = " " * (width - _cells(text))
+        padded.append(space + text if flush else text + space)
+    return GAP.join(padded).rstrip()
+
+
+def _block(heads: Sequence[str], row: Sequence[Sequence[str]], width: int) -> list[str]:
+    """A row as a block: no table of these words fits."""
+    lines = [" ".join(row[0])]
+    for title, cell in zip(heads[1:], row[1:], strict=True):
+        if words := " ".join(filter(None, cell)):
+            first, *more = _wrapped(f"{title}: {words}", width - 2 * len(GAP))
+            lines += [GAP + first, *(2 * GAP + part for part in more)]
+    return lines

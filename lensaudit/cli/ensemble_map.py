@@ -2,50 +2,75 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Annotated
 
 import typer
+
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json, say_table
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command("ensemble-map")(ensemble_map)
+    app.command(
+        "ensemble-map",
+        epilog=opt.examples(
+            "lensaudit ensemble-map ou-tsne runs/test --out runs/map",
+            "lensaudit ensemble-map ou-tsne runs/test --region=-20,-10,0,10 --out runs/map",
+        ),
+    )(ensemble_map)
 
 
 def ensemble_map(
-    finder: str = typer.Argument(help="An ensemble made by lensaudit ensemble: built-in name or folder."),
-    lens_set: Path = typer.Argument(metavar="SET", help="Lens set to place on its map."),
-    out: Path = typer.Option(
-        ..., "--out", metavar="DIR", help="Folder for map.png, regions.png, map.parquet, map.json."
-    ),
-    region: list[str] | None = typer.Option(
-        None, metavar="X0,X1,Y0,Y1", help="Show cutouts of this part of the map; may be repeated."
-    ),
-    images: int | None = typer.Option(None, min=1, help="So many of the set's images, evenly spread; default all."),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
-    as_json: bool = typer.Option(False, "--json", help="Print the numbers as JSON."),
-) -> None:
+    finder: Annotated[
+        str,
+        typer.Argument(
+            metavar="FINDER", help="An ensemble made by lensaudit ensemble: built-in name or folder.",
+            autocompletion=opt.finder_names,
+        ),
+    ],
+    lens_set: Annotated[Path, typer.Argument(metavar="SET", help="Lens set to place on its map.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder for map.png, regions.png, map.parquet, map.json."),
+    ],
+    region: Annotated[
+        list[str],
+        typer.Option(
+            "--region", metavar="X0,X1,Y0,Y1", help="Show cutouts of this part of the map; repeat it for more."
+        ),
+    ] = [],
+    images: opt.Images = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
     """Draw the map of an ensemble: lenses and non-lenses, lens fractions, cutouts of regions."""
     from functools import partial
 
-    from lensaudit.cli.stages import stage_bars
+    from lensaudit.cli.opening import open_both
+    from lensaudit.cli.progress import watching
     from lensaudit.ensembles import map_ensemble, read_region
-    from lensaudit.finders import load_finder
-    from lensaudit.lensset import LensSet
 
-    regions = [read_region(words, f"region {words}") for words in region or []]
-    loaded, opened = load_finder(finder, device), LensSet.open(lens_set)
-    with stage_bars() as advance:
+    regions = [read_region(words, f"region {words}") for words in region]
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    with watching() as advance:
         record = map_ensemble(loaded, opened, out, regions, images=images, progress=partial(advance, "scoring"))
     if as_json:
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        say_json(record)
         return
-    typer.echo(f"{out}: map of {record['n_placed']} of {record['n']} images")
+    say(f"{out}: map of {record['n_placed']} of {record['n']} images")
+    rows = []
     for number, one in enumerate(record["regions"], start=1):
-        share = "no labels"
+        lenses = "no labels"
         if one["lens_fraction"] is not None:
             low, high = one["interval_95"]
-            share = f"{one['n_lenses']} of {one['n_labelled']} are lenses ({low:.3f}–{high:.3f})"
-        place = f"x {one['x'][0]:.4g} to {one['x'][1]:.4g}, y {one['y'][0]:.4g} to {one['y'][1]:.4g}"
-        typer.echo(f"  {number}: {one['name']}, {place}: {one['n']} images, {share}")
+            lenses = f"{one['n_lenses']} of {one['n_labelled']} ({low:.3f}–{high:.3f})"
+        x, y = (f"{one[axis][0]:.4g} to {one[axis][1]:.4g}" for axis in ("x", "y"))
+        rows.append((str(number), x, y, str(one["n"]), lenses, one["name"]))
+    if rows:
+        say_table(("region", "x", "y", "images", "lenses", "name"), rows)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lensaudit.cli.pixels import RESAMPLE, bands_left_out, warn_of_pixels
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json, say_table
 
 if TYPE_CHECKING:
     from lensaudit.evaluation import Evaluation, Metric
@@ -18,57 +18,60 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(evaluate)
+    app.command(
+        epilog=opt.examples(
+            "lensaudit evaluate ou66 runs/test",
+            "lensaudit evaluate ou66 runs/test --scores runs/scores.parquet --out runs/eval",
+        )
+    )(evaluate)
 
 
 def evaluate(
-    finder: str = typer.Argument(help="Built-in name, a finder's folder, or package.module:factory."),
-    lens_set: Path = typer.Argument(metavar="SET", help="Lens set with labels; unlabelled images are left out."),
-    scores: Path | None = typer.Option(None, metavar="FILE", help="Scores from lensaudit score, to save scoring."),
-    threshold: float | None = typer.Option(None, min=0, max=1, help="p from which it is a lens; default the finder's."),
-    beta: float = typer.Option(0.03, min=0, help="β of Fβ; 0.03 in Wilde et al. 2022."),
-    seed: int = typer.Option(1, min=0, help="Of the bootstrap."),
-    out: Path | None = typer.Option(None, metavar="DIR", help="Folder for evaluation.json and evaluation.png."),
-    field_of_view: float | None = typer.Option(
-        None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
-    ),
-    resample: bool = RESAMPLE,
-    refit: bool = typer.Option(False, help="Take the stretch's figures from this set: its unit is another."),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
-    as_json: bool = typer.Option(False, "--json", help="Print the evaluation as JSON."),
+    finder: opt.Finder,
+    lens_set: opt.LabelledSet,
+    scores: opt.Scores = None,
+    threshold: opt.Threshold = None,
+    beta: Annotated[float, typer.Option("--beta", min=0, help="β of Fβ; 0.03 in Wilde et al. 2022.")] = 0.03,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for evaluation.json and evaluation.png.")
+    ] = None,
+    force: opt.Force = False,
+    seed: opt.Seed = 1,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Measure a finder on a labelled set: each number with its 95 % interval."""
-    from lensaudit.cli.set_scores import scores_of
+    from lensaudit.cli.opening import bands_left_out, open_both, scores_of
     from lensaudit.evaluation import evaluate as measure
     from lensaudit.files import writable_folder
-    from lensaudit.finders import load_finder, pixel_record, refitted
-    from lensaudit.lensset import LensSet
+    from lensaudit.finders import pixel_record
     from lensaudit.provenance import refuse_other
 
-    opened = LensSet.open(lens_set)
-    loaded = load_finder(finder, device).for_field(field_of_view, resample)
-    if refit:
-        loaded = refitted(loaded, opened)
-    loaded.check(opened)
-    warn_of_pixels(loaded, opened)
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    cut = loaded.recipe.threshold if threshold is None else threshold
     if out is not None:
         writable_folder(out)
         inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
-        refuse_other(out / "evaluation.json", inputs, "evaluation")
-    found = scores_of(loaded, opened, scores)
+        if not force:
+            refuse_other(out / "evaluation.json", inputs, "evaluation", "or --force to replace it")
+    found = scores_of(loaded, opened, scores, batch)
     labels = opened.labels
-    cut = loaded.recipe.threshold if threshold is None else threshold
     result = measure(labels, found.p_lens, found.logit, threshold=cut, beta=beta, seed=seed)
     record = _record(result, loaded, opened, seed)
     record["pixels"] = pixel_record(loaded, opened, found.clipping)
     if out is not None:
         _write(out, record, result, labels, found)
     if as_json:
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(record)
         return
     _show(result, loaded.name, f"{lens_set}{bands_left_out(loaded, opened)}")
     if out is not None:
-        typer.echo(f"{out}: evaluation.json, evaluation.png")
+        say(f"{out}: evaluation.json, evaluation.png")
 
 
 def _record(result: Evaluation, finder: Finder, lens_set: LensSet, seed: int) -> dict[str, Any]:
@@ -94,19 +97,13 @@ def _write(out: Path, record: dict[str, Any], result: Evaluation, labels: Any, s
 
 
 def _show(result: Evaluation, name: str, where: str) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     counted = f"{result.n_lenses} lenses, {result.n_others} non-lenses"
     left_out = {"unlabelled": result.n_unlabelled, "not scored": result.n_unscored}
     counted += "".join(f", {count} {why} left out" for why, count in left_out.items() if count)
-    table = Table(title=f"{name} on {where}: {counted}", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in ("metric", "value", "95 % interval", "n", "interval by"):
-        table.add_column(column, justify="right" if column in {"value", "n"} else "left")
-    for metric in result.metrics:
-        table.add_row(*_row(metric, result))
-    Console().print(table)
+    say(f"{name} on {where}: {counted}")
+    say_table(
+        ("metric", "value", "95 % interval", "n", "interval by"), [_row(metric, result) for metric in result.metrics]
+    )
 
 
 def _row(metric: Metric, result: Evaluation) -> tuple[str, ...]:

@@ -2,66 +2,74 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json, say_table
 
 if TYPE_CHECKING:
     from lensaudit.evaluation.false_positives import KindShare
 
 KIND_COLUMN = "kind"
+TOP = 24
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command("false-positives")(false_positives)
+    app.command(
+        "false-positives",
+        epilog=opt.examples("lensaudit false-positives ou66 runs/test --top 40 --out runs/false-positives"),
+    )(false_positives)
 
 
 def false_positives(
-    finder: str = typer.Argument(help="Built-in name, a finder's folder, or package.module:factory."),
-    lens_set: Path = typer.Argument(metavar="SET", help="Lens set with labels."),
-    out: Path = typer.Option(Path("false-positives"), "--out", metavar="DIR", help="Folder for picture and table."),
-    count: int = typer.Option(24, "--n", min=1, help="How many of the worst."),
-    scores: Path | None = typer.Option(None, metavar="FILE", help="Scores from lensaudit score, to save scoring."),
-    band: str = typer.Option("", help="Band of the picture; by default VIS, or else the finder's last."),
-    field_of_view: float | None = typer.Option(
-        None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
+    finder: opt.Finder,
+    lens_set: opt.LabelledSet,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for picture and table.")] = Path(
+        "false-positives"
     ),
-    resample: bool = RESAMPLE,
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
-    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many of the worst.")] = TOP,
+    old_top: Annotated[int | None, typer.Option("--n", min=1, hidden=True)] = None,
+    scores: opt.Scores = None,
+    band: Annotated[
+        str, typer.Option("--band", metavar="BAND", help="Of the picture; by default VIS, or else the finder's last.")
+    ] = "",
+    force: opt.Force = False,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Show the non-lenses a finder takes for lenses most surely, and which kinds are too many among them."""
     import numpy as np
 
-    from lensaudit.cli.set_scores import scores_of
+    from lensaudit.cli.opening import open_both, scores_of
     from lensaudit.errors import UsageError
     from lensaudit.evaluation.false_positive_picture import plot_gallery
     from lensaudit.evaluation.false_positives import shares_by_kind, worst_rows
     from lensaudit.files import writable_folder, write_json
-    from lensaudit.finders import load_finder
-    from lensaudit.lensset import LensSet
     from lensaudit.provenance import provenance, refuse_other
 
-    opened = LensSet.open(lens_set)
-    loaded = load_finder(finder, device).for_field(field_of_view, resample)
-    loaded.check(opened)
-    warn_of_pixels(loaded, opened)
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
     shown = band or ("VIS" if "VIS" in loaded.recipe.bands else loaded.recipe.bands[-1])
     if shown not in opened.bands:
         raise UsageError(f"--band {shown}: the set has {', '.join(opened.bands)}; name one of them")
-    found = scores_of(loaded, opened, scores)
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+    count = top if old_top is None else old_top
+    if not force:
+        refuse_other(out / "false-positives.json", inputs, "gallery", "or --force to replace it")
+    found = scores_of(loaded, opened, scores, batch)
     rows = worst_rows(opened.labels, found.logit, count)
     others = np.flatnonzero((opened.labels == 0) & np.isfinite(found.logit))
     kinds = [str(kind) for kind in opened.column(KIND_COLUMN)] if KIND_COLUMN in opened.columns else None
     shares = shares_by_kind(kinds, others, rows) if kinds is not None else []
     writable_folder(out)
-    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
-    refuse_other(out / "false-positives.json", inputs, "gallery")
     captions = [f"{kinds[row] + ', ' if kinds else ''}p = {found.p_lens[row]:.3g}" for row in rows]
     title = f"{loaded.name}: worst {len(rows)} of {len(others)} non-lenses, {shown}"
     width = opened.shape[shown][1] * opened.pixel_scale_arcsec[shown]
@@ -69,6 +77,8 @@ def false_positives(
     plot_gallery(out / "false-positives.png", images, captions, width, title)
     record = {
         "finder": loaded.name,
+        "top": count,
+        "band": shown,
         "n_non_lenses": len(others),
         "threshold": loaded.recipe.threshold,
         "worst": [
@@ -77,25 +87,30 @@ def false_positives(
             for row in rows
         ],
         "kinds": [share.as_json() for share in shares],
-        "provenance": provenance(inputs={"finder": loaded.weights_hash, "set": opened.content_hash}),
+        "provenance": provenance(inputs=inputs),
     }
     write_json(out / "false-positives.json", record)
     if as_json:
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        say_json(record)
         return
     called = int((found.p_lens[others] >= loaded.recipe.threshold).sum())
-    typer.echo(f"{title}; {called} are called lenses at p ≥ {loaded.recipe.threshold:.4g}")
+    say(f"{title}; {called} are called lenses at p ≥ {loaded.recipe.threshold:.4g}")
     _show(shares)
-    typer.echo(f"{out}: false-positives.png, false-positives.json")
+    say(f"{out}: false-positives.png, false-positives.json")
 
 
 def _show(shares: list[KindShare]) -> None:
     if not shares:
-        typer.echo("the set does not say of which kind its non-lenses are")
-    for share in shares:
-        low, high = share.interval
-        mark = "  more than its share" if share.overrepresented else ""
-        typer.echo(
-            f"  {share.kind:16s} {share.n_worst:3d} of {share.worst}: {share.share_worst:.2f} [{low:.2f}, {high:.2f}]; "
-            f"of all non-lenses {share.share_all:.2f} ({share.n_all} of {share.others}){mark}"
-        )
+        say("the set does not say of which kind its non-lenses are")
+        return
+    say_table(
+        ("kind", "among the worst", "fraction", "95 % interval", "of all non-lenses", "more than its fraction"),
+        [
+            (
+                one.kind, f"{one.n_worst} of {one.worst}", f"{one.share_worst:.2f}",
+                "[{:.2f}, {:.2f}]".format(*one.interval), f"{one.share_all:.2f} ({one.n_all} of {one.others})",
+                "yes" if one.overrepresented else "",
+            )
+            for one in shares
+        ],
+    )  # fmt: skip

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lensaudit.cli import options as opt
+
 if TYPE_CHECKING:
     from lensaudit.lensset.ingest import PixelPolicy, Plan
 
@@ -34,18 +36,22 @@ ZeroPoint = Annotated[
     typer.Option("--zero-point", metavar="[BAND=]MAG", help="AB magnitude of 1 pixel unit; wins over headers."),
 ]
 Label = Annotated[str, typer.Option("--label", help="lens, non-lens or unknown, where the catalogue does not say.")]
-Workers = Annotated[int, typer.Option("--workers", help="Processes; the set is the same whatever their number.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable systems out and say which, do not stop.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group to the application."""
-    group = typer.Typer(help="Bring challenge data or real cutouts into a lens set.", no_args_is_help=True)
-    group.command("blf1")(blf1)
-    group.command("blf2")(blf2)
-    group.command("euclid-q1")(euclid_q1)
-    group.command("fits")(fits)
+    group = typer.Typer(
+        rich_markup_mode=None, help="Bring challenge data or real cutouts into a lens set.", no_args_is_help=True
+    )
+    shown = "lensaudit ingest blf1 challenge1/space --out runs/challenge1"
+    group.command("blf1", epilog=opt.examples(shown))(blf1)
+    shown = "lensaudit ingest blf2 challenge2 --catalogue image_catalog2.0train.csv --out runs/blf2"
+    group.command("blf2", epilog=opt.examples(shown))(blf2)
+    shown = "lensaudit ingest euclid-q1 cutouts/ --skip-bad --out runs/q1"
+    group.command("euclid-q1", epilog=opt.examples(shown))(euclid_q1)
+    shown = "lensaudit ingest fits cutouts/ --band 'VIS=*_vis.fits[1]' --label lens --out runs/mine"
+    group.command("fits", epilog=opt.examples(shown))(fits)
     app.add_typer(group, name="ingest")
 
 
@@ -58,9 +64,9 @@ def blf1(
     masked: Masked = None,
     size_arcsec: Size = None,
     size_pixels: Pixels = None,
-    workers: Workers = 1,
+    workers: opt.Workers = 1,
     skip_bad: SkipBad = False,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Bologna challenge 1: Euclid-like VIS, or KiDS-like R, I, G, U (masked pixels hold 100)."""
     from lensaudit.lensset.ingest import plan_blf1
@@ -80,9 +86,9 @@ def blf2(
     masked: Masked = None,
     size_arcsec: Size = None,
     size_pixels: Pixels = None,
-    workers: Workers = 1,
+    workers: opt.Workers = 1,
     skip_bad: SkipBad = False,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Bologna challenge 2: Euclid-like VIS, J, Y, H; labels by a named rule from its catalogue."""
     from lensaudit.lensset.ingest import plan_blf2
@@ -106,9 +112,9 @@ def euclid_q1(
     size_pixels: Pixels = None,
     pixel_scale: Scale = None,
     zero_point: ZeroPoint = None,
-    workers: Workers = 1,
+    workers: opt.Workers = 1,
     skip_bad: SkipBad = False,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Euclid Q1 multi-extension cutouts: VIS_FLUX or VIS_BGSUB, NIR_J_FLUX …"""
     from lensaudit.lensset.ingest import plan_euclid_q1
@@ -132,9 +138,9 @@ def fits(
     size_pixels: Pixels = None,
     pixel_scale: Scale = None,
     zero_point: ZeroPoint = None,
-    workers: Workers = 1,
+    workers: opt.Workers = 1,
     skip_bad: SkipBad = False,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Any FITS cutouts, one --band per band; the * of the pattern is the id."""
     from lensaudit.lensset.ingest import parse_band, parse_duplicate, plan_fits
@@ -179,7 +185,8 @@ def _split(bands: str) -> list[str]:
 
 def _carry_out(plan: Plan, out: Path, *, workers: int, skip_bad: bool, as_json: bool) -> None:
     from lensaudit.cli.console import say
-    from lensaudit.cli.set_summary import progress_bar, show
+    from lensaudit.cli.progress import progress_bar
+    from lensaudit.cli.set_summary import show
     from lensaudit.lensset.ingest import ingest, remarks, skipped_lines
 
     with progress_bar("ingesting") as report:

@@ -2,64 +2,63 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from lensaudit.cli.pixels import RESAMPLE, warn_of_pixels
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
+    app.command(
+        epilog=opt.examples(
+            "lensaudit kernels ou66 runs/test --out runs/kernels",
+            "lensaudit kernels ou66 runs/test --layer 13 --kernel 4 --out runs/kernels",
+        )
+    )(kernels)
 
-    @app.command()
-    def kernels(
-        finder: str = typer.Argument(help="Built-in name, a finder's folder, or package.module:factory."),
-        lens_set: Path = typer.Argument(metavar="SET", help="Lens set, from lensaudit simulate or ingest."),
-        out: Path = typer.Option(..., help="Folder for the tables and pictures; activation values there are kept."),
-        layers: list[str] = typer.Option([], "--layer", help="Draw kernels of this convolution; repeat it for more."),
-        numbers: list[int] = typer.Option([], "--kernel", help="This kernel of the layer; by default all of it."),
-        top: int = typer.Option(9, min=1, help="Cutouts at either end."),
-        batch: int | None = typer.Option(None, min=1, help="Images at a time; by default what runs fastest."),
-        field_of_view: float | None = typer.Option(
-            None, metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
-        ),
-        resample: bool = RESAMPLE,
-        device: str = typer.Option("auto", help="auto, cpu or cuda."),
-        threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
-        force: bool = typer.Option(False, "--force", help="Make the activation values anew."),
-        as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
-    ) -> None:
-        """Show what excites each kernel of a finder over a set, and what it goes with among the lenses."""
-        import torch
 
-        from lensaudit.cli.set_summary import progress_bar
-        from lensaudit.explain import KernelWish, look_at_kernels, named_kernels
-        from lensaudit.finders import load_finder
-        from lensaudit.lensset import LensSet
+def kernels(
+    finder: opt.Finder,
+    lens_set: opt.Set,
+    out: opt.Out,
+    layers: Annotated[
+        list[str], typer.Option("--layer", metavar="NAME", help="Draw kernels of this convolution; repeat it for more.")
+    ] = [],
+    numbers: Annotated[
+        list[int], typer.Option("--kernel", metavar="N", help="This kernel of the layer; by default all of it.")
+    ] = [],
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Cutouts at either end.")] = 9,
+    force: opt.Force = False,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Show what excites each kernel of a finder over a set, and what it goes with among the lenses."""
+    from lensaudit.cli.opening import open_both
+    from lensaudit.cli.progress import progress_bar
+    from lensaudit.explain import KernelWish, look_at_kernels, named_kernels
 
-        opened = LensSet.open(lens_set)
-        loaded = load_finder(finder, device).for_field(field_of_view, resample)
-        warn_of_pixels(loaded, opened)
-        chosen = named_kernels(loaded.module, layers, numbers) if layers or numbers else None
-        if threads is not None:
-            torch.set_num_threads(threads)
-        with progress_bar(f"kernels of {loaded.name}") as report:
-            made = look_at_kernels(loaded, opened, out, KernelWish(top, chosen, batch, force), report)
-        if as_json:
-            typer.echo(json.dumps(made.summary(), indent=2, ensure_ascii=False))
-            return
-        study = made.study
-        typer.echo(f"{made.activations}: {len(study.kernels)} kernels, {study.n} of {study.table.n} images")
-        typer.echo(f"{made.kernels}: a row per kernel")
-        for path in filter(None, (made.correlations, *made.sheets.values())):
-            typer.echo(str(path))
-        lines = made.strongest if chosen is None else [line for k in chosen for line in made.statements_of(k)]
-        for line in lines:
-            typer.echo(f"  {line}")
-        for kernel in chosen or ():
-            if study.correlations is not None and not made.statements_of(kernel):
-                typer.echo(f"  {kernel}: goes with none of the truth columns")
-        for note in made.notes():
-            typer.echo(note, err=True)
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    chosen = named_kernels(loaded.module, layers, numbers) if layers or numbers else None
+    with progress_bar(f"kernels of {loaded.name}") as report:
+        made = look_at_kernels(loaded, opened, out, KernelWish(top, chosen, batch, force), report)
+    if as_json:
+        say_json(made.summary())
+        return
+    study = made.study
+    say(f"{made.activations}: {len(study.kernels)} kernels, {study.n} of {study.table.n} images")
+    say(f"{made.kernels}: a row per kernel")
+    say(*(str(path) for path in filter(None, (made.correlations, *made.sheets.values()))))
+    lines = made.strongest if chosen is None else [line for k in chosen for line in made.statements_of(k)]
+    say(*(f"  {line}" for line in lines))
+    for kernel in chosen or ():
+        if study.correlations is not None and not made.statements_of(kernel):
+            say(f"  {kernel}: goes with none of the truth columns")
+    say(*made.notes(), err=True)

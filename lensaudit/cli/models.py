@@ -2,60 +2,82 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json, say_table, say_text
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    models = typer.Typer(no_args_is_help=True, help="List and show finders, import published weights.")
-    models.command("list")(list_models)
-    models.command("show")(show_model)
-    models.command("import")(import_model)
+    models = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None, help="List and show finders, import published weights."
+    )
+    models.command("list", epilog=opt.examples("lensaudit models list", "lensaudit models list --json"))(list_models)
+    models.command("show", epilog=opt.examples("lensaudit models show ou66"))(show_model)
+    models.command(
+        "import",
+        epilog=opt.examples("lensaudit models import OU_200_Weights.pt --as ou200 --out runs/ou200-published"),
+    )(import_model)
     app.add_typer(models, name="models")
 
 
-def list_models(as_json: bool = typer.Option(False, "--json", help="Print as JSON.")) -> None:
+def list_models(as_json: opt.Json = False) -> None:
     """List the built-in finders, and which of them have weights."""
     from lensaudit.finders.catalogue import builtin_finders
 
     finders = builtin_finders()
     if as_json:
-        typer.echo(json.dumps(finders, indent=2))
+        say_json(finders)
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for title in ("name", "architecture", "bands", "pixels", "stretch", "weights"):
-        table.add_column(title, no_wrap=title == "name", overflow="fold")  # a name is what one copies
-    for row in finders:
-        weights = "yes" if row["has_weights"] else "no"
-        bands, size = " ".join(row["bands"]), str(row["size"])
-        table.add_row(row["name"], row["architecture"], bands, size, row["stretch"], weights)
-    Console().print(table)
+    say_table(
+        ("name", "weights", "size", "stretch", "bands"),
+        [
+            (
+                row["name"],
+                "yes" if row["has_weights"] else "no",
+                str(row["size"]),
+                row["stretch"],
+                " ".join(row["bands"]),
+            )
+            for row in finders
+        ],
+    )
 
 
 def show_model(
-    name: str = typer.Argument(help="Built-in name or a finder's folder."),
-    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+    name: Annotated[
+        str,
+        typer.Argument(metavar="FINDER", help="Built-in name or a finder's folder.", autocompletion=opt.recipe_names),
+    ],
+    as_json: opt.Json = False,
 ) -> None:
-    """Show what a finder eats, and its model card."""
+    """Show what a finder takes as input, and its model card."""
     from lensaudit.finders.catalogue import describe
 
     facts = describe(name)
-    typer.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else _as_text(facts))
+    if as_json:
+        say_json(facts)
+    else:
+        say_text(_as_text(facts))
 
 
 def import_model(
-    file: Path = typer.Argument(help="State dict written by torch.save."),
-    recipe_name: str = typer.Option(..., "--as", metavar="NAME", help="Built-in recipe it belongs to, such as ou200."),
-    out: Path = typer.Option(..., "--out", help="Folder of the new finder."),
-    force: bool = typer.Option(False, "--force", help="Replace the finder that is in --out."),
-) -> None:
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="State dict written by torch.save.")],
+    recipe_name: Annotated[
+        str,
+        typer.Option(
+            "--as", metavar="RECIPE", help="Built-in recipe it belongs to, such as ou200.",
+            autocompletion=opt.recipe_names,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the new finder.")],
+    force: opt.Force = False,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
     """Read published weights safely (nothing in the file is run) and write them as a finder."""
     from lensaudit.errors import UsageError
     from lensaudit.files import sha256
@@ -69,7 +91,10 @@ def import_model(
     finder = read_published(file, recipe)
     source = provenance(inputs={file.name: sha256(file)})
     record = save_finder(finder, out, origin=finder.origin, provenance=source)
-    typer.echo(f"{out}: {recipe.name}, {record.parameters} parameters, bands {', '.join(recipe.bands)}")
+    if as_json:
+        say_json({"out": str(out), "finder": recipe.name, **record.model_dump(mode="json", exclude={"recipe"})})
+        return
+    say(f"{out}: {recipe.name}, {record.parameters} parameters, bands {', '.join(recipe.bands)}")
 
 
 def _as_text(facts: dict[str, Any]) -> str:

@@ -4,66 +4,97 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lensaudit.cli.probe_output import FAIL_ON, check_fail_on, fail_where, print_audit, progress_bars
+from lensaudit.cli import options as opt
+from lensaudit.cli import probe_output
+from lensaudit.cli.console import say, say_json, say_table
+from lensaudit.cli.probe_output import check_fail_on, fail_where, print_audit, print_result
+from lensaudit.cli.progress import watching
 from lensaudit.resources import builtin_folder
 
 if TYPE_CHECKING:
-    from lensaudit.probes import ProbeOptions, ProbeResult
+    from lensaudit.finders import Finder
+    from lensaudit.probes import ProbeResult
 
-FINDER = typer.Argument(..., help="Built-in name, folder, or package.module:factory.")
-N = typer.Option(..., "--n", help="Pairs of each population; each is one image an arm.")
-OUT = typer.Option(..., "--out", help="Folder for the result; run again to go on after an interruption.")
-MODE = typer.Option(None, "--mode", help="How scenes are drawn; see 'lensaudit probe list'.")
-SEED = typer.Option(0, "--seed", help="Seed of the scenes, their noise and the resamples.")
-WORKERS = typer.Option(1, "--workers", help="Processes that render.")
-TOLERANCE = typer.Option(None, "--tolerance", help="Loss of recall that is accepted.")
-STRETCH = typer.Option(None, "--stretch", help="Stretch in place of the finder's own and the mode's.")
-SET = typer.Option(None, "--set", help="Edit the lenses of this set, not drawn scenes; for probes that edit images.")
-PSF = typer.Option(None, "--psf", help="FITS file with the kernel that psf-rotation-real turns.")
-EXTENSION = typer.Option("VIS_PSF", "--psf-extension", help="Its extension.")
-DEVICE = typer.Option("auto", "--device", help="auto, cpu or cuda.")
-JSON = typer.Option(False, "--json", help="Print the result as JSON instead of a table.")
+N = Annotated[
+    int, typer.Option("--n", metavar="N", help="Pairs of each population, one image an arm; see lensaudit probe power.")
+]
+Mode = Annotated[
+    str | None, typer.Option("--mode", metavar="NAME", help="How scenes are drawn; see lensaudit probe list.")
+]
+Stretch = Annotated[
+    str | None, typer.Option("--stretch", metavar="NAME", help="In place of the finder's own and the mode's.")
+]
+EditedSet = Annotated[
+    Path | None,
+    typer.Option(
+        "--set", metavar="SET", help="Edit the lenses of this set, not drawn scenes; for probes that edit images."
+    ),
+]
+Psf = Annotated[
+    Path | None, typer.Option("--psf", metavar="FILE", help="FITS file with the kernel that psf-rotation-real turns.")
+]
+Extension = Annotated[str, typer.Option("--psf-extension", metavar="NAME", help="Its extension.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     from lensaudit.cli import probe_outside
 
-    probes = typer.Typer(no_args_is_help=True, help="Ask a finder about pairs of scenes that differ in one thing.")
-    probes.command("list")(list_probes)
-    probes.command("all")(all_probes)
-    probes.command("run")(run_file)
-    probes.command("power")(power)
+    probes = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="Ask a finder about pairs of scenes that differ in one thing; lensaudit probe list names all probes.",
+        epilog=opt.examples("lensaudit probe red-source ou66 --n 500 --out runs/red-source"),
+    )
+    probes.command("list", epilog=opt.examples("lensaudit probe list"))(list_probes)
+    probes.command(
+        "all",
+        epilog=opt.examples(
+            "lensaudit probe all ou66 --n 200 --workers 0 --out runs/probes",
+            "lensaudit probe all ou66 --probe quick --n 200 --fail-on bias --out runs/quick",
+        ),
+    )(all_probes)
+    probes.command("run", epilog=opt.examples("lensaudit probe run mine.yaml ou66 --n 300 --out runs/mine"))(run_file)
+    probes.command("power", epilog=opt.examples("lensaudit probe power --tolerance 0.05"))(power)
     probe_outside.register(probes)
     for path in sorted(builtin_folder("probes").glob("*.yaml")):
-        probes.command(path.stem, help=f"Run the {path.stem} probe on FINDER.", hidden=path.stem != "compound")(
-            _command(path.stem)
-        )
+        probes.command(
+            path.stem,
+            help=f"Run the {path.stem} probe on FINDER.",
+            hidden=path.stem != "compound",
+            epilog=opt.examples(f"lensaudit probe {path.stem} ou66 --n 300 --out runs/{path.stem}"),
+        )(_command(path.stem))
     app.add_typer(probes, name="probe")
 
 
-def list_probes() -> None:
+def list_probes(as_json: opt.Json = False) -> None:
     """List the built-in probes; each is a command: 'lensaudit probe NAME FINDER'."""
-    from rich.console import Console
-    from rich.table import Table
-
     from lensaudit.probes import builtin_probes, load_definition
 
-    table = Table("probe", "kind", "question", "modes", "tolerance")
-    for name in builtin_probes():
-        definition = load_definition(name)
-        row = (name, definition.nature, definition.question, ", ".join(definition.modes), f"{definition.tolerance:g}")
-        table.add_row(*row)
-    Console().print(table)
+    found = [load_definition(name) for name in builtin_probes()]
+    if as_json:
+        names = ("name", "nature", "question", "tolerance")
+        say_json([{**{name: getattr(one, name) for name in names}, "modes": list(one.modes)} for one in found])
+        return
+    rows = []
+    for one in found:
+        modes = f" (modes: {', '.join(one.modes)})" if len(one.modes) > 1 else ""
+        rows.append((one.name, one.nature, f"{one.tolerance:g}", one.question + modes))
+    say_table(("probe", "kind", "tolerance", "question"), rows)
 
 
 def power(
-    tolerance: float = typer.Option(0.05, "--tolerance", help="Loss of recall that must be excluded."),
-    chance: float = typer.Option(0.9, "--power", help="Probability of excluding it where nothing changes."),
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", metavar="LOSS", help="Loss of recall that must be excluded.")
+    ] = 0.05,
+    chance: Annotated[
+        float, typer.Option("--power", metavar="P", help="Probability of excluding it where nothing changes.")
+    ] = 0.9,
+    as_json: opt.Json = False,
 ) -> None:
     """How many pairs it takes to exclude a loss of recall."""
     from lensaudit.errors import UsageError
@@ -73,133 +104,139 @@ def power(
     for name, value in (("--tolerance", tolerance), ("--power", chance)):
         if not 0 < value < 1:
             raise UsageError(f"{name} {value:g}: must lie between 0 and 1")
-    typer.echo(f"To exclude a loss of recall above {tolerance:g}, with probability {chance:g} where there is none:")
-    for discordant in (0.0, 0.02, 0.05, 0.1, 0.2):
-        typer.echo(f"  {pairs_needed(tolerance, discordant, chance):>7} pairs, if {discordant:.0%} differ by chance")
-    typer.echo(
-        f"Up to {pairs_that_never_tell(tolerance)} pairs can never exclude it; such a probe says '{UNDECIDED.word}'."
-    )
+    needed = {share: pairs_needed(tolerance, share, chance) for share in (0.0, 0.02, 0.05, 0.1, 0.2)}
+    never = pairs_that_never_tell(tolerance)
+    if as_json:
+        pairs = [{"differ_by_chance": share, "pairs": n} for share, n in needed.items()]
+        say_json({"tolerance": tolerance, "power": chance, "pairs": pairs, "too_few_up_to": never})
+        return
+    say(f"To exclude a loss of recall above {tolerance:g}, with probability {chance:g} where there is none:")
+    say(*(f"  {n:>7} pairs, if {share:.0%} differ by chance" for share, n in needed.items()))
+    say(f"Up to {never} pairs can never exclude it; such a probe says '{UNDECIDED.word}'.")
 
 
 def all_probes(
-    finder: str = FINDER,
-    n: int = N,
-    out: Path = OUT,
-    probe: list[str] = typer.Option([], "--probe", help="Only these; give it as often as you like."),
-    seed: int = SEED,
-    workers: int = WORKERS,
-    tolerance: float = TOLERANCE,
-    fail_on: str = FAIL_ON,
-    device: str = DEVICE,
-    as_json: bool = JSON,
+    finder: opt.Finder,
+    n: N,
+    out: opt.Out,
+    probe: opt.OnlyProbes = [],
+    tolerance: opt.Tolerance = None,
+    fail_on: probe_output.FailOn = None,
+    seed: opt.Seed = 0,
+    workers: opt.Workers = 1,
+    batch: opt.Batch = None,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Run all built-in probes, correct them together and rank what they found."""
-    import json
-
-    from lensaudit.finders import load_finder
+    from lensaudit.cli.opening import read_by
     from lensaudit.probes import ProbeOptions, run_audit
 
     check_fail_on(fail_on)
-    options = ProbeOptions(tolerance=tolerance, workers=workers)
-    with progress_bars() as progress:
-        audit = run_audit(load_finder(finder, device=device), n, seed, out, tuple(probe), options, progress)
+    options = ProbeOptions(tolerance=tolerance, workers=workers, batch=batch)
+    loaded = read_by(finder, opt.Reading(device=device, threads=threads))
+    with watching() as progress:
+        audit = run_audit(loaded, n, seed, out, tuple(probe), options, progress)
     if as_json:
-        typer.echo(json.dumps(audit.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False))
+        say_json(audit.to_json())
     else:
         print_audit(audit, out)
     fail_where([one.verdict.word for one in audit.ranked], fail_on)
 
 
 def run_file(
-    definition: Path = typer.Argument(..., help="A probe of your own: its YAML file."),
-    finder: str = FINDER,
-    n: int = N,
-    out: Path = OUT,
-    mode: str = MODE,
-    seed: int = SEED,
-    workers: int = WORKERS,
-    tolerance: float = TOLERANCE,
-    stretch: str = STRETCH,
-    lens_set: Path = SET,
-    fail_on: str = FAIL_ON,
-    device: str = DEVICE,
-    as_json: bool = JSON,
+    definition: Annotated[Path, typer.Argument(metavar="FILE", help="A probe of your own: its YAML file.")],
+    finder: opt.Finder,
+    n: N,
+    out: opt.Out,
+    mode: Mode = None,
+    stretch: Stretch = None,
+    lens_set: EditedSet = None,
+    tolerance: opt.Tolerance = None,
+    fail_on: probe_output.FailOn = None,
+    seed: opt.Seed = 0,
+    workers: opt.Workers = 1,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Run a probe of your own: edits composed in a YAML file, or a function of yours."""
-    from lensaudit.probes import ProbeOptions
+    from lensaudit.probes import ProbeOptions, run_probe
 
     check_fail_on(fail_on)
-    options = ProbeOptions(mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, lens_set=lens_set)
-    result = _asked(str(definition), finder, n, seed, out, options, device)
+    options = ProbeOptions(
+        mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set
+    )
+    loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set)
+    with watching() as progress:
+        result = run_probe(str(definition), loaded, n, seed, out, options, progress)
     _tell(result, out, as_json=as_json, fail_on=fail_on)
 
 
 def _command(name: str) -> Callable[..., None]:
     def command(
-        finder: str = FINDER,
-        n: int = N,
-        out: Path = OUT,
-        mode: str = MODE,
-        seed: int = SEED,
-        workers: int = WORKERS,
-        tolerance: float = TOLERANCE,
-        stretch: str = STRETCH,
-        lens_set: Path = SET,
-        psf: Path = PSF,
-        psf_extension: str = EXTENSION,
-        fail_on: str = FAIL_ON,
-        device: str = DEVICE,
-        as_json: bool = JSON,
+        finder: opt.Finder,
+        n: N,
+        out: opt.Out,
+        mode: Mode = None,
+        stretch: Stretch = None,
+        lens_set: EditedSet = None,
+        psf: Psf = None,
+        psf_extension: Extension = "VIS_PSF",
+        tolerance: opt.Tolerance = None,
+        fail_on: probe_output.FailOn = None,
+        seed: opt.Seed = 0,
+        workers: opt.Workers = 1,
+        batch: opt.Batch = None,
+        field_of_view: opt.FieldOfView = None,
+        resample: opt.Resample = False,
+        refit: opt.Refit = False,
+        device: opt.Device = "auto",
+        threads: opt.Threads = None,
+        as_json: opt.Json = False,
     ) -> None:
-        from lensaudit.probes import ProbeOptions
+        from lensaudit.probes import ProbeOptions, run_probe
 
         check_fail_on(fail_on)
         options = ProbeOptions(
-            mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, lens_set=lens_set,
+            mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
             psf=psf, psf_extension=psf_extension,
         )  # fmt: skip
-        result = _asked(name, finder, n, seed, out, options, device)
+        loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set)
+        with watching() as progress:
+            result = run_probe(name, loaded, n, seed, out, options, progress)
         _tell(result, out, as_json=as_json, fail_on=fail_on)
 
     return command
 
 
-def _asked(probe: str, finder: str, n: int, seed: int, out: Path, options: ProbeOptions, device: str) -> ProbeResult:
-    from lensaudit.finders import load_finder
-    from lensaudit.probes import run_probe
+def _read(finder: str, reading: opt.Reading, lens_set: Path | None) -> Finder:
+    """The finder, as it reads the set whose lenses are edited."""
+    from lensaudit.cli.opening import check_sets, read_by
+    from lensaudit.errors import UsageError
+    from lensaudit.lensset import LensSet
 
-    with progress_bars() as progress:
-        return run_probe(probe, load_finder(finder, device=device), n, seed, out, options, progress)
+    if lens_set is not None:
+        opened = LensSet.open(lens_set)
+        loaded = read_by(finder, reading, [opened])
+        check_sets(loaded, [opened])
+        return loaded
+    asked = {"field-of-view": reading.field_of_view is not None, "resample": reading.resample, "refit": reading.refit}
+    if wrong := next((name for name, given in asked.items() if given), None):
+        raise UsageError(
+            f"--{wrong} is for the images of a set, and scenes are drawn as the finder takes them; add --set"
+        )
+    return read_by(finder, reading)
 
 
 def _tell(result: ProbeResult, out: Path, *, as_json: bool, fail_on: str | None) -> None:
-    _print_json(result) if as_json else _print_table(result, out)
-    fail_where([result.verdict.word], fail_on)
-
-
-def _print_json(result: ProbeResult) -> None:
-    import json
-
-    typer.echo(json.dumps(result.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False))
-
-
-def _print_table(result: ProbeResult, out: Path) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from lensaudit.probes import FINDINGS_HEAD, findings_rows
-
-    console = Console()
-    console.print(f"{result.definition.title}: {result.finder.name}", highlight=False, markup=False)
-    rows = [tuple(cell.replace(" [", "\n[") for cell in row) for row in findings_rows(result.findings)]
-    if len(rows) > 2:
-        table = Table(*FINDINGS_HEAD, box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+    if as_json:
+        say_json(result.to_json())
     else:
-        table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False, show_header=False)
-        rows = list(zip(FINDINGS_HEAD, *rows, strict=True))
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    console.print(f"{result.verdict.word}: {result.verdict.sentence}", highlight=False, markup=False)
-    console.print(f"written to {out}", highlight=False, markup=False)
+        print_result(result, out)
+    fail_where([result.verdict.word], fail_on)

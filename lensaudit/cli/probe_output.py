@@ -1,26 +1,28 @@
-"""What the commands around probes print and share: bars, the ranked table, the words of --fail-on."""
+"""What the commands around probes print."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lensaudit.cli.console import say
+from lensaudit.cli.console import say, say_table
 from lensaudit.verdicts import Step, fail_words
 
 if TYPE_CHECKING:
-    from lensaudit.probes import ProbeAudit
+    from lensaudit.probes import ProbeAudit, ProbeResult
 
-FAIL_ON = typer.Option(
-    None,
-    "--fail-on",
-    metavar="VERDICT",
-    help=f"Exit code 1 at this verdict or a graver one: {', '.join(fail_words())}.",
-)
+
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on",
+        metavar="VERDICT",
+        help=f"Exit code 1 at this verdict or a graver one: {', '.join(fail_words())}.",
+    ),
+]
 
 
 def check_fail_on(word: str | None) -> None:
@@ -40,29 +42,10 @@ def fail_where(words: Sequence[str], fail_on: str | None) -> None:
         raise typer.Exit(EXIT_AUDIT_FAILED)
 
 
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Bars on the error stream, one per kind of work, so that --json stays clean."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, int] = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)  # type: ignore[arg-type]
-
-        yield progress
-
-
 def say_verdict(verdict: dict[str, Any]) -> None:
     """The verdict of a report: headline, sentences, and what to do next; an earlier version's has no next steps."""
     say(verdict["headline"])
-    for sentence in verdict["sentences"]:
-        say(f"  {sentence}")
+    say(*(f"  {sentence}" for sentence in verdict["sentences"]))
     say_next([Step(step["why"], step["command"]) for step in verdict.get("next", ())])
 
 
@@ -76,19 +59,28 @@ def say_next(steps: Sequence[Step]) -> None:
 
 def print_audit(audit: ProbeAudit, out: Path) -> None:
     """The leading finding of every probe, and where the rest is."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from lensaudit.verdicts import in_short
 
-    console = Console()
-    table = Table("verdict", "probe", "what it means", box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
-    for one in audit.ranked:
-        table.add_row(one.verdict.word, one.probe, one.meaning)
-    for name, why in audit.not_applicable.items():
-        table.add_row("not applicable", name, why)
-    console.print(table)
+    rows = [(one.verdict.word, one.probe, one.meaning) for one in audit.ranked]
+    rows += [("not applicable", name, why) for name, why in audit.not_applicable.items()]
+    say_table(("verdict", "probe", "what it means"), rows)
     say(in_short(audit.answers))
     say_next(audit.next_steps())
-    console.print(f"written to {out}", highlight=False, markup=False)
+    say(f"written to {out}")
+
+
+def print_result(result: ProbeResult, out: Path) -> None:
+    """The findings of one probe, its verdict, and where the rest is."""
+    from lensaudit.probes import FINDINGS_HEAD, findings_rows
+
+    say(f"{result.definition.title}: {result.finder.name}")
+    rows = findings_rows(result.findings)
+    if len(rows) > 2:
+        named = [", ".join(filter(None, (row[0], row[1], f"dose {row[2]}" if row[2] else ""))) for row in rows]
+        cells = [
+            [name, *(cell.replace(" [", "\n[") for cell in row[3:])] for name, row in zip(named, rows, strict=True)
+        ]
+        say_table(("pairs", *FINDINGS_HEAD[3:]), cells, split=True)
+    else:
+        say_table(("", *(f"pairs {k}" for k in range(1, 1 + len(rows)))), zip(FINDINGS_HEAD, *rows, strict=True))
+    say(f"{result.verdict.word}: {result.verdict.sentence}", f"written to {out}")

@@ -1,44 +1,13 @@
-"""What ``simulate`` and ``ingest`` show while they run, and of the set they made."""
+"""What ``simulate`` and ``ingest`` show of the set they made."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import typer
+from lensaudit.cli.console import say, say_json
 
 if TYPE_CHECKING:
     from lensaudit.lensset import LensSet
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A rich progress bar on standard error; yields the callback (done, all)."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(what, total=None)
-
-    def report(done: int, n: int) -> None:
-        bar.start()  # not before the first report, so that a refused command shows its one line only
-        bar.update(task, completed=done, total=n)
-
-    try:
-        yield report
-    finally:
-        if bar.live.is_started:
-            bar.stop()
 
 
 def summary(lens_set: LensSet) -> dict[str, Any]:
@@ -67,15 +36,13 @@ def show(lens_set: LensSet, *, as_json: bool) -> None:
     """Print the facts of a set, for people or for machines."""
     facts = summary(lens_set)
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        say_json(facts)
         return
     bands = ", ".join(
         f"{name} {b['shape'][0]}×{b['shape'][1]} at {b['pixel_scale_arcsec']:.4g}″"
         for name, b in facts["bands"].items()
     )
-    typer.echo(f"{facts['path']}: {facts['n']} systems, {facts['instrument']}: {bands}")
+    say(f"{facts['path']}: {facts['n']} systems, {facts['instrument']}: {bands}")
     labels = (f"{facts['lenses']} lenses", f"{facts['non_lenses']} non-lenses", f"{facts['unlabelled']} unlabelled")
-    typer.echo("  " + ", ".join(labels))
-    for note in facts["source"].get("notes", []):
-        typer.echo(f"  {note}")
-    typer.echo(f"  content hash {facts['content_hash'][:16]}")
+    say("  " + ", ".join(labels), *(f"  {note}" for note in facts["source"].get("notes", [])))
+    say(f"  content hash {facts['content_hash'][:16]}")

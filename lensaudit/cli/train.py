@@ -2,66 +2,115 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json
+from lensaudit.cli.progress import Watching, watching
 
 if TYPE_CHECKING:
     from lensaudit.training import Progress, Trained
 
-    Advance = Callable[[int, int], None]
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(train)
+    app.command(
+        epilog=opt.examples(
+            "lensaudit train ou66 --data runs/train --out runs/ou66 --quick",
+            "lensaudit train lastro-101 --data runs/vis101 --test runs/test --out runs/lastro",
+            "lensaudit train ou66 --data runs/train --ablate dropout --repeats 3 --out runs/abl",
+        )
+    )(train)
 
 
 def train(
-    name: str = typer.Argument(help="Recipe: built-in name (ou66, ou200, …), a recipe.yaml or its folder."),
-    data: Path = typer.Option(..., "--data", metavar="SET", help="Lens set to train on."),
-    out: Path = typer.Option(..., "--out", metavar="DIR", help="Becomes the finder's folder; a stopped run goes on."),
-    validation: Path | None = typer.Option(None, metavar="SET", help="Set that chooses the epoch."),
-    validation_fraction: float | None = typer.Option(None, help="Share of --data for that instead (0–1)."),
-    test: Path | None = typer.Option(None, metavar="SET", help="Set measured once at the end, for the model card."),
-    epochs: int | None = typer.Option(None, min=1, help="By default the recipe's."),
-    batch: int | None = typer.Option(None, min=1, help="Images per step; by default the recipe's."),
-    lr: float | None = typer.Option(None, help="Adam's learning rate; by default the recipe's, 3e-4."),
-    schedule: str | None = typer.Option(None, help="Learning rate: constant, cosine, one-cycle, steps or plateau."),
-    augment: str | None = typer.Option(None, help="none, flips, dihedral, deeplens, transfer, non-lenses (at fault)."),
-    balanced: bool | None = typer.Option(None, help="Half of each batch lenses; by default as the recipe says."),
-    patience: int | None = typer.Option(None, min=1, help="Epochs without a lower validation loss: a plateau."),
-    threshold_fpr: float | None = typer.Option(None, help="Set the threshold at this FPR of the validation images."),
-    half: bool | None = typer.Option(None, help="Keep the weights in 16 bit: half the file."),
-    class_weights: str | None = typer.Option(None, help="Of the loss: inverse-frequency or none."),
-    inputs: str = typer.Option("as-is", help="as-is (the paper), or standardised, folded into the first layer."),
-    pretrained: str | None = typer.Option(None, metavar="FILE", help="Weights for a transfer finder's body, or hub."),
-    body: str | None = typer.Option(None, help="Of a transfer finder: frozen, fine-tuned or random."),
-    start: str | None = typer.Option(None, metavar="FINDER", help="Begin from its weights (the paper: from none)."),
-    dropout: float | None = typer.Option(None, help="Instead of the architecture's own (the paper: 0.2)."),
-    precision: str = typer.Option("full", help="full (float32), or bf16: quicker steps where the processor has it."),
-    seed: int = typer.Option(1, min=0, help="Everything random is derived from it."),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
-    threads: int | None = typer.Option(None, min=1, help="CPU threads; by default torch's choice."),
-    channels_last: bool = typer.Option(True, help="Memory format; the faster one wherever we measured."),
-    compiled: bool = typer.Option(False, "--compile", help="torch.compile: a minute to wait, no gain seen on a CPU."),
-    cache: Path | None = typer.Option(None, metavar="DIR", help="Keep prepared images here, to share them."),
-    quick: bool = typer.Option(False, help="The recipe's quick protocol: few epochs, for a first look."),
-    ablations: list[str] = typer.Option(
-        [],
-        "--ablate",
-        metavar="WHAT",
-        help="Train also without (or with) it: clip, augmentation, nir, dropout.",
-    ),
-    repeats: int = typer.Option(1, help="With --ablate: trainings of each arm, with seeds from --seed on."),
-    restart: bool = typer.Option(False, help="Forget an earlier training in --out."),
-    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
-) -> None:
+    name: opt.Recipe,
+    data: Annotated[Path, typer.Option("--data", metavar="SET", help="Lens set to train on.")],
+    out: opt.Becomes,
+    validation: Annotated[
+        Path | None, typer.Option("--validation", metavar="SET", help="Set that chooses the epoch.")
+    ] = None,
+    validation_fraction: Annotated[
+        float | None,
+        typer.Option("--validation-fraction", metavar="X", help="Fraction of --data for that instead (0–1)."),
+    ] = None,
+    test: opt.TestSet = None,
+    epochs: opt.Epochs = None,
+    batch: opt.TrainingBatch = None,
+    lr: opt.LearningRate = None,
+    schedule: Annotated[
+        Literal["constant", "cosine", "one-cycle", "steps", "plateau"] | None,
+        typer.Option("--schedule", help="Of the learning rate; by default the recipe's."),
+    ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            "--augment", metavar="NAME", help="none, flips, dihedral, deeplens, transfer, non-lenses (at fault)."
+        ),
+    ] = None,
+    balanced: Annotated[
+        bool | None,
+        typer.Option("--balanced/--no-balanced", help="Half of each batch lenses; by default as the recipe says."),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option("--patience", metavar="N", min=1, help="Epochs without a lower validation loss: a plateau."),
+    ] = None,
+    threshold_fpr: Annotated[
+        float | None,
+        typer.Option("--threshold-fpr", metavar="RATE", help="Set the threshold at this FPR of the validation images."),
+    ] = None,
+    half: Annotated[
+        bool | None, typer.Option("--half/--no-half", help="Keep the weights in 16 bit: half the file.")
+    ] = None,
+    class_weights: Annotated[
+        Literal["none", "inverse-frequency"] | None, typer.Option("--class-weights", help="Of the loss.")
+    ] = None,
+    inputs: opt.Inputs = "as-is",
+    pretrained: opt.Pretrained = None,
+    body: opt.Body = None,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="FINDER", help="Begin from its weights (the paper: from none).")
+    ] = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option("--dropout", metavar="P", help="Instead of the architecture's own (the paper: 0.2)."),
+    ] = None,
+    precision: opt.Precision = "full",
+    field_of_view: opt.TrainedField = None,
+    seed: opt.Seed = 1,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    channels_last: Annotated[
+        bool,
+        typer.Option(
+            "--channels-last/--no-channels-last", help="Memory format; the faster one wherever we measured."
+        ),
+    ] = True,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="torch.compile: a minute to wait, no gain seen on a CPU.")
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", metavar="DIR", help="Keep prepared images here, to use them again.")
+    ] = None,
+    quick: opt.Quick = False,
+    ablations: Annotated[
+        list[str],
+        typer.Option(
+            "--ablate", metavar="WHAT", help="Train also without (or with) it: clip, augmentation, nir, dropout."
+        ),
+    ] = [],
+    repeats: Annotated[
+        int, typer.Option("--repeats", metavar="N", help="With --ablate: trainings of each arm, seeds from --seed on.")
+    ] = 1,
+    restart: opt.Restart = False,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
     """Train a finder by its recipe's protocol; stopped at any moment, the same command goes on."""
     from lensaudit.errors import UsageError
     from lensaudit.finders import choose_device, in_mode, load_recipe
@@ -71,7 +120,7 @@ def train(
 
     if validation is not None and validation_fraction is not None:
         raise UsageError("--validation and --validation-fraction exclude each other; give one")
-    recipe = in_mode(load_recipe(name), body, pretrained)
+    recipe = opt.of_width(in_mode(load_recipe(name), body, pretrained), field_of_view)
     options = TrainingOptions.of(
         recipe.training.quickened() if quick else recipe.training,
         epochs=epochs,
@@ -101,44 +150,26 @@ def train(
         arms = arms_of(recipe, options, ablations)
         run_ablation(arms, sets, Place(out, cache, restart), repeats, machine, as_json=as_json)
         return
-    with _bars(options.epochs) as bars:
-        trained = run(recipe, sets, Place(out, cache, restart), options, machine, Watch(*bars))
+    with watching() as show:
+        watch = Watch(partial(show, "preparing images"), _stepped(show, options.epochs), partial(show, "measuring"))
+        trained = run(recipe, sets, Place(out, cache, restart), options, machine, watch)
     _show(trained, out, as_json=as_json)
 
 
-@contextmanager
-def _bars(epochs: int) -> Iterator[tuple[Advance, Callable[[Progress, int], None], Advance]]:
-    """Bars on standard error for the preparation, the steps and the measuring, and a line per finished epoch."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bars = Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
-    tasks: dict[str, Any] = {}
-
-    def advance(task: str, done: int, total: int) -> None:
-        if task not in tasks:
-            bars.start()  # not before the first report, so that a refused command shows its one line only
-            tasks[task] = bars.add_task(task, total=total, completed=done)
-        bars.update(tasks[task], completed=done, total=total)
+def _stepped(show: Watching, epochs: int) -> Callable[[Progress, int], None]:
+    """Takes every step of the training; shows a line per finished epoch."""
 
     def stepped(progress: Progress, steps: int) -> None:
-        advance("training", progress.epoch * steps + progress.batch, epochs * steps)
+        show("training", progress.epoch * steps + progress.batch, epochs * steps)
         if progress.batch == 0 and progress.history:
             row, best = progress.history[-1], progress.best
-            console.print(
+            show.tell(
                 f"epoch {row.epoch:3d}  loss {row.train_loss:.4f}  validation loss {row.validation_loss:.4f}  "
                 f"accuracy {row.validation_accuracy:.4f}  {row.seconds:.0f} s"
-                + ("  best so far" if best is row else f"  (best: epoch {best.epoch})"),
-                highlight=False,
+                + ("  best so far" if best is row else f"  (best: epoch {best.epoch})")
             )
 
-    try:
-        yield partial(advance, "preparing images"), stepped, partial(advance, "measuring")
-    finally:
-        bars.stop()
+    return stepped
 
 
 def _show(trained: Trained, out: Path, *, as_json: bool) -> None:
@@ -146,18 +177,18 @@ def _show(trained: Trained, out: Path, *, as_json: bool) -> None:
     if as_json:
         words = record.model_dump(mode="json")
         facts = {"out": str(out), **{name: words[name] for name in ("weights_hash", "training_data", "metrics")}}
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        say_json(facts)
         return
     best = min(trained.history, key=lambda row: row.validation_loss)
-    typer.echo(
+    say(
         f"{out}: {trained.finder.name} after {len(trained.history)} epochs; weights of epoch {best.epoch} kept "
         f"(validation loss {best.validation_loss:.4f}, accuracy {best.validation_accuracy:.4f})"
     )
     for part, what in (("validation", "validation images, which chose the epoch"), ("test", "test images")):
         if part in record.metrics:
             area, recall = record.metrics[part]["auroc"], record.metrics[part]["recall"]
-            typer.echo(f"  {record.metrics[part]['n']} {what}: AUROC {_interval(area)}, recall {_interval(recall)}")
-    typer.echo(f"  use it as: lensaudit evaluate {out} SET")
+            say(f"  {record.metrics[part]['n']} {what}: AUROC {_interval(area)}, recall {_interval(recall)}")
+    say(f"  use it as: lensaudit evaluate {out} SET")
 
 
 def _interval(metric: dict[str, Any]) -> str:

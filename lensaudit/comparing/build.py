@@ -68,7 +68,7 @@ def compare(
     _check_sets(sets)
     check_probes(options)
     chosen_methods(options.methods)
-    eaters = [_eaters(entrants, lens_set) for lens_set in sets]
+    eaters = [_eaters(entrants, lens_set, refit=options.refit) for lens_set in sets]
     if not any(able for able, _ in eaters):
         first = eaters[0][1][0]
         raise DataError(f"no finder can be compared on any set; {sets[0].path}, first: {first['why']}")
@@ -99,13 +99,16 @@ def _check_sets(sets: Sequence[LensSet]) -> None:
         known[lens_set.content_hash] = lens_set.path
 
 
-def _eaters(entrants: Sequence[Entrant], lens_set: LensSet) -> tuple[list[Entrant], list[dict[str, str]]]:
-    """Finders that can eat the set, and why the others cannot."""
+def _eaters(
+    entrants: Sequence[Entrant], lens_set: LensSet, *, refit: bool
+) -> tuple[list[Entrant], list[dict[str, str]]]:
+    """Finders that can take the set as input, and why the others cannot."""
     able, refused = [], []
     for entrant in entrants:
         try:
-            entrant.finder.check(lens_set)
-            able.append(entrant)
+            reader = entrant.refitted_to(lens_set) if refit else entrant
+            reader.finder.check(lens_set)
+            able.append(reader)
         except DataError as error:
             refused.append({"finder": entrant.label, "why": str(error)})
     return able, refused

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lensaudit.errors import UsageError
-from lensaudit.finders import Finder, FinderRecord, load_finder, read_record
+from lensaudit.finders import Finder, FinderRecord, load_finder, read_record, refitted, takes_statistics
 from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
 from lensaudit.finders.store import FINDER_FILE, WEIGHTS_FILE
+from lensaudit.lensset import LensSet
 
 BUILT_IN = "built-in"
 
@@ -23,7 +23,7 @@ class Entrant:
     Attributes
     ----------
     label
-        The recipe's name; where two share it, followed by the folder's.
+        What the user calls it: two finders of one recipe, in two folders, differ in it.
     finder
         The finder.
     record
@@ -58,6 +58,10 @@ class Entrant:
             "trained_on": {name: data.get(name) for name in ("instrument", "population", "n_training")},
         }
 
+    def refitted_to(self, lens_set: LensSet) -> Entrant:
+        """The same with statistics from the set, where its stretch takes statistics of a training set."""
+        return replace(self, finder=refitted(self.finder, lens_set)) if takes_statistics(self.finder) else self
+
     def has_seen(self, content_hash: str) -> str:
         """What the set of that content was for this finder: ``training``, ``validation``, or empty."""
         data = {} if self.record is None else self.record.training_data
@@ -65,28 +69,38 @@ class Entrant:
         return next((part for part, key in parts.items() if data.get(key) == content_hash), "")
 
 
-def entrants_of(names: Sequence[str], device: str = "cpu", *, resample: bool = False) -> list[Entrant]:
-    """Load finders by what a user calls them, in that order; with `resample` they take sets of other pixels.
+def entrants_of(
+    names: Sequence[str], device: str = "cpu", *, resample: bool = False, field_of_view: float | None = None
+) -> list[Entrant]:
+    """Load finders by what a user calls them, in that order.
+
+    Parameters
+    ----------
+    resample
+        Whether they take sets of pixels of another scale.
+    field_of_view
+        Width of the cutouts in arcseconds, where they were trained on another.
 
     Raises
     ------
     UsageError
-        None is given, one does not exist, or two are the same weights with the same recipe.
+        None is given, one does not exist or is given twice, or two are the same weights with the same recipe.
     DataError
         The files of one are torn.
     """
     if not names:
         raise UsageError("no finder is given; name two or more, see lensaudit models list")
-    loaded = [load_finder(name, device).for_field(None, resample) for name in names]
+    labels = [name.rstrip("/") or name for name in names]
+    if doubled := next((label for label in labels if labels.count(label) > 1), None):
+        raise UsageError(f"finder {doubled} is given twice; give each once")
+    loaded = [load_finder(name, device).for_field(field_of_view, resample) for name in names]
     _refuse_twins(names, loaded)
-    counted = Counter(finder.name for finder in loaded)
     entrants = []
-    for name, finder in zip(names, loaded, strict=True):
-        label = finder.name if counted[finder.name] == 1 else f"{finder.name} ({Path(name).name})"
+    for label, finder in zip(labels, loaded, strict=True):
         folder = _folder(finder)
         record = None if folder is None else read_record(folder)
         entrants.append(Entrant(label, finder, record, None if folder is None else _bytes(folder)))
-    return _numbered(entrants)
+    return entrants
 
 
 def _refuse_twins(names: Sequence[str], loaded: Sequence[Finder]) -> None:
@@ -96,16 +110,6 @@ def _refuse_twins(names: Sequence[str], loaded: Sequence[Finder]) -> None:
         if same in known:
             raise UsageError(f"finders {known[same]} and {name} are the same weights and recipe; give each once")
         known[same] = name
-
-
-def _numbered(entrants: Sequence[Entrant]) -> list[Entrant]:
-    """Labels are keys: folders of the same name in different places get numbers."""
-    counted, met, found = Counter(one.label for one in entrants), Counter[str](), []
-    for one in entrants:
-        met[one.label] += 1
-        label = one.label if counted[one.label] == 1 else f"{one.label} {met[one.label]}"
-        found.append(Entrant(label, one.finder, one.record, one.file_bytes))
-    return found
 
 
 def _folder(finder: Finder) -> Path | None:

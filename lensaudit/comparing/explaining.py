@@ -81,5 +81,5 @@ def _why_not(lens_set: LensSet, methods: tuple[str, ...]) -> str:
     if not _lens_kinds(lens_set):
         return "the set has no lens"
     if not methods:
-        return f"it has no gradient, and only {', '.join(WITHOUT_GRADIENT)} explains without one; add it to --methods"
+        return f"it has no gradient, and only {', '.join(WITHOUT_GRADIENT)} explains without one; add it with --method"
     return ""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lensaudit.errors import UsageError
-from lensaudit.report.options import QUICK_PROBES
+from lensaudit.resources import without_groups
 from lensaudit.verdicts import PAIRS
 
 METHODS = ("occlusion", "input-x-gradient", "integrated-gradients")
@@ -29,7 +29,7 @@ class CompareOptions:
     batch
         Cutouts per forward pass; None takes what runs fastest.
     probes
-        Names of probes or paths of their YAML files; empty leaves them out.
+        Names of probes or paths of their YAML files, ``quick`` or ``all``; empty leaves them out.
     probe_n
         Pairs of each population of each probe.
     explanations
@@ -40,6 +40,8 @@ class CompareOptions:
         Whether images per second are measured.
     workers
         Processes that render the probes' scenes.
+    refit
+        Whether finders whose stretch takes statistics of a training set take them from each set instead.
     """
 
     seed: int = 0
@@ -51,41 +53,34 @@ class CompareOptions:
     methods: tuple[str, ...] = METHODS
     speed: bool = True
     workers: int = 1
+    refit: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "probes", _named(self.probes))
         for name, lowest in (("seed", 0), ("explanations", 0), ("workers", 1), ("probe_n", 2)):
             if getattr(self, name) < lowest:
-                option = name.replace("_", "-")
+                option = {"explanations": "judge-n"}.get(name, name.replace("_", "-"))
                 raise UsageError(f"--{option} {getattr(self, name)} is not possible; give {lowest} or more")
         for name in ("n", "batch"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UsageError(f"--{name} {getattr(self, name)} is not possible; give 1 or more")
+                option = {"n": "first"}.get(name, name)
+                raise UsageError(f"--{option} {getattr(self, name)} is not possible; give 1 or more")
         if self.seed >= 2**32:
             raise UsageError(f"--seed {self.seed} is not possible; give less than {2**32}")
 
     def to_json(self) -> dict[str, Any]:
         """What the results depend on."""
         words = asdict(self)
-        return {name: words[name] for name in ("seed", "n", "probes", "probe_n", "explanations", "methods")}
+        names = ("seed", "n", "probes", "probe_n", "explanations", "methods")
+        return {name: words[name] for name in names} | ({"refit": True} if self.refit else {})
 
 
-def probes_of(words: str) -> tuple[str, ...]:
-    """Names of probes from ``none``, ``quick``, ``all`` or a list with commas.
-
-    Raises
-    ------
-    UsageError
-        Nothing is named.
-    """
-    names = tuple(name.strip() for name in words.split(",") if name.strip())
-    if names == (NO_PROBES,):
+def _named(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of probes with the groups written out."""
+    if tuple(names) == (NO_PROBES,):
         return ()
-    if names == ("quick",):
-        return QUICK_PROBES
-    if names == ("all",):
+    if "all" in names:
         from lensaudit.probes.audit import audited_probes
 
-        return tuple(definition.name for definition in audited_probes())
-    if not names:
-        raise UsageError("--probes is empty; give none, quick, all, or names with commas")
-    return names
+        return (*(definition.name for definition in audited_probes()), *without_groups(names)[1:])
+    return without_groups(names)

@@ -52,7 +52,7 @@ def check_probes(options: CompareOptions) -> None:
 
 
 def _asked(entrant: Entrant, folder: Path, options: CompareOptions, progress: Progress) -> dict[str, Any]:
-    finder = entrant.finder
+    finder = entrant.finder.for_field(None)  # probes render the field the finder was trained on
     definitions = [seen_by(one, finder) for one in audited_probes(options.probes)]
     key = key_of(
         finder,
@@ -73,14 +73,14 @@ def _asked(entrant: Entrant, folder: Path, options: CompareOptions, progress: Pr
 def _audited(
     entrant: Entrant, definitions: Sequence[ProbeDefinition], place: Path, options: CompareOptions, progress: Progress
 ) -> dict[str, Any]:
-    finder = entrant.finder
+    finder = entrant.finder.for_field(None)
     reasons = {one.name: why_not_applicable(one, finder) or why_no_scene(one) for one in definitions}
     refused = {name: why for name, why in reasons.items() if why}
     asked = [word for word, one in zip(options.probes, definitions, strict=True) if one.name not in refused]
     if not asked:
         return {"verdicts": [], "not_applicable": _listed(refused)}
     told = partial(_told, progress, entrant.label)
-    workers = ProbeOptions(workers=options.workers)
+    workers = ProbeOptions(workers=options.workers, batch=options.batch)
     audit: ProbeAudit = run_audit(finder, options.probe_n, options.seed, place, asked, workers, told)
     instruments = {one.name: one.instrument for one in definitions}
     return {

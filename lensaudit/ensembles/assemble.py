@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -78,7 +79,14 @@ def assembled(name: str, finders: Sequence[Finder], lens_set: Declared) -> Finde
         member.body.load_state_dict(finder.module.state_dict())  # type: ignore[union-attr]
         for figure, values in finder.figures.items():
             getattr(member, figure).copy_(values)
-    return Finder(recipe, module.to(finders[0].device), "assembled here")
+    first = finders[0]
+    return Finder(
+        recipe,
+        module.to(first.device),
+        "assembled here",
+        given_field_arcsec=first.given_field_arcsec,
+        resamples=first.resamples,
+    )
 
 
 def _one_unit(name: str, finders: Sequence[Finder]) -> dict[str, str]:
@@ -105,4 +113,4 @@ def with_map(empty: Finder, arrays: dict[str, torch.Tensor]) -> Finder:
     module = cast(OuTsne, unfilled_module(recipe))
     members = {key: value for key, value in empty.module.state_dict().items() if key.startswith("members.")}
     module.load_state_dict({**members, **arrays})
-    return Finder(recipe, module.to(empty.device), empty.origin)
+    return replace(empty, recipe=recipe, module=module.to(empty.device))

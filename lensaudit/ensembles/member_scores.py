@@ -21,7 +21,7 @@ from lensaudit.files import write_bytes
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import weights_hash
 from lensaudit.finders.ou_tsne import OuTsne, native_pixels
-from lensaudit.finders.score import out_of_memory_explained
+from lensaudit.finders.score import NO_BATCH, out_of_memory_explained
 from lensaudit.lensset import LensSet
 from lensaudit.untrusted import path_within
 
@@ -125,7 +125,7 @@ def _scored(ensemble: Finder, lens_set: LensSet, span: range, names: Sequence[st
     """p(lens) of the members `names` for the images `span`."""
     module = cast(OuTsne, ensemble.module)
     found: dict[str, list[Floats]] = {name: [] for name in names}
-    with torch.inference_mode(), out_of_memory_explained(BATCH):
+    with torch.inference_mode(), out_of_memory_explained(BATCH, NO_BATCH):
         for first in range(span.start, span.stop, BATCH) if names else ():
             part = slice(first, min(first + BATCH, span.stop))
             images, _ = ensemble.prepare({band: lens_set.images(band, part) for band in ensemble.recipe.bands})

@@ -158,16 +158,21 @@ def by_grade(grades: Sequence[str], p_lens: ArrayLike, seed: int = 1) -> tuple[G
 
 def grades_table(found: Sequence[Grade], title: str) -> str:
     """Markdown of the grades."""
-    lines = [
-        f"{in_markdown(title)}.",
-        "",
-        "| grade | candidates | mean p(lens) | 95 % interval of the mean | standard deviation |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    lines = [f"{in_markdown(title)}.", "", f"| {' | '.join(HEADS)} |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {' | '.join((in_markdown(grade), *cells))} |" for grade, *cells in grade_rows(found)]
+    return "\n".join([*lines, "", f"Interval: {_INTERVAL}. The deviation is that between candidates (n − 1).", ""])
+
+
+HEADS = ("grade", "candidates", "mean p(lens)", "95 % interval of the mean", "standard deviation")
+
+
+def grade_rows(found: Sequence[Grade]) -> list[tuple[str, ...]]:
+    """Cells of the grades under `HEADS`."""
+    rows: list[tuple[str, ...]] = []
     for one in found:
         counted = f"{one.n}" + (f" ({one.n_unscored} could not be scored)" if one.n_unscored else "")
         mean = f"{one.mean:.4f}" if math.isfinite(one.mean) else "–"
         interval = f"{one.low:.4f} … {one.high:.4f}" if math.isfinite(one.low) else f"– ({one.status})"
         deviation = f"{one.deviation:.4f}" if math.isfinite(one.deviation) else "–"
-        lines.append(f"| {in_markdown(one.grade)} | {counted} | {mean} | {interval} | {deviation} |")
-    return "\n".join([*lines, "", f"Interval: {_INTERVAL}. The deviation is that between candidates (n − 1).", ""])
+        rows.append((one.grade, counted, mean, interval, deviation))
+    return rows

@@ -11,9 +11,10 @@ from lensaudit.finders.load import load_finder
 from lensaudit.finders.pretrained import body_facts, fill_body, in_mode, read_pretrained
 from lensaudit.finders.published import read_published
 from lensaudit.finders.recipe import Recipe, Training, builtin_recipes, load_recipe
-from lensaudit.finders.refit import refitted
+from lensaudit.finders.refit import refitted, takes_statistics
 from lensaudit.finders.score import Scores, score_set
 from lensaudit.finders.scores_file import read_scores, write_scores
+from lensaudit.finders.scores_formats import check_scores_path
 from lensaudit.finders.store import FinderRecord, read_record, rounded_to_half, save_finder
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.finders.symmetrised import Symmetrised
@@ -34,6 +35,7 @@ __all__ = [
     "body_facts",
     "builtin_recipes",
     "calling_at",
+    "check_scores_path",
     "choose_device",
     "declare_finder",
     "fill_body",
@@ -55,6 +57,7 @@ __all__ = [
     "save_finder",
     "score_set",
     "share_expected_by",
+    "takes_statistics",
     "trained_share",
     "unfilled_module",
     "with_prior",

@@ -334,15 +334,27 @@ class Finder:
 
     def _check_field(self, band: str, shape: tuple[int, int], scale: float) -> None:
         wanted = self.field_arcsec
-        for pixels in shape:
-            width = pixels * scale
-            if abs(width - wanted) > FIELD_TOLERANCE * wanted:
-                crop = f"crop to {round(wanted / scale)} pixels with lensaudit ingest, or " if width > wanted else ""
-                raise DataError(
-                    f"band {band} is {shape[0]}×{shape[1]} pixels of {scale:g}″ = {width:.4g}″, finder "
-                    f"{self.name} needs {wanted:g}″ (±3 %); {crop}have it read at another scale than it was "
-                    f"trained on with --field-of-view {width:.4g}"
-                )
+        widths = [pixels * scale for pixels in shape]
+        if all(abs(width - wanted) <= FIELD_TOLERANCE * wanted for width in widths):
+            return
+        measured = " × ".join(dict.fromkeys(f"{width:.4g}" for width in widths))
+        raise DataError(
+            f"band {band} is {shape[0]}×{shape[1]} pixels of {scale:g}″ = {measured}″, finder {self.name} needs "
+            f"{wanted:g}″ (±3 %); {self._field_mend(widths, scale)}"
+        )
+
+    def _field_mend(self, widths: Sequence[float], scale: float) -> str:
+        """What to do about cutouts of this height and width; what it advises is never refused in turn."""
+        wanted, side, middle = self.field_arcsec, min(widths), sum(widths) / 2
+        square = max(widths) - middle <= FIELD_TOLERANCE * middle
+        read = "have it read at another scale than it was trained on with --field-of-view"
+        if side >= (1 - FIELD_TOLERANCE) * wanted:
+            crop = f"crop to {round(wanted / scale)} pixels with lensaudit ingest --size-arcsec {wanted:g}"
+            return f"{crop}, or {read} {middle:.4g}" if square else crop
+        if square:
+            return f"{read} {middle:.4g}"
+        crop = f"crop to {round(side / scale)} pixels with lensaudit ingest --size-arcsec {side:.4g}"
+        return f"{crop}, then {read} {side:.4g}"
 
     def _extra(self, cutouts: Cutouts, column: str, n: int) -> torch.Tensor:
         """Values (n,) of a column of the catalogue that came with the cutouts."""

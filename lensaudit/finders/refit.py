@@ -40,6 +40,11 @@ def figures_of(lens_set: Measured, recipe: Recipe, rows: Rows | None = None) -> 
     return fit_figures(recipe.stretch, len(recipe.bands), recipe.size, chunks, len(chosen))
 
 
+def takes_statistics(finder: Finder) -> bool:
+    """Whether its stretch takes statistics of a training set, so that it can be `refitted`."""
+    return bool(STRETCHES[finder.recipe.stretch].fitted)
+
+
 def refitted(finder: Finder, lens_set: Measured) -> Finder:
     """The same finder with the figures of its stretch taken from `lens_set`: for pixels in another unit.
 
@@ -52,7 +57,12 @@ def refitted(finder: Finder, lens_set: Measured) -> Finder:
     DataError
         A band of the set has no spread.
     """
-    if not STRETCHES[finder.recipe.stretch].fitted:
+    if finder.recipe.members:
+        raise UsageError(
+            f"--refit: the statistics of the members of {finder.name} belong to its map; leave it out, or make the "
+            f"ensemble again with lensaudit ensemble MEMBER... --refit --data SET"
+        )
+    if not takes_statistics(finder):
         raise UsageError(
             f"--refit: finder {finder.name} takes no statistics of a set (stretch {finder.recipe.stretch}); "
             f"leave it out"

@@ -19,6 +19,9 @@ from lensaudit.finders.prefetch import prefetched
 
 OK = "ok"
 
+NO_BATCH = "use --device cpu, or a machine with more memory"
+"""Fix of `out_of_memory_explained` where the user does not choose the batch."""
+
 _PIXELS_PER_BATCH = 70_000  # on the CPU: the first layer's maps stay near the cache; larger batches ran slower
 _CUDA_BATCH = 256
 _ENSEMBLE_BATCH = 32  # members take fewer at once by themselves; one placement on the map serves the whole batch
@@ -146,7 +149,7 @@ def scored_batches(
     finder.check(lens_set)
     size = default_batch_size(finder) if batch_size is None else batch_size
     if size < 1:
-        raise UsageError(f"--batch {size} is not allowed; give 1 or more")
+        raise UsageError(f"batch size {size} (--batch) is not possible; give 1 or more")
     return _scored(finder, lens_set, size)
 
 
@@ -166,15 +169,15 @@ def default_batch_size(finder: Finder) -> int:
 
 
 @contextmanager
-def out_of_memory_explained(batch_size: int) -> Iterator[None]:
-    """Turn torch's out-of-memory errors, of the GPU or the machine, into one line with the mend."""
+def out_of_memory_explained(batch_size: int, fix: str = "use a smaller --batch") -> Iterator[None]:
+    """Turn torch's out-of-memory errors, of the GPU or the machine, into one line with the `fix`."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise MachineError(f"the GPU ran out of memory with --batch {batch_size}; use a smaller --batch") from error
+        raise MachineError(f"the GPU ran out of memory with {batch_size} images at a time; {fix}") from error
     except RuntimeError as error:
         if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-            raise MachineError(f"memory ran out with --batch {batch_size}; use a smaller --batch") from error
+            raise MachineError(f"memory ran out with {batch_size} images at a time; {fix}") from error
         raise
 
 

@@ -1,4 +1,4 @@
-"""Scores on disk: Parquet with ``id``, ``p_lens``, ``logit``, ``status`` and the provenance in its metadata."""
+"""Scores on disk: ``id``, ``p_lens``, ``logit``, ``status`` and more, with the provenance in the metadata."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
@@ -18,10 +17,9 @@ from lensaudit.documents import json_of
 from lensaudit.errors import DataError
 from lensaudit.files import replacing
 from lensaudit.finders.score import OK, Scores
+from lensaudit.finders.scores_formats import format_of, record_text, write_table
 from lensaudit.tables import Table, read_table
-from lensaudit.untrusted import kind_of
 
-_METADATA_KEY = b"lensaudit"
 _CONTENT = "content"
 
 AGREE = 1e-4
@@ -39,28 +37,40 @@ SCHEMA = pa.schema(
 )
 
 
-PRIOR_FIELD = pa.field(
-    "p_lens_prior", pa.float64(), metadata={"description": "p_lens where lenses have the share `prior` of the record"}
-)
+MORE = {
+    "p_lens_prior": pa.field(
+        "p_lens_prior", pa.float64(), metadata={"description": "p_lens with the fraction `prior` of the record"}
+    ),
+    "ra": pa.field("ra", pa.float64(), metadata={"description": "right ascension (ICRS)", "unit": "deg"}),
+    "dec": pa.field("dec", pa.float64(), metadata={"description": "declination (ICRS)", "unit": "deg"}),
+}
+"""Columns that a file may have beside those of `SCHEMA`."""
 
 
 def write_scores(
-    scores: Scores, path: Path, record: Mapping[str, Any], p_lens_prior: NDArray[np.float64] | None = None
+    scores: Scores, path: Path, record: Mapping[str, Any], more: Mapping[str, NDArray[np.float64]] | None = None
 ) -> None:
     """Write `scores` to `path`, whole or not at all, with `record` (finder, set, provenance) in the metadata.
 
+    The ending of the name says the format: Parquet, CSV, ECSV, FITS or VOTable. A CSV has no place for the record.
+
     Parameters
     ----------
-    p_lens_prior
-        Probabilities under another share of lenses (n,), as one more column; see `lensaudit.finders.with_prior`.
+    more
+        Of `MORE`: name → values (n,), as further columns.
+
+    Raises
+    ------
+    UsageError
+        The ending of the name is not one of `lensaudit.finders.scores_formats.FORMATS`.
     """
-    columns = [pa.array(values) for values in (scores.ids, scores.p_lens, scores.logit, scores.status)]
-    words = json.dumps({**record, _CONTENT: _content_of(scores)}, sort_keys=True, allow_nan=False).encode()
-    table = pa.table([c.cast(f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
-    if p_lens_prior is not None:
-        table = table.append_column(PRIOR_FIELD, pa.array(p_lens_prior))
+    kind = format_of(path)
+    words = json.dumps({**record, _CONTENT: _content_of(scores)}, sort_keys=True, allow_nan=False)
+    columns = {"id": scores.ids, "p_lens": scores.p_lens, "logit": scores.logit, "status": scores.status}
+    fields = [*SCHEMA, *(MORE[name] for name in more or {})]
+    table = pa.table([pa.array((columns | dict(more or {}))[f.name]).cast(f.type) for f in fields], pa.schema(fields))
     with replacing(Path(path)) as partial:
-        pq.write_table(table.replace_schema_metadata({_METADATA_KEY: words}), partial)
+        write_table(table, words, partial, kind)
 
 
 def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, dict[str, Any]]:
@@ -96,7 +106,7 @@ def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, dict[str, 
     scores = Scores(names, p, _log_odds(p) if logits is None else table.numbers(logits), status)
     if logits is not None:
         _refuse_other_log_odds(table, scores)
-    record = _record(path) if kind_of(path).key == "parquet" else {}
+    record = _record(path)
     if record.pop(_CONTENT, content := _content_of(scores)) != content:
         raise DataError(f"{path}: was changed after it was written; write it again with lensaudit score")
     return scores, record
@@ -146,8 +156,8 @@ def _log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
 def _record(path: Path) -> dict[str, Any]:
     """What `write_scores` put into the metadata; empty where another program wrote the file."""
     try:
-        words = (pq.read_schema(path).metadata or {}).get(_METADATA_KEY)
-    except (pa.ArrowException, OSError) as broken:
+        words = record_text(path)
+    except (pa.ArrowException, OSError, ValueError, IndexError) as broken:
         raise DataError(f"{path}: is torn; write it with lensaudit score") from broken
     if words is None:
         return {}

@@ -3,6 +3,7 @@
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
 from lensaudit.lensset.records import Records
 from lensaudit.lensset.simulation import pixel_units_of, simulate
+from lensaudit.lensset.sky import sky_positions
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import LensSetWriter
 
@@ -16,4 +17,5 @@ __all__ = [
     "chunk_for",
     "pixel_units_of",
     "simulate",
+    "sky_positions",
 ]

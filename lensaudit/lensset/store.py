@@ -217,11 +217,18 @@ class LensSet:
         A cutout without coordinates of its own (simulated, or ingested without) gets a tangential projection with
         its pixel scale, north up, centred on (0°, 0°).
         """
-        from lensaudit.lensset.coordinates import from_cards, plain_wcs
+        from lensaudit.lensset.coordinates import plain_wcs
 
-        info, cards = self._band(band), self._cards(self._one(i)).get(band)
+        info, own = self._band(band), self.own_wcs(i, band)
+        return plain_wcs(info.shape, info.pixel_scale_arcsec) if own is None else own
+
+    def own_wcs(self, i: int, band: str) -> WCS | None:
+        """World coordinates that the cutout came with; None where it had none."""
+        from lensaudit.lensset.coordinates import from_cards
+
+        cards = self._cards(self._one(i)).get(band)
         if not cards:
-            return plain_wcs(info.shape, info.pixel_scale_arcsec)
+            return None
         try:
             return from_cards(cards)
         except Exception as error:  # astropy and WCSLIB have no common exception for cards they cannot use

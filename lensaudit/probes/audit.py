@@ -22,6 +22,7 @@ from lensaudit.probes.result import OUTSIDE, ProbeResult, without_nan
 from lensaudit.probes.run import run_probe
 from lensaudit.probes.verdict import Verdict
 from lensaudit.provenance import provenance, refuse_other
+from lensaudit.resources import without_groups
 from lensaudit.untrusted import in_markdown, path_within
 from lensaudit.verdicts import (
     BIAS,
@@ -134,15 +135,17 @@ class ProbeAudit:
 
 
 def audited_probes(names: Sequence[str] = ()) -> list[ProbeDefinition]:
-    """Definitions of `names` (built-in, or paths of YAML files); by default all built-in ones that need no file.
+    """Definitions of `names` (built-in, ``quick``, paths of YAML files); by default all that need no file.
 
     Raises
     ------
     UsageError
         One of them does not exist, or two share a name.
     """
-    definitions = [load_definition(name) for name in (names or builtin_probes())]
-    found = [one for one in definitions if one.audited or names]
+    names = without_groups(names)
+    own = [load_definition(name) for name in names if name != "all"]
+    everything = [] if own and "all" not in names else map(load_definition, builtin_probes())
+    found = [*(one for one in everything if one.audited), *own]
     doubled = {one.name for one in found if sum(other.name == one.name for other in found) > 1}
     if doubled:
         raise UsageError(f"probe {', '.join(sorted(doubled))} is given twice; give each once")

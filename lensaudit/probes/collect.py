@@ -63,6 +63,7 @@ def collect(
     folder: Path,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    batch: int | None = None,
 ) -> list[Asked]:
     """Render what is missing, once for all finders, and ask each of them.
 
@@ -72,6 +73,8 @@ def collect(
         Where the answers are kept, under ``parts``.
     progress
         Told (systems done, systems in all).
+    batch
+        Images that a finder scores at a time; None takes what runs fastest.
 
     Returns
     -------
@@ -98,7 +101,7 @@ def collect(
         for block in blocks:
             _check_changes(experiment, block)
             for finder, place in zip(finders, places, strict=True):
-                _keep(_answers(experiment, finder, block), block, place)
+                _keep(_answers(experiment, finder, block, batch), block, place)
             done += _span(experiment, block.chunk)
             if progress is not None:
                 progress(done, n)
@@ -120,6 +123,8 @@ def _place(experiment: Experiment, finder: Finder, folder: Path) -> Path:
         recipe,
         __version__,
     ]
+    if finder.given_field_arcsec is not None:
+        words.append(repr(finder.given_field_arcsec))
     key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
     return path_within(Path(folder), PARTS, f"{file_stem(experiment.source.name)}-{key}")
 
@@ -181,12 +186,12 @@ class _Cutouts:
         return flat
 
 
-def _answers(experiment: Experiment, finder: Finder, block: Block) -> NDArray[np.float64]:
+def _answers(experiment: Experiment, finder: Finder, block: Block, batch: int | None) -> NDArray[np.float64]:
     """Logits (arms, m) of one block."""
     source, arms = experiment.source, experiment.arms
     m = block.changed.shape[1]
     ids = tuple(f"{source.id(block.first + k)}, {_name(arm)}" for arm in arms for k in range(m))
-    scores = score_set(finder, _Cutouts(source.fields, block, ids))
+    scores = score_set(finder, _Cutouts(source.fields, block, ids), batch_size=batch)
     if scores.failed:
         which, why = next(iter(scores.failed.items()))
         raise DataError(

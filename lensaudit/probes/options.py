@@ -25,6 +25,8 @@ class ProbeOptions:
         Loss of recall that is still accepted, in (0, 1).
     workers
         Processes that render.
+    batch
+        Images that the finder scores at a time.
     lens_set
         Lens set whose lenses are edited in place of drawn scenes; for probes that edit images.
     psf, psf_extension
@@ -35,6 +37,7 @@ class ProbeOptions:
     stretch: str | None = None
     tolerance: float | None = None
     workers: int = 1
+    batch: int | None = None
     lens_set: Path | None = None
     psf: Path | None = None
     psf_extension: str = "VIS_PSF"

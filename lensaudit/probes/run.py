@@ -81,8 +81,7 @@ def run_probe(
     folder = writable_folder(Path(out))
     refuse_other(folder / JSON_FILE, {"finder": finder.weights_hash}, "probe")
     samples = [
-        _sample(definition, finder, label, source, folder, options.workers, progress)
-        for label, source in sources.items()
+        _sample(definition, finder, label, source, folder, options, progress) for label, source in sources.items()
     ]
     result = conclude(definition, settings, finder, samples)
     write(result, samples, folder)
@@ -118,12 +117,12 @@ def _sample(
     label: str,
     source: Source,
     folder: Path,
-    workers: int,
+    options: ProbeOptions,
     progress: Progress | None,
 ) -> Sample:
     told = None if progress is None else partial(progress, label)
     experiment = Experiment(source, definition.arms())
-    [asked] = collect(experiment, [finder], folder, workers, told)
+    [asked] = collect(experiment, [finder], folder, options.workers, told, options.batch)
     return sample_of(definition, label, experiment, asked, finder)
 
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lensaudit.errors import UsageError
+from lensaudit.resources import without_groups
 from lensaudit.verdicts import CHANCE, PAIRS, fail_words
 
 FAIL_ON = (*fail_words(), CHANCE)
 """What a user may choose to fail on: a verdict or a graver one, or an AUROC that chance explains."""
 
-QUICK_PROBES = ("compound", "red-source", "psf-rotation", "einstein-radius", "arc-snr", "false-positive")
-"""Probes of a first look: one or two of every kind."""
 
 MIN_BIN = 20
 """Bins with fewer lenses are marked and left out of tests: at n = 20 a 95 % Wilson interval is up to 0.40 wide."""
@@ -43,7 +42,8 @@ class AuditOptions:
     probe_n
         Pairs of each population of each probe; 0 leaves the probes out.
     probes
-        Names of probes or paths of their YAML files; empty takes all built-in ones that need no file.
+        Names of probes or paths of their YAML files, or ``quick``; empty or ``all`` takes all built-in ones that
+        need no file.
     certificate
         ``planted.json`` of the planted-bias bench; None takes the one that came with lensaudit, if any.
     tolerance
@@ -67,6 +67,7 @@ class AuditOptions:
     workers: int = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "probes", without_groups(self.probes))
         _at_least("--seed", self.seed, 0)
         if self.batch is not None:
             _at_least("--batch", self.batch, 1)
@@ -76,26 +77,14 @@ class AuditOptions:
         _at_least("--judge-n", self.judge_n, 0)
         _at_least("--dream-steps", self.dream_steps, 0)
         if self.probe_n == 1:
-            raise UsageError("--probe-n 1: a probe needs at least 2 pairs; 0 or --no-probe leaves it out")
+            raise UsageError("--probe-n 1: a probe needs at least 2 pairs; 0 or --probe none leaves it out")
         _at_least("--probe-n", self.probe_n, 0)
         if self.seed >= 2**32:
             raise UsageError(f"--seed {self.seed}: must be below {2**32}")
         if not self.beta > 0:
-            raise UsageError(f"--beta {self.beta}: must be above 0; the paper uses 0.03")
+            raise UsageError(f"beta {self.beta}: must be above 0; the paper uses 0.03")
         if not 0 < self.tolerance < 1:
             raise UsageError(f"--tolerance {self.tolerance}: must lie between 0 and 1; for instance 0.1")
-
-
-def probe_names(text: str) -> tuple[str, ...]:
-    """Names of probes from ``all`` (none: the default of `AuditOptions`), ``quick``, or a list with commas."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if names == ("all",):
-        return ()
-    if names == ("quick",):
-        return QUICK_PROBES
-    if not names:
-        raise UsageError("--probes is empty; give all, quick, or names with commas (--no-probe leaves them out)")
-    return names
 
 
 def check_fail_on(word: str) -> None:

@@ -34,6 +34,8 @@ def key_of(finder: Any, lens_set: Any | None = None, **settings: Any) -> str:
         "set": None if lens_set is None else lens_set.content_hash,
         **settings,
     }
+    if finder.given_field_arcsec is not None:
+        parts["field_of_view_arcsec"] = finder.given_field_arcsec
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -122,7 +122,7 @@ def _asked(
     if not pairs:
         return {"records": [], "ranked": [], "not_applicable": refused}
     told = _Together(progress, sum(pairs.values()))
-    workers = ProbeOptions(workers=options.workers)
+    workers = ProbeOptions(workers=options.workers, batch=options.batch)
     audit = run_audit(finder, options.probe_n, options.seed, folder, options.probes, workers, told)
     return {
         "records": [result.to_json() for result in audit.results],
@@ -158,7 +158,7 @@ def _left_out(run: dict[str, str]) -> list[dict[str, str]]:
         {
             "probe": one.name,
             "title": one.title,
-            "why": "not asked for; --probes all runs it" if one.audited else needs_file.format(name=one.name),
+            "why": "not asked for; --probe all runs it" if one.audited else needs_file.format(name=one.name),
         }
         for one in missing
     ]

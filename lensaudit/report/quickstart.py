@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +51,3 @@ def quick_audit(
     page = render_report(out)
     progress("drawing the page", 1, 1)
     return page, dict(audit["verdict"])
-
-
-def workers_or_processors(workers: int) -> int:
-    """Return `workers`, or for 0 the number of processors this process may use."""
-    if workers < 0:
-        raise UsageError(f"--workers {workers}: must be 0 (one per processor) or more")
-    return workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))

@@ -210,7 +210,7 @@ def steps(audit: dict[str, Any]) -> list[Step]:
         if state_of(finding["verdict"]) is BIAS and finding["loses"] and not finding.get("rises")
     ][:1]
     if probes is None:
-        found.append(Step("run the probes: repeat the command without --no-probe"))
+        found.append(Step("run the probes: repeat the command without --probe none"))
     else:
         found += next_steps(answers_of(probes), named, probes["seed"])
     return found + _larger_set(audit)

@@ -76,7 +76,7 @@ def test_it_prints_what_it_measured_and_says_what_to_do_next(command, places):
         (("--cut",), 2, "give --test"),
         (("--sweep-embedding", "4,x"), 2, "whole numbers with commas"),
         (("--sweep-embedding", "0"), 2, "sizes of 1 or more"),
-        (("--augment", "flips"), 2, "cluster option augment = 'flips'"),
+        (("--augment", "flips"), 2, "'--augment': 'flips' is not known; allowed: none, dihedral"),
         (("--stretch", "asinh"), 2, "--stretch asinh: not known"),
         (("--recipe", "ou66"), 2, "clustering takes cae-bgm"),
         (("--images", 49), 3, "has 48 images"),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from typer.main import get_command
@@ -46,7 +46,9 @@ def words_for(path: tuple[str, ...], out: Path) -> list[str]:
         if parameter.name == "out":
             words += ["--out", str(out)]
         elif parameter.required:
-            words += [*([] if parameter.param_type_name == "argument" else parameter.opts[:1]), "7"]
+            annotation = parameter.type_descriptor.annotation
+            word = get_args(annotation)[0] if get_origin(annotation) is Literal else "7"
+            words += [*([] if parameter.param_type_name == "argument" else parameter.opts[:1]), word]
     return words
 
 

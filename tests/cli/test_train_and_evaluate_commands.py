@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer import BadParameter
 from typer.testing import CliRunner
 
 from lensaudit.cli.app import build
@@ -125,8 +126,8 @@ def test_train_refuses_what_does_not_go_together(folder, tmp_path):
     words = ("train", "ou66", "--data", folder / "set", "--out", tmp_path / "x")
     both = refused(UsageError, *words, "--validation", folder / "set", "--validation-fraction", 0.2)
     assert "exclude each other" in both
-    assert "allowed: constant, cosine, one-cycle, steps" in refused(UsageError, *words, "--schedule", "stairs")
-    assert "--device 'tpu'" in refused(UsageError, *words, "--device", "tpu")
+    assert "'constant', 'cosine', 'one-cycle', 'steps'" in refused(BadParameter, *words, "--schedule", "stairs")
+    assert "'tpu' is not one of 'auto', 'cpu', 'cuda'" in refused(BadParameter, *words, "--device", "tpu")
     assert "did you mean ou66" in refused(UsageError, "train", "ou67", *words[2:])
     assert not (tmp_path / "x").exists()
 

@@ -102,8 +102,8 @@ def test_everything_from_end_to_end(lensaudit, place: Path, monkeypatch: pytest.
     assert "ground not compared: finder ground needs band g" in done.out
     found = json.loads((place / "all" / "compare.json").read_text(encoding="utf-8"))
     first, second = found["sets"]
-    assert [row["finder"] for row in first["rows"]] == ["wide", "stubborn"]
-    assert [one["finder"] for one in second["refused"]] == ["wide", "stubborn"]
+    assert [row["finder"] for row in first["rows"]] == [f"small_finders:{name}" for name in ("wide", "stubborn")]
+    assert [one["finder"] for one in second["refused"]] == [row["finder"] for row in first["rows"]]
     assert len(first["pairs"]) == 1
     assert second["pairs"] == []
 
@@ -113,15 +113,18 @@ def test_everything_from_end_to_end(lensaudit, place: Path, monkeypatch: pytest.
     assert first["rows"][1]["metrics"]["auroc"]["value"] == pytest.approx(wanted.metric("auroc").value)
     assert first["rows"][1]["unused_bands"] == ["Y", "J", "H"]
 
-    explained = {one["finder"]: {row["method"] for row in one["rows"]} for one in first["explanations"]}
+    explained = {
+        one["finder"].removeprefix("small_finders:"): {row["method"] for row in one["rows"]}
+        for one in first["explanations"]
+    }
     assert explained == {"wide": {"occlusion", "saliency"}, "stubborn": {"occlusion"}}
-    asked = {one["finder"]: one for one in found["probes"]["finders"]}
+    asked = {one["finder"].removeprefix("small_finders:"): one for one in found["probes"]["finders"]}
     assert asked["ground"]["verdicts"] == []  # one band: no colours to change
     assert asked["ground"]["not_applicable"][0]["why"]
     assert asked["wide"]["verdicts"][0]["n"] == 2
     assert "speed" not in found
     speeds = json.loads((place / "all" / "speed.json").read_text(encoding="utf-8"))["finders"]
-    assert {one["finder"] for one in speeds} == {"wide", "ground", "stubborn"}
+    assert {one["finder"] for one in speeds} == set(NAMES)
     assert all(one["lowest"] <= one["images_per_s"] <= one["highest"] for one in speeds)
 
     page = (place / "all" / "compare.html").read_text(encoding="utf-8")
@@ -188,7 +191,7 @@ def test_a_finder_without_gradient_gets_the_methods_that_need_none(entrants):
     assert methods_for(one.finder, ("saliency",)) == ()
 
 
-def test_names_in_the_table_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entrants):
+def test_finders_of_one_recipe_are_named_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entrants):
     import torch
 
     from lensaudit.finders import Finder, initialised_module, load_recipe, save_finder
@@ -198,8 +201,9 @@ def test_names_in_the_table_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
         module = initialised_module(recipe, torch.Generator().manual_seed(seed))
         data = {"set": "ab" * 32, "n_training": 5}
         save_finder(Finder(recipe, module, "test"), tmp_path / place, origin="a test", training_data=data)
-    first, second = entrants_of([str(tmp_path / "one"), str(tmp_path / "two")])
-    assert [first.label, second.label] == [f"{recipe.name} (one)", f"{recipe.name} (two)"]
+    monkeypatch.chdir(tmp_path)
+    first, second = entrants_of(["one/", "./two"])
+    assert [first.label, second.label] == ["one", "./two"]
     assert first.facts()["bytes_on_disk"] == (tmp_path / "one" / "weights.safetensors").stat().st_size
     assert first.facts()["bytes_in_memory"] == 4 * first.finder.parameters
     assert str(tmp_path) not in json.dumps(first.facts())
@@ -208,9 +212,9 @@ def test_names_in_the_table_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
 
 def test_mistakes_are_told_in_one_line(lensaudit, entrants, place: Path, tmp_path: Path):
     for words, line in (
-        (("small_finders:wide", "small_finders:wide"), "are the same weights and recipe; give each once"),
-        (("small_finders:wide", "--n", "0"), "--n 0 is not possible; give 1 or more"),
-        (("small_finders:wide", "--probes", ","), "--probes is empty"),
+        (("small_finders:wide", "small_finders:wide"), "is given twice; give each once"),
+        (("small_finders:wide", "--n", "0"), "--first 0 is not possible; give 1 or more"),
+        (("small_finders:wide", "--probes", ","), "--probe is empty"),
         (("small_finders:wide", "--probes", "no-such"), "no-such"),
         (("small_finders:wide", "--methods", "magic"), "magic"),
         (("no-such-finder",), "finder 'no-such-finder' is not known"),

@@ -111,7 +111,7 @@ def test_progress_reaches_the_whole(make_finder, make_cutouts, make_set):
 def test_a_set_that_does_not_fit_is_refused_before_reading(make_finder, make_cutouts, make_set):
     with pytest.raises(DataError, match="needs band J"):
         score_set(make_finder("ou66"), make_set("s", {"VIS": make_cutouts(1)["VIS"]}))
-    with pytest.raises(UsageError, match="--batch 0"):
+    with pytest.raises(UsageError, match="batch size 0"):
         score_set(make_finder("ou-h"), make_set("t", make_cutouts(1)), batch_size=0)
 
 
@@ -123,7 +123,7 @@ def test_running_out_of_memory_is_one_line(error, make_finder, make_cutouts, mak
         raise error
 
     monkeypatch.setattr(Finder, "logit", hungry)
-    with pytest.raises(MachineError, match="with --batch 3; use a smaller --batch"):
+    with pytest.raises(MachineError, match="with 3 images at a time; use a smaller --batch"):
         score_set(make_finder("ou-h"), make_set("s", make_cutouts(2)), batch_size=3)
 
 

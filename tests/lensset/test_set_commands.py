@@ -40,12 +40,12 @@ def test_simulate_for_people(lensaudit, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["hubble", "--n", "1"], "'hubble' is not one of"),
+        (["hubble", "--n", "1"], "'hubble' is not known; allowed: euclid"),
         (["lsst", "--n", "0"], "--n must be at least 1"),
         (["lsst", "--n", "many"], "valid integer"),
         (["lsst"], "--n"),
         (["lsst", "--n", "1", "--population", "x"], "'x' is not one of lsst"),
-        (["lsst", "--n", "1", "--workers", "0"], "--workers must be at least 1"),
+        (["lsst", "--n", "1", "--workers", "-1"], "--workers"),
     ],
 )
 def test_wrong_words_exit_with_2_and_one_line(lensaudit, tmp_path, words, said):

@@ -15,10 +15,11 @@ from lensaudit.report.certificate import certificate_block
 from lensaudit.report.findings import find
 from lensaudit.report.limits import not_measured
 from lensaudit.report.numbers import count, decimal, interval, percent
-from lensaudit.report.options import QUICK_PROBES, probe_names
+from lensaudit.report.options import AuditOptions
 from lensaudit.report.probe_rows import typeset
 from lensaudit.report.render import render_report
 from lensaudit.report.verdict import verdict
+from lensaudit.resources import QUICK_PROBES
 from lensaudit.verdicts import STATES, state_of
 from tests.report.made_up_probes import LOST, REFUSED, N
 
@@ -185,7 +186,7 @@ def test_few_lenses_carry_their_number_and_interval(audit: dict):
 
 def test_what_was_not_asked_is_said(audit: dict):
     missing = {gap["what"]: gap["why"] for gap in not_measured(audit)}
-    assert any("companions" in what and "--probes all" in why for what, why in missing.items())
+    assert any("companions" in what and "--probe all" in why for what, why in missing.items())
     audit["probes"] = None
     assert any("switched off" in gap["why"] for gap in not_measured(audit))
 
@@ -247,9 +248,9 @@ def test_a_certificate_is_read_and_checked(tmp_path: Path, audit: dict):
 
 
 def test_names_of_probes():
-    assert probe_names("all") == ()
-    assert probe_names("quick") == QUICK_PROBES
-    assert probe_names("compound, arc-snr") == ("compound", "arc-snr")
+    assert AuditOptions(probes=("all",)).probes == ()
+    assert AuditOptions(probes=("quick",)).probes == QUICK_PROBES
+    assert AuditOptions(probes=("compound", "arc-snr")).probes == ("compound", "arc-snr")
 
 
 def test_sentences_are_typeset():

@@ -119,7 +119,7 @@ def test_a_crossed_threshold_is_exit_code_one(full_folder: Path, lensaudit):
         (("report", "ou66", "--set", "nowhere", "--out", "x"), "nowhere"),
         (("report", "ou66", "--set", "x", "--out", "y", "--fail-on", "everything"), "bias, false-positives"),
         (("report", "ou66", "--set", "x", "--out", "y", "--probe-n", "1"), "--probe-n"),
-        (("report", "ou66", "--set", "x", "--out", "y", "--probes", ""), "--probes"),
+        (("report", "ou66", "--set", "x", "--out", "y", "--probes", ""), "--probe is empty"),
         (("quickstart", "--probes", "compound,nonsense", "--n", "20"), "nonsense"),
         (("quickstart", "--n", "5"), "--n 5"),
         (("quickstart", "--workers", "-1"), "--workers -1"),

@@ -31,7 +31,7 @@ from lensaudit.explain.dreaming.record import Record
 from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target
 from lensaudit.finders import Finder
-from lensaudit.finders.score import default_batch_size, out_of_memory_explained
+from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
 from lensaudit.finders.wrapped import uncompiled
 
 Progress = Callable[[int, int], None]
@@ -131,7 +131,7 @@ def dream(
     pieces = gradient_batch_size(finder) if batch is None else batch
     assert targets
     assert pieces >= 1
-    with torch.no_grad(), _plain_float32(), uncompiled(), out_of_memory_explained(pieces):
+    with torch.no_grad(), _plain_float32(), uncompiled(), out_of_memory_explained(pieces, NO_BATCH):
         plain = frozen(finder)
         image = start.detach().to(finder.device, torch.float32).contiguous()
         if not bool(torch.isfinite(plain.logit(image[None])).all()):

@@ -16,7 +16,7 @@ from lensaudit.explain.kernels.recorder import Recorder, recording
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import Cutouts
-from lensaudit.finders.score import default_batch_size, out_of_memory_explained
+from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
 from lensaudit.lensset import LensSet
 
 SCAN = 2000
@@ -107,7 +107,7 @@ def most_exciting(
     values = np.full((len(rows), len(targets)), np.nan)
     left_out: dict[str, str] = {}
     with ExitStack() as stack:
-        stack.enter_context(out_of_memory_explained(size))
+        stack.enter_context(out_of_memory_explained(size, NO_BATCH))
         stack.enter_context(evaluating(finder.module))
         kernels = any(isinstance(target, KernelTarget) for target in targets)
         recorder = stack.enter_context(recording(finder.module)) if kernels else None

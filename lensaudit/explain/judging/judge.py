@@ -146,7 +146,7 @@ class _Run:
         if kept := len(self.scored) + len(self.checks):
             self.watcher.told(f"{kept} parts kept from an earlier run")
         if costs:
-            self.watcher.told(f"about {_duration(total / 1000)} of work; --methods, --with, --per-kind shorten it")
+            self.watcher.told(f"about {_duration(total / 1000)} of work; --method, --with, --per-kind shorten it")
         for task, cost in costs.items():
             self._do(task, self._progress(done, cost, total))
             done += cost

@@ -215,5 +215,5 @@ def _why_not(definition: ProbeDefinition, bands: tuple[str, ...]) -> str | None:
     if definition.mode(None)[1].stretch is not None:
         return "its mode replaces the finder's stretch, which is out of reach outside lensaudit"
     if any(step.edit == FROM_FILE for step in (*definition.edits.control, *definition.edits.treated)):
-        return "it takes a kernel by --psf, which an export does not"
+        return "it takes a kernel from a file, which an export does not"
     return None

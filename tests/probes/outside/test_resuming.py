@@ -99,7 +99,7 @@ def test_a_disk_that_fills_up_meanwhile_is_one_line(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_exported_is_named(tmp_path):
-    with pytest.raises(UsageError, match=r"no probe can be exported: it takes a kernel by --psf"):
+    with pytest.raises(UsageError, match=r"no probe can be exported: it takes a kernel from a file"):
         plan_export(2, 0, ["psf-rotation-real"])
     plan = plan_export(2, 0, ["psf-rotation-real", "false-positive"])
     assert list(plan.refused) == ["psf-rotation-real"]

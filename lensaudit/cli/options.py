@@ -1,0 +1,270 @@
+"""Arguments and options that several commands have, each declared once: its name, allowed values and help.
+
+One idea has one option in all commands: ``--n`` is how many the command draws (systems, pairs), ``--first`` how many of
+a given set it takes, ``--top`` how many rows it shows, ``--probe-n`` and ``--judge-n`` how many a part of a larger
+command takes. Earlier spellings are hidden options that go on working.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lensaudit.errors import UsageError
+from lensaudit.resources import builtin_folder
+
+if TYPE_CHECKING:
+    from lensaudit.finders import Recipe as Recipe_
+
+EXPLANATIONS = (
+    "saliency",
+    "input-x-gradient",
+    "integrated-gradients",
+    "smoothgrad",
+    "guided-backprop",
+    "deeplift",
+    "gradcam",
+    "guided-gradcam",
+    "occlusion",
+)
+"""Names of ``lensaudit.explain.METHODS``, which imports torch; a test holds the two together."""
+
+PROBE_GROUPS = ("quick", "all", "none")
+
+
+def examples(*lines: str) -> str:
+    """Examples of a command, as the end of its help page; a test parses every one of them."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def finder_names(incomplete: str) -> list[str]:
+    """Built-in finders that have weights and begin with what was typed."""
+    return _beginning(incomplete, (path.parent.name for path in builtin_folder("models").glob("*/finder.yaml")))
+
+
+def recipe_names(incomplete: str) -> list[str]:
+    """Built-in recipes that begin with what was typed."""
+    return _beginning(incomplete, (path.parent.name for path in builtin_folder("models").glob("*/recipe.yaml")))
+
+
+def probe_names(incomplete: str) -> list[str]:
+    """Built-in probes that begin with what was typed."""
+    return _beginning(incomplete, (path.stem for path in builtin_folder("probes").glob("*.yaml")))
+
+
+def probe_or_group_names(incomplete: str) -> list[str]:
+    """Built-in probes and groups of them that begin with what was typed."""
+    return [*_beginning(incomplete, PROBE_GROUPS), *probe_names(incomplete)]
+
+
+def method_names(incomplete: str) -> list[str]:
+    """Methods of explanation that begin with what was typed."""
+    return _beginning(incomplete, (*EXPLANATIONS, "all"))
+
+
+def population_names(incomplete: str) -> list[str]:
+    """Populations that begin with what was typed."""
+    from lensaudit.scenes import POPULATIONS
+
+    return _beginning(incomplete, POPULATIONS)
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def processes(workers: int) -> int:
+    """`workers`, or for 0 the number of processors that this process may use."""
+    affinity: Callable[[int], Sequence[int] | set[int]] = getattr(
+        os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1)
+    )
+    return workers or len(affinity(0))
+
+
+FINDER_HELP = "Built-in name (lensaudit models list), a finder's folder, or package.module:factory."
+
+Finder = Annotated[str, typer.Argument(metavar="FINDER", help=FINDER_HELP, autocompletion=finder_names)]
+Recipe = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="Built-in name (lensaudit models list), a recipe.yaml or its folder.",
+        autocompletion=recipe_names,
+    ),
+]  # fmt: skip
+Set = Annotated[Path, typer.Argument(metavar="SET", help="Lens set, from lensaudit simulate or ingest.")]
+LabelledSet = Annotated[Path, typer.Argument(metavar="SET", help="Lens set with labels.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the result; a stopped run goes on.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there from another run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Everything random is derived from it.")]
+Scores = Annotated[
+    Path | None, typer.Option("--scores", metavar="FILE", help="Scores from lensaudit score, to save scoring.")
+]
+
+FieldOfView = Annotated[
+    float | None,
+    typer.Option(
+        "--field-of-view", metavar="ARCSEC", help="Width of the cutouts, where the finder was trained on another."
+    ),
+]
+TrainedField = Annotated[
+    float | None,
+    typer.Option("--field-of-view", metavar="ARCSEC", help="Width of the cutouts; by default the recipe's."),
+]
+Resample = Annotated[
+    bool, typer.Option("--resample", help="Take pixels of another scale than it was trained on, resampled to its own.")
+]
+Refit = Annotated[
+    bool,
+    typer.Option("--refit", help="Take the statistics of the stretch from this set: its pixels have another unit."),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="auto: the GPU if there is one.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads; by default torch's choice.")
+]
+Batch = Annotated[
+    int | None, typer.Option("--batch", metavar="N", min=1, help="Images at a time; by default what runs fastest.")
+]
+TrainingBatch = Annotated[
+    int | None, typer.Option("--batch", metavar="N", min=1, help="Images per step; by default the recipe's.")
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers", metavar="N", min=0, callback=processes,
+        help="Processes; the result is the same whatever their number. 0: one per processor.",
+    ),
+]  # fmt: skip
+
+LearningRate = Annotated[
+    float | None, typer.Option("--lr", metavar="RATE", help="Adam's learning rate; by default the recipe's.")
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N", min=1, help="By default the recipe's.")]
+Inputs = Annotated[
+    Literal["as-is", "standardised"],
+    typer.Option("--inputs", help="as-is (the paper), or standardised, folded into the first layer."),
+]
+Precision = Annotated[
+    Literal["full", "bf16"], typer.Option("--precision", help="bf16: quicker steps where the processor has it.")
+]
+Pretrained = Annotated[
+    str | None, typer.Option("--pretrained", metavar="FILE", help="Weights for a transfer finder's body, or hub.")
+]
+Body = Annotated[Literal["frozen", "fine-tuned", "random"] | None, typer.Option("--body", help="Of a transfer finder.")]
+Quick = Annotated[bool, typer.Option("--quick", help="The recipe's quick protocol: few epochs, for a first look.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Forget an earlier run in --out.")]
+TestSet = Annotated[
+    Path | None, typer.Option("--test", metavar="SET", help="Set measured once at the end, for the model card.")
+]
+Becomes = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Becomes the finder's folder; a stopped run goes on.")
+]
+
+Ids = Annotated[list[str], typer.Option("--id", metavar="ID", help="A system's id; repeat it for more.")]
+First = Annotated[int | None, typer.Option("--first", metavar="N", help="The first N systems of the set.")]
+All = Annotated[bool, typer.Option("--all", help="Every system of the set.")]
+Images = Annotated[
+    int | None, typer.Option("--images", metavar="N", min=1, help="So many images of the set, evenly spread.")
+]
+Threshold = Annotated[
+    float | None, typer.Option("--threshold", metavar="P", min=0, max=1, help="p of a lens; default: the finder's.")
+]
+
+Method = Annotated[
+    list[str],
+    typer.Option(
+        "--method", metavar="NAME", autocompletion=method_names,
+        help=f"Method of explanation; repeat it for more. {', '.join(EXPLANATIONS)}, or all.",
+    ),
+]  # fmt: skip
+OldMethods = Annotated[str | None, typer.Option("--methods", hidden=True)]
+Probes = Annotated[
+    list[str],
+    typer.Option(
+        "--probe", metavar="NAME", autocompletion=probe_or_group_names,
+        help="Name of a probe (lensaudit probe list), its YAML file, quick, all or none; repeat it for more.",
+    ),
+]  # fmt: skip
+OldProbes = Annotated[str | None, typer.Option("--probes", hidden=True)]
+OnlyProbes = Annotated[
+    list[str],
+    typer.Option(
+        "--probe", metavar="NAME", autocompletion=probe_or_group_names,
+        help="Only this one (lensaudit probe list), or quick; repeat it for more.",
+    ),
+]  # fmt: skip
+ProbeN = Annotated[
+    int,
+    typer.Option(
+        "--probe-n", metavar="N", help="Pairs of each population of a probe; see lensaudit probe power; 0: no probes."
+    ),
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option("--tolerance", metavar="LOSS", help="Loss of recall that is accepted; default: each probe's own."),
+]
+
+
+def named(repeated: Sequence[str], commas: str | None = None, option: str = "--method") -> tuple[str, ...]:
+    """Names from a repeated option and from its earlier spelling, whose value was a list with commas; each once.
+
+    Raises
+    ------
+    UsageError
+        The option is given, and no name.
+
+    Examples
+    --------
+    >>> named(["gradcam"], "saliency, gradcam")
+    ('gradcam', 'saliency')
+    """
+    old = (name.strip() for name in (commas or "").split(","))
+    names = tuple(dict.fromkeys(name for name in (*repeated, *old) if name))
+    if not names and (repeated or commas is not None):
+        raise UsageError(f"{option} is empty; give a name, or leave it out")
+    return names
+
+
+def of_width(recipe: Recipe_, arcsec: float | None) -> Recipe_:
+    """The recipe for cutouts `arcsec` wide; None leaves it.
+
+    Raises
+    ------
+    UsageError
+        `arcsec` is not a width.
+    """
+    if arcsec is None:
+        return recipe
+    if not 0 < arcsec < float("inf"):
+        raise UsageError(f"--field-of-view {arcsec:g} is not a width; give the cutouts' in arcseconds")
+    return recipe.model_copy(update={"field_of_view_arcsec": arcsec})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a finder reads sets: options that every command with a finder and a set has.
+
+    Attributes
+    ----------
+    field_of_view
+        Width of the cutouts in arcseconds, where the finder was trained on another.
+    resample
+        Whether pixels of another scale than it was trained on are taken.
+    refit
+        Whether the statistics of its stretch are taken from the set.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    threads
+        CPU threads; None for torch's choice.
+    """
+
+    field_of_view: float | None = None
+    resample: bool = False
+    refit: bool = False
+    device: str = "auto"
+    threads: int | None = None

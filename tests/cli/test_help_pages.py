@@ -1,0 +1,84 @@
+"""Every help page ends with examples that parse, shows what is allowed, and fits 80 columns."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from lensaudit.cli.app import build
+
+
+def walk(command: Any, words: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    found = []
+    for name, child in getattr(command, "commands", {}).items():
+        found += [((*words, name), child), *walk(child, (*words, name))]
+    return found
+
+
+PAGES = walk(get_command(build()))
+COMMANDS = [(words, one) for words, one in PAGES if not hasattr(one, "commands")]
+
+
+def parse(line: str) -> None:
+    """As the documents' test does it."""
+    path = Path(__file__).parents[1] / "house/test_documents.py"
+    spec = importlib.util.spec_from_file_location("documents_of_the_house", path)
+    assert spec is not None
+    assert spec.loader is not None
+    documents = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(documents)
+    documents.parse(shlex.split(line))
+
+
+def examples_of(command: Any) -> list[str]:
+    return [line.strip() for line in (command.epilog or "").splitlines() if line.startswith("  ")]
+
+
+@pytest.mark.parametrize(("words", "command"), COMMANDS, ids=[" ".join(words) for words, _ in COMMANDS])
+def test_examples_parse(words, command):
+    found = examples_of(command)
+    assert found, "no examples"
+    for line in found:
+        assert line.startswith(f"lensaudit {' '.join(words)} ") or line == f"lensaudit {' '.join(words)}"
+        assert len(line) <= 100
+        parse(line)
+
+
+def test_a_wrong_example_is_seen():
+    from typer.exceptions import TyperException
+
+    with pytest.raises(TyperException, match="No such option"):
+        parse("lensaudit score ou66 runs/test --no-such-option")
+
+
+def test_every_option_is_explained():
+    silent = [
+        f"{' '.join(words)}: {one.opts}"
+        for words, command in COMMANDS
+        for one in command.params
+        if not getattr(one, "hidden", False) and not one.help
+    ]
+    assert not silent, silent
+
+
+@pytest.mark.parametrize(("words", "command"), PAGES, ids=[" ".join(words) for words, _ in PAGES])
+def test_help_fits_80_columns(words, command, lensaudit, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = lensaudit(*words, "--help")
+    assert (code, err) == (0, "")
+    shown = [
+        line for line in out.splitlines() if not line.strip().startswith("lensaudit ")
+    ]  # examples are copied whole
+    assert max(map(len, shown)) <= 80
+
+
+def test_the_first_page_cuts_no_sentence(lensaudit):
+    code, out, _ = lensaudit("--help")
+    assert code == 0
+    assert "..." not in out.replace("[ARGS]...", "")
+    assert "score" in out

@@ -1,0 +1,153 @@
+"""Options are declared once: allowed is what the libraries allow, old spellings work, completion names things."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from lensaudit.cli import options as opt
+from lensaudit.cli.app import build
+from lensaudit.errors import UsageError
+
+
+def walk(command: Any, words: tuple[str, ...] = ()) -> typing.Iterator[tuple[str, Any]]:
+    for name, child in getattr(command, "commands", {}).items():
+        if getattr(child, "commands", {}):
+            yield from walk(child, (*words, name))
+        else:
+            yield " ".join((*words, name)), child
+
+
+@pytest.fixture(scope="module")
+def commands() -> dict[str, Any]:
+    return dict(walk(get_command(build())))
+
+
+def allowed(commands: dict[str, Any], command: str, name: str) -> tuple[str, ...]:
+    parameter = next(one for one in commands[command].params if one.name == name)
+    annotation = parameter.type_descriptor.annotation
+    literal = next((one for one in (annotation, *typing.get_args(annotation)) if typing.get_origin(one)), annotation)
+    return typing.get_args(literal)
+
+
+def test_choices_are_those_of_the_libraries(commands):
+    from lensaudit.clustering.options import AUGMENTS
+    from lensaudit.explain import METHODS
+    from lensaudit.explain.dreaming.settings import BOUNDS, OBJECTIVES, OPTIMISERS
+    from lensaudit.explain.judging.curves import FILLS
+    from lensaudit.explain.judging.scores import PARTS
+    from lensaudit.explain.occluding.occluder import ENGINES
+    from lensaudit.finders import DEVICES
+    from lensaudit.finders.pretrained import MODES
+    from lensaudit.finders.scores_formats import FORMATS
+    from lensaudit.imaging.instruments import INSTRUMENTS
+    from lensaudit.probes.outside.plan import FORMS
+    from lensaudit.report.options import FAIL_ON
+    from lensaudit.training.augment import AUGMENTATIONS
+    from lensaudit.training.options import PRECISIONS
+    from lensaudit.training.schedule import SCHEDULES
+    from lensaudit.training.standardise import INPUTS
+
+    assert tuple(METHODS) == opt.EXPLANATIONS
+    assert allowed(commands, "score", "device") == DEVICES
+    assert allowed(commands, "simulate", "instrument") == tuple(INSTRUMENTS)
+    assert allowed(commands, "occlusion", "engine") == ENGINES
+    assert allowed(commands, "judge", "fill") == FILLS
+    assert allowed(commands, "probe export", "form") == FORMS
+    assert allowed(commands, "cluster", "augment") == AUGMENTS
+    assert [allowed(commands, "dream", name) for name in ("optimiser", "bounds", "objective")] == [
+        OPTIMISERS, BOUNDS, OBJECTIVES,
+    ]  # fmt: skip
+    assert [allowed(commands, "train", name) for name in ("schedule", "inputs", "precision", "body")] == [
+        tuple(SCHEDULES), INPUTS, PRECISIONS, MODES,
+    ]  # fmt: skip
+    helps = {
+        name: next(one.help for one in commands[command].params if one.name == name)
+        for command, name in (("judge", "parts"), ("train", "augment"), ("score", "out"), ("report", "fail_on"))
+    }
+    assert all(part in helps["parts"] for part in PARTS)
+    assert all(word in helps["fail_on"] for word in FAIL_ON)
+    assert all(name in helps["augment"] for name in AUGMENTATIONS)
+    assert all(ending in helps["out"] for ending in FORMATS if ending not in {".xml", ".pq"})
+
+
+def test_a_wrong_choice_is_one_line_that_names_what_is_allowed(lensaudit):
+    code, out, err = lensaudit("score", "ou66", "no-such-set", "--device", "gpu")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert all(word in err for word in ("--device", "'gpu'", "auto", "cpu", "cuda"))
+
+
+def test_one_idea_has_one_option_and_one_declaration(commands):
+    """No command has an option of a shared name that differs in type from the others'."""
+    shown: dict[str, set[str]] = {}
+    for command in commands.values():
+        for one in command.params:
+            for name in one.opts:
+                if not getattr(one, "hidden", False):
+                    shown.setdefault(name, set()).add(str(one.type_descriptor.annotation).replace(" | None", ""))
+    for name in ("--method", "--probe", "--id"):
+        assert shown[name] == {"list[str]"}
+    for name in ("--seed", "--n", "--first", "--top", "--workers", "--threads", "--batch", "--tolerance", "--device"):
+        assert len(shown[name]) == 1, (name, shown[name])
+    assert not {"--methods", "--probes", "--explanations", "--no-probe"} & shown.keys()
+
+
+def test_every_command_that_prints_a_result_prints_json(commands):
+    assert {name for name, one in commands.items() if "--json" not in {o for p in one.params for o in p.opts}} == set()
+
+
+@pytest.mark.parametrize(
+    ("repeated", "commas", "expected"),
+    [
+        ([], None, ()),
+        (["a", "b"], None, ("a", "b")),
+        ([], "a, b", ("a", "b")),
+        (["b"], "a,b", ("b", "a")),
+    ],
+)
+def test_old_lists_with_commas_still_count(repeated, commas, expected):
+    assert opt.named(repeated, commas) == expected
+
+
+def test_an_empty_list_is_refused():
+    with pytest.raises(UsageError, match="--probe is empty"):
+        opt.named([], " , ", "--probe")
+
+
+def test_completion_names_finders_probes_and_methods():
+    assert "ou66" in opt.finder_names("ou")
+    assert "ou-tsne" in opt.finder_names("")
+    assert "lensflow" not in opt.finder_names("lens"), "it has no weights"
+    assert "lensflow" in opt.recipe_names("lens")
+    assert opt.probe_names("red-") == ["red-source", "red-source-total-flux"]
+    assert opt.probe_or_group_names("quick") == ["quick"]
+    assert opt.method_names("guided") == ["guided-backprop", "guided-gradcam"]
+    assert "compound-rings" in opt.population_names("comp")
+
+
+def test_the_shell_completes_a_finder(monkeypatch, capsys):
+    """As bash asks: the answer goes to standard output, without torch being imported."""
+    monkeypatch.setenv("_LENSAUDIT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "lensaudit score ou-j")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    with pytest.raises(SystemExit):
+        build()(prog_name="lensaudit")
+    assert capsys.readouterr().out.split() == ["ou-j", "ou-jyh"]
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(lensaudit, option):
+    from lensaudit import __version__
+
+    assert lensaudit(option) == (0, f"lensaudit {__version__}\n", "")
+
+
+def test_zero_workers_are_one_per_processor():
+    import os
+
+    assert opt.processes(3) == 3
+    assert 1 <= opt.processes(0) <= (os.cpu_count() or 1)
