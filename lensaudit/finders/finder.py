@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.finders.field import FIELD_TOLERANCE, Declared, refuse_other_field
 from lensaudit.finders.fitted import Figures, scaled
 from lensaudit.finders.layout import channels_last
 from lensaudit.finders.orientation import angle_planes
@@ -28,27 +29,12 @@ from lensaudit.foreign_code import on_its_account
 FIGURES_PREFIX = "preprocessing."
 """Of the names that a finder's figures have beside its weights."""
 
-FIELD_TOLERANCE = 0.03  # 66 pixels of 0.3″ are 19.8″: one per cent off the 20″ of the VIS cutouts
-
 Cutouts = Mapping[str, "np.ndarray | torch.Tensor"]
 """Band → native images (n, h, w); bands may differ in h and w. Beside them, where a recipe has extra inputs, the
 catalogue's column of each, (n,): see `EXTRA_COLUMNS`."""
 
 EXTRA_COLUMNS = {"psf_angle": "psf_angle_deg"}
 """Extra input of a recipe → the catalogue's column it is read from."""
-
-
-class Declared(Protocol):
-    """What `Finder.check` asks of a lens set."""
-
-    @property
-    def bands(self) -> tuple[str, ...]: ...
-    @property
-    def instrument(self) -> str: ...
-    @property
-    def pixel_scale_arcsec(self) -> Mapping[str, float]: ...
-    @property
-    def shape(self) -> Mapping[str, tuple[int, int]]: ...
 
 
 @dataclass(frozen=True)
@@ -297,7 +283,7 @@ class Finder:
                     f"finder {self.name} needs band {band}, the set (instrument {lens_set.instrument}) has {have}; "
                     f"use a set with bands {', '.join(self.recipe.bands)} or a finder for these"
                 )
-            self._check_field(band, lens_set.shape[band], lens_set.pixel_scale_arcsec[band])
+            refuse_other_field(self.name, band, self.field_arcsec, lens_set)
         if not self.resamples and (other := self.other_pixels(lens_set)):
             raise DataError(f"{other}; give --resample to have them brought to the finder's pixels all the same")
         refuse_other_units(self.recipe, getattr(lens_set, "pixel_units", {}), self.refitted)
@@ -331,30 +317,6 @@ class Finder:
     def unused_bands(self, lens_set: Declared) -> tuple[str, ...]:
         """Bands of the set that the finder leaves aside."""
         return tuple(band for band in lens_set.bands if band not in self.recipe.bands)
-
-    def _check_field(self, band: str, shape: tuple[int, int], scale: float) -> None:
-        wanted = self.field_arcsec
-        widths = [pixels * scale for pixels in shape]
-        if all(abs(width - wanted) <= FIELD_TOLERANCE * wanted for width in widths):
-            return
-        measured = " × ".join(dict.fromkeys(f"{width:.4g}" for width in widths))
-        raise DataError(
-            f"band {band} is {shape[0]}×{shape[1]} pixels of {scale:g}″ = {measured}″, finder {self.name} needs "
-            f"{wanted:g}″ (±3 %); {self._field_mend(widths, scale)}"
-        )
-
-    def _field_mend(self, widths: Sequence[float], scale: float) -> str:
-        """What to do about cutouts of this height and width; what it advises is never refused in turn."""
-        wanted, side, middle = self.field_arcsec, min(widths), sum(widths) / 2
-        square = max(widths) - middle <= FIELD_TOLERANCE * middle
-        read = "have it read at another scale than it was trained on with --field-of-view"
-        if side >= (1 - FIELD_TOLERANCE) * wanted:
-            crop = f"crop to {round(wanted / scale)} pixels with lensaudit ingest --size-arcsec {wanted:g}"
-            return f"{crop}, or {read} {middle:.4g}" if square else crop
-        if square:
-            return f"{read} {middle:.4g}"
-        crop = f"crop to {round(side / scale)} pixels with lensaudit ingest --size-arcsec {side:.4g}"
-        return f"{crop}, then {read} {side:.4g}"
 
     def _extra(self, cutouts: Cutouts, column: str, n: int) -> torch.Tensor:
         """Values (n,) of a column of the catalogue that came with the cutouts."""

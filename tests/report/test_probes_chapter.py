@@ -163,7 +163,7 @@ def test_the_headline_never_flatters(audit: dict):
     audit["findings"] = []
     assert verdict(audit)["level"] == "undecided"
     assert "was not measured" in verdict(audit)["headline"]
-    assert "without --no-probe" in verdict(audit)["next"][0]["why"]
+    assert "without --probe none" in verdict(audit)["next"][0]["why"]
 
 
 def test_few_lenses_carry_their_number_and_interval(audit: dict):
