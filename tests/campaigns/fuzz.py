@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from campaigns.harness import CHANGED, FAULTS, REFUSED, SAME, TAKEN, Ended, Sandbox, copied, run
-from campaigns.hostile_cases import scenarios
+from campaigns.hostile_cases import WRITING, plain, scenarios
 from campaigns.mutators import mutate
 from campaigns.readers import CASES, Case
 from campaigns.samples import make_samples, register_tiny
@@ -57,6 +57,7 @@ class Result:
 
 
 HOSTILE = "hostile words"
+LINKS = "links in --out"
 NOT_THERE = "the word cannot stand there"
 SCENARIOS = tuple(scenarios())
 _BY_NAME = {case.name: case for case in CASES}
@@ -79,8 +80,8 @@ def placed(needs: Sequence[str], root: Path) -> Sandbox:
 
 def one(trial: Trial) -> Result:
     """Run a trial in this process's forks."""
-    if trial.case == HOSTILE:
-        return _hostile(trial)
+    if trial.case in _OTHERS:
+        return _OTHERS[trial.case](trial)
     case = _BY_NAME[trial.case]
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_made.parent) as folder:
         sandbox = placed(case.needs, Path(folder) / "box")
@@ -92,6 +93,30 @@ def one(trial: Trial) -> Result:
     return Result(trial, deed, ended)
 
 
+def _linked(trial: Trial) -> Result:
+    """A command into an ``--out`` where a link to elsewhere stands for one of the things that it writes."""
+    scenario = plain(WRITING[trial.seed % len(WRITING)])
+    with tempfile.TemporaryDirectory(prefix="links-", dir=_made.parent) as folder:
+        sandbox = placed(scenario.needs, Path(folder) / "first")
+        act = scenario.act(sandbox.work)
+        assert act is not None
+        run(act, sandbox)
+        out = sandbox.work / "out"
+        written = sorted(path.relative_to(out) for path in out.rglob("*"))
+        if not written:
+            return Result(trial, f"{scenario.command}: writes nothing", Ended(NOT_THERE, 0, ""))
+        chosen = written[int(np.random.default_rng(trial.seed).integers(len(written)))]
+        again = placed(scenario.needs, Path(folder) / "box")
+        elsewhere, link = again.work / "elsewhere", again.work / "out" / chosen
+        link.parent.mkdir(parents=True)
+        if (out / chosen).is_dir():
+            elsewhere.mkdir()
+        else:
+            elsewhere.write_text("of somebody else")
+        link.symlink_to(elsewhere)
+        return Result(trial, f"{scenario.command}: {chosen} is a link", run(act, again))
+
+
 def _hostile(trial: Trial) -> Result:
     """A hostile word in a place, through a command."""
     scenario = SCENARIOS[trial.seed]
@@ -100,6 +125,9 @@ def _hostile(trial: Trial) -> Result:
         act = scenario.act(sandbox.work)
         ended = Ended(NOT_THERE, 0, "") if act is None else run(act, sandbox)
     return Result(trial, scenario.name, ended)
+
+
+_OTHERS = {HOSTILE: _hostile, LINKS: _linked}
 
 
 def _plain(case: Case) -> Ended:
@@ -113,10 +141,13 @@ def _plain(case: Case) -> Ended:
 
 
 def trials(n: int, seed: int, names: Sequence[str]) -> list[Trial]:
-    """`n` trials: two of three damage a file, the cases in turn, and one puts a hostile word somewhere."""
-    cases = [name for name in names if name != HOSTILE]
-    words = np.random.default_rng([seed, 24]).permutation(len(SCENARIOS)) if HOSTILE in names else []
-    found = [Trial(HOSTILE, int(i)) for i in words[: n // 3 if cases else n]]
+    """`n` trials: of twenty, one has a link in ``--out``, six a hostile word, the rest damage; the cases in turn."""
+    cases = [name for name in names if name not in _OTHERS]
+    rng = np.random.default_rng([seed, 24])
+    links = 0 if LINKS not in names else n if names == [LINKS] else n // 20
+    words = 0 if HOSTILE not in names else n * 3 // 10 if cases else n - links
+    found = [Trial(LINKS, int(i)) for i in rng.permutation(max(links, len(WRITING)))[:links]]
+    found += [Trial(HOSTILE, int(i)) for i in rng.permutation(len(SCENARIOS))[:words]]
     return [Trial(cases[i % len(cases)], seed * 1_000_003 + i) for i in range(n - len(found))] + found
 
 
@@ -187,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--samples", type=Path, help="Keep the samples here, and take them from here.")
     parser.add_argument("--json", type=Path, help="Write all results here.")
     options = parser.parse_args(arguments)
-    known = [*(case.name for case in CASES), HOSTILE]
+    known = [*(case.name for case in CASES), *_OTHERS]
     names = [name for name in known if not options.case or any(part in name for part in options.case)]
     wanted = trials(options.n, options.seed, names)
     if options.trial is not None:

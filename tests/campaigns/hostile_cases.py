@@ -135,6 +135,15 @@ class Scenario:
         return command(*(part.format_map(words) for part in self.command.split()))
 
 
+WRITING: tuple[str, ...] = tuple(text for text in COMMANDS if "{out}" in text and "{word}" not in text)
+"""Commands that write below ``--out`` and need no word of the campaign."""
+
+
+def plain(text: str) -> Scenario:
+    """The command on the samples as they are."""
+    return Scenario(Place("nothing", "word", lambda work, word: "word"), text, "mathtext")
+
+
 def scenarios() -> Iterator[Scenario]:
     """All of them, in a fixed order."""
     for place in PLACES:
