@@ -210,7 +210,7 @@ def path_within(folder: Path, *parts: str) -> Path:
     path = folder = Path(folder)
     for part in parts:
         if part in ("", ".", "..") or re.search(r"[/\\\x00-\x1f\x7f]", part):
-            raise UsageError(f"{folder}: {printable(part, 60)!r} is not a file name, so nothing is written there")
+            raise UsageError(f"{folder}: {printable(part, 60)!r} is not a file name, so no file below is meant")
         path = path / part
     if not path.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{path}: a link there points out of {folder}; remove it or choose another folder")

@@ -28,6 +28,7 @@ from lensaudit.probes.result import ProbeSettings
 from lensaudit.probes.run import conclude, sample_of
 from lensaudit.provenance import provenance
 from lensaudit.statistics import wilson_interval
+from lensaudit.untrusted import path_within
 from lensaudit.verdicts import BIAS, SELECTION
 
 FORMAT = "lensaudit-planted-bias/1"
@@ -241,7 +242,7 @@ def audit_blind(
             if progress is not None:
                 progress(f"probe {name}", done, total)
 
-        answers = collect(experiment, finders, folder / "probes" / definition.name, workers, told)
+        answers = collect(experiment, finders, path_within(folder, "probes", definition.name), workers, told)
         probe = ProbeSettings(settings.n, settings.seed + 7, definition.default_mode, settings.tolerance)
         for finder, asked, own in zip(finders, answers, results, strict=True):
             sample = sample_of(definition, "lenses", experiment, asked, finder)

@@ -10,7 +10,7 @@ import numpy as np
 from lensaudit.report.figures.encode import png_uri
 from lensaudit.report.figures.panels import NISP_RGB
 from lensaudit.report.numbers import decimal
-from lensaudit.report.strips import read_arrays
+from lensaudit.report.strips import arrays_of
 
 _STARTS = {"noise": "from noise", "cutout": "from a lens"}
 
@@ -18,7 +18,7 @@ _STARTS = {"noise": "from noise", "cutout": "from a lens"}
 def dream_strips(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     """Start and dreams, two rows of panels; none where the array is missing."""
     block = audit["dreams"]
-    arrays = None if block is None else read_arrays(folder / block["array"])
+    arrays = None if block is None else arrays_of(folder, block)
     if block is None or arrays is None:
         return []
     shown = []

@@ -11,7 +11,7 @@ from lensaudit.display import LEAST_LOG_ODDS, LEAST_P, symmetric_scale
 from lensaudit.report.figures import panels
 from lensaudit.report.figures.encode import png_uri
 from lensaudit.report.numbers import percent, significant
-from lensaudit.report.strips import colour_bar, read_arrays, scale_bar
+from lensaudit.report.strips import arrays_of, colour_bar, scale_bar
 
 FULL_COLOUR = 99.8
 """Percentile of |value| from which colours are full, as in the pictures of ``lensaudit explain``."""
@@ -35,7 +35,7 @@ def map_tiles(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
 
 def _pictures(entry: dict[str, Any], methods: list[dict[str, Any]], folder: Path, number: int) -> dict[str, Any]:
-    arrays = read_arrays(folder / entry["array"])
+    arrays = arrays_of(folder, entry)
     band = next((name for name in arrays or {} if name.startswith("band:")), None)
     if arrays is None or band is None:
         return {"tiles": [], "image": None}

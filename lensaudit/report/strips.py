@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from lensaudit.display import LEAST_LOG_ODDS, LEAST_P, SignedScale, signed, symmetric_scale
+from lensaudit.errors import DataError, UsageError
+from lensaudit.report.audit_file import AUDIT_NAME
 from lensaudit.report.figures import panels
 from lensaudit.report.figures.encode import png_uri
 from lensaudit.report.numbers import decimal, significant
+from lensaudit.untrusted import path_within
 
 SHOWN = 8
 """Entries drawn per group at most: about 90 kB each, so that the page stays below 8 MB."""
@@ -47,6 +50,8 @@ def pair_strips(audit: dict[str, Any], folder: Path) -> dict[str, list[dict[str,
 
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """Arrays of an ``.npz`` file by name, ``None`` where it is missing or torn; nothing pickled is ever read."""
+    if not path.is_file():  # a pipe would keep us waiting
+        return None
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if sum(member.file_size for member in archive.zip.infolist()) > LARGEST_ARRAYS:
@@ -56,8 +61,22 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
         return None
 
 
+def arrays_of(folder: Path, block: dict[str, Any]) -> dict[str, np.ndarray] | None:
+    """Arrays of the file below `folder` that a block of ``audit.json`` names, as `read_arrays`.
+
+    Raises
+    ------
+    DataError
+        It names one elsewhere.
+    """
+    try:
+        return read_arrays(path_within(folder, *str(block["array"]).split("/")))
+    except UsageError as outside:
+        raise DataError(f"{folder / AUDIT_NAME}: array: {outside}; build the audit again without --from") from outside
+
+
 def _entry(entry: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    arrays = read_arrays(folder / entry["array"])
+    arrays = arrays_of(folder, entry)
     if arrays is None or "map" not in arrays:
         return []
     images = _images(arrays)
@@ -93,7 +112,7 @@ def colour_bar(scale: SignedScale) -> dict[str, str]:
 
 
 def _pair(pair: dict[str, Any], folder: Path) -> dict[str, Any]:
-    arrays = read_arrays(folder / pair["array"])
+    arrays = arrays_of(folder, pair)
     shown: list[dict[str, Any]] = []
     for arm in ("control", "treated") if arrays else ():
         images = {band: panels.shrink(one, PAIR_SIDE) for band, one in _images(arrays or {}, f"{arm}:").items()}

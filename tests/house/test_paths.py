@@ -1,0 +1,97 @@
+"""No path is built from a foreign word but through `lensaudit.untrusted`, as far as syntax trees show it.
+
+A word in a path counts as ours where it is a number, a hash, or stands in `OURS` with the reason; a constant is ours.
+What a syntax tree cannot show, `make fuzz` tries: hostile words and links through every command that writes.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+MADE_SAFE = {"file_stem", "short_name", "len", "as_identifier", "str"}
+
+# Words that come from nowhere but our own code.
+OURS = {
+    "lensaudit.bench.planted": {"plant", "key"},  # a plant that is known by name; a hash
+    "lensaudit.clustering.stage": {"self.stage.name"},  # denoiser or extractor
+    "lensaudit.clustering.sweep": {"self.size", "self.rerun"},  # numbers
+    "lensaudit.comparing.scoring": {"key[:32]"},  # a hash
+    "lensaudit.explain.attribution.map_files": {"request.stem"},  # method names
+    "lensaudit.explain.dreaming.board": {"self.group.stem"},  # made of file_stem
+    "lensaudit.explain.dreaming.group": {"self.stem", "self.start.stem"},  # made of file_stem
+    "lensaudit.explain.occluding.map_files": {"stem", "shown"},  # made of file_stem
+    "lensaudit.files": {"path.name", "out.name"},  # of a path that is there already
+    "lensaudit.report.judged": {"name", "n", "options.seed"},  # a population of ours
+    "lensaudit.report.quickstart": {"n", "options.seed"},
+    "lensaudit.training.ablate": {"seed"},
+    "lensaudit.training.cross_validate": {"number"},
+    "lensaudit.training.prepared": {"key"},  # a hash
+}
+# Fields that hold a name where they are read from a file or are given by a user.
+FOREIGN = re.compile(r"(^|[._])(id|ids|name|names|label|kind|layer|column|band|bands|population|probe|member|array)$")
+NAMES_OF_OURS = {
+    "lensaudit.clustering.page": {"name"},  # template files
+    "lensaudit.evaluation.selection.write": {"name", "figures[one.name]"},  # files by our own names
+    "lensaudit.explain.judging.writing": {"name"},  # pictures by our own names
+    "lensaudit.ensembles.member_scores": {"name"},
+    "lensaudit.lensset.store": {"name"},  # files of a set, by the names that the format has
+    "lensaudit.lensset.writer": {"name"},
+    "lensaudit.resources": {"name"},  # models, probes, reports
+    "lensaudit.training.ablate": {"arm.name"},  # of ARMS
+    "lensaudit.training.prepared": {"name"},  # files of the format
+}
+
+
+def divisions(tree: ast.Module) -> Iterator[ast.BinOp]:
+    """Every ``left / right`` whose right side may be a part of a path."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            yield node
+
+
+def test_words_in_file_names_are_ours_or_made_safe(trees):
+    unsafe = {
+        f"{module}:{node.lineno}: {ast.unparse(node)}"
+        for module, tree in trees.items()
+        for node in divisions(tree)
+        if isinstance(node.right, ast.JoinedStr)
+        for part in node.right.values
+        if isinstance(part, ast.FormattedValue) and not _is_ours(part, OURS.get(module, set()))
+    }
+    assert not unsafe, f"a path is built from a foreign word; use path_within or file_stem: {sorted(unsafe)}"
+
+
+def test_no_name_is_a_part_of_a_path_as_it_is(trees):
+    unsafe = {
+        f"{module}:{node.lineno}: {ast.unparse(node)}"
+        for module, tree in trees.items()
+        for node in divisions(tree)
+        if isinstance(node.right, ast.Name | ast.Attribute | ast.Subscript)
+        and FOREIGN.search(_words(node.right))
+        and ast.unparse(node.right) not in NAMES_OF_OURS.get(module, set())
+    }
+    assert not unsafe, f"a path is built from a foreign word; use path_within or file_stem: {sorted(unsafe)}"
+
+
+def test_the_rule_sees_what_it_is_for():
+    tree = ast.parse("a = folder / f'{member.name}-{digest}'\nb = out / definition.name\nc = out / entry['array']\n")
+    first, second, third = divisions(tree)
+    assert isinstance(first.right, ast.JoinedStr)
+    assert not all(_is_ours(part, set()) for part in first.right.values if isinstance(part, ast.FormattedValue))
+    assert FOREIGN.search(_words(second.right))
+    assert FOREIGN.search(_words(third.right))
+
+
+def _is_ours(part: ast.FormattedValue, ours: set[str]) -> bool:
+    if part.format_spec is not None:  # {number:06d}
+        return True
+    if isinstance(part.value, ast.Call) and isinstance(part.value.func, ast.Name):
+        return part.value.func.id in MADE_SAFE or ast.unparse(part.value) in ours
+    return ast.unparse(part.value) in ours
+
+
+def _words(node: ast.expr) -> str:
+    """``entry['array']`` as ``entry.array``."""
+    return re.sub(r"\[['\"](\w+)['\"]\]", r".\1", ast.unparse(node))
