@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 Images = Annotated[Path, typer.Argument(help="Folder of the images (searched downwards).")]
 Cutouts = Annotated[Path, typer.Argument(help="A FITS file, or a folder of them.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the new lens set; an interrupted run is resumed.")]
-Catalogue = Annotated[Path | None, typer.Option("--catalogue", help="CSV file with an id column, labels and numbers.")]
+Catalogue = Annotated[
+    Path | None,
+    typer.Option("--catalogue", help="Table with an id column, labels and more: CSV, ECSV, FITS, VOTable, Parquet."),
+]
 Bands = Annotated[str, typer.Option("--bands", help="Bands to keep, comma-separated; all of the layout by default.")]
 Nan = Annotated[str, typer.Option("--nan", help="NaN pixels: fail, zero, median of the others, or keep.")]
 Masked = Annotated[

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,7 +25,7 @@ from lensaudit.errors import LensauditWarning, UsageError
 from lensaudit.finders.architectures import ARCHITECTURES
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.resources import builtin_folder
-from lensaudit.untrusted import Identifier
+from lensaudit.untrusted import Identifier, printable
 
 CUSTOM = "custom"
 """Architecture name of a finder whose module is the user's own code; it cannot be built from the name."""
@@ -41,14 +42,19 @@ MOST_OUTPUTS = 10_000
 MOST_BANDS = 64
 LARGEST_OPTION = 1_000_000
 """Of an architecture's own number, such as its filters or the images on an ensemble's map."""
+LONGEST_OPTION = 1000
 _MOST_STEPS = 10_000_000
 
-OptionValue = (
-    bool
-    | Annotated[int, Field(ge=-LARGEST_OPTION, le=LARGEST_OPTION)]
-    | Annotated[float, Field(ge=-LARGEST_OPTION, le=LARGEST_OPTION)]
-    | Annotated[str, Field(max_length=1000)]
-)
+
+def _bounded(value: bool | int | float | str) -> bool | int | float | str:
+    if isinstance(value, str) and len(value) > LONGEST_OPTION:
+        raise ValueError(f"has {len(value)} characters, at most {LONGEST_OPTION} are possible")
+    if not isinstance(value, str) and abs(value) > LARGEST_OPTION:
+        raise ValueError(f"{printable(value, 20)} is not possible; its size is at most {LARGEST_OPTION}")
+    return value
+
+
+OptionValue = Annotated[bool | int | float | str, AfterValidator(_bounded)]
 
 
 class _Words(BaseModel):

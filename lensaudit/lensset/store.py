@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,17 @@ class LensSet:
         header = read_header(path / HEADER_NAME)
         if header.content_hash is None:
             raise DataError(f"{path / HEADER_NAME}: has no content_hash, so the set is not whole; {MEND}")
-        return cls(path, header)
+        opened = cls(path, header)
+        if header.checksums is None and header.population is not None and header.n < 1_000_000:
+            opened._refuse_shuffled()
+        return opened
+
+    def _refuse_shuffled(self) -> None:
+        """All that can be said of the order of a simulated set without checksums: its ids count upwards."""
+        row = next((i for i, (one, other) in enumerate(pairwise(self.ids), 2) if other < one), None)
+        if row is not None:
+            name = printable(self.ids[row - 1], 60)
+            raise DataError(f"{self.path / CATALOGUE_NAME}: row {row}: id {name} is out of order; {MEND}")
 
     def __len__(self) -> int:
         return self._header.n

@@ -110,7 +110,11 @@ def test_brackets_in_strings_are_no_depth():
         ("outputs", 10**9, "outputs: Input should be less than or equal to 10000 (it is 1000000000)"),
         ("size", 10**6, "size: Input should be less than or equal to 4096"),
         ("field_of_view_arcsec", 1e300, "field_of_view_arcsec: Input should be less than or equal to 36000"),
-        ("architecture_options", {"embedding": 10**12}, "architecture_options.embedding"),
+        (
+            "architecture_options",
+            {"embedding": 10**12},
+            "architecture_options.embedding: 1000000000000 is not possible; its size is at most 1000000",
+        ),
         ("name", "/somewhere/evil", "'/somewhere/evil' is not a name"),
         ("name", "../evil", "'../evil' is not a name"),
         ("bands", ["../VIS"], "'../VIS' is not a name"),

@@ -12,7 +12,7 @@ Row = Mapping[str, float]
 
 LABEL_COLUMNS = ("label", "labels", "is_lens", "islens")
 """Columns that hold labels whatever else is in them, the first there is; their names are compared without case."""
-MAYBE_LABEL_COLUMNS = ("lens", "class", "target", "truth", "y")
+MAYBE_LABEL_COLUMNS = ("lens", "class", "target", "truth")
 """Columns that are read as labels only if every cell is one: they may as well hold names or sizes."""
 
 _WORDS = {
