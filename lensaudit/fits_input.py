@@ -257,18 +257,11 @@ def _check_tiles(hdu: Any, where: str) -> None:
     table = getattr(hdu, "_bintable", None)  # astropy has no public way to the header of the compressed form
     if table is None:
         return
-    header = table.header
-    sides = [header.get(f"{key}{n}") for n in range(1, len(hdu.shape) + 1) for key in ("ZNAXIS", "ZTILE")]
-    settings = {header[f"ZNAME{n}"]: header.get(f"ZVAL{n}") for n in range(1, 10) if f"ZNAME{n}" in header}
-    allowed = {"BLOCKSIZE": range(1, 1025), "BYTEPIX": (1, 2, 4, 8), "SCALE": range(2**24)}
-    if any(not isinstance(side, int) or side < 1 for side in sides) or any(
-        settings.get(key, values[0]) not in values for key, values in allowed.items()
-    ):  # the decoders would write beyond their memory
-        raise DataError(f"{where}: tiles of {hdu.tile_shape} pixels {settings} cannot be; fetch the file again")
+    _check_tiling(table.header, len(hdu.shape), where)
     info = hdu.fileinfo()
     info["file"].seek(info["datLoc"])
     raw = info["file"].read(info["datSpan"])
-    wanted = str(header.get("DATASUM", "")).strip()
+    wanted = str(table.header.get("DATASUM", "")).strip()
     if wanted.isdigit() and _datasum(raw) != int(wanted):
         raise DataError(f"{where}: data differ from their checksum (DATASUM); fetch the file again")
     largest = 8 * math.prod(min(tile, side) for tile, side in zip(hdu.tile_shape, hdu.shape, strict=True))
@@ -277,6 +270,24 @@ def _check_tiles(hdu: Any, where: str) -> None:
         with suppress(zlib.error):  # these three bytes were no gzip stream, or astropy will say that it is damaged
             if len(zlib.decompressobj(31).decompress(tile, largest + 1)) > largest:
                 raise DataError(f"{where}: a tile unpacks to more than its pixels; fetch the file again")
+
+
+def _check_tiling(header: fits.Header, n_axes: int, where: str) -> None:
+    """Raise DataError for sizes and settings with which the decoders would write beyond their memory."""
+    axes = range(1, n_axes + 1)
+    sides = {f"{key}{n}": header.get(f"{key}{n}", 1) for n in axes for key in ("ZNAXIS", "ZTILE")}
+    named = [n for n in range(1, 10) if f"ZNAME{n}" in header]
+    settings = {str(header[f"ZNAME{n}"]).upper(): header.get(f"ZVAL{n}") for n in named}
+    scale = settings.get("SCALE", 0)
+    if (
+        any(not isinstance(side, int) or side < 1 for side in sides.values())
+        or settings.get("BLOCKSIZE", 32) not in range(1, 1025)
+        or settings.get("BYTEPIX", 4) not in (1, 2, 4, 8)
+        or not isinstance(scale, int | float)
+        or not 0 <= scale < 2**24
+    ):
+        told = printable(", ".join(f"{key} {value}" for key, value in {**sides, **settings}.items()), 160)
+        raise DataError(f"{where}: its tiles cannot be as the header says ({told}); fetch the file again")
 
 
 def _datasum(raw: bytes) -> int:

@@ -147,7 +147,8 @@ def test_headers_that_would_hang_or_fill_memory(tmp_path, form, key, value):
     path = tmp_path / "a.fits"
     path.write_bytes(with_card(SOUND[form], key, value))
     tracemalloc.start()
-    with pytest.raises(DataError, match=r"a\.fits"):
+    tiling = "its tiles cannot be as the header says" if key[:2] in ("ZT", "ZV") else ""
+    with pytest.raises(DataError, match=rf"a\.fits: .*{tiling}"):
         read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -231,7 +232,7 @@ def test_a_hole_of_six_gigabytes_is_not_read(tmp_path):
         pixels_of(hdus[0], f"{path}")
     path.write_bytes(b"SIMPLE  =                    T")
     os.truncate(path, 6 << 30)  # a header without end
-    with pytest.raises(DataError, match="cannot be read as FITS"):
+    with pytest.raises(DataError, match=r"cannot be read as FITS .*a header of nothing but zeros"):
         read(path)
 
 

@@ -169,6 +169,14 @@ def test_scales_that_headers_round_are_one(tmp_path):
     assert s.pixel_scale_arcsec == {"VIS": 0.1, "H": 0.1}
 
 
+def test_files_with_one_odd_scale_are_cut_to_one_size(tmp_path):
+    for name, scale in (("a", 0.262637), ("b", 0.262651)):
+        write_plane(tmp_path / "in" / f"{name}.fits", noise(1, (120, 120)), sky_header(scale))
+    half = 100.5 * 0.262644  # 101 pixels of the first, 100 of the second
+    s = taken(tmp_path / "in", tmp_path / "out", "VIS=*.fits", policy=PixelPolicy(size_arcsec=half))
+    assert s.shape["VIS"] == (101, 101)
+
+
 def test_bands_with_one_odd_scale_are_one(tmp_path):
     write_plane(tmp_path / "a_v.fits", noise(1), sky_header(0.262637))
     write_plane(tmp_path / "a_h.fits", noise(1), sky_header(0.262651))
