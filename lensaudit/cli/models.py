@@ -81,7 +81,7 @@ def import_model(
     """Read published weights safely (nothing in the file is run) and write them as a finder."""
     from lensaudit.errors import UsageError
     from lensaudit.files import sha256
-    from lensaudit.finders import load_recipe, read_published, save_finder
+    from lensaudit.finders import STRETCHES, load_recipe, read_published, save_finder
     from lensaudit.finders.store import FINDER_FILE
     from lensaudit.provenance import provenance
 
@@ -95,6 +95,10 @@ def import_model(
         say_json({"out": str(out), "finder": recipe.name, **record.model_dump(mode="json", exclude={"recipe"})})
         return
     say(f"{out}: {recipe.name}, {record.parameters} parameters, bands {', '.join(recipe.bands)}")
+    say(f"  {finder.origin}")
+    needed = [name for name in STRETCHES[recipe.stretch].fitted if name not in finder.figures]
+    if needed:
+        say(f"  the file has no {', '.join(needed)} for stretch {recipe.stretch}; score it with --refit")
 
 
 def _as_text(facts: dict[str, Any]) -> str:

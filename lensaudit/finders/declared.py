@@ -43,7 +43,7 @@ def declare_finder(
     name
         How the finder is called in results.
     stretch
-        ``minmax`` or ``sqrt-minmax``, see `lensaudit.finders.stretch.STRETCHES`.
+        ``minmax`` or ``sqrt``, see `lensaudit.finders.stretch.STRETCHES`.
     field_of_view_arcsec
         Width of the cutouts it was trained on.
     lens_index

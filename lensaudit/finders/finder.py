@@ -211,7 +211,7 @@ class Finder:
         if missing:
             raise UsageError(
                 f"finder {self.name}: stretch {self.recipe.stretch} takes {', '.join(missing)} from a training set, "
-                f"which this finder does not have; choose another stretch or train it"
+                f"which this finder does not have; give --refit to take them from the set that is read, or train it"
             )
         return self.figures
 

@@ -213,9 +213,20 @@ class Recipe(_Words):
                     f"member {member.name} needs {member.field_of_view_arcsec:g}″, the ensemble has "
                     f"{self.field_of_view_arcsec:g}″; take members of one field of view"
                 )
-        if not isinstance(self.architecture_options.get("references"), int):
+        references = self.architecture_options.get("references")
+        if not isinstance(references, int) or references < 1:
             raise ValueError(f"architecture {OU_TSNE} needs the option references, the number of images on its map")
+        native = str(self.architecture_options.get("native_pixels", "")).split()
+        if native and not (len(native) == len(self.bands) and all(map(_is_side, native))):
+            raise ValueError(
+                f"option native_pixels is {' '.join(native)[:60]!r}; give the pixels along a side of each of the "
+                f"bands {', '.join(self.bands)}, such as '66 66 66 200'"
+            )
         return self
+
+
+def _is_side(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= 4 and 1 <= int(word) <= LARGEST_SIZE
 
 
 def normal_form(name: str) -> str:
