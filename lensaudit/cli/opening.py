@@ -57,7 +57,9 @@ def read_by(finder: str, reading: Reading, sets: Sequence[LensSet] = ()) -> Find
         raise UsageError("--refit takes statistics from a lens set; name one, or leave it out")
     use_threads(reading.threads)
     loaded = load_finder(finder, reading.device).for_field(reading.field_of_view, reading.resample)
-    return refitted(loaded, sets[0]) if reading.refit else loaded
+    if reading.refit:
+        return refitted(loaded, sets[0])
+    return loaded.for_units(sets[0]) if sets else loaded
 
 
 def use_threads(threads: int | None) -> None:

@@ -107,7 +107,7 @@ def _eaters(
     for entrant in entrants:
         try:
             reader = entrant.refitted_to(lens_set) if refit else entrant
-            reader.finder.check(lens_set)
+            reader.finder.for_units(lens_set).check(lens_set)
             able.append(reader)
         except DataError as error:
             refused.append({"finder": entrant.label, "why": str(error)})

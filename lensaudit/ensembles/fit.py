@@ -108,7 +108,7 @@ def fit_ensemble(
     plan, watch = plan or EnsemblePlan(), progress or {}
     empty = assembled(plan.name, members, sets.training)
     if sets.test is not None:
-        empty.check(sets.test)
+        empty.for_units(sets.test).check(sets.test)
     settings = {"perplexity": plan.perplexity, "seed": plan.seed, "set": sets.training.content_hash}
     refuse_other_finder(out, _inputs(sets, members), settings, "or remove that folder")
     out = writable_folder(out)

@@ -96,7 +96,8 @@ class Finder:
     def for_units(self, lens_set: Declared) -> Finder:
         """The same finder for pixels in the units of `lens_set`, which zero points bring to its own exactly.
 
-        Where they cannot, nothing changes, and `check` refuses the set. The hash of its weights stays.
+        Where they cannot, nothing changes, and `check` refuses the set, as it does without this. `score_set` does it
+        by itself. The hash of the weights stays.
         """
         units, own = getattr(lens_set, "pixel_units", {}), self.recipe.pixel_unit
         given = {band: units[band] for band in own if factor(units.get(band, own[band]), own[band]) not in (None, 1.0)}
@@ -286,7 +287,7 @@ class Finder:
             refuse_other_field(self.name, band, self.field_arcsec, lens_set)
         if not self.resamples and (other := self.other_pixels(lens_set)):
             raise DataError(f"{other}; give --resample to have them brought to the finder's pixels all the same")
-        refuse_other_units(self.recipe, getattr(lens_set, "pixel_units", {}), self.refitted)
+        refuse_other_units(self.recipe, getattr(lens_set, "pixel_units", {}), self.given_unit, self.refitted)
         columns = getattr(lens_set, "columns", self.extra_columns)  # a set still to be rendered has all of them
         for column in self.extra_columns:
             if column not in columns:

@@ -65,11 +65,18 @@ def bands_in_units(recipe: Recipe) -> tuple[str, ...]:
     return tuple(band for band in recipe.bands if band in named)
 
 
-def refuse_other_units(recipe: Recipe, units: Units, refitted: bool = False) -> None:
+def refuse_other_units(recipe: Recipe, units: Units, expected: Units, refitted: bool = False) -> None:
     """Make sure that numbers of a known unit are not applied to pixels in another one, or in one nobody knows.
 
     Where the finder's own unit is not known there is nothing to compare: `unit_remarks` says so. Statistics `refitted`
     to a set are in its unit, known or not, and right for pixels of that unit alone.
+
+    Parameters
+    ----------
+    units
+        Of the set.
+    expected
+        Band → unit of the pixels that the finder was told it is given, where that is not its own.
 
     Raises
     ------
@@ -78,7 +85,14 @@ def refuse_other_units(recipe: Recipe, units: Units, refitted: bool = False) -> 
     """
     for band in bands_in_units(recipe):
         own, given = recipe.pixel_unit.get(band), units.get(band)
-        if own is None or given is None or factor(given, own) is not None or not (refitted or is_known(own)):
+        if own is None or given is None or given == expected.get(band, own):
+            continue
+        if factor(given, own) is not None:
+            raise DataError(
+                f"finder {recipe.name} is read for pixels of band {band} in {printable(expected.get(band, own), 60)}, "
+                f"the set's are in {printable(given, 60)}; read sets of one unit at a time (Finder.for_units)"
+            )
+        if not (refitted or is_known(own)):
             continue
         theirs = f"in {printable(given, 60)}" if is_known(given) else "in a unit that the set does not know"
         raise DataError(

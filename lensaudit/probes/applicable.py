@@ -24,7 +24,7 @@ def why_not_applicable(definition: ProbeDefinition, finder: Finder, fields: Fiel
     if definition.colour_only and len(bands) == 1:
         return f"finder '{finder.name}' sees band {bands[0]} alone, and the probe changes colours only"
     try:
-        finder.check(promised)
+        finder.for_units(promised).check(promised)
     except DataError as error:
         return str(error)
     return None

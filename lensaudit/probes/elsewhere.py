@@ -63,7 +63,8 @@ def _modes(definition: ProbeDefinition, counterparts: dict[str, str]) -> dict[st
 
 def _takes(finder: Finder, instrument: str) -> bool:
     try:
-        finder.check(Drawn("", 0, 0, instrument).fields)
+        fields = Drawn("", 0, 0, instrument).fields
+        finder.for_units(fields).check(fields)
     except DataError:
         return False
     return True

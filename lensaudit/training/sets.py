@@ -63,7 +63,7 @@ class TrainingData:
             resamples=True,  # what other pixels do is said here, with the option
         )
         for option, lens_set in given:
-            trained.check(lens_set)
+            trained.for_units(lens_set).check(lens_set)
             _need_both_classes(option, lens_set)
             _refuse_other_pixels(option, lens_set, trained)
         for position, (option, lens_set) in enumerate(given):

@@ -79,7 +79,15 @@ def test_a_set_with_another_zero_point_gives_the_same_scores_and_says_so(lastro,
     theirs = score_set(lastro, counts)
     assert np.ptp(ours.logit) > 1e-3
     np.testing.assert_allclose(theirs.logit, ours.logit, atol=1e-3 * np.ptp(ours.logit))
-    assert lastro.for_units(counts).weights_hash == lastro.weights_hash
+    told = lastro.for_units(counts)
+    assert told.weights_hash == lastro.weights_hash
+    told.check(counts)
+    for finder, lens_set in ((lastro, counts), (told, make_set("again", {"VIS": vis}))):  # nothing is read unconverted
+        with pytest.raises(DataError, match="read sets of one unit at a time"):
+            finder.check(lens_set)
+    np.testing.assert_allclose(  # explanations prepare their images in the same way
+        told.preprocess(counts.cutouts([0])), lastro.preprocess({"VIS": vis[:1]}), atol=1e-5
+    )  # float32 rounding of the factor
 
 
 @pytest.mark.parametrize(
