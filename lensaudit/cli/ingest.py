@@ -67,6 +67,8 @@ def blf1(
     masked: Masked = None,
     size_arcsec: Size = None,
     size_pixels: Pixels = None,
+    pixel_scale: Scale = None,
+    zero_point: ZeroPoint = None,
     workers: opt.Workers = 1,
     skip_bad: SkipBad = False,
     as_json: opt.Json = False,
@@ -74,7 +76,7 @@ def blf1(
     """Bologna challenge 1: Euclid-like VIS, or KiDS-like R, I, G, U (masked pixels hold 100)."""
     from lensaudit.lensset.ingest import plan_blf1
 
-    policy = _policy(nan, masked, size_arcsec, size_pixels)
+    policy = _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point)
     plan = plan_blf1(path, catalogue=catalogue, bands=_split(bands), policy=policy)
     _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
 
@@ -89,6 +91,8 @@ def blf2(
     masked: Masked = None,
     size_arcsec: Size = None,
     size_pixels: Pixels = None,
+    pixel_scale: Scale = None,
+    zero_point: ZeroPoint = None,
     workers: opt.Workers = 1,
     skip_bad: SkipBad = False,
     as_json: opt.Json = False,
@@ -96,7 +100,7 @@ def blf2(
     """Bologna challenge 2: Euclid-like VIS, J, Y, H; labels by a named rule from its catalogue."""
     from lensaudit.lensset.ingest import plan_blf2
 
-    policy = _policy(nan, masked, size_arcsec, size_pixels)
+    policy = _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point)
     plan = plan_blf2(path, catalogue=catalogue, rule=label_rule, bands=_split(bands), policy=policy)
     _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
 
@@ -165,8 +169,8 @@ def _policy(
     masked: list[str] | None,
     size_arcsec: float | None,
     size_pixels: list[str] | None,
-    pixel_scale: list[str] | None = None,
-    zero_point: list[str] | None = None,
+    pixel_scale: list[str] | None,
+    zero_point: list[str] | None,
 ) -> PixelPolicy:
     from lensaudit.lensset.ingest import PixelPolicy, parse_by_band, parse_masked
 

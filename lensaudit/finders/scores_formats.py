@@ -88,7 +88,7 @@ def record_text(path: Path) -> bytes | None:
 
     Raises
     ------
-    OSError, ValueError, pyarrow.ArrowException
+    DataError, OSError, ValueError, pyarrow.ArrowException
         The file is torn.
     """
     kind = kind_of(path).key
@@ -105,9 +105,9 @@ def _of_text(path: Path) -> str | None:
 
 
 def _of_fits(path: Path) -> str | None:
-    from astropy.io import fits
+    from lensaudit.fits_input import open_fits
 
-    with fits.open(path) as file:
+    with open_fits(path) as file:
         return next((str(part.header[NAME]) for part in file if NAME in part.header), None)
 
 
