@@ -23,6 +23,10 @@ test: $(STAMP) ## all tests, the slowest listed
 fuzz: $(STAMP) ## 3 000 damaged inputs and hostile strings over all readers and writers, counted
 	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python -m campaigns.fuzz --n 3000
 
+.PHONY: kills
+kills: $(STAMP) ## 100 kills over all long commands, which then end as if undisturbed, counted
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python -m campaigns.kills --n 100
+
 .PHONY: lint
 lint: $(STAMP) ## ruff, ruff format, mypy
 	$(BIN)/python -m ruff check .

@@ -48,8 +48,8 @@ COMMANDS: dict[str, str] = {
     "ingest": "ingest fits {made}/fits --band VIS=*_VIS.fits --out out",
     "score": "score {made}/vis {made}/set --out out/scores.parquet",
     "train": "train ou-vis --data {made}/set --epochs 3 --batch 8 --threads 1 --out out",
-    "train --ablate": "train ou-vis --data {made}/set --test {made}/set --epochs 1 --batch 8 --threads 1 --ablate clip "
-    "--out out",
+    "train --ablate": "train ou-vis --data {made}/set --test {made}/other --ablate clip --epochs 1 --batch 8 "
+    "--threads 1 --out out",
     "cross-validate": "cross-validate ou-vis --data {made}/set --folds 2 --epochs 1 --batch 8 --threads 1 --out out",
     "cluster": "cluster {made}/set --filters 8 --embedding 4 --epochs 1 --denoiser-epochs 1 --batch 8 --threads 1 "
     "--out out",
@@ -77,6 +77,7 @@ COMMANDS: dict[str, str] = {
 
 MAKING = (
     "simulate euclid --n 48 --seed 1 --out set",
+    "simulate euclid --n 8 --seed 2 --out other",
     "train ou-vis --data set --epochs 1 --batch 8 --threads 1 --out vis",
     "ensemble ou66 ou-vis --data set --perplexity 5 --out ensemble",
 )
