@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lensaudit.comparing.comparison_file import SCHEMA, write_comparison
+from lensaudit.comparing.comparison_file import COMPARISON_NAME, SCHEMA, write_comparison
 from lensaudit.comparing.entrants import Entrant
 from lensaudit.comparing.explaining import judged, main_kind
 from lensaudit.comparing.measures import row_of
@@ -22,7 +22,7 @@ from lensaudit.explain.judging.explainer import chosen_methods
 from lensaudit.files import writable_folder
 from lensaudit.finders import Scores
 from lensaudit.lensset import LensSet
-from lensaudit.provenance import provenance
+from lensaudit.provenance import provenance, refuse_other
 from lensaudit.report.describe import set_block
 from lensaudit.report.pieces import Progress, quiet
 
@@ -73,6 +73,7 @@ def compare(
         first = eaters[0][1][0]
         raise DataError(f"no finder can be compared on any set; {sets[0].path}, first: {first['why']}")
     out = writable_folder(Path(out))
+    refuse_other(out / COMPARISON_NAME, _inputs(entrants, sets), "comparison")
     blocks = [
         _set_block(able, refused, lens_set, out, (options, progress))
         for lens_set, (able, refused) in zip(sets, eaters, strict=True)
@@ -83,7 +84,7 @@ def compare(
         "sets": blocks,
         "probes": probes_block(entrants, out, options, progress),
         "options": options.to_json(),
-        "provenance": _provenance(entrants, sets, options.seed),
+        "provenance": provenance(seed=options.seed, inputs=_inputs(entrants, sets)),
     }
     write_comparison(out, comparison, _speeds(sets, [able for able, _ in eaters], options))
     return comparison
@@ -172,6 +173,6 @@ def _speeds(
     return speeds
 
 
-def _provenance(entrants: Sequence[Entrant], sets: Sequence[LensSet], seed: int) -> dict[str, Any]:
+def _inputs(entrants: Sequence[Entrant], sets: Sequence[LensSet]) -> dict[str, str]:
     finders = {f"finder {entrant.label}": entrant.finder.weights_hash for entrant in entrants}
-    return provenance(seed=seed, inputs=finders | {f"set {one.path.name}": one.content_hash for one in sets})
+    return finders | {f"set {one.path.name}": one.content_hash for one in sets}

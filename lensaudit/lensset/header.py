@@ -201,7 +201,9 @@ def refuse_other(path: Path, found: Header, wanted: Header) -> None:
         shown = "; ".join(
             f"{key} is {_brief(before.get(key))}, you ask for {_brief(now.get(key))}" for key in differing[:3]
         )
-        raise UsageError(f"{path}: holds another lens set ({shown}); choose another --out or give the same options")
+        raise UsageError(
+            f"{path}: holds another lens set ({shown}); choose another --out, give the same options, or remove that folder"
+        )
 
 
 def _comparable(header: Header) -> dict[str, str]:

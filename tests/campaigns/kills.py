@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -41,17 +42,19 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 EXPECTED = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 TEMPORARY = (".partial", ".lock")
 
+RAW_WARNING = re.compile(r"^.*\w+Warning: .*$", re.MULTILINE)
+
 # Words of a command; what a run needs lies in the folder MADE, and it writes to ``out`` in its working folder.
 COMMANDS: dict[str, str] = {
     "simulate": "simulate euclid --n 32 --seed 3 --out out",
     "simulate, 2 workers": "simulate euclid --n 32 --seed 4 --workers 2 --out out",
     "ingest": "ingest fits {made}/fits --band VIS=*_VIS.fits --out out",
     "score": "score {made}/vis {made}/set --out out/scores.parquet",
-    "train": "train ou-vis --data {made}/set --epochs 3 --batch 8 --threads 1 --out out",
+    "train": "train ou-vis --data {made}/set --epochs 2 --batch 8 --threads 1 --out out",
     "train --ablate": "train ou-vis --data {made}/set --test {made}/other --ablate clip --epochs 1 --batch 8 "
     "--threads 1 --out out",
     "cross-validate": "cross-validate ou-vis --data {made}/set --folds 2 --epochs 1 --batch 8 --threads 1 --out out",
-    "cluster": "cluster {made}/set --filters 8 --embedding 4 --epochs 1 --denoiser-epochs 1 --batch 8 --threads 1 "
+    "cluster": "cluster {made}/vis101 --filters 8 --embedding 4 --epochs 1 --denoiser-epochs 1 --batch 8 --threads 1 "
     "--out out",
     "ensemble": "ensemble ou66 ou-vis --data {made}/set --perplexity 5 --out out",
     "ensemble-map": "ensemble-map {made}/ensemble {made}/set --out out",
@@ -60,7 +63,7 @@ COMMANDS: dict[str, str] = {
     "occlusion": "occlusion {made}/vis {made}/set --first 6 --out out",
     "explain": "explain {made}/vis {made}/set --first 4 --method saliency --method gradcam --out out",
     "gradcam": "gradcam {made}/vis {made}/set --first 4 --out out",
-    "dream": "dream {made}/vis --steps 40 --out out",
+    "dream": "dream {made}/vis --steps 12 --out out",
     "judge": "judge {made}/vis {made}/set --methods saliency --with localisation,randomisation --per-kind 2 "
     "--check-images 3 --threads 1 --out out",
     "probe": "probe red-source ou66 --n 24 --seed 5 --out out",
@@ -78,9 +81,14 @@ COMMANDS: dict[str, str] = {
 MAKING = (
     "simulate euclid --n 48 --seed 1 --out set",
     "simulate euclid --n 8 --seed 2 --out other",
+    "simulate vis101 --n 40 --seed 3 --out vis101",
     "train ou-vis --data set --epochs 1 --batch 8 --threads 1 --out vis",
     "ensemble ou66 ou-vis --data set --perplexity 5 --out ensemble",
 )
+
+
+class CannotRun(RuntimeError):
+    """A command fails undisturbed."""
 
 
 @dataclass
@@ -277,6 +285,8 @@ class Campaign:
         left = [name for name in found if name.endswith(TEMPORARY)]
         faults = [f"differs: {', '.join(differing[:4])}"] if differing else []
         faults += [f"temporary files left: {', '.join(left)}"] if left else []
+        if shown := RAW_WARNING.search(said.read_text(errors="replace")):
+            faults.append(f"a raw warning: {shown[0]}")
         outside = [name for name in os.listdir(folder) if name != "out"]
         return faults + ([f"outside --out: {', '.join(outside)}"] if outside else [])
 
@@ -290,7 +300,7 @@ class Campaign:
         said = self.root / "said"
         code = start(words, folder, said).wait(1200)
         if code != 0:
-            raise SystemExit(f"lensaudit {' '.join(words)}: ended with {code}: {_last(said)}")
+            raise CannotRun(f"lensaudit {' '.join(words)}: ended with {code}: {_last(said)}")
 
 
 def _last(said: Path) -> str:
@@ -342,7 +352,11 @@ def main() -> int:
         before = tree(campaign.made)
         for name, kills in shares(chosen.n, names).items():
             words, tally = COMMANDS[name].format(made=campaign.made).split(), tallies[name]
-            wanted, seconds = campaign.undisturbed(words)
+            try:
+                wanted, seconds = campaign.undisturbed(words)
+            except CannotRun as refused:
+                tally.faults.append(str(refused))
+                kills, wanted, seconds = 0, {}, 0.0
             while tally.kills.total() < kills and tally.trials < 3 * kills:
                 campaign.trial(words, wanted, seconds, tally)
             _show(name, tally, seconds)

@@ -101,7 +101,8 @@ def judge(
     if not sets:
         raise UsageError("no lens set is given; name one or more")
     samples, left_out = choose(finder, sets, settings.per_kind, settings.kinds)
-    refuse_other(Path(out) / JSON_FILE, {"finder": finder.weights_hash}, "judgement")
+    inputs = {"finder": finder.weights_hash} | {str(lens_set.path): lens_set.content_hash for lens_set in sets}
+    refuse_other(Path(out) / JSON_FILE, inputs, "judgement")
     run = _Run(finder, sets, writable_folder(Path(out)), settings, samples, watcher or Watcher())
     run.work()
     found = run.judgement(left_out)
