@@ -202,7 +202,8 @@ def refuse_other(path: Path, found: Header, wanted: Header) -> None:
             f"{key} is {_brief(before.get(key))}, you ask for {_brief(now.get(key))}" for key in differing[:3]
         )
         raise UsageError(
-            f"{path}: holds another lens set ({shown}); choose another --out, give the same options, or remove that folder"
+            f"{path}: holds another lens set ({shown}); choose another --out, give the same options, or remove that "
+            f"folder"
         )
 
 
