@@ -19,7 +19,7 @@ from lensaudit.cli.console import any_encoding, say
 from lensaudit.cli.interrupts import Stop, comes_of_ctrl_c, never_lost, stopped_by_signals
 from lensaudit.cli.options import examples
 from lensaudit.cli.outputs import each_alone_in_its_folder
-from lensaudit.cli.streams import drop_what_cannot_be_written, own_output, own_warnings
+from lensaudit.cli.streams import drop_what_cannot_be_written, own_output
 from lensaudit.errors import (
     EXIT_BROKEN_PIPE,
     EXIT_DATA,
@@ -31,6 +31,7 @@ from lensaudit.errors import (
     LensauditError,
 )
 from lensaudit.foreign_code import blamed, our_place
+from lensaudit.own_warnings import own_warnings
 from lensaudit.untrusted import printable
 
 TRACEBACK = "LENSAUDIT_TRACEBACK"

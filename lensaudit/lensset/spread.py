@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +16,7 @@ from os import _exit  # the true one: the name in os is held back while foreign 
 from typing import Any, TypeVar
 
 from lensaudit.errors import MachineError, UsageError
+from lensaudit.own_warnings import show_as_ours, shown_as_ours
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ def _here(task: Task[T], chunks: Sequence[int]) -> Generator[T, None, None]:
 def _in_processes(task: Task[T], chunks: Sequence[int], workers: int) -> Generator[T, None, None]:
     with _one_thread_each():
         pool = ProcessPoolExecutor(
-            min(workers, len(chunks)), get_context("spawn"), _prepare_worker, (task, _own_show_warning())
+            min(workers, len(chunks)), get_context("spawn"), _prepare_worker, (task, shown_as_ours())
         )
         waiting = iter(chunks)
         try:
@@ -121,22 +121,16 @@ def _do(chunk: int) -> Any:
     return _given[0](chunk)
 
 
-def _prepare_worker(task: Task[Any], show_warning: Callable[..., Any] | None) -> None:
+def _prepare_worker(task: Task[Any], in_command: bool) -> None:
     _given.append(task)
     sys.stdout = sys.stderr  # what the user's own edits print does not belong into --json
     for number in _DECIDED_BY_PARENT:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _DECIDED_BY_PARENT)
-    if show_warning is not None:
-        warnings.showwarning = show_warning
+    if in_command:
+        show_as_ours()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _own_show_warning() -> Callable[..., Any] | None:
-    """What a command has in place of Python's way to show a warning; None where it has that."""
-    shown = warnings.showwarning
-    return shown if shown.__module__.startswith("lensaudit.") else None
 
 
 def _leave_with_parent() -> None:

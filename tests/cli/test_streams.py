@@ -2,49 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 
 import pytest
 
 from lensaudit.cli import streams
-from lensaudit.cli.streams import own_output, own_warnings, show_warning
+from lensaudit.cli.streams import own_output
 from lensaudit.errors import LensauditWarning
+from lensaudit.own_warnings import own_warnings
 
-SITE = "/somewhere/site-packages"
+Warned = tuple[str, type[Warning], str]
 
 
-def lines(capsys: pytest.CaptureFixture[str], *warned: tuple[str, type[Warning], str]) -> list[str]:
-    for words, category, file in warned:
-        show_warning(words, category, file, 7)
+def as_python_starts() -> contextlib.AbstractContextManager[None]:
+    """Python's own filters, where pytest makes errors of warnings."""
+    warnings.resetwarnings()
+    return contextlib.nullcontext()
+
+
+def lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *warned: Warned) -> list[str]:
+    """What a command shows of warnings, each (words, category, module that warns)."""
+    monkeypatch.setattr(sys, "warnoptions", [])
+    with warnings.catch_warnings(), as_python_starts(), own_warnings():
+        for words, category, module in warned:
+            warnings.warn_explicit(words, category, f"/x/{module.replace('.', '/')}.py", 7, module)
     return capsys.readouterr().err.splitlines()
 
 
-def test_libraries_warnings_that_nobody_can_act_on_are_silent(capsys):
+def test_libraries_warnings_that_nobody_can_act_on_are_silent(capsys, monkeypatch):
     silent = [
-        ("`weights_norm` is deprecated", FutureWarning, f"{SITE}/torch/nn/utils.py"),
-        ("The pickle protocol 4 is used", UserWarning, f"{SITE}/torch/serialization.py"),
-        ("The dataloader does not have many workers", UserWarning, f"{SITE}/lightning/pytorch/trainer/data.py"),
-        ("non-ASCII characters in the header", UserWarning, f"{SITE}/astropy/io/fits/card.py"),
-        ("unclosed file <_io.BufferedReader name='a'>", ResourceWarning, "/home/me/work.py"),
-        ("Perplexity value 30 is too high", UserWarning, f"{SITE}/openTSNE/affinity.py"),
+        ("`weights_norm` is deprecated", FutureWarning, "torch.nn.utils"),
+        ("The pickle protocol 4 is used", UserWarning, "my_own"),
+        ("The dataloader does not have many workers", UserWarning, "lightning.pytorch.trainer.data"),
+        ("non-ASCII characters in the header", UserWarning, "astropy.io.fits.card"),
+        ("unclosed file <_io.BufferedReader name='a'>", ResourceWarning, "my_own"),
+        ("Perplexity value 30 is too high", UserWarning, "openTSNE.affinity"),
     ]
-    assert lines(capsys, *silent) == []
+    assert lines(capsys, monkeypatch, *silent) == []
 
 
-def test_others_are_one_line_of_ours(capsys):
+def test_others_are_one_line_of_ours(capsys, monkeypatch):
     assert lines(
         capsys,
-        ("set: this disk has no locks", LensauditWarning, "/x/lensaudit/files.py"),
-        ("divide by zero\nencountered \x1b[31m", RuntimeWarning, "/x/lensaudit/statistics/auroc.py"),
-        ("overflow", RuntimeWarning, f"{SITE}/scipy/special/_basic.py"),
-        ("my own", UserWarning, "/home/me/torch/mine.py"),
+        monkeypatch,
+        ("set: this disk has no locks", LensauditWarning, "lensaudit.files"),
+        ("divide by zero\nencountered \x1b[31m", RuntimeWarning, "lensaudit.statistics.auroc"),
+        ("overflow", RuntimeWarning, "scipy.special._basic"),
+        ("my own", UserWarning, "torches"),
     ) == [
         "lensaudit: warning: set: this disk has no locks",
         r"lensaudit: warning: RuntimeWarning of auroc.py, line 7: divide by zero encountered \x1b[31m",
         "lensaudit: warning: RuntimeWarning of _basic.py, line 7: overflow",
-        "lensaudit: warning: UserWarning of mine.py, line 7: my own",
+        "lensaudit: warning: UserWarning of torches.py, line 7: my own",
     ]
+
+
+def test_a_warning_of_astropy_does_not_come_through_its_own_log(capsys, monkeypatch):
+    """Its import has it log its warnings to standard error, past what was asked for."""
+    from astropy import log
+    from astropy.io.fits.verify import VerifyWarning
+
+    monkeypatch.setattr(sys, "warnoptions", [])
+    with warnings.catch_warnings(), as_python_starts(), own_warnings():
+        warnings.showwarning = log._showwarning
+        warnings.warn_explicit("Card is too long", VerifyWarning, "/x/card.py", 7, "astropy.io.fits.card")
+    assert capsys.readouterr().err == ""
 
 
 def test_warnings_are_ours_only_while_a_command_runs(monkeypatch, capsys):
