@@ -215,6 +215,7 @@ class Campaign:
 
     def __init__(self, root: Path, rng: random.Random) -> None:
         self.root, self.rng, self.number = root, rng, 0
+        self.signals: list[signal.Signals] = []
         self.made = root / "made"
 
     def make(self, making: Sequence[str] = MAKING) -> None:
@@ -246,14 +247,15 @@ class Campaign:
         shutil.rmtree(folder)
 
     def _killed(self, words: Sequence[str], folder: Path, seconds: float, tally: Tally) -> list[str]:
-        number = self.rng.choice(SIGNALS)
+        self.signals = self.signals or self.rng.sample(SIGNALS, len(SIGNALS))
+        number = self.signals[-1]
         alone = self.rng.randrange(ALONE) == 0
         moment = self.rng.uniform(0.0, 1.0) * seconds + (self.rng.uniform(0.0, 3.0) if alone else 0.0)
         run = start(words, folder, folder.with_suffix(".said"), alone)
         code = run.wait(moment)
         if code is not None:  # it was quicker this time
             return [] if code == 0 else [f"ended with {code} unkilled: {_last(run.said)}"]
-        what = signal.Signals(number).name
+        what = self.signals.pop().name
         if number == signal.SIGKILL:
             os.kill(run.process, number)
         else:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import METHODS, explain
 from lensaudit.explain.judging.truth_masks import truth_masks
 from lensaudit.finders import Finder, declare_finder, read_scores
@@ -229,8 +229,14 @@ def test_other_weights_are_scored_anew(
     built: tuple[Path, dict[str, Any]], lens_set: LensSet, forbidden: Callable[[], None]
 ):
     forbidden()
-    with pytest.raises(RuntimeError, match="computed again"):
+    with pytest.raises(UsageError, match=r"audit\.json: is the audit of another finder .*choose another --out"):
         build_audit(network(seed=2), lens_set, built[0], NO_PROBE)
+    whole = (built[0] / "audit.json").rename(built[0] / "aside")
+    try:
+        with pytest.raises(RuntimeError, match="computed again"):
+            build_audit(network(seed=2), lens_set, built[0], NO_PROBE)
+    finally:
+        whole.rename(built[0] / "audit.json")
 
 
 def test_torn_pieces_are_made_again(lens_set: LensSet, tmp_path: Path):
