@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit.errors import LensauditWarning, MachineError, UsageError
-from lensaudit.untrusted import markdown_page
+from lensaudit.untrusted import html_page, markdown_page
 
 # Refused, or a file stands where a folder is needed, or a folder or a link in a circle where the file is to be.
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP)
@@ -70,9 +70,12 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8, whole or not at all; a page of Markdown without HTML and control characters."""
-    if Path(path).suffix == ".md":
-        text = markdown_page(text)
+    """Write `text` to `path` as UTF-8, whole or not at all; pages, by their suffix, without control characters.
+
+    Pages of Markdown are written without HTML too.
+    """
+    made_safe = {".md": markdown_page, ".html": html_page}.get(Path(path).suffix)
+    text = text if made_safe is None else made_safe(text)
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 

@@ -31,6 +31,12 @@ _MARKUP = re.compile(
     r"[`*|$]|<(?=[A-Za-z/!?])|\](?=[(\[:])|\\(?=[!-/:-@\[-`{-~])|(?<![^\W_])_|_(?![^\W_])"
     r"|&(?=#?\w+;)|~(?=~)"
 )
+# The same without a look at each sign of a page of megabytes: control characters but the newline, what is invisible
+# or turns the direction of writing, and halves of characters.
+_ACTING = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 # Control and format characters (terminal escapes, bidirectional overrides), lone surrogates, private use, unassigned,
 # and the two separators that end a line: nothing of these is ever part of a name, and a terminal may act on them.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -182,6 +188,11 @@ def markdown_page(text: str) -> str:
     """
     lines = (printable(line) for line in text.split("\n"))
     return "\n".join(re.sub(r"(?<!\\)<(?=[A-Za-z/!?])", r"\\<", line) for line in lines)
+
+
+def html_page(text: str) -> str:
+    """A whole HTML page without control characters, tabs included; templates escape markup by themselves."""
+    return _ACTING.sub(lambda found: _shown(found[0]), text)
 
 
 def file_stem(name: str) -> str:

@@ -36,7 +36,7 @@ UNSAFE = "unsafe page"
 FAULTS = (TRACEBACK, CRASH, HANG, MEMORY_OUT, OUTSIDE, RAW, UNCLEAR, TAKEN, UNSAFE)
 
 _DOCUMENTED = (1, 2, 3, 4)
-_PYTHON_WARNING = re.compile(r"[A-Z]\w*Warning: |\.py:\d+|^WARNING: |Exception ignored in", re.MULTILINE)
+_PYTHON_WARNING = re.compile(r"\.py:\d+: \w*Warning: |^WARNING: |Exception ignored in", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -336,14 +336,14 @@ def _in_cutouts(work: Path, word: str) -> str:
 
 
 def _own_module(work: Path, word: str) -> str:
-    """A module whose layers are called so, which prints and fails with it."""
+    """A module whose layers are called so."""
     name = word.replace(".", "_") or "x"
     (work / "hostile_module.py").write_text(
         "import torch\nfrom torch import nn\nfrom lensaudit.finders import declare_finder\n\n"
         "class Net(nn.Module):\n"
         "    def __init__(self):\n        super().__init__()\n"
         f"        self.add_module({name!r}, nn.Conv2d(2, 3, 3))\n        self.head = nn.Linear(3, 1)\n"
-        f"    def forward(self, x):\n        print({word!r})\n"
+        "    def forward(self, x):\n"
         f"        return self.head(self._modules[{name!r}](x).relu().mean((2, 3)))\n\n"
         "def finder():\n    torch.manual_seed(0)\n"
         '    return declare_finder(Net(), bands=("VIS", "H"), size=20, name="own")\n',

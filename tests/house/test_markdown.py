@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from html import unescape
 
 import pytest
@@ -53,6 +54,14 @@ def test_no_page_holds_html_or_control_characters(tmp_path, kind):
     text = (tmp_path / "a.md").read_text(encoding="utf-8")
     assert all(line.isprintable() or line == printable(line) for line in text.split("\n"))
     assert not re.search(r"<(script|img|style|/title)", rendered(text))
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_no_html_page_holds_control_characters(tmp_path, kind):
+    write_text(tmp_path / "a.html", f"<p>{EVERY[kind]}</p>\n<p>θ_E\u00a0= 1″</p>\n")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert not any(unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for sign in text.replace("\n", ""))
+    assert text.endswith("<p>θ_E\u00a0= 1″</p>\n")
 
 
 def test_a_card_shows_what_a_finder_s_record_says():
