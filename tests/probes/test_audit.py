@@ -191,14 +191,14 @@ def test_an_audit_writes_its_probes_and_goes_on(tmp_path):
 
 
 def test_an_audit_of_which_nothing_applies_is_refused(tmp_path):
-    finder = declare_finder(Constant(0.0), bands=("K",), size=45, name="2mass", field_of_view_arcsec=8.1)
+    finder = declare_finder(Constant(-2.0), bands=("K",), size=45, name="2mass", field_of_view_arcsec=8.1)
     with pytest.raises(UsageError, match="no probe applies to finder '2mass': finder '2mass' needs band K"):
         run_audit(finder, 2, SEED, tmp_path)
 
 
 def test_reasons_why_a_probe_does_not_apply():
-    one, two = one_band(Constant(0.0)), formula(lambda bands: 0, ("VIS", "H"))
-    small = declare_finder(Constant(0.0), bands=("VIS",), size=100, name="small", field_of_view_arcsec=10.0)
+    one, two = one_band(Constant(-2.0)), formula(lambda bands: -2.0, ("VIS", "H"))
+    small = declare_finder(Constant(-2.0), bands=("VIS",), size=100, name="small", field_of_view_arcsec=10.0)
     assert why_not_applicable(load_definition("recolour"), two) is None
     assert why_not_applicable(load_definition("psf-width"), one) is None
     assert "sees band VIS alone" in why_not_applicable(load_definition("recolour"), one)
@@ -218,4 +218,4 @@ def test_an_audit_takes_the_built_in_probes_that_need_no_file():
 
 def test_wrong_options_are_those_of_a_probe(tmp_path):
     with pytest.raises(UsageError, match="--tolerance"):
-        run_audit(one_band(Constant(0.0)), 2, SEED, tmp_path, ("orientation",), ProbeOptions(tolerance=2.0))
+        run_audit(one_band(Constant(-2.0)), 2, SEED, tmp_path, ("orientation",), ProbeOptions(tolerance=2.0))

@@ -75,3 +75,15 @@ def test_headline_prefers_bias_anywhere_and_ignores_small_subsets():
     bias = headline(concluded([same, lost], 0.05, "population"), "population")
     assert bias.state is BIAS
     assert bias.sentence.startswith("rings, wilde2022: Recall falls from 1.000 to 0.000")
+
+
+def test_a_contaminant_is_tested_against_its_tolerance():
+    """20 of 50 scenes called a lens where a tenth is tolerated: the exact binomial p, summed over likelier counts."""
+    rng = np.random.default_rng(0)
+    asked = measure("lenses", ALL_PAIRS, scores([2.0] * 50, [2.0] * 20 + [-2.0] * 30), rng)
+    [judged] = concluded([asked], 0.1, "contaminant")
+    chances = binom.pmf(np.arange(51), 50, 0.1)
+    assert judged.p_value == pytest.approx(chances[chances <= chances[20] * (1 + 1e-7)].sum(), rel=1e-9)
+    assert judged.p_value != pytest.approx(asked.p_value)  # McNemar's compares it with the control
+    assert "binomial" in judged.test
+    assert (judged.family, judged.p_holm) == (1, judged.p_value)
