@@ -71,7 +71,9 @@ def use_threads(threads: int | None) -> None:
 
 
 def check_sets(finder: Finder, sets: Sequence[LensSet]) -> None:
-    """Make sure that the finder can take the sets as input; say where pixels are resampled as asked."""
+    """Make sure that the finder can take the sets as input; say what is to be known of its module, and of pixels."""
+    for note in finder.notes:
+        warn(f"finder {finder.name}: {note}")
     for lens_set in sets:
         finder.check(lens_set)
         if other := finder.other_pixels(lens_set):

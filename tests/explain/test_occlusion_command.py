@@ -104,7 +104,7 @@ def test_a_bad_image_alone_is_a_data_error(places, command, tmp_path):
         (["--first", "1", "--stride", "0"], "stride 0"),
         (["--first", "1", "--patch", "2", "--stride", "4"], "stride 4 is larger"),
         (["--first", "1", "--engine", "magic"], "allowed: exact, captum"),
-        (["--first", "1", "--view", "red"], "view 'red' is not known; allowed: log-odds, paper"),
+        (["--first", "1", "--view", "red"], "'red' is not known; allowed: log-odds, paper"),
         (["--first", "1", "--device", "abacus"], "abacus"),
     ],
 )

@@ -190,6 +190,14 @@ def notes_on(method: Method, target: Target) -> tuple[str, ...]:
         return (*_known(method), str(error))
 
 
+def missed(method: Method, finder: Finder) -> str:
+    """What the method does not reach of the finder, a clause each; empty where it reaches all, or gives no map."""
+    try:
+        return "; ".join(_reached(method, Target(finder)).notes)
+    except DataError:
+        return ""
+
+
 def _known(method: Method) -> tuple[str, ...]:
     return (f"{method.title} {KNOWN_TO_FAIL}",) if method.known_to_fail else ()
 

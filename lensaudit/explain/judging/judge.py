@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.explain.attribution.explain import missed
+from lensaudit.explain.attribution.methods import METHODS
 from lensaudit.explain.judging.compound_view import CompoundView, ImageShares, compound_shares, summarised
 from lensaudit.explain.judging.curves import SHARES
 from lensaudit.explain.judging.explainer import BASELINES, RANDOM, Explainer, explainer
@@ -175,7 +177,14 @@ class _Run:
             views=tuple(self._views()) if "compound" in self.settings.parts else (),
             failed=self.failed,
             provenance=provenance(seed=seed, inputs={"finder": self.finder.weights_hash, **hashes}),
+            partial=self._partial(),
         )
+
+    def _partial(self) -> dict[str, str]:
+        """What methods that gave scores do not reach of the finder."""
+        made = [METHODS[name] for name in self.settings.methods if name in METHODS and name not in self.failed]
+        missing = {method.name: missed(method, self.finder) for method in made}
+        return {name: words for name, words in missing.items() if words}
 
     def _tasks(self) -> list[_Task]:
         """Random maps first, as they are the chance of the others; a method's check before its scores."""

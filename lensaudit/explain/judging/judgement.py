@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,8 @@ class Judgement:
         Method → why it cannot explain the finder.
     provenance
         Version, command, seed, inputs.
+    partial
+        Method → what of the finder it does not reach, so that its scores are of another method there.
     """
 
     finder: str
@@ -78,6 +80,7 @@ class Judgement:
     views: tuple[CompoundView, ...]
     failed: Mapping[str, str]
     provenance: Mapping[str, Any]
+    partial: Mapping[str, str] = field(default_factory=dict)
 
     def row(self, method: str, kind: str, score: str) -> Row | None:
         """One row of the table, or None."""
@@ -105,6 +108,7 @@ class Judgement:
             "randomisation": [check.to_json() for check in self.checks],
             "compound": [view.to_json() for view in self.views],
             "failed": dict(self.failed),
+            "partial": dict(self.partial),
             "provenance": dict(self.provenance),
         }
         plain: dict[str, Any] = without_nan(record)
@@ -117,7 +121,7 @@ class Judgement:
         return TABLE_FILE, JSON_FILE
 
     def _write_table(self, path: Path) -> None:
-        columns = {field.name: [getattr(row, field.name) for row in self.rows] for field in fields(Row)}
+        columns = {column.name: [getattr(row, column.name) for row in self.rows] for column in fields(Row)}
         words = ("finder", "method", "kind", "score", "status", "check")
         types = {"n": pa.int64(), **dict.fromkeys(words, pa.string())}
         schema = pa.schema(
@@ -166,6 +170,7 @@ def _judgement(record: Mapping[str, Any]) -> Judgement:
         views=tuple(_view(view) for view in record["compound"]),
         failed=record["failed"],
         provenance=record["provenance"],
+        partial=record.get("partial", {}),  # which earlier versions did not say
     )
 
 

@@ -79,6 +79,7 @@ def words(judgement: Judgement) -> list[str]:
     lines = [check.sentence for check in judgement.checks]
     lines += verdict_sentences(judgement)
     lines += [f"{explainer(name).title} has no scores: {why}." for name, why in judgement.failed.items()]
+    lines += [f"{explainer(name).title} is partial: {what}." for name, what in judgement.partial.items()]
     return lines + [f"{name} left out: {why}." for name, why in judgement.left_out.items()]
 
 
@@ -93,7 +94,8 @@ def _told(judgement: Judgement) -> str:
     few = f"sensitivity on the first {judgement.settings.few} of each"
     fill = f"missing pixels are {'0' if judgement.settings.fill == 'zero' else 'those of the blurred image'}"
     failed = "".join(f" {name} has no scores: {why}." for name, why in judgement.failed.items())
-    words = f"Weights {judgement.finder_hash[:12]}; {counted} images ({few}; {fill}).{failed}"
+    partial = "".join(f" {name} is partial: {what}." for name, what in judgement.partial.items())
+    words = f"Weights {judgement.finder_hash[:12]}; {counted} images ({few}; {fill}).{failed}{partial}"
     return f"{words} Made by\n\n```sh\n{judgement.provenance.get('command', '')}\n```"
 
 

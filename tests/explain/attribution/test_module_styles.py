@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import METHODS, explain_prepared, occlusion
+from lensaudit.explain.attribution.explain import missed
 from lensaudit.explain.kernels.recorder import recording
 from lensaudit.explain.layers import convolutions
 from lensaudit.explain.trace import evaluating
@@ -221,6 +222,13 @@ def test_a_map_is_captums_of_the_clean_network_or_it_is_said_what_is_missing(sty
     assert len(result.notes) == METHODS[method].known_to_fail
     wanted = expected[STYLES[style][1], method]
     np.testing.assert_allclose(result.maps, wanted, rtol=0, atol=FLOAT32 * np.abs(wanted).max())
+
+
+def test_a_judgement_knows_what_a_method_does_not_reach(styled):
+    half = styled["half hooked"]
+    assert missed(METHODS["deeplift"], half).startswith("DeepLIFT has no rule for 1 of 3 activations (relu)")
+    assert missed(METHODS["gradcam"], half) == ""
+    assert missed(METHODS["deeplift"], styled["branch"]) == ""  # no scores at all, which is said elsewhere
 
 
 @pytest.mark.parametrize("style", STYLES)
