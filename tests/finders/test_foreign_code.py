@@ -195,3 +195,10 @@ def test_a_recipe_that_hides_a_built_in_one_is_said(tmp_path, monkeypatch):
     (tmp_path / "ou66").write_text((builtin_finder_folder("ou66") / "recipe.yaml").read_text())
     with pytest.warns(LensauditWarning, match="recipe ou66"):
         load_recipe("ou66")
+
+
+def test_signal_handlers_and_the_working_folder_are_put_back_after_each_call(mine):
+    finder, folder, handler = load_finder(f"{mine}:tamper_late"), os.getcwd(), signal.getsignal(signal.SIGINT)
+    finder.logit(finder.preprocess({"VIS": [[[float(i + j) for i in range(20)] for j in range(20)]]}))
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert os.getcwd() == folder
