@@ -137,6 +137,8 @@ def _scored(ensemble: Finder, lens_set: LensSet, span: range, names: Sequence[st
 
 def _read(path: Path, span: range) -> Floats | None:
     """A piece of an earlier run; None if there is none that is whole."""
+    if not path.is_file():
+        return None
     try:
         scores = load_arrays(path.read_bytes())["p_lens"]
     except (OSError, SafetensorError, LookupError, ValueError, TypeError):

@@ -8,6 +8,7 @@ Truth is smooth or empty and goes through zstd.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -107,6 +108,7 @@ class StoredArray:
     def _fill_plain(self, chunk: int, rows: NDArray[np.intp], places: NDArray[np.intp], out: NDArray[Any]) -> None:
         path = self._file(chunk)
         try:
+            _refuse_special(path)
             with open(path, "rb", buffering=0) as stream:
                 if chunk not in self._sound:
                     self._check(stream, path)
@@ -151,6 +153,7 @@ class StoredArray:
 def chunk_checksum(path: Path) -> int:
     """CRC-32C at the end of a chunk file, as it stands there; DataError where there is no such file."""
     try:
+        _refuse_special(path)
         with open(path, "rb") as stream:
             stream.seek(-4, os.SEEK_END)
             return int.from_bytes(stream.read(4), "little")
@@ -158,6 +161,12 @@ def chunk_checksum(path: Path) -> int:
         raise DataError(f"{path}: chunk file is missing; {MEND}") from error
     except OSError as error:
         raise DataError(f"{path}: chunk file is truncated; {MEND}") from error
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise DataError for a pipe or a device, which would be waited for or read for ever."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise DataError(f"{path}: is no regular file; {MEND}")
 
 
 def chunk_checksums(root: Path, header: Header) -> dict[str, str]:
@@ -183,7 +192,10 @@ def check_array(root: Path, spec: ArraySpec, header: Header) -> StoredArray:
     """
     path, n, chunk = root / spec.path / "zarr.json", header.n, header.chunk
     try:
+        _refuse_special(path)
         array = zarr.open_array(str(root), path=spec.path, mode="r", zarr_format=3)
+    except DataError:
+        raise
     except Exception as error:  # zarr has no single exception for metadata it cannot read
         raise DataError(f"{path}: the array's metadata cannot be read ({_short(error)}); {MEND}") from error
     found = (array.shape, array.chunks, str(array.dtype), _codecs(array))

@@ -52,6 +52,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """Arrays of an ``.npz`` file by name, ``None`` where it is missing or torn; nothing pickled is ever read."""
     if not path.is_file():  # a pipe would keep us waiting
         return None
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if sum(member.file_size for member in archive.zip.infolist()) > LARGEST_ARRAYS:

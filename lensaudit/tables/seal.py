@@ -50,6 +50,8 @@ def kept_table(path: Path, rows: int | None = None) -> pa.Table | None:
     rows
         How many it must have. Files of earlier versions have no digest, and are read as they are.
     """
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         if rows is not None and pq.read_metadata(path).num_rows != rows:
             return None

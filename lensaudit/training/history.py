@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.figures import save_figure
 from lensaudit.files import write_text
 from lensaudit.training.progress import EpochRow
+from lensaudit.untrusted import regular_size
 
 _COLUMNS = tuple(field.name for field in fields(EpochRow))
 
@@ -35,13 +36,14 @@ def read_history(path: Path) -> list[EpochRow]:
         The file is missing, or a line of it is not a history's.
     """
     try:
+        regular_size(Path(path))
         with open(path, encoding="utf-8", newline="") as stream:
             lines = list(csv.DictReader(stream))
         return [
             EpochRow(epoch=int(line["epoch"]), **{name: float(line[name]) for name in _COLUMNS if name != "epoch"})
             for line in lines
         ]
-    except (OSError, KeyError, TypeError, ValueError) as broken:
+    except (UsageError, OSError, KeyError, TypeError, ValueError) as broken:
         raise DataError(f"{path}: is no training history ({type(broken).__name__}); train again") from broken
 
 

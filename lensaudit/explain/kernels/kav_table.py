@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lensaudit.documents import json_of
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.files import replacing
+from lensaudit.untrusted import regular_size
 
 RECORD_KEY = b"lensaudit"
 MOST_KERNELS = 1_000_000
@@ -90,6 +91,7 @@ class KavTable:
             There is none, or it is torn or something else.
         """
         try:
+            regular_size(Path(path))
             with pq.ParquetFile(path) as stored:
                 metadata, n = stored.schema_arrow.metadata | (stored.metadata.metadata or {}), stored.metadata.num_rows
             fix = "make it anew with lensaudit kernels"
@@ -99,7 +101,7 @@ class KavTable:
             kernels = tuple(Kernel(layer, k) for layer, count in record["layers"] for k in range(count))
             highest = np.array([np.nan if value is None else value for value in search["highest"]])
             return cls(Path(path), n, kernels, record, highest, search["n_searched"])
-        except FileNotFoundError as missing:
+        except UsageError as missing:
             raise DataError(f"{path}: no such file; make it with lensaudit kernels") from missing
         except (pa.ArrowException, LookupError, OSError, TypeError, ValueError, AttributeError) as broken:
             raise DataError(f"{path}: is torn or no table of kernels; make it anew with lensaudit kernels") from broken
