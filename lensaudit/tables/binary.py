@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,10 @@ def from_parquet(path: Path) -> Table:
             if stored.metadata.num_rows > MOST_ROWS or len(stored.schema_arrow) > MOST_COLUMNS:
                 raise DataError(f"{path}: has more than {MOST_ROWS} rows or {MOST_COLUMNS} columns; cut it down")
             names = [name for name in stored.schema_arrow.names if not name.startswith("__index_level_")]
+            if twice := [name for name, times in Counter(names).items() if times > 1]:
+                raise DataError(f"{path}: column {printable(twice[0], 60)} is there twice; keep one of them")
             found = {name: parquet_column(path, name) for name in names}
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+    except (pa.ArrowException, OSError, LookupError, ValueError, MemoryError) as error:
         reason = printable(" ".join(str(error).split()), 100)
         raise DataError(f"{path}: cannot be read as Parquet ({reason}); write it again") from error
     columns = {name: None if values is None else _plain_column(name, values) for name, values in found.items()}

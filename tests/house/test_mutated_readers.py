@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from campaigns.mutators import mutate
@@ -23,7 +24,7 @@ from campaigns.mutators import mutate
 from lensaudit.clustering.marks import Marks, read_marks
 from lensaudit.comparing.comparison_file import read_comparison, write_comparison
 from lensaudit.documents import keep_json, kept_json
-from lensaudit.errors import LensauditError
+from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation.grades import read_grades
 from lensaudit.finders import load_recipe, read_record, read_scores, write_scores
 from lensaudit.finders.score import Scores
@@ -121,7 +122,7 @@ def make_samples(root: Path) -> None:
         "id,label,z,note\n" + "".join(f"{name},{i % 2},0.{i},x\n" for i, name in enumerate(IDS))
     )
     columns = {"id": IDS, "is_lens": [1.0, 0, 1, 0, 1, 0], "z": [0.1, None, 0.3, 0.4, 0.5, 0.6], "note": ["a"] * 6}
-    pa.parquet.write_table(pa.table(columns), root / "user.parquet")
+    pq.write_table(pa.table(columns), root / "user.parquet")
     shutil.copy(builtin_folder("models") / "ou66" / "finder.yaml", root / "finder.yaml")
     shutil.copy(builtin_folder("models") / "ou66" / "recipe.yaml", root / "recipe.yaml")
     shutil.copy(builtin_probes()["red-source"], root / "probe.yaml")
@@ -213,3 +214,13 @@ def test_the_samples_are_read(samples: Path):
     for reader in READERS.values():
         assert reader.read(samples)
     assert yaml.safe_load((samples / "finder.yaml").read_text(encoding="utf-8"))["recipe"]["name"] == "ou66"
+
+
+def test_a_key_whose_rows_fit_but_are_others_is_refused(samples: Path, tmp_path: Path):
+    shutil.copytree(samples / "key", tmp_path / "key")
+    path = tmp_path / "key" / "key.parquet"
+    table, words = pq.read_table(path), pq.read_metadata(path).metadata
+    ids = pa.array(table.column("id").to_pylist()[::-1])
+    pq.write_table(table.set_column(table.column_names.index("id"), "id", ids).replace_schema_metadata(words), path)
+    with pytest.raises(DataError, match="was changed after the export"):
+        read_key(path)

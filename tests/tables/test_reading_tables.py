@@ -125,6 +125,14 @@ def test_columns_are_found_whatever_their_case_and_never_twice(tmp_path: Path):
         table.numbers(table.need("x"))
 
 
+def test_a_parquet_column_that_is_there_twice_is_said(tmp_path: Path):
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(["a"]), pa.array([1]), pa.array([2])], ["id", "z", "z"]), tmp_path / "t"
+    )
+    with pytest.raises(DataError, match="column z is there twice; keep one of them"):
+        read_table(tmp_path / "t")
+
+
 @pytest.mark.parametrize(
     ("written", "known", "meant"),
     [
