@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from lensaudit.explain.judging.truth_masks import truth_masks
 from lensaudit.finders import Finder, declare_finder, read_scores
 from lensaudit.lensset import LensSet, simulate
 from lensaudit.report import AuditOptions, build_audit, render_report
-from lensaudit.report.audit_file import BLOCKS
+from lensaudit.report.audit_file import BLOCKS, read_audit
 from lensaudit.report.gallery import choose
 from lensaudit.report.judged import CHECKED
 from lensaudit.report.limits import limits
@@ -93,7 +92,7 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_the_audit_is_whole_and_is_what_is_on_disk(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
     out, audit = built
     assert set(BLOCKS) <= set(audit)
-    assert json.loads((out / "audit.json").read_text(encoding="utf-8")) == audit
+    assert read_audit(out) == audit  # what is on disk has its digest as well
     labels = lens_set.labels
     assert (audit["set"]["n_lenses"], audit["set"]["n_nonlenses"]) == (
         int((labels == 1).sum()),
