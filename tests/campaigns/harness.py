@@ -32,8 +32,8 @@ MEMORY = 3 << 30
 SAME, CHANGED, REFUSED = "accepted, equal content", "accepted, other content", "refused in one line"
 TRACEBACK, CRASH, HANG, MEMORY_OUT = "traceback", "crash", "hang", "memory"
 OUTSIDE, RAW, UNCLEAR, TAKEN = "wrote outside", "raw control character", "not one line", "accepted though wrong"
-UNSAFE = "unsafe page"
-FAULTS = (TRACEBACK, CRASH, HANG, MEMORY_OUT, OUTSIDE, RAW, UNCLEAR, TAKEN, UNSAFE)
+UNSAFE, UNTRIED = "unsafe page", "not tried"
+FAULTS = (TRACEBACK, CRASH, HANG, MEMORY_OUT, OUTSIDE, RAW, UNCLEAR, TAKEN, UNSAFE, UNTRIED)
 
 _DOCUMENTED = (1, 2, 3, 4)
 _PYTHON_WARNING = re.compile(r"\.py:\d+: \w*Warning: |^WARNING: |Exception ignored in", re.MULTILINE)

@@ -248,19 +248,23 @@ def _in_set(work: Path, word: str) -> dict[str, str] | None:
 
 
 def rewritten_set(source: Path, target: Path, word: str) -> bool:
-    """The set at `source` with `word` wherever its file format takes one; False where it takes none."""
+    """The set at `source` with `word` wherever its file format takes one; False where it takes none.
+
+    Very long words are cut to what a column may be called and described with.
+    """
     from lensaudit.errors import LensauditError
     from lensaudit.lensset import CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
     from lensaudit.lensset.catalogue import CATALOGUE_NAME
 
     old = LensSet.open(source)
     rows = pq.read_table(source / CATALOGUE_NAME).to_pylist()
-    written = _writable(word)
+    written = _writable(word)[:120]
     columns = [CatalogueColumn(**column) for column in old.header["columns"]]
     bands = tuple({**band, "unit": written} for band in old.header["bands"])
-    extra = CatalogueColumn(name=f"x{written}"[:200], unit=written, description=written, dtype="str")
-    for more in ((extra,), ()):  # where no column may be called so, the rest still stands
+    for named in (True, False):  # where no column may be called so, the rest still stands
         try:
+            extra = CatalogueColumn(name=f"x{written}", unit=written, description=written, dtype="str")
+            more = (extra,) if named else ()
             header = Header(
                 **{**old.header, "bands": bands, "columns": (*columns, *more), "content_hash": None, "n": len(old),
                    "chunk": chunk_for(len(old)), "source": {"notes": [written], "layout": written}, "has_scenes": False,

@@ -41,6 +41,18 @@ class Case:
     needs: tuple[str, ...]
     remade: bool = False
 
+    @property
+    def heavy(self) -> bool:
+        """Whether it takes about a second of a core or more."""
+        return self.name in HEAVY
+
+
+HEAVY = frozenset({
+    "catalogue, selection", "old catalogue, selection", "scores, selection", "scores, worst", "catalogue, worst",
+    "probe YAML", "PSF", "outside scores", "export key", "manifest", "audit.json", "audit arrays", "compare.json",
+    "marks", "kept probe answers", "kept scores", "kept comparison", "planted.json",
+})  # fmt: skip
+
 
 def _words(text: str, *more: object) -> Callable[[], int]:
     return command(*text.split(), *more)
