@@ -20,7 +20,7 @@ from lensaudit.comparing.speed import speeds_of
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.judging.explainer import chosen_methods
 from lensaudit.files import writable_folder
-from lensaudit.finders import Scores
+from lensaudit.finders import Scores, takes_statistics
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance, refuse_other
 from lensaudit.report.describe import set_block
@@ -68,6 +68,8 @@ def compare(
     _check_sets(sets)
     check_probes(options)
     chosen_methods(options.methods)
+    if options.refit and not any(takes_statistics(entrant.finder) for entrant in entrants):
+        raise UsageError("--refit: no finder's stretch takes statistics of a training set; leave it out")
     eaters = [_eaters(entrants, lens_set, refit=options.refit) for lens_set in sets]
     if not any(able for able, _ in eaters):
         first = eaters[0][1][0]

@@ -1,0 +1,147 @@
+"""What ``score`` prints and writes: the most likely lenses first, five formats, positions, and nothing written over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+
+from lensaudit.errors import UsageError
+from lensaudit.finders import check_scores_path, read_scores
+from lensaudit.finders.score import Scores
+from lensaudit.finders.scores_file import write_scores
+from lensaudit.lensset import LensSet, sky_positions
+
+ENDINGS = (".parquet", ".csv", ".ecsv", ".fits", ".vot")
+SCORES = Scores(
+    ("a", "b", "galaxy 3, north"),
+    np.array([0.25, np.nan, 0.9990889488055994]),
+    np.array([np.log(1 / 3), np.nan, 7.0]),
+    ("ok", "VIS is constant", "ok"),
+)
+RECORD = {"finder": "f", "provenance": {"inputs": {"finder": "ab", "set": "cd"}}}
+SKY = {"ra": np.array([150.1, 150.2, np.nan]), "dec": np.array([2.5, -2.5, np.nan])}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_format_reads_back_bit_for_bit(ending, tmp_path):
+    path = tmp_path / f"scores{ending}"
+    write_scores(SCORES, path, RECORD, SKY)
+    found, record = read_scores(path)
+    assert found.ids == SCORES.ids
+    assert found.status == SCORES.status
+    np.testing.assert_array_equal(found.p_lens, SCORES.p_lens)
+    np.testing.assert_array_equal(found.logit, SCORES.logit)
+    assert record == ({} if ending == ".csv" else RECORD)
+    before = path.read_bytes()
+    write_scores(SCORES, path, RECORD, SKY)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_astropy_reads_every_format_with_units(ending, tmp_path):
+    path = tmp_path / f"scores{ending}"
+    write_scores(SCORES, path, RECORD, SKY)
+    table = pq.read_table(path).to_pydict() if ending == ".parquet" else Table.read(path)
+    np.testing.assert_allclose(np.asarray(table["ra"][:2], float), SKY["ra"][:2], rtol=0, atol=0)
+    if ending in {".ecsv", ".fits", ".vot"}:
+        assert str(table["dec"].unit) == "deg"
+
+
+def test_other_endings_are_refused_before_scoring(tmp_path):
+    with pytest.raises(UsageError, match=r"scores are written as \.parquet, .*\.csv"):
+        check_scores_path(tmp_path / "scores.docx", ["a"])
+    with pytest.raises(UsageError, match=r"cannot hold the id 'θ1'; write \.ecsv or \.parquet"):
+        check_scores_path(tmp_path / "scores.fits", ["a", "θ1"])
+    with pytest.raises(UsageError, match=r"cannot hold the id 'a\\nb'"):
+        check_scores_path(tmp_path / "scores.vot", ["a\nb"])
+    check_scores_path(tmp_path / "scores.ecsv", ["θ1", "a\nb"])
+
+
+def test_the_most_likely_lenses_come_first(command, saved_ou66, make_set, make_cutouts, tmp_path):
+    make_set("s", make_cutouts(12))
+    out = tmp_path / "scores.csv"
+    code, text, _ = command("score", saved_ou66, tmp_path / "s", "--out", out, "--top", 4)
+    assert code == 0
+    scores = read_scores(out)[0]
+    order = [scores.ids[row] for row in np.argsort(-scores.logit)[:4]]
+    lines = text.splitlines()
+    assert lines[0].split() == ["rank", "id", "p(lens)", "log-odds"]
+    assert [line.split()[1] for line in lines[2:6]] == order
+    assert max(map(len, lines[:6])) <= 80
+    assert lines[6].startswith(f"{out}: 12 of 12 images scored")
+
+    code, text, _ = command("score", saved_ou66, tmp_path / "s", "--out", out, "--force", "--json", "--top", 2)
+    assert [one["id"] for one in json.loads(text)["top"]] == order[:2]
+    code, text, _ = command("score", saved_ou66, tmp_path / "s", "--out", out, "--force", "--top", 0)
+    assert text.startswith(f"{out}: 12 of 12")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_nothing_is_written_over_unasked(ending, command, saved_ou66, make_set, make_cutouts, tmp_path):
+    make_set("one", make_cutouts(2))
+    make_set("two", make_cutouts(2, seed=9))
+    out = tmp_path / f"scores{ending}"
+    assert command("score", saved_ou66, tmp_path / "one", "--out", out)[0] == 0
+    before = out.read_bytes()
+    for words in (("two",), ("one", "--prior", 0.01)):
+        code, _, err = command("score", saved_ou66, tmp_path / words[0], *words[1:], "--out", out)
+        assert code == 2
+        assert "give another --out, or --force to replace it" in err
+        assert out.read_bytes() == before
+    again = command("score", saved_ou66, tmp_path / "one", "--out", out)[0]
+    assert again == (2 if ending == ".csv" else 0), "a CSV does not say what it is from"
+    assert out.read_bytes() == before
+    assert command("score", saved_ou66, tmp_path / "two", "--out", out, "--force")[0] == 0
+    assert out.read_bytes() != before
+
+
+def test_somebodys_own_table_is_never_replaced(command, saved_ou66, make_set, make_cutouts, tmp_path):
+    make_set("s", make_cutouts(2))
+    own = tmp_path / "catalogue.csv"
+    own.write_text("id,ra,dec\n1,2,3\n")
+    assert command("score", saved_ou66, tmp_path / "s", "--out", own)[0] == 2
+    assert own.read_text() == "id,ra,dec\n1,2,3\n"
+
+
+@pytest.fixture
+def on_the_sky(command, tmp_path) -> LensSet:
+    """Two cutouts ingested with world coordinates, one of which is galactic."""
+    rng = np.random.default_rng(1)
+    (tmp_path / "fits").mkdir()
+    for name, kind in (("a", ("RA---TAN", "DEC--TAN")), ("b", ("GLON-TAN", "GLAT-TAN"))):
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype, wcs.wcs.cunit = kind, ["deg", "deg"]
+        wcs.wcs.crpix, wcs.wcs.crval, wcs.wcs.cdelt = [10.5, 10.5], [150.0, 2.0], [-1 / 3600, 1 / 3600]
+        image = rng.normal(size=(20, 20)).astype(np.float32)
+        fits.PrimaryHDU(image, wcs.to_header()).writeto(tmp_path / "fits" / f"{name}.fits")
+    code, _, err = command("ingest", "fits", tmp_path / "fits", "--band", "VIS=*.fits", "--out", tmp_path / "set")
+    assert code == 0, err
+    return LensSet.open(tmp_path / "set")
+
+
+def test_positions_are_the_centres_of_the_cutouts(on_the_sky):
+    from astropy.coordinates import SkyCoord
+
+    ra, dec = sky_positions(on_the_sky)
+    galactic = SkyCoord(l=150.0, b=2.0, unit="deg", frame="galactic").icrs
+    np.testing.assert_allclose(ra, [150.0, galactic.ra.deg], rtol=0, atol=1e-9)  # of a milliarcsecond: 3e-7
+    np.testing.assert_allclose(dec, [2.0, galactic.dec.deg], rtol=0, atol=1e-9)
+
+
+def test_columns_of_the_catalogue_win(command, on_the_sky, tmp_path: Path):
+    (tmp_path / "cat.csv").write_text("id,RA,Dec\na,10.5,-3\nb,11.5,4\n")
+    words = ("--band", "VIS=*.fits", "--catalogue", tmp_path / "cat.csv", "--out", tmp_path / "with")
+    assert command("ingest", "fits", tmp_path / "fits", *words)[0] == 0
+    ra, dec = sky_positions(LensSet.open(tmp_path / "with"))
+    assert (ra.tolist(), dec.tolist()) == ([10.5, 11.5], [-3.0, 4.0])
+
+
+def test_a_set_without_coordinates_has_none(make_set, make_cutouts):
+    assert sky_positions(make_set("s", make_cutouts(1))) is None
