@@ -11,6 +11,8 @@ from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, warn
 from lensaudit.verdicts import PAIRS
 
+SHORTER = "--first, --probe none, --probe-n and --judge-n make it shorter, what an earlier run left in --out too"
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -67,7 +69,11 @@ def compare(
     from lensaudit.cli.progress import watching
     from lensaudit.comparing import CompareOptions, entrants_of, read_comparison, render_comparison
     from lensaudit.comparing import compare as measure
+    from lensaudit.comparing.build import check_comparison
+    from lensaudit.comparing.comparison_file import COMPARISON_NAME
+    from lensaudit.comparing.estimate import parts_of_comparison
     from lensaudit.comparing.options import METHODS
+    from lensaudit.report.estimate import told
 
     methods = opt.named(method, old_methods) or METHODS
     options = CompareOptions(
@@ -84,7 +90,10 @@ def compare(
     )
     use_threads(threads)
     entrants = entrants_of(finders, device, resample=resample, field_of_view=field_of_view)
+    check_comparison(opened, options)
     with watching() as progress:
+        if not (out / COMPARISON_NAME).exists():
+            progress.tell(told(parts_of_comparison(entrants, opened, options), SHORTER))
         measure(entrants, opened, out, options, progress)
     page = render_comparison(out)
     comparison = read_comparison(out)

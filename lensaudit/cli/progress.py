@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lensaudit.cli.console import say
+from lensaudit.durations import duration
 from lensaudit.untrusted import printable
 
 EVERY = 0.1
@@ -58,19 +59,6 @@ def progress_bar(stage: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: show(stage, done, total)
 
 
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, as one says them.
-
-    Examples
-    --------
-    >>> duration(41.6), duration(600), duration(7200)
-    ('42 s', '10 min', '2.0 h')
-    """
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 @dataclass
 class _Stage:
     """Of one stage: when and with how many steps done it began, and when and at which fraction it last had a line."""
@@ -98,7 +86,9 @@ class Log:
         """Take a report; most of them give no line."""
         now = self._clock()
         fraction = done / total if total else 1.0
-        known = self._stages.setdefault(stage, _Stage(now, done, now, fraction))
+        known = self._stages.get(stage)
+        if known is None or fraction < known.told:  # the first report, or a stage of that name begun again
+            known = self._stages[stage] = _Stage(now, done, now, fraction)
         waited = now - known.told_at
         if waited < LEAST_SECONDS or fraction <= known.told:
             return

@@ -65,9 +65,7 @@ def compare(
         No finder can eat any of the sets.
     """
     options = CompareOptions() if options is None else options
-    _check_sets(sets)
-    check_probes(options)
-    chosen_methods(options.methods)
+    check_comparison(sets, options)
     if options.refit and not any(takes_statistics(entrant.finder) for entrant in entrants):
         raise UsageError("--refit: no finder's stretch takes statistics of a training set; leave it out")
     eaters = [_eaters(entrants, lens_set, refit=options.refit) for lens_set in sets]
@@ -90,6 +88,13 @@ def compare(
     }
     write_comparison(out, comparison, _speeds(sets, [able for able, _ in eaters], options))
     return comparison
+
+
+def check_comparison(sets: Sequence[LensSet], options: CompareOptions) -> None:
+    """Raise UsageError for what is wrong with the sets or names of probes and methods, before the work starts."""
+    _check_sets(sets)
+    check_probes(options)
+    chosen_methods(options.methods)
 
 
 def _check_sets(sets: Sequence[LensSet]) -> None:

@@ -51,7 +51,13 @@ def judged(
     place = Path(out) / FOLDER / short_name(f"{entrant.label} {entrant.finder.weights_hash} {lens_set.content_hash}")
     told = f"{entrant.label} explained on {lens_set.path.name}"
     try:
-        found = judge(entrant.finder, [lens_set], place, settings, Watcher(progress=lambda d, n: progress(told, d, n)))
+        found = judge(
+            entrant.finder,
+            [lens_set],
+            place,
+            settings,
+            Watcher(progress=lambda done, of: progress(told, 100 * done // max(of, 1), 100)),
+        )
     except DataError as error:
         return {"finder": entrant.label, "rows": [], "left_out": [], "why": str(error)}
     rows = [

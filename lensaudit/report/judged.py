@@ -41,7 +41,7 @@ def judged_block(
     from lensaudit.explain.judging.judge import Watcher, judge
     from lensaudit.explain.judging.settings import JudgeSettings
 
-    watcher = Watcher(progress=lambda done, total: progress("judging explanations", done, total))
+    watcher = Watcher(progress=lambda done, total: progress("judging explanations", 100 * done // max(total, 1), 100))
     sets = [lens_set, *(_compound_sets(Path(out), options) if compound else [])]
     common: dict[str, Any] = {"kinds": LENSES, "seed": options.seed}
     apply = applicable_methods(finder)

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from lensaudit.cli.console import say, say_json, say_table, table
-from lensaudit.cli.progress import Log, duration, watching
+from lensaudit.cli.progress import Log, watching
+from lensaudit.durations import duration
 
 LONG = "a-probe-of-my-own-with-a-name-that-is-typed-by-people"
 
@@ -107,6 +108,15 @@ def test_a_quick_stage_gets_none():
 def test_time_left_counts_what_this_run_did():
     """Half was there from an earlier run: the rest takes as long as this run needs for a step."""
     assert logged(100, 1.0, first=50)[0] == "scoring: 60 of 100 (60 %), 10 s, about 40 s left"
+
+
+def test_a_stage_begun_again_counts_anew():
+    clock, lines = Clock(), []
+    log = Log(write=lines.append, clock=clock)
+    for done in (*range(0, 11), *range(0, 3)):
+        log("judging", done, 10)
+        clock.now += 2
+    assert lines[-1] == "judging: 2 of 10 (20 %), 4 s, about 16 s left"
 
 
 def test_lines_of_a_log_go_to_standard_error_only(capsys):

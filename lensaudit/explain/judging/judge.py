@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from lensaudit.durations import duration
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.attribution.explain import missed
 from lensaudit.explain.attribution.methods import METHODS
@@ -149,7 +150,7 @@ class _Run:
         if kept := len(self.scored) + len(self.checks):
             self.watcher.told(f"{kept} parts kept from an earlier run")
         if costs:
-            self.watcher.told(f"about {_duration(total / 1000)} of work; --method, --with, --per-kind shorten it")
+            self.watcher.told(f"about {duration(total / 1000)} of work; --method, --with, --per-kind shorten it")
         for task, cost in costs.items():
             self._do(task, self._progress(done, cost, total))
             done += cost
@@ -334,9 +335,3 @@ def _with_attribution(
         attribution = {source: values[system.name, f"{source}-share"] for source in shares.area}
         rows.append(replace(shares, attribution=attribution))
     return rows
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
