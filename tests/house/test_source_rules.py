@@ -71,6 +71,16 @@ def test_every_except_names_its_error(trees: dict[str, ast.Module]):
                 assert node.type is not None, f"{module}:{node.lineno}: bare except"
 
 
+PRINTERS = {"typer.echo", "print", "Console", "rich.print", "sys.stdout.write", "sys.stderr.write"}
+MAY_PRINT = {"lensaudit.cli.console", "lensaudit.cli.progress", "lensaudit.cli.app", "lensaudit.own_warnings"}
+
+
+def test_commands_print_through_the_console(calls: Calls):
+    """So that no foreign word reaches the terminal raw; ``app`` and ``own_warnings`` make their one line printable."""
+    raw = {f"{module}:{call.lineno}: {name}" for module, call, name in calls if name in PRINTERS}
+    assert {place for place in raw if place.split(":")[0] not in MAY_PRINT} == set()
+
+
 def test_no_function_takes_more_than_seven_parameters(trees: dict[str, ast.Module]):
     crowded = {
         f"{module}.{node.name}": n
