@@ -90,7 +90,7 @@ def compare(
     )
     use_threads(threads)
     entrants = entrants_of(finders, device, resample=resample, field_of_view=field_of_view)
-    check_comparison(opened, options)
+    check_comparison(entrants, opened, options)
     with watching() as progress:
         if not (out / COMPARISON_NAME).exists():
             progress.tell(told(parts_of_comparison(entrants, opened, options), SHORTER))

@@ -65,9 +65,7 @@ def compare(
         No finder can eat any of the sets.
     """
     options = CompareOptions() if options is None else options
-    check_comparison(sets, options)
-    if options.refit and not any(takes_statistics(entrant.finder) for entrant in entrants):
-        raise UsageError("--refit: no finder's stretch takes statistics of a training set; leave it out")
+    check_comparison(entrants, sets, options)
     eaters = [_eaters(entrants, lens_set, refit=options.refit) for lens_set in sets]
     if not any(able for able, _ in eaters):
         first = eaters[0][1][0]
@@ -90,8 +88,10 @@ def compare(
     return comparison
 
 
-def check_comparison(sets: Sequence[LensSet], options: CompareOptions) -> None:
-    """Raise UsageError for what is wrong with the sets or names of probes and methods, before the work starts."""
+def check_comparison(entrants: Sequence[Entrant], sets: Sequence[LensSet], options: CompareOptions) -> None:
+    """Raise UsageError for what is wrong with the sets or what is asked for, before the work starts."""
+    if options.refit and not any(takes_statistics(entrant.finder) for entrant in entrants):
+        raise UsageError("--refit: no finder's stretch takes statistics of a training set; leave it out")
     _check_sets(sets)
     check_probes(options)
     chosen_methods(options.methods)

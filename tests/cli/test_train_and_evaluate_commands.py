@@ -79,7 +79,7 @@ def test_evaluate_prints_a_table_and_writes_json_and_plot(folder, tmp_path):
     write_set(tmp_path / "other", np.arange(24) % 2, seed=2)
     told = refused(UsageError, "evaluate", folder / "finder", tmp_path / "other", "--out", tmp_path)
     assert "evaluation.json: is the evaluation of another set" in told
-    assert "choose another --out, or remove that file" in told
+    assert "choose another --out, or --force to replace it" in told
 
 
 def test_scores_from_a_file_are_those_computed(folder):

@@ -141,7 +141,7 @@ def test_power_says_what_the_formula_says():
     assert "462 pairs, if 10% differ by chance" in shown
     assert "171 pairs, if 2% differ by chance" in shown
     assert "73 pairs, if 0% differ by chance" in shown
-    assert "Up to 72 pairs can never acquit" in shown
+    assert "Up to 72 pairs can never exclude it" in shown
     for words in (("--tolerance", "0"), ("--power", "1")):
         with pytest.raises(UsageError, match="must lie between 0 and 1"):
             invoke("power", *words)
