@@ -62,7 +62,7 @@ def report(
     ] = 200,
     tolerance: Annotated[
         float,
-        typer.Option("--tolerance", metavar="GAP", help="Largest gap in recall that is within tolerance."),
+        typer.Option("--tolerance", metavar="GAP", help="Gap in recall between groups of the set that is within it; probes have their own."),
     ] = 0.1,
     certificate: Annotated[
         Path | None,

@@ -149,7 +149,7 @@ def scored_batches(
     finder.check(lens_set)
     size = default_batch_size(finder) if batch_size is None else batch_size
     if size < 1:
-        raise UsageError(f"batch size {size} (--batch) is not possible; give 1 or more")
+        raise UsageError(f"--batch {size} is not allowed; give 1 or more")
     return _scored(finder, lens_set, size)
 
 

@@ -111,7 +111,7 @@ def test_progress_reaches_the_whole(make_finder, make_cutouts, make_set):
 def test_a_set_that_does_not_fit_is_refused_before_reading(make_finder, make_cutouts, make_set):
     with pytest.raises(DataError, match="needs band J"):
         score_set(make_finder("ou66"), make_set("s", {"VIS": make_cutouts(1)["VIS"]}))
-    with pytest.raises(UsageError, match="batch size 0"):
+    with pytest.raises(UsageError, match="--batch 0"):
         score_set(make_finder("ou-h"), make_set("t", make_cutouts(1)), batch_size=0)
 
 

@@ -175,5 +175,6 @@ def test_the_commands(tmp_path):
         invoke("import-scores", tmp_path / "e", csv, "--out", tmp_path / "audit", "--fail-on", "anything")
     with pytest.raises(UsageError, match="has no band 'K'"):
         invoke("export", "--out", tmp_path / "f", "--n", 3, "--bands", "VIS,K")
-    with pytest.raises(UsageError, match="--format 'jpeg'"):
-        invoke("export", "--out", tmp_path / "f", "--n", 3, "--format", "jpeg")
+    refused = invoke("export", "--out", tmp_path / "f", "--n", 3, "--format", "jpeg")
+    assert refused.exit_code == 2
+    assert "'jpeg' is not one of 'multi', 'single'" in refused.stderr
