@@ -98,7 +98,9 @@ def import_model(
     say(f"  {finder.origin}")
     needed = [name for name in STRETCHES[recipe.stretch].fitted if name not in finder.figures]
     if needed:
-        say(f"  the file has no {', '.join(needed)} for stretch {recipe.stretch}; use it as lensaudit score {out} SET --refit")
+        say(
+            f"  the file has no {', '.join(needed)} for stretch {recipe.stretch}; use it as lensaudit score {out} SET --refit"
+        )
 
 
 def _as_text(facts: dict[str, Any]) -> str:

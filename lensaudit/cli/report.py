@@ -62,7 +62,11 @@ def report(
     ] = 200,
     tolerance: Annotated[
         float,
-        typer.Option("--tolerance", metavar="GAP", help="Gap in recall between groups of the set that is within it; probes have their own."),
+        typer.Option(
+            "--tolerance",
+            metavar="GAP",
+            help="Gap in recall between groups of the set that is within it; probes have their own.",
+        ),
     ] = 0.1,
     certificate: Annotated[
         Path | None,
