@@ -99,7 +99,8 @@ def import_model(
     needed = [name for name in STRETCHES[recipe.stretch].fitted if name not in finder.figures]
     if needed:
         say(
-            f"  the file has no {', '.join(needed)} for stretch {recipe.stretch}; use it as lensaudit score {out} SET --refit"
+            f"  the file has no {', '.join(needed)} for stretch {recipe.stretch}; use it as lensaudit score {out} SET "
+            f"--refit"
         )
 
 

@@ -65,7 +65,7 @@ def report(
         typer.Option(
             "--tolerance",
             metavar="GAP",
-            help="Gap in recall between groups of the set that is within it; probes have their own.",
+            help="Gap in recall within the set that is accepted; probes have their own.",
         ),
     ] = 0.1,
     certificate: Annotated[
