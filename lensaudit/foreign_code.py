@@ -119,7 +119,7 @@ def _is_nobodys(error: BaseException) -> bool:
 
 
 def told(error: BaseException) -> str:
-    """What foreign code did, as a clause: ``failed (ValueError: no such key, /home/me/mine.py:12); fix it``."""
+    """What foreign code did, as a clause: ``failed (ValueError: no such key, mine.py:12); fix it``."""
     place = where(error)
     at = f", {place}" if place else ""
     if isinstance(error, SystemExit):

@@ -326,7 +326,7 @@ class Finder:
                 f"finder {self.name} needs {column} of each image beside its pixels, which is not given here; "
                 f"lensaudit score and train read it from the catalogue, other commands need another finder"
             )
-        values = torch.as_tensor(np.asarray(cutouts[column], dtype=np.float64), device=self.device)
+        values = torch.as_tensor(np.array(cutouts[column], dtype=np.float64), device=self.device)
         if values.shape != (n,):
             raise DataError(f"{column} has shape {tuple(values.shape)}; one value for each of the {n} images is needed")
         return values

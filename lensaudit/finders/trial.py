@@ -15,8 +15,8 @@ from lensaudit.foreign_code import in_charge
 SAME = 1e-4
 """Most that two answers for one image may differ, as a fraction of 1 + |answer|: rounding of float32 stays below."""
 
-WIDE = 30.0
-"""Factor of the noise on which logits leave [0, 1] where probabilities cannot."""
+WIDE = (30.0, 1e3, 1e6)
+"""Factors of the noise on which logits leave [0, 1] where probabilities cannot, untrained networks' small ones too."""
 
 IN_PLACE = "its module changes its input in place, so it is handed a copy each time"
 
@@ -47,7 +47,7 @@ def tried(module: nn.Module, bands: int, size: int, name: str) -> Trial:
         raise UsageError(f"finder {name}: its weights are on the meta device, so there are none; load them first")
     noise = torch.rand(2, bands, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     noise[1] *= 0.5  # so that a division by the batch's maximum shows
-    wide = torch.cat([WIDE * noise[:1], -WIDE * noise[:1]])
+    wide = torch.cat([sign * factor * noise[:1] for factor in WIDE for sign in (1, -1)])
     used = noise.clone()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
         first = _answers(module, used, name, own=True)
@@ -113,7 +113,8 @@ def _check_logits(outputs: torch.Tensor, wide: torch.Tensor | None, name: str) -
     seen = outputs.flatten()
     if isinstance(wide, torch.Tensor):
         seen = torch.cat([seen, wide[wide.isfinite()].flatten()])
-    if bool(((seen >= 0) & (seen <= 1)).all()):
+    constant = bool((seen == seen[0]).all())  # says nothing, whatever it is: a network that has died, or a toy
+    if not constant and bool(((seen >= 0) & (seen <= 1)).all()):
         raise UsageError(
             f"finder {name}: all its outputs lie within [0, 1] on any noise, so they are probabilities; "
             f"leave the sigmoid off"

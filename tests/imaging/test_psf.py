@@ -99,7 +99,7 @@ VIS_PIXELS = 41
     ("spoil", "message"),
     [
         (lambda p: p.write_bytes(p.read_bytes()[:3000]), "cannot be read|truncated|no extension|must be a square"),
-        (lambda p: write_kernel(p.with_name("nan.fits"), np.full((5, 5), np.nan)).replace(p), "must be a square"),
+        (lambda p: write_kernel(p.with_name("nan.fits"), np.full((5, 5), np.nan)).replace(p), "finite numbers"),
         (lambda p: write_kernel(p.with_name("wide.fits"), np.ones((5, 7))).replace(p), "must be a square"),
     ],
 )

@@ -145,12 +145,12 @@ def test_an_edit_that_changes_nothing_is_told(tmp_path):
     [
         ("other_noise", "scene", "'own_probe_edits:other_noise' changes the noise seed; keep it"),
         ("no_lens", "scene", "'own_probe_edits:no_lens' turns a lens into a non-lens; an edit must keep the label"),
-        ("fails", "scene", r"'own_probe_edits:fails' failed on a single scene \(RuntimeError: two lines\); mend it"),
+        ("fails", "scene", r"'own_probe_edits:fails', on a single scene, failed \(RuntimeError: two lines, .*\); fix it"),
         ("returns_none", "scene", "'own_probe_edits:returns_none' returned NoneType; return a Scene"),
-        ("returns_none", "image", r"'own_probe_edits:returns_none' failed \(TypeError: .*\); mend it"),
-        ("drops_a_band", "image", r"'own_probe_edits:drops_a_band' failed \(KeyError: 'Y'\); mend it"),
+        ("returns_none", "image", r"'own_probe_edits:returns_none' failed \(TypeError: .*\); fix it"),
+        ("drops_a_band", "image", r"'own_probe_edits:drops_a_band' failed \(KeyError: 'Y'\); fix it"),
         ("smaller", "image", r"'own_probe_edits:smaller' changes the shape of band VIS: \(199, 200\); keep it"),
-        ("brighter", "scene", r"'own_probe_edits:brighter' failed on a single scene \(TypeError: .*\); mend it"),
+        ("brighter", "scene", r"'own_probe_edits:brighter', on a single scene, failed \(TypeError: .*\); fix it"),
     ],
 )
 def test_what_goes_wrong_in_an_edit_is_one_line(tmp_path, name, level, words):
@@ -163,11 +163,11 @@ def test_what_goes_wrong_in_an_edit_is_one_line(tmp_path, name, level, words):
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        ("own_nowhere:edit", r"module own_nowhere cannot be imported \(ModuleNotFoundError"),
-        ("own_broken_edits:edit", r"module own_broken_edits cannot be imported \(RuntimeError: at import\)"),
-        ("own_misspelt_edits:edit", r"module own_misspelt_edits cannot be imported \(SyntaxError"),
+        ("own_nowhere:edit", r"'own_nowhere:edit': cannot be imported: there is no module own_nowhere"),
+        ("own_broken_edits:edit", r"'own_broken_edits:edit': cannot be imported: it failed \(RuntimeError: at import"),
+        ("own_misspelt_edits:edit", r"'own_misspelt_edits:edit': cannot be imported: it failed \(SyntaxError"),
         ("own_probe_edits:absent", "module own_probe_edits has no 'absent'"),
-        ("own_probe_edits:number", "is no function"),
+        ("own_probe_edits:number", "number is not a function"),
         ("redder", "edit 'redder' is unknown; allowed: identity"),
     ],
 )

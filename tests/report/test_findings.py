@@ -173,7 +173,7 @@ def test_failing_on_what_was_found(audit: dict, bare_audit: dict):
         ({"occlusion_n": -1}, "--occlusion-n"),
         ({"probe_n": 1}, "--probe-n"),
         ({"tolerance": 1.0}, "--tolerance"),
-        ({"beta": 0.0}, "--beta"),
+        ({"beta": 0.0}, "beta 0.0"),
         ({"workers": 0}, "--workers"),
     ],
 )
