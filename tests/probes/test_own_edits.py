@@ -145,7 +145,11 @@ def test_an_edit_that_changes_nothing_is_told(tmp_path):
     [
         ("other_noise", "scene", "'own_probe_edits:other_noise' changes the noise seed; keep it"),
         ("no_lens", "scene", "'own_probe_edits:no_lens' turns a lens into a non-lens; an edit must keep the label"),
-        ("fails", "scene", r"'own_probe_edits:fails', on a single scene, failed \(RuntimeError: two lines, .*\); fix it"),
+        (
+            "fails",
+            "scene",
+            r"'own_probe_edits:fails', on a single scene, failed \(RuntimeError: two lines, .*\); fix it",
+        ),
         ("returns_none", "scene", "'own_probe_edits:returns_none' returned NoneType; return a Scene"),
         ("returns_none", "image", r"'own_probe_edits:returns_none' failed \(TypeError: .*\); fix it"),
         ("drops_a_band", "image", r"'own_probe_edits:drops_a_band' failed \(KeyError: 'Y'\); fix it"),

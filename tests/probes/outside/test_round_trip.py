@@ -102,7 +102,10 @@ def test_the_shipped_finder_through_ingest_and_score_gives_its_own_audit(tmp_pat
 @pytest.mark.usefixtures("no_figures")
 def test_probes_that_do_not_show_in_the_bands_are_listed_and_not_judged(tmp_path):
     """VIS and J stay where they are when Y, J, H are reversed; one band has no colour."""
-    for bands, why in ((("VIS", "J"), "changes no pixel of systems 0 … 1"), (("J",), "which band J alone does not show")):
+    for bands, why in (
+        (("VIS", "J"), "changes no pixel of systems 0 … 1"),
+        (("J",), "which band J alone does not show"),
+    ):
         place = tmp_path / "-".join(bands)
         exported = export_cutouts(plan_export(2, 0, ["false-positive", "band-swap"], bands), place)
         scores = {row["id"]: 0.5 for row in toys.manifest(exported.cutouts)}
