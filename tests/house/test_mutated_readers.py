@@ -186,7 +186,8 @@ def trial(name: str, samples: Path, work: Path, seed: int) -> str:
         return "read as it was"
     if reader.remade and after == "{}":
         return "made again"
-    right = not reader.ours and not wrong
+    unsealed = "no seal" in deed  # as an earlier version wrote it: what is changed then cannot be seen
+    right = (unsealed or not reader.ours) and not wrong
     assert right, f"{name}, seed {seed}, {deed}: another content was taken"
     return "read as what it says now"
 
