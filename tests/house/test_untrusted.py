@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
 
 import pytest
+from astropy.io import fits
+from hostile import EVERY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lensaudit.cli.console import say, say_json
 from lensaudit.errors import UsageError
+from lensaudit.explain.occluding.map_fits import ascii_text
 from lensaudit.untrusted import file_stem, identifier, in_header, in_markdown, path_within, printable
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -59,6 +63,16 @@ def test_a_link_that_points_out_is_refused(tmp_path):
     with pytest.raises(UsageError, match="points out of"):
         path_within(tmp_path / "in", "link", "x")
     assert path_within(tmp_path / "in", "x") == tmp_path / "in" / "x"
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_fits_header_holds_any_word(kind):
+    """Ids and finders' names go into headers of maps; they come back as they were written, so that maps are kept."""
+    word, out = ascii_text(EVERY[kind]), io.BytesIO()
+    header = fits.Header([fits.Card("OBJECT", word, ""), fits.Card("SEED", 1, "of the noise")])
+    header.add_history(word)
+    fits.HDUList([fits.PrimaryHDU(header=header)]).writeto(out)
+    assert fits.Header.fromstring(out.getvalue())["OBJECT"] == word
 
 
 def test_the_console_prints_no_control_character(capsys):
