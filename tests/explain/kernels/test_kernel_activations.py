@@ -238,7 +238,7 @@ def test_mistakes(tmp_path):
     lens_set = write_blobs(tmp_path / "set", drawn_places(2))
     with pytest.raises(UsageError, match="no convolution"):
         kernel_activations(finder_of(nn.Sequential(nn.Flatten(), nn.Linear(576, 1))), lens_set, tmp_path / "k.parquet")
-    with pytest.raises(UsageError, match="batch size 0"):
+    with pytest.raises(UsageError, match="--batch 0"):
         kernel_activations(finder_of(compass()), lens_set, tmp_path / "k.parquet", batch_size=0)
     with pytest.raises(DataError, match="needs band H"):
         kernel_activations(finder_of(compass(), ("H",)), lens_set, tmp_path / "k.parquet")
