@@ -198,9 +198,16 @@ def campaign(wanted: Sequence[Trial], made: Path, jobs: int) -> list[Result]:
         results = []
         for number, result in enumerate(pool.map(one, wanted, chunksize=4), 1):
             results.append(result)
+            if result.ended.word in FAULTS:  # said at once: a campaign that is stopped has told what it found
+                print(*_fault(result), sep="\n", file=sys.stderr, flush=True)
             if number % 100 == 0:
                 print(f"{number}/{len(wanted)}", file=sys.stderr, flush=True)
     return results
+
+
+def _fault(result: Result) -> list[str]:
+    first = f"FAULT {result.ended.word}: {result.trial.case} seed {result.trial.seed}: {result.deed}"
+    return [first, *(f"      {line}" for line in result.ended.said.strip().splitlines()[-4:])]
 
 
 def told(results: Sequence[Result], seconds: float) -> str:
@@ -216,9 +223,7 @@ def told(results: Sequence[Result], seconds: float) -> str:
     lines.append("  slowest: " + "; ".join(f"{r.trial.case} {r.ended.seconds:.1f} s" for r in slow))
     lines += [f"changed: {r.trial.case} seed {r.trial.seed}: {r.deed}" for r in results if r.ended.word == CHANGED]
     for result in results:
-        if result.ended.word in FAULTS:
-            lines += [f"FAULT {result.ended.word}: {result.trial.case} seed {result.trial.seed}: {result.deed}"]
-            lines += [f"      {line}" for line in result.ended.said.strip().splitlines()[-4:]]
+        lines += _fault(result) if result.ended.word in FAULTS else []
     faults = sum(words[word] for word in FAULTS)
     accepted = words[TAKEN]
     lines.append(
