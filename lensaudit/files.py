@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit.errors import LensauditWarning, MachineError, UsageError
-from lensaudit.untrusted import html_page, markdown_page
+from lensaudit.untrusted import html_page, markdown_page, printable
 
 # Refused, or a file stands where a folder is needed, or a folder or a link in a circle where the file is to be.
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP)
@@ -77,7 +77,7 @@ def write_text(path: Path, text: str) -> None:
     made_safe = {".md": markdown_page, ".html": html_page}.get(Path(path).suffix)
     text = text if made_safe is None else made_safe(text)
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # of a path that is not UTF-8
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -234,11 +234,21 @@ def _stay_within(folder: Path) -> None:
     Raises
     ------
     UsageError
-        A link on the way points out of the folder that is worked in.
+        A link on the way points out of the folder that is worked in, or its name is not UTF-8, as Parquet needs it.
     """
+    if not _is_utf8(f"{folder}"):
+        raise UsageError(f"{printable(folder)}: this name is not UTF-8; choose another --out")
     if _WORKING and os.getcwd() != _WORKING[-1].home:
         os.chdir(_WORKING[-1].home)
     absolute = Path(os.path.abspath(folder))
     for place in _WORKING:
         if absolute.is_relative_to(place.folder) and not absolute.resolve().is_relative_to(place.real):
             raise UsageError(f"{folder}: a link there points out of {place.folder}; remove it or choose another --out")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -76,8 +76,8 @@ def refuse_other_inputs(
 
 
 def command_line() -> str:
-    """The command as typed, without the path of the interpreter or script."""
-    return " ".join(["lensaudit", *sys.argv[1:]])
+    r"""The command as typed, without the path of the interpreter or script; bytes that are not UTF-8 as ``\udc80``."""
+    return " ".join(["lensaudit", *sys.argv[1:]]).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _version(name: str) -> str | None:

@@ -1,11 +1,30 @@
-"""``make fuzz``: its trials follow from their seed and reach every reader and every command that writes."""
+"""Two hundred trials of ``make fuzz``: no traceback, no hang, nothing outside ``--out``, nothing wrong is taken."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 from campaigns.fuzz import _BY_NAME, SCENARIOS, trials
 from campaigns.hostile_cases import COMMANDS
 
 N = 200
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)  # a minute or two of two idle cores
+def test_two_hundred_trials_have_no_fault():
+    """In a process of its own: its forks must not have pytest's threads."""
+    words = [sys.executable, "-m", "campaigns.fuzz", "--n", str(N), "--jobs", "2", "--quick"]
+    repository = Path(__file__).parents[2]
+    path = os.pathsep.join([str(repository), str(repository / "tests")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert done.stdout.startswith(f"{N} trials in ")
 
 
 def test_trials_follow_from_their_seed_and_reach_every_case():

@@ -275,3 +275,15 @@ def test_writing_comes_home_where_foreign_code_went_away(tmp_path, monkeypatch):
         os.chdir(tmp_path)
         files.write_text(out / "a", "x")
     assert names(tmp_path / "home" / "out") == ["a"]
+
+
+def test_names_that_are_not_utf8_are_refused_where_they_are_written_to_and_kept_where_they_are_read_from(tmp_path):
+    """Linux takes any bytes for a name; Parquet and JSON take UTF-8 only."""
+    odd = os.fsdecode(b"a\x80b")
+    with pytest.raises(UsageError, match=r"a\\udc80b: this name is not UTF-8; choose another --out"):
+        files.writable_folder(tmp_path / odd)
+    with pytest.raises(UsageError, match="not UTF-8"):
+        files.write_text(tmp_path / odd / "a.txt", "x")
+    assert names(tmp_path) == []
+    files.write_json(tmp_path / "a.json", {"finder": odd})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"finder": odd}
