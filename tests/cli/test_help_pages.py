@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
+from lensaudit.cli import app
 from lensaudit.cli.app import build
 
 
@@ -20,19 +22,27 @@ def walk(command: Any, words: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...
     return found
 
 
-PAGES = walk(get_command(build()))
+APPLICATION = get_command(build())
+PAGES = walk(APPLICATION)
 COMMANDS = [(words, one) for words, one in PAGES if not hasattr(one, "commands")]
 
 
-def parse(line: str) -> None:
-    """As the documents' test does it."""
+@pytest.fixture(scope="module")
+def parse() -> Callable[[str], None]:
+    """Parses a line as the documents' test does it; the application is built once for all."""
     path = Path(__file__).parents[1] / "house/test_documents.py"
     spec = importlib.util.spec_from_file_location("documents_of_the_house", path)
     assert spec is not None
     assert spec.loader is not None
     documents = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(documents)
-    documents.parse(shlex.split(line))
+    documents.build, documents.get_command = lambda: None, lambda _: APPLICATION
+    return lambda line: documents.parse(shlex.split(line))
+
+
+@pytest.fixture(autouse=True)
+def built_once(monkeypatch):
+    monkeypatch.setattr(app, "build", lambda: APPLICATION)
 
 
 def examples_of(command: Any) -> list[str]:
@@ -40,7 +50,7 @@ def examples_of(command: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(("words", "command"), COMMANDS, ids=[" ".join(words) for words, _ in COMMANDS])
-def test_examples_parse(words, command):
+def test_examples_parse(words, command, parse):
     found = examples_of(command)
     assert found, "no examples"
     for line in found:
@@ -49,7 +59,7 @@ def test_examples_parse(words, command):
         parse(line)
 
 
-def test_a_wrong_example_is_seen():
+def test_a_wrong_example_is_seen(parse):
     from typer.exceptions import TyperException
 
     with pytest.raises(TyperException, match="No such option"):
