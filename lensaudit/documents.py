@@ -28,6 +28,8 @@ LARGEST_YAML = 1 << 20
 """Bytes; the longest of ours, an ensemble's ``finder.yaml``, has 21 kB."""
 LARGEST_JSON = 64 << 20
 """Bytes; a comparison of ten finders has 2 MB, the header of a set of a million images some 10 MB."""
+LARGEST_TEXT = 4 << 20
+"""Bytes of a card or a training history; ours have some kB."""
 SEAL = "digest"
 DEEPEST = 64
 """Lists and mappings inside one another; our own go down to a dozen."""
@@ -60,6 +62,20 @@ def read_bytes(path: Path, limit: int, error: type[LensauditError] = DataError) 
         raise error(str(refused)) from refused
     except OSError as refused:
         raise error(f"{path}: cannot be read ({refused.strerror}); check its permissions") from refused
+
+
+def read_text(path: Path, fix: str, limit: int = LARGEST_TEXT) -> str:
+    """The text of a regular file of at most `limit` bytes, in UTF-8.
+
+    Raises
+    ------
+    DataError
+        It is missing, no regular file, too large, or in another encoding; `fix` ends the line.
+    """
+    try:
+        return read_bytes(path, limit).decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        raise DataError(f"{path}: is not text in UTF-8 (byte {broken.start + 1}); {fix}") from broken
 
 
 def read_yaml(path: Path, schema: type[Schema], error: type[LensauditError] = UsageError) -> Schema:

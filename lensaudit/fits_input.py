@@ -62,6 +62,8 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
         try:
             hdus = fits.open(limited, memmap=False, lazy_load_hdus=False)
             end = max(_end(hdu, limited.size) for hdu in hdus)
+            bare = max(map(_bare_end, hdus))  # some programs leave out the padding of the last
+            _ = [(hdu.name, hdu.ver) for hdu in hdus]  # read in many places; a card that is torn says so here
             limited.seek(-(-end // _BLOCK) * _BLOCK)
             if limited.read(_BLOCK).startswith(b"XTENSION"):  # astropy passes over what it cannot read
                 raise ValueError(f"extension {len(hdus)} has no readable header")
@@ -73,6 +75,9 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
             if end > limited.size:
                 reason = f"data end at byte {end}, the file at {limited.size}"
                 raise DataError(f"{path}: FITS file is truncated: {reason}; fetch the file again")
+            if limited.size not in (end, bare) and limited.size % _BLOCK:
+                reason = f"{limited.size} bytes are no whole blocks of {_BLOCK}, so some were lost or added on the way"
+                raise DataError(f"{path}: FITS file is damaged: {reason}; fetch the file again")
             limited.left = None
             yield hdus
 
@@ -217,10 +222,13 @@ def _end(hdu: Any, size: int) -> int:
     """Byte at which the data of an HDU end by its header; the padding of the last may be missing."""
     info = hdu.fileinfo()
     padded = int(info["datLoc"]) + int(info["datSpan"])
-    if padded <= size:
-        return padded
+    return padded if padded <= size else _bare_end(hdu)
+
+
+def _bare_end(hdu: Any) -> int:
+    """Byte at which the data of an HDU end by its header, without padding."""
     stored = getattr(hdu, "_bintable", None) or hdu  # a tile-compressed image's own size is that of its pixels
-    return int(info["datLoc"]) + int(stored.size)
+    return int(hdu.fileinfo()["datLoc"]) + int(stored.size)
 
 
 def _plane(shape: tuple[int, ...], plane: int | None, where: str) -> tuple[int, ...] | None:

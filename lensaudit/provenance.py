@@ -56,6 +56,8 @@ def refuse_other(path: Path, inputs: Mapping[str, str], what: str, mend: str = "
         One of the inputs was another.
     """
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return
         known = json.loads(path.read_text(encoding="utf-8"))["provenance"]["inputs"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import lexists
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,12 +92,13 @@ def threshold(
 
 def _card(folder: Path, facts: dict[str, Any], recall: Metric) -> str | None:
     """The finder's card with what was done to it; None where it has none."""
+    from lensaudit.documents import read_text
     from lensaudit.finders.store import CARD_FILE
 
     card = folder / CARD_FILE
-    if not card.is_file():
+    if not lexists(card):
         return None
-    return card.read_text(encoding="utf-8") + (
+    return read_text(card, "write it again in UTF-8, or remove it") + (
         f"\n## Threshold\n\nSet afterwards to p = {facts['threshold']:.6g}: at most {facts['fpr']:g} of the "
         f"{facts['n_others']} non-lenses of set `{facts['set'][:16]}` reach it; recall there {recall.value:.3f} "
         f"({recall.low:.3f}–{recall.high:.3f}), n = {recall.n}. Calls above are at the earlier one.\n"

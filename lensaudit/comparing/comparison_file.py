@@ -18,6 +18,7 @@ A number that is not defined is ``null`` and has a ``status`` beside it that say
 
 from __future__ import annotations
 
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def read_comparison(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder}: holds no {COMPARISON_NAME}; name a folder that lensaudit compare wrote")
     comparison = _read(path, _Comparison)
     speed = Path(folder) / SPEED_NAME
-    comparison["speed"] = _read(speed, _Speed)["finders"] if speed.is_file() else []
+    comparison["speed"] = _read(speed, _Speed)["finders"] if lexists(speed) else []
     return comparison
 
 

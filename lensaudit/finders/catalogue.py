@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
+from lensaudit.documents import read_text
 from lensaudit.errors import UsageError
 from lensaudit.finders.recipe import Recipe, builtin_finder_folder, builtin_recipes, load_recipe
 from lensaudit.finders.store import CARD_FILE, FINDER_FILE, read_record
@@ -38,7 +40,7 @@ def describe(name: str) -> dict[str, Any]:
     return {
         "recipe": record.recipe.model_dump(mode="json"),
         "record": record.model_dump(mode="json", exclude={"recipe"}),
-        "card": card.read_text(encoding="utf-8") if card.is_file() else None,
+        "card": read_text(card, "write it again in UTF-8, or remove it") if lexists(card) else None,
         "note": "No card.",
     }
 

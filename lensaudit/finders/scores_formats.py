@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,7 +101,7 @@ def record_text(path: Path) -> bytes | None:
 
 def _of_text(path: Path) -> str | None:
     with path.open("rb") as file:
-        ecsv = file.read(7) == b"# %ECSV"
+        ecsv = file.read(10).removeprefix(codecs.BOM_UTF8).startswith(b"# %ECSV")
     return _of_ecsv(path) if ecsv else None
 
 
@@ -121,7 +122,7 @@ def _of_votable(path: Path) -> str | None:
 def _of_ecsv(path: Path) -> str | None:
     from astropy.table import Table
 
-    words = Table.read(path, format="ascii.ecsv").meta.get(NAME)
+    words = Table.read(path.read_text(encoding="utf-8-sig"), format="ascii.ecsv").meta.get(NAME)
     return None if words is None else str(words)
 
 

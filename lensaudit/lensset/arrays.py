@@ -7,6 +7,7 @@ Truth is smooth or empty and goes through zstd.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -116,6 +117,8 @@ class StoredArray:
                 _read_runs(stream, path, rows, places, out)
         except FileNotFoundError as error:
             raise DataError(f"{path}: chunk file is missing; {MEND}") from error
+        except OSError as error:  # a link to itself, no permission, a folder that is a file
+            raise DataError(f"{path}: chunk file cannot be read ({error.strerror or error}); {MEND}") from error
 
     def _check(self, stream: Any, path: Path) -> None:
         """Compare size and checksum, in pieces that stay in the processor's cache."""
@@ -159,8 +162,9 @@ def chunk_checksum(path: Path) -> int:
             return int.from_bytes(stream.read(4), "little")
     except FileNotFoundError as error:
         raise DataError(f"{path}: chunk file is missing; {MEND}") from error
-    except OSError as error:
-        raise DataError(f"{path}: chunk file is truncated; {MEND}") from error
+    except OSError as error:  # EINVAL: it has less than four bytes
+        reason = "is truncated" if error.errno == errno.EINVAL else f"cannot be read ({error.strerror or error})"
+        raise DataError(f"{path}: chunk file {reason}; {MEND}") from error
 
 
 def _refuse_special(path: Path) -> None:

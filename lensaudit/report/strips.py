@@ -50,8 +50,6 @@ def pair_strips(audit: dict[str, Any], folder: Path) -> dict[str, list[dict[str,
 
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """Arrays of an ``.npz`` file by name, ``None`` where it is missing or torn; nothing pickled is ever read."""
-    if not path.is_file():  # a pipe would keep us waiting
-        return None
     if not path.is_file():  # a pipe would be waited for
         return None
     try:

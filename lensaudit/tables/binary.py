@@ -90,7 +90,13 @@ def _from_astropy(path: Path, read: Callable[[], Any], form: str) -> Table:
             raise DataError(f"{path}: cannot be read as {form} ({reason}); write it again or fetch it again") from error
     columns, left_out = [], []
     for column in found.columns.values():
-        made = _plain_column(column.name, np.ma.asarray(column) if hasattr(column, "dtype") else None)
+        try:
+            made = _plain_column(column.name, np.ma.asarray(column) if hasattr(column, "dtype") else None)
+        except UnicodeDecodeError as broken:
+            raise DataError(
+                f"{path}: column {printable(column.name, 60)}: a cell is not text in UTF-8; write it again or fetch it "
+                f"again"
+            ) from broken
         if made is None:
             left_out.append(str(column.name))
         else:
@@ -161,13 +167,19 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _plain_column(name: str, found: np.ma.MaskedArray[Any, Any] | None) -> Column | None:
-    """A column of numbers, truth values or text; None for any other, such as one of lists."""
+    """A column of numbers, truth values or text; None for any other, such as one of lists.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        Text is in another encoding than UTF-8.
+    """
     if found is None or found.ndim != 1:
         return None
     empty = np.ma.getmaskarray(found)
-    kind, values = found.dtype.kind, np.ma.getdata(found)
+    kind, values = found.dtype.kind, np.asarray(np.ma.getdata(found))  # astropy's own columns decode by themselves
     if kind in "US":
-        text = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values.tolist()]
+        text = [value.decode("utf-8") if isinstance(value, bytes) else value for value in values.tolist()]
         return text_column(name, ["" if none else value for value, none in zip(text, empty, strict=True)])
     if kind == "O" and all(isinstance(value, str) or none for value, none in zip(values, empty, strict=True)):
         return text_column(name, ["" if none else value for value, none in zip(values, empty, strict=True)])

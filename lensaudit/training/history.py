@@ -43,7 +43,7 @@ def read_history(path: Path) -> list[EpochRow]:
             EpochRow(epoch=int(line["epoch"]), **{name: float(line[name]) for name in _COLUMNS if name != "epoch"})
             for line in lines
         ]
-    except (UsageError, OSError, KeyError, TypeError, ValueError) as broken:
+    except (UsageError, OSError, KeyError, TypeError, ValueError, csv.Error) as broken:
         raise DataError(f"{path}: is no training history ({type(broken).__name__}); train again") from broken
 
 

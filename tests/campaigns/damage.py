@@ -91,15 +91,23 @@ def _other_kind(path: Path, rng: Rng) -> str:
     return f"another kind of file: {name}"
 
 
-def _special(path: Path, rng: Rng) -> str:
+SPECIAL = ("pipe", "device", "folder", "loop", "dangling")
+
+
+def make_special(path: Path, kind: str) -> None:
+    """Put one of `SPECIAL` in the place of a file."""
     path.unlink()
-    kind = str(rng.choice(["pipe", "device", "folder", "loop", "dangling"]))
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "folder":
         path.mkdir()
     else:
         path.symlink_to({"device": Path("/dev/zero"), "loop": path, "dangling": Path("nowhere")}[kind])
+
+
+def _special(path: Path, rng: Rng) -> str:
+    kind = str(rng.choice(SPECIAL))
+    make_special(path, kind)
     return f"a {kind} in its place"
 
 

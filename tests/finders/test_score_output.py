@@ -44,6 +44,14 @@ def test_every_format_reads_back_bit_for_bit(ending, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_a_byte_order_mark_hides_no_record(tmp_path):
+    """As an editor of Windows saves a text: the scores were read, and how they were made was not."""
+    path = tmp_path / "scores.ecsv"
+    write_scores(SCORES, path, RECORD, SKY)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_scores(path)[1] == RECORD
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_astropy_reads_every_format_with_units(ending, tmp_path):
     path = tmp_path / f"scores{ending}"

@@ -112,6 +112,33 @@ def test_damage_ends_in_one_line_or_in_an_image(tmp_path, form, harm):
         assert said is None or (said.isprintable() and str(path) in said)
 
 
+@pytest.mark.parametrize("form", ["plain", "gzip", "RICE_1"])
+def test_bytes_lost_or_added_are_told_by_the_length(tmp_path, form):
+    """In the middle of the pixels: what follows is shifted, and nothing else tells."""
+    data = gzip.decompress(SOUND[form]) if form == "gzip" else SOUND[form]
+    middle = len(data) - 2880 + 100
+    path = tmp_path / "a.fits"
+    for changed in (data[:middle] + data[middle + 7 :], data[:middle] + b"lost" + data[middle:], data + b"\n"):
+        path.write_bytes(gzip.compress(changed) if form == "gzip" else changed)
+        with pytest.raises(DataError, match=r"a\.fits: .*(bytes are no whole blocks|nothing but zeros)"):
+            read(path)
+
+
+@pytest.mark.parametrize("key", ["EXTNAME", "EXTVER"])
+def test_a_torn_name_of_an_extension_is_said_on_opening(tmp_path, key):
+    """It was a traceback where extensions are looked for by name."""
+    path = tmp_path / "a.fits"
+    path.write_bytes(PLAIN.replace(b"MAGZERO =                 25.0", f"{key:8}=                  inf".encode()))
+    with pytest.raises(DataError, match=rf"a\.fits: cannot be read as FITS .*{key}"):
+        read(path)
+
+
+def test_the_padding_of_the_last_data_may_be_missing(tmp_path):
+    path = tmp_path / "a.fits"
+    path.write_bytes(PLAIN[: -(-PIXELS.size * 2 % 2880)])
+    np.testing.assert_array_equal(read(path)[1], (PIXELS * 10).astype(np.int16))
+
+
 def refusal(path: Path) -> str | None:
     """What is said of a file that is refused; None of one that is read."""
     try:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from campaigns.damage import SPECIAL, make_special
 from campaigns.mutators import mutate
 
 from lensaudit.clustering.marks import Marks, read_marks
@@ -209,6 +210,22 @@ def samples(tmp_path_factory) -> Path:
 def test_a_changed_file_is_refused_in_one_line_or_read(samples: Path, tmp_path: Path, name: str):
     ended = Counter(trial(name, samples, tmp_path / "work", seed) for seed in range(5))
     assert ended.total() == 5
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("name", READERS)
+def test_what_is_no_file_is_never_taken_for_a_missing_one(samples: Path, tmp_path: Path, name: str, kind: str):
+    """A link to itself ended the reading of chunks in an OSError; ``speed.json`` as a pipe was passed over."""
+    reader = READERS[name]
+    shutil.copytree(samples, tmp_path / "work")
+    make_special(tmp_path / "work" / reader.file, kind)
+    if reader.remade:
+        assert reader.read(tmp_path / "work") == {}
+    else:
+        with pytest.raises(LensauditError) as refused:
+            reader.read(tmp_path / "work")
+        assert str(refused.value).isprintable()
 
 
 def test_the_samples_are_read(samples: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from lensaudit.documents import DEEPEST, LARGEST_YAML, json_of, read_json, read_yaml
+from lensaudit.documents import DEEPEST, LARGEST_TEXT, LARGEST_YAML, json_of, read_json, read_text, read_yaml
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.recipe import Recipe
 
@@ -129,3 +129,20 @@ def test_absurd_recipes_are_refused_before_anything_is_built(tmp_path: Path, fie
     with pytest.raises(UsageError) as refused:
         read_yaml(tmp_path / "recipe.yaml", Recipe)
     assert said in str(refused.value)
+
+
+def test_text_is_utf_8_small_and_a_file(tmp_path: Path):
+    """Cards and histories of other hands; Latin-1 in a card was a traceback of ``models show``."""
+    path = tmp_path / "card.md"
+    path.write_bytes("\ufeff# θ_E\n".encode())
+    assert read_text(path, "write it again") == "# θ_E\n"
+    path.write_bytes("# café".encode("latin-1"))
+    with pytest.raises(DataError, match=r"card\.md: is not text in UTF-8 \(byte 6\); write it again$"):
+        read_text(path, "write it again")
+    os.truncate(path, LARGEST_TEXT + 1)
+    with pytest.raises(DataError, match="at most"):
+        read_text(path, "write it again")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="is a named pipe"):
+        read_text(path, "write it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,15 @@ def test_the_history_is_read_beside_the_weights(tmp_path: Path):
     (tmp_path / "history.csv").write_text("epoch,train_loss,validation_loss\n1,0.7,0.69\n2,,oops\n", encoding="utf-8")
     assert read_history(tmp_path) == [{"epoch": 1, "train_loss": 0.7, "validation_loss": 0.69}, {"epoch": 2}]
     assert read_history(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("data", [b"epoch,loss\n1,2\xe9\n", b"epoch,loss\n1," + b"9" * 200_000 + b"\n", None])
+def test_a_history_of_other_hands_is_refused_in_one_line(tmp_path: Path, data: bytes | None):
+    """Latin-1 and a huge cell ended in a traceback; a pipe was passed over."""
+    path = tmp_path / "history.csv"
+    path.write_bytes(data) if data is not None else os.mkfifo(path)
+    with pytest.raises(DataError, match=r"history\.csv: is (not text in UTF-8|no training history|a named pipe)"):
+        read_history(tmp_path)
 
 
 def test_galleries_of_nothing_lost_say_so():

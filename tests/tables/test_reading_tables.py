@@ -102,6 +102,15 @@ def test_what_is_no_table_is_one_line(tmp_path: Path, harm: str):
     assert str(refused.value).isprintable()
 
 
+def test_text_in_a_fits_table_is_utf_8(tmp_path: Path):
+    """A flipped bit in a column of text was a traceback of astropy's own decoding."""
+    AstropyTable({"id": ["a1", "b2"], "z": [1.5, 2.5]}).write(tmp_path / "t.fits")
+    data = (tmp_path / "t.fits").read_bytes()
+    (tmp_path / "t.fits").write_bytes(data.replace(b"b2", b"\xe92"))
+    with pytest.raises(DataError, match=r"t\.fits: column id: a cell is not text in UTF-8; write it again"):
+        read_table(tmp_path / "t.fits")
+
+
 def test_a_bomb_is_not_unpacked(tmp_path: Path):
     rows = 200_000
     column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["x" * 100_000]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,9 +102,12 @@ def _key_of(path: Path) -> str | None:
     """What a picture was drawn from; None where there is no whole picture."""
     from PIL import Image
 
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
-        with Image.open(path) as picture:
+        bomb = Image.DecompressionBombWarning
+        with warnings.catch_warnings(action="error", category=bomb), Image.open(path) as picture:
             picture.load()
             return str(picture.info.get(_KEY))
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError):
         return None
