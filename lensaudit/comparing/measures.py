@@ -7,7 +7,7 @@ from typing import Any
 from lensaudit.comparing.entrants import Entrant
 from lensaudit.comparing.scoring import FirstImages
 from lensaudit.evaluation import calibrate, evaluate
-from lensaudit.finders import Scores
+from lensaudit.finders import Scores, pixel_record
 
 
 def row_of(entrant: Entrant, images: FirstImages, scores: Scores, seed: int) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def row_of(entrant: Entrant, images: FirstImages, scores: Scores, seed: int) -> 
         ``finder``, ``n…``, ``metrics`` (name → value, low, high, n, method, status), ``counts`` at the finder's
         threshold, ``roc``, ``calibration``, ``seen`` (``training`` where the finder learnt from this very set),
         ``unused_bands`` (of the set, that the finder does not look at), ``other_pixels`` (in which band the set's
-        pixels are not those of its training).
+        pixels are not those of its training), ``pixels`` (see `lensaudit.finders.pixel_record`).
     """
     labels, recipe = images.labels, entrant.finder.recipe
     result = evaluate(labels, scores.p_lens, scores.logit, threshold=recipe.threshold, seed=seed).as_json()
@@ -33,4 +33,5 @@ def row_of(entrant: Entrant, images: FirstImages, scores: Scores, seed: int) -> 
         "seen": entrant.has_seen(images.lens_set.content_hash),
         "unused_bands": list(entrant.finder.unused_bands(images.lens_set)),
         "other_pixels": entrant.finder.other_pixels(images.lens_set),
+        "pixels": pixel_record(entrant.finder, images.lens_set, scores.clipping),
     }

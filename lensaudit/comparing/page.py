@@ -16,6 +16,7 @@ from lensaudit.comparing.tables import HEADS, matrices_of, probe_table, set_tabl
 from lensaudit.errors import DataError
 from lensaudit.files import write_text
 from lensaudit.report import numbers, render
+from lensaudit.report.facts import pixel_facts
 from lensaudit.untrusted import printable
 from lensaudit.verdicts import NATURES
 
@@ -90,6 +91,9 @@ def _section(comparison: dict[str, Any], place: int) -> dict[str, Any]:
         "block": block,
         "table": set_table(comparison, block),
         "told": told_apart(block),
+        "pixels": [
+            {"finder": row["finder"], "facts": pixel_facts(row["pixels"])} for row in block["rows"] if row.get("pixels")
+        ],
         "matrices": matrices_of(block),
         "pictures": pictures_of(block),
     }

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from lensaudit.comparing.entrants import Entrant
 from lensaudit.comparing.options import CompareOptions
-from lensaudit.errors import DataError
-from lensaudit.finders import Scores, read_scores, score_set, write_scores
+from lensaudit.finders import Scores, score_set, write_scores
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
 from lensaudit.report.pieces import KEY, Progress, key_of
+from lensaudit.report.score_piece import kept_scores
 
 FOLDER = "scores"
 
@@ -54,7 +54,7 @@ def scored(entrant: Entrant, images: FirstImages, out: Path, options: CompareOpt
     """Scores of the images, from an earlier run where weights, recipe, set and version are the same."""
     key = key_of(entrant.finder, images.lens_set, n=len(images))
     path = Path(out) / FOLDER / f"{key[:32]}.parquet"
-    kept = _kept(path, key)
+    kept = kept_scores(entrant.finder, images, path, key)
     if kept is not None:
         return kept
     told = partial(progress, f"{entrant.label} on {images.lens_set.path.name}")
@@ -62,13 +62,3 @@ def scored(entrant: Entrant, images: FirstImages, out: Path, options: CompareOpt
     inputs = {"finder": entrant.finder.weights_hash, "set": images.lens_set.content_hash}
     write_scores(scores, path, {KEY: key, "finder": entrant.finder.name, **provenance(inputs=inputs)})
     return scores
-
-
-def _kept(path: Path, key: str) -> Scores | None:
-    if not path.is_file():
-        return None
-    try:
-        scores, record = read_scores(path)
-    except DataError:  # torn by another program: it is written again
-        return None
-    return scores if record.get(KEY) == key else None

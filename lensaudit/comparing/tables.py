@@ -135,6 +135,8 @@ def warnings_of(row: dict[str, Any]) -> list[str]:
         warnings.append(f"this set was its {row['seen']} set: its numbers here say nothing of new images")
     if row["other_pixels"]:
         warnings.append(f"{row['other_pixels']}; resampled as asked")
+    if row.get("pixels"):  # not in comparisons of earlier versions
+        warnings += row["pixels"]["remarks"]
     if row["n_unscored"]:
         warnings.append(f"{count(row['n_unscored'])} images could not be scored")
     return warnings

@@ -2,7 +2,7 @@
 
 from lensaudit.finders.architectures import ARCHITECTURES, initialised
 from lensaudit.finders.build import initialised_module, unfilled_module
-from lensaudit.finders.clipping import Clipping, pixel_record, remarks_on
+from lensaudit.finders.clipping import Clipping, clips, pixel_record, remarks_on
 from lensaudit.finders.declared import declare_finder
 from lensaudit.finders.device import DEVICES, choose_device
 from lensaudit.finders.finder import Finder
@@ -37,6 +37,7 @@ __all__ = [
     "calling_at",
     "check_scores_path",
     "choose_device",
+    "clips",
     "declare_finder",
     "fill_body",
     "fit_figures",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lensaudit.finders.finder import Cutouts, Declared, Finder
 from lensaudit.finders.stretch import STRETCHES, Limits
+from lensaudit.finders.units import bands_in_units, told_unit
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ def limits_of(finder: Finder, band: str) -> tuple[str, Limits] | None:
         if band in one.bands and limits is not None and (one is finder.recipe or not limits.of_output):
             return one.stretch, limits
     return None
+
+
+def clips(finder: Finder) -> bool:
+    """Whether its stretch clips any band."""
+    return any(limits_of(finder, band) is not None for band in finder.recipe.bands)
 
 
 def clipped_fractions(finder: Finder, cutouts: Cutouts, prepared: torch.Tensor) -> NDArray[np.float64]:
@@ -105,10 +111,20 @@ def remarks_on(finder: str, clipping: Mapping[str, Clipping]) -> list[str]:
 
 
 def pixel_record(finder: Finder, lens_set: Declared, clipping: Mapping[str, Clipping]) -> dict[str, Any]:
-    """What a result says of the pixels it was made from: units, clipped fractions, and what is to be remarked."""
-    units = getattr(lens_set, "pixel_units", {})
+    """What a result says of the pixels it was made from.
+
+    Returns
+    -------
+    dict
+        ``units`` (band → unit of the set's pixels), ``finder_units`` (band → unit of the numbers that its stretch
+        holds, where it holds any), ``clipping`` (band → fractions, see `Clipping`) and ``remarks``. A unit that nobody
+        knows is ``unknown``.
+    """
+    units, own = getattr(lens_set, "pixel_units", {}), finder.recipe.pixel_unit
+    finder = finder.for_units(lens_set)
     return {
-        "units": {band: units[band] for band in finder.recipe.bands if band in units},
+        "units": {band: told_unit(units.get(band)) for band in finder.recipe.bands},
+        "finder_units": {band: told_unit(own.get(band)) for band in bands_in_units(finder.recipe)},
         "clipping": {band: one.as_json() for band, one in clipping.items()},
         "remarks": [*finder.unit_remarks(lens_set), *remarks_on(finder.name, clipping)],
     }

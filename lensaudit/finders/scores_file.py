@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 from scipy.special import expit, logit
 
 from lensaudit.documents import json_of
 from lensaudit.errors import DataError
 from lensaudit.files import replacing
+from lensaudit.finders.clipping import Clipping
 from lensaudit.finders.score import OK, Scores
 from lensaudit.finders.scores_formats import format_of, record_text, write_table
 from lensaudit.tables import Table, read_table
 
-_CONTENT = "content"
+_CONTENT, _CLIPPING = "content", "clipping"
 
 AGREE = 1e-4
 """Largest difference of p and the sigmoid of its log-odds; files written with four digits keep to it."""
@@ -52,6 +55,8 @@ def write_scores(
 ) -> None:
     """Write `scores` to `path`, whole or not at all, with `record` (finder, set, provenance) in the metadata.
 
+    What the stretch clipped goes into the record too.
+
     The ending of the name says the format: Parquet, CSV, ECSV, FITS or VOTable. A CSV has no place for the record.
 
     Parameters
@@ -65,7 +70,9 @@ def write_scores(
         The ending of the name is not one of `lensaudit.finders.scores_formats.FORMATS`.
     """
     kind = format_of(path)
-    words = json.dumps({**record, _CONTENT: _content_of(scores)}, sort_keys=True, allow_nan=False)
+    clipping = {band: one.as_json() for band, one in scores.clipping.items()}
+    record = {**record, _CONTENT: _content_of(scores), **({_CLIPPING: clipping} if clipping else {})}
+    words = json.dumps(record, sort_keys=True, allow_nan=False)
     columns = {"id": scores.ids, "p_lens": scores.p_lens, "logit": scores.logit, "status": scores.status}
     fields = [*SCHEMA, *(MORE[name] for name in more or {})]
     table = pa.table([pa.array((columns | dict(more or {}))[f.name]).cast(f.type) for f in fields], pa.schema(fields))
@@ -109,7 +116,14 @@ def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, dict[str, 
     record = _record(path)
     if record.pop(_CONTENT, content := _content_of(scores)) != content:
         raise DataError(f"{path}: was changed after it was written; write it again with lensaudit score")
-    return scores, record
+    return replace(scores, clipping=_clipping_of(record.pop(_CLIPPING, {}), path)), record
+
+
+def _clipping_of(words: Any, path: Path) -> dict[str, Clipping]:
+    try:
+        return TypeAdapter(dict[str, Clipping]).validate_python(words)
+    except ValidationError as wrong:
+        raise DataError(f"{path}: its record of clipped pixels is not ours; write it with lensaudit score") from wrong
 
 
 def _content_of(scores: Scores) -> str:

@@ -42,6 +42,11 @@ def is_known(unit: str | None) -> bool:
     return unit is not None and (zero_point_mag(unit) is not None or unit not in _UNNAMED)
 
 
+def told_unit(unit: str | None) -> str:
+    """A unit as results say it: ``unknown`` where it is."""
+    return unit if unit is not None and is_known(unit) else "unknown"
+
+
 def factor(given: str, own: str) -> float | None:
     """By what a pixel value in the unit `given` is multiplied to be in the unit `own`; None where nobody knows.
 

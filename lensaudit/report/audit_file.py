@@ -10,6 +10,7 @@ block                   holds
 ``verdict``             headline and sentences that open the page
 ``findings``            ranked list, see :mod:`lensaudit.report.findings`
 ``performance``         metrics (each with n, interval, method), ROC curve and band, score histogram, confusion
+``pixels``              units of the set's pixels and of the finder's numbers, fractions clipped; not in old audits
 ``selection``           recall along θ_E, arc S/N, source magnitude, colour; rates by kind; ``null`` without labels
 ``selection_function``  recall over two properties, medians, drivers; ``null`` without truth
 ``gallery``             groups of entries; each entry names the ``.npz`` under ``arrays/`` that holds its pixels
@@ -100,6 +101,7 @@ class _Audit(_Block):
     verdict: _Verdict
     findings: list[dict[str, Any]]
     performance: dict[str, Any]
+    pixels: dict[str, Any] | None = None
     selection: dict[str, Any] | None
     selection_function: dict[str, Any] | None
     gallery: _Groups | None

@@ -77,6 +77,7 @@ def build_audit(
         "options": _options(options, finder),
         "provenance": _provenance(finder, lens_set, options),
         "performance": performance_block(lens_set.labels, scores, threshold, options),
+        "pixels": _pixels(finder, lens_set, scores),
         "selection": selection_block(lens_set, scores.p_lens, threshold, options.seed),
         "selection_function": selection_function_block(lens_set, scores, threshold, options.seed),
         "gallery": gallery_block(finder, lens_set, scores.p_lens, out, options, progress),
@@ -126,6 +127,12 @@ def _options(options: AuditOptions, finder: Any) -> dict[str, Any]:
         "probes": list(options.probes),
         "device": str(finder.device),
     }
+
+
+def _pixels(finder: Any, lens_set: Any, scores: Any) -> dict[str, Any]:
+    from lensaudit.finders import pixel_record
+
+    return pixel_record(finder, lens_set, scores.clipping)
 
 
 def _provenance(finder: Any, lens_set: Any, options: AuditOptions) -> dict[str, Any]:

@@ -12,6 +12,7 @@ def audited_facts(audit: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {"title": "Finder", "facts": _finder(audit["finder"])},
         {"title": "Lens set", "facts": _set(audit["set"])},
+        *([{"title": "Pixels", "facts": pixel_facts(audit["pixels"])}] if audit.get("pixels") else []),
         {"title": "Versions", "facts": _versions(audit["provenance"])},
         {"title": "Audit", "facts": _audit(audit)},
     ]
@@ -50,6 +51,30 @@ def _set(lens_set: dict[str, Any]) -> list[dict[str, Any]]:
         _fact("made by", lens_set["made_by"]),
     ]
     return facts + ([_fact("seed", str(lens_set["seed"]))] if lens_set["seed"] is not None else [])
+
+
+def pixel_facts(pixels: dict[str, Any]) -> list[dict[str, Any]]:
+    """By band the unit of the pixels, that of the finder's numbers where it holds any, and the fractions clipped.
+
+    Parameters
+    ----------
+    pixels
+        Of `lensaudit.finders.pixel_record`.
+    """
+    facts = []
+    for band, unit in pixels["units"].items():
+        own, clipped = pixels["finder_units"].get(band), pixels["clipping"].get(band)
+        words = [f"unit {unit}" if unit == "unknown" else unit]
+        if own is not None:
+            words.append(f"the stretch holds numbers in {'an unknown unit' if own == 'unknown' else own}")
+        words.append(clipped_words(clipped) if clipped else "no clipping by the stretch")
+        facts.append(_fact(band, "; ".join(words)))
+    return facts
+
+
+def clipped_words(clipped: dict[str, Any]) -> str:
+    """Fractions of the pixels beyond the limits of a stretch."""
+    return f"clipped {significant(100 * clipped['below'])} % below, {significant(100 * clipped['above'])} % above"
 
 
 def _versions(provenance: dict[str, Any]) -> list[dict[str, Any]]:

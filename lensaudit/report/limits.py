@@ -28,6 +28,7 @@ def limits(audit: dict[str, Any]) -> list[str]:
     ]
     if _trained_on(audit["finder"]) == audit["set"]["content_hash"]:
         said.insert(0, "This is the set the finder was trained on: every number of this page is too good.")
+    said += [f"{remark[0].upper()}{remark[1:]}." for remark in (audit.get("pixels") or {"remarks": []})["remarks"]]
     if audit["selection"] is not None:
         said.append(
             "Recall against one property mixes in others that go with it: small θ_E, faint arcs and faint sources are "

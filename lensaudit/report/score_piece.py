@@ -15,11 +15,14 @@ SCORES_NAME = "scores.parquet"
 
 
 def scored(finder: Any, lens_set: Any, out: Path, options: AuditOptions, progress: Progress) -> Any:
-    """Return :class:`lensaudit.finders.Scores` of the set, from ``scores.parquet`` when it rests on the same inputs."""
+    """Return :class:`lensaudit.finders.Scores` of the set, from ``scores.parquet`` when it rests on the same inputs.
+
+    A file that does not say what the stretch clipped, as earlier versions wrote it, is written again.
+    """
     from lensaudit.finders import score_set, write_scores
 
     path, key = Path(out) / SCORES_NAME, key_of(finder, lens_set)
-    kept = _kept(path, key)
+    kept = kept_scores(finder, lens_set, path, key)
     if kept is not None:
         progress("scoring", len(lens_set), len(lens_set))
         return kept
@@ -29,8 +32,9 @@ def scored(finder: Any, lens_set: Any, out: Path, options: AuditOptions, progres
     return scores
 
 
-def _kept(path: Path, key: str) -> Any | None:
-    from lensaudit.finders import read_scores
+def kept_scores(finder: Any, lens_set: Any, path: Path, key: str) -> Any | None:
+    """Scores in the file `path` where they were written under this `key` with all that is asked of them; else None."""
+    from lensaudit.finders import clips, read_scores
 
     if not path.is_file():
         return None
@@ -38,4 +42,5 @@ def _kept(path: Path, key: str) -> Any | None:
         scores, record = read_scores(path)
     except DataError:  # torn by a crash of another program: it is written again
         return None
-    return scores if record.get(KEY) == key else None
+    whole = bool(scores.clipping) or len(scores.failed) == len(lens_set) or not clips(finder)
+    return scores if record.get(KEY) == key and whole else None

@@ -39,6 +39,12 @@ def row(name: str, labels: np.ndarray, logit: np.ndarray, seen: str = "") -> dic
         "seen": seen,
         "unused_bands": ["Y", "J", "H"] if name == "ou-vis" else [],
         "other_pixels": "band VIS has pixels of 0.2″, finder ou200 was trained on 0.1″" if name == "ou200" else "",
+        "pixels": {
+            "units": {"VIS": "unknown"},
+            "finder_units": {},
+            "clipping": {"VIS": {"below": 0.25, "above": 0.0, "remark": "odd"}} if name == "ou200" else {},
+            "remarks": ["these are no ordinary pixels for finder ou200"] if name == "ou200" else [],
+        },
     }
 
 

@@ -140,7 +140,9 @@ def test_equal_command_equal_bytes_in_another_folder(entrants, place: Path, tmp_
     for name in ("a", "b"):
         compare(entrants("wide", "visible"), [LensSet.open(place / "test")], tmp_path / name, options)
     assert (tmp_path / "a" / "compare.json").read_bytes() == (tmp_path / "b" / "compare.json").read_bytes()
-    assert json.loads((tmp_path / "a" / "compare.json").read_bytes())["sets"][0]["n"] == 8
+    block = json.loads((tmp_path / "a" / "compare.json").read_bytes())["sets"][0]
+    assert block["n"] == 8
+    assert block["rows"][1]["pixels"]["units"] == {"VIS": "electron / s at 24 mag"}
 
 
 def test_an_interrupted_comparison_goes_on(entrants, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

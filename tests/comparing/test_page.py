@@ -85,6 +85,14 @@ def test_every_finder_is_on_the_page_and_the_refused_one_with_its_reason(read: T
     assert {row[0].split(" n =")[0] for row in board[1:]} == set(NAMES) - {REFUSED["finder"]}
 
 
+def test_units_clipped_fractions_and_remarks_on_pixels_are_said(read: Text):
+    text = " ".join(" ".join(read.words).split())
+    assert "ou200 VIS: unit unknown; clipped 25 % below, 0 % above" in text
+    assert "ou66 VIS: unit unknown; no clipping by the stretch" in text
+    row = next(row for row in read.tables[0] if row[0].startswith("ou200"))
+    assert "these are no ordinary pixels for finder ou200" in row[0]
+
+
 def test_no_number_stands_without_its_n_or_interval(read: Text):
     """Of every cell of the board that holds a measured number."""
     heads, *rows = read.tables[0]

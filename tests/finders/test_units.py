@@ -149,7 +149,7 @@ def test_the_command_warns_once_and_records_units_and_fractions(lastro, make_set
     assert code == 0
     assert [line for line in err.splitlines() if "does not record the pixel unit" in line]
     pixels = read_scores(tmp_path / "s.parquet")[1]["pixels"]
-    assert pixels["units"] == {"VIS": "unit of the files"}
+    assert pixels["units"] == pixels["finder_units"] == {"VIS": "unknown"}
     assert 0 < pixels["clipping"]["VIS"]["below"] < 1
     assert len([remark for remark in pixels["remarks"] if "does not record" in remark]) == 1
 

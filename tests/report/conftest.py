@@ -88,6 +88,7 @@ def fake_audit(catalogue: dict[str, np.ndarray], labelled: bool = True) -> dict[
         },
         "options": {"seed": 3, "tolerance": TOLERANCE, "beta": 0.03, "device": "cpu"},
         "performance": fake_performance(label, catalogue["p"]),
+        "pixels": fake_pixels(),
         "selection": fake_selection(catalogue) if labelled else None,
         "selection_function": fake_selection_function(catalogue) if labelled else None,
         "gallery": None,
@@ -104,6 +105,15 @@ def fake_audit(catalogue: dict[str, np.ndarray], labelled: bool = True) -> dict[
     audit["findings"] = find(audit, TOLERANCE)
     audit["verdict"] = verdict(audit)
     return audit
+
+
+def fake_pixels() -> dict[str, Any]:
+    return {
+        "units": {"VIS": "electron / s at 24 mag", "H": "unknown"},
+        "finder_units": {"VIS": "unknown"},
+        "clipping": {"VIS": {"below": 0.314, "above": 0.0, "remark": ""}},
+        "remarks": ["finder ou66 does not record the pixel unit of its statistics"],
+    }
 
 
 def fake_finder() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import nn
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import METHODS, explain
 from lensaudit.explain.judging.truth_masks import truth_masks
-from lensaudit.finders import Finder, declare_finder, read_scores
+from lensaudit.finders import Finder, declare_finder, read_scores, write_scores
 from lensaudit.lensset import LensSet, simulate
 from lensaudit.report import AuditOptions, build_audit, render_report
 from lensaudit.report.audit_file import BLOCKS, read_audit
@@ -213,6 +214,24 @@ def test_the_page_of_it_can_be_drawn(built: tuple[Path, dict[str, Any]]):
     page = render_report(built[0]).read_text(encoding="utf-8")
     assert page.count('role="img"') > 12
     assert "Not measured" in page
+
+
+def test_what_the_stretch_clips_is_in_the_audit_of_every_run(lens_set: LensSet, tmp_path: Path):
+    finder = declare_finder(Net(1), bands=("J", "Y", "H", "VIS"), size=20, name="roots", stretch="sqrt-minmax")
+    options = AuditOptions(occlusion_n=0, maps_n=0, judge_n=0, kernels=False, dream_steps=0, probe_n=0)
+    first = build_audit(finder, lens_set, tmp_path, options)
+    negative = np.mean([lens_set.images("VIS", [row])[0] < 0 for row in range(len(lens_set))])
+    assert first["pixels"]["clipping"]["VIS"]["below"] == pytest.approx(negative, rel=1e-12)  # counts of pixels
+    assert first["pixels"]["units"]["VIS"] == "electron / s at 24 mag"
+    assert first["pixels"]["finder_units"]["VIS"] == "unknown"
+    assert any("does not record the pixel unit" in sentence for sentence in first["limits"])
+    before = (tmp_path / "audit.json").read_bytes()
+    build_audit(finder, lens_set, tmp_path, options)  # from the scores on disk
+    assert (tmp_path / "audit.json").read_bytes() == before
+    scores, record = read_scores(tmp_path / "scores.parquet")
+    write_scores(replace(scores, clipping={}), tmp_path / "scores.parquet", record)  # as earlier versions wrote it
+    build_audit(finder, lens_set, tmp_path, options)
+    assert (tmp_path / "audit.json").read_bytes() == before
 
 
 def test_a_second_run_computes_nothing_and_writes_the_same(

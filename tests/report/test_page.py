@@ -272,6 +272,14 @@ def test_trust_comes_first_and_hashes_last(page: Page, audit: dict):
     assert "lensaudit probe all ou66 --probe off-centre --n " in head
 
 
+def test_units_and_clipped_fractions_stand_with_what_was_audited(page: Page, audit: dict, write_folder, undrawn: None):
+    text = " ".join(page.text.split())
+    assert "VISelectron / s at 24 mag; the stretch holds numbers in an unknown unit; clipped 31.4 % below" in text
+    assert "Hunit unknown; no clipping by the stretch" in text
+    without = {name: block for name, block in audit.items() if name != "pixels"}  # as earlier versions wrote it
+    assert "no clipping by the stretch" not in Page(write_folder(without) / "index.html").text
+
+
 def test_a_set_without_truth_has_no_empty_sentence_of_kernels(audit: dict, write_folder, undrawn: None):
     audit["kernels"] = {
         "significant": 0, "pairs": 0, "kernels": 40, "live": 38, "n": 3, "note": "", "statements": [],
