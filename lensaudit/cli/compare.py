@@ -11,7 +11,7 @@ from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, warn
 from lensaudit.verdicts import PAIRS
 
-SHORTER = "--first, --probe none, --probe-n and --judge-n make it shorter, what an earlier run left in --out too"
+SHORTER = "--first, --probe none, --probe-n and --judge-n make it shorter"
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +71,7 @@ def compare(
     from lensaudit.comparing import compare as measure
     from lensaudit.comparing.build import check_comparison
     from lensaudit.comparing.comparison_file import COMPARISON_NAME
-    from lensaudit.comparing.estimate import parts_of_comparison
+    from lensaudit.comparing.estimate import estimate_of_comparison
     from lensaudit.comparing.options import METHODS
     from lensaudit.report.estimate import told
 
@@ -93,7 +93,7 @@ def compare(
     check_comparison(entrants, opened, options)
     with watching() as progress:
         if not (out / COMPARISON_NAME).exists():
-            progress.tell(told(parts_of_comparison(entrants, opened, options), SHORTER))
+            progress.tell(told(estimate_of_comparison(entrants, opened, options, out), SHORTER))
         measure(entrants, opened, out, options, progress)
     page = render_comparison(out)
     comparison = read_comparison(out)

@@ -67,7 +67,7 @@ def quickstart(
     writable_folder(out)
     use_threads(threads)
     with watching() as progress:
-        page, verdict = quick_audit(finder, n, out, options, device, progress)
+        page, verdict = quick_audit(finder, n, out, options, device, progress, progress.tell)
     if as_json:
         say_json(summary(read_audit(out), page))
     else:

@@ -11,7 +11,7 @@ from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json
 from lensaudit.verdicts import CHANCE, PAIRS, fail_words
 
-SHORTER = "--probe quick, --probe-n, --judge-n and --dream-steps make it shorter, what an earlier run left in --out too"
+SHORTER = "--probe quick, --probe-n, --judge-n and --dream-steps make it shorter"
 
 
 def register(app: typer.Typer) -> None:
@@ -128,13 +128,13 @@ def report(
 
     from lensaudit.report.audit_file import AUDIT_NAME
     from lensaudit.report.build import build_audit
-    from lensaudit.report.estimate import parts_of_audit, told
+    from lensaudit.report.estimate import estimate_of_audit, told
     from lensaudit.report.probes import check_probes
 
     check_probes(options)
     with watching() as progress:
         if not (out / AUDIT_NAME).exists():
-            progress.tell(told(parts_of_audit(loaded, opened, options), SHORTER))
+            progress.tell(told(estimate_of_audit(loaded, opened, options, out), SHORTER))
         build_audit(loaded, opened, out, options, progress)
     _finish(out, fail_on, as_json)
 

@@ -10,6 +10,7 @@ from lensaudit.comparing.entrants import Entrant
 from lensaudit.comparing.options import CompareOptions
 from lensaudit.errors import DataError
 from lensaudit.explain import METHODS, JudgeSettings, Watcher, judge
+from lensaudit.explain.judging.judge import tasks_left
 from lensaudit.explain.judging.sample import kinds_of
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
@@ -44,11 +45,7 @@ def judged(
     why = _why_not(lens_set, methods)
     if why:
         return {"finder": entrant.label, "rows": [], "left_out": [], "why": why}
-    kinds = tuple(kind for kind, _ in _lens_kinds(lens_set))
-    settings = JudgeSettings(
-        methods=methods, parts=("localisation",), per_kind=options.explanations, seed=options.seed, kinds=kinds
-    )
-    place = Path(out) / FOLDER / short_name(f"{entrant.label} {entrant.finder.weights_hash} {lens_set.content_hash}")
+    settings, place = _settings(lens_set, methods, options), _place(entrant, lens_set, out)
     told = f"{entrant.label} explained on {lens_set.path.name}"
     try:
         found = judge(
@@ -67,6 +64,31 @@ def judged(
     ]
     left_out = [{"method": name, "why": reason} for name, reason in found.failed.items()]
     return {"finder": entrant.label, "rows": rows, "left_out": left_out, "why": ""}
+
+
+def fraction_left(entrant: Entrant, lens_set: LensSet, out: Path, options: CompareOptions) -> float:
+    """Of the explanations of a finder on a set, the fraction that no earlier run into `out` has finished."""
+    methods, place = methods_for(entrant.finder, options.methods), _place(entrant, lens_set, out)
+    if _why_not(lens_set, methods):
+        return 0.0
+    if not place.is_dir():
+        return 1.0
+    try:
+        left, of = tasks_left(entrant.finder, [lens_set], place, _settings(lens_set, methods, options))
+    except DataError:  # the comparison itself says why
+        return 0.0
+    return left / max(1, of)
+
+
+def _settings(lens_set: LensSet, methods: tuple[str, ...], options: CompareOptions) -> JudgeSettings:
+    kinds = tuple(kind for kind, _ in _lens_kinds(lens_set))
+    return JudgeSettings(
+        methods=methods, parts=("localisation",), per_kind=options.explanations, seed=options.seed, kinds=kinds
+    )
+
+
+def _place(entrant: Entrant, lens_set: LensSet, out: Path) -> Path:
+    return Path(out) / FOLDER / short_name(f"{entrant.label} {entrant.finder.weights_hash} {lens_set.content_hash}")
 
 
 def main_kind(lens_set: LensSet) -> str | None:

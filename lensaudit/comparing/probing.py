@@ -41,7 +41,7 @@ def probes_block(
         "n": options.probe_n,
         "seed": options.seed,
         "probes": [{"probe": one.name, "title": one.title, "nature": one.nature} for one in definitions],
-        "finders": [_asked(entrant, Path(out) / FOLDER, options, progress) for entrant in entrants],
+        "finders": [_asked(entrant, Path(out), options, progress) for entrant in entrants],
     }
 
 
@@ -51,7 +51,12 @@ def check_probes(options: CompareOptions) -> None:
         audited_probes(options.probes)
 
 
-def _asked(entrant: Entrant, folder: Path, options: CompareOptions, progress: Progress) -> dict[str, Any]:
+def probe_folder(out: Path, entrant: Entrant) -> Path:
+    """Where what a finder said to the probes lies in the folder of the comparison."""
+    return out / FOLDER / short_name(f"{entrant.label} {entrant.finder.weights_hash}")
+
+
+def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: Progress) -> dict[str, Any]:
     finder = entrant.finder.for_field(None)  # probes render the field the finder was trained on
     definitions = [seen_by(one, finder) for one in audited_probes(options.probes)]
     key = key_of(
@@ -62,7 +67,7 @@ def _asked(entrant: Entrant, folder: Path, options: CompareOptions, progress: Pr
         seed=options.seed,
         states=[state.word for state in STATES],
     )
-    place = folder / short_name(f"{entrant.label} {finder.weights_hash}")
+    place = probe_folder(out, entrant)
     kept = _kept(place / KEPT, key)
     if kept is None:
         kept = jsonable(_audited(entrant, definitions, place, options, progress))

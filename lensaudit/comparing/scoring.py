@@ -52,9 +52,8 @@ class FirstImages:
 
 def scored(entrant: Entrant, images: FirstImages, out: Path, options: CompareOptions, progress: Progress) -> Scores:
     """Scores of the images, from an earlier run where weights, recipe, set and version are the same."""
-    key = key_of(entrant.finder, images.lens_set, n=len(images))
-    path = Path(out) / FOLDER / f"{key[:32]}.parquet"
-    kept = kept_scores(entrant.finder, images, path, key)
+    path, key = _piece(entrant, images, out)
+    kept = kept_of(entrant, images, out)
     if kept is not None:
         return kept
     told = partial(progress, f"{entrant.label} on {images.lens_set.path.name}")
@@ -62,3 +61,15 @@ def scored(entrant: Entrant, images: FirstImages, out: Path, options: CompareOpt
     inputs = {"finder": entrant.finder.weights_hash, "set": images.lens_set.content_hash}
     write_scores(scores, path, {KEY: key, "finder": entrant.finder.name, **provenance(inputs=inputs)})
     return scores
+
+
+def kept_of(entrant: Entrant, images: FirstImages, out: Path) -> Scores | None:
+    """Scores that an earlier run into `out` wrote of the same images by the same finder; None without."""
+    path, key = _piece(entrant, images, out)
+    found: Scores | None = kept_scores(entrant.finder, images, path, key)
+    return found
+
+
+def _piece(entrant: Entrant, images: FirstImages, out: Path) -> tuple[Path, str]:
+    key = key_of(entrant.finder, images.lens_set, n=len(images))
+    return Path(out) / FOLDER / f"{key[:32]}.parquet", key

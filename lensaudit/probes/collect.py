@@ -108,6 +108,13 @@ def collect(
     return [_gathered(experiment, place) for place in places]
 
 
+def systems_left(experiment: Experiment, finder: Finder, folder: Path) -> int:
+    """How many systems of the experiment no earlier run into `folder` has asked the finder about."""
+    place = _place(experiment, finder, folder)
+    chunks = range(experiment.chunks) if place.is_dir() else ()
+    return experiment.source.n - sum(_span(experiment, k) for k in chunks if _kept(experiment, place, k) is not None)
+
+
 def _part(chunk: int) -> str:
     return f"{chunk:05d}.parquet"
 

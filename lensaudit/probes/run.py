@@ -15,7 +15,7 @@ from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
 from lensaudit.probes.applicable import why_not_applicable
-from lensaudit.probes.collect import Asked, collect
+from lensaudit.probes.collect import Asked, collect, systems_left
 from lensaudit.probes.columns import Sample, check_columns, dose_columns, fulfilling, pair_columns
 from lensaudit.probes.curve import Curve, recall_curve
 from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, with_kernel
@@ -86,6 +86,15 @@ def run_probe(
     result = conclude(definition, settings, finder, samples)
     write(result, samples, folder)
     return result
+
+
+def pairs_left(probe: ProbeDefinition, finder: Finder, n: int, seed: int, out: Path) -> int:
+    """How many of `n` pairs of each population `run_probe`, with its own options, has still to ask about."""
+    definition, options = seen_by(probe, finder), ProbeOptions()
+    settings, mode = settled(definition, n, seed, options)
+    sources = _sources(definition, settings, mode, options).values()
+    asked = _with_stretch(finder, mode.stretch)
+    return sum(systems_left(Experiment(source, definition.arms()), asked, out) for source in sources)
 
 
 def _sources(

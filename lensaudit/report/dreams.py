@@ -33,11 +33,8 @@ def dreams_block(
     """
     if options.dream_steps == 0 or not finder.differentiable:
         return None
-    groups = choose(lens_set.labels, p, finder.recipe.threshold, 1)
-    chosen = int(groups[0]["indices"][0]) if groups else None
+    chosen, path, key = dreams_piece(finder, lens_set, p, options)
     name = None if chosen is None else lens_set.ids[chosen]
-    path = f"{ARRAYS}/dreams.npz"
-    key = key_of(finder, lens_set, steps=options.dream_steps, seed=options.seed, id=name)
     arrays = kept_arrays(Path(out) / path, key)
     if arrays is None:
         arrays = _dreamt(finder, lens_set, chosen, options, progress)
@@ -59,6 +56,15 @@ def dreams_block(
             if f"{start}:{word}" in arrays
         ],
     }
+
+
+def dreams_piece(finder: Any, lens_set: Any, p: np.ndarray, options: AuditOptions) -> tuple[int | None, str, str]:
+    """Which image is dreamt of (None without any that has a score), where the dreams lie, and their key."""
+    groups = choose(lens_set.labels, p, finder.recipe.threshold, 1)
+    chosen = int(groups[0]["indices"][0]) if groups else None
+    name = None if chosen is None else lens_set.ids[chosen]
+    key = key_of(finder, lens_set, steps=options.dream_steps, seed=options.seed, id=name)
+    return chosen, f"{ARRAYS}/dreams.npz", key
 
 
 def _dreamt(

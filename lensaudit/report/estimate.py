@@ -1,15 +1,20 @@
-"""How long an audit or a comparison will take, from one batch, one map and one scene timed before it starts."""
+"""What an audit or a comparison will take: time, from one batch, one map and one scene timed before it starts, disk and
+memory. What an earlier run into the same folder has finished is left out."""
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lensaudit.durations import duration
+from lensaudit.report.left import left_of_audit
 from lensaudit.report.options import AuditOptions
 
 GRADIENTS = {
@@ -32,6 +37,16 @@ KERNELS = 1.3
 
 DRAWS_AND_LAYERS = 12
 """Networks of a randomisation check: draws, and one per layer with weights of a common finder."""
+
+
+SCORE_BYTES, PAIR_BYTES = 100, 200
+"""On disk: a row of a file of scores, an arm of a pair with its truth, measured."""
+
+PROBE_BYTES, PAGE_BYTES = 1.2e6, 5e6
+"""Figures and words of a probe, measured; a page with its data, at most."""
+
+SET_BYTES_PER_PIXEL = 5
+"""Of a simulated set, measured: noisy images are 4 and do not compress, lensed light and masks nearly vanish."""
 
 
 @dataclass(frozen=True)
@@ -61,45 +76,114 @@ Parts = dict[str, float]
 """Part of the work → seconds."""
 
 
-def parts_of_audit(finder: Any, lens_set: Any, options: AuditOptions) -> Parts:
-    """Seconds of each part of `lensaudit.report.build.build_audit`, as if no earlier run had left any."""
+@dataclass(frozen=True)
+class Estimate:
+    """What is left to do.
+
+    Attributes
+    ----------
+    parts
+        Part of the work → seconds.
+    disk_bytes
+        Written at most, about.
+    memory_bytes
+        Held at most by this process until now, when it has done a batch, a map and a scene; it does not grow with
+        the set.
+    """
+
+    parts: Parts
+    disk_bytes: float
+    memory_bytes: float
+
+
+def estimate_of_audit(finder: Any, lens_set: Any, options: AuditOptions, out: Path) -> Estimate:
+    """What `lensaudit.report.build.build_audit` will take, less what an earlier run into `out` has finished."""
     from lensaudit.explain import applicable_methods
+    from lensaudit.explain.layers import convolutions
     from lensaudit.probes.audit import audited_probes
-    from lensaudit.report.judged import CHECK_IMAGES, CHECKED
+    from lensaudit.report.judged import CHECK_IMAGES, CHECKED, COMPOUNDS, DRAWN_PER_JUDGED
 
     n, methods = len(lens_set), applicable_methods(finder)
+    left = left_of_audit(finder, lens_set, options, out)
     mapped = bool(options.occlusion_n or options.maps_n or options.judge_n)
     speeds = measured(finder, lens_set, options.batch, occlusion=mapped)
-    judged = 0.0
-    if options.judge_n and lens_set.has_truth:
-        checks = DRAWS_AND_LAYERS * CHECK_IMAGES * speeds.maps(name for name in CHECKED if name in methods)
-        judged = GROUPS * options.judge_n * speeds.maps(methods) + checks
+    judges = bool(options.judge_n and lens_set.has_truth)
+    checks = DRAWS_AND_LAYERS * CHECK_IMAGES * speeds.maps(name for name in CHECKED if name in methods)
     probes = audited_probes(options.probes) if options.probe_n else []
-    return {
-        "scoring": n * speeds.forward,
-        "maps": GROUPS * (options.occlusion_n * speeds.occlusion + options.maps_n * speeds.maps(methods)),
-        "kernels": n * KERNELS * speeds.forward if options.kernels else 0.0,
-        "dreams": options.dream_steps * 4 * speeds.gradient,
-        "probes": seconds_of_probes(finder, probes, options.probe_n, speeds, options.workers),
-        "judging maps": judged,
-    }
+    of_probes = work_of_probes(finder, probes, Asked(options.probe_n, options.seed, options.workers, out / "probes"))
+    drawn = len(COMPOUNDS) * DRAWN_PER_JUDGED * options.judge_n if judges and probes else 0
+    shown, explained = GROUPS * options.occlusion_n * left["gallery"], GROUPS * options.maps_n * left["maps"]
+    layer = 4.0 * finder.recipe.size**2
+    kernels = sum(one.kernels for one in convolutions(finder.module)) if options.kernels else 0
+    return Estimate(
+        {
+            "scoring": n * speeds.forward * left["scoring"],
+            "maps": shown * speeds.occlusion + explained * speeds.maps(methods),
+            "kernels": n * KERNELS * speeds.forward * left["kernels"] if kernels else 0.0,
+            "dreams": options.dream_steps * 4 * speeds.gradient * left["dreams"],
+            "probes": of_probes.images * speeds.forward + of_probes.rendering,
+            "judging maps": left["judging maps"] * (GROUPS * options.judge_n * speeds.maps(methods) + checks) * judges,
+        },
+        n * SCORE_BYTES * left["scoring"]
+        + shown * (2 * layer + 4 * pixels_of(lens_set))
+        + explained * (2 * len(methods) * layer + 4 * pixels_of(lens_set))
+        + 4 * n * kernels * left["kernels"]
+        + of_probes.disk_bytes
+        + drawn * left["judging maps"] * SET_BYTES_PER_PIXEL * pixels_of(lens_set)
+        + PAGE_BYTES,
+        peak_memory(),
+    )
 
 
-def seconds_of_probes(finder: Any, probes: Sequence[Any], n: int, speeds: Speeds, workers: int) -> float:
-    """Seconds of `n` pairs of each population of the probes that apply: every arm is rendered and scored."""
+def pixels_of(lens_set: Any) -> int:
+    """Native pixels of one system in all bands of the set."""
+    return sum(rows * columns for rows, columns in lens_set.shape.values())
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of probes: pairs of each population, their seed, processes that render, and the folder of the answers."""
+
+    n: int
+    seed: int
+    workers: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class ProbeWork:
+    """Images that are rendered and scored, seconds of rendering them, and bytes that are written."""
+
+    images: int
+    rendering: float
+    disk_bytes: float
+
+
+def work_of_probes(finder: Any, probes: Sequence[Any], asked: Asked) -> ProbeWork:
+    """What the probes that apply have still to do: every arm of a pair is rendered and scored."""
     from lensaudit.probes import why_not_applicable
     from lensaudit.probes.elsewhere import seen_by, why_no_scene
+    from lensaudit.probes.run import pairs_left
 
-    total, scenes = 0.0, {}
+    finder = finder.for_field(None)  # probes render the field the finder was trained on
+    images, rendering, disk, scenes = 0, 0.0, 0.0, {}
     for one in (seen_by(probe, finder) for probe in probes):
         if why_not_applicable(one, finder) or why_no_scene(one):
             continue
-        if one.instrument not in scenes:
+        left = pairs_left(one, finder, asked.n, asked.seed, asked.folder / one.name)
+        if left and one.instrument not in scenes:
             population = next(iter(one.mode(None)[1].populations.values()))
             scenes[one.instrument] = _of_scene(population, one.instrument)
-        images = n * len(one.mode(None)[1].populations) * len(one.arms())
-        total += images * (scenes[one.instrument] / workers + speeds.forward)
-    return total
+        images += left * len(one.arms())
+        rendering += left * len(one.arms()) * scenes.get(one.instrument, 0.0) / asked.workers
+        disk += left * len(one.arms()) * PAIR_BYTES + (PROBE_BYTES if left else 0)
+    return ProbeWork(images, rendering, disk)
+
+
+def peak_memory() -> float:
+    """Bytes that this process has held at most."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def measured(finder: Any, lens_set: Any, batch: int | None = None, *, occlusion: bool = True) -> Speeds:
@@ -133,12 +217,20 @@ def measured(finder: Any, lens_set: Any, batch: int | None = None, *, occlusion:
     )
 
 
-def told(parts: Parts, shorter: str) -> str:
-    """One line: the whole, its largest parts, and the options that shorten it."""
-    total = sum(parts.values())
-    largest = sorted((part for part in parts.items() if part[1] > 0.05 * total), key=lambda part: -part[1])
+def told(estimate: Estimate, shorter: str) -> str:
+    """One line: the whole, its largest parts, disk and memory, and the options that shorten it."""
+    total = sum(estimate.parts.values())
+    largest = sorted((part for part in estimate.parts.items() if part[1] > 0.05 * total), key=lambda part: -part[1])
     named = ", ".join(f"{name} {duration(seconds)}" for name, seconds in largest)
-    return f"about {duration(total)} of work ({named}); {shorter}"
+    return (
+        f"about {duration(total)} of work{f' ({named})' if named else ''}, {gigabytes(estimate.disk_bytes)} of disk, "
+        f"{gigabytes(estimate.memory_bytes)} of memory; {shorter}"
+    )
+
+
+def gigabytes(size: float) -> str:
+    """Bytes as people read them: ``0.12 GB``, and no less than ``0.01 GB``."""
+    return f"{max(0.01, size / 1e9):.2g} GB"
 
 
 def _seconds(work: Callable[[], object]) -> float:

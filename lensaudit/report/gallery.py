@@ -106,9 +106,8 @@ def _groups(*named: tuple[str, str, np.ndarray, np.ndarray], n: int) -> list[dic
 
 
 def _entry(occluder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
-    name, grid = lens_set.ids[index], occluder.grid
-    path = f"{ARRAYS}/occlusion-{short_name(name)}.npz"
-    key = key_of(occluder.finder, lens_set, id=name, patch=grid.patch, stride=grid.stride, quantity="log-odds")
+    name = lens_set.ids[index]
+    path, key = gallery_piece(occluder.finder, occluder.grid, lens_set, index)
     if kept_arrays(out / path, key) is None:
         cutouts = lens_set.cutouts([index])
         pixels = {f"band:{band}": images[0] for band, images in cutouts.items()}
@@ -122,6 +121,13 @@ def _entry(occluder: Any, lens_set: Any, index: int, p: float, out: Path) -> dic
         "array": path,
         "fov_arcsec": lens_set.shape[band][1] * lens_set.pixel_scale_arcsec[band],
     }
+
+
+def gallery_piece(finder: Any, grid: Any, lens_set: Any, index: int) -> tuple[str, str]:
+    """Where the map of an image lies in the folder of the audit, and its key."""
+    name = lens_set.ids[index]
+    key = key_of(finder, lens_set, id=name, patch=grid.patch, stride=grid.stride, quantity="log-odds")
+    return f"{ARRAYS}/occlusion-{short_name(name)}.npz", key
 
 
 def facts_of(lens_set: Any, index: int) -> str:

@@ -16,6 +16,7 @@ CHECKED = ("saliency", "input-x-gradient", "guided-backprop", "deeplift", "gradc
 
 CHECK_IMAGES = 6
 DRAWN_PER_JUDGED = 4
+COMPOUNDS = ("compound-arcs", "compound-rings")
 
 
 def judged_block(
@@ -36,27 +37,36 @@ def judged_block(
     """
     if options.judge_n == 0 or not lens_set.has_truth or not (lens_set.labels == 1).any():
         return None
-    from lensaudit.explain import applicable_methods
     from lensaudit.explain.judging.explainer import explainer
     from lensaudit.explain.judging.judge import Watcher, judge
-    from lensaudit.explain.judging.settings import JudgeSettings
 
     watcher = Watcher(progress=lambda done, total: progress("judging explanations", 100 * done // max(total, 1), 100))
     sets = [lens_set, *(_compound_sets(Path(out), options) if compound else [])]
-    common: dict[str, Any] = {"kinds": LENSES, "seed": options.seed}
-    apply = applicable_methods(finder)
-    settings = JudgeSettings(methods=apply, parts=("localisation", "compound"), per_kind=options.judge_n, **common)
-    scores = judge(finder, sets, Path(out) / "judged" / "scores", settings, watcher)
+    asked = judge_settings(finder, options)
+    scores = judge(finder, sets, Path(out) / "judged" / "scores", asked["scores"], watcher)
     checks: dict[str, Any] = {"randomisation": [], "failed": {}}
-    if quick := tuple(name for name in CHECKED if name in apply):
-        settings = JudgeSettings(
-            methods=quick, parts=("randomisation",), per_kind=CHECK_IMAGES, check_images=CHECK_IMAGES, **common
-        )
-        checks = judge(finder, sets[:1], Path(out) / "judged" / "checks", settings, watcher).to_json()
+    if "checks" in asked:
+        checks = judge(finder, sets[:1], Path(out) / "judged" / "checks", asked["checks"], watcher).to_json()
     block = laid_out(scores.to_json(), checks)
     for row in block["rows"]:
         row["title"] = explainer(row["method"]).title
     return block
+
+
+def judge_settings(finder: Any, options: AuditOptions) -> dict[str, Any]:
+    """Folder under ``judged/`` → settings of its judgement; no ``checks`` where none applies to the finder."""
+    from lensaudit.explain import applicable_methods
+    from lensaudit.explain.judging.settings import JudgeSettings
+
+    common: dict[str, Any] = {"kinds": LENSES, "seed": options.seed}
+    apply = applicable_methods(finder)
+    parts = ("localisation", "compound")
+    asked = {"scores": JudgeSettings(methods=apply, parts=parts, per_kind=options.judge_n, **common)}
+    if quick := tuple(name for name in CHECKED if name in apply):
+        asked["checks"] = JudgeSettings(
+            methods=quick, parts=("randomisation",), per_kind=CHECK_IMAGES, check_images=CHECK_IMAGES, **common
+        )
+    return asked
 
 
 def laid_out(scores: dict[str, Any], checks: dict[str, Any]) -> dict[str, Any]:
@@ -92,11 +102,20 @@ def _compound_sets(out: Path, options: AuditOptions) -> list[Any]:
     from lensaudit.lensset import simulate
 
     n = DRAWN_PER_JUDGED * options.judge_n  # some show no lensed light and cannot judge a map
-    folder = out / "judged" / "sets"
     return [
-        simulate("euclid", name, n, options.seed, folder / f"{name}-n{n}-seed{options.seed}", options.workers, _unseen)
-        for name in ("compound-arcs", "compound-rings")
+        simulate("euclid", name, n, options.seed, _compound_folder(out, name, options), options.workers, _unseen)
+        for name in COMPOUNDS
     ]
+
+
+def judged_folders(out: Path, options: AuditOptions) -> list[Path]:
+    """Folders of the compound lenses that an earlier run simulated for the same judgement."""
+    folders = [_compound_folder(out, name, options) for name in COMPOUNDS]
+    return folders if all(folder.is_dir() for folder in folders) else []
+
+
+def _compound_folder(out: Path, name: str, options: AuditOptions) -> Path:
+    return out / "judged" / "sets" / f"{name}-n{DRAWN_PER_JUDGED * options.judge_n}-seed{options.seed}"
 
 
 def _unseen(done: int, total: int) -> None:

@@ -69,9 +69,8 @@ def _entry(finder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[
     from lensaudit.explain import METHODS
 
     name = lens_set.ids[index]
-    path = f"{ARRAYS}/maps-{short_name(name)}.npz"
     band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
-    key = key_of(finder, lens_set, id=name, methods={one.name: one.quantity for one in METHODS.values()})
+    path, key = maps_piece(finder, lens_set, index)
     arrays = kept_arrays(out / path, key)
     if arrays is None:
         arrays = _explained(finder, lens_set, index) | {f"band:{band}": lens_set.images(band, [index])[0]}
@@ -91,6 +90,15 @@ def _entry(finder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[
         },
         "failed": {method: str(arrays[FAILED + method]) for method in METHODS if FAILED + method in arrays},
     }
+
+
+def maps_piece(finder: Any, lens_set: Any, index: int) -> tuple[str, str]:
+    """Where the maps of an image lie in the folder of the audit, and their key."""
+    from lensaudit.explain import METHODS
+
+    name = lens_set.ids[index]
+    key = key_of(finder, lens_set, id=name, methods={one.name: one.quantity for one in METHODS.values()})
+    return f"{ARRAYS}/maps-{short_name(name)}.npz", key
 
 
 def _explained(finder: Any, lens_set: Any, index: int) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ import pytest
 
 from lensaudit.cli.app import main
 from lensaudit.comparing import CompareOptions, build, compare, entrants_of
+from lensaudit.comparing.estimate import estimate_of_comparison
 from lensaudit.comparing.explaining import methods_for
 from lensaudit.comparing.scoring import FirstImages
 from lensaudit.errors import DataError, UsageError
@@ -140,6 +141,9 @@ def test_equal_command_equal_bytes_in_another_folder(entrants, place: Path, tmp_
     for name in ("a", "b"):
         compare(entrants("wide", "visible"), [LensSet.open(place / "test")], tmp_path / name, options)
     assert (tmp_path / "a" / "compare.json").read_bytes() == (tmp_path / "b" / "compare.json").read_bytes()
+    sets = [LensSet.open(place / "test")]
+    assert estimate_of_comparison(entrants("wide"), sets, options, tmp_path / "new").parts["scoring"] > 0
+    assert set(estimate_of_comparison(entrants("wide"), sets, options, tmp_path / "a").parts.values()) == {0.0}
     block = json.loads((tmp_path / "a" / "compare.json").read_bytes())["sets"][0]
     assert block["n"] == 8
     assert block["rows"][1]["pixels"]["units"] == {"VIS": "electron / s at 24 mag"}

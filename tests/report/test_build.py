@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from lensaudit.finders import Finder, declare_finder, read_scores, write_scores
 from lensaudit.lensset import LensSet, simulate
 from lensaudit.report import AuditOptions, build_audit, render_report
 from lensaudit.report.audit_file import BLOCKS, read_audit
+from lensaudit.report.estimate import estimate_of_audit, told
 from lensaudit.report.gallery import choose
 from lensaudit.report.judged import CHECKED
 from lensaudit.report.limits import limits
@@ -242,6 +245,28 @@ def test_a_second_run_computes_nothing_and_writes_the_same(
     forbidden()
     build_audit(network(), lens_set, out, OPTIONS)
     assert (out / "audit.json").read_bytes() == before
+
+
+def test_the_estimate_leaves_out_what_an_earlier_run_finished(
+    built: tuple[Path, dict[str, Any]], lens_set: LensSet, tmp_path: Path
+):
+    out, kept = built[0], tmp_path / "kept"
+    fresh = estimate_of_audit(network(), lens_set, OPTIONS, tmp_path / "new")
+    assert min(fresh.parts.values()) > 0
+    assert set(fresh.parts) == {"scoring", "maps", "kernels", "dreams", "probes", "judging maps"}
+    written = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    assert written / 3 < fresh.disk_bytes < 5 * written  # pictures and pages of a set this small vary
+    done = estimate_of_audit(network(), lens_set, OPTIONS, out)
+    assert done.parts == dict.fromkeys(fresh.parts, 0.0)
+    assert done.disk_bytes < fresh.disk_bytes
+    shutil.copytree(out, kept)
+    (kept / "arrays" / "dreams.npz").unlink()
+    for part in sorted((kept / "probes" / "false-positive").rglob("*.parquet")):
+        part.unlink()
+    again = estimate_of_audit(network(), lens_set, OPTIONS, kept)
+    assert [part for part, seconds in again.parts.items() if seconds] == ["dreams", "probes"]
+    assert again.parts["probes"] < fresh.parts["probes"]
+    assert re.fullmatch(r"about .+ of work \(.+\), 0\.\d+ GB of disk, [\d.]+ GB of memory; --n", told(again, "--n"))
 
 
 def test_other_weights_are_scored_anew(

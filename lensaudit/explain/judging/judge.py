@@ -113,6 +113,14 @@ def judge(
     return found
 
 
+def tasks_left(finder: Finder, sets: Sequence[LensSet], out: Path, settings: JudgeSettings) -> tuple[int, int]:
+    """How many parts of a judgement an earlier run into `out` has not finished, and how many there are."""
+    samples, _ = choose(finder, sets, settings.per_kind, settings.kinds)
+    run = _Run(finder, sets, out, settings, samples, Watcher())
+    tasks = run.tasks()
+    return sum(not run.kept(task) for task in tasks), len(tasks)
+
+
 @dataclass(frozen=True, eq=False)
 class _Task:
     """One part: an explainer's scores on one kind, or its randomisation check (no sample)."""
@@ -144,7 +152,7 @@ class _Run:
 
     def work(self) -> None:
         """Do what no earlier run has finished."""
-        open_tasks = [task for task in self._tasks() if not self._kept(task)]
+        open_tasks = [task for task in self.tasks() if not self.kept(task)]
         costs = self._costs(open_tasks)
         total, done = sum(costs.values()), 0
         if kept := len(self.scored) + len(self.checks):
@@ -187,7 +195,7 @@ class _Run:
         missing = {method.name: missed(method, self.finder) for method in made}
         return {name: words for name, words in missing.items() if words}
 
-    def _tasks(self) -> list[_Task]:
+    def tasks(self) -> list[_Task]:
         """Random maps first, as they are the chance of the others; a method's check before its scores."""
         tasks = []
         methods = [explainer(name) for name in self.settings.methods]
@@ -222,7 +230,7 @@ class _Run:
         every = [one for sample in self.samples for one in sample.systems]
         return (lenses or every)[: CHECK_AGAIN * self.settings.check_images]
 
-    def _kept(self, task: _Task) -> bool:
+    def kept(self, task: _Task) -> bool:
         """Take over what an earlier run finished."""
         if task.sample is None:
             check = read_check_part(task.path, task.key)

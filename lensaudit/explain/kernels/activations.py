@@ -62,7 +62,7 @@ def kernel_activations(
     MachineError
         Memory or the disk ran out.
     """
-    kept = None if force else _kept(path, finder, lens_set)
+    kept = None if force else kept_activations(path, finder, lens_set)
     if kept is not None:
         return kept
     batches = scored_batches(finder, lens_set, batch_size)
@@ -118,7 +118,7 @@ def _record(finder: Finder, lens_set: LensSet) -> dict[str, Any]:
     return {"finder": finder.name, "provenance": provenance(inputs=inputs)}
 
 
-def _kept(path: Path, finder: Finder, lens_set: LensSet) -> KavTable | None:
+def kept_activations(path: Path, finder: Finder, lens_set: LensSet) -> KavTable | None:
     """The table that is there already, if it is whole and the same."""
     finder.check(lens_set)
     if not path.is_file():

@@ -46,8 +46,8 @@ class Cutout:
         Catalogue values of this band: counts of bad pixels, and the file's own zero point.
     cards
         Header cards of its coordinates; None without.
-    zero_point_mag
-        Of the file, or as told.
+    zero_point_mag, zero_point_cards
+        Of the file, or as told; and the header cards it is from, empty where it was told or there is none.
     no_sky
         Why it has no coordinates although its header names some.
     """
@@ -58,6 +58,7 @@ class Cutout:
     pixel_scale_arcsec: float
     zero_point_mag: float | None
     no_sky: str = ""
+    zero_point_cards: str = ""
 
 
 def read_system(system: System, plan: Plan, model: Mapping[str, BandHeader] | None = None) -> dict[str, Cutout]:
@@ -125,9 +126,9 @@ def _cutout(image: Image, policy: PixelPolicy, band: str, where: str, like: Band
     if policy.masked_values:
         values[f"n_masked_{band}"] = int(masked.sum())
     told = policy.of_band(policy.told_zero_point, band)
-    zero_point = image.zero_point_mag if told is None else told
-    if zero_point is not None and told is None:
-        values[f"zero_point_mag_{band}"] = zero_point
+    zero_point = told
+    if told is None and image.zero_point is not None:
+        values[f"zero_point_mag_{band}"] = zero_point = image.zero_point.mag
     if model is not None:
         pixels = _at_zero_point(pixels, zero_point, model.zero_point_mag, where)
         if pixels.shape != model.shape:
@@ -138,7 +139,8 @@ def _cutout(image: Image, policy: PixelPolicy, band: str, where: str, like: Band
     cards = shifted_cards(sky, crop.row, crop.column, crop.shape)
     text = None if cards is None else "\n".join([cards.text, *([f"COMMENT {comment}"] if comment else [])])
     lost = "" if cards is not None else sky.reason if sky.wcs is None else "the sky ends inside the cutout"
-    return Cutout(pixels, values, text, scale, zero_point, lost)
+    from_cards = "" if image.zero_point is None else image.zero_point.cards
+    return Cutout(pixels, values, text, scale, zero_point, lost, from_cards)
 
 
 def _size(policy: PixelPolicy, band: str, scale: float) -> int | None:

@@ -10,12 +10,11 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
-from lensaudit.fits_input import number, pixels_of
+from lensaudit.fits_input import pixels_of
 from lensaudit.lensset.coordinates import Sky, header_sky
-from lensaudit.lensset.ingest.plan import ZERO_POINTS_MAG, Plate
+from lensaudit.lensset.ingest.plan import Plate
+from lensaudit.lensset.ingest.zero_points import ZeroPoint, zero_point_of
 from lensaudit.untrusted import printable
-
-ZERO_POINT_CARDS = ("MAGZERO", "MAGZEROP", "MAGZPT", "ZEROPOINT")
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Image:
 
     pixels: NDArray[np.float32]
     sky: Sky
-    zero_point_mag: float | None
+    zero_point: ZeroPoint | None
 
 
 def read_image(hdus: fits.HDUList, plate: Plate, band: str, *, zero_point: bool = True) -> Image:
@@ -45,7 +44,8 @@ def read_image(hdus: fits.HDUList, plate: Plate, band: str, *, zero_point: bool 
     pixels = pixels_of(hdu, where, plate.plane)
     with np.errstate(over="ignore", invalid="ignore"):
         single = pixels.astype(np.float32)  # also from big-endian, as FITS stores, to native order
-    return Image(single, header_sky(hdu.header, hdus), _zero_point(hdu.header, where) if zero_point else None)
+    found = zero_point_of(hdu.header, hdus[0].header, where) if zero_point else None
+    return Image(single, header_sky(hdu.header, hdus), found)
 
 
 def _extension(hdus: fits.HDUList, plate: Plate, band: str) -> tuple[Any, str]:
@@ -62,19 +62,3 @@ def _extension(hdus: fits.HDUList, plate: Plate, band: str) -> tuple[Any, str]:
     asked = " or ".join(str(wanted) for wanted in plate.extensions)
     there = printable(", ".join(name or str(i) for i, name in enumerate(names)), 300)
     raise DataError(f"{plate.path}: band {band}: no extension {asked}; the file has {there}")
-
-
-def _zero_point(header: fits.Header, where: str) -> float | None:
-    for card in ZERO_POINT_CARDS:
-        try:
-            value = number(header, card, where)
-        except DataError as error:
-            raise DataError(f"{error}, or give --zero-point") from error
-        if value is None:
-            continue
-        if not ZERO_POINTS_MAG[0] <= value <= ZERO_POINTS_MAG[1]:
-            raise DataError(
-                f"{where}: header card {card} is {value:g}, no zero point; correct the card, or give --zero-point"
-            )
-        return value
-    return None

@@ -81,9 +81,11 @@ def ingest_header(plan: Plan) -> Header:
         "layout": plan.layout,
         "files": {"first": files[0][1:], "digest": _digest(files), "rows_digest": _digest(rows)},
         "pixels": plan.policy.words(plan.bands),
-        "notes": [*plan.notes, *_without_sky(cutouts)],
+        "notes": [*plan.notes, *_from_cards(cutouts), *_without_sky(cutouts)],
         **plan.source,
     }
+    if cards := {band: cutout.zero_point_cards for band, cutout in cutouts.items() if cutout.zero_point_cards}:
+        source["zero_point_cards"] = cards
     try:
         return Header(
             instrument=plan.instrument,
@@ -145,6 +147,15 @@ def _band_header(band: str, cutout: Cutout, unit: str) -> BandHeader:
     )
 
 
+def _from_cards(cutouts: Mapping[str, Cutout]) -> list[str]:
+    """From which header cards the zero points of the first system are."""
+    return [
+        f"{band}: zero point {cutout.zero_point_mag:.6g} mag (AB), from header card {cutout.zero_point_cards}"
+        for band, cutout in cutouts.items()
+        if cutout.zero_point_cards
+    ]
+
+
 def _without_sky(cutouts: Mapping[str, Cutout]) -> list[str]:
     """Why the first system has no sky coordinates where its header names some."""
     return [f"{band}: no sky coordinates are kept: {c.no_sky}" for band, c in cutouts.items() if c.no_sky]
@@ -156,7 +167,8 @@ def _zero_point_columns(cutouts: Mapping[str, Cutout]) -> tuple[CatalogueColumn,
         CatalogueColumn(
             name=f"zero_point_mag_{band}",
             unit="mag",
-            description=f"zero point of the file of {band}; the pixels stored are at the set's own",
+            description=f"zero point of the file of {band} ({cutout.zero_point_cards}, in the first); "
+            "the pixels stored are at the set's own",
             dtype="float64",
         )
         for band, cutout in cutouts.items()
