@@ -1,5 +1,21 @@
-"""``python -m lensaudit``."""
+"""``python -m lensaudit`` and the ``lensaudit`` script: signals are answered before anything large is imported."""
 
-from lensaudit.cli.app import main
+import sys
 
-main()
+try:
+    from lensaudit.starting import answer_signals
+except KeyboardInterrupt:  # the first milliseconds, before signals have a handler
+    sys.stderr.write("lensaudit: interrupted; run the same command again to go on where it stopped\n")
+    sys.exit(130)
+
+
+def main() -> None:
+    """Run the command that the command line asks for."""
+    answer_signals()
+    from lensaudit.cli.app import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

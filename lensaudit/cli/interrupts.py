@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from lensaudit.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
+from lensaudit.starting import AGAIN, leave
 
 _AGAIN_AFTER_SECONDS = 0.05
 """Long enough for the finaliser to have ended, in which Python cannot raise anything."""
@@ -27,8 +28,8 @@ class Stop:
     def outcome(self) -> tuple[str, int]:
         """The line to leave with, and the exit code."""
         if self.signal == signal.SIGTERM:
-            return "terminated; run the same command again to go on where it stopped", EXIT_TERMINATED
-        return "interrupted; run the same command again to go on where it stopped", EXIT_INTERRUPTED
+            return f"terminated; {AGAIN}", EXIT_TERMINATED
+        return f"interrupted; {AGAIN}", EXIT_INTERRUPTED
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def stopped_by_signals() -> Iterator[Stop]:
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+            if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL, leave):
                 before[number] = signal.signal(number, handle)
     try:
         yield stop

@@ -1,13 +1,17 @@
 """Ctrl-C, wherever it falls, is one line and 130; a fault of ours that looks like it is not."""
 
 import signal
+import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 
+from lensaudit import starting
 from lensaudit.cli import app
 from lensaudit.cli.interrupts import never_lost
 from lensaudit.errors import MachineError
@@ -124,3 +128,47 @@ def test_other_faults_in_finalisers_are_told_as_ever(monkeypatch):
         sys.unraisablehook(fault)
     assert told == [fault]
     assert sys.unraisablehook == told.append
+
+
+STARTING = """
+import sys, signal
+from lensaudit import starting
+class Importing:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            signal.raise_signal({number})  # falls into the first line of this very import
+            print("went on", flush=True)
+sys.meta_path.insert(0, Importing())
+sys.argv = ["lensaudit", "models", "list"]
+from lensaudit.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["lensaudit.cli", "typer", "dataclasses", "lensaudit.cli.report"])
+@pytest.mark.parametrize(("number", "word", "code"), [(2, "interrupted", 130), (15, "terminated", 143)])
+def test_a_signal_during_imports_is_one_line(name: str, number: int, word: str, code: int):
+    script = STARTING.format(name=name, number=number)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == f"lensaudit: {word}; run the same command again to go on where it stopped\n"
+
+
+def test_both_ways_to_start_answer_signals_first():
+    pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert pyproject["project"]["scripts"] == {"lensaudit": "lensaudit.__main__:main"}
+    script = "import lensaudit.__main__, sys; print(sorted({'typer', 'lensaudit.cli', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        starting.answer_signals()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is starting.leave
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, handler)
