@@ -1,11 +1,12 @@
 """``python -m lensaudit`` and the ``lensaudit`` script: signals are answered before anything large is imported."""
 
+import os
 import sys
 
 try:
     from lensaudit.starting import answer_signals
 except KeyboardInterrupt:  # the first milliseconds, before signals have a handler
-    sys.stderr.write("lensaudit: interrupted; run the same command again to go on where it stopped\n")
+    os.write(2, b"lensaudit: interrupted; run the same command again to go on where it stopped\n")
     sys.exit(130)
 
 

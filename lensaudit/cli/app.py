@@ -192,13 +192,30 @@ def _explain(error: OSError) -> tuple[str, int]:
 
 
 def _of_typer(error: Exception | BaseException) -> tuple[str, int]:
-    message = getattr(error, "format_message", lambda: str(error))()
+    message = _out_of_range(error) or getattr(error, "format_message", lambda: str(error))()
     code = getattr(error, "exit_code", EXIT_USAGE)
     words = " ".join(message.replace("Value error, ", "").split()).removesuffix(".")
     words = re.sub(
         r" is not one of ('.*')$", lambda found: f" is not known; allowed: {found[1]}".replace("'", ""), words
     )
     return f"{words} (see lensaudit --help)" if words else "", code
+
+
+def _out_of_range(error: BaseException) -> str:
+    """The option, the number given and those it may be, where typer names a bound alone; empty for other mistakes."""
+    found, option = getattr(error.__cause__, "errors", list)(), getattr(error, "param", None)
+    if not found or found[0]["type"] not in {"greater_than_equal", "less_than_equal", "int_parsing", "float_parsing"}:
+        return ""
+    low, high = getattr(option, "min", None), getattr(option, "max", None)
+    whole = "a whole number" if found[0]["type"] == "int_parsing" else "a number"
+    allowed = {
+        (False, False): whole,
+        (True, False): f"{low} or more",
+        (False, True): f"{high} or less",
+        (True, True): f"{low} to {high}",
+    }[low is not None, high is not None]
+    named = " / ".join(f"'{word}'" for word in getattr(option, "opts", ()))
+    return f"Invalid value for {named}: {printable(found[0]['input'], 60)} is not possible; give {allowed}"
 
 
 def _say(message: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from lensaudit.durations import duration
 from lensaudit.report.left import left_of_audit
 from lensaudit.report.options import AuditOptions
+from lensaudit.untrusted import path_within
 
 GRADIENTS = {
     "saliency": 1.0,
@@ -170,7 +171,7 @@ def work_of_probes(finder: Any, probes: Sequence[Any], asked: Asked) -> ProbeWor
     for one in (seen_by(probe, finder) for probe in probes):
         if why_not_applicable(one, finder) or why_no_scene(one):
             continue
-        left = pairs_left(one, finder, asked.n, asked.seed, asked.folder / one.name)
+        left = pairs_left(one, finder, asked.n, asked.seed, path_within(asked.folder, one.name))
         if left and one.instrument not in scenes:
             population = next(iter(one.mode(None)[1].populations.values()))
             scenes[one.instrument] = _of_scene(population, one.instrument)
@@ -207,7 +208,7 @@ def measured(finder: Any, lens_set: Any, batch: int | None = None, *, occlusion:
             finder.logit(finder.prepare(cutouts)[0].nan_to_num()).cpu()
 
     def gradient() -> None:
-        METHODS["saliency"].run(Target(finder), images[:1].clone(), torch.Generator())
+        METHODS["saliency"].run(Target(finder), images[:1].clone().requires_grad_(), torch.Generator())
 
     one = images[:1].clone()
     return Speeds(

@@ -101,7 +101,7 @@ def _compound_sets(out: Path, options: AuditOptions) -> list[Any]:
     """A few compound arcs and double rings, the first ones of the compound probe."""
     from lensaudit.lensset import simulate
 
-    n = DRAWN_PER_JUDGED * options.judge_n  # some show no lensed light and cannot judge a map
+    n = DRAWN_PER_JUDGED * options.judge_n
     return [
         simulate("euclid", name, n, options.seed, _compound_folder(out, name, options), options.workers, _unseen)
         for name in COMPOUNDS
@@ -115,7 +115,8 @@ def judged_folders(out: Path, options: AuditOptions) -> list[Path]:
 
 
 def _compound_folder(out: Path, name: str, options: AuditOptions) -> Path:
-    return out / "judged" / "sets" / f"{name}-n{DRAWN_PER_JUDGED * options.judge_n}-seed{options.seed}"
+    n = DRAWN_PER_JUDGED * options.judge_n  # some show no lensed light and cannot judge a map
+    return out / "judged" / "sets" / f"{name}-n{n}-seed{options.seed}"
 
 
 def _unseen(done: int, total: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from lensaudit.cli import options as opt
-from lensaudit.cli.app import build
+from lensaudit.cli.app import build, main
 from lensaudit.errors import UsageError
 
 
@@ -151,3 +152,21 @@ def test_zero_workers_are_one_per_processor():
 
     assert opt.processes(3) == 3
     assert 1 <= opt.processes(0) <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("score", "ou66", "x", "--top", "-3"), "'--top': -3 is not possible; give 0 or more"),
+        (("evaluate", "ou66", "x", "--threshold", "1.5"), "'--threshold': 1.5 is not possible; give 0 to 1"),
+        (("evaluate", "ou66", "x", "--threshold", "nan"), "'--threshold': nan is not possible; give 0 to 1"),
+        (("score", "ou66", "x", "--batch", "many"), "'--batch': many is not possible; give 1 or more"),
+        (("simulate", "euclid", "--n", "1.5", "--out", "x"), "'--n': 1.5 is not possible; give a whole number"),
+    ],
+)
+def test_a_number_out_of_range_is_named_with_its_range(monkeypatch, capsys, words, line):
+    monkeypatch.setattr(sys, "argv", ["lensaudit", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"lensaudit: Invalid value for {line} (see lensaudit --help)\n"

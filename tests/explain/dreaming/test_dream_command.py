@@ -219,7 +219,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(places, command, tmp_p
         (["--brighten", "-5"], "--brighten -5"),
         (["--brighten", "nan"], "--brighten nan"),
         (["--scan", "0"], "--scan 0"),
-        (["--seed", "-1"], "'--seed': Input should be greater than or equal to 0"),
+        (["--seed", "-1"], "'--seed': -1 is not possible; give 0 or more"),
         (["--id", "system-0"], "say which set with --from SET"),
         (["--device", "abacus"], "abacus"),
         (["--set", "/nowhere/at/all"], "no such lens set"),
