@@ -13,7 +13,7 @@ from lensaudit.report.audit_file import AUDIT_NAME
 from lensaudit.report.figures import panels
 from lensaudit.report.figures.encode import png_uri
 from lensaudit.report.numbers import decimal, significant
-from lensaudit.untrusted import path_within
+from lensaudit.untrusted import path_within, printable
 
 SHOWN = 8
 """Entries drawn per group at most: about 90 kB each, so that the page stays below 8 MB."""
@@ -67,10 +67,14 @@ def arrays_of(folder: Path, block: dict[str, Any]) -> dict[str, np.ndarray] | No
     Raises
     ------
     DataError
-        It names one elsewhere.
+        It names one elsewhere, or no file.
     """
+    name = block["array"]
+    if not isinstance(name, str):
+        words = f"{printable(repr(name), 60)} is no path"
+        raise DataError(f"{folder / AUDIT_NAME}: array: {words}; build the audit again without --from")
     try:
-        return read_arrays(path_within(folder, *str(block["array"]).split("/")))
+        return read_arrays(path_within(folder, *name.split("/")))
     except UsageError as outside:
         raise DataError(f"{folder / AUDIT_NAME}: array: {outside}; build the audit again without --from") from outside
 
