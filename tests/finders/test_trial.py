@@ -158,3 +158,16 @@ def test_our_own_architectures_write_into_nothing_they_are_given(name):
     with torch.no_grad():
         finder.logit(x)
     assert torch.equal(x, kept)
+
+
+class Program(Net):
+    """Refuses to be put into evaluation, as a program of torch.export does."""
+
+    def eval(self):
+        raise NotImplementedError("Calling eval() is not supported yet.")
+
+
+def test_a_module_that_refuses_eval_is_one_line():
+    with pytest.raises(UsageError, match=r"finder mine: Program\.eval\(\) .*not supported yet") as refused:
+        declared(Program())
+    assert "\n" not in str(refused.value)

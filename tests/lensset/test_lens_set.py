@@ -267,3 +267,14 @@ def test_every_part_of_the_content_enters_the_digest():
     digests = [digest_of(records, header) for records in (plain, *variants)]
     assert len(set(digests)) == 8
     assert digest_of(one_system(), header) == digests[0]
+
+
+def test_a_simulated_set_of_before_checksums_has_its_ids_in_order(damaged):
+    table = pq.read_table(damaged / "catalogue.parquet")
+    swapped = table.take([0, 2, 1, *range(3, N)])
+    pq.write_table(swapped, damaged / "catalogue.parquet")
+    as_before_checksums(damaged)
+    name = table.column("id")[1].as_py()
+    assert f"catalogue.parquet: row 3: id {name} is out of order" in refusal(DataError, lambda: LensSet.open(damaged))
+    pq.write_table(table, damaged / "catalogue.parquet")
+    assert len(LensSet.open(damaged)) == N

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from contextlib import closing
 from operator import neg
 
@@ -46,3 +47,15 @@ def test_nothing_to_do_is_nothing():
 def test_no_workers_are_refused_before_anything_is_done():
     with pytest.raises(UsageError, match="--workers must be at least 1, not 0"):
         spread(neg, [1], 0)
+
+
+def signalled(number: int) -> int:
+    """Comes back from its own signal only where it is ignored; a pending one is let through first."""
+    signal.raise_signal(number)
+    assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    return number
+
+
+def test_workers_ignore_the_signals_that_their_parent_answers():
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    assert sorted(spread(signalled, numbers, 2)) == sorted(numbers)

@@ -101,3 +101,20 @@ def test_kernels_are_named_in_three_ways():
     assert named_kernels(module, ["2", "0"], [1, 0]) == [Kernel("2", 1), Kernel("0", 0)]
     with pytest.raises(UsageError, match="layer 0 has no kernel 2"):
         named_kernels(module, ["2", "0"], [1, 2])
+
+
+def test_nisp_bands_of_different_pixels_are_shown_grey(tmp_path, monkeypatch):
+    bands = ("H", "J", "Y")
+    torch.manual_seed(2)
+    module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 22 * 22, 1))
+    lens_set = write_blobs(tmp_path / "set", drawn_places(5), bands=bands)
+    table = look_at_kernels(finder_of(module, bands), lens_set, tmp_path / "out", KernelWish(sheets=())).study.table
+    native = type(lens_set).images
+
+    def coarser(self, band, index):
+        images = native(self, band, index)
+        return images[:, ::2, ::2] if band == "Y" else images  # twice the pixel scale over the same field
+
+    monkeypatch.setattr(type(lens_set), "images", coarser)
+    [shown] = shown_images(lens_set, table, Kernel("0", 1), [3], bands)
+    np.testing.assert_array_equal(shown.picture, log_scaled(native(lens_set, "H", [3])[0]))
