@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset import LensSet
 from lensaudit.lensset.ingest import ingest, parse_band, plan_fits
 from lensaudit.lensset.ingest.plan import PixelPolicy
@@ -110,3 +111,13 @@ def test_the_set_says_which_card_it_came_from(tmp_path: Path):
     told = made("told", g=30.0)
     assert told.pixel_units == {"g": "unit of the files at 30 mag"}
     assert "zero_point_cards" not in told.header["source"]
+
+
+def test_the_same_files_with_other_rows_are_another_set(tmp_path: Path):
+    image = np.random.default_rng(1).normal(size=(20, 20)).astype(np.float32)
+    fits.PrimaryHDU(image).writeto(tmp_path / "a.fits")
+    plan = plan_fits(tmp_path, [parse_band("g=*.fits")], policy=PixelPolicy(told_scale={"*": 0.2}))
+    other = replace(plan, systems=tuple(replace(one, row={**one.row, "label": 1}) for one in plan.systems))
+    ingest(plan, tmp_path / "set")
+    with pytest.raises(UsageError, match="holds another lens set"):
+        ingest(other, tmp_path / "set")
