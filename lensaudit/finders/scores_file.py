@@ -22,6 +22,7 @@ from lensaudit.finders.clipping import Clipping
 from lensaudit.finders.score import OK, Scores
 from lensaudit.finders.scores_formats import format_of, record_text, write_table
 from lensaudit.tables import Table, read_table
+from lensaudit.untrusted import in_header, printable
 
 _CONTENT, _CLIPPING = "content", "clipping"
 
@@ -58,6 +59,7 @@ def write_scores(
     What the stretch clipped goes into the record too.
 
     The ending of the name says the format: Parquet, CSV, ECSV, FITS or VOTable. A CSV has no place for the record.
+    Each status is written as one printable line, in FITS of ASCII.
 
     Parameters
     ----------
@@ -70,6 +72,8 @@ def write_scores(
         The ending of the name is not one of `lensaudit.finders.scores_formats.FORMATS`.
     """
     kind = format_of(path)
+    shown = in_header if kind == "fits" else printable  # one line each, before the digest: so they are read back
+    scores = replace(scores, status=tuple(shown(word).strip() for word in scores.status))
     clipping = {band: one.as_json() for band, one in scores.clipping.items()}
     record = {**record, _CONTENT: _content_of(scores), **({_CLIPPING: clipping} if clipping else {})}
     words = json.dumps(record, sort_keys=True, allow_nan=False)

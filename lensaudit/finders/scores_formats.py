@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensaudit.errors import UsageError
-from lensaudit.untrusted import in_header, kind_of, printable
+from lensaudit.untrusted import kind_of, printable
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -79,8 +79,6 @@ def write_table(table: pa.Table, record: str, path: Path, kind: str) -> None:
         _write_votable(found, record, path)
         return
     found.meta = {} if kind == "ascii.csv" else {NAME: record}
-    if kind == "fits":
-        found["status"] = [in_header(word) for word in found["status"]]
     found.write(path, format=kind, overwrite=True)
 
 

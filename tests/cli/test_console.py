@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from itertools import pairwise
 
 import pytest
+from hostile import EVERY
 
 from lensaudit.cli.console import say, say_json, say_table, table
 from lensaudit.cli.progress import Log, watching
 from lensaudit.durations import duration
+from lensaudit.untrusted import printable
 
 LONG = "a-probe-of-my-own-with-a-name-that-is-typed-by-people"
 
@@ -50,6 +54,24 @@ def test_what_does_not_fit_goes_into_further_tables(monkeypatch, capsys):
     assert max(map(len, out.splitlines())) <= 80
     assert out.count("Finder") == out.count("runs/ou66") == 3
     assert all(head in out for head in heads)
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_bars_show_the_words_of_a_stage_as_they_stand(monkeypatch, kind):
+    """On a terminal: no control character, no markup of rich, no format string."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "20300")
+    monkeypatch.setenv("TERM", "xterm")
+    with watching() as show:
+        show(EVERY[kind], 1, 2)
+        show.tell(f"told {EVERY[kind]}")
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\n]", "", terminal.getvalue())  # what rich itself sends
+    seen = printable(EVERY[kind])
+    assert shown.count(seen) >= 2
+    assert f"told {seen}" in shown
+    assert printable(shown) == shown.encode("utf-8", "backslashreplace").decode()
 
 
 def test_hostile_words_reach_the_terminal_escaped(capsys):

@@ -7,11 +7,13 @@ import sys
 import warnings
 
 import pytest
+from hostile import EVERY
 
-from lensaudit.cli import streams
+from lensaudit.cli import app, streams
 from lensaudit.cli.streams import own_output
-from lensaudit.errors import LensauditWarning
+from lensaudit.errors import DataError, LensauditWarning
 from lensaudit.own_warnings import own_warnings
+from lensaudit.untrusted import printable
 
 Warned = tuple[str, type[Warning], str]
 
@@ -79,6 +81,26 @@ def test_warnings_are_ours_only_while_a_command_runs(monkeypatch, capsys):
             warnings.warn("said once", LensauditWarning, stacklevel=1)
     assert capsys.readouterr().err == "lensaudit: warning: said once\n"
     assert warnings.showwarning is before
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_warning_and_a_refusal_show_foreign_words_and_do_not_act_on_them(monkeypatch, capsys, kind):
+    monkeypatch.setattr(sys, "warnoptions", [])
+    monkeypatch.setattr(app, "build", lambda: refuse)
+    word = EVERY[kind]
+
+    def refuse(**_: object) -> None:
+        raise DataError(f"id {word} is there twice")
+
+    with own_warnings():
+        warnings.warn(f"column {word}", LensauditWarning, stacklevel=1)
+    with pytest.raises(SystemExit):
+        app.main()
+    said = capsys.readouterr().err.encode("utf-8", "backslashreplace").decode()
+    assert len(said.splitlines()) == 2
+    assert all(line.isprintable() for line in said.splitlines())
+    for line in said.splitlines():
+        assert printable(" ".join(word.split()))[:200] in line
 
 
 def test_who_asked_python_for_warnings_gets_them(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
+from hostile import EVERY
 
 from lensaudit.errors import UsageError
 from lensaudit.finders import check_scores_path, read_scores
 from lensaudit.finders.score import Scores
 from lensaudit.finders.scores_file import write_scores
 from lensaudit.lensset import LensSet, sky_positions
+from lensaudit.untrusted import in_header, printable
 
 ENDINGS = (".parquet", ".csv", ".ecsv", ".fits", ".vot")
 SCORES = Scores(
@@ -42,6 +45,17 @@ def test_every_format_reads_back_bit_for_bit(ending, tmp_path):
     before = path.read_bytes()
     write_scores(SCORES, path, RECORD, SKY)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_why_an_image_has_no_score_is_written_whatever_it_says(ending, tmp_path):
+    """A status names files and bands of other people."""
+    for number, word in enumerate(EVERY.values()):
+        path = tmp_path / f"{number}{ending}"
+        write_scores(replace(SCORES, status=("ok", word, "ok")), path, RECORD, SKY)
+        found = read_scores(path)[0]
+        assert found.ids == SCORES.ids
+        assert found.status[1] == (in_header(word) if ending == ".fits" else printable(word)).strip()
 
 
 def test_a_byte_order_mark_hides_no_record(tmp_path):

@@ -9,6 +9,20 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from typing import cast
+
+import pytest
+import torch
+from hostile import EVERY
+
+from lensaudit.explain.dreaming.group import Group
+from lensaudit.explain.dreaming.settings import DreamSettings
+from lensaudit.explain.dreaming.target import KernelTarget
+from lensaudit.explain.dreaming.wish import DreamStart
+from lensaudit.explain.judging.parts import FOLDER, scores_path
+from lensaudit.explain.occluding.map_files import Place
+from lensaudit.explain.occluding.map_picture import LOG_ODDS
+from lensaudit.finders import Finder
 
 MADE_SAFE = {"file_stem", "short_name", "len", "as_identifier", "str"}
 
@@ -73,6 +87,27 @@ def test_no_name_is_a_part_of_a_path_as_it_is(trees):
         and ast.unparse(node.right) not in NAMES_OF_OURS.get(module, set())
     }
     assert not unsafe, f"a path is built from a foreign word; use path_within or file_stem: {sorted(unsafe)}"
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_files_called_by_foreign_words_lie_in_their_folder(tmp_path, kind):
+    """Ids and layers; what the syntax tree takes for ours because it was made safe before."""
+    word = EVERY[kind]
+    start = DreamStart(word, word, torch.zeros(1))
+    layer = Group(cast(Finder, None), (KernelTarget(word, 3),), start, cast(DreamSettings, None), tmp_path)
+    paths = [
+        *Place(tmp_path, LOG_ODDS, False).paths(word),
+        layer.checkpoint,
+        layer.path(layer.targets[0]),
+        tmp_path / f"{layer.stem}.png",
+        scores_path(tmp_path, word, word),
+    ]
+    for path in paths:
+        assert path.resolve().is_relative_to(tmp_path)
+        assert path.relative_to(tmp_path).parts[:-1] in ((), (FOLDER,))
+        assert path.name.isascii()
+        assert path.name.isprintable()
+        assert len(path.name) <= 255  # bytes, of most file systems
 
 
 def test_the_rule_sees_what_it_is_for():

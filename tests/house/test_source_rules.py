@@ -71,6 +71,13 @@ def test_every_except_names_its_error(trees: dict[str, ast.Module]):
                 assert node.type is not None, f"{module}:{node.lineno}: bare except"
 
 
+def test_every_template_escapes_what_it_shows(calls: Calls):
+    made = [(module, call) for module, call, name in calls if name.endswith("Environment")]
+    assert made
+    for module, call in made:
+        assert keyword(call, "autoescape") is True, f"{module}:{call.lineno}: say autoescape=True"
+
+
 PRINTERS = {"typer.echo", "print", "Console", "rich.print", "sys.stdout.write", "sys.stderr.write"}
 MAY_PRINT = {"lensaudit.cli.console", "lensaudit.cli.progress", "lensaudit.cli.app", "lensaudit.own_warnings"}
 

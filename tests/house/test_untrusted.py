@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import unicodedata
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from astropy.io import fits
@@ -13,7 +15,11 @@ from hypothesis import strategies as st
 
 from lensaudit.cli.console import say, say_json
 from lensaudit.errors import UsageError
+from lensaudit.explain.attribution.map_files import _cards as explanation_cards
+from lensaudit.explain.dreaming.dream_fits import identity_cards as dream_cards
+from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.occluding.map_fits import ascii_text
+from lensaudit.explain.occluding.map_fits import identity_cards as map_cards
 from lensaudit.untrusted import file_stem, identifier, in_header, in_markdown, path_within, printable
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -73,6 +79,25 @@ def test_a_fits_header_holds_any_word(kind):
     header.add_history(word)
     fits.HDUList([fits.PrimaryHDU(header=header)]).writeto(out)
     assert fits.Header.fromstring(out.getvalue())["OBJECT"] == word
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_cards_of_maps_and_dreams_take_any_word(kind):
+    """Ids, and layers of a user's own module."""
+    word = EVERY[kind]
+    finder = SimpleNamespace(name="toy", weights_hash="ab" * 32, field_arcsec=20.0)
+    request: Any = SimpleNamespace(finder=finder, methods=("saliency",), seed=0, threshold=None)
+    facts = {"id": word, "finder": "toy", "finder_hash": "ab" * 32, "set_hash": "cd" * 32}
+    target: Any = SimpleNamespace(name=word)
+    for cards in (
+        map_cards({**facts, "patch": 2, "stride": 2, "engine": "exact", "field": 20.0}),
+        explanation_cards(request, cast(Any, SimpleNamespace(content_hash="cd" * 32)), word),
+        dream_cards(cast(Any, finder), target, DreamSettings(steps=10, rate=0.1), word, "ef" * 32),
+    ):
+        out = io.BytesIO()
+        fits.PrimaryHDU(header=fits.Header([fits.Card(*card) for card in cards])).writeto(out)
+        found = fits.Header.fromstring(out.getvalue())
+        assert all(found[key] == value for key, value, _ in cards)
 
 
 def test_the_console_prints_no_control_character(capsys):

@@ -70,7 +70,7 @@ def chosen_bands(asked: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
 
 def plates_of(files: Mapping[str, Path], bands: Iterable[str]) -> dict[str, Plate]:
     """One plate per band that has a file; a missing band is reported on reading."""
-    return {band: Plate(files[band]) for band in bands if band in files}
+    return {band: Plate(str(files[band])) for band in bands if band in files}
 
 
 def carried_name(name: str) -> str:

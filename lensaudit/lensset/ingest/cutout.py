@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
@@ -78,17 +77,17 @@ def read_system(system: System, plan: Plan, model: Mapping[str, BandHeader] | No
     _check_id(system)
     cutouts: dict[str, Cutout] = {}
     with ExitStack() as stack:
-        files: dict[Path, fits.HDUList] = {}
+        files: dict[str, fits.HDUList] = {}
         for band in plan.bands:
             plate = system.plates.get(band)
             if plate is None:
                 raise DataError(
                     f"{plan.root}: system {printable(system.name, 60)}: band {band} is missing; fetch its file"
                 )
-            if plate.path not in files:
-                files[plate.path] = stack.enter_context(open_fits(plate.path))
+            if plate.file not in files:
+                files[plate.file] = stack.enter_context(open_fits(plate.path))
             told = plan.policy.of_band(plan.policy.told_zero_point, band)
-            image = read_image(files[plate.path], plate, band, zero_point=told is None)
+            image = read_image(files[plate.file], plate, band, zero_point=told is None)
             where = f"{plate.path}: band {band}"
             near = [made.pixel_scale_arcsec for made in cutouts.values()]
             cutouts[band] = _cutout(image, plan.policy, band, where, near if model is None else model[band])

@@ -52,7 +52,7 @@ def plan_euclid_q1(
     chosen = chosen_bands(bands, BANDS)
     rows = external_rows([_name(file) for file in files], label, catalogue)
     systems = tuple(
-        System(_name(file), {band: Plate(file, _EXTENSIONS[band]) for band in chosen}, rows.values[_name(file)])
+        System(_name(file), {band: Plate(str(file), _EXTENSIONS[band]) for band in chosen}, rows.values[_name(file)])
         for file in files
     )
     return Plan(

@@ -209,7 +209,7 @@ def _only(path: Path, pattern: BandPattern) -> Path:
 
 
 def _plate(file: Path, pattern: BandPattern) -> Plate:
-    return Plate(file, (pattern.extension,), pattern.plane)
+    return Plate(str(file), (pattern.extension,), pattern.plane)
 
 
 def _matching(path: Path, pattern: BandPattern) -> dict[str, Plate]:

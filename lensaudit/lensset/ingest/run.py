@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,12 @@ def ingest_header(plan: Plan) -> Header:
     first = plan.systems[0]
     cutouts = read_system(first, plan)
     n = len(plan.systems)
-    files = [[s.name, *(_described(plate, plan.root) for plate in s.plates.values())] for s in plan.systems]
-    rows = [dict(system.row) for system in plan.systems]
+    files = ([s.name, *(_described(plate, plan.root) for plate in s.plates.values())] for s in plan.systems)
+    rows = (dict(system.row) for system in plan.systems)
+    shown = [_described(plate, plan.root) for plate in first.plates.values()]
     source = {
         "layout": plan.layout,
-        "files": {"first": files[0][1:], "digest": _digest(files), "rows_digest": _digest(rows)},
+        "files": {"first": shown, "digest": _digest(files), "rows_digest": _digest(rows)},
         "pixels": plan.policy.words(plan.bands),
         "notes": [*plan.notes, *_from_cards(cutouts), *_without_sky(cutouts)],
         **plan.source,
@@ -182,5 +183,10 @@ def _described(plate: Plate, root: Path) -> str:
     return f"{printable(name)}[{'|'.join(str(extension) for extension in plate.extensions)}]{plane}"
 
 
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+def _digest(values: Iterable[Any]) -> str:
+    """SHA-256 of the JSON of the list of `values`, of which only one at a time is in memory."""
+    digest = hashlib.sha256(b"[")
+    for number, value in enumerate(values):
+        digest.update((", " if number else "").encode() + json.dumps(value, sort_keys=True).encode())
+    digest.update(b"]")
+    return digest.hexdigest()
