@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from html import unescape
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hostile import EVERY
 from markdown_it import MarkdownIt
 
+from lensaudit.explain.judging.page import markdown
+from lensaudit.explain.judging.table import Row
 from lensaudit.files import write_text
 from lensaudit.finders.card import finder_card
 from lensaudit.untrusted import in_code, in_markdown, markdown_page, printable
@@ -74,3 +78,21 @@ def test_a_card_shows_what_a_finder_s_record_says():
         seen = " ".join(printable(word).split())
         assert shown(html, "li")[-4] == f"set: {seen}"
         assert "<script" not in html
+
+
+def test_kinds_of_other_sets_stand_in_pages_of_judgements_as_they_are():
+    """A catalogue of somebody else may say anything in its column ``kind``."""
+    for word in EVERY.values():
+        row = Row(
+            "toy", "saliency", word, "rank-accuracy", 0.5, 0.4, 0.6, 0.5, n=3, status=word, gain_low=0.1, gain_high=0.2
+        )
+        settings = SimpleNamespace(few=1, fill="zero", methods=("saliency",))
+        judgement: Any = SimpleNamespace(
+            finder="toy", finder_hash="ab" * 32, images={word: 3}, rows=(row,), checks=(), views=(), partial={},
+            failed={"saliency": word}, provenance={}, settings=settings,
+            label=lambda method: "", row=lambda *asked, row=row: row,
+        )  # fmt: skip
+        html = rendered(markdown([judgement]))
+        seen = " ".join(printable(word).split())
+        assert shown(html, "h3") == [f"toy: {seen}"]
+        assert f"3 {seen} images" in " ".join(shown(html, "p"))

@@ -13,6 +13,7 @@ from lensaudit.explain.judging.randomisation import PASSES
 from lensaudit.explain.judging.scores import SCORES, Score
 from lensaudit.explain.judging.table import ALL_KINDS, Row
 from lensaudit.scenes.scene import KINDS
+from lensaudit.untrusted import in_markdown
 
 LEGEND = (
     "Mean over images with its 95 % bootstrap interval; bold where the interval of the mean difference to chance, "
@@ -90,11 +91,11 @@ def _trusted(judgement: Judgement, view: CompoundView) -> bool:
 
 def _told(judgement: Judgement) -> str:
     kinds = sorted(judgement.images, key=lambda kind: (KINDS.index(kind) if kind in KINDS else len(KINDS), kind))
-    counted = ", ".join(f"{judgement.images[kind]} {kind}" for kind in kinds)
+    counted = ", ".join(f"{judgement.images[kind]} {in_markdown(kind)}" for kind in kinds)
     few = f"sensitivity on the first {judgement.settings.few} of each"
     fill = f"missing pixels are {'0' if judgement.settings.fill == 'zero' else 'those of the blurred image'}"
-    failed = "".join(f" {name} has no scores: {why}." for name, why in judgement.failed.items())
-    partial = "".join(f" {name} is partial: {what}." for name, what in judgement.partial.items())
+    failed = "".join(f" {name} has no scores: {in_markdown(why)}." for name, why in judgement.failed.items())
+    partial = "".join(f" {name} is partial: {in_markdown(what)}." for name, what in judgement.partial.items())
     words = f"Weights {judgement.finder_hash[:12]}; {counted} images ({few}; {fill}).{failed}{partial}"
     return f"{words} Made by\n\n```sh\n{judgement.provenance.get('command', '')}\n```"
 
@@ -104,7 +105,12 @@ def _kind_table(judgement: Judgement, kind: str) -> list[str]:
     if not scores:
         return []
     head = [score.name + ARROWS[score.better] for score in scores]
-    lines = [f"### {judgement.finder}: {kind}", "", _line(["method", *head]), _line(["---"] * (len(scores) + 1))]
+    lines = [
+        f"### {judgement.finder}: {in_markdown(kind)}",
+        "",
+        _line(["method", *head]),
+        _line(["---"] * (len(scores) + 1)),
+    ]
     chance = [chance_of(judgement, kind, score) for score in scores]
     lines.append(_line(["*chance*", *map(_number, chance)]))
     for name in methods_of(judgement):
@@ -120,7 +126,10 @@ def _left_out(judgement: Judgement, kind: str) -> list[str]:
     for row in judgement.rows:
         if row.kind == kind and row.status != "ok" and row.n:
             notes.setdefault((row.method, row.status), []).append(row.score)
-    told = [f"{explainer(name).title}, {status} ({', '.join(scores)})." for (name, status), scores in notes.items()]
+    told = [
+        f"{explainer(name).title}, {in_markdown(status)} ({', '.join(scores)})."
+        for (name, status), scores in notes.items()
+    ]
     return [" ".join(told), ""] if told else []
 
 
@@ -150,7 +159,7 @@ def _views(judgement: Judgement) -> list[str]:
     for kind in dict.fromkeys(view.kind for view in judgement.views):
         views = [view for view in judgement.views if view.kind == kind]
         lines += [
-            f"### {judgement.finder}: both sources of {kind}",
+            f"### {judgement.finder}: both sources of {in_markdown(kind)}",
             "",
             _line(
                 [
@@ -172,7 +181,7 @@ def _views(judgement: Judgement) -> list[str]:
             lines.append(_line([_name(judgement, view.method), *shares, str(view.n), view.verdict]))
         unlensed = max(view.unlensed for view in views)
         lines += ["", f"In {unlensed} images the nearer source is not lensed.", ""] if unlensed else [""]
-    return lines + [line for sentence in verdict_sentences(judgement) for line in (sentence, "")]
+    return lines + [line for sentence in verdict_sentences(judgement) for line in (in_markdown(sentence), "")]
 
 
 def _share_cells(share: object) -> list[str]:
