@@ -28,7 +28,7 @@ IDENTIFIER_LENGTH = 64
 _IDENTIFIER = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{IDENTIFIER_LENGTH - 1}}}")
 # What begins markup inside a line of Markdown; "[0.1, 0.2]", "n < 5" and "arc_snr" begin none.
 _MARKUP = re.compile(
-    r"[`*|$]|<(?=[A-Za-z/!?])|\](?=[(\[:])|\\(?=[!-/:-@\[-`{-~])|(?<![^\W_])_|_(?![^\W_])"
+    r"[`*|$]|<(?=[A-Za-z/!?])|\](?=[(\[:])|\\(?=[!-/:-@\[-`{-~]|\Z)|(?<![^\W_])_|_(?![^\W_])"
     r"|&(?=#?\w+;)|~(?=~)"
 )
 # The same without a look at each sign of a page of megabytes: control characters but the newline, what is invisible

@@ -12,6 +12,7 @@ import pytest
 from hostile import EVERY
 from markdown_it import MarkdownIt
 
+from lensaudit.evaluation.grades import Grade, grades_table
 from lensaudit.explain.judging.page import markdown
 from lensaudit.explain.judging.table import Row
 from lensaudit.files import write_text
@@ -96,3 +97,11 @@ def test_kinds_of_other_sets_stand_in_pages_of_judgements_as_they_are():
         seen = " ".join(printable(word).split())
         assert shown(html, "h3") == [f"toy: {seen}"]
         assert f"3 {seen} images" in " ".join(shown(html, "p"))
+
+
+def test_grades_stand_in_their_table_as_they_are():
+    for word in EVERY.values():
+        html = rendered(grades_table([Grade(word, 3, 0, 0.5, 0.1, 0.4, 0.6, "")], word))
+        seen = " ".join(printable(word).split())
+        assert shown(html, "td")[0] == seen
+        assert shown(html, "p")[0] == f"{seen}."
