@@ -100,7 +100,8 @@ def _one(trial: Trial) -> Result:
         sandbox = placed(case.needs, Path(folder) / "box")
         rng = np.random.default_rng([trial.seed, *case.name.encode()])
         deed, wrong = mutate(next(iter(sorted(sandbox.work.glob(case.file)))), case.kind, rng)
-        ended = run(case.act, sandbox, expect_refusal=wrong and not case.remade)
+        told = case.skipped if wrong else None
+        ended = run(case.act, sandbox, expect_refusal=wrong and not (case.remade or case.skipped), expect_named=told)
     if ended.word == SAME and ended.digest != _plain(case).digest:
         ended = Ended(CHANGED, ended.code, ended.said, ended.digest, ended.seconds)
     return Result(trial, deed, ended)

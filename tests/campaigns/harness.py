@@ -102,7 +102,9 @@ def _changed(facts: os.stat_result, folder: bool) -> int:
     return 0 if folder else facts.st_mtime_ns  # a folder's time changes with the files in it, which are listed
 
 
-def run(act: Callable[[], int | None], sandbox: Sandbox, expect_refusal: bool = False) -> Ended:
+def run(
+    act: Callable[[], int | None], sandbox: Sandbox, expect_refusal: bool = False, expect_named: str | None = None
+) -> Ended:
     """Run `act` in a fork, in the sandbox's working folder, and judge how it ended.
 
     Parameters
@@ -111,6 +113,8 @@ def run(act: Callable[[], int | None], sandbox: Sandbox, expect_refusal: bool = 
         Returns the exit code (None is 0), or raises SystemExit.
     expect_refusal
         Accepting this input is a fault.
+    expect_named
+        Accepting this input without printing this name is a fault.
     """
     before = sandbox.listing()
     place = sandbox.root.with_name(sandbox.root.name + ".said")
@@ -125,7 +129,7 @@ def run(act: Callable[[], int | None], sandbox: Sandbox, expect_refusal: bool = 
         word, said = OUTSIDE, ", ".join(strays)[:500]
     if word == SAME and (found := unsafe(sandbox.work / "out")):
         word, said = UNSAFE, found
-    if word == SAME and expect_refusal:
+    if word == SAME and (expect_refusal or (expect_named or "") not in out + err):
         word = TAKEN
     digest = _digest(sandbox.work / "out", out) if word == SAME else ""
     return Ended(word, code, said, digest, seconds)
@@ -205,7 +209,7 @@ def _digest(out: Path, printed: str) -> str:
     told = hashlib.sha256(printed.encode("utf-8", "surrogateescape"))
     for path in sorted(_files(out)):
         told.update(os.fsencode(path.relative_to(out)))
-        told.update(path.read_bytes())
+        told.update(path.read_bytes() if path.is_file() else b"no regular file")  # a device has no end
     return told.hexdigest()
 
 

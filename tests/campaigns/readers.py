@@ -32,6 +32,8 @@ class Case:
         What of the samples lies in the working folder; ``a>b`` puts `a` there under the name `b`.
     remade
         The file is left from an earlier run: where it is damaged it is made again, so that refusing it is not needed.
+    skipped
+        What the command must name where it goes on without the file (``--skip-bad``); empty where it has to refuse.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Case:
     act: Callable[[], int]
     needs: tuple[str, ...]
     remade: bool = False
+    skipped: str = ""
 
     @property
     def heavy(self) -> bool:
@@ -137,7 +140,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "ingest, Q1", "cutouts/obj1.fits", "fits",
-        _words("ingest fits cutouts --band VIS=*.fits[1] --out out --skip-bad"), ("cutouts",),
+        _words("ingest fits cutouts --band VIS=*.fits[1] --out out --skip-bad"), ("cutouts",), skipped="obj1",
     ),
     Case(
         "ingest, catalogue", "catalogue.csv", "csv",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from lensaudit.probes.outside.plan import Asked as Population
 from lensaudit.probes.outside.scores import OutsideScores, read_outside_scores
 from lensaudit.probes.result import OUTSIDE, AuditedFinder
 from lensaudit.probes.run import conclude, write
-from lensaudit.untrusted import path_within, typed_name
+from lensaudit.untrusted import path_within, regular_size, typed_name
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,10 @@ def _check_same(key: Key, export: Path) -> None:
     manifest = export / CUTOUTS / MANIFEST
     if not export.is_dir():
         raise DataError(f"{export}: no such folder; give the folder that lensaudit probe export wrote")
-    if manifest.is_file() and sha256(manifest) != key.manifest_hash:
-        raise DataError(f"{manifest}: is not the manifest of this key; give the key of this export with --key")
+    if os.path.lexists(manifest):
+        regular_size(manifest)  # a pipe or a device in its place would hang
+        if sha256(manifest) != key.manifest_hash:
+            raise DataError(f"{manifest}: is not the manifest of this key; give the key of this export with --key")
 
 
 def _changes_nothing(key: Key, asked: Population) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -130,6 +132,16 @@ def test_scores_or_key_of_another_export_are_refused(exported, scored, other, tm
     with pytest.raises(DataError, match="is not the manifest of this key"):
         import_scores(exported.cutouts.parent, scored, tmp_path, finder, key=other.key)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_pipe_in_place_of_the_manifest_is_said(other, scored, tmp_path):
+    """The cutouts may be gone; a manifest that is no file is not gone."""
+    export = tmp_path / "export"
+    shutil.copytree(other.cutouts.parent, export)
+    (export / "cutouts" / "manifest.csv").unlink()
+    os.mkfifo(export / "cutouts" / "manifest.csv")
+    with pytest.raises(UsageError, match="a named pipe"):
+        import_scores(export, scored, tmp_path / "out", OutsideFinder("flux"))
 
 
 def test_no_key_or_a_torn_one(other, scored, tmp_path):
