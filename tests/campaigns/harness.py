@@ -114,7 +114,7 @@ def run(
     expect_refusal
         Accepting this input is a fault.
     expect_named
-        Accepting this input without printing this name is a fault.
+        Accepting this input without printing these words, or writing them in a page, is a fault.
     """
     before = sandbox.listing()
     place = sandbox.root.with_name(sandbox.root.name + ".said")
@@ -129,7 +129,7 @@ def run(
         word, said = OUTSIDE, ", ".join(strays)[:500]
     if word == SAME and (found := unsafe(sandbox.work / "out")):
         word, said = UNSAFE, found
-    if word == SAME and (expect_refusal or (expect_named or "") not in out + err):
+    if word == SAME and (expect_refusal or (expect_named and expect_named not in out + err + _pages(sandbox.work))):
         word = TAKEN
     digest = _digest(sandbox.work / "out", out) if word == SAME else ""
     return Ended(word, code, said, digest, seconds)
@@ -202,6 +202,10 @@ def _judged(code: int, hung: bool, out: str, err: str) -> tuple[str, str]:
     if code not in _DOCUMENTED or len(errors) != 1:
         return UNCLEAR, f"exit code {code}: {said}"
     return REFUSED, errors[0][:300]
+
+
+def _pages(work: Path) -> str:
+    return "".join(path.read_text(encoding="utf-8") for path in sorted((work / "out").rglob("*.html")))
 
 
 def _digest(out: Path, printed: str) -> str:
