@@ -36,7 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lensaudit.errors import LensauditError
 from lensaudit.finders import Finder, Recipe, builtin_recipes, choose_device, initialised_module, load_recipe, score_set
 from lensaudit.finders.finder import lens_logit
-from lensaudit.finders.layout import channels_last
+from lensaudit.finders.running import channels_last
 from lensaudit.finders.score import default_batch_size
 from lensaudit.imaging.instruments import INSTRUMENTS
 from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for

@@ -14,12 +14,11 @@ from pathlib import Path
 
 from lensaudit.finders import Finder, load_finder
 from lensaudit.probes import Drawn, Experiment, ProbeAudit, ProbeDefinition, audited, collect, load_definition
-from lensaudit.probes.applicable import why_not_applicable
 from lensaudit.probes.definition import with_kernel
 from lensaudit.probes.finding import ALL_PAIRS
 from lensaudit.probes.page import crossing_sentence
 from lensaudit.probes.result import ProbeResult, ProbeSettings
-from lensaudit.probes.run import conclude, sample_of
+from lensaudit.probes.run import conclude, sample_of, why_not_applicable
 
 PROBES = ("red-source", "red-source-total-flux", "psf-rotation")
 REAL = "psf-rotation-real"

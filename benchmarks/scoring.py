@@ -108,7 +108,7 @@ class RawForward:
     BATCHES = 4
 
     def __init__(self, module, prepared) -> None:
-        from lensaudit.finders.layout import channels_last
+        from lensaudit.finders.running import channels_last
 
         self.module = module
         self.inputs = {"contiguous": prepared.contiguous()}

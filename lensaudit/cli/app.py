@@ -15,11 +15,9 @@ import typer
 from typer.core import TyperGroup
 
 from lensaudit import __version__
-from lensaudit.cli.console import any_encoding, say
-from lensaudit.cli.interrupts import Stop, comes_of_ctrl_c, never_lost, stopped_by_signals
+from lensaudit.cli.console import any_encoding, drop_what_cannot_be_written, own_output, say
 from lensaudit.cli.options import examples
-from lensaudit.cli.outputs import each_alone_in_its_folder
-from lensaudit.cli.streams import drop_what_cannot_be_written, own_output
+from lensaudit.cli.running import Stop, comes_of_ctrl_c, each_alone_in_its_folder, never_lost, stopped_by_signals
 from lensaudit.errors import (
     EXIT_BROKEN_PIPE,
     EXIT_DATA,
@@ -37,35 +35,35 @@ from lensaudit.untrusted import printable
 TRACEBACK = "LENSAUDIT_TRACEBACK"
 """Environment variable; set to 1 it shows the traceback of an error before its line."""
 
-COMMANDS = (
-    "simulate",
-    "ingest",
-    "check",
-    "train",
-    "cross_validate",
-    "cluster",
-    "ensemble",
-    "ensemble_map",
-    "models",
-    "score",
-    "evaluate",
-    "grades",
-    "compare",
-    "threshold",
-    "false_positives",
-    "selection",
-    "occlusion",
-    "kernels",
-    "dream",
-    "explain",
-    "gradcam",
-    "judge",
-    "probe",
-    "bench",
-    "report",
-    "quickstart",
-)
-"""Modules of this folder, in the order of the help page; each has ``register(app)``."""
+COMMANDS = {
+    "simulate": "sets",
+    "ingest": "sets",
+    "check": "sets",
+    "train": "training",
+    "cross_validate": "training",
+    "cluster": "cluster",
+    "ensemble": "ensembles",
+    "ensemble_map": "ensembles",
+    "models": "finders",
+    "score": "finders",
+    "evaluate": "evaluation",
+    "grades": "evaluation",
+    "compare": "report",
+    "threshold": "finders",
+    "false_positives": "evaluation",
+    "selection": "selection",
+    "occlusion": "explain",
+    "kernels": "explain",
+    "dream": "dream",
+    "explain": "explain",
+    "gradcam": "explain",
+    "judge": "dream",
+    "probe": "probe",
+    "bench": "probe_outside",
+    "report": "report",
+    "quickstart": "report",
+}
+"""Commands in the order of the help page, each with the module of this folder that has its ``register_…(app)``."""
 
 
 class InOrder(TyperGroup):
@@ -73,7 +71,7 @@ class InOrder(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands, in the order of the help page."""
-        named = (module.replace("_", "-") for module in COMMANDS)
+        named = (name.replace("_", "-") for name in COMMANDS)
         return [name for name in named if name in self.commands]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -113,8 +111,8 @@ def build() -> typer.Typer:
             say(f"lensaudit {__version__}")
             raise typer.Exit()
 
-    for name in COMMANDS:
-        import_module(f"lensaudit.cli.{name}").register(app)
+    for name, module in COMMANDS.items():
+        getattr(import_module(f"lensaudit.cli.{module}"), f"register_{name}")(app)
     each_alone_in_its_folder(app)
     return app
 
@@ -203,7 +201,8 @@ def _of_typer(error: Exception | BaseException) -> tuple[str, int]:
 
 def _out_of_range(error: BaseException) -> str:
     """The option, the number given and those it may be, where typer names a bound alone; empty for other mistakes."""
-    found, option = getattr(error.__cause__, "errors", list)(), getattr(error, "param", None)
+    found: list[Any] = getattr(error.__cause__, "errors", list)()
+    option = getattr(error, "param", None)
     if not found or found[0]["type"] not in {"greater_than_equal", "less_than_equal", "int_parsing", "float_parsing"}:
         return ""
     low, high = getattr(option, "min", None), getattr(option, "max", None)

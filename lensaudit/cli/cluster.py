@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lensaudit.clustering import Clustered
 
 
-def register(app: typer.Typer) -> None:
+def register_cluster(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command(
         epilog=opt.examples(
@@ -107,7 +107,7 @@ def cluster(
     """Cluster a set without labels, write a page to mark the clusters on, and measure (Cheng et al. 2020)."""
     from dataclasses import replace
 
-    from lensaudit.cli.progress import watching
+    from lensaudit.cli.running import watching
     from lensaudit.clustering import (
         RATIOS,
         ClusterData,

@@ -1,10 +1,10 @@
-"""``lensaudit explain``."""
+"""``lensaudit explain``, ``gradcam``, ``occlusion`` and ``kernels``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json
 
 
-def register(app: typer.Typer) -> None:
+def register_explain(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command(
         epilog=opt.examples(
@@ -75,7 +75,7 @@ def that_apply(finder: Any, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def carry_out(request: Any, lens_set: Any, systems: Any, out: Path, *, force: bool, as_json: bool) -> None:
     """Make the files and say which; shared with ``lensaudit gradcam``."""
-    from lensaudit.cli.progress import progress_bar
+    from lensaudit.cli.running import progress_bar
     from lensaudit.explain import explain_systems
 
     with progress_bar(f"explaining {request.finder.name}") as report:
@@ -89,3 +89,169 @@ def carry_out(request: Any, lens_set: Any, systems: Any, out: Path, *, force: bo
     notes = [note for entry in files for result in entry.results for note in result.notes]
     notes += [why for entry in files if entry.fits for why in entry.failed.values()]
     say(*dict.fromkeys(notes), err=True)
+
+
+def register_gradcam(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(epilog=opt.examples("lensaudit gradcam ou66 runs/test --first 5 --out runs/gradcam"))(gradcam)
+
+
+def gradcam(
+    finder: opt.Finder,
+    lens_set: opt.Set,
+    out: opt.Out,
+    ids: opt.Ids = [],
+    first: opt.First = None,
+    every: opt.All = False,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            "--threshold", metavar="VALUE", help="Pixels are shown from this value of Guided Grad-CAM (the paper's)."
+        ),
+    ] = 0.05,
+    force: opt.Force = False,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Grad-CAM and Guided Grad-CAM of the last convolution, as in Fig. 17 of Wilde et al. 2022."""
+    from lensaudit.cli.opening import check_sets, read_by
+    from lensaudit.errors import UsageError
+    from lensaudit.explain import Request, chosen_systems, no_gradient
+    from lensaudit.lensset import LensSet
+
+    if not threshold > 0:
+        raise UsageError(f"--threshold {threshold:g} would show everything; give a value above 0")
+    opened = LensSet.open(lens_set)
+    systems = chosen_systems(opened, ids, first, every)
+    loaded = read_by(finder, opt.Reading(field_of_view, resample, refit, device, threads), [opened])
+    if not loaded.differentiable:
+        raise UsageError(no_gradient("Grad-CAM", loaded))
+    check_sets(loaded, [opened])
+    request = Request(loaded, ("gradcam", "guided-gradcam"), threshold=threshold)
+    carry_out(request, opened, systems, out, force=force, as_json=as_json)
+
+
+def register_occlusion(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(
+        epilog=opt.examples(
+            "lensaudit occlusion ou66 runs/test --id euclid-000007 --out runs/occlusion",
+            "lensaudit occlusion ou66 runs/test --first 20 --stride 1 --out runs/occlusion",
+        )
+    )(occlusion)
+
+
+def occlusion(
+    finder: opt.Finder,
+    lens_set: opt.Set,
+    out: opt.Out,
+    ids: opt.Ids = [],
+    first: opt.First = None,
+    every: opt.All = False,
+    patch: Annotated[
+        int | None,
+        typer.Option("--patch", metavar="N", help="Side of the patch in the finder's pixels; default: the paper's."),
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option("--stride", metavar="N", help="Pixels between patches; default: the patch.")
+    ] = None,
+    engine: Annotated[
+        Literal["exact", "captum"], typer.Option("--engine", help="captum is the slow reference.")
+    ] = "exact",
+    view: Annotated[
+        Literal["log-odds", "paper"],
+        typer.Option("--view", help="Of the picture: log-odds, on one scale; or paper: p(lens), each side on its own."),
+    ] = "log-odds",
+    force: opt.Force = False,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Map where hiding a patch changes the log-odds of lens: FITS with WCS and a picture per system."""
+    from lensaudit.cli.opening import check_sets, read_by
+    from lensaudit.cli.running import progress_bar
+    from lensaudit.explain import Occluder, chosen_systems, occlude_systems
+    from lensaudit.lensset import LensSet
+
+    opened = LensSet.open(lens_set)
+    systems = chosen_systems(opened, ids, first, every)
+    loaded = read_by(finder, opt.Reading(field_of_view, resample, refit, device, threads), [opened])
+    check_sets(loaded, [opened])
+    occluder = Occluder(loaded, patch, stride, engine, batch)
+    with progress_bar(f"occluding with {occluder.finder.name}") as report:
+        files = occlude_systems(occluder, opened, systems, out, view=view, force=force, progress=report)
+    if as_json:
+        facts = {"finder": occluder.finder.name, "patch": occluder.grid.patch, "stride": occluder.grid.stride}
+        say_json({**facts, "engine": engine, "maps": [entry.summary() for entry in files]})
+        return
+    for entry in files:
+        say(f"{entry.id}: {entry.status}" + (f", {entry.fits} and .png" if entry.fits else ""), err=entry.failed)
+    notes = {note for e in files if e.result for note in (e.result.note, _without_rule(e.result.fallbacks)) if note}
+    say(*sorted(notes), err=True)
+
+
+def _without_rule(fallbacks: tuple[str, ...]) -> str:
+    """Which layers the exact engine had no rule for; empty if none."""
+    return f"no window rule for {', '.join(fallbacks)}: plain batches from there on" if fallbacks else ""
+
+
+def register_kernels(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(
+        epilog=opt.examples(
+            "lensaudit kernels ou66 runs/test --out runs/kernels",
+            "lensaudit kernels ou66 runs/test --layer 13 --kernel 4 --out runs/kernels",
+        )
+    )(kernels)
+
+
+def kernels(
+    finder: opt.Finder,
+    lens_set: opt.Set,
+    out: opt.Out,
+    layers: Annotated[
+        list[str], typer.Option("--layer", metavar="NAME", help="Draw kernels of this convolution; repeat it for more.")
+    ] = [],
+    numbers: Annotated[
+        list[int], typer.Option("--kernel", metavar="N", help="This kernel of the layer; by default all of it.")
+    ] = [],
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Cutouts at either end.")] = 9,
+    force: opt.Force = False,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Show what excites each kernel of a finder over a set, and what it goes with among the lenses."""
+    from lensaudit.cli.opening import open_both
+    from lensaudit.cli.running import progress_bar
+    from lensaudit.explain import KernelWish, look_at_kernels, named_kernels
+
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    chosen = named_kernels(loaded.module, layers, numbers) if layers or numbers else None
+    with progress_bar(f"kernels of {loaded.name}") as report:
+        made = look_at_kernels(loaded, opened, out, KernelWish(top, chosen, batch, force), report)
+    if as_json:
+        say_json(made.summary())
+        return
+    study = made.study
+    say(f"{made.activations}: {len(study.kernels)} kernels, {study.n} of {study.table.n} images")
+    say(f"{made.kernels}: a row per kernel")
+    say(*(str(path) for path in filter(None, (made.correlations, *made.sheets.values()))))
+    lines = made.strongest if chosen is None else [line for k in chosen for line in made.statements_of(k)]
+    say(*(f"  {line}" for line in lines))
+    for kernel in chosen or ():
+        if study.correlations is not None and not made.statements_of(kernel):
+            say(f"  {kernel}: goes with none of the truth columns")
+    say(*made.notes(), err=True)

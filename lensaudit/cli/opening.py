@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lensaudit.cli.console import warn
 from lensaudit.cli.options import Reading
-from lensaudit.cli.progress import progress_bar
+from lensaudit.cli.running import progress_bar
 from lensaudit.errors import DataError, UsageError
 
 if TYPE_CHECKING:

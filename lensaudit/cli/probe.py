@@ -12,7 +12,7 @@ from lensaudit.cli import options as opt
 from lensaudit.cli import probe_output
 from lensaudit.cli.console import say, say_json, say_table
 from lensaudit.cli.probe_output import check_fail_on, fail_where, print_audit, print_result
-from lensaudit.cli.progress import watching
+from lensaudit.cli.running import watching
 from lensaudit.resources import builtin_folder
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ Psf = Annotated[
 Extension = Annotated[str, typer.Option("--psf-extension", metavar="NAME", help="Its extension.")]
 
 
-def register(app: typer.Typer) -> None:
+def register_probe(app: typer.Typer) -> None:
     """Add the command to the application."""
     from lensaudit.cli import probe_outside
 
@@ -60,7 +60,7 @@ def register(app: typer.Typer) -> None:
     )(all_probes)
     probes.command("run", epilog=opt.examples("lensaudit probe run mine.yaml ou66 --n 300 --out runs/mine"))(run_file)
     probes.command("power", epilog=opt.examples("lensaudit probe power --tolerance 0.05"))(power)
-    probe_outside.register(probes)
+    probe_outside.register_outside(probes)
     for path in sorted(builtin_folder("probes").glob("*.yaml")):
         probes.command(
             path.stem,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lensaudit.lensset import LensSet
 
 
-def register(app: typer.Typer) -> None:
+def register_selection(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command(epilog=opt.examples("lensaudit selection ou66 runs/test --fpr 0.01 --out runs/selection"))(selection)
 
@@ -50,7 +50,7 @@ def selection(
     from lensaudit.cli.opening import check_sets, read_by, scores_of
     from lensaudit.errors import UsageError
     from lensaudit.evaluation.selection import LADDER, Threshold, require_truth, selection_function
-    from lensaudit.evaluation.selection.write import selection_record, write_selection
+    from lensaudit.evaluation.selection.page import selection_record, write_selection
     from lensaudit.files import writable_folder
     from lensaudit.lensset import LensSet
     from lensaudit.provenance import refuse_other

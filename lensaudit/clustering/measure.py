@@ -11,14 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from lensaudit.clustering.cut import LEAST_PIXELS, LEAST_SNR, passes_cut
-from lensaudit.clustering.embed import Posed, embeddings
-from lensaudit.clustering.mixture import logits, responsibilities
+from lensaudit.clustering.embed import Posed, embeddings, logits, responsibilities
+from lensaudit.clustering.examinations import at_ratios, source_only, splitting_of
 from lensaudit.clustering.network import Tell, named
-from lensaudit.clustering.ratios import at_ratios
-from lensaudit.clustering.source_only import source_only
-from lensaudit.clustering.splitting import splitting_of
-from lensaudit.clustering.table import lenses_in_rich_clusters
+from lensaudit.clustering.page import lenses_in_rich_clusters
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.finders import Finder
@@ -28,6 +24,25 @@ from lensaudit.training.prepared import PreparedSet, prepare_set
 
 if TYPE_CHECKING:
     from lensaudit.lensset import LensSet
+
+
+LEAST_PIXELS, LEAST_SNR = 100, 50.0
+"""The paper counts lensed pixels above 1 σ of the noise, our truth above 0.5 σ."""
+
+
+def passes_cut(lens_set: LensSet) -> NDArray[np.bool_]:
+    """Which images are kept (n,): lenses with at least 100 lensed pixels and S/N 50, and all non-lenses.
+
+    Raises
+    ------
+    DataError
+        The set has no truth.
+    """
+    if not {"n_arc_pixels", "arc_snr"} <= set(lens_set.columns):
+        raise DataError(f"{lens_set.path}: has no n_arc_pixels and arc_snr to cut at; give a simulated set as --test")
+    pixels, ratio = (np.asarray(lens_set.column(name), dtype=np.float64) for name in ("n_arc_pixels", "arc_snr"))
+    labels: NDArray[Any] = lens_set.labels
+    return (labels == 0) | ((labels == 1) & (pixels >= LEAST_PIXELS) & (ratio >= LEAST_SNR))
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, Recipe, choose_device, initialised_module
 from lensaudit.finders.architectures import he_normal_
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
-from lensaudit.finders.autoencoder import decoder
+from lensaudit.finders.layers import decoder
+from lensaudit.training.batches import Purpose, stream, torch_seed
 from lensaudit.training.prepared import Advance, prepare_set
-from lensaudit.training.random_streams import Purpose, stream, torch_seed
 
 if TYPE_CHECKING:
     from lensaudit.lensset import LensSet

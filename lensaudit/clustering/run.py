@@ -14,18 +14,23 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lensaudit.clustering.card import clustering_card
-from lensaudit.clustering.embed import Posed, embeddings
-from lensaudit.clustering.marks import MARKS_FILE, Marks, read_marks
+from lensaudit.clustering.embed import Posed, clusters_hash, embeddings, fit_mixture, responsibilities
 from lensaudit.clustering.measure import Extras, embedded_test, measurements
-from lensaudit.clustering.mixture import clusters_hash, fit_mixture, responsibilities
 from lensaudit.clustering.network import Network, Tell, Workplace, check_recipe, drawn_images, named, train_network
 from lensaudit.clustering.options import ClusterOptions
-from lensaudit.clustering.outputs import plot_curves, write_history, write_members
-from lensaudit.clustering.page import Page
-from lensaudit.clustering.sheet import members_shown, sheet_of
+from lensaudit.clustering.outputs import clustering_card, plot_curves, write_history, write_members
+from lensaudit.clustering.page import (
+    MARKS_FILE,
+    Cluster,
+    Marks,
+    Page,
+    clusters_of,
+    known_fractions,
+    members_shown,
+    read_marks,
+    sheet_of,
+)
 from lensaudit.clustering.stage import Images
-from lensaudit.clustering.table import Cluster, clusters_of, known_fractions
 from lensaudit.errors import LensauditError, UsageError
 from lensaudit.files import writable_folder, write_json
 from lensaudit.finders import Finder, Recipe, choose_device, save_finder

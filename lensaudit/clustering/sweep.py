@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from lensaudit.clustering.embed import Posed, embeddings
+from lensaudit.clustering.embed import Posed, embeddings, fit_mixture, responsibilities
 from lensaudit.clustering.measure import auroc_of
-from lensaudit.clustering.mixture import fit_mixture, responsibilities
 from lensaudit.clustering.network import Tell, Workplace, check_recipe, drawn_images, train_network
 from lensaudit.clustering.options import ClusterOptions
 from lensaudit.clustering.outputs import plot_sweep
+from lensaudit.clustering.page import clusters_of, known_fractions
 from lensaudit.clustering.run import ClusterData, ClusterPlace
 from lensaudit.clustering.stage import Images
-from lensaudit.clustering.table import clusters_of, known_fractions
 from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_json

@@ -2,29 +2,187 @@
 
 from __future__ import annotations
 
+import statistics
+import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from lensaudit.comparing.comparison_file import COMPARISON_NAME, SCHEMA, write_comparison
-from lensaudit.comparing.entrants import Entrant
-from lensaudit.comparing.explaining import judged, main_kind
-from lensaudit.comparing.measures import row_of
-from lensaudit.comparing.options import CompareOptions
-from lensaudit.comparing.pairs import Told, pairs_of, ranking_of
-from lensaudit.comparing.probing import check_probes, probes_block
-from lensaudit.comparing.scoring import FirstImages, scored
-from lensaudit.comparing.speed import speeds_of
+from lensaudit.comparing.comparison_file import COMPARISON_NAME, SCHEMA, CompareOptions, Entrant, write_comparison
+from lensaudit.comparing.measuring import (
+    FirstImages,
+    check_probes,
+    fraction_left,
+    judged,
+    kept_of,
+    main_kind,
+    methods_for,
+    probe_folder,
+    probes_block,
+    scored,
+)
+from lensaudit.comparing.tables import Told, pairs_of, ranking_of
 from lensaudit.errors import DataError, UsageError
+from lensaudit.evaluation import calibrate, evaluate
 from lensaudit.explain.judging.explainer import chosen_methods
+from lensaudit.explain.judging.sample import kinds_of
 from lensaudit.files import writable_folder
-from lensaudit.finders import Scores, takes_statistics
+from lensaudit.finders import Finder, Scores, pixel_record, takes_statistics
+from lensaudit.finders.finder import Cutouts
+from lensaudit.finders.score import default_batch_size
 from lensaudit.lensset import LensSet
+from lensaudit.probes.audit import audited_probes
 from lensaudit.provenance import provenance, refuse_other
-from lensaudit.report.describe import set_block
-from lensaudit.report.pieces import Progress, quiet
+from lensaudit.report.build import set_block
+from lensaudit.report.options import Progress, quiet
+from lensaudit.report.quickstart import PAGE_BYTES, SCORE_BYTES, Asked, Estimate, measured, peak_memory, work_of_probes
+from lensaudit.scenes.scene import LENS_KINDS
+
+SPEED = 2.0
+"""Seconds that the measurement of images per second takes for a finder."""
+
+
+def estimate_of_comparison(
+    entrants: Sequence[Entrant], sets: Sequence[LensSet], options: CompareOptions, out: Path
+) -> Estimate:
+    """What :func:`lensaudit.comparing.compare` will take, less what an earlier run into `out` has finished.
+
+    A finder that cannot take a set as input costs nothing on it.
+    """
+    parts, disk = {"scoring": 0.0, "explanations": 0.0, "probes": 0.0, "speed": 0.0}, PAGE_BYTES
+    probes = audited_probes(options.probes) if options.probes else []
+    for entrant in entrants:
+        methods = methods_for(entrant.finder, options.methods) if options.explanations else ()
+        speeds = None
+        for lens_set in sets:
+            try:
+                reader = entrant.refitted_to(lens_set) if options.refit else entrant
+                reader.finder.for_units(lens_set).check(lens_set)
+            except DataError:
+                continue
+            if speeds is None:
+                finder = reader.finder.for_units(lens_set)
+                speeds = measured(finder, lens_set, options.batch, occlusion="occlusion" in methods)
+            images = FirstImages(lens_set, options.n)
+            if kept_of(reader, images, out) is None:
+                parts["scoring"] += len(images) * speeds.forward
+                disk += len(images) * SCORE_BYTES
+            if methods and lens_set.has_truth:
+                lenses = _lenses(lens_set, options.explanations)
+                parts["explanations"] += fraction_left(reader, lens_set, out, options) * lenses * speeds.maps(methods)
+        if speeds is not None:
+            asked = Asked(options.probe_n, options.seed, options.workers, probe_folder(out, entrant))
+            work = work_of_probes(entrant.finder, probes, asked)
+            parts["probes"] += work.images * speeds.forward + work.rendering
+            parts["speed"] += SPEED if options.speed else 0.0
+            disk += work.disk_bytes
+    return Estimate(parts, disk, peak_memory())
+
+
+def _lenses(lens_set: LensSet, most: int) -> int:
+    """How many lenses are explained: up to `most` of each kind."""
+    counted = Counter(kinds_of(lens_set))
+    return sum(min(most, counted[kind]) for kind in (*LENS_KINDS, "lens"))
+
+
+REPEATS = 5
+SECONDS = 0.3
+"""Least time of one repeat."""
+
+
+def speeds_of(entrants: Sequence[Entrant], lens_set: LensSet, batch: int | None = None) -> list[dict[str, Any]]:
+    """Images per second of preparing and scoring cutouts that lie in memory, for each finder.
+
+    Repeats of the finders alternate, so that a busy minute of the machine does not fall on one of them alone.
+
+    Returns
+    -------
+    list of dict
+        ``finder``, ``images_per_s`` (median over the repeats), ``lowest``, ``highest``, ``repeats``, ``images`` of a
+        repeat, ``batch``, ``device`` and ``threads``.
+    """
+    runs = [_Run(entrant, lens_set, batch) for entrant in entrants]
+    for _ in range(REPEATS):
+        for run in runs:
+            run.repeat()
+    return [run.told() for run in runs]
+
+
+class _Run:
+    """One finder with a batch of cutouts in memory, warmed up."""
+
+    def __init__(self, entrant: Entrant, lens_set: LensSet, batch: int | None) -> None:
+        self.entrant, self.batch = entrant, batch or default_batch_size(entrant.finder)
+        self.cutouts = _cutouts(entrant.finder, lens_set, self.batch)
+        self.found: list[float] = []
+        self._score()
+        self.rounds = max(1, round(SECONDS / max(self._score(), 1e-6)))
+
+    def repeat(self) -> None:
+        """Time one more repeat."""
+        seconds = sum(self._score() for _ in range(self.rounds))
+        self.found.append(self.rounds * self.batch / seconds)
+
+    def told(self) -> dict[str, Any]:
+        """Median and range."""
+        device = self.entrant.finder.device
+        return {
+            "finder": self.entrant.label,
+            "images_per_s": statistics.median(self.found),
+            "lowest": min(self.found),
+            "highest": max(self.found),
+            "repeats": len(self.found),
+            "images": self.rounds * self.batch,
+            "batch": self.batch,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+            "threads": torch.get_num_threads(),
+        }
+
+    @torch.inference_mode()
+    def _score(self) -> float:
+        """Seconds of one batch; back on the CPU, so that a GPU has really finished."""
+        began = time.perf_counter()
+        images, _ = self.entrant.finder.prepare(self.cutouts)
+        self.entrant.finder.logit(images).cpu()
+        return time.perf_counter() - began
+
+
+def _cutouts(finder: Finder, lens_set: LensSet, batch: int) -> Cutouts:
+    """`batch` images of the set, from its first ones over and over where it has fewer."""
+    rows = np.arange(batch) % len(lens_set)
+    columns = {name: np.asarray(lens_set.column(name), np.float64)[rows] for name in finder.extra_columns}
+    return {band: lens_set.images(band, rows) for band in finder.recipe.bands} | columns
+
+
+def row_of(entrant: Entrant, images: FirstImages, scores: Scores, seed: int) -> dict[str, Any]:
+    """Metrics, ROC curve and calibration with their intervals, as JSON.
+
+    Returns
+    -------
+    dict
+        ``finder``, ``n…``, ``metrics`` (name → value, low, high, n, method, status), ``counts`` at the finder's
+        threshold, ``roc``, ``calibration``, ``seen`` (``training`` where the finder learnt from this very set),
+        ``unused_bands`` (of the set, that the finder does not look at), ``other_pixels`` (in which band the set's
+        pixels are not those of its training), ``pixels`` (see `lensaudit.finders.pixel_record`).
+    """
+    labels, recipe = images.labels, entrant.finder.recipe
+    result = evaluate(labels, scores.p_lens, scores.logit, threshold=recipe.threshold, seed=seed).as_json()
+    metrics = {metric["name"]: metric for metric in result["metrics"]}
+    counted = ("n", "n_lenses", "n_non_lenses", "n_unlabelled", "n_unscored", "threshold", "counts", "roc")
+    return {
+        "finder": entrant.label,
+        **{name: result[name] for name in counted},
+        "metrics": metrics,
+        "calibration": calibrate(labels, scores.p_lens, seed).as_json(),
+        "seen": entrant.has_seen(images.lens_set.content_hash),
+        "unused_bands": list(entrant.finder.unused_bands(images.lens_set)),
+        "other_pixels": entrant.finder.other_pixels(images.lens_set),
+        "pixels": pixel_record(entrant.finder, images.lens_set, scores.clipping),
+    }
 
 
 def compare(

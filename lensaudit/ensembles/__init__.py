@@ -1,9 +1,8 @@
 """Several finders as one: their scores on a t-SNE map, whose cells' lens fractions are the ensemble's (OU-T-SNE)."""
 
-from lensaudit.ensembles.assemble import SEVEN, assembled, open_members
-from lensaudit.ensembles.fit import EnsemblePlan, Fitted, fit_ensemble
+from lensaudit.ensembles.fit import SEVEN, EnsemblePlan, Fitted, assembled, fit_ensemble, open_members
 from lensaudit.ensembles.map_files import map_ensemble
-from lensaudit.ensembles.regions import Region, read_region
+from lensaudit.ensembles.map_picture import Region, read_region
 
 __all__ = [
     "SEVEN",

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from lensaudit.errors import DataError
+from lensaudit.figures import save_figure
 from lensaudit.statistics import bootstrap_interval
 from lensaudit.tables import read_table
 from lensaudit.untrusted import in_markdown, printable
@@ -176,3 +178,40 @@ def grade_rows(found: Sequence[Grade]) -> list[tuple[str, ...]]:
         deviation = f"{one.deviation:.4f}" if math.isfinite(one.deviation) else "–"
         rows.append((one.grade, counted, mean, interval, deviation))
     return rows
+
+
+_ONE, _MEAN = "#4477aa", "#ee6677"
+_WIDTH = 0.3
+
+
+def plot_grades(path: Path, found: Sequence[Grade], grades: Sequence[str], p_lens: ArrayLike, title: str) -> None:
+    """Write `path` as PNG.
+
+    Parameters
+    ----------
+    found
+        As `by_grade` gives it.
+    grades, p_lens
+        Of each candidate (n,).
+    """
+    named, p = np.asarray(grades), np.asarray(p_lens, float)
+    figure = Figure(figsize=(1.8 + 1.3 * max(len(found), 3), 4.2), layout="constrained")
+    axes = figure.subplots()
+    for place, one in enumerate(found):
+        values = np.sort(p[(named == one.grade) & np.isfinite(p)])
+        shift = _WIDTH * (np.arange(len(values)) * 0.618034 % 1 - 0.5)  # golden section: even, and nothing is drawn
+        axes.plot(place + shift, values, ".", color=_ONE, alpha=0.5, label="one candidate" if not place else None)
+        if np.isfinite(one.low):
+            reach = [[max(one.mean - one.low, 0)], [max(one.high - one.mean, 0)]]
+            axes.errorbar(
+                place + _WIDTH, one.mean, reach, fmt="s", color=_MEAN, capsize=3, label=None if place else "mean, 95 %"
+            )
+    axes.set_xticks(range(len(found)), [f"{one.grade}\nn = {one.n}" for one in found])
+    axes.set_xlim(-0.6, len(found) - 0.4)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("grade")
+    axes.set_ylabel("p(lens)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small")
+    axes.set_title(title, fontsize="medium", wrap=True)
+    save_figure(path, figure, dpi=130)

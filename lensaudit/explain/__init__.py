@@ -4,32 +4,34 @@ from lensaudit.explain.attribution.explain import Explanation, explain, explain_
 from lensaudit.explain.attribution.map_files import ExplainedFiles, Request, explain_systems
 from lensaudit.explain.attribution.methods import METHODS, Method, applicable_methods, no_gradient
 from lensaudit.explain.colour import NISP_RGB, ColourScale, colour_scale, nisp_rgb
-from lensaudit.explain.dreaming.colours import prepared_rgb
 from lensaudit.explain.dreaming.dream import Dream, dream
 from lensaudit.explain.dreaming.dream_files import DreamFiles, DreamRun, dream_files
+from lensaudit.explain.dreaming.dream_picture import prepared_rgb
 from lensaudit.explain.dreaming.exciting import Exciting, Scan, most_exciting
-from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation, paper_settings
-from lensaudit.explain.dreaming.start import cutout_start, noise_start
+from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation, cutout_start, noise_start, paper_settings
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target, chosen_targets
 from lensaudit.explain.dreaming.wish import Changes, DreamStart, DreamWish, from_cutouts, from_noise
 from lensaudit.explain.judging.compound_view import CompoundView, compound_view
-from lensaudit.explain.judging.curves import Curves, deletion_insertion
+from lensaudit.explain.judging.explainer import JudgeSettings
 from lensaudit.explain.judging.judge import Watcher, judge
 from lensaudit.explain.judging.judgement import Judgement, read_judgement
-from lensaudit.explain.judging.localisation import pointing_game, positive_share, rank_accuracy
 from lensaudit.explain.judging.randomisation import RandomisationResult, randomisation_check
-from lensaudit.explain.judging.scores import SCORES, Score
-from lensaudit.explain.judging.settings import JudgeSettings
-from lensaudit.explain.kernels.activations import kernel_activations
+from lensaudit.explain.judging.scores import (
+    SCORES,
+    Curves,
+    Score,
+    deletion_insertion,
+    pointing_game,
+    positive_share,
+    rank_accuracy,
+)
+from lensaudit.explain.kernels.activations import kernel_activations, named_kernels
 from lensaudit.explain.kernels.association import Correlations, Effects, TopLenses
-from lensaudit.explain.kernels.chosen import named_kernels
 from lensaudit.explain.kernels.kav_table import KavTable, Kernel
 from lensaudit.explain.kernels.kernel_files import KernelFiles, KernelWish, look_at_kernels
 from lensaudit.explain.kernels.study import KernelStudy, study_kernels
-from lensaudit.explain.occluding.cost import Cost, LayerReport
-from lensaudit.explain.occluding.grid import Grid
-from lensaudit.explain.occluding.map_files import MapFiles, chosen_systems, occlude_systems
-from lensaudit.explain.occluding.map_fits import write_occlusion_fits
+from lensaudit.explain.occluding.exact import Cost, LayerReport
+from lensaudit.explain.occluding.map_files import MapFiles, chosen_systems, occlude_systems, write_occlusion_fits
 from lensaudit.explain.occluding.map_picture import (
     VIEWS,
     draw_colour_bar,
@@ -39,6 +41,7 @@ from lensaudit.explain.occluding.map_picture import (
     title_of,
 )
 from lensaudit.explain.occluding.occluder import ENGINES, Occluder, OcclusionMap, default_patch, occlusion
+from lensaudit.explain.occluding.windows import Grid
 
 __all__ = [
     "ENGINES",

@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from lensaudit.finders.wrapped import scripted, uncompiled
+from lensaudit.finders.load import scripted, uncompiled
 
 IN_PLACE = {
     operator.iadd: operator.add,

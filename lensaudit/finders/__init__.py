@@ -2,22 +2,18 @@
 
 from lensaudit.finders.architectures import ARCHITECTURES, initialised
 from lensaudit.finders.build import initialised_module, unfilled_module
-from lensaudit.finders.clipping import Clipping, clips, pixel_record, remarks_on
-from lensaudit.finders.declared import declare_finder
-from lensaudit.finders.device import DEVICES, choose_device
 from lensaudit.finders.finder import Finder
-from lensaudit.finders.fitted import Figures, fit_figures
-from lensaudit.finders.load import load_finder
+from lensaudit.finders.invariance import Symmetrised
+from lensaudit.finders.load import declare_finder, load_finder
 from lensaudit.finders.pretrained import body_facts, fill_body, in_mode, read_pretrained
 from lensaudit.finders.published import read_published
 from lensaudit.finders.recipe import Recipe, Training, builtin_recipes, load_recipe
-from lensaudit.finders.refit import refitted, takes_statistics
+from lensaudit.finders.refit import Clipping, clips, pixel_record, refitted, remarks_on, takes_statistics
+from lensaudit.finders.running import DEVICES, choose_device
 from lensaudit.finders.score import Scores, score_set
-from lensaudit.finders.scores_file import read_scores, write_scores
-from lensaudit.finders.scores_formats import check_scores_path
+from lensaudit.finders.scores_file import check_scores_path, read_scores, write_scores
 from lensaudit.finders.store import FinderRecord, read_record, rounded_to_half, save_finder
-from lensaudit.finders.stretch import STRETCHES
-from lensaudit.finders.symmetrised import Symmetrised
+from lensaudit.finders.stretch import STRETCHES, Figures, fit_figures
 from lensaudit.finders.threshold import calling_at, prior_shift, share_expected_by, trained_share, with_prior
 
 __all__ = [

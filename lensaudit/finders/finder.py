@@ -14,16 +14,19 @@ import torch
 from torch import nn
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.finders.field import FIELD_TOLERANCE, Declared, refuse_other_field
-from lensaudit.finders.fitted import Figures, scaled
-from lensaudit.finders.layout import channels_last
-from lensaudit.finders.orientation import angle_planes
+from lensaudit.finders.invariance import Symmetrised, angle_planes
 from lensaudit.finders.recipe import CUSTOM, Recipe
-from lensaudit.finders.resize import resized
-from lensaudit.finders.running import device_of, module_outputs, plain_float32
-from lensaudit.finders.stretch import STRETCHES, scale_to_unit, usable
-from lensaudit.finders.symmetrised import Symmetrised
-from lensaudit.finders.units import Units, factor, refuse_other_units, unit_remarks
+from lensaudit.finders.running import channels_last, device_of, module_outputs, plain_float32
+from lensaudit.finders.stretch import STRETCHES, Figures, resized, scale_to_unit, scaled, usable
+from lensaudit.finders.units import (
+    FIELD_TOLERANCE,
+    Declared,
+    Units,
+    factor,
+    refuse_other_field,
+    refuse_other_units,
+    unit_remarks,
+)
 from lensaudit.foreign_code import on_its_account
 
 FIGURES_PREFIX = "preprocessing."
@@ -52,7 +55,7 @@ class Finder:
     given_field_arcsec
         Width of the cutouts it is given on purpose although it was trained on another; None: the recipe's.
     figures
-        Figures of the training set that its stretch uses, by name; empty for most. See `lensaudit.finders.fitted`.
+        Figures of the training set that its stretch uses, by name; empty for most. See `lensaudit.finders.stretch`.
     trained_scales
         Band → arcsec per native pixel of the images it was trained on; empty where that is not recorded.
     resamples

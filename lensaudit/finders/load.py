@@ -2,14 +2,230 @@
 
 from __future__ import annotations
 
+import copy
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from os.path import lexists
 from pathlib import Path
+from typing import Any
 
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from lensaudit.documents import read_text
 from lensaudit.errors import UsageError
-from lensaudit.finders.declared import load_declared
-from lensaudit.finders.device import choose_device
 from lensaudit.finders.finder import Finder
-from lensaudit.finders.recipe import builtin_finder_folder, builtin_recipes, tell_hidden
-from lensaudit.finders.store import FINDER_FILE, WEIGHTS_FILE, open_finder
+from lensaudit.finders.recipe import CUSTOM, Recipe, builtin_finder_folder, builtin_recipes, load_recipe, tell_hidden
+from lensaudit.finders.running import choose_device, tried
+from lensaudit.finders.store import CARD_FILE, FINDER_FILE, WEIGHTS_FILE, open_finder, read_record
+from lensaudit.foreign_code import imported, in_charge
+
+
+def builtin_finders() -> list[dict[str, Any]]:
+    """One JSON-able row per built-in finder: name, architecture, bands, size, stretch, has_weights."""
+    return [_row(load_recipe(str(folder)), folder) for folder in builtin_recipes().values()]
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Recipe, and if it has weights record and card, of a built-in finder or a finder's folder; JSON-able.
+
+    Raises
+    ------
+    UsageError
+        There is no such finder, or it is the user's own code, which declares itself when loaded.
+    DataError
+        Its files do not fit together.
+    """
+    if ":" in name and not Path(name).is_dir():
+        raise UsageError(f"finder {name}: is your own code and has no card; give a built-in name or a finder's folder")
+    folder = Path(name) if Path(name).is_dir() else builtin_finder_folder(name)
+    builtin = folder in builtin_recipes().values()
+    if builtin and not (folder / FINDER_FILE).is_file():
+        recipe = load_recipe(str(folder)).model_dump(mode="json")
+        note = f"No weights yet; train them with lensaudit train {folder.name} --data SET --out DIR."
+        return {"recipe": recipe, "record": None, "card": None, "note": note}
+    record = read_record(folder)
+    card = folder / CARD_FILE
+    return {
+        "recipe": record.recipe.model_dump(mode="json"),
+        "record": record.model_dump(mode="json", exclude={"recipe"}),
+        "card": read_text(card, "write it again in UTF-8, or remove it") if lexists(card) else None,
+        "note": "No card.",
+    }
+
+
+def _row(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    if (folder / FINDER_FILE).is_file():
+        recipe = read_record(folder).recipe  # what the weights eat, which may differ from what a new training would
+    return {
+        "name": recipe.name,
+        "architecture": recipe.architecture,
+        "bands": list(recipe.bands),
+        "size": recipe.size,
+        "stretch": recipe.stretch,
+        "has_weights": (folder / FINDER_FILE).is_file(),
+    }
+
+
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """`module` without wrappers, at any depth; it calculates the same.
+
+    Where a part is wrapped, the result is a new tree of modules that shares the tensors of `module`, which stays as it
+    is. A compiled module runs as plain PyTorch: its hooks would be passed over in compiled code.
+    """
+    module = _inside(module)
+    if not any(_inside(part) is not part or _compiled(part) for part in module.modules()):
+        return module
+    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    module = copy.deepcopy(module, shared)
+    for part in list(module.modules()):
+        for name, child in list(part.named_children()):
+            if _inside(child) is not child:
+                setattr(part, name, _inside(child))
+    for part in module.modules():
+        if _compiled(part):
+            part._compiled_call_impl = None
+    return module
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Run functions that ``torch.compile`` made as plain PyTorch inside the block, so that hooks see their layers.
+
+    Nothing is done, and nothing imported, where nothing was compiled.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
+def scripted(module: nn.Module) -> bool:
+    """Whether any part is TorchScript, which runs without its Python layers."""
+    return any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+
+
+def _inside(module: nn.Module) -> nn.Module:
+    inner: Any = module
+    while True:
+        if isinstance(inner, _PARALLEL):
+            inner = inner.module
+        elif "torch._dynamo" in sys.modules and isinstance(inner, _optimized()):
+            inner = inner._orig_mod
+        else:
+            assert isinstance(inner, nn.Module)
+            return inner
+
+
+def _optimized() -> type[nn.Module]:
+    from torch._dynamo import OptimizedModule
+
+    return OptimizedModule
+
+
+def _compiled(part: nn.Module) -> bool:
+    """Whether ``module.compile()`` was called on it."""
+    return getattr(part, "_compiled_call_impl", None) is not None
+
+
+def declare_finder(
+    module: nn.Module,
+    bands: Sequence[str],
+    size: int,
+    *,
+    name: str = "custom",
+    stretch: str = "minmax",
+    field_of_view_arcsec: float = 20.0,
+    lens_index: int = 1,
+) -> Finder:
+    """Say what your own module takes as input, so that every command can use it.
+
+    It is tried on noise once: it must give logits, the same ones each time, and each image's whatever else is in the
+    batch. ``nn.DataParallel`` and ``torch.compile`` around it are taken off, so that its layers can be seen.
+
+    Parameters
+    ----------
+    module
+        Maps float32 (n, bands, size, size) to logits: (n, k), or (n,) or (n, 1) for a single "lens" logit.
+        Logits, not probabilities: leave the softmax or sigmoid off.
+    bands
+        Band names in the module's channel order, such as ``("J", "Y", "H", "VIS")``.
+    size
+        Input pixels per side; cutouts are resized to it.
+    name
+        How the finder is called in results.
+    stretch
+        ``minmax`` or ``sqrt``, see `lensaudit.finders.stretch.STRETCHES`.
+    field_of_view_arcsec
+        Width of the cutouts it was trained on.
+    lens_index
+        Which of k outputs is "lens"; not used with a single one.
+
+    Raises
+    ------
+    UsageError
+        The module does not take the declared shape, does not return logits, is in half or double precision, or
+        answers differently the second time or in another batch.
+
+    Examples
+    --------
+    In ``mine.py``, then ``lensaudit score mine:finder SET --out scores.parquet``::
+
+        def finder():
+            return declare_finder(MyNet(), bands=("VIS",), size=100)
+    """
+    module = _evaluating(unwrapped(module), name)
+    trial = tried(module, len(bands), size, name)
+    try:
+        recipe = Recipe(
+            name=name,
+            architecture=CUSTOM,
+            bands=tuple(bands),
+            size=size,
+            stretch=stretch,
+            field_of_view_arcsec=field_of_view_arcsec,
+            outputs=trial.outputs,
+            lens_index=lens_index if trial.outputs > 1 else 0,
+        )
+    except ValidationError as invalid:
+        message = invalid.errors(include_url=False, include_context=False)[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"finder {name}: {message}; correct its declaration") from invalid
+    return Finder(recipe, module, CUSTOM, notes=trial.notes)
+
+
+def _evaluating(module: nn.Module, name: str) -> nn.Module:
+    with in_charge(f"finder {name}: {type(module).__name__}.eval()"):  # which programs of torch.export refuse
+        return module.eval()
+
+
+def load_declared(reference: str) -> Finder:
+    """Call ``package.module:factory``, found on the Python path or in the working folder.
+
+    The factory takes no argument and returns what `declare_finder` returns.
+
+    Raises
+    ------
+    UsageError
+        The reference cannot be imported, its factory fails, or it returns something else.
+    """
+    factory, _ = imported(reference, f"finder {reference}", "factory")
+    try:
+        with in_charge(f"finder {reference}: the factory"):
+            made = factory()
+    except UsageError as error:
+        words = str(error)
+        raise UsageError(words if reference in words else f"finder {reference}: {words}") from error
+    if not isinstance(made, Finder):
+        raise UsageError(
+            f"finder {reference}: the factory returned {type(made).__name__}; return "
+            f"lensaudit.finders.declare_finder(module, bands=..., size=...)"
+        )
+    return replace(made, origin=reference)
 
 
 def load_finder(name: str, device: str = "cpu") -> Finder:

@@ -11,11 +11,10 @@ from torch import nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
-from lensaudit.finders.architectures.transfer import Transfer
+from lensaudit.finders.architectures.transfer import BODIES, Body, Transfer, new_body
 from lensaudit.finders.published import closest_to, with_counts
 from lensaudit.finders.recipe import Recipe
 from lensaudit.finders.store import fill
-from lensaudit.finders.timm_body import BODIES, Body, new_body
 from lensaudit.finders.weights_file import most_bytes, read_weights
 
 HUB = "hub"

@@ -2,8 +2,16 @@
 
 from lensaudit.imaging.instruments import EUCLID, INSTRUMENTS, LSST, Band, Instrument, get_instrument
 from lensaudit.imaging.psf import kernel
-from lensaudit.imaging.render import Numerics, Rendered, noiseless_images, render, render_arms
-from lensaudit.imaging.truth import TRUTH_COLUMNS, Column, Truth
+from lensaudit.imaging.render import (
+    TRUTH_COLUMNS,
+    Column,
+    Numerics,
+    Rendered,
+    Truth,
+    noiseless_images,
+    render,
+    render_arms,
+)
 
 __all__ = [
     "EUCLID",

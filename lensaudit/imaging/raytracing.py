@@ -8,14 +8,15 @@ Deflections are lenstronomy's SIE.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.imaging.instruments import Band
 from lensaudit.scenes import Galaxy, Light
 from lensaudit.scenes.cosmology import critical_angle_arcsec, distance_ratio
 
@@ -123,3 +124,33 @@ def _sie() -> Any:
     from lenstronomy.LensModel.Profiles.sie import SIE
 
     return SIE()
+
+
+T = TypeVar("T")
+
+
+class Shared:
+    """Keeps results under a key that names everything they depend on."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Any] = {}
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gave for this key the first time."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
+
+
+def unit_noise(seed: int, band_index: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Unit-normal field of one band of a scene."""
+    return np.random.default_rng([seed, band_index]).standard_normal(shape, dtype=np.float32)
+
+
+def add_noise(
+    noiseless: NDArray[np.float32], unit: NDArray[np.float32], band: Band, background_scale: float = 1.0
+) -> NDArray[np.float32]:
+    """Add background noise, times `background_scale`, and photon noise to a noiseless image in electron/s."""
+    variance = (background_scale * band.background_sigma) ** 2 + np.maximum(noiseless, 0.0) / band.total_exposure_s
+    return np.asarray(noiseless + unit * np.sqrt(variance, dtype=np.float32), dtype=np.float32)

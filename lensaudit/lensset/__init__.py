@@ -1,11 +1,10 @@
 """Lens sets: cutouts, truth and catalogue on disk; simulating them, and ingesting real and challenge data."""
 
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
-from lensaudit.lensset.records import Records
+from lensaudit.lensset.part import sky_positions
 from lensaudit.lensset.simulation import pixel_units_of, simulate
-from lensaudit.lensset.sky import sky_positions
 from lensaudit.lensset.store import LensSet
-from lensaudit.lensset.writer import LensSetWriter
+from lensaudit.lensset.writer import LensSetWriter, Records
 
 __all__ = [
     "BandHeader",

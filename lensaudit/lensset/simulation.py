@@ -13,10 +13,9 @@ import numpy as np
 from lensaudit.errors import UsageError
 from lensaudit.files import working_in
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
-from lensaudit.lensset.records import Records
 from lensaudit.lensset.spread import Progress, spread
 from lensaudit.lensset.store import LensSet
-from lensaudit.lensset.writer import LensSetWriter
+from lensaudit.lensset.writer import LensSetWriter, Records
 from lensaudit.provenance import provenance
 
 PIXEL_UNIT = "electron / s"

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, LensauditError, UsageError
-from lensaudit.lensset.arrays import StoredArray, array_specs, check_array
+from lensaudit.lensset.arrays import LineFile, StoredArray, array_specs, check_array
 from lensaudit.lensset.catalogue import CATALOGUE_NAME, open_catalogue, read_column, rows_of
 from lensaudit.lensset.header import HEADER_NAME, MEND, BandHeader, Header, read_header
-from lensaudit.lensset.lines import LineFile
-from lensaudit.lensset.records import Records, content_hash, digest_of
-from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, WORK_NAME
+from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, WORK_NAME, Records, content_hash, digest_of
 from lensaudit.untrusted import printable
 
 if TYPE_CHECKING:

@@ -1,21 +1,18 @@
 """Probes: controlled experiments on a finder, made of pairs of scenes that differ in one thing.
 
-A probe is two edits of one scene (`lensaudit.probes.edits`) and a YAML definition; `run_probe` renders the pairs, asks
+A probe is two edits of one scene (`lensaudit.probes.steps`) and a YAML definition; `run_probe` renders the pairs, asks
 the finder about both arms, and says what the difference costs.
 """
 
-from lensaudit.probes.applicable import why_not_applicable
 from lensaudit.probes.audit import ProbeAudit, Ranked, audited, run_audit
 from lensaudit.probes.collect import collect
 from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
-from lensaudit.probes.edits import EDITS, Edit
 from lensaudit.probes.experiment import Drawn, Experiment, lenses_of
 from lensaudit.probes.finding import Finding, PairedScores
-from lensaudit.probes.options import ProbeOptions
 from lensaudit.probes.page import FINDINGS_HEAD, findings_rows, page
 from lensaudit.probes.result import ProbeResult
-from lensaudit.probes.run import run_probe
-from lensaudit.probes.steps import Arm, Step
+from lensaudit.probes.run import ProbeOptions, run_probe, why_not_applicable
+from lensaudit.probes.steps import EDITS, Arm, Edit, Step
 from lensaudit.probes.verdict import Verdict
 
 __all__ = [

@@ -11,15 +11,12 @@ from typing import Any
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
-from lensaudit.probes.applicable import why_not_applicable
 from lensaudit.probes.collect import ChangesNothing
-from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
-from lensaudit.probes.elsewhere import seen_by, why_no_scene
+from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition, seen_by, why_no_scene
 from lensaudit.probes.finding import Finding, concluded, corrected, cost, leading_finding
-from lensaudit.probes.options import ProbeOptions
-from lensaudit.probes.physical import lenses_at, lenses_beyond
+from lensaudit.probes.response import lenses_at, lenses_beyond
 from lensaudit.probes.result import OUTSIDE, ProbeResult, without_nan
-from lensaudit.probes.run import run_probe
+from lensaudit.probes.run import ProbeOptions, run_probe, why_not_applicable
 from lensaudit.probes.verdict import Verdict
 from lensaudit.provenance import provenance, refuse_other
 from lensaudit.resources import without_groups

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,8 @@ from lensaudit.errors import UsageError
 from lensaudit.imaging import TRUTH_COLUMNS
 from lensaudit.probes.collect import Asked
 from lensaudit.probes.definition import LensRule, ProbeDefinition
-from lensaudit.probes.experiment import Experiment
-from lensaudit.probes.finding import ARMS, PairedScores, probability
-from lensaudit.probes.pair_column import PairColumn
+from lensaudit.probes.experiment import Experiment, PairColumn
+from lensaudit.probes.finding import ARMS, PairedScores, Recall, probability, recall
 
 PHYSICAL = "doses.physical.column"
 
@@ -163,3 +163,38 @@ def check_columns(definition: ProbeDefinition) -> None:
             if name not in allowed:
                 message = f"{field} names truth column '{name}'; allowed: {', '.join(allowed)}"
                 raise UsageError(f"probe '{definition.name}': {message}")
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Recall of both arms over the pairs with low ≤ value < high."""
+
+    low: float
+    high: float
+    control: Recall
+    treated: Recall
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Recall against `column` (truth of the treated arm); `outside` counts the pairs in no bin, NaN among them."""
+
+    population: str
+    column: str
+    label: str
+    bins: tuple[Bin, ...]
+    outside: int
+
+
+def recall_curve(
+    population: str, column: tuple[str, str], values: NDArray[np.float64], scores: PairedScores, edges: Sequence[float]
+) -> Curve:
+    """Bin the pairs by `values` (n,) of `column` = (name, label)."""
+    control, treated = scores.found("control"), scores.found("treated")
+    bins = []
+    inside = np.zeros(len(values), dtype=bool)
+    for low, high in pairwise(edges):
+        here = (values >= low) & (values < high)
+        inside |= here
+        bins.append(Bin(low, high, recall(control[here]), recall(treated[here])))
+    return Curve(population, *column, bins=tuple(bins), outside=int(np.sum(~inside)))

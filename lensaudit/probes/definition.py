@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lensaudit.documents import read_yaml
-from lensaudit.errors import UsageError
+from lensaudit.errors import DataError, LensauditError, UsageError
+from lensaudit.finders import Finder
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.imaging.psf import check_kernel
-from lensaudit.probes.edits import IDENTITY
-from lensaudit.probes.steps import Arm, Step, Steps
+from lensaudit.probes.experiment import Drawn, Experiment
+from lensaudit.probes.steps import IDENTITY, Arm, Step, Steps
 from lensaudit.resources import builtin_folder
 from lensaudit.scenes import POPULATIONS
 from lensaudit.untrusted import Identifier, Label
@@ -274,3 +275,66 @@ def _definition_path(name: str | Path) -> Path:
             return path
         raise UsageError(f"{path}: no such file; name a YAML file or a built-in probe: {', '.join(builtin)}")
     raise UsageError(f"probe '{name}' is unknown; allowed: {', '.join(builtin)}, or a path that ends in .yaml")
+
+
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "vis101": {
+        "single": "single-centred",
+        "compound-arcs": "compound-arcs-centred",
+        "compound-rings": "compound-rings-centred",
+    },
+    "lsst": {"single": "lsst-best-lens"},
+}
+"""Instrument → population of a Euclid cutout and what stands for it there. Their order is that of preference."""
+
+
+def seen_by(definition: ProbeDefinition, finder: Finder) -> ProbeDefinition:
+    """The probe on the first instrument whose cutouts the finder takes; as it is where there is none.
+
+    Modes whose populations have no counterpart there are left out, and so is what others published on their images.
+    """
+    if _takes(finder, definition.instrument):
+        return definition
+    for instrument, counterparts in ELSEWHERE.items():
+        modes = _modes(definition, counterparts)
+        if _takes(finder, instrument) and definition.default_mode in modes:
+            changes = {"instrument": instrument, "modes": modes, "published": None}
+            return definition.model_copy(update=changes)
+    return definition
+
+
+def why_no_scene(definition: ProbeDefinition) -> str | None:
+    """Why the probe's edits do not fit the scenes of its instrument, tried on one; None if they do.
+
+    An edit of colours, for instance, finds none in a scene that has magnitudes in one band.
+    """
+    if definition.instrument not in ELSEWHERE:
+        return None
+    population = next(iter(definition.modes[definition.default_mode].populations.values()))
+    experiment = Experiment(Drawn(population, 0, 1, definition.instrument), definition.arms())
+    try:
+        for arm in range(len(experiment.arms)):
+            experiment.images(0, arm)
+    except (LensauditError, KeyError) as error:
+        what = f"needs {error}" if isinstance(error, KeyError) else str(error)
+        return f"its edits do not fit {definition.instrument} scenes ({what})"
+    return None
+
+
+def _modes(definition: ProbeDefinition, counterparts: dict[str, str]) -> dict[str, Mode]:
+    return {
+        name: mode.model_copy(
+            update={"populations": {label: counterparts[drawn] for label, drawn in mode.populations.items()}}
+        )
+        for name, mode in definition.modes.items()
+        if all(drawn in counterparts for drawn in mode.populations.values())
+    }
+
+
+def _takes(finder: Finder, instrument: str) -> bool:
+    try:
+        fields = Drawn("", 0, 0, instrument).fields
+        finder.for_units(fields).check(fields)
+    except DataError:
+        return False
+    return True

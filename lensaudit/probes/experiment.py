@@ -18,9 +18,25 @@ from numpy.typing import NDArray
 from lensaudit.errors import UsageError
 from lensaudit.imaging import INSTRUMENTS, TRUTH_COLUMNS, Rendered, render_arms
 from lensaudit.lensset import LensSet, pixel_units_of
-from lensaudit.probes.footprint import changed_pixels
 from lensaudit.probes.steps import Arm
 from lensaudit.scenes import draw_scene
+
+CHANGE_SIGMA = 0.5
+VISIBLE_PIXELS = 20
+"""An edit counts as visible beyond so many changed pixels, as an arc does in the label rule of Wilde et al. 2022."""
+
+
+def changed_pixels(images: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Pixels (arms, m) of one band's images (arms, m, h, w) that differ from the control by more than 0.5 σ.
+
+    The control is the first arm; σ is 1.4826 times the median absolute deviation of its image.
+    """
+    control = images[0]
+    middle = np.median(control, axis=(1, 2), keepdims=True)
+    sigma = 1.4826 * np.median(np.abs(control - middle), axis=(1, 2), keepdims=True)
+    counts: NDArray[np.int64] = (np.abs(images - control) > CHANGE_SIGMA * sigma).sum(axis=(2, 3)).astype(np.int64)
+    return counts
+
 
 CHUNK = 16
 Images = dict[str, NDArray[np.float32]]
@@ -247,3 +263,13 @@ class MakeBlock:
             changed_pixels(every[first]),
             np.all([(images == images[:1]).all(axis=(1, 2, 3)) for images in every.values()], axis=0),
         )
+
+
+@dataclass(frozen=True)
+class PairColumn:
+    """A column of ``pairs.parquet`` with its unit and meaning."""
+
+    name: str
+    unit: str
+    description: str
+    values: NDArray[Any]

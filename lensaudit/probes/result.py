@@ -14,11 +14,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lensaudit.files import replacing
-from lensaudit.probes.curve import Curve
+from lensaudit.probes.columns import Curve
 from lensaudit.probes.definition import ProbeDefinition
+from lensaudit.probes.experiment import VISIBLE_PIXELS, PairColumn
 from lensaudit.probes.finding import CONFIDENCE, Finding, headline
-from lensaudit.probes.footprint import VISIBLE_PIXELS
-from lensaudit.probes.pair_column import PairColumn
 from lensaudit.probes.response import Response
 from lensaudit.probes.verdict import Verdict
 

@@ -4,32 +4,123 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.errors import UsageError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
-from lensaudit.probes.applicable import why_not_applicable
+from lensaudit.finders.stretch import STRETCHES
 from lensaudit.probes.collect import Asked, collect, systems_left
-from lensaudit.probes.columns import Sample, check_columns, dose_columns, fulfilling, pair_columns
-from lensaudit.probes.curve import Curve, recall_curve
-from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, with_kernel
-from lensaudit.probes.elsewhere import seen_by
-from lensaudit.probes.examples import choose_examples
-from lensaudit.probes.experiment import Drawn, Experiment, Source, lenses_of
+from lensaudit.probes.columns import Curve, Sample, check_columns, dose_columns, fulfilling, pair_columns, recall_curve
+from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, seen_by, with_kernel
+from lensaudit.probes.experiment import VISIBLE_PIXELS, Drawn, Experiment, Fields, Source, lenses_of
 from lensaudit.probes.figures import draw_figures, figure_files
-from lensaudit.probes.finding import ALL_PAIRS, Finding, concluded, measure
-from lensaudit.probes.footprint import VISIBLE_PIXELS
-from lensaudit.probes.options import ProbeOptions, settled
+from lensaudit.probes.finding import ALL_PAIRS, Finding, PairedScores, concluded, measure, probability
 from lensaudit.probes.page import page
 from lensaudit.probes.response import Response, response
-from lensaudit.probes.result import JSON_FILE, PAGE_FILE, AuditedFinder, ProbeResult, ProbeSettings
+from lensaudit.probes.result import JSON_FILE, PAGE_FILE, AuditedFinder, Example, ProbeResult, ProbeSettings
 from lensaudit.provenance import provenance, refuse_other
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """How to run a probe; None takes the definition's word.
+
+    Attributes
+    ----------
+    mode
+        Name of one of the definition's modes.
+    stretch
+        Stretch that replaces the finder's own in both arms, e.g. ``minmax`` to undo the one of a mode.
+    tolerance
+        Loss of recall that is still accepted, in (0, 1).
+    workers
+        Processes that render.
+    batch
+        Images that the finder scores at a time.
+    lens_set
+        Lens set whose lenses are edited in place of drawn scenes; for probes that edit images.
+    psf, psf_extension
+        FITS file and extension of the kernel, for probes that turn one.
+    """
+
+    mode: str | None = None
+    stretch: str | None = None
+    tolerance: float | None = None
+    workers: int = 1
+    batch: int | None = None
+    lens_set: Path | None = None
+    psf: Path | None = None
+    psf_extension: str = "VIS_PSF"
+
+
+def settled(definition: ProbeDefinition, n: int, seed: int, options: ProbeOptions) -> tuple[ProbeSettings, Mode]:
+    """Settle what the user left open and check the rest.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range or unknown.
+    """
+    name, mode = definition.mode(options.mode)
+    tolerance = definition.tolerance if options.tolerance is None else options.tolerance
+    if n < 2:
+        raise UsageError(f"--n {n}: a probe needs at least 2 pairs of each population")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed {seed}: must lie in 0 … {2**32 - 1}")
+    if not 0 < tolerance < 1:
+        raise UsageError(f"--tolerance {tolerance}: must lie between 0 and 1; for instance 0.05")
+    if options.workers < 1:
+        raise UsageError(f"--workers {options.workers}: must be 1 or more")
+    if options.stretch is not None and options.stretch not in STRETCHES:
+        raise UsageError(f"--stretch '{options.stretch}' is unknown; allowed: {', '.join(STRETCHES)}")
+    return ProbeSettings(n, seed, name, tolerance), mode
+
+
+REASONS = ("largest loss", "median change", "largest gain")
+
+
+def choose_examples(
+    population: str, source: Source, scores: PairedScores, visible: NDArray[np.bool_]
+) -> tuple[Example, ...]:
+    """Up to three pairs by their change of logit, among the `visible` ones if there are any."""
+    candidates = np.flatnonzero(visible) if visible.any() else np.arange(len(scores))
+    change = (scores.treated - scores.control)[candidates]
+    ranked = candidates[np.argsort(change, kind="stable")]
+    chosen = dict.fromkeys([int(ranked[0]), int(ranked[len(ranked) // 2]), int(ranked[-1])])
+    p_control, p_treated = probability(scores.control), probability(scores.treated)
+    reasons = dict(zip([int(ranked[-1]), int(ranked[len(ranked) // 2]), int(ranked[0])], REASONS[::-1], strict=True))
+    return tuple(
+        Example(source.id(k), population, k, reasons[k], float(p_control[k]), float(p_treated[k])) for k in chosen
+    )
+
+
+def why_not_applicable(definition: ProbeDefinition, finder: Finder, fields: Fields | None = None) -> str | None:
+    """Why this finder cannot see what the probe changes, in one clause; None if it can.
+
+    `fields` are those of the cutouts; by default of what the probe's instrument renders.
+    """
+    promised = Drawn("", 0, 0, definition.instrument).fields if fields is None else fields
+    bands = finder.recipe.bands
+    missing = [band for band in bands if band not in promised.bands]
+    if missing:
+        return (
+            f"finder '{finder.name}' needs band {', '.join(missing)}, and the probe renders {promised.instrument} "
+            f"({', '.join(promised.bands)}) only"
+        )
+    if definition.colour_only and len(bands) == 1:
+        return f"finder '{finder.name}' sees band {bands[0]} alone, and the probe changes colours only"
+    try:
+        finder.for_units(promised).check(promised)
+    except DataError as error:
+        return str(error)
+    return None
+
 
 SET_LABEL = "set"
 """Population label of the systems of a user's own lens set."""

@@ -30,15 +30,19 @@ A number that is not defined is ``null`` and has a ``status`` beside it that say
 
 from __future__ import annotations
 
+import csv
+import io
+from os.path import lexists
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lensaudit.documents import SEAL, read_json, refuse_broken_seal, sealed, validated
+from lensaudit.documents import SEAL, read_json, read_text, refuse_broken_seal, sealed, validated
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_json
-from lensaudit.report.numbers import jsonable
+from lensaudit.report.facts import jsonable
+from lensaudit.resources import builtin_folder
 from lensaudit.untrusted import printable
 
 SCHEMA = 3
@@ -145,3 +149,113 @@ def read_audit(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path}: block '{missing[0]}' is missing; {MEND}")
     validated(audit, _Audit, f"{path}", MEND)
     return {name: audit[name] for name in audit if name != SEAL}
+
+
+COMMAND = "lensaudit bench planted"
+PLACE = Path("planted-bias") / "planted.json"
+
+_Count = Annotated[int, Field(ge=0, le=1_000_000)]
+_Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class _Planted(_Part):
+    bias: str
+    finders: _Count
+    named_first: _Count
+    low: _Rate
+    high: _Rate
+    told: str = ""
+
+
+class _Clean(_Part):
+    audits: _Count
+    accused: _Count
+    low: _Rate
+    high: _Rate
+
+
+class _Certificate(_Part):
+    """What of ``planted.json`` an audit repeats."""
+
+    command: str
+    planted: list[_Planted] = Field(max_length=1000)
+    clean: _Clean
+    probes: list[str] = Field(max_length=1000)
+    n_pairs: _Count
+
+
+def certificate_block(path: Path | None = None) -> dict[str, Any]:
+    """The figures of the planted-bias bench, or the command that measures them.
+
+    Parameters
+    ----------
+    path
+        A ``planted.json``; None takes the one that came with lensaudit (``reports/planted-bias``), if any.
+
+    Returns
+    -------
+    dict
+        ``measured``, ``command``, and where measured ``planted`` (``bias``, ``told``, ``finders``, ``named_first``,
+        interval), ``clean``, ``probes`` and ``n_pairs``.
+
+    Raises
+    ------
+    UsageError
+        `path` does not exist.
+    DataError
+        The file is not JSON or lacks a field.
+    """
+    if path is not None and not Path(path).is_file():
+        raise UsageError(f"--certificate {path}: no such file; `{COMMAND}` writes one")
+    found = _shipped() if path is None else Path(path)
+    if found is None:
+        return {"measured": False, "command": COMMAND}
+    fix = f"make it again with `{COMMAND}`"
+    record = validated(read_json(found, fix), _Certificate, f"{found}", fix)
+    return {"measured": True, **record.model_dump()}
+
+
+def _shipped() -> Path | None:
+    try:
+        path = builtin_folder("reports") / PLACE
+    except UsageError:  # a wheel without reports
+        return None
+    return path if path.is_file() else None
+
+
+HISTORY_NAME = "history.csv"
+
+
+def read_history(folder: Path) -> list[dict[str, float]] | None:
+    """Rows of ``history.csv`` with numbers by column, ``None`` where the finder has no such file.
+
+    A cell that is no number is left out of its row, so that one odd line hides no other.
+
+    Raises
+    ------
+    DataError
+        The file is no regular file, no text, or has a cell of more than 131 072 characters.
+    """
+    path = Path(folder) / HISTORY_NAME
+    if not lexists(path):
+        return None
+    fix = "restore it, train again, or remove it"
+    try:
+        rows = [_numbers(row) for row in csv.DictReader(io.StringIO(read_text(path, fix), newline=""))]
+    except csv.Error as broken:
+        raise DataError(f"{path}: is no training history ({broken}); {fix}") from broken
+    return [row for row in rows if "epoch" in row] or None
+
+
+def _numbers(row: dict[str, str]) -> dict[str, float]:
+    numbers = {}
+    for name, text in row.items():
+        try:
+            numbers[name] = float(text)
+        except (TypeError, ValueError):
+            continue
+    return numbers

@@ -2,30 +2,123 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lensaudit.errors import DataError
 from lensaudit.files import writable_folder
 from lensaudit.provenance import provenance, refuse_other
-from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, write_audit
-from lensaudit.report.certificate import certificate_block
-from lensaudit.report.describe import finder_block, set_block
-from lensaudit.report.dreams import dreams_block
-from lensaudit.report.findings import find
-from lensaudit.report.gallery import gallery_block
-from lensaudit.report.judged import judged_block
-from lensaudit.report.kernels import kernels_block
-from lensaudit.report.limits import limits, not_measured
-from lensaudit.report.maps import maps_block
-from lensaudit.report.numbers import jsonable
-from lensaudit.report.options import AuditOptions
-from lensaudit.report.performance import performance_block
-from lensaudit.report.pieces import Progress, quiet
+from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, certificate_block, read_history, write_audit
+from lensaudit.report.explained import dreams_block, gallery_block, maps_block
+from lensaudit.report.facts import jsonable
+from lensaudit.report.findings import find, limits, not_measured
+from lensaudit.report.judged import judged_block, kernels_block
+from lensaudit.report.options import KEY, AuditOptions, Progress, key_of, quiet
+from lensaudit.report.performance import performance_block, selection_block, selection_function_block
 from lensaudit.report.probes import check_probes, has_compound, probes_block
-from lensaudit.report.score_piece import scored
-from lensaudit.report.selection_block import selection_block
-from lensaudit.report.selection_function import selection_function_block
 from lensaudit.report.verdict import verdict
+
+SCORES_NAME = "scores.parquet"
+
+
+def scored(finder: Any, lens_set: Any, out: Path, options: AuditOptions, progress: Progress) -> Any:
+    """Return :class:`lensaudit.finders.Scores` of the set, from ``scores.parquet`` when it rests on the same inputs.
+
+    A file that does not say what the stretch clipped, as earlier versions wrote it, is written again.
+    """
+    from lensaudit.finders import score_set, write_scores
+
+    path, key = Path(out) / SCORES_NAME, key_of(finder, lens_set)
+    kept = kept_scores(finder, lens_set, path, key)
+    if kept is not None:
+        progress("scoring", len(lens_set), len(lens_set))
+        return kept
+    scores = score_set(finder, lens_set, batch_size=options.batch, progress=partial(progress, "scoring"))
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    write_scores(scores, path, {KEY: key, "finder": finder.name, **provenance(seed=options.seed, inputs=inputs)})
+    return scores
+
+
+def kept_scores(finder: Any, lens_set: Any, path: Path, key: str) -> Any | None:
+    """Scores in the file `path` where they were written under this `key` with all that is asked of them; else None."""
+    from lensaudit.finders import clips, read_scores
+
+    if not path.is_file():
+        return None
+    try:
+        scores, record = read_scores(path)
+    except DataError:  # torn by a crash of another program: it is written again
+        return None
+    whole = bool(scores.clipping) or len(scores.failed) == len(lens_set) or not clips(finder)
+    return scores if record.get(KEY) == key and whole else None
+
+
+def finder_block(finder: Any) -> dict[str, Any]:
+    """Name, origin, hash of the weights, recipe and, where it is stored with the weights, the training history."""
+    recipe = finder.recipe
+    return {
+        "name": finder.name,
+        "origin": str(finder.origin),
+        "weights_hash": finder.weights_hash,
+        "architecture": recipe.architecture,
+        "parameters": int(finder.parameters),
+        "bands": list(recipe.bands),
+        "size": recipe.size,
+        "stretch": recipe.stretch,
+        "field_of_view_arcsec": recipe.field_of_view_arcsec,
+        "given_field_arcsec": finder.given_field_arcsec,
+        "threshold": recipe.threshold,
+        "recipe": recipe.model_dump(mode="json"),
+        "training": training_of(finder),
+        **({} if finder.differentiable else {"differentiable": False}),
+    }
+
+
+def set_block(lens_set: Any) -> dict[str, Any]:
+    """Name, content hash, numbers per label, bands, seed, and whether it was simulated."""
+    header, labels = lens_set.header, lens_set.labels
+    return {
+        "name": Path(lens_set.path).name,
+        "content_hash": lens_set.content_hash,
+        "instrument": lens_set.instrument,
+        "n": len(lens_set),
+        "n_lenses": int(np.sum(labels == 1)),
+        "n_nonlenses": int(np.sum(labels == 0)),
+        "n_unlabelled": int(np.sum(labels < 0)),
+        "bands": [_band(lens_set, band) for band in lens_set.bands],
+        "population": header.get("population"),
+        "seed": header.get("seed"),
+        "simulated": header.get("population") is not None,
+        "has_truth": bool(lens_set.has_truth),
+        "made_by": str((header.get("provenance") or {}).get("command", "unknown")),
+    }
+
+
+def training_of(finder: Any) -> dict[str, Any] | None:
+    """History, data (hash, numbers of images) and origin of the weights; ``None`` where the folder records none."""
+    from lensaudit.finders import read_record
+    from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
+    from lensaudit.finders.store import FINDER_FILE
+
+    if finder.recipe.architecture == CUSTOM:
+        return None
+    folder = builtin_finder_folder(finder.name) if finder.origin == "built-in" else Path(str(finder.origin))
+    if not (folder / FINDER_FILE).is_file():  # made in memory, or read straight from published weights
+        return None
+    record = read_record(folder)
+    history = read_history(folder)
+    data = record.training_data
+    if not data and not history:
+        return None
+    return {"history": history, "data": data, "origin": record.origin}
+
+
+def _band(lens_set: Any, band: str) -> str:
+    h, w = lens_set.shape[band]
+    return f"{band} {h}×{w} at {lens_set.pixel_scale_arcsec[band]:g}″"
 
 
 def build_audit(

@@ -1,12 +1,12 @@
-"""Scores of the explanations themselves: where maps fall by kind of lens, and which methods depend on the weights."""
+"""Scores of the explanations themselves, and what the finder's kernels answer to."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from lensaudit.report.options import AuditOptions
-from lensaudit.report.pieces import Progress
+from lensaudit.errors import UsageError
+from lensaudit.report.options import AuditOptions, Progress
 
 SHARE = "positive-share"
 LENSES = ("single", "compound-arcs", "compound-rings", "lens")
@@ -56,7 +56,7 @@ def judged_block(
 def judge_settings(finder: Any, options: AuditOptions) -> dict[str, Any]:
     """Folder under ``judged/`` → settings of its judgement; no ``checks`` where none applies to the finder."""
     from lensaudit.explain import applicable_methods
-    from lensaudit.explain.judging.settings import JudgeSettings
+    from lensaudit.explain.judging.explainer import JudgeSettings
 
     common: dict[str, Any] = {"kinds": LENSES, "seed": options.seed}
     apply = applicable_methods(finder)
@@ -121,3 +121,47 @@ def _compound_folder(out: Path, name: str, options: AuditOptions) -> Path:
 
 def _unseen(done: int, total: int) -> None:
     """A few seconds of rendering tell nobody anything."""
+
+
+EACH = 3
+"""Kernels shown for each property of a lens."""
+
+
+def kernels_block(
+    finder: Any, lens_set: Any, out: Path, options: AuditOptions, progress: Progress
+) -> dict[str, Any] | None:
+    """Kernel activation values of the whole set (kept as ``kav.parquet``) and what they go with.
+
+    Returns
+    -------
+    dict or None
+        ``kernels``, ``live``, ``n``, ``significant`` (pairs of kernel and property), ``pairs`` (all), ``statements``
+        (the surest for each property) and ``note``; None where it was switched off or the finder has no convolution.
+    """
+    if not options.kernels:
+        return None
+    from lensaudit.explain import kernel_activations, study_kernels
+    from lensaudit.explain.kernels.sheet import strongest_statements
+    from lensaudit.explain.kernels.study import LIVE
+
+    try:
+        table = kernel_activations(
+            finder,
+            lens_set,
+            Path(out) / "kav.parquet",
+            batch_size=options.batch,
+            progress=lambda done, total: progress("kernel activations", done, total),
+        )
+    except UsageError:  # no convolution: nothing to tell
+        return None
+    study = study_kernels(table, lens_set)
+    found = study.correlations
+    return {
+        "kernels": len(study.kernels),
+        "live": len(study.in_state(LIVE)),
+        "n": study.n,
+        "significant": 0 if found is None else int(found.significant.sum()),
+        "pairs": 0 if found is None else int(found.rho.size),
+        "statements": [one.summary() for one in strongest_statements(study, EACH)],
+        "note": study.note,
+    }

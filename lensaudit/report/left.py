@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 
 from lensaudit.errors import LensauditError
-from lensaudit.report.dreams import dreams_piece
-from lensaudit.report.gallery import choose, gallery_piece
+from lensaudit.report.build import SCORES_NAME, kept_scores
+from lensaudit.report.explained import choose, dreams_piece, gallery_piece, maps_piece
 from lensaudit.report.judged import judge_settings, judged_folders
-from lensaudit.report.maps import maps_piece
-from lensaudit.report.options import AuditOptions
-from lensaudit.report.pieces import kept_arrays, key_of
-from lensaudit.report.score_piece import SCORES_NAME, kept_scores
+from lensaudit.report.options import AuditOptions, kept_arrays, key_of
 
 PARTS = ("scoring", "gallery", "maps", "kernels", "dreams", "judging maps")
 

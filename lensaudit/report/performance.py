@@ -1,14 +1,132 @@
-"""The performance block: metrics with intervals, ROC curve, score histogram, confusion."""
+"""Performance of a finder on the set, and which lenses it finds."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lensaudit.report.numbers import percent
-from lensaudit.report.options import AuditOptions
-from lensaudit.report.selection import rate
+from lensaudit.report.facts import percent
+from lensaudit.report.options import MIN_BIN, AuditOptions
+from lensaudit.statistics import wilson_interval
+
+MAX_BINS = 8
+LENSES_PER_BIN = 25  # aimed at, so that rounding the edges seldom leaves a bin below MIN_BIN
+PERMUTATIONS = 9999  # smallest reachable p is 1e-4
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A catalogue column along which recall is measured."""
+
+    column: str
+    label: str
+    unit: str
+    phrase: str
+    """How a group is named in a sentence; holds ``{range}``."""
+
+
+AXES = (
+    Axis("theta_e_arcsec", "Einstein radius θ_E", "″", "θ_E {range}"),
+    Axis("arc_snr", "Arc signal-to-noise", "", "arc S/N {range}"),
+    Axis("mag_source_VIS", "Source magnitude, VIS, unlensed", "mag", "source magnitude {range}"),
+    Axis("colour_source_VIS_H", "Source colour VIS − H", "mag", "source colour VIS − H {range}"),
+)
+
+
+def recall_along(values: np.ndarray, found: np.ndarray, axis: Axis, rng: np.random.Generator) -> dict[str, Any]:
+    """Recall per bin of one column, with Wilson intervals and a permutation test of "the same in every bin".
+
+    Parameters
+    ----------
+    values
+        Column of the lenses, shape (n,); NaN where it does not apply.
+    found
+        Whether each lens scored at or above the threshold, shape (n,).
+    axis
+        The column.
+    rng
+        Source of the permutations.
+    """
+    values = np.asarray(values, dtype=float)
+    finite = np.isfinite(values)
+    edges = bin_edges(values[finite])
+    place = np.clip(np.searchsorted(edges, values[finite], side="right") - 1, 0, max(len(edges) - 2, 0))
+    bins = [_bin(edges, i, found[finite][place == i]) for i in range(len(edges) - 1)]
+    return {
+        "column": axis.column,
+        "label": axis.label,
+        "unit": axis.unit,
+        "phrase": axis.phrase,
+        "bins": bins,
+        "n": int(finite.sum()),
+        "n_missing": int((~finite).sum()),
+        "p": heterogeneity([b for b in bins if not b["few"]], rng),
+    }
+
+
+def rates_by_kind(kinds: np.ndarray, called: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+    """Rate of "called a lens" per scene kind with Wilson intervals, largest n first."""
+    names, counts = np.unique(np.asarray(kinds).astype(str), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    rows = [{"kind": str(names[i]), **rate(called[np.asarray(kinds).astype(str) == names[i]])} for i in order]
+    return {"rows": rows, "n": len(called), "p": heterogeneity([r for r in rows if not r["few"]], rng)}
+
+
+def rate(called: np.ndarray) -> dict[str, Any]:
+    """k of n with its 95 % Wilson interval; an empty group has ``None`` and no interval."""
+    n, k = len(called), int(np.sum(called))
+    low, high = wilson_interval(k, n) if n else (None, None)
+    return {"k": k, "n": n, "rate": k / n if n else None, "low": low, "high": high, "few": n < MIN_BIN}
+
+
+def bin_edges(values: np.ndarray) -> np.ndarray:
+    """Edges of bins of about equal n, rounded to readable numbers; shape (bins + 1,), empty without values.
+
+    An edge is rounded to the power of ten below half the distance to its nearer neighbour, so that it reads 1.2 and
+    not 1.2483 while each bin keeps about its number; the ends are rounded outwards.
+    """
+    if len(values) == 0:
+        return np.empty(0)
+    bins = int(np.clip(len(values) // LENSES_PER_BIN, 1, MAX_BINS))
+    raw = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)))
+    if len(raw) < 2:
+        return np.floor(raw[0]) + np.array([0.0, 1.0])
+    gaps = np.diff(raw)
+    steps = _readable(np.concatenate([[gaps[0]], np.minimum(gaps[:-1], gaps[1:]), [gaps[-1]]]))
+    edges = np.round(raw / steps) * steps
+    edges[0], edges[-1] = np.floor(raw[0] / steps[0]) * steps[0], np.ceil(raw[-1] / steps[-1]) * steps[-1]
+    return np.unique(np.round(edges, 10))
+
+
+def heterogeneity(groups: list[dict[str, Any]], rng: np.random.Generator) -> float | None:
+    """Permutation p-value that all groups share one rate (Pearson χ² as the statistic).
+
+    Under the null the k of the groups follow the multivariate hypergeometric law given n and Σk, so no
+    large-sample approximation is made. ``None`` with fewer than two groups.
+    """
+    if len(groups) < 2:
+        return None
+    n = np.array([g["n"] for g in groups])
+    k = np.array([g["k"] for g in groups])
+    if k.sum() in (0, n.sum()):
+        return 1.0
+    drawn = rng.multivariate_hypergeometric(n, int(k.sum()), size=PERMUTATIONS, method="marginals")
+    expected = n * k.sum() / n.sum()
+    variance = expected * (1 - k.sum() / n.sum())
+    observed = ((k - expected) ** 2 / variance).sum()
+    null = ((drawn - expected) ** 2 / variance).sum(axis=1)
+    return float((1 + np.sum(null >= observed * (1 - 1e-12))) / (1 + PERMUTATIONS))
+
+
+def _bin(edges: np.ndarray, i: int, found: np.ndarray) -> dict[str, Any]:
+    return {"from": float(edges[i]), "to": float(edges[i + 1]), **rate(found)}
+
+
+def _readable(gaps: np.ndarray) -> np.ndarray:
+    return np.asarray(10.0 ** np.floor(np.log10(gaps / 2)))
+
 
 BINS = 25
 
@@ -86,3 +204,60 @@ def histogram(labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     groups = {"lenses": labels == 1, "non-lenses": labels == 0, "unlabelled": labels < 0}
     counts = {name: np.histogram(p[members], edges)[0].tolist() for name, members in groups.items()}
     return {"edges": np.round(edges, 2).tolist(), **counts}
+
+
+_STREAM = 0x5E1EC7  # keeps these permutations apart from other draws of the same seed
+
+
+def selection_block(lens_set: Any, p: np.ndarray, threshold: float, seed: int) -> dict[str, Any] | None:
+    """Recall along the axes and rates by kind; ``None`` where the set has no scored lens or no column to sort by.
+
+    Parameters
+    ----------
+    p
+        Scores, float64 (n,); images without a score (NaN) are left out.
+    """
+    lens = (lens_set.labels == 1) & np.isfinite(p)
+    other = (lens_set.labels == 0) & np.isfinite(p)
+    axes = [axis for axis in AXES if axis.column in lens_set.columns]
+    has_kinds = "kind" in lens_set.columns
+    if not (lens.any() and axes) and not (has_kinds and (lens | other).any()):
+        return None
+    called, rng = p >= threshold, np.random.default_rng([seed, _STREAM])
+    kinds = lens_set.column("kind").astype(str) if has_kinds else None
+    return {
+        "curves": [recall_along(lens_set.column(axis.column)[lens], called[lens], axis, rng) for axis in axes],
+        "absent": [axis.label for axis in AXES if axis not in axes],
+        "lens_kinds": _kinds(kinds, called, lens, rng),
+        "non_lens_kinds": _kinds(kinds, called, other, rng),
+    }
+
+
+def _kinds(
+    kinds: np.ndarray | None, called: np.ndarray, members: np.ndarray, rng: np.random.Generator
+) -> dict[str, Any] | None:
+    if kinds is None or not members.any():
+        return None
+    return rates_by_kind(kinds[members], called[members], rng)
+
+
+def selection_function_block(lens_set: Any, scores: Any, threshold: float, seed: int) -> dict[str, Any] | None:
+    """What :meth:`lensaudit.evaluation.selection.SelectionFunction.as_json` holds; None without lenses or truth.
+
+    Parameters
+    ----------
+    scores
+        :class:`lensaudit.finders.Scores` of the set, in its order.
+    threshold
+        p from which a system is called a lens; medians are also compared at the ladder of thresholds.
+    """
+    from lensaudit.errors import DataError
+    from lensaudit.evaluation.selection import LADDER, Threshold, require_truth, selection_function
+
+    try:
+        require_truth(lens_set)
+    except DataError:
+        return None
+    if not (np.isfinite(scores.p_lens) & (lens_set.labels == 1)).any():
+        return None
+    return selection_function(scores, lens_set, (Threshold(threshold), *LADDER), seed=seed).as_json()

@@ -12,15 +12,11 @@ from markupsafe import Markup
 
 from lensaudit.errors import DataError
 from lensaudit.files import write_text
-from lensaudit.report import numbers
+from lensaudit.report import facts
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
-from lensaudit.report.dream_strips import dream_strips
-from lensaudit.report.facts import audited_facts
-from lensaudit.report.glossary import GLOSSARY
-from lensaudit.report.map_tiles import FULL_COLOUR, map_tiles
+from lensaudit.report.facts import GLOSSARY, audited_facts
 from lensaudit.report.options import MIN_BIN
-from lensaudit.report.pictures import pictures_of
-from lensaudit.report.strips import gallery_strips, pair_strips
+from lensaudit.report.pictures import FULL_COLOUR, dream_strips, gallery_strips, map_tiles, pair_strips, pictures_of
 from lensaudit.untrusted import printable
 
 MAX_BYTES = 8_000_000
@@ -120,15 +116,15 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters.update(
-        decimal=numbers.decimal,
-        significant=numbers.significant,
-        percent=numbers.percent,
-        count=numbers.count,
-        p_value=numbers.p_value,
-        between=lambda group, digits=3: numbers.interval(group["low"], group["high"], digits),
-        span=lambda group: numbers.percent_interval(group["low"], group["high"]),
+        decimal=facts.decimal,
+        significant=facts.significant,
+        percent=facts.percent,
+        count=facts.count,
+        p_value=facts.p_value,
+        between=lambda group, digits=3: facts.interval(group["low"], group["high"], digits),
+        span=lambda group: facts.percent_interval(group["low"], group["high"]),
         symbols=_symbols,
-        p_short=lambda p: numbers.p_value(p).removeprefix("p = ").removeprefix("p "),
+        p_short=lambda p: facts.p_value(p).removeprefix("p = ").removeprefix("p "),
         groupby_first=_grouped,
         slug=lambda text: text.replace(" ", "-"),
     )
@@ -159,4 +155,4 @@ def _history_n(finder: dict[str, Any]) -> str:
     data = (finder.get("training") or {}).get("data") or {}
     if not data.get("n_training"):
         return ""
-    return f" ({numbers.count(data['n_training'])} and {numbers.count(data.get('n_validation'))} images)"
+    return f" ({facts.count(data['n_training'])} and {facts.count(data.get('n_validation'))} images)"

@@ -1,7 +1,13 @@
 """Statistics of finders: intervals, paired tests, corrections, ROC. Imports numpy and scipy only."""
 
-from lensaudit.statistics.auroc import auroc, auroc_interval, auroc_variance
-from lensaudit.statistics.bootstrap import RESAMPLES, bootstrap_interval, paired_bootstrap_interval
+from lensaudit.statistics.association import RankCorrelations, TopGroups, spearman, top_groups
+from lensaudit.statistics.bootstrap import (
+    RESAMPLES,
+    MedianShifts,
+    bootstrap_interval,
+    median_shifts,
+    paired_bootstrap_interval,
+)
 from lensaudit.statistics.calibration import (
     CalibrationError,
     ReliabilityBin,
@@ -10,25 +16,35 @@ from lensaudit.statistics.calibration import (
     expected_calibration_error,
     reliability,
 )
-from lensaudit.statistics.confusion import Confusion, confusion, fbeta_of_counts
-from lensaudit.statistics.holm import holm
-from lensaudit.statistics.mcnemar import mcnemar_exact
-from lensaudit.statistics.medians import MedianShifts, median_shifts
-from lensaudit.statistics.paired_auroc import PairedAuroc, paired_auroc
-from lensaudit.statistics.paired_difference import paired_difference_interval
-from lensaudit.statistics.pairs_needed import (
+from lensaudit.statistics.paired import (
     TYPICAL_DISCORDANT,
+    holm,
+    mcnemar_exact,
+    paired_difference_interval,
     pairs_needed,
     pairs_that_never_tell,
     pairs_to_assess,
     pairs_to_settle,
     scenes_to_settle,
 )
-from lensaudit.statistics.proportions import BinnedShare, binned_shares, binomial_exact, wilson_interval
+from lensaudit.statistics.proportions import (
+    BinnedShare,
+    Confusion,
+    binned_shares,
+    binomial_exact,
+    confusion,
+    fbeta_of_counts,
+    wilson_interval,
+)
 from lensaudit.statistics.roc import (
+    PairedAuroc,
     Roc,
     allowed_false_positives,
     at_least,
+    auroc,
+    auroc_interval,
+    auroc_variance,
+    paired_auroc,
     roc_curve,
     strict_threshold,
     tpr0,
@@ -36,8 +52,6 @@ from lensaudit.statistics.roc import (
     tpr_at_fpr,
     tpr_with_false_positives,
 )
-from lensaudit.statistics.spearman import RankCorrelations, spearman
-from lensaudit.statistics.top_group import TopGroups, top_groups
 
 __all__ = [
     "RESAMPLES",

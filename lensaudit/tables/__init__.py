@@ -4,10 +4,8 @@ CSV with commas, semicolons or tabs, columns parted by blanks, ECSV, FITS, VOTab
 first bytes. Sizes are bounded before anything is built. What is wrong becomes one line with file, column and row.
 """
 
-from lensaudit.tables.binary import parquet_column
-from lensaudit.tables.reading import read_table
-from lensaudit.tables.seal import RowsDigest, kept_table, sealed_table
-from lensaudit.tables.table import FORMATS, Column, Table, same_id
+from lensaudit.tables.reading import parquet_column, read_table
+from lensaudit.tables.table import FORMATS, Column, RowsDigest, Table, kept_table, same_id, sealed_table
 
 __all__ = [
     "FORMATS",

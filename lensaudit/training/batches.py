@@ -5,17 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lensaudit.finders.orientation import DIHEDRAL
+from lensaudit.finders.invariance import DIHEDRAL
 from lensaudit.training.augment import UNIFORMS
-from lensaudit.training.prepared import PreparedSet
-from lensaudit.training.random_streams import Purpose, stream
-from lensaudit.training.split import Rows
+from lensaudit.training.prepared import PreparedSet, Rows
+
+
+class Purpose(IntEnum):
+    """What a stream is for; the values are part of the results and are never re-used."""
+
+    WEIGHTS = 1
+    SPLIT = 2
+    ORDER = 3
+    AUGMENT = 4
+    DROPOUT = 5
+
+
+def stream(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:
+    """Generator of (seed, purpose, epoch, step); SFC64, the quickest of numpy's."""
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, int(purpose), *where])))
+
+
+def torch_seed(seed: int, purpose: Purpose, *where: int) -> int:
+    """A 63-bit seed for a ``torch.Generator``."""
+    return int(stream(seed, purpose, *where).integers(2**63 - 1))
 
 
 class Batch(NamedTuple):

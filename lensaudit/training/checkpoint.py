@@ -1,9 +1,12 @@
-"""The state of an unfinished training in one file, written whole or not at all; reading it runs nothing."""
+"""Where a training stands, its state in one file, and its history: all that a resumed one must know."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,117 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.files import write_bytes
-from lensaudit.training.progress import Progress, Tensors
+from lensaudit.figures import save_figure
+from lensaudit.files import write_bytes, write_text
+from lensaudit.untrusted import regular_size
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One line of ``history.csv``; accuracies at p = 0.5, training ones with dropout on, while the weights change."""
+
+    epoch: int
+    seconds: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+
+
+@dataclass
+class Tally:
+    """Running sums over the images of an epoch."""
+
+    loss: float = 0.0
+    correct: int = 0
+    images: int = 0
+
+    def add(self, losses: torch.Tensor, correct: torch.Tensor) -> None:
+        """Add one batch: loss (n,) and whether the call was right (n,)."""
+        self.loss += float(losses.sum())
+        self.correct += int(correct.sum())
+        self.images += len(losses)
+
+    @property
+    def mean_loss(self) -> float:
+        """Loss per image."""
+        return self.loss / self.images
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images called right."""
+        return self.correct / self.images
+
+
+@dataclass
+class Progress:
+    """The state of a training.
+
+    Attributes
+    ----------
+    epoch, batch
+        Epochs finished, and batches finished of the next one.
+    seconds
+        Time spent on the current epoch so far.
+    tally
+        Sums over the current epoch's training images.
+    history
+        One row per finished epoch.
+    best_weights
+        State dict after the epoch with the lowest validation loss; empty before the first.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    tally: Tally = field(default_factory=Tally)
+    history: list[EpochRow] = field(default_factory=list)
+    best_weights: Tensors = field(default_factory=dict)
+
+    @property
+    def best(self) -> EpochRow:
+        """The epoch with the lowest validation loss, the earliest if several."""
+        return min(self.history, key=lambda row: row.validation_loss)
+
+    @property
+    def validation_losses(self) -> list[float]:
+        """Of the epochs so far."""
+        return [row.validation_loss for row in self.history]
+
+    def finish_epoch(self, row: EpochRow, weights: Mapping[str, torch.Tensor]) -> bool:
+        """Record an epoch; keep a copy of `weights` if its validation loss is the lowest so far, and say whether."""
+        self.history.append(row)
+        self.epoch, self.batch, self.seconds, self.tally = row.epoch, 0, 0.0, Tally()
+        improved = self.best is row
+        if improved:
+            self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+        return improved
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the weights."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "seconds": self.seconds,
+            "tally": asdict(self.tally),
+            "history": [asdict(row) for row in self.history],
+        }
+
+    @classmethod
+    def from_json(cls, words: Mapping[str, Any], best_weights: Tensors) -> Progress:
+        """The inverse of `as_json`."""
+        return cls(
+            epoch=words["epoch"],
+            batch=words["batch"],
+            seconds=words["seconds"],
+            tally=Tally(**words["tally"]),
+            history=[EpochRow(**row) for row in words["history"]],
+            best_weights=best_weights,
+        )
+
 
 _PARTS = ("module", "optimizer", "best")
 
@@ -106,3 +218,57 @@ def optimizer_state(flat: Tensors, learning_rate: float, parameters: int) -> dic
 def _brief(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+_COLUMNS = tuple(field.name for field in fields(EpochRow))
+
+
+def write_history(path: Path, rows: Sequence[EpochRow]) -> None:
+    """Write one line per epoch as CSV, whole or not at all."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        table.writerow({name: f"{value:.7g}" for name, value in asdict(row).items()})
+    write_text(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[EpochRow]:
+    """Read what `write_history` wrote.
+
+    Raises
+    ------
+    DataError
+        The file is missing, or a line of it is not a history's.
+    """
+    try:
+        regular_size(Path(path))
+        with open(path, encoding="utf-8", newline="") as stream:
+            lines = list(csv.DictReader(stream))
+        return [
+            EpochRow(epoch=int(line["epoch"]), **{name: float(line[name]) for name in _COLUMNS if name != "epoch"})
+            for line in lines
+        ]
+    except (UsageError, OSError, KeyError, TypeError, ValueError, csv.Error) as broken:
+        raise DataError(f"{path}: is no training history ({type(broken).__name__}); train again") from broken
+
+
+def plot_history(path: Path, rows: Sequence[EpochRow], title: str) -> None:
+    """Draw loss and accuracy against epoch as PNG, with the epoch of the lowest validation loss marked."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    epochs = [row.epoch for row in rows]
+    best = min(rows, key=lambda row: row.validation_loss)
+    marker = "o" if len(rows) == 1 else None
+    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for part, colour in (("train", "#4477aa"), ("validation", "#ee6677")):
+            values = [getattr(row, f"{part}_{quantity}") for row in rows]
+            axes.plot(epochs, values, color=colour, marker=marker, label="training" if part == "train" else part)
+        axes.axvline(best.epoch, color="0.4", linewidth=1, linestyle="--", label=f"weights kept: epoch {best.epoch}")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("weighted cross-entropy per image" if quantity == "loss" else "accuracy at p = 0.5")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(frameon=False)
+    figure.suptitle(title)
+    save_figure(path, figure, dpi=130)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.evaluation import Evaluation
-from lensaudit.finders import Scores
-from lensaudit.training.ablation import Spread
+from lensaudit.evaluation import Evaluation, evaluate
+from lensaudit.figures import save_figure
+from lensaudit.files import write_json, write_text
+from lensaudit.finders import Recipe, Scores, body_facts
+from lensaudit.lensset import LensSet
+from lensaudit.lensset.part import Part
+from lensaudit.provenance import provenance
+from lensaudit.training.ablation import GRID, SCORES_FILE, Spread, kept_scores, recall_on_grid
+from lensaudit.training.options import Machine, TrainingOptions
+from lensaudit.training.run import Place, Watch, train
+from lensaudit.training.sets import TrainingData
 
 FOLDS = 7
 """Of the paper."""
@@ -164,3 +178,128 @@ def _level(words: dict[str, Any]) -> str:
 
 def _or_none(value: float) -> float | None:
     return value if np.isfinite(value) else None
+
+
+_ONE, _ALL = "#4477aa", "#ee6677"
+
+
+def plot_cross_validation(path: Path, result: CrossValidation, labels: NDArray[np.integer[Any]], title: str) -> None:
+    """Write `path` as PNG.
+
+    Parameters
+    ----------
+    labels
+        Of the whole set (n,).
+    """
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    curves, dots = figure.subplots(1, 2)
+    _draw_curves(curves, result, labels)
+    _draw_metrics(dots, result)
+    for axes in (curves, dots):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize="small")
+    counted = sum(fold.found.counts.n for fold in result.folds)
+    figure.suptitle(f"{title} of {counted} images")
+    save_figure(path, figure, dpi=130)
+
+
+def _draw_curves(axes: Axes, result: CrossValidation, labels: NDArray[np.integer[Any]]) -> None:
+    curves = np.array([recall_on_grid(fold.scores.logit, labels[fold.rows]) for fold in result.folds])
+    for number, curve in enumerate(curves):
+        axes.plot(GRID, curve, color=_ONE, linewidth=0.8, alpha=0.6, label="one fold" if number == 0 else None)
+    axes.plot(GRID, curves.mean(0), color=_ALL, linewidth=2, label="mean over folds")
+    axes.plot(GRID, GRID, color="0.6", linewidth=1, linestyle=":", label="chance")
+    axes.set_xlabel("false-positive rate")
+    axes.set_ylabel("recall (true-positive rate)")
+
+
+def _draw_metrics(axes: Axes, result: CrossValidation) -> None:
+    numbers = np.array([fold.number for fold in result.folds])
+    for shift, (name, label, marker) in zip((-0.1, 0.1), (("auroc", "ROC AUC", "o"), ("f1", "F1", "s")), strict=True):
+        metrics = [fold.found.metric("fbeta" if name == "f1" else name) for fold in result.folds]
+        values = np.array([metric.value for metric in metrics])
+        reach = np.array([[metric.value - metric.low, metric.high - metric.value] for metric in metrics]).T
+        colour, spread = (_ONE if name == "auroc" else _ALL), result.spread(name)
+        words = f"{label}: {spread.mean:.3f} ± {spread.deviation:.3f}"
+        axes.errorbar(numbers + shift, values, np.nan_to_num(reach), fmt=marker, color=colour, capsize=2, label=words)
+        axes.axhline(spread.mean, color=colour, linewidth=1)
+        axes.axhspan(spread.mean - spread.deviation, spread.mean + spread.deviation, color=colour, alpha=0.12)
+    axes.set_xticks(numbers)
+    axes.set_xlabel("fold (bars: 95 % interval of its images; band: standard deviation over folds)")
+    axes.set_ylabel("ROC AUC, F1")
+
+
+RESULT_FILE, TABLE_FILE, PICTURE_FILE = "cross-validation.json", "cross-validation.md", "cross-validation.png"
+OUT_OF_FOLD_FILE = "out-of-fold-scores.csv"
+
+Began = Callable[[int], Watch]
+"""Called with the fold's number before each training; gives what is told of its progress."""
+
+
+def cross_validate(
+    recipe: Recipe,
+    lens_set: LensSet,
+    place: Place,
+    options: TrainingOptions | None = None,
+    folds: int = FOLDS,
+    machine: Machine | None = None,
+    began: Began | None = None,
+) -> CrossValidation:
+    """Train `recipe` once for each fold on all others, and measure it on the fold.
+
+    Each training is that of `lensaudit.training.train`, in ``fold-N`` below ``place.out``: it takes its validation
+    images from the other folds, and what a stretch fits it fits there. Stopped at any moment, the same call goes on.
+    Writes ``cross-validation.json``, ``.md`` and ``.png``, and the score of every image by the finder that never saw
+    it to ``out-of-fold-scores.csv``.
+
+    Raises
+    ------
+    LensauditError
+        As `folds_of` and `train`.
+    """
+    options = options or TrainingOptions.of(recipe.training)
+    number_of = folds_of(lens_set.labels, folds, options.seed)
+    measured = []
+    for number in range(1, folds + 1):
+        held, others = np.flatnonzero(number_of == number), (number_of != number) & (number_of != UNUSED)
+        test, training = Part(lens_set, held), Part(lens_set, np.flatnonzero(others))
+        out = place.out / f"fold-{number}"
+        watch = began(number) if began is not None else None
+        trained = train(recipe, TrainingData(training), Place(out, place.cache, place.restart), options, machine, watch)
+        scores = kept_scores(trained, test, out / SCORES_FILE)
+        threshold = trained.finder.recipe.threshold
+        found = evaluate(test.labels, scores.p_lens, scores.logit, threshold=threshold, beta=F1, seed=options.seed)
+        measured.append(Fold(number, held, scores, found, len(trained.history), trained.finder.parameters))
+    result = CrossValidation(tuple(measured))
+    _write(result, recipe, lens_set, options, place.out)
+    return result
+
+
+def _write(result: CrossValidation, recipe: Recipe, lens_set: LensSet, options: TrainingOptions, out: Path) -> None:
+
+    words: dict[str, Any] = {
+        **result.as_json(),
+        **body_facts(recipe, options.pretrained),
+        "recipe": recipe.model_dump(mode="json"),
+        "options": options.model_dump(mode="json", exclude={"pretrained"}),
+        "provenance": provenance(seed=options.seed, inputs={"set": lens_set.content_hash}),
+    }
+    write_json(out / RESULT_FILE, words)
+    write_text(out / TABLE_FILE, table(words))
+    write_text(out / OUT_OF_FOLD_FILE, _out_of_fold(result, lens_set))
+    plot_cross_validation(out / PICTURE_FILE, result, lens_set.labels, f"{recipe.name}, {len(result.folds)} folds")
+
+
+def _out_of_fold(result: CrossValidation, lens_set: LensSet) -> str:
+    """One line per labelled image, in the order of the set; what could not be scored is empty."""
+    labels = lens_set.labels
+    lines: dict[int, tuple[Any, ...]] = {}
+    for fold in result.folds:
+        for row, name, p, z in zip(fold.rows, fold.scores.ids, fold.scores.p_lens, fold.scores.logit, strict=True):
+            there = np.isfinite(z)
+            lines[int(row)] = (name, fold.number, labels[row], *((f"{p:.9g}", f"{z:.9g}") if there else ("", "")))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "fold", "label", "p_lens", "logit"))
+    writer.writerows(lines[row] for row in sorted(lines))
+    return text.getvalue()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import signal
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +17,208 @@ import torch
 from torch import nn
 
 from lensaudit.finders import Recipe, choose_device, fill_body, initialised_module, read_pretrained
-from lensaudit.training.batches import count_batches, epoch_size
-from lensaudit.training.bookkeeper import Bookkeeper, Report
-from lensaudit.training.checkpoint import Checkpoint, optimizer_state
-from lensaudit.training.data_module import FinderData
-from lensaudit.training.lightning_module import FinderModule
+from lensaudit.finders import running as layout
+from lensaudit.training.augment import (
+    AUGMENTATIONS,
+    DROPS,
+    FAULTY,
+    PLATEAU,
+    Draws,
+    has_ended,
+    learning_rate,
+    patience_of,
+    plateaus,
+)
+from lensaudit.training.batches import (
+    Batch,
+    Batches,
+    Purpose,
+    balanced,
+    count_batches,
+    epoch_size,
+    shuffled,
+    torch_seed,
+)
+from lensaudit.training.checkpoint import (
+    Checkpoint,
+    EpochRow,
+    Progress,
+    optimizer_state,
+    optimizer_tensors,
+    write_history,
+)
+from lensaudit.training.lightning_module import FinderModule, MaskSource, starting_weights, training_form
 from lensaudit.training.options import Machine, TrainingOptions
-from lensaudit.training.progress import Progress
-from lensaudit.training.quiet import quiet_lightning
-from lensaudit.training.random_streams import Purpose, torch_seed
+from lensaudit.training.prepared import decoded, foldable
 from lensaudit.training.sets import Split
-from lensaudit.training.standardise import foldable
-from lensaudit.training.start import starting_weights
-from lensaudit.training.training_form import MaskSource, training_form
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+Report = Callable[[Progress, int], None]
+"""Called after each step and each epoch with (where the training stands, steps per epoch)."""
+
+
+class Bookkeeper(lightning.Callback):
+    """Sets the rate of each step, counts it, and writes a checkpoint every minute and after every epoch.
+
+    Parameters
+    ----------
+    steps
+        Optimisation steps per epoch.
+    checkpoint, history
+        Files to write.
+    identity
+        Stored in the checkpoint, see `Checkpoint`.
+    report
+        Told of every step.
+    """
+
+    def __init__(
+        self, steps: int, checkpoint: Path, history: Path, identity: dict[str, Any], report: Report | None
+    ) -> None:
+        self.steps, self.checkpoint, self.history = steps, checkpoint, history
+        self.identity, self.report = identity, report
+        self.every_seconds = SECONDS_BETWEEN_CHECKPOINTS
+        self._last_look = self._last_checkpoint = time.monotonic()
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._last_look = self._last_checkpoint = time.monotonic()
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = self._rate(_ours(pl_module))
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        module = _ours(pl_module)
+        module.progress.batch += 1
+        self._count_seconds(module.progress)
+        due = time.monotonic() - self._last_checkpoint >= self.every_seconds
+        if due and module.progress.batch < self.steps:  # the last step's state is stored with its epoch
+            self._write(trainer, module)
+        self._tell(module.progress)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        module = _ours(pl_module)
+        progress = module.progress
+        self._count_seconds(progress)
+        progress.batch = self.steps - 1
+        row = EpochRow(
+            epoch=progress.epoch + 1,
+            seconds=round(progress.seconds, 3),
+            train_loss=progress.tally.mean_loss,
+            train_accuracy=progress.tally.accuracy,
+            validation_loss=module.validation.mean_loss,
+            validation_accuracy=module.validation.accuracy,
+            learning_rate=self._rate(module),
+        )
+        progress.finish_epoch(row, module.net.state_dict())
+        self._write(trainer, module)
+        write_history(self.history, progress.history)
+        if has_ended(module.options.schedule, module.options.patience, progress.validation_losses):
+            trainer.should_stop = True
+        self._tell(progress)
+
+    def _rate(self, module: FinderModule) -> float:
+        options, progress = module.options, module.progress
+        done = progress.epoch * self.steps + progress.batch
+        wait = patience_of(options.schedule, options.patience)
+        if options.schedule == PLATEAU and wait is not None:
+            return float(options.learning_rate * 10.0 ** -min(plateaus(progress.validation_losses, wait), DROPS))
+        return learning_rate(options.schedule, options.learning_rate, done, options.epochs * self.steps)
+
+    def _count_seconds(self, progress: Progress) -> None:
+        now = time.monotonic()
+        progress.seconds += now - self._last_look
+        self._last_look = now
+
+    def _tell(self, progress: Progress) -> None:
+        if self.report is not None:
+            self.report(progress, self.steps)
+
+    def _write(self, trainer: lightning.Trainer, module: FinderModule) -> None:
+        weights: dict[str, torch.Tensor] = module.net.state_dict()
+        moments = optimizer_tensors(trainer.optimizers[0])
+        Checkpoint(self.identity, weights, moments, module.progress).write(self.checkpoint)
+        self._last_checkpoint = time.monotonic()
+
+
+def _ours(module: lightning.LightningModule) -> FinderModule:
+    assert isinstance(module, FinderModule)
+    return module
+
+
+_LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+_FROZEN_BODY = r"Found \d+ module\(s\) in eval mode at the start of training"
+_DEPRECATED_IN_TORCH = r"`isinstance\(treespec, LeafSpec\)` is deprecated"
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's log lines, and two warnings: of its own calls of torch, and of a frozen body."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=_DEPRECATED_IN_TORCH, module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=_FROZEN_BODY, module=r"lightning\..*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+class FinderData(lightning.LightningDataModule):
+    """Training images in the order of the epoch that `progress` is in, validation images in the order of the set."""
+
+    def __init__(
+        self,
+        split: Split,
+        options: TrainingOptions,
+        progress: Progress,
+        channels_last: bool,
+    ) -> None:
+        super().__init__()
+        self.training, self.validation = split.training, split.validation
+        self.standard = split.standard(options.inputs)
+        self.options, self.progress = options, progress
+        self.laid_out = layout.channels_last if channels_last else torch.Tensor.contiguous
+
+    def train_dataloader(self) -> Batches:
+        """A fresh epoch; asked for again before each one."""
+        prepared, rows = self.training
+        seed, epoch = self.options.seed, self.progress.epoch
+        if self.options.balanced_batches:
+            order = balanced(rows, prepared.labels[rows], seed, epoch)
+        else:
+            order = shuffled(rows, seed, epoch)
+        return Batches(prepared, order, self.options.batch_size, seed, epoch, first=self.progress.batch)
+
+    def val_dataloader(self) -> Batches:
+        """Every validation image once."""
+        prepared, rows = self.validation
+        return Batches(prepared, rows, self.options.batch_size)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decode on the device, and augment while training: images (n, channels, size, size) and labels (n,)."""
+        images = decoded(batch.codes, batch.scales)
+        if self.standard is not None:
+            images = self.standard.apply(images)
+        training = self.trainer is not None and self.trainer.training
+        if training or self.options.augment == FAULTY:  # that fault is in the set, before it is split
+            augment = AUGMENTATIONS[self.options.augment]
+            images = augment(images, Draws(batch.choices, batch.uniform, batch.is_lens), self.training[0].angles)
+        return self.laid_out(images), batch.is_lens
 
 
 @dataclass(frozen=True)

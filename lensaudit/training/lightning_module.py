@@ -7,17 +7,101 @@ from collections.abc import Iterator
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.finders import Recipe
+from lensaudit.finders import Finder, Recipe, load_finder
+from lensaudit.finders.build import unfilled_module
 from lensaudit.finders.finder import lens_logit
-from lensaudit.training.loss import weighted_losses
+from lensaudit.training.augment import weighted_losses
+from lensaudit.training.batches import Purpose, stream
+from lensaudit.training.checkpoint import Progress, Tally
 from lensaudit.training.options import TrainingOptions
-from lensaudit.training.progress import Progress, Tally
-from lensaudit.training.training_form import MaskSource
+
+_LEVELS = 2**16
+
+
+class MaskSource:
+    """The dropout masks of one optimisation step; they depend on (seed, epoch, step) alone."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._numbers = stream(seed, Purpose.DROPOUT, 0, 0)
+
+    def start(self, epoch: int, step: int) -> None:
+        """Begin step `step` of epoch `epoch`."""
+        self._numbers = stream(self._seed, Purpose.DROPOUT, epoch, step)
+
+    @torch.compiler.disable
+    def factors(self, like: torch.Tensor, level: int) -> torch.Tensor:
+        """0 with probability `level` / 65 536, else the gain that keeps the mean, shaped and laid out as `like`."""
+        kept = self._kept_on_cpu(like, level) if like.device.type == "cpu" else self._kept(like, level)
+        return kept.to(torch.float32).mul_(_LEVELS / (_LEVELS - level))
+
+    def _kept_on_cpu(self, like: torch.Tensor, level: int) -> torch.Tensor:
+        count = like.numel()
+        draws = self._numbers.bit_generator.random_raw((count + 3) // 4).view(np.int16)[:count]
+        kept = torch.from_numpy(draws >= level - _LEVELS // 2)
+        dense = like.is_contiguous() or like.is_contiguous(memory_format=torch.channels_last)
+        return kept.as_strided(like.shape, like.stride()) if dense else kept.view(like.shape)
+
+    def _kept(self, like: torch.Tensor, level: int) -> torch.Tensor:
+        generator = torch.Generator(like.device).manual_seed(int(self._numbers.integers(2**63 - 1)))
+        draws = torch.randint(_LEVELS, (like.numel(),), generator=generator, device=like.device, dtype=torch.int32)
+        return (draws >= level).view(like.shape)
+
+
+class SeededDropout(nn.Module):
+    """Dropout whose masks come from a `MaskSource`; the probability is rounded to 1/65 536, and the gain with it."""
+
+    def __init__(self, probability: float, masks: MaskSource) -> None:
+        super().__init__()
+        self.level = round(probability * _LEVELS)
+        self.masks = masks
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Zero a share of `values` and scale the rest; nothing in evaluation mode."""
+        if not self.training or self.level == 0:
+            return values
+        if self.level == _LEVELS:
+            return values * 0.0
+        return values * self.masks.factors(values, self.level)
+
+
+class SeededSpatialDropout(SeededDropout):
+    """The same for whole maps of (n, channels, h, w): one draw for each map."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Zero a share of the maps and scale the rest; nothing in evaluation mode."""
+        if not self.training or self.level == 0:
+            return values
+        each = values.new_ones(values.shape[:2])
+        return values * super().forward(each)[:, :, None, None]
+
+
+def training_form(module: nn.Module, masks: MaskSource) -> nn.Module:
+    """Change `module` in place: seeded dropout, ReLUs in place and after the pools they stood in front of."""
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Dropout:
+                setattr(parent, name, SeededDropout(child.p, masks))
+            elif type(child) is nn.Dropout2d:
+                setattr(parent, name, SeededSpatialDropout(child.p, masks))
+            elif type(child) is nn.ReLU:
+                setattr(parent, name, nn.ReLU(inplace=True))
+        if isinstance(parent, nn.Sequential):
+            _pool_first(parent)
+    return module
+
+
+def _pool_first(layers: nn.Sequential) -> None:
+    for index in range(len(layers) - 1):
+        if type(layers[index]) is nn.ReLU and type(layers[index + 1]) is nn.MaxPool2d:
+            layers[index], layers[index + 1] = layers[index + 1], layers[index]
+
 
 _PIXELS_PER_PIECE = 170_000
 
@@ -130,3 +214,63 @@ class FinderModule(lightning.LightningModule):
 
     def _losses(self, logit: torch.Tensor, is_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return weighted_losses(logit, is_lens, self.class_weights), (logit > 0) == (is_lens > 0.5)
+
+
+_AGREE = ("architecture", "outputs", "extra_inputs", "symmetrise", "architecture_options")
+
+
+def starting_weights(name: str, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Weights of the finder `name`, checked to fit `recipe`.
+
+    A finder with more bands, or the same in another order, gives its first convolution's channels for the recipe's
+    bands. What the other bands added is dropped, so that the start is no finder yet, only its kernels.
+
+    Raises
+    ------
+    UsageError
+        The finder has another architecture or other extra inputs, lacks a band, or is symmetrised and the recipe not.
+    """
+    finder = load_finder(name)
+    for field in _AGREE:
+        theirs, ours = getattr(finder.recipe, field), getattr(recipe, field)
+        if theirs != ours:
+            raise UsageError(f"--start {name}: its {field} is {theirs}, {recipe.name} has {ours}; they must agree")
+    if missing := [band for band in recipe.bands if band not in finder.recipe.bands]:
+        raise UsageError(
+            f"--start {name}: its bands {', '.join(finder.recipe.bands)} lack {', '.join(missing)} of {recipe.name}; "
+            f"begin from a finder that has them"
+        )
+    weights = {key: value.detach().cpu().clone() for key, value in finder.module.state_dict().items()}
+    if finder.recipe.bands == recipe.bands:
+        return weights
+    chosen = _channels(finder, recipe)
+    for key in _input_layers(finder.recipe, recipe):
+        weights[key] = weights[key][:, chosen].contiguous()
+    return weights
+
+
+def start_facts(name: str | None, recipe: Recipe) -> dict[str, Any]:
+    """What the record says of the start beside its name: ``start_bands``, where they are not all of its own."""
+    if name is None or load_finder(name).recipe.bands == recipe.bands:
+        return {}
+    return {"start_bands": list(recipe.bands)}
+
+
+def _channels(finder: Finder, recipe: Recipe) -> list[int]:
+    """Input channels of `finder` in the recipe's order: bands, then the planes of the extra inputs."""
+    bands = [finder.recipe.bands.index(band) for band in recipe.bands]
+    return bands + list(range(len(finder.recipe.bands), finder.recipe.channels))
+
+
+def _input_layers(theirs: Recipe, ours: Recipe) -> list[str]:
+    """Names of the weights (kernels, channels, …) that see the image: those whose shape goes with the bands."""
+    few, more = (theirs.model_copy(update={"bands": ("",) * count}) for count in (1, 2))
+    small, large = unfilled_module(few).state_dict(), unfilled_module(more).state_dict()
+    found = [key for key, tensor in small.items() if tensor.shape != large[key].shape]
+    for key in found:
+        if small[key].ndim != 4 or small[key].shape[1] != few.channels or large[key].shape[1] != more.channels:
+            raise UsageError(
+                f"--start: the bands of architecture {ours.architecture} meet elsewhere than in a first convolution, "
+                f"so some of them cannot be taken; begin from a finder with bands {', '.join(ours.bands)}"
+            )
+    return found

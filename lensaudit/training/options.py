@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lensaudit.errors import UsageError
 from lensaudit.finders.recipe import Training
-from lensaudit.training.augment import AUGMENTATIONS
-from lensaudit.training.schedule import SCHEDULES, has_ended
-from lensaudit.training.standardise import INPUTS
+from lensaudit.training.augment import AUGMENTATIONS, SCHEDULES, has_ended
+from lensaudit.training.prepared import INPUTS
 
 EXTENDABLE_SCHEDULE = "constant"
 
@@ -32,7 +31,7 @@ class TrainingOptions(BaseModel):
     class_weights
         Weights of the classes in the loss: inverse to their frequencies (the protocol), or none.
     inputs
-        ``as-is`` (the protocol), or ``standardised``; see `lensaudit.training.standardise`.
+        ``as-is`` (the protocol), or ``standardised``; see `lensaudit.training.prepared`.
     seed
         Initial weights, split, order, dropout and augmentation are derived from it.
     validation_fraction

@@ -16,14 +16,11 @@ from lensaudit.finders.architectures import ARCHITECTURES, TRAIN
 from lensaudit.finders.recipe import CUSTOM
 from lensaudit.finders.store import FINDER_FILE
 from lensaudit.training.augment import TURNS_AN_ANGLE
-from lensaudit.training.bookkeeper import Report
-from lensaudit.training.checkpoint import Checkpoint
+from lensaudit.training.checkpoint import Checkpoint, EpochRow, read_history
 from lensaudit.training.finish import Finish, finish
-from lensaudit.training.fit import Files, Fit, threads
-from lensaudit.training.history import read_history
+from lensaudit.training.fit import Files, Fit, Report, threads
 from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.prepared import Advance
-from lensaudit.training.progress import EpochRow
 from lensaudit.training.sets import TrainingData, fit_to, prepare
 
 

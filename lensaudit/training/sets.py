@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.refit import figures_of
 from lensaudit.finders.stretch import STRETCHES
-from lensaudit.training.loss import class_weights
+from lensaudit.training.augment import class_weights
+from lensaudit.training.batches import Purpose, stream
 from lensaudit.training.options import TrainingOptions
-from lensaudit.training.prepared import Advance, PreparedSet, prepare_set
-from lensaudit.training.random_streams import Purpose, stream
-from lensaudit.training.split import Rows, labelled, stratified_split
-from lensaudit.training.standardise import Standard, standard_of
+from lensaudit.training.prepared import (
+    Advance,
+    PreparedSet,
+    Rows,
+    Standard,
+    labelled,
+    prepare_set,
+    standard_of,
+    stratified_split,
+)
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder, Recipe

@@ -337,7 +337,7 @@ def warm(modules: Sequence[str] = WARM) -> None:
     """Import what is slow, so that forks need not."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in (*modules, "lensaudit.bench.planted", "lensaudit.finders"):
+        for name in (*modules, "lensaudit.planted_bias.bench", "lensaudit.finders"):
             import_module(name)
 
 

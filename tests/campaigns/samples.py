@@ -169,7 +169,7 @@ def _score_export(export: Path) -> None:
 
 def _mark(folder: Path) -> None:
     from lensaudit.clustering import clusters_hash
-    from lensaudit.clustering.marks import Marks
+    from lensaudit.clustering.page import Marks
 
     Marks(clusters=clusters_hash(load_finder(str(folder / "finder")).module), marks={0: 1.0, 1: 0.0}).write(
         Path("marks.json")

@@ -11,7 +11,7 @@ import pytest
 from hostile import EVERY
 
 from lensaudit.cli.console import say, say_json, say_table, table
-from lensaudit.cli.progress import Log, watching
+from lensaudit.cli.running import Log, watching
 from lensaudit.durations import duration
 from lensaudit.untrusted import printable
 

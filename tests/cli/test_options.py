@@ -38,19 +38,17 @@ def test_choices_are_those_of_the_libraries(commands):
     from lensaudit.clustering.options import AUGMENTS
     from lensaudit.explain import METHODS
     from lensaudit.explain.dreaming.settings import BOUNDS, OBJECTIVES, OPTIMISERS
-    from lensaudit.explain.judging.curves import FILLS
-    from lensaudit.explain.judging.scores import PARTS
+    from lensaudit.explain.judging.scores import FILLS, PARTS
     from lensaudit.explain.occluding.occluder import ENGINES
     from lensaudit.finders import DEVICES
     from lensaudit.finders.pretrained import MODES
-    from lensaudit.finders.scores_formats import FORMATS
+    from lensaudit.finders.scores_file import FORMATS
     from lensaudit.imaging.instruments import INSTRUMENTS
     from lensaudit.probes.outside.plan import FORMS
     from lensaudit.report.options import FAIL_ON
-    from lensaudit.training.augment import AUGMENTATIONS
+    from lensaudit.training.augment import AUGMENTATIONS, SCHEDULES
     from lensaudit.training.options import PRECISIONS
-    from lensaudit.training.schedule import SCHEDULES
-    from lensaudit.training.standardise import INPUTS
+    from lensaudit.training.prepared import INPUTS
 
     assert tuple(METHODS) == opt.EXPLANATIONS
     assert allowed(commands, "score", "device") == DEVICES

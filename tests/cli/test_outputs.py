@@ -16,7 +16,7 @@ from typer.main import get_command
 from lensaudit import files
 from lensaudit.cli import app
 from lensaudit.cli.app import build
-from lensaudit.cli.outputs import WRITES_A_FILE
+from lensaudit.cli.running import WRITES_A_FILE
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

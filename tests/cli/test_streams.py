@@ -9,8 +9,8 @@ import warnings
 import pytest
 from hostile import EVERY
 
-from lensaudit.cli import app, streams
-from lensaudit.cli.streams import own_output
+from lensaudit.cli import app, console
+from lensaudit.cli.console import own_output
 from lensaudit.errors import DataError, LensauditWarning
 from lensaudit.own_warnings import own_warnings
 from lensaudit.untrusted import printable
@@ -50,7 +50,7 @@ def test_others_are_one_line_of_ours(capsys, monkeypatch):
         capsys,
         monkeypatch,
         ("set: this disk has no locks", LensauditWarning, "lensaudit.files"),
-        ("divide by zero\nencountered \x1b[31m", RuntimeWarning, "lensaudit.statistics.auroc"),
+        ("divide by zero\nencountered \x1b[31m", RuntimeWarning, "lensaudit.statistics.roc"),
         ("overflow", RuntimeWarning, "scipy.special._basic"),
         ("my own", UserWarning, "torches"),
     ) == [
@@ -114,8 +114,8 @@ def test_only_commands_print_to_standard_output(capsys):
     import typer
 
     text = "import typer, rich.console\ndef tell(): typer.echo('ours'); rich.console.Console().print('table')"
-    ours = compile(text, streams.__file__.replace("streams.py", "score.py"), "exec")
-    names: dict = {"__name__": "lensaudit.cli.score"}
+    ours = compile(text, console.__file__.replace("console.py", "finders.py"), "exec")
+    names: dict = {"__name__": "lensaudit.cli.finders"}
     exec(ours, names)
     with own_output():
         names["tell"]()

@@ -13,8 +13,7 @@ from torch import nn
 from lensaudit.clustering import ClusterData, ClusterPlace, Extras, Sweep, cluster, sweep_embedding
 from lensaudit.clustering.network import drawn_images
 from lensaudit.clustering.page import policy
-from lensaudit.clustering.stage import Stage, Trainer
-from lensaudit.clustering.stage_state import StageState
+from lensaudit.clustering.stage import Stage, StageState, Trainer
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import occlusion
 from lensaudit.finders import Finder, load_finder, load_recipe, score_set

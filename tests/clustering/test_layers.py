@@ -5,11 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from lensaudit.clustering.mixture import fit_mixture, fold, logits, responsibilities, sklearn_mixture
+from lensaudit.clustering.embed import fit_mixture, fold, logits, responsibilities, sklearn_mixture
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.architectures import initialised
-from lensaudit.finders.autoencoder import convolutions, decoder, sides_of
-from lensaudit.finders.mixture import SUREST, MixtureHead
+from lensaudit.finders.layers import SUREST, MixtureHead, convolutions, decoder, sides_of
 
 
 def shapes(layers, images):

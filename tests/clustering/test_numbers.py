@@ -16,9 +16,9 @@ from lensaudit.clustering import (
     read_marks,
     splitting_of,
 )
-from lensaudit.clustering.source_only import explained
+from lensaudit.clustering.examinations import explained
 from lensaudit.errors import DataError, UsageError
-from lensaudit.finders.mixture import MixtureHead
+from lensaudit.finders.layers import MixtureHead
 
 
 def scores(n_lenses=80, n_others=150, seed=1):

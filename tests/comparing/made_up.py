@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from lensaudit.comparing.comparison_file import SCHEMA
-from lensaudit.comparing.pairs import Told, pairs_of, ranking_of
+from lensaudit.comparing.tables import Told, pairs_of, ranking_of
 from lensaudit.evaluation import calibrate, evaluate
 
 NAMES = ("ou66", "ou200", "ou-j", "ou-vis", "deeplens <b>", "cae-bgm")

@@ -12,9 +12,8 @@ import pytest
 
 from lensaudit.cli.app import main
 from lensaudit.comparing import CompareOptions, build, compare, entrants_of
-from lensaudit.comparing.estimate import estimate_of_comparison
-from lensaudit.comparing.explaining import methods_for
-from lensaudit.comparing.scoring import FirstImages
+from lensaudit.comparing.build import estimate_of_comparison
+from lensaudit.comparing.measuring import FirstImages, methods_for
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.finders import load_finder, read_scores, score_set
@@ -95,7 +94,7 @@ def entrants(monkeypatch: pytest.MonkeyPatch, place: Path):
 
 
 def test_everything_from_end_to_end(lensaudit, place: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lensaudit.comparing.speed.SECONDS", 0.01)
+    monkeypatch.setattr("lensaudit.comparing.build.SECONDS", 0.01)
     words = ("compare", *NAMES, "--set", "test", "--set", "ground", "--out", "all", *QUICK)
     words += ("--probes", "red-source", "--probe-n", "2", "--explanations", "1", "--methods", "occlusion,saliency")
     done = lensaudit(*words)
@@ -161,7 +160,7 @@ def test_an_interrupted_comparison_goes_on(entrants, place: Path, tmp_path: Path
         asked.append(finder.name)
         return score_set(finder, *rest, **named)
 
-    monkeypatch.setattr("lensaudit.comparing.scoring.score_set", counted)
+    monkeypatch.setattr("lensaudit.comparing.measuring.score_set", counted)
     with pytest.raises(KeyboardInterrupt):
         compare(finders, sets, tmp_path / "out", options)
     assert not (tmp_path / "out" / "compare.json").exists()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from lensaudit.comparing.pairs import Told, pairs_of, ranking_of
+from lensaudit.comparing.tables import Told, pairs_of, ranking_of
 from lensaudit.statistics import auroc, holm, mcnemar_exact
 from tests.comparing.made_up import logits, row
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from lensaudit.ensembles import EnsemblePlan, assembled, fit_ensemble, map_ensemble, open_members, read_region
 from lensaudit.ensembles.fit import Sets
-from lensaudit.ensembles.grid import brier_scores, counted, lens_fraction
-from lensaudit.ensembles.member_scores import spread_rows
+from lensaudit.ensembles.map_files import spread_rows
+from lensaudit.ensembles.map_picture import brier_scores, counted, lens_fraction
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import Occluder, explain, kernel_activations
 from lensaudit.finders import Recipe, declare_finder, initialised_module, load_finder, save_finder, score_set
@@ -80,7 +80,7 @@ def test_a_score_depends_neither_on_its_neighbours_nor_on_broken_ones(ensemble, 
 
 def test_the_same_command_goes_on_and_writes_the_same(members, training, tmp_path, monkeypatch):
     plan, out = EnsemblePlan(cells=6, perplexity=5), tmp_path / "stopped"
-    monkeypatch.setattr("lensaudit.ensembles.member_scores.PIECE", 10)
+    monkeypatch.setattr("lensaudit.ensembles.map_files.PIECE", 10)
     whole = fit_ensemble(members, Sets(training), tmp_path / "whole", plan)
 
     def stop(done: int, _total: int) -> None:

@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from lensaudit.ensembles.grid import SIDES, brier_scores, counted, left_out, lens_fraction
-from lensaudit.ensembles.regions import Region, read_region, telling_regions
+from lensaudit.ensembles.map_picture import (
+    SIDES,
+    Region,
+    brier_scores,
+    counted,
+    left_out,
+    lens_fraction,
+    read_region,
+    telling_regions,
+)
 from lensaudit.errors import UsageError
-from lensaudit.finders.lens_map import DESCENT, EXAGGERATION, LARGEST_GRADIENT, MOMENTUM, LensMap, cells_of
-from lensaudit.finders.ou_tsne import shrunk
-from lensaudit.finders.resize import resized
+from lensaudit.finders.ou_tsne import DESCENT, EXAGGERATION, LARGEST_GRADIENT, MOMENTUM, LensMap, cells_of, shrunk
+from lensaudit.finders.stretch import resized
 
 
 def test_positions_fall_into_cells_and_those_outside_into_the_nearest():

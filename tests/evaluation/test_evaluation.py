@@ -11,8 +11,8 @@ from scipy.special import expit
 from sklearn import metrics as sklearn_metrics
 
 from lensaudit.evaluation import evaluate
-from lensaudit.evaluation.plot import plot_evaluation
-from lensaudit.evaluation.roc_band import allowed_counts, recalls
+from lensaudit.evaluation.calibration import plot_evaluation
+from lensaudit.evaluation.metric import allowed_counts, recalls
 from lensaudit.statistics import roc_curve, wilson_interval
 
 NAMES = ["accuracy", "precision", "recall", "fbeta", "auroc", "tpr0", "tpr10", "tpr_at_fpr"]

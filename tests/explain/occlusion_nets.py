@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lensaudit.explain.occluding.exact import ExactEngine, Outcome
-from lensaudit.explain.occluding.grid import Grid
+from lensaudit.explain.occluding.windows import Grid
 from lensaudit.explain.trace import evaluating
 
 ROUNDING = 1e-10  # float64 sums of fewer than 1e4 terms of order 1

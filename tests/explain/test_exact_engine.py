@@ -13,7 +13,7 @@ from torch import nn
 
 from lensaudit.explain.occluding import exact
 from lensaudit.explain.occluding.exact import ExactEngine
-from lensaudit.explain.occluding.grid import Grid
+from lensaudit.explain.occluding.windows import Grid
 from lensaudit.explain.trace import evaluating
 
 

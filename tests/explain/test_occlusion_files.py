@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 from lensaudit.display import BLUE, RED, symmetric_scale, two_scales
 from lensaudit.errors import UsageError
 from lensaudit.explain import OcclusionMap, occlusion_figure, title_of
-from lensaudit.explain.occluding.map_fits import identity_cards, is_map_of, write_occlusion_fits
+from lensaudit.explain.occluding.map_files import identity_cards, is_map_of, write_occlusion_fits
 from lensaudit.explain.occluding.map_picture import log_scaled
 from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.untrusted import file_stem

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lensaudit.finders import Finder, remarks_on, score_set
-from lensaudit.finders.clipping import clipped_fractions
+from lensaudit.finders.refit import clipped_fractions
 
 SKY = 0.4  # of the pixels of `sky` that are negative, within a few per cent
 

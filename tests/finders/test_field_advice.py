@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lensaudit.errors import DataError
-from lensaudit.finders.field import refuse_other_field
+from lensaudit.finders.units import refuse_other_field
 
 WANTED = 20.0
 

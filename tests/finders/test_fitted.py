@@ -116,7 +116,7 @@ def test_a_finder_without_its_figures_says_what_it_lacks(make_finder):
 
 def test_chunks_are_let_go_once_their_share_of_pixels_is_taken(monkeypatch):
     """With views of them a set of 24 000 Euclid images stayed in memory whole while its figures were fitted."""
-    monkeypatch.setattr("lensaudit.finders.fitted._MOST_PIXELS", 4 * SIZE**2)
+    monkeypatch.setattr("lensaudit.finders.stretch._MOST_PIXELS", 4 * SIZE**2)
     given: list[weakref.ref] = []
     alive: list[int] = []
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lensaudit.finders.layout import channels_last
+from lensaudit.finders.running import channels_last
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])

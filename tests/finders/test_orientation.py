@@ -24,8 +24,16 @@ from lensaudit.finders import (
     save_finder,
     score_set,
 )
-from lensaudit.finders.orientation import DIHEDRAL, angle_planes, dihedral, oriented
-from lensaudit.finders.p4m import GroupPool, P4MConv, P4MLift, quotients
+from lensaudit.finders.invariance import (
+    DIHEDRAL,
+    GroupPool,
+    P4MConv,
+    P4MLift,
+    angle_planes,
+    dihedral,
+    oriented,
+    quotients,
+)
 from lensaudit.imaging.instruments import EUCLID
 from lensaudit.imaging.psf import kernel
 from lensaudit.scenes import Psf

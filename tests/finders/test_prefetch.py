@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from lensaudit.finders.prefetch import prefetched
+from lensaudit.finders.score import prefetched
 
 
 def test_items_come_in_order_and_all_of_them():

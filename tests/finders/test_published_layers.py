@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lensaudit.finders.architectures import initialised, unfilled
-from lensaudit.finders.residual import BottleneckUnit, PlainUnit
+from lensaudit.finders.layers import BottleneckUnit, PlainUnit
 
 
 def shapes(module, images):

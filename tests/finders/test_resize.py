@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.transform import resize
 
-from lensaudit.finders.resize import resize_matrix, resized
+from lensaudit.finders.stretch import resize_matrix, resized
 
 SIZES = [
     (200, 66),

@@ -24,8 +24,8 @@ from lensaudit.finders import (
     read_pretrained,
 )
 from lensaudit.finders.architectures import he_normal_, unfilled
+from lensaudit.finders.architectures.transfer import BODIES, new_body
 from lensaudit.finders.pretrained import UNTRAINED, transfer_part
-from lensaudit.finders.timm_body import BODIES, new_body
 
 PARAMETERS = {"xception": 22.9, "inception": 23.8, "resnet": 25.6, "nasnet": 88.8, "vgg16": 138.4, "vgg19": 143.7}
 """Millions with the classifier of 1000 classes; Akhazhanov 2018, Table 5-1: 23, 24, 26, 93, 139, 144."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from lensaudit.cli.app import build
+from lensaudit.cli.app import COMMANDS, build
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 COMMAND = re.compile(r"lensaudit ((?:[a-z][a-z0-9-]*)(?: [a-z][a-z0-9-]*)?)([^;,]*)")
@@ -31,7 +31,7 @@ SAID_BY = {
     "lensaudit.explain.attribution": ("explain", "gradcam"),
     "lensaudit.probes.outside": ("probe export", "probe import-scores"),
     "lensaudit.probes": ("probe",),
-    "lensaudit.bench": ("bench planted",),
+    "lensaudit.planted_bias": ("bench planted",),
     "lensaudit.report": ("report", "quickstart"),
     "lensaudit.comparing": ("compare",),
     "lensaudit.finders.pretrained": ("train", "cross-validate"),
@@ -81,7 +81,9 @@ def below(commands: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 def test_every_option_in_a_message_is_one_of_its_command(trees, commands):
     wrong = []
     for module, line, text in messages(trees):
-        own_command = (module.removeprefix("lensaudit.cli.").replace("_", "-"),)
+        own_command = tuple(
+            name.replace("_", "-") for name, file in COMMANDS.items() if module == f"lensaudit.cli.{file}"
+        )
         named = next((SAID_BY[room] for room in rooms(module) if room in SAID_BY), own_command)
         said_by = below(commands, named) or commands
         own, elsewhere = split(text, commands)

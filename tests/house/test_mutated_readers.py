@@ -22,7 +22,7 @@ import yaml
 from campaigns.damage import SPECIAL, make_special
 from campaigns.mutators import mutate
 
-from lensaudit.clustering.marks import Marks, read_marks
+from lensaudit.clustering.page import Marks, read_marks
 from lensaudit.comparing.comparison_file import read_comparison, write_comparison
 from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError, LensauditError
@@ -34,11 +34,10 @@ from lensaudit.lensset.check import check_set
 from lensaudit.lensset.coordinates import plain_wcs
 from lensaudit.lensset.ingest.external import external_rows
 from lensaudit.probes.definition import builtin_probes, load_definition
+from lensaudit.probes.outside.importing import read_outside_scores
 from lensaudit.probes.outside.key import SCHEMA, read_key, write_key
 from lensaudit.probes.outside.plan import plan_export
-from lensaudit.probes.outside.scores import read_outside_scores
-from lensaudit.report.audit_file import read_audit, write_audit
-from lensaudit.report.certificate import certificate_block
+from lensaudit.report.audit_file import certificate_block, read_audit, write_audit
 from lensaudit.resources import builtin_folder
 from lensaudit.scenes.scene import Scene
 

@@ -15,11 +15,10 @@ import pytest
 import torch
 from hostile import EVERY
 
-from lensaudit.explain.dreaming.group import Group
 from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import KernelTarget
-from lensaudit.explain.dreaming.wish import DreamStart
-from lensaudit.explain.judging.parts import FOLDER, scores_path
+from lensaudit.explain.dreaming.wish import DreamStart, Group
+from lensaudit.explain.judging.judgement import FOLDER, scores_path
 from lensaudit.explain.occluding.map_files import Place
 from lensaudit.explain.occluding.map_picture import LOG_ODDS
 from lensaudit.finders import Finder
@@ -28,32 +27,32 @@ MADE_SAFE = {"file_stem", "short_name", "len", "as_identifier", "str"}
 
 # Words that come from nowhere but our own code.
 OURS = {
-    "lensaudit.bench.planted": {"plant", "key"},  # a plant that is known by name; a hash
+    "lensaudit.planted_bias.bench": {"plant", "key"},  # a plant that is known by name; a hash
     "lensaudit.clustering.stage": {"self.stage.name"},  # denoiser or extractor
     "lensaudit.clustering.sweep": {"self.size", "self.rerun"},  # numbers
-    "lensaudit.comparing.scoring": {"key[:32]"},  # a hash
+    "lensaudit.comparing.measuring": {"key[:32]"},  # a hash
     "lensaudit.explain.attribution.map_files": {"request.stem"},  # method names
     "lensaudit.explain.dreaming.board": {"self.group.stem"},  # made of file_stem
-    "lensaudit.explain.dreaming.group": {"self.stem", "self.start.stem"},  # made of file_stem
+    "lensaudit.explain.dreaming.wish": {"self.stem", "self.start.stem"},  # made of file_stem
     "lensaudit.explain.occluding.map_files": {"stem", "shown"},  # made of file_stem
     "lensaudit.files": {"path.name", "out.name"},  # of a path that is there already
     "lensaudit.report.judged": {"name", "n", "options.seed"},  # a population of ours
     "lensaudit.report.quickstart": {"n", "options.seed"},
-    "lensaudit.training.ablate": {"seed"},
-    "lensaudit.training.cross_validate": {"number"},
+    "lensaudit.training.ablation": {"seed"},
+    "lensaudit.training.cross_validation": {"number"},
     "lensaudit.training.prepared": {"key"},  # a hash
 }
 # Fields that hold a name where they are read from a file or are given by a user.
 FOREIGN = re.compile(r"(^|[._])(id|ids|name|names|label|kind|layer|column|band|bands|population|probe|member|array)$")
 NAMES_OF_OURS = {
     "lensaudit.clustering.page": {"name"},  # template files
-    "lensaudit.evaluation.selection.write": {"name", "figures[one.name]"},  # files by our own names
-    "lensaudit.explain.judging.writing": {"name"},  # pictures by our own names
-    "lensaudit.ensembles.member_scores": {"name"},
+    "lensaudit.evaluation.selection.page": {"name", "figures[one.name]"},  # files by our own names
+    "lensaudit.explain.judging.page": {"name"},  # pictures by our own names
+    "lensaudit.ensembles.map_files": {"name"},
     "lensaudit.lensset.store": {"name"},  # files of a set, by the names that the format has
     "lensaudit.lensset.writer": {"name"},
     "lensaudit.resources": {"name"},  # models, probes, reports
-    "lensaudit.training.ablate": {"arm.name"},  # of ARMS
+    "lensaudit.training.ablation": {"arm.name"},  # of ARMS
     "lensaudit.training.prepared": {"name"},  # files of the format
 }
 

@@ -79,7 +79,7 @@ def test_every_template_escapes_what_it_shows(calls: Calls):
 
 
 PRINTERS = {"typer.echo", "print", "Console", "rich.print", "sys.stdout.write", "sys.stderr.write"}
-MAY_PRINT = {"lensaudit.cli.console", "lensaudit.cli.progress", "lensaudit.cli.app", "lensaudit.own_warnings"}
+MAY_PRINT = {"lensaudit.cli.console", "lensaudit.cli.running", "lensaudit.cli.app", "lensaudit.own_warnings"}
 
 
 def test_commands_print_through_the_console(calls: Calls):

@@ -18,8 +18,8 @@ from lensaudit.errors import UsageError
 from lensaudit.explain.attribution.map_files import _cards as explanation_cards
 from lensaudit.explain.dreaming.dream_fits import identity_cards as dream_cards
 from lensaudit.explain.dreaming.settings import DreamSettings
-from lensaudit.explain.occluding.map_fits import ascii_text
-from lensaudit.explain.occluding.map_fits import identity_cards as map_cards
+from lensaudit.explain.occluding.map_files import ascii_text
+from lensaudit.explain.occluding.map_files import identity_cards as map_cards
 from lensaudit.untrusted import file_stem, identifier, in_header, in_markdown, path_within, printable
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from lenstronomy.LightModel.light_model import LightModel
 
-from lensaudit.imaging import profiles
+from lensaudit.imaging import canvas
 from lensaudit.scenes import Light
 
 LIGHTS = {
@@ -23,7 +23,7 @@ def grid(half: float, step: float) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", LIGHTS)
 def test_unit_flux(name: str) -> None:
     x, y = grid(14.0, 0.02)
-    total = profiles.surface_brightness(LIGHTS[name], x, y).sum() * 0.02**2
+    total = canvas.surface_brightness(LIGHTS[name], x, y).sum() * 0.02**2
     # n = 3 leaves 0.2 % beyond 14″; lenstronomy's b_n is itself good to 1e-3.
     assert total == pytest.approx(1.0, abs=4e-3)
 
@@ -53,7 +53,7 @@ def test_sersic_is_lenstronomys(name: str, points: int) -> None:
         )
         .reshape(x.shape)
     )
-    ours = profiles.surface_brightness(light, x, y)
+    ours = canvas.surface_brightness(light, x, y)
     # 30² points go straight to lenstronomy, 120² through the table: linear between even steps of √r.
     np.testing.assert_allclose(ours / ours.sum(), theirs / theirs.sum(), rtol=1e-12 if points == 30 else 2e-5)
 
@@ -61,10 +61,10 @@ def test_sersic_is_lenstronomys(name: str, points: int) -> None:
 @pytest.mark.parametrize("name", LIGHTS)
 def test_light_beyond_its_extent_is_fainter_than_asked(name: str) -> None:
     faintest = 1e-4
-    reach = profiles.extent_arcsec(LIGHTS[name], faintest)
+    reach = canvas.extent_arcsec(LIGHTS[name], faintest)
     x, y = grid(20.0, 0.1)
     outside = np.hypot(x, y) > reach
-    assert profiles.surface_brightness(LIGHTS[name], x, y)[outside].max() <= faintest
+    assert canvas.surface_brightness(LIGHTS[name], x, y)[outside].max() <= faintest
     assert reach < 15.0
 
 
@@ -73,5 +73,5 @@ def test_spiral_arms_wind_the_way_their_pitch_says() -> None:
     mirrored = Light("spiral", {"VIS": 0.0}, 1.0, axis_ratio=0.7, shape={**light.shape, "pitch_rad": -0.3})
     x, y = grid(3.0, 0.1)
     np.testing.assert_allclose(
-        profiles.surface_brightness(light, x, y), profiles.surface_brightness(mirrored, x, -y), rtol=1e-10
+        canvas.surface_brightness(light, x, y), canvas.surface_brightness(mirrored, x, -y), rtol=1e-10
     )

@@ -10,7 +10,7 @@ from lenstronomy.LightModel.light_model import LightModel
 
 from lensaudit.errors import DataError
 from lensaudit.imaging import EUCLID, LSST, Numerics, kernel, noiseless_images, render
-from lensaudit.imaging.convolution import convolve
+from lensaudit.imaging.psf import convolve
 from lensaudit.imaging.render import draw_light
 from lensaudit.scenes import Galaxy, Light, Mass, Psf, Scene, draw_scene, without_far_source, without_source
 from lensaudit.scenes.cosmology import einstein_radius_arcsec

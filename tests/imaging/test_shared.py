@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from lensaudit.imaging import EUCLID, render, render_arms
-from lensaudit.imaging.convolution import convolve, convolved, spectrum
-from lensaudit.imaging.raytracing import RayTracer
-from lensaudit.imaging.shared import Shared
+from lensaudit.imaging.psf import convolve, convolved, spectrum
+from lensaudit.imaging.raytracing import RayTracer, Shared
 from lensaudit.scenes import Psf, draw_scene, edits
 
 

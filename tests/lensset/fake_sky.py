@@ -13,9 +13,8 @@ import numpy as np
 from lensaudit.cli import app
 from lensaudit.errors import DataError
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
-from lensaudit.lensset.records import Records
 from lensaudit.lensset.simulation import write_chunks
-from lensaudit.lensset.writer import LensSetWriter
+from lensaudit.lensset.writer import LensSetWriter, Records
 
 SHAPES = {"VIS": (20, 20), "H": (7, 7)}
 COLUMNS = (

@@ -17,8 +17,8 @@ import zarr
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset import LensSet, Records, chunk_for
-from lensaudit.lensset.records import digest_of
 from lensaudit.lensset.simulation import write_chunks
+from lensaudit.lensset.writer import digest_of
 
 N = 30
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lensaudit.probes.curve import recall_curve
+from lensaudit.probes.columns import recall_curve
 from lensaudit.probes.finding import PairedScores
 
 

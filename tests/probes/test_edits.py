@@ -8,7 +8,7 @@ import pytest
 from lensaudit.errors import UsageError
 from lensaudit.imaging import EUCLID, render
 from lensaudit.probes import EDITS, builtin_probes, load_definition
-from lensaudit.probes.edits import Edit, _by_name
+from lensaudit.probes.steps import Edit, _by_name
 from lensaudit.scenes import Scene, draw_scene
 
 COMPOUND = ("compound-arcs", "compound-rings", "compound-arcs-faithful", "compound-rings-faithful")
@@ -104,7 +104,7 @@ def test_two_edits_of_one_name_are_refused():
 
 
 def test_an_unknown_edit_lists_what_is_allowed():
-    from lensaudit.probes.edits import find_edit
+    from lensaudit.probes.steps import find_edit
 
     with pytest.raises(UsageError, match=r"edit 'redder' is unknown; allowed: identity, .*or package.module:function"):
         find_edit("redder")

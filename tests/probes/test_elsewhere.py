@@ -6,7 +6,7 @@ from torch import nn
 from lensaudit.finders import declare_finder
 from lensaudit.probes import load_definition, run_probe, why_not_applicable
 from lensaudit.probes.audit import audited_probes
-from lensaudit.probes.elsewhere import seen_by, why_no_scene
+from lensaudit.probes.definition import seen_by, why_no_scene
 
 
 class Total(nn.Module):

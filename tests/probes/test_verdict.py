@@ -14,7 +14,7 @@ from scipy.stats import binom
 from lensaudit.probes.finding import PairedScores, concluded, measure
 from lensaudit.probes.verdict import Estimate, Evidence, judge
 from lensaudit.statistics import pairs_needed, pairs_that_never_tell, wilson_interval
-from lensaudit.statistics.paired_difference import paired_difference_interval
+from lensaudit.statistics.paired import paired_difference_interval
 from lensaudit.verdicts import (
     BIAS,
     FALSE_POSITIVES,

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lensaudit.evaluation.roc_band import roc_band
+from lensaudit.evaluation.metric import roc_band
 from lensaudit.files import write_bytes
 from lensaudit.report.audit_file import SCHEMA, write_audit
 from lensaudit.report.findings import find
+from lensaudit.report.performance import AXES, rate, rates_by_kind, recall_along
 from lensaudit.report.probes import laid_out
 from lensaudit.report.render import render_report
-from lensaudit.report.selection import AXES, rate, rates_by_kind, recall_along
 from lensaudit.report.verdict import verdict
 from tests.report.made_up_probes import TITLES, made_up_audit
 from tests.report.made_up_probes import N as N_PAIRS

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lensaudit.report.numbers import jsonable
-from lensaudit.report.selection_function import selection_function_block
+from lensaudit.report.facts import jsonable
+from lensaudit.report.performance import selection_function_block
 
 _SELECTION: dict[str, Any] = {}
 

@@ -18,16 +18,15 @@ from torch import nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import METHODS, explain
-from lensaudit.explain.judging.truth_masks import truth_masks
+from lensaudit.explain.judging.sample import truth_masks
 from lensaudit.finders import Finder, declare_finder, read_scores, write_scores
 from lensaudit.lensset import LensSet, simulate
 from lensaudit.report import AuditOptions, build_audit, render_report
-from lensaudit.report.audit_file import BLOCKS, read_audit
-from lensaudit.report.estimate import estimate_of_audit, told
-from lensaudit.report.gallery import choose
+from lensaudit.report.audit_file import BLOCKS, read_audit, read_history
+from lensaudit.report.explained import choose
+from lensaudit.report.findings import limits
 from lensaudit.report.judged import CHECKED
-from lensaudit.report.limits import limits
-from lensaudit.report.training_history import read_history
+from lensaudit.report.quickstart import estimate_of_audit, told
 
 PROBES = ("compound", "band-duplicate", "false-positive")
 OPTIONS = AuditOptions(seed=3, occlusion_n=1, probe_n=2, probes=PROBES)

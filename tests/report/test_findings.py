@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from lensaudit.errors import AuditFailed, UsageError
+from lensaudit.report.facts import count
 from lensaudit.report.findings import find, gap_interval, judge, range_text
-from lensaudit.report.numbers import count
 from lensaudit.report.options import AuditOptions, check_fail_on
-from lensaudit.report.outcome import fail_where
-from lensaudit.report.selection import AXES, rate, rates_by_kind, recall_along
+from lensaudit.report.performance import AXES, rate, rates_by_kind, recall_along
+from lensaudit.report.quickstart import fail_where
 from lensaudit.report.verdict import level, verdict
 from lensaudit.verdicts import (
     BIAS,

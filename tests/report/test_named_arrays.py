@@ -14,8 +14,8 @@ import pytest
 
 from lensaudit.errors import DataError
 from lensaudit.report.audit_file import AUDIT_NAME
+from lensaudit.report.pictures import arrays_of
 from lensaudit.report.render import render_report
-from lensaudit.report.strips import arrays_of
 from tests.report.conftest import write_npz
 
 

@@ -10,11 +10,9 @@ import pytest
 
 import lensaudit.report
 from lensaudit.errors import DataError, UsageError
-from lensaudit.report.audit_file import write_audit
-from lensaudit.report.certificate import certificate_block
-from lensaudit.report.findings import find
-from lensaudit.report.limits import not_measured
-from lensaudit.report.numbers import count, decimal, interval, percent
+from lensaudit.report.audit_file import certificate_block, write_audit
+from lensaudit.report.facts import count, decimal, interval, percent
+from lensaudit.report.findings import find, not_measured
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.probe_rows import typeset
 from lensaudit.report.render import render_report
@@ -227,7 +225,7 @@ def test_the_certificate_shows_planted_and_detected(audit: dict, source: str):
 def test_an_absent_certificate_says_how_to_measure_it(
     audit: dict, write_folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr("lensaudit.report.certificate.builtin_folder", lambda name: tmp_path / name)
+    monkeypatch.setattr("lensaudit.report.audit_file.builtin_folder", lambda name: tmp_path / name)
     block = certificate_block()
     assert block == {"measured": False, "command": "lensaudit bench planted"}
     audit["certificate"] = block

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from lensaudit.display import BLUE, LEAST_P, RED, symmetric_scale
-from lensaudit.report import strips
+from lensaudit.report import pictures
 from lensaudit.report.figures import panels
-from lensaudit.report.figures.encode import png_uri
-from lensaudit.report.strips import scale_bar
+from lensaudit.report.figures.panels import png_uri
+from lensaudit.report.pictures import scale_bar
 
 
 def test_white_is_exactly_zero_and_both_sides_have_one_scale():
@@ -39,9 +39,9 @@ def test_an_occlusion_map_of_an_earlier_version_is_shown_with_its_own_sign():
         {"map": np.array([[-0.2, 0.1]])},
         {"map": np.array([[-0.2, 0.1]]), "attribution": np.array([[2.0, -1.0]])},
     )
-    values, unit, _ = strips._attribution(old)
+    values, unit, _ = pictures._attribution(old)
     assert (values.tolist(), unit) == ([[0.2, -0.1]], "Δp")
-    values, unit, _ = strips._attribution(new)
+    values, unit, _ = pictures._attribution(new)
     assert (values.tolist(), unit) == ([[2.0, -1.0]], "Δ log-odds")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lensaudit.report.options import MIN_BIN
-from lensaudit.report.selection import AXES, PERMUTATIONS, bin_edges, heterogeneity, rate, rates_by_kind, recall_along
+from lensaudit.report.performance import AXES, PERMUTATIONS, bin_edges, heterogeneity, rate, rates_by_kind, recall_along
 
 
 def exact_p(n: list[int], k: list[int]) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lensaudit.statistics import median_shifts, medians
+from lensaudit.statistics import bootstrap, median_shifts
 
 
 def drawn(n: int = 301, seed: int = 3):
@@ -31,7 +31,7 @@ def test_medians_of_resamples_are_those_of_the_repeated_values(n):
     rng = np.random.default_rng(n)
     ordered, counts = np.sort(rng.normal(size=n)), rng.integers(0, 4, size=(50, n)).astype(np.int32)
     expected = [np.median(np.repeat(ordered, row)) if row.sum() else np.nan for row in counts]
-    assert medians._medians_of_sorted(ordered, counts) == pytest.approx(expected, nan_ok=True, abs=0)
+    assert bootstrap._medians_of_sorted(ordered, counts) == pytest.approx(expected, nan_ok=True, abs=0)
 
 
 def test_intervals_are_scipys():
@@ -87,7 +87,7 @@ def test_nobody_is_nan_and_everybody_is_no_shift():
 def test_pieces_of_the_resamples_make_no_difference(monkeypatch):
     values, members = drawn()
     whole = median_shifts(values, members, np.random.default_rng(5), resamples=30)
-    monkeypatch.setattr(medians, "_DRAWN_AT_ONCE", 700)
+    monkeypatch.setattr(bootstrap, "_DRAWN_AT_ONCE", 700)
     parts = median_shifts(values, members, np.random.default_rng(5), resamples=30)
     assert (whole.shift_low == parts.shift_low).all()
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
-from lensaudit.statistics.paired_difference import _lost_rate, paired_difference_interval
+from lensaudit.statistics.paired import _lost_rate, paired_difference_interval
 
 Z = norm.ppf(0.975)
 

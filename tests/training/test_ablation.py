@@ -7,8 +7,7 @@ from scipy import stats
 from lensaudit.errors import UsageError
 from lensaudit.finders import load_recipe
 from lensaudit.training import TrainingOptions, arms_of
-from lensaudit.training.ablate import summary, table
-from lensaudit.training.ablation import BASELINE, Run, Spread, differences
+from lensaudit.training.ablation import BASELINE, Run, Spread, differences, summary, table
 
 
 def arms(name, *ablations):

@@ -10,11 +10,9 @@ from torch import nn
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import ARCHITECTURES, Finder, Recipe, Training, initialised_module, load_finder, score_set
 from lensaudit.finders.architectures import Architecture
-from lensaudit.finders.orientation import dihedral
-from lensaudit.finders.p4m import GroupPool, P4MConv, P4MLift
+from lensaudit.finders.invariance import GroupPool, P4MConv, P4MLift, dihedral
 from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, train
-from lensaudit.training.prepared import decoded, prepare_set
-from lensaudit.training.standardise import Standard, foldable, standard_of
+from lensaudit.training.prepared import Standard, decoded, foldable, prepare_set, standard_of
 
 CPU = Machine(device="cpu", threads=1)
 ROUNDING = 1e-5  # float32 sums of some hundred terms, in another order

@@ -7,10 +7,9 @@ from torch import nn
 
 from lensaudit.finders import Training, load_recipe
 from lensaudit.training import TrainingOptions
-from lensaudit.training.batches import balanced, epoch_size
-from lensaudit.training.random_streams import Purpose, stream
-from lensaudit.training.schedule import has_ended, learning_rate, plateaus
-from lensaudit.training.training_form import MaskSource, SeededSpatialDropout, training_form
+from lensaudit.training.augment import has_ended, learning_rate, plateaus
+from lensaudit.training.batches import Purpose, balanced, epoch_size, stream
+from lensaudit.training.lightning_module import MaskSource, SeededSpatialDropout, training_form
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,13 @@ from lensaudit.training import (
     TrainingData,
     TrainingOptions,
     Watch,
-    bookkeeper,
+    fit,
     lightning_module,
     read_history,
     train,
 )
+from lensaudit.training.augment import weighted_losses
 from lensaudit.training.checkpoint import Checkpoint
-from lensaudit.training.loss import weighted_losses
 
 CPU = Machine(device="cpu", threads=1)
 
@@ -78,7 +78,7 @@ def test_kept_weights_are_those_of_the_lowest_validation_loss(tiny, make_set, tm
 
 @pytest.mark.parametrize(("step", "augment", "symmetrise"), [(2, "dihedral", False), (9, "non-lenses", True)])
 def test_a_stopped_training_goes_on_to_the_same_weights(tiny, mixed, tmp_path, monkeypatch, step, augment, symmetrise):
-    monkeypatch.setattr(bookkeeper, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     tiny = tiny.model_copy(update={"symmetrise": symmetrise})
     sets, words = TrainingData(mixed), options(augment=augment, schedule="cosine")
     whole = train(tiny, sets, Place(tmp_path / "whole"), words, CPU)

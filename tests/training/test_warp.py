@@ -8,8 +8,7 @@ import torch
 from scipy import ndimage
 
 from lensaudit.training import AUGMENTATIONS
-from lensaudit.training.augment import FLIPS, UNIFORMS, Draws
-from lensaudit.training.warp import Warp, warped
+from lensaudit.training.augment import FLIPS, UNIFORMS, Draws, Warp, warped
 
 SIZE = 45
 

@@ -1,10 +1,9 @@
 """Selection functions: which lenses a finder selects, and what drives it."""
 
-from lensaudit.evaluation.selection.cuts import FEW, LADDER, Cut, Share, Threshold
 from lensaudit.evaluation.selection.driver_model import Coefficient, Driver, DriverModel
 from lensaudit.evaluation.selection.function import SelectionFunction, require_truth, selection_function
-from lensaudit.evaluation.selection.grid import Axis, RecallMap, recall_map
-from lensaudit.evaluation.selection.medians import Median, MedianRow
+from lensaudit.evaluation.selection.parameters import FEW, LADDER, Cut, Share, Threshold
+from lensaudit.evaluation.selection.recall_maps import Axis, Median, MedianRow, RecallMap, recall_map
 
 __all__ = [
     "FEW",

@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
 from lensaudit.evaluation.metric import CONFIDENCE
-from lensaudit.evaluation.selection.cuts import FEW, LADDER, Classes, Cut, Threshold
 from lensaudit.evaluation.selection.driver_model import DriverModel
 from lensaudit.evaluation.selection.drivers import driver_model
-from lensaudit.evaluation.selection.grid import RecallMap, default_axes, recall_map
-from lensaudit.evaluation.selection.medians import MedianRow, median_rows
-from lensaudit.evaluation.selection.parameters import WithTruth, parameters_of, values_of
+from lensaudit.evaluation.selection.parameters import (
+    FEW,
+    LADDER,
+    Classes,
+    Cut,
+    Threshold,
+    WithTruth,
+    parameters_of,
+    values_of,
+)
+from lensaudit.evaluation.selection.recall_maps import MedianRow, RecallMap, default_axes, median_rows, recall_map
 
 _STREAM = 0x3ED1A2  # keeps these resamples apart from other draws of the same seed
 

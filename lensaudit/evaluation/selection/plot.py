@@ -10,10 +10,10 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lensaudit.evaluation.selection.cuts import FEW
 from lensaudit.evaluation.selection.driver_model import Driver
 from lensaudit.evaluation.selection.function import SelectionFunction
-from lensaudit.evaluation.selection.grid import RecallMap
+from lensaudit.evaluation.selection.parameters import FEW
+from lensaudit.evaluation.selection.recall_maps import RecallMap
 from lensaudit.figures import save_figure
 
 COLOURS = ("#1d2733", "#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377")  # Paul Tol's bright

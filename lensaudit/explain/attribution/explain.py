@@ -18,15 +18,15 @@ from lensaudit.explain.attribution.hookable import forget
 from lensaudit.explain.attribution.methods import (
     IMAGES_AT_ONCE,
     Method,
+    Reached,
     Target,
     applicable_methods,
     find_method,
     no_gradient,
 )
-from lensaudit.explain.attribution.reached import Reached
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
-from lensaudit.finders.wrapped import uncompiled
+from lensaudit.finders.load import uncompiled
 from lensaudit.lensset.coordinates import wcs_on_grid
 
 KNOWN_TO_FAIL = (

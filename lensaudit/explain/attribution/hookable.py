@@ -17,11 +17,11 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from lensaudit.explain.attribution.watching import ActivationWatch
-from lensaudit.explain.copies import AGREE, LogitModule, agrees, answers, copied, logit_module, noise_for, not_in_place
+from lensaudit.explain.attribution.gradcam import ActivationWatch
+from lensaudit.explain.layers import AGREE, LogitModule, agrees, answers, copied, logit_module, noise_for, not_in_place
 from lensaudit.explain.trace import IN_PLACE, traced_graph
 from lensaudit.finders import Finder
-from lensaudit.finders.wrapped import scripted, uncompiled
+from lensaudit.finders.load import scripted, uncompiled
 
 
 @dataclass(frozen=True, eq=False)

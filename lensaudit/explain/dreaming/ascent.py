@@ -6,16 +6,101 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lensaudit.explain.dreaming.objective import Objective, Reading, gradients
-from lensaudit.explain.dreaming.regularise import (
-    Pixels,
-    Spectrum,
-    jitter_shift,
-    rolled,
-    variation_gradient,
-)
 from lensaudit.explain.dreaming.settings import DreamSettings
+from lensaudit.finders import Finder
+
+EDGE = 1e-3
+"""Smaller differences of neighbouring pixels count as smooth, so that the total variation has a gradient everywhere."""
+
+
+def jitter_shift(seed: int, step: int, most: int) -> tuple[int, int]:
+    """Pixels to roll by, down and to the right, each in −`most` … `most`; of (seed, step) alone."""
+    drawn = np.random.default_rng((seed, step)).integers(-most, most + 1, size=2)
+    return int(drawn[0]), int(drawn[1])
+
+
+def rolled(images: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
+    """The images moved by `shift`; what leaves on one side comes in on the other."""
+    return images if shift == (0, 0) else images.roll(shift, dims=(-2, -1))
+
+
+def total_variation(images: torch.Tensor) -> torch.Tensor:
+    """Mean over bands and pixels of the length of the step to the next pixel, below and to the right: (n,).
+
+    That of a flat image is 0, of uniform noise in [0, 1] about 0.5.
+    """
+    length = _steps(images)[2] - EDGE
+    return length.mean(dim=(1, 2, 3))
+
+
+def variation_gradient(images: torch.Tensor) -> torch.Tensor:
+    """Gradient of the total variation's sum over bands and pixels, with respect to the images."""
+    down, right, length = _steps(images)
+    down, right = down / length, right / length
+    gradient = -(down + right)
+    gradient[..., 1:, :] += down[..., :-1, :]
+    gradient[..., :, 1:] += right[..., :, :-1]
+    return gradient
+
+
+def _steps(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Differences to the next pixel below and to the right, 0 at the last, and the smoothed length of both."""
+    down = torch.zeros_like(images)
+    right = torch.zeros_like(images)
+    down[..., :-1, :] = images[..., 1:, :] - images[..., :-1, :]
+    right[..., :, :-1] = images[..., :, 1:] - images[..., :, :-1]
+    return down, right, (down.square() + right.square() + EDGE**2).sqrt()
+
+
+class Pixels:
+    """The image is its own parameters."""
+
+    def image(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Image of these parameters."""
+        return parameters
+
+    def parameters(self, images: torch.Tensor) -> torch.Tensor:
+        """Parameters of this image."""
+        return images
+
+    def slope(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Gradient with respect to the parameters, from that with respect to the image."""
+        return gradient
+
+
+class Spectrum:
+    """The image as sum of waves whose parameters are weighed by 1 / frequency, so that steps favour broad features.
+
+    The waves are those of the Hartley transform, cos + sin: real, orthonormal, and its own inverse. Weights are
+    scaled to a mean square of 1, so that a rate means about the same as with pixels.
+    """
+
+    def __init__(self, height: int, width: int, device: torch.device) -> None:
+        rows, columns = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :]
+        weight = 1 / np.maximum(np.hypot(rows, columns), 1 / max(height, width))
+        weight /= np.sqrt((weight**2).mean())
+        self._weight = torch.from_numpy(weight).float().to(device)
+
+    def image(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Image of these parameters."""
+        return hartley(parameters * self._weight)
+
+    def parameters(self, images: torch.Tensor) -> torch.Tensor:
+        """Parameters of this image."""
+        return hartley(images) / self._weight
+
+    def slope(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Gradient with respect to the parameters, from that with respect to the image."""
+        return hartley(gradient) * self._weight
+
+
+def hartley(images: torch.Tensor) -> torch.Tensor:
+    """Orthonormal Hartley transform of the last two axes; applied twice it gives the images back."""
+    spectrum = torch.fft.fft2(images, norm="ortho")
+    return spectrum.real - spectrum.imag
 
 
 class Ascent:
@@ -123,3 +208,82 @@ def _bounded(images: torch.Tensor, bounds: str) -> torch.Tensor:
 def _length(vectors: torch.Tensor) -> torch.Tensor:
     """Euclidean length of each image (n, 1, 1, 1)."""
     return vectors.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+
+
+FRAMES = 16
+"""Images kept of a path; close together at first, where most happens."""
+
+
+SCORES = 4
+"""Of these, images scored where the objective does not run the whole finder."""
+
+
+def spaced_steps(steps: int, most: int) -> NDArray[np.int64]:
+    """0, `steps`, and geometrically spaced ones between, each once: `most` at most."""
+    between = np.geomspace(1, steps, most - 1).round().astype(np.int64)
+    return np.unique(np.concatenate([[0], between, [steps]]))
+
+
+class Record:
+    """Curves and path of n images.
+
+    Attributes
+    ----------
+    values
+        Objective before each step and at the end (steps + 1, n); NaN where not yet read.
+    path_steps, path
+        Steps and images, clipped to [0, 1] and times 255: uint8 (frames, n, bands, h, w).
+    """
+
+    def __init__(self, finder: Finder, steps: int, images: int, batch: int) -> None:
+        """`finder` reads p(lens) where the objective does not, at most `batch` images at a time."""
+        self._finder, self._batch = finder, batch
+        size = finder.recipe.size
+        self.values = np.full((steps + 1, images), np.nan)
+        self.path_steps = spaced_steps(steps, FRAMES)
+        self._scored = spaced_steps(steps, SCORES)
+        self.path = np.zeros((len(self.path_steps), images, len(finder.recipe.bands), size, size), np.uint8)
+        self._logits = np.full((steps + 1, images), np.nan)
+        self._known = np.zeros(steps + 1, dtype=bool)
+
+    @property
+    def p_steps(self) -> NDArray[np.int64]:
+        """Steps after which the score was read."""
+        return np.flatnonzero(self._known)
+
+    @property
+    def logits(self) -> NDArray[np.float64]:
+        """Log-odds of "lens" after `p_steps` (steps read, n)."""
+        return self._logits[self._known]
+
+    def look(self, step: int, images: torch.Tensor) -> None:
+        """Keep the images (n, bands, h, w) if `step` is one of `path_steps`; now and then score them."""
+        (frame,) = np.nonzero(self.path_steps == step)
+        if frame.size:
+            self.path[frame[0]] = (images.nan_to_num().clamp(0, 1) * 255).round().byte().cpu().numpy()
+        if step in self._scored:
+            different = images[:1] if step == 0 else images  # all begin alike
+            self._keep(step, torch.cat([self._finder.logit(piece) for piece in different.split(self._batch)]))
+
+    def note(self, step: int, reading: Reading) -> None:
+        """Keep a reading of the images as they stand after `step`, their scores where they came with it."""
+        self.values[step] = reading.values.double().cpu().numpy()
+        if reading.logits is not None:
+            self._keep(step, reading.logits)
+
+    def _keep(self, step: int, logits: torch.Tensor) -> None:
+        self._logits[step], self._known[step] = logits.double().cpu().numpy(), True
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that was kept so far, as arrays."""
+        return {
+            "record.values": self.values,
+            "record.path": self.path,
+            "record.logits": self._logits,
+            "record.known": self._known,
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a `state`."""
+        self.values, self.path = state["record.values"], state["record.path"]
+        self._logits, self._known = state["record.logits"], state["record.known"]

@@ -10,29 +10,173 @@ cutouts that excite the same target most belong beside it (see `lensaudit.explai
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit
+from torch import fx, nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.attribution.methods import no_gradient
-from lensaudit.explain.dreaming.ascent import Ascent
-from lensaudit.explain.dreaming.checkpoint import Checkpoint
-from lensaudit.explain.dreaming.frozen import frozen, rearranged
-from lensaudit.explain.dreaming.objective import ClassObjective, KernelObjective, Objective, memory_format
-from lensaudit.explain.dreaming.record import Record
+from lensaudit.explain.dreaming.ascent import Ascent, Record
+from lensaudit.explain.dreaming.objective import (
+    ClassObjective,
+    FirstConvolution,
+    KernelObjective,
+    Objective,
+    memory_format,
+    suits,
+)
 from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target
+from lensaudit.explain.layers import agrees, answers, copied, logit_module, noise_for, not_in_place
+from lensaudit.explain.trace import traced_graph
+from lensaudit.files import replacing
 from lensaudit.finders import Finder
+from lensaudit.finders.load import uncompiled
 from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
-from lensaudit.finders.wrapped import uncompiled
+from lensaudit.provenance import provenance
+
+_OF = "of"
+
+
+class Checkpoint:
+    """One file of arrays; what it belongs to stands in it."""
+
+    def __init__(self, path: Path | None, identity: Sequence[object]) -> None:
+        """`identity` says what the state is of, as JSON-able values; without a `path` nothing is kept."""
+        self._path = path
+        words = json.dumps([provenance()["lensaudit"], provenance()["packages"]["torch"], *identity], default=str)
+        self._of = np.frombuffer(hashlib.sha256(words.encode()).digest(), np.uint8)
+
+    def save(self, state: Mapping[str, np.ndarray]) -> None:
+        """Write the state, whole or not at all."""
+        if self._path is None:
+            return
+        with replacing(self._path) as partial, open(partial, "wb") as stream:
+            np.savez(stream, allow_pickle=False, **{_OF: self._of, **state})
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        """The state; None where there is none, or one of something else, or a torn file."""
+        if self._path is None or not self._path.is_file():
+            return None
+        try:
+            with open(self._path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
+                state = {name: stored[name] for name in stored.files}
+        except Exception:  # zipfile, zlib and numpy have no common exception for what is torn
+            return None
+        return state if np.array_equal(state.pop(_OF, None), self._of) else None
+
+
+TOLERANCE = 1e-4
+"""Most that the rearranged copy's score may differ, and its gradient as a share of the largest; rounding: 1e-6."""
+
+
+def frozen(finder: Finder) -> Finder:
+    """The finder on a copy of its module, in evaluation mode, without gradients of the weights.
+
+    Layers that write into their input no longer do, as that may spoil what the gradient needs; they still do where
+    the module's own code counts on it.
+    """
+    noise = noise_for(finder)
+    module = not_in_place(finder.module)
+    if not agrees(logit_module(finder, module), noise, answers(finder, noise)):
+        module = copied(finder.module)
+    return replace(finder, module=module)
+
+
+def rearranged(finder: Finder, image: torch.Tensor) -> Finder:
+    """A `frozen` finder with its module rearranged; the finder itself where that cannot be done or changes anything.
+
+    Three things are rearranged, all exact up to rounding: a sum in place is no longer; a ReLU moves behind the
+    max-pooling that alone follows it, to where there are four times fewer pixels; and the first convolution passes
+    gradients back as a strided convolution (see `FirstConvolution`).
+
+    Parameters
+    ----------
+    finder
+        From `frozen`.
+    image
+        Prepared image (bands, size, size) on which scores and gradients are compared.
+    """
+    graph = traced_graph(finder.module)
+    if graph is None:
+        return finder
+    traced = replace(finder, module=fx.GraphModule(finder.module, graph))  # += of a traced module is a + b
+    if not _same_score(finder, traced, image[None]):
+        return finder
+    module = fx.GraphModule(finder.module, graph)
+    _relu_behind_pooling(module)
+    _replace_first(module)
+    module.graph.lint()
+    module.recompile()
+    quick = replace(finder, module=module)
+    return quick if _same_gradient(traced, quick, image[None]) else traced
+
+
+def _relu_behind_pooling(module: fx.GraphModule) -> None:
+    """relu(pool(x)) for pool(relu(x)): the maximum of what is cut off at 0 is the maximum, cut off at 0."""
+    for node in list(module.graph.nodes):
+        if not _calls(module, node, nn.ReLU) or len(node.users) != 1:
+            continue
+        pool = next(iter(node.users))
+        if not _calls(module, pool, nn.MaxPool2d) or module.get_submodule(str(pool.target)).return_indices:
+            continue
+        pool.replace_all_uses_with(node)
+        pool.args = (node.args[0],)
+        node.args = (pool,)
+        pool.append(node)
+
+
+def _replace_first(module: fx.GraphModule) -> None:
+    """The convolution that alone takes the image, where `FirstConvolution` can be it."""
+    image = next(node for node in module.graph.nodes if node.op == "placeholder")
+    users = list(image.users)
+    if len(users) != 1 or not _calls(module, users[0], nn.Conv2d):
+        return
+    name = str(users[0].target)
+    part = module.get_submodule(name)
+    assert isinstance(part, nn.Conv2d)
+    if suits(part):
+        module.set_submodule(name, FirstConvolution(part))
+
+
+def _calls(module: fx.GraphModule, node: fx.Node, kind: type[nn.Module]) -> bool:
+    """Whether the node is a plain call of exactly such a module, without hooks that would see another order."""
+    if node.op != "call_module" or len(node.args) != 1 or node.kwargs:
+        return False
+    part = module.get_submodule(str(node.target))
+    return type(part) is kind and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks)
+
+
+def _same_score(one: Finder, other: Finder, image: torch.Tensor) -> bool:
+    first, second = (finder.logit(image.clone()) for finder in (one, other))
+    return bool(torch.allclose(first, second, rtol=TOLERANCE, atol=TOLERANCE))
+
+
+def _same_gradient(one: Finder, other: Finder, image: torch.Tensor) -> bool:
+    """Whether score and gradient of one image are the same up to rounding."""
+    first, second = _gradient(one, image), _gradient(other, image)
+    if first is None or second is None or not _same_score(one, other, image):
+        return False
+    return float((first - second).abs().max()) <= TOLERANCE * float(first.abs().max())
+
+
+def _gradient(finder: Finder, image: torch.Tensor) -> torch.Tensor | None:
+    """Gradient of the score; None where it does not depend on the image."""
+    leaf = image.clone().requires_grad_()
+    with torch.enable_grad():
+        score = finder.logit(leaf.clone())
+        return torch.autograd.grad(score.sum(), leaf, allow_unused=True)[0] if score.requires_grad else None
+
 
 Progress = Callable[[int, int], None]
 

@@ -12,14 +12,12 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.attribution.methods import no_gradient
 from lensaudit.explain.dreaming.board import Board
 from lensaudit.explain.dreaming.dream import Dream, dream
-from lensaudit.explain.dreaming.exciting import Exciting, Scan
-from lensaudit.explain.dreaming.exciting_file import NAME as EXCITING_NAME
-from lensaudit.explain.dreaming.exciting_file import exciting_cutouts
-from lensaudit.explain.dreaming.group import Group, groups_of
+from lensaudit.explain.dreaming.exciting import NAME as EXCITING_NAME
+from lensaudit.explain.dreaming.exciting import Exciting, Scan, exciting_cutouts
 from lensaudit.explain.dreaming.settings import OBJECTIVES
 from lensaudit.explain.dreaming.target import Target
-from lensaudit.explain.dreaming.wish import DreamWish
-from lensaudit.explain.kept_maps import refuse_other_maps
+from lensaudit.explain.dreaming.wish import DreamWish, Group, groups_of
+from lensaudit.explain.layers import refuse_other_maps
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
 

@@ -13,7 +13,7 @@ from lensaudit.errors import LensauditError
 from lensaudit.explain.dreaming.dream import Dream
 from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import ClassTarget, Target
-from lensaudit.explain.occluding.map_fits import ascii_text
+from lensaudit.explain.occluding.map_files import ascii_text
 from lensaudit.files import replacing
 from lensaudit.finders import Finder
 from lensaudit.fits_input import open_fits

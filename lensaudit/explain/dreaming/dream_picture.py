@@ -5,11 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lensaudit.explain.dreaming.colours import colour_words, grey_band, prepared_rgb
+from lensaudit.explain.colour import NISP_RGB, has_colour
 from lensaudit.explain.dreaming.dream import Dream
 from lensaudit.explain.dreaming.target import ClassTarget
 
@@ -17,6 +19,40 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
+
+
+def prepared_rgb(image: np.ndarray, bands: Sequence[str], brighten: float = 0.0) -> NDArray[np.float64]:
+    """Colour picture of a prepared image, R, G, B = H, J, Y, linear: float64 (h, w, 3) in [0, 1].
+
+    Draw it with ``origin="lower"``. Without all three bands it is grey: ``VIS`` where there is one, else the first.
+
+    Parameters
+    ----------
+    image
+        (bands, h, w); what is beyond [0, 1] is clipped.
+    bands
+        Their names.
+    brighten
+        Per cent that H, J and Y are made brighter by; 150 multiplies them by 2.5. Wilde et al. 2022 did so with their
+        Deep Dreams (Fig. 16). Grey pictures stay as they are.
+    """
+    if not has_colour(tuple(bands)):
+        return np.repeat(np.clip(image[grey_band(bands)], 0, 1)[..., None].astype(np.float64), 3, axis=2)
+    planes = [np.asarray(image[list(bands).index(band)], dtype=np.float64) for band in NISP_RGB]
+    return np.clip(np.nan_to_num(np.stack(planes, axis=-1)) * (1 + brighten / 100), 0, 1)
+
+
+def grey_band(bands: Sequence[str]) -> int:
+    """Index of the band that is shown where there is no colour, and beside it where there is."""
+    return list(bands).index("VIS") if "VIS" in bands else 0
+
+
+def colour_words(bands: Sequence[str], brighten: float) -> str:
+    """What the picture shows, in words."""
+    if not has_colour(tuple(bands)):
+        return str(bands[grey_band(bands)])
+    return "NISP, R G B = H J Y" + (f", {brighten:g} % brighter" if brighten else "")
+
 
 STAGES = 7
 """Images of the path that are drawn between start and end."""
@@ -199,3 +235,65 @@ def _draw_curve(ax: Axes, steps: np.ndarray, values: np.ndarray, title: str, **m
 def short(name: str) -> str:
     """The name, its middle left out where it is long."""
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 9]}…{name[-8:]}"
+
+
+MOST_BYTES = 1_000_000
+
+SIDE = 200
+"""Pixels along a side of one picture, at least; smaller images are enlarged by a whole number."""
+
+FRAME_MS, LAST_MS = 250, 2000
+
+_TRIES = ((5, 64, 1), (4, 16, 1), (4, 16, 2), (3, 8, 2), (3, 8, 4), (2, 4, 4), (2, 4, 16))
+"""Levels of each colour, levels of grey, and which frames: the first that is small enough is taken."""
+
+
+def path_gif(dream: Dream, brighten: float = 0.0) -> bytes:
+    """The kept images one after the other, the last one longer, below 1 MB.
+
+    The palette is fixed, some levels of red, green and blue and some of grey; levels, and then frames, are given up
+    until it is small enough.
+    """
+    content = b""
+    for levels, greys, every in _TRIES:
+        kept = dream.path[::-1][::every][::-1]  # the last one always
+        content = _written([_indices(image, dream, brighten, levels, greys) for image in kept], levels, greys)
+        if len(content) < MOST_BYTES:
+            break
+    return content
+
+
+def _indices(image: np.ndarray, dream: Dream, brighten: float, levels: int, greys: int) -> NDArray[np.uint8]:
+    """Indices into the palette of one frame, the first row at the bottom: colour, and the grey band beside."""
+    planes = image / 255
+    if len(dream.bands) == 1:
+        joined = _grey(planes[0], levels, greys)
+    else:
+        steps = (prepared_rgb(planes, dream.bands, brighten) * (levels - 1)).round().astype(np.uint8)
+        colour = (steps[..., 0] * levels + steps[..., 1]) * levels + steps[..., 2]
+        joined = np.concatenate([colour, _grey(planes[grey_band(dream.bands)], levels, greys)], axis=1)
+    times = -(-SIDE // image.shape[-1])
+    return joined[::-1].repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _grey(plane: np.ndarray, levels: int, greys: int) -> NDArray[np.uint8]:
+    return (plane * (greys - 1)).round().astype(np.uint8) + np.uint8(levels**3)
+
+
+def _palette(levels: int, greys: int) -> NDArray[np.uint8]:
+    """Colours (levels³ + greys, 3)."""
+    cube = np.stack(np.meshgrid(*[np.linspace(0, 255, levels)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.concatenate([cube, np.linspace(0, 255, greys)[:, None].repeat(3, axis=1)]).round().astype(np.uint8)
+
+
+def _written(frames: list[NDArray[np.uint8]], levels: int, greys: int) -> bytes:
+    from PIL import Image
+
+    pictures = [Image.fromarray(frame) for frame in frames]
+    for picture in pictures:
+        picture.putpalette(_palette(levels, greys).tobytes())
+    stream = BytesIO()
+    durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_MS]
+    options = {"save_all": True, "append_images": pictures[1:], "duration": durations, "loop": 0, "optimize": False}
+    pictures[0].save(stream, "GIF", **options)
+    return stream.getvalue()

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.dreaming.objective import class_values
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target
-from lensaudit.explain.kernels.recorder import Recorder, recording
+from lensaudit.explain.kernels.activations import Recorder, recording
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import Cutouts
 from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
 from lensaudit.lensset import LensSet
+from lensaudit.provenance import provenance
 
 SCAN = 2000
 """Cutouts that are looked at by default."""
@@ -157,3 +161,50 @@ def _best(
     return tuple(
         Exciting(int(rows[n]), names[n], int(labels[n]), float(values[n])) for n in order if np.isfinite(values[n])
     )
+
+
+NAME = "exciting.json"
+
+
+def exciting_cutouts(
+    path: Path,
+    finder: Finder,
+    targets: Sequence[Target],
+    lens_set: LensSet,
+    objective: str,
+    *,
+    scan: int,
+    progress: Progress | None = None,
+) -> Scan:
+    """As `most_exciting`; what `path` holds of the same finder, set and targets is taken from there."""
+    finder.check(lens_set)
+    identity = {
+        "lensaudit": provenance()["lensaudit"],
+        "finder_hash": finder.weights_hash,
+        "field_arcsec": finder.field_arcsec,
+        "set_hash": lens_set.content_hash,
+        "scan": scan,
+    }
+    names = {target: _name(target, objective) for target in targets}
+    stored = _stored(path, identity)
+    if stored is not None and all(name in stored["best"] for name in names.values()):
+        best = {t: tuple(Exciting(**cutout) for cutout in stored["best"][name]) for t, name in names.items()}
+        return Scan(best, stored["looked_at"], len(lens_set), stored["left_out"])
+    found = most_exciting(finder, targets, lens_set, objective, scan=scan, progress=progress)
+    best_of = {names[target]: [asdict(cutout) for cutout in found.best[target]] for target in targets}
+    before = stored["best"] if stored is not None else {}
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    facts: dict[str, Any] = {"looked_at": found.looked_at, "of": found.of, "left_out": found.left_out}
+    facts |= {"identity": identity, "best": {**before, **best_of}, "provenance": provenance(inputs=inputs)}
+    keep_json(path, facts)
+    return found
+
+
+def _name(target: Target, objective: str) -> str:
+    return f"{objective} {target.name}" if isinstance(target, ClassTarget) else target.name
+
+
+def _stored(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """What the file holds; None where there is none, or one of something else."""
+    stored = kept_json(path)
+    return stored if stored.get("identity") == identity else None

@@ -4,17 +4,107 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from lensaudit.errors import DataError
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget
-from lensaudit.explain.dreaming.window_means import mean_output
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import lens_logit
 from lensaudit.finders.recipe import CUSTOM, Recipe
+
+FEW = 8
+"""Up to so many channels one product of all images is quicker than one for each."""
+
+
+def mean_output(part: nn.Conv2d, inputs: torch.Tensor, kernels: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean over all positions of the convolution's output.
+
+    Parameters
+    ----------
+    part
+        The convolution.
+    inputs
+        What it takes (n, channels, h, w).
+    kernels
+        One kernel for each of the n: the answer is (n,). By default all kernels of each: (n, kernels).
+    """
+    means = window_means(part, inputs)
+    rows = part.weight.flatten(2).transpose(1, 2)  # (kernels, k², channels of the group)
+    if kernels is None:
+        sums = _all_kernels(part, means, rows)
+        return sums if part.bias is None else sums + part.bias
+    if part.groups > 1:
+        means = means.gather(2, _group_channels(part, kernels)[:, None, :].expand(-1, means.shape[1], -1))
+    sums = (means * rows[kernels]).sum(dim=(1, 2))
+    return sums if part.bias is None else sums + part.bias[kernels]
+
+
+def window_means(part: nn.Conv2d, inputs: torch.Tensor) -> torch.Tensor:
+    """Means (n, k², channels) of `inputs` (n, channels, h, w) over the positions of the convolution's windows."""
+    n, channels, height, width = inputs.shape
+    matrix = _means_matrix(_geometry(part), height, width).to(device=inputs.device, dtype=inputs.dtype)
+    if channels <= FEW:
+        means = inputs.reshape(n * channels, height * width) @ matrix.T
+        return means.reshape(n, channels, -1).transpose(1, 2)
+    flat = inputs.permute(0, 2, 3, 1).reshape(n, height * width, channels)  # no copy where channels lie last
+    return matrix @ flat
+
+
+def _all_kernels(part: nn.Conv2d, means: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    per_group = rows.shape[2]
+    each = rows.reshape(part.groups, -1, rows.shape[1] * per_group)
+    split = means.reshape(len(means), means.shape[1], part.groups, per_group).transpose(1, 2).flatten(2)
+    return torch.einsum("ngm,gkm->ngk", split, each).flatten(1)
+
+
+def _group_channels(part: nn.Conv2d, kernels: torch.Tensor) -> torch.Tensor:
+    """Input channels (n, channels per group) that each kernel reads."""
+    per_group = part.in_channels // part.groups
+    first = kernels // (part.out_channels // part.groups) * per_group
+    return first[:, None] + torch.arange(per_group, device=kernels.device)
+
+
+Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int, int, int], str]
+
+
+def _geometry(part: nn.Conv2d) -> Geometry:
+    """Kernel size, stride, dilation, padding (left, right, top, bottom) and padding mode."""
+    padding = part._reversed_padding_repeated_twice
+    sides = (padding[0], padding[1], padding[2], padding[3])
+    size, stride, dilation = part.kernel_size, part.stride, part.dilation
+    return (size[0], size[1]), (stride[0], stride[1]), (dilation[0], dilation[1]), sides, part.padding_mode
+
+
+@lru_cache(maxsize=16)
+def _means_matrix(geometry: Geometry, height: int, width: int) -> torch.Tensor:
+    """Matrix (k², h·w) of the share that each pixel has in the mean seen by each weight of the kernel."""
+    size, stride, dilation, (left, right, top, bottom), mode = geometry
+    rows = _axis(height, (size[0], stride[0], dilation[0]), (top, bottom), mode)
+    columns = _axis(width, (size[1], stride[1], dilation[1]), (left, right), mode)
+    return torch.kron(rows, columns).reshape(size[0] * size[1], height * width)
+
+
+def _axis(pixels: int, window: tuple[int, int, int], padding: tuple[int, int], mode: str) -> torch.Tensor:
+    """The same along one axis (k, pixels); what lies outside is zero, or the pixel that the padding mode takes."""
+    size, stride, dilation = window
+    padded = torch.arange(pixels, dtype=torch.float64)[None, None]
+    kind = "constant" if mode == "zeros" else mode
+    if any(padding):
+        padded = nn.functional.pad(padded, padding, mode=kind, **({"value": -1.0} if kind == "constant" else {}))
+    source = padded[0, 0].long()
+    positions = (len(source) - dilation * (size - 1) - 1) // stride + 1
+    shares = torch.zeros(size, pixels, dtype=torch.float64)
+    for shift in range(size):
+        seen = source[shift * dilation :][: stride * (positions - 1) + 1 : stride]
+        seen = seen[seen >= 0]
+        shares[shift].index_add_(0, seen, torch.full((len(seen),), 1 / positions, dtype=torch.float64))
+    return shares
+
 
 KAV_TOLERANCE = 1e-4
 """Most that a mean by `mean_output` may differ from that of the feature map itself, as a share of the largest."""
@@ -202,3 +292,64 @@ def memory_format(finder: Finder) -> torch.memory_format:
     """Channels last, as is quicker, for our own architectures on the CPU; foreign ones may ``view`` their input."""
     own = finder.device.type == "cpu" and finder.recipe.architecture != CUSTOM
     return torch.channels_last if own else torch.contiguous_format
+
+
+MOST_BANDS = 4
+"""With more the library's own way is as quick: 2×2 pixels of four bands are the sixteen channels."""
+
+
+def suits(part: nn.Conv2d) -> bool:
+    """Whether `FirstConvolution` can take the place of `part`."""
+    return (
+        part.in_channels <= MOST_BANDS
+        and part.groups == 1
+        and part.stride == (1, 1)
+        and part.dilation == (1, 1)
+        and part.padding == (0, 0)
+        and part.kernel_size[0] == part.kernel_size[1] > 1
+        and part.weight.device.type == "cpu"
+        and not hasattr(part, "parametrizations")
+    )
+
+
+class FirstConvolution(nn.Conv2d):
+    """The same convolution, for images of even size; others take the library's way."""
+
+    def __init__(self, part: nn.Conv2d) -> None:
+        super().__init__(part.in_channels, part.out_channels, part.kernel_size, device="meta")  # type: ignore[arg-type]
+        self.weight, self.bias = part.weight, part.bias
+        self.register_buffer("phased", _phased(part.weight.detach()), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """As of the convolution it was made from."""
+        if images.shape[-2] % 2 or images.shape[-1] % 2:
+            return super().forward(images)
+        return _Convolved.apply(images, self.weight, self.bias, self.phased)
+
+
+class _Convolved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: torch.Tensor, weight: torch.Tensor, bias: Any, phased: torch.Tensor) -> torch.Tensor:
+        ctx.phased = phased
+        return functional.conv2d(images, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        blocks = functional.conv2d(gradients[0], ctx.phased, stride=2, padding=ctx.phased.shape[-1] - 2)
+        return functional.pixel_shuffle(blocks, 2), None, None, None
+
+
+def _phased(weight: torch.Tensor) -> torch.Tensor:
+    """Weights (4 × bands, kernels, k + 1, k + 1) of the gradient of 2×2 pixels, from `weight` (kernels, bands, k, k).
+
+    Pixel 2y + a of the image meets output 2y + a − i through weight i. Seen from block y that output stands at
+    u = a − i + k − 1 of the k + 1 rows which the block touches.
+    """
+    kernels, bands, width, _ = weight.shape
+    phased = weight.new_zeros(bands, 2, 2, kernels, width + 1, width + 1)
+    flipped = weight.flip(2, 3).transpose(0, 1)
+    for a in (0, 1):
+        for b in (0, 1):
+            phased[:, a, b, :, a : a + width, b : b + width] = flipped
+    phased = phased.reshape(4 * bands, kernels, width + 1, width + 1)
+    return phased.contiguous(memory_format=torch.channels_last)

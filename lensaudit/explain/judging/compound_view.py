@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
 from lensaudit.explain.judging.explainer import Explainer, explainer
-from lensaudit.explain.judging.localisation import area_share, positive_share
-from lensaudit.explain.judging.two_sources import COMPOUND_KINDS, TwoSources, two_sources
+from lensaudit.explain.judging.sample import COMPOUND_KINDS, TwoSources, two_sources
+from lensaudit.explain.judging.scores import area_share, positive_share
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 from lensaudit.statistics import bootstrap_interval

@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 
 from lensaudit.errors import UsageError
 from lensaudit.explain.attribution.explain import explain_prepared
 from lensaudit.explain.attribution.methods import METHODS, find_method
-from lensaudit.explain.judging.baselines import centre_blob, edges, noise
+from lensaudit.explain.judging.scores import FILLS, PARTS, chosen_parts
 from lensaudit.finders import Finder
+
+BLOB_SIGMA_ARCSEC = 1.0
+"""About the median Einstein radius of our single lenses (1.15″), which stand in the middle of their cutouts."""
+
+EDGE_SIGMA_PIXELS = 1.0
+"""The narrowest smoothing that does not only show the noise of single pixels."""
+
+
+def centre_blob(size: int, field_arcsec: float) -> NDArray[np.float32]:
+    """A round Gaussian of σ = 1″ in the middle of a grid (size, size) over the field; 1 at its highest."""
+    axis = (np.arange(size) - (size - 1) / 2) * field_arcsec / size
+    blob = np.exp(-0.5 * (axis[:, None] ** 2 + axis[None, :] ** 2) / BLOB_SIGMA_ARCSEC**2)
+    return blob.astype(np.float32)
+
+
+def edges(image: ArrayLike) -> NDArray[np.float32]:
+    """Edge detector: length of the gradient of the mean over bands, smoothed by a Gaussian of one pixel.
+
+    Parameters
+    ----------
+    image
+        Prepared image (bands, h, w).
+    """
+    mean = np.asarray(image, dtype=np.float64).mean(axis=0)
+    return ndimage.gaussian_gradient_magnitude(mean, EDGE_SIGMA_PIXELS).astype(np.float32)
+
+
+def noise(size: int, generator: np.random.Generator) -> NDArray[np.float32]:
+    """A map of independent normal pixels (size, size): pixels in random order."""
+    return generator.standard_normal((size, size), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,3 +162,66 @@ BASELINES: Mapping[str, Explainer] = {
     )
 }
 """Two things to beat, and ``random``: what chance gives where it has no closed form."""
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """What is judged, on how many images.
+
+    Attributes
+    ----------
+    methods
+        Names of methods.
+    parts
+        Of `PARTS`.
+    per_kind
+        Images of each kind of scene.
+    few
+        Of those, how many also get maximum sensitivity, which costs most.
+    check_images
+        Of the randomisation check; where they cannot tell, it is repeated on up to four times as many.
+    fill
+        What stands where a pixel is missing in deletion and insertion, one of `FILLS`.
+    seed
+        Of all that is drawn.
+    kinds
+        Kinds of scene that are judged; empty for all there are.
+    """
+
+    methods: tuple[str, ...] = ()
+    parts: tuple[str, ...] = PARTS
+    per_kind: int = 20
+    few: int = 5
+    check_images: int = 12
+    fill: str = "zero"
+    seed: int = 0
+    kinds: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "methods", chosen_methods(self.methods or None))
+        object.__setattr__(self, "parts", chosen_parts(self.parts))
+        for name, lowest in (("per_kind", 1), ("few", 1), ("check_images", 3), ("seed", 0)):
+            if getattr(self, name) < lowest:
+                word = name.replace("_", "-")
+                raise UsageError(f"--{word} {getattr(self, name)} is not possible; choose {lowest} or more")
+        if self.fill not in FILLS:
+            raise UsageError(f"fill '{self.fill}' is not known; allowed: {', '.join(FILLS)}")
+
+    @classmethod
+    def of_words(cls, methods: str | None, parts: str | None, **numbers: Any) -> JudgeSettings:
+        """From comma-separated names as typed; None means all.
+
+        Raises
+        ------
+        UsageError
+            A name is not known, or a number too small.
+        """
+        return cls(methods=chosen_methods(_split(methods)), parts=chosen_parts(_split(parts)), **numbers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def _split(words: str | None) -> Sequence[str] | None:
+    return None if words is None else [word.strip() for word in words.split(",") if word.strip()]

@@ -14,12 +14,11 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.attribution.explain import missed
 from lensaudit.explain.attribution.methods import METHODS
 from lensaudit.explain.judging.compound_view import CompoundView, ImageShares, compound_shares, summarised
-from lensaudit.explain.judging.curves import SHARES
-from lensaudit.explain.judging.explainer import BASELINES, RANDOM, Explainer, explainer
-from lensaudit.explain.judging.faithfulness import NOISE_SAMPLES, TILES
-from lensaudit.explain.judging.image_scores import ImageJudge, ImageScore
-from lensaudit.explain.judging.judgement import JSON_FILE, Judgement
-from lensaudit.explain.judging.parts import (
+from lensaudit.explain.judging.explainer import BASELINES, RANDOM, Explainer, JudgeSettings, explainer
+from lensaudit.explain.judging.image_scores import NOISE_SAMPLES, TILES, ImageJudge, ImageScore
+from lensaudit.explain.judging.judgement import (
+    JSON_FILE,
+    Judgement,
     check_path,
     key_of,
     read_check_part,
@@ -28,12 +27,17 @@ from lensaudit.explain.judging.parts import (
     write_check_part,
     write_scores_part,
 )
-from lensaudit.explain.judging.randomisation import DRAWS, UNDECIDED, RandomisationResult, randomisation_check
-from lensaudit.explain.judging.randomised import layers_with_weights
+from lensaudit.explain.judging.page import write_judgement
+from lensaudit.explain.judging.randomisation import (
+    DRAWS,
+    UNDECIDED,
+    RandomisationResult,
+    layers_with_weights,
+    randomisation_check,
+)
 from lensaudit.explain.judging.sample import KindSample, System, choose, prepared
-from lensaudit.explain.judging.settings import JudgeSettings
+from lensaudit.explain.judging.scores import SHARES
 from lensaudit.explain.judging.table import rows_of, with_checks
-from lensaudit.explain.judging.writing import write_judgement
 from lensaudit.explain.trace import evaluating
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder

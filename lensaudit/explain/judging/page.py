@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lensaudit.explain.judging.compound_view import CompoundView
 from lensaudit.explain.judging.explainer import BASELINES, explainer
-from lensaudit.explain.judging.judgement import Judgement
-from lensaudit.explain.judging.picture import methods_of, shown_kinds
+from lensaudit.explain.judging.judgement import JSON_FILE, Judgement
+from lensaudit.explain.judging.picture import (
+    compound_figure,
+    methods_of,
+    randomisation_figure,
+    scores_figure,
+    shown_kinds,
+)
 from lensaudit.explain.judging.randomisation import PASSES
 from lensaudit.explain.judging.scores import SCORES, Score
 from lensaudit.explain.judging.table import ALL_KINDS, Row
+from lensaudit.figures import save_figure
+from lensaudit.files import write_text
 from lensaudit.scenes.scene import KINDS
 from lensaudit.untrusted import in_markdown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 LEGEND = (
     "Mean over images with its 95 % bootstrap interval; bold where the interval of the mean difference to chance, "
@@ -202,3 +216,29 @@ def _number(value: float) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+PAGE_FILE = "explanation-scores.md"
+
+
+def write_judgement(judgement: Judgement, out: Path) -> tuple[str, ...]:
+    """Write everything into `out` and name the files; the JSON last, and an older one first away.
+
+    Raises
+    ------
+    MachineError
+        The disk is full.
+    """
+    (out / JSON_FILE).unlink(missing_ok=True)
+    drawn: dict[str, tuple[bool, Callable[[Judgement], Figure]]] = {
+        "explanation-scores.png": (any(row.n for row in judgement.rows), scores_figure),
+        "randomisation.png": (any(check.steps for check in judgement.checks), randomisation_figure),
+        "compound-view.png": (any(view.n for view in judgement.views), compound_figure),
+    }
+    for name, (wanted, figure) in drawn.items():
+        (out / name).unlink(missing_ok=True)
+        if wanted:
+            save_figure(out / name, figure(judgement), metadata={"Software": "lensaudit"})
+    write_text(out / PAGE_FILE, f"# Explanations of {judgement.finder}\n\n{markdown([judgement])}")
+    tables = judgement.write(out)
+    return (*tables, PAGE_FILE, *(name for name, (wanted, _) in drawn.items() if wanted))

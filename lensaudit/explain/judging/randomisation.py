@@ -9,21 +9,101 @@ nearly every method and finder we tried, of which all but 0.05 is there between 
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+from torch import nn
 
 from lensaudit.errors import UsageError
 from lensaudit.explain.judging.explainer import Explainer, explainer
-from lensaudit.explain.judging.randomised import fully_randomised, randomised_from_the_end
-from lensaudit.explain.judging.similarity import rank_correlations, structural_similarity
 from lensaudit.finders import Finder
 from lensaudit.statistics import bootstrap_interval
+
+
+def layers_with_weights(module: nn.Module) -> tuple[str, ...]:
+    """Names of the parts that own parameters, in the order of definition; of a shared part only its first name."""
+    return tuple(name for name, part in module.named_modules() if any(True for _ in part.parameters(recurse=False)))
+
+
+def randomised_from_the_end(finder: Finder, seed: int) -> Iterator[tuple[str, Finder]]:
+    """Draw the weights of one layer after the other anew, the last one first (Adebayo et al. 2018, "cascading").
+
+    Weights of two or more dimensions are drawn He-normal, as before the training of the published finders; of vectors
+    (biases, scales of normalisations) the values are shuffled, which keeps activations at a sane level. Running
+    statistics stay.
+
+    Yields
+    ------
+    name, finder
+        The layer drawn last, and a copy of `finder` with it and all behind it drawn anew. `finder` itself stays.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    module = copy.deepcopy(finder.module)
+    for name in reversed(layers_with_weights(module)):
+        with torch.no_grad():
+            for weights in module.get_submodule(name).parameters(recurse=False):
+                weights.copy_(_drawn_anew(weights, rng))
+        yield name, replace(finder, module=copy.deepcopy(module))
+
+
+def fully_randomised(finder: Finder, seed: int) -> Finder:
+    """A copy of `finder` with all weights drawn anew; the last that `randomised_from_the_end` yields."""
+    networks = [finder, *(random for _, random in randomised_from_the_end(finder, seed))]
+    return networks[-1]
+
+
+def _drawn_anew(weights: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    if weights.ndim < 2:
+        return weights.flatten()[torch.randperm(weights.numel(), generator=rng).to(weights.device)].view_as(weights)
+    spread = math.sqrt(2 / (weights.numel() // len(weights)))
+    drawn = torch.randn(weights.shape, generator=rng, dtype=torch.float32) * spread
+    return drawn.to(weights)
+
+
+Array = NDArray[np.float64]
+
+CLIPPED_AT = 99.0
+"""Percentile of |map| that counts as full contrast; a few hot pixels would else leave nothing to compare."""
+
+
+def rank_correlations(first: ArrayLike, second: ArrayLike) -> Array:
+    """Spearman's correlation of every map of `first` (n, h, w) with every one of `second` (m, h, w): (n, m).
+
+    0 with a constant map.
+    """
+    ranks = [_standard_ranks(np.asarray(maps, dtype=np.float64)) for maps in (first, second)]
+    correlation: Array = ranks[0] @ ranks[1].T
+    return np.clip(correlation, -1.0, 1.0)
+
+
+def structural_similarity(first: ArrayLike, second: ArrayLike) -> float:
+    """SSIM (Wang et al. 2004) of |map| of two maps (h, w), each scaled to [0, 1] by its own 99 % percentile."""
+    from skimage.metrics import structural_similarity as ssim
+
+    scaled = [_scaled(np.abs(np.asarray(one, dtype=np.float64))) for one in (first, second)]
+    window = min(7, *(side - 1 + side % 2 for side in scaled[0].shape))
+    return float(ssim(*scaled, data_range=1.0, win_size=window))
+
+
+def _standard_ranks(maps: Array) -> Array:
+    """Ranks of each map as a vector (n, pixels) of mean 0 and length 1; all 0 where the map is constant."""
+    ranks = np.stack([rankdata(one) for one in maps.reshape(len(maps), -1)]) if len(maps) else maps.reshape(0, 1)
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(ranks, axis=1, keepdims=True)
+    return np.divide(ranks, length, out=np.zeros_like(ranks), where=length > 0)
+
+
+def _scaled(values: Array) -> Array:
+    top = float(np.percentile(values, CLIPPED_AT)) or float(values.max())
+    return np.minimum(values / top, 1.0) if top > 0 else values
+
 
 LEVEL = 0.1
 """Excess above which a map shows the image rather than what was learnt from many. Measured on OU-66 and OU-200 of

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.kernels.activations import kernel_activations
-from lensaudit.explain.kernels.heat_map import correlation_figure
 from lensaudit.explain.kernels.kav_table import KavTable, Kernel
-from lensaudit.explain.kernels.sheet import sheet_figure, shown_bands, shown_images
-from lensaudit.explain.kernels.study import BROKEN, CONSTANT, SILENT, UNUSED, KernelStudy, study_kernels
-from lensaudit.explain.kernels.study_file import write_study
-from lensaudit.explain.kernels.wording import MEASURES, Measure, Statement, statements_of, strongest_statements
+from lensaudit.explain.kernels.sheet import (
+    MEASURES,
+    Measure,
+    Statement,
+    correlation_figure,
+    sheet_figure,
+    shown_bands,
+    shown_images,
+    statements_of,
+    strongest_statements,
+)
+from lensaudit.explain.kernels.study import BROKEN, CONSTANT, SILENT, UNUSED, KernelStudy, study_kernels, write_study
 from lensaudit.figures import save_figure
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder

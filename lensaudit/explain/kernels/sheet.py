@@ -1,4 +1,4 @@
-"""The picture of one kernel: the images of a set that excite it most and least."""
+"""Pictures of kernels: images that excite one most and least, all correlations, and these in plain words."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lensaudit.explain.colour import NISP_RGB, has_colour, nisp_rgb
+from lensaudit.explain.kernels.association import Correlations, Effects
 from lensaudit.explain.kernels.kav_table import KavTable, Kernel
+from lensaudit.explain.kernels.study import SILENT, KernelStudy
 from lensaudit.explain.occluding.map_picture import log_scaled
 from lensaudit.lensset import LensSet
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
+    from matplotlib.image import AxesImage
+
 
 _PANEL = 1.5
 """Inches of one cutout with its words."""
@@ -134,3 +138,207 @@ def _picture(cutout: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 9]}…{name[-8:]}"
+
+
+_ACROSS = 3
+_COLOURS = ("#053061", "#2166ac", "#92c5de", "white", "#f4a582", "#b2182b", "#67001f")
+_NOTHING = "0.87"  # where a layer has no such kernel, or a dead one
+
+
+def correlation_figure(study: KernelStudy) -> Figure:
+    """A panel per truth column: a row per layer, a cell per kernel, red where high values go with high ones.
+
+    White: not significant after the correction for all of them. Grey: no such kernel, or a dead one. The study must
+    have correlations.
+    """
+    from matplotlib.figure import Figure
+
+    found = study.correlations
+    assert found is not None
+    layers = list(dict.fromkeys(kernel.layer for kernel in study.kernels))
+    down = math.ceil(len(found.columns) / _ACROSS)
+    panel = min(0.45 + 0.13 * len(layers), 4.0) + 0.55
+    height = down * panel + 1.3
+    figure = Figure(figsize=(12, height), dpi=120)
+    grid = figure.add_gridspec(
+        down,
+        _ACROSS,
+        left=0.06,
+        right=0.9,
+        bottom=0.75 / height,
+        top=1 - 0.85 / height,
+        wspace=0.14,
+        hspace=0.6 / panel,
+    )
+    limit = _limit(found)
+    for index in range(len(found.columns)):
+        ax = figure.add_subplot(grid[index // _ACROSS, index % _ACROSS])
+        image = _draw_heat_map(ax, study, found, index, layers, limit)
+        if index % _ACROSS == 0:
+            ax.set_ylabel("layer", fontsize=8)
+        if index + _ACROSS >= len(found.columns):
+            ax.set_xlabel("kernel", fontsize=8)
+    bar = figure.add_axes((0.925, 0.75 / height, 0.014, 1 - 1.6 / height))
+    figure.colorbar(image, cax=bar).set_label("Spearman's ρ among lenses", fontsize=8)
+    bar.tick_params(labelsize=7)
+    figure.text(0.06, 1 - 0.32 / height, f"{study.table.record['finder']}: what its kernels go with", fontsize=13)
+    figure.text(0.06, 0.2 / height, _legend(found), fontsize=8, color="0.3")
+    return figure
+
+
+def _draw_heat_map(
+    ax: Axes, study: KernelStudy, found: Correlations, index: int, layers: list[str], limit: float
+) -> AxesImage:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    widest = 1 + max(kernel.number for kernel in study.kernels)
+    rho = np.full((len(layers), widest), np.nan)
+    for kernel, value, sure in zip(study.kernels, found.rho[:, index], found.significant[:, index], strict=True):
+        # Zero is white: not significant. NaN stays the grey of the background.
+        rho[layers.index(kernel.layer), kernel.number] = value if sure or np.isnan(value) else 0.0
+    ax.set_facecolor(_NOTHING)
+    colours = LinearSegmentedColormap.from_list("rho", _COLOURS, N=257)  # odd: 0 is exactly white
+    image = ax.imshow(np.ma.masked_invalid(rho), cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
+    image.set_interpolation("nearest")
+    steps = max(1, math.ceil(len(layers) / 25))
+    ax.set_yticks(range(0, len(layers), steps), layers[::steps])
+    ax.tick_params(labelsize=7, length=2)
+    ax.set_title(f"{found.columns[index].words}, n {found.n[index]}", fontsize=9, loc="left", pad=3)
+    return image
+
+
+def _limit(found: Correlations) -> float:
+    """Largest significant |ρ|, rounded up to a tenth."""
+    largest = float(np.abs(found.rho[found.significant]).max(initial=0.1))
+    return min(1.0, math.ceil(largest * 10) / 10)
+
+
+def _legend(found: Correlations) -> str:
+    tested = int(np.isfinite(found.p).sum())
+    return (
+        f"White: not significant at 0.05 after Holm's correction for all {tested} pairs. Grey: no such kernel, or a "
+        "dead one. A correlation is no cause: truth columns hang together."
+    )
+
+
+Measure = Literal["rho", "top"]
+MEASURES: tuple[Measure, Measure] = ("rho", "top")
+STRONGER = {"rho": "higher", "top": "highest more often"}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What one kernel answers to.
+
+    Attributes
+    ----------
+    kernel
+        The kernel.
+    column
+        Name of the truth column.
+    measure
+        ``rho``: Spearman's ρ. ``top``: AUROC of its highest lenses against the others.
+    words
+        "higher when the arc lies to the right".
+    value, low, high
+        The statistic and its 95 % interval.
+    p_holm
+        p-value, corrected for all kernels and columns.
+    n, n_top
+        Lenses compared, and those of the top group.
+    silent
+        Whether its maps stay below 0, see `KernelStudy`.
+    """
+
+    kernel: Kernel
+    column: str
+    measure: Measure
+    words: str
+    value: float
+    low: float
+    high: float
+    p_holm: float
+    n: int
+    n_top: int
+    silent: bool
+
+    @property
+    def finding(self) -> str:
+        """What was found, without the kernel's name."""
+        if self.measure == "rho":
+            numbers = f"rho {_signed(self.value)} ({_signed(self.low)} to {_signed(self.high)}), n {self.n}"
+        else:
+            numbers = f"AUROC {self.value:.2f} ({self.low:.2f} to {self.high:.2f}), top {self.n_top} of {self.n}"
+        return f"{self.words} ({self.column}), {numbers}"
+
+    def __str__(self) -> str:
+        return f"{self.kernel}: {self.finding}{'; silent: its maps stay below 0' if self.silent else ''}"
+
+    def summary(self) -> dict[str, Any]:
+        """JSON-able facts; the statistic is under ``rho`` or ``auroc``."""
+        return {
+            "layer": self.kernel.layer,
+            "kernel": self.kernel.number,
+            "column": self.column,
+            "measure": self.measure,
+            "words": self.words,
+            "rho" if self.measure == "rho" else "auroc": self.value,
+            "low": self.low,
+            "high": self.high,
+            "p_holm": self.p_holm,
+            "n": self.n,
+            "n_top": self.n_top,
+            "silent": self.silent,
+        }
+
+
+def statement(study: KernelStudy, kernel: int, column: int, measure: Measure = "rho") -> Statement:
+    """Of the kernel and the truth column at these positions; the study must have correlations."""
+    effects, top_lenses = _effects(study, measure), study.top_lenses
+    assert effects is not None
+    assert top_lenses is not None
+    value = float(effects.value[kernel, column])
+    return Statement(
+        kernel=study.kernels[kernel],
+        column=effects.columns[column].name,
+        measure=measure,
+        words=f"{STRONGER[measure]} {effects.columns[column].of(value - effects.neutral)}",
+        value=value,
+        low=float(effects.low[kernel, column]),
+        high=float(effects.high[kernel, column]),
+        p_holm=float(effects.p_holm[kernel, column]),
+        n=int(effects.n[column]),
+        n_top=int(top_lenses.n_top[column]),
+        silent=study.state[kernel] == SILENT,
+    )
+
+
+def strongest_statements(study: KernelStudy, each: int = 3, measure: Measure = "rho") -> list[Statement]:
+    """The `each` surest statements of every truth column, in the order of the columns; significant ones only."""
+    effects = _effects(study, measure)
+    if effects is None:
+        return []
+    columns = range(len(effects.columns))
+    return [
+        statement(study, kernel, column, measure) for column in columns for kernel in effects.strongest(column, each)
+    ]
+
+
+def statements_of(
+    study: KernelStudy, kernel: int, count: int | None = None, measure: Measure = "rho"
+) -> list[Statement]:
+    """The `count` surest statements about one kernel, by default all; significant ones only."""
+    effects = _effects(study, measure)
+    if effects is None:
+        return []
+    strength = effects.strength[kernel]
+    order = [int(column) for column in (-strength).argsort(kind="stable")[:count] if strength[column] > 0]
+    return [statement(study, kernel, column, measure) for column in order]
+
+
+def _effects(study: KernelStudy, measure: Measure) -> Effects | None:
+    return study.correlations if measure == "rho" else study.top_lenses
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")

@@ -14,9 +14,22 @@ from typing import Any, Protocol
 import torch
 from torch.nn import functional
 
-from lensaudit.explain.occluding.axis import Axis, Slide, Span
-from lensaudit.explain.occluding.cells import CellIndex, Spans, moved, read_map
-from lensaudit.explain.occluding.windows import Base, Windows, difference_of, nchw, nhwc, values_at, values_of
+from lensaudit.explain.occluding.windows import (
+    Axis,
+    Base,
+    CellIndex,
+    Slide,
+    Span,
+    Spans,
+    Windows,
+    difference_of,
+    moved,
+    nchw,
+    nhwc,
+    read_map,
+    values_at,
+    values_of,
+)
 
 Result = Windows | torch.Tensor | None
 

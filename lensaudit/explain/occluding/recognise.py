@@ -16,7 +16,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lensaudit.explain.occluding.axis import Slide
 from lensaudit.explain.occluding.operations import (
     AveragePool,
     Concatenate,
@@ -30,6 +29,7 @@ from lensaudit.explain.occluding.operations import (
     Scale,
     Sum,
 )
+from lensaudit.explain.occluding.windows import Slide
 from lensaudit.explain.trace import Layer
 
 POINTWISE_MODULES: frozenset[type[nn.Module]] = frozenset(

@@ -32,8 +32,8 @@ from lensaudit.finders.architectures import (
     petrillo,
     transfer,
 )
-from lensaudit.finders.mixture import MixtureHead
-from lensaudit.finders.p4m import P4MConv, P4MLift
+from lensaudit.finders.invariance import P4MConv, P4MLift
+from lensaudit.finders.layers import MixtureHead
 
 _MODULES: tuple[ModuleType, ...] = (
     ou66,

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.finders.autoencoder import convolutions, deconvolutions, dense_encoder
-from lensaudit.finders.mixture import MixtureHead
-from lensaudit.finders.orientation import DIHEDRAL, dihedral
+from lensaudit.finders.invariance import DIHEDRAL, dihedral
+from lensaudit.finders.layers import MixtureHead, convolutions, deconvolutions, dense_encoder
 
 SIZE = None
 TRAINED_BY = "lensaudit cluster"

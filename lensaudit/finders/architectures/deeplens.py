@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from lensaudit.finders.residual import BottleneckUnit
+from lensaudit.finders.layers import BottleneckUnit
 
 SIZE = None
 STAGES = ((32, 16), (64, 32), (128, 64), (256, 128), (512, 256))

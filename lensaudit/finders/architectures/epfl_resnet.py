@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from lensaudit.finders.residual import PlainUnit
+from lensaudit.finders.layers import PlainUnit
 
 SIZE = None
 CHANNELS = (16, 32, 64)

@@ -1,7 +1,6 @@
 """Ingest: challenge data and real cutouts into a lens set. A layout makes a `Plan`; `ingest` carries it out."""
 
-from lensaudit.lensset.ingest.blf1 import plan_blf1
-from lensaudit.lensset.ingest.blf2 import plan_blf2
+from lensaudit.lensset.ingest.challenges import plan_blf1, plan_blf2
 from lensaudit.lensset.ingest.euclid_q1 import plan_euclid_q1
 from lensaudit.lensset.ingest.generic import (
     parse_band,
@@ -12,8 +11,7 @@ from lensaudit.lensset.ingest.generic import (
 )
 from lensaudit.lensset.ingest.labels import LABEL_RULES
 from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, PixelPolicy, Plan
-from lensaudit.lensset.ingest.remarks import remarks, skipped_lines
-from lensaudit.lensset.ingest.run import ingest
+from lensaudit.lensset.ingest.run import ingest, remarks, skipped_lines
 
 __all__ = [
     "BAD_PIXEL_POLICIES",

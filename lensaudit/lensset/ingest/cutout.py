@@ -6,19 +6,133 @@ import unicodedata
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.fits_input import open_fits
-from lensaudit.lensset.coordinates import Sky, rescaled_about_reference, scale_arcsec, shifted_cards
+from lensaudit.fits_input import open_fits, pixels_of
+from lensaudit.lensset.coordinates import Sky, header_sky, rescaled_about_reference, scale_arcsec, shifted_cards
 from lensaudit.lensset.header import BandHeader
-from lensaudit.lensset.ingest.pixels import centre_crop, cut, filled, refuse_constant
-from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, System
-from lensaudit.lensset.ingest.plate import Image, read_image
+from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, Plate, System
+from lensaudit.lensset.ingest.zero_points import ZeroPoint, zero_point_of
 from lensaudit.untrusted import printable
+
+
+@dataclass(frozen=True)
+class Crop:
+    """First row and column (from 0) and the shape of the part that is kept."""
+
+    row: int
+    column: int
+    shape: tuple[int, int]
+
+
+def centre_crop(shape: tuple[int, int], size: int | None, where: str, pixel_scale_arcsec: float) -> Crop:
+    """The central `size` × `size` pixels of an image; ``None`` keeps all.
+
+    Raises
+    ------
+    DataError
+        The image is smaller than that; the message begins with `where`.
+    """
+    if size is None:
+        return Crop(0, 0, shape)
+    if min(shape) < size:
+        largest = min(shape) * pixel_scale_arcsec
+        raise DataError(
+            f"{where}: {shape[0]}×{shape[1]} pixels are too small, {size}×{size} are needed; "
+            f"give --size-arcsec {largest:g} or less, or leave the file out"
+        )
+    return Crop((shape[0] - size) // 2, (shape[1] - size) // 2, (size, size))
+
+
+def cut(pixels: NDArray[np.float32], crop: Crop) -> NDArray[np.float32]:
+    """The part of `pixels` that `crop` keeps, as a copy."""
+    rows, columns = crop.shape
+    return pixels[crop.row : crop.row + rows, crop.column : crop.column + columns].copy()
+
+
+def filled(
+    pixels: NDArray[np.float32], bad: NDArray[np.bool_], policy: str, where: str, what: str
+) -> NDArray[np.float32]:
+    """`pixels` with the `bad` ones set as `policy` says.
+
+    Raises
+    ------
+    DataError
+        All pixels are bad, or some are and the policy is ``fail``.
+    """
+    n_bad = int(bad.sum())
+    if n_bad == 0:
+        return pixels
+    if n_bad == bad.size:
+        raise DataError(f"{where}: all {bad.size} pixels are {what}; leave the system out (or give --skip-bad)")
+    if policy == "fail":
+        option = "--nan" if what == "NaN" else "--masked"
+        raise DataError(f"{where}: {n_bad} of {bad.size} pixels are {what}; choose {option} zero or {option} median")
+    if policy == "keep":
+        return np.where(bad, np.float32(np.nan), pixels)
+    value = np.float32(0) if policy == "zero" else np.median(pixels[~bad])
+    return np.where(bad, value, pixels).astype(np.float32)
+
+
+def refuse_constant(pixels: NDArray[np.float32], good: NDArray[np.bool_], where: str) -> None:
+    """Raise DataError where the `good` pixels all have one value: there is no image in such a band."""
+    values = pixels[good]
+    if values.size == 0 or values.min() == values.max():
+        shown = f" ({values[0]:g})" if values.size else ""
+        raise DataError(f"{where}: all pixels have the same value{shown}; leave the system out (or give --skip-bad)")
+
+
+@dataclass(frozen=True)
+class Image:
+    """A 2-D image in native byte order, float32, with what its header says about sky and flux."""
+
+    pixels: NDArray[np.float32]
+    sky: Sky
+    zero_point: ZeroPoint | None
+
+
+def read_image(hdus: fits.HDUList, plate: Plate, band: str, *, zero_point: bool = True) -> Image:
+    """The image of `band` in an open file.
+
+    Parameters
+    ----------
+    zero_point
+        Whether the header's zero point is read; where the user gave one, it is not looked at.
+
+    Raises
+    ------
+    DataError
+        No such extension or plane, or it holds no 2-D image, or the data or the zero point are damaged.
+    """
+    hdu, name = _extension(hdus, plate, band)
+    where = f"{plate.path}: band {band}: extension {name}"
+    pixels = pixels_of(hdu, where, plate.plane)
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = pixels.astype(np.float32)  # also from big-endian, as FITS stores, to native order
+    found = zero_point_of(hdu.header, hdus[0].header, where) if zero_point else None
+    return Image(single, header_sky(hdu.header, hdus), found)
+
+
+def _extension(hdus: fits.HDUList, plate: Plate, band: str) -> tuple[Any, str]:
+    """The first of the plate's extensions that the file has, and what it is called in messages."""
+    names = [str(hdu.name) for hdu in hdus]
+    for wanted in plate.extensions:
+        if isinstance(wanted, int) and wanted < len(hdus):
+            return hdus[wanted], printable(names[wanted] or str(wanted), 60)
+        if isinstance(wanted, str):
+            name, _, version = wanted.upper().partition(",")
+            for hdu in hdus:
+                if str(hdu.name).upper() == name and version.strip() in ("", str(hdu.ver)):
+                    return hdu, printable(wanted, 60)
+    asked = " or ".join(str(wanted) for wanted in plate.extensions)
+    there = printable(", ".join(name or str(i) for i, name in enumerate(names)), 300)
+    raise DataError(f"{plate.path}: band {band}: no extension {asked}; the file has {there}")
+
 
 SAME_SCALE = 0.01
 """Largest relative difference of pixel scales within a band: a hundredth is 0.1 pixel over a 20-pixel lens."""

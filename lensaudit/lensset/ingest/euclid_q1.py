@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.lensset.ingest.blf import chosen_bands
+from lensaudit.lensset.ingest.challenges import chosen_bands
 from lensaudit.lensset.ingest.external import external_rows
 from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, Plate, System
 from lensaudit.untrusted import regular_size

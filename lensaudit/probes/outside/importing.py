@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256, writable_folder
+from lensaudit.finders.scores_file import read_scores
 from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited, write_audit
 from lensaudit.probes.collect import Asked
 from lensaudit.probes.columns import Sample, fulfilling
@@ -18,10 +22,132 @@ from lensaudit.probes.experiment import CHUNK
 from lensaudit.probes.outside.export import CUTOUTS, KEY, MANIFEST
 from lensaudit.probes.outside.key import Key, read_key
 from lensaudit.probes.outside.plan import Asked as Population
-from lensaudit.probes.outside.scores import OutsideScores, read_outside_scores
 from lensaudit.probes.result import OUTSIDE, AuditedFinder
 from lensaudit.probes.run import conclude, write
-from lensaudit.untrusted import path_within, regular_size, typed_name
+from lensaudit.tables import Column, read_table, same_id
+from lensaudit.untrusted import path_within, printable, regular_size, typed_name
+
+EDGE = 2.0**-24
+"""p of 0 and of 1 are read as EDGE and 1 − EDGE, log-odds of ∓16.6: the last step of single precision below 1, beyond
+which a network that answers in it cannot tell p from 1. Where other scores lie farther out, they go with the farthest,
+so that the order stays; every other p is taken as it is."""
+
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class OutsideScores:
+    """Scores of all cutouts: id → logit, and the SHA-256 of the file."""
+
+    logit: Mapping[str, float]
+    sha256: str
+
+
+def read_outside_scores(path: Path, ids: Collection[str], threshold: float) -> OutsideScores:
+    """Read scores of exactly the cutouts `ids`: a table with ``id`` and ``p``, or what ``lensaudit score`` wrote.
+
+    Parameters
+    ----------
+    threshold
+        On p; a score keeps its side of it, whatever rounding does to the logit.
+
+    Raises
+    ------
+    UsageError
+        The threshold cannot be used.
+    DataError
+        Columns or scores are missing, doubled, no numbers, out of [0, 1], or of cutouts that were never exported.
+    """
+    check_threshold(threshold)
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give the CSV file with columns id,p")
+    table = read_table(path, "a table of scores")
+    column = table.find("p")
+    if column is None:
+        return _of_lensaudit(path, ids)
+    spelled = same_id(ids)
+    names = [spelled(cell) for cell in table.need("id").text]
+    _check_ids(path, names, ids)
+    logits = logits_of(_numbers(path, names, column), threshold)
+    return OutsideScores(dict(zip(names, logits.tolist(), strict=True)), sha256(path))
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise UsageError for a threshold that 0 or 1 could not be told from."""
+    if not EDGE < threshold < 1 - EDGE:
+        raise UsageError(f"--threshold {threshold:g}: must lie between 0 and 1; for a unanimous vote give 0.999")
+
+
+def logits_of(p: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Log-odds of p in [0, 1], finite by `EDGE`; sigmoid(logit) ≥ threshold exactly where p ≥ threshold.
+
+    Votes such as 3 of 5 lie on the threshold itself, where the rounding of log-odds and back would decide.
+    """
+    inside = (p > 0) & (p < 1)
+    found = np.zeros_like(p)
+    found[inside] = logit(p[inside])
+    end = float(logit(1 - EDGE))
+    found[p == 0] = min(-end, found.min())
+    found[p == 1] = max(end, found.max())
+    step = 1.0
+    while (wrong := (expit(found) >= threshold) != (p >= threshold)).any():
+        # Near 1 the sigmoid is so flat that many steps of the logit are one of p.
+        found[wrong] += np.where(p[wrong] >= threshold, step, -step) * np.spacing(np.abs(found[wrong]))
+        step *= 2
+    return found
+
+
+def _of_lensaudit(path: Path, ids: Collection[str]) -> OutsideScores:
+    scores, _ = read_scores(path, ids)
+    _check_ids(path, scores.ids, ids)
+    if scores.failed:
+        name, why = next(iter(scores.failed.items()))
+        raise DataError(
+            f"{path}: {_some(list(scores.failed))} were not scored, {name} because {printable(why, 80)}; score every "
+            f"cutout"
+        )
+    return OutsideScores(dict(zip(scores.ids, scores.logit.tolist(), strict=True)), sha256(path))
+
+
+def _check_ids(path: Path, names: Sequence[str], ids: Collection[str]) -> None:
+    known = set(ids)
+    if unknown := [name for name in dict.fromkeys(names) if name not in known]:
+        if len(unknown) == len(set(names)):
+            first = printable(", ".join(unknown[:SHOWN]), 200)
+            raise DataError(
+                f"{path}: none of its {len(unknown)} ids (first: {first}) is of this export; give "
+                "the scores of this export, with the ids of its manifest.csv, or the export these scores belong to"
+            )
+        raise DataError(f"{path}: {_some(unknown)} were never exported; write ids as manifest.csv does")
+    if doubled := [name for name, times in Counter(names).items() if times > 1]:
+        raise DataError(f"{path}: {_some(doubled)} have more than one score; keep one of each")
+    if missing := sorted(known - set(names)):
+        raise DataError(f"{path}: {_some(missing)} of {len(known)} have no score; nothing is guessed, so score them")
+
+
+def _numbers(path: Path, names: Sequence[str], column: Column) -> NDArray[np.float64]:
+    p, words = column.parsed
+    if words:
+        bad = [f"{names[row]} '{column.text[row][:20]}'" for row in words]
+        raise DataError(f"{path}: {_some(bad)} are not numbers; write p as 0.972")
+    if lacking := [names[row] for row in np.flatnonzero(column.empty).tolist()]:
+        raise DataError(f"{path}: {_some(lacking)} have no score; nothing is guessed, so score them")
+    for wrong, what in ((np.isnan(p), "are NaN"), (~((p >= 0) & (p <= 1)), "lie outside [0, 1]")):
+        if wrong.any():
+            some = [f"{names[k]} {p[k]:g}" for k in np.flatnonzero(wrong).tolist()]
+            raise DataError(
+                f"{path}: {_some(some)} {what}; p is a probability, or a fraction of votes; "
+                "log-odds x are p = 1 / (1 + exp(-x))"
+            )
+    return p
+
+
+def _some(names: Sequence[str]) -> str:
+    """How many, and the first few of them."""
+    more = ", …" if len(names) > SHOWN else ""
+    shown = ", ".join(printable(name, 60) for name in names[:SHOWN])
+    return f"{len(names)} cutout{'s' if len(names) > 1 else ''} ({shown}{more})"
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from lensaudit.display import SignedScale
+from lensaudit.figures import svg_bytes
 
 NISP_RGB = ("H", "J", "Y")
 LARGEST_RATIO = 1000.0
@@ -100,3 +108,88 @@ def _nearest(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _to_bytes(unit: np.ndarray) -> np.ndarray:
     """Bytes with the first row at the bottom, as DS9 shows FITS images."""
     return np.round(255 * np.clip(unit, 0, 1)).astype(np.uint8)[::-1]
+
+
+COLOURS = 160
+"""Colours of a panel's palette: a third of the bytes of true colour, and no step to be seen on noise."""
+
+
+def svg_uri(figure: Figure) -> str:
+    """Encode a line plot as an SVG ``data:`` URI; call it under :func:`style.house_style`."""
+    return _uri("image/svg+xml", svg_bytes(figure))
+
+
+def png_uri(rgb: np.ndarray) -> str:
+    """Encode pixels as a PNG ``data:`` URI with a palette of its own.
+
+    Parameters
+    ----------
+    rgb
+        uint8, shape (h, w, 3), first row on top.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(rgb, dtype=np.uint8), mode=None)
+    stream = io.BytesIO()
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(stream, format="PNG", optimize=True)
+    return _uri("image/png", stream.getvalue())
+
+
+def _uri(mime: str, data: bytes) -> str:
+    return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+LENS = "#0072b2"
+NON_LENS = "#c04f00"  # vermillion, darkened to 4.5:1 on white
+TREATED = "#a8467c"  # reddish purple, darkened likewise
+UNLABELLED = "#5c6670"
+INK = "#1d2733"
+FAINT = "#8a94a0"
+GRID = "#e3e7ec"
+
+FULL_WIDTH_IN = 9.4
+HALF_WIDTH_IN = 4.6
+
+_RC: Any = {
+    "svg.fonttype": "path",  # letters as outlines: the same on every machine, no font is asked for
+    "svg.hashsalt": "lensaudit",  # the same numbers give the same bytes
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.5,
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Apply the look while figures are made and saved."""
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def new_figure(width: float = HALF_WIDTH_IN, height: float = 2.9, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `width` × `height` inches and its row of axes; never touches pyplot."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    return figure, list(axes)
+
+
+def light_grid(axes: Axes, axis: Any = "both") -> None:
+    """Faint grid lines behind the data."""
+    axes.grid(True, axis=axis, color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)

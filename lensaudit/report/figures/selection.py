@@ -1,4 +1,4 @@
-"""Recall along one property of the lenses."""
+"""Recall along properties of the lenses, over two of them, by kind of system, and what drives being found."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
 
-from lensaudit.report.figures.style import FAINT, LENS, light_grid, new_figure
-from lensaudit.report.numbers import percent, significant
+from lensaudit.report.facts import decimal, percent, significant
+from lensaudit.report.figures.panels import FAINT, FULL_WIDTH_IN, INK, LENS, NON_LENS, light_grid, new_figure
 
 LABEL_HEIGHTS = (-0.07, -0.145)
 """Where n stands, in turn, so that the numbers of narrow bins do not run into each other."""
 
 
-def draw(curve: dict[str, Any], overall: float | None) -> Figure:
+def draw_selection(curve: dict[str, Any], overall: float | None) -> Figure:
     """Draw one curve of ``selection["curves"]``; `overall` is the recall of all lenses, a dashed line."""
     figure, (axes,) = new_figure(height=2.75)
     logarithmic = _wants_logarithm(curve["bins"])
@@ -41,7 +43,7 @@ def draw(curve: dict[str, Any], overall: float | None) -> Figure:
     return figure
 
 
-def alt(curve: dict[str, Any]) -> str:
+def alt_selection(curve: dict[str, Any]) -> str:
     """List the bins with their recall and n."""
     bins = "; ".join(
         f"{significant(b['from'])} to {significant(b['to'])}: {percent(b['rate'])} of {b['n']}" for b in curve["bins"]
@@ -65,3 +67,144 @@ def _wants_logarithm(bins: list[dict[str, Any]]) -> bool:
     if len(bins) < 3 or bins[0]["from"] <= 0:
         return False
     return bool(bins[-1]["to"] / bins[len(bins) // 2]["from"] > 4)
+
+
+COLOURS = LinearSegmentedColormap.from_list("recall", [NON_LENS, "#f4efe6", LENS])
+"""The page's colour of what is lost, through paper, to that of what is found."""
+
+
+def draw_recall_maps(one: dict[str, Any]) -> Figure:
+    """Draw one of ``selection_function["maps"]``: recall and n in each cell, hatched below 100 lenses."""
+    figure, (axes,) = new_figure(height=3.7)
+    x, y = one["x"]["edges"], one["y"]["edges"]
+    for number, cell in enumerate(one["cells"]):
+        row, column = divmod(number, len(x) - 1)
+        _cell(axes, row, column, cell)
+    axes.set(xlim=(-0.5, len(x) - 1.5), ylim=(-0.5, len(y) - 1.5))
+    axes.set_xticks(np.arange(len(x)) - 0.5, [f"{edge:g}" for edge in x])
+    axes.set_yticks(np.arange(len(y)) - 0.5, [f"{edge:g}" for edge in y])
+    axes.set(xlabel=_label(one["x"]["label"]), ylabel=_label(one["y"]["label"]))
+    axes.set_title(f"n = {one['n']} lenses; n of each cell below its recall", fontsize=8)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return figure
+
+
+def alt_recall_maps(one: dict[str, Any]) -> str:
+    """List the cells that hold 100 lenses or more, and count the others."""
+    full = [cell for cell in one["cells"] if not cell["few"]]
+    listed = "; ".join(
+        f"{cell['x_from']:g} to {cell['x_to']:g} by {cell['y_from']:g} to {cell['y_to']:g}: "
+        f"{percent(cell['recall'])} of {cell['n']}"
+        for cell in full
+    )
+    few = len(one["cells"]) - len(full)
+    told = f"Cells with 100 lenses or more: {listed or 'none'}."
+    return f"Recall over {one['x']['label']} and {one['y']['label']}. {told} {few} cells have fewer."
+
+
+def _cell(axes: Axes, row: int, column: int, cell: dict[str, Any]) -> None:
+    corner = (column - 0.5, row - 0.5)
+    if not cell["n"]:
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor="white", edgecolor="#e3e7ec", linewidth=0.8))
+        axes.text(column, row, "0", ha="center", va="center", fontsize=7, color=FAINT)
+        return
+    colour = COLOURS(cell["recall"])
+    style: dict[str, Any] = {"hatch": "////", "alpha": 0.5} if cell["few"] else {}
+    axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white", linewidth=0.8, **style))
+    dark = not cell["few"] and 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 0.55
+    text = f"{100 * cell['recall']:.0f} %\n{cell['n']}{'*' if cell['few'] else ''}"
+    axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color="white" if dark else INK)
+
+
+def _label(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def draw_kinds(selection: dict[str, Any]) -> Figure:
+    """Draw ``selection["lens_kinds"]`` on the left and ``selection["non_lens_kinds"]`` on the right."""
+    tables = _tables(selection)
+    rows = max(len(table["rows"]) for _, table, _ in tables)
+    figure, axes = new_figure(FULL_WIDTH_IN, 1.0 + 0.34 * rows, columns=len(tables))
+    for one, (title, table, colour) in zip(axes, tables, strict=True):
+        _panel(one, title, table, colour)
+    return figure
+
+
+def alt_kinds(selection: dict[str, Any]) -> str:
+    """List every kind with its rate and n."""
+    parts = []
+    for title, table, _ in _tables(selection):
+        rows = ", ".join(f"{r['kind']} {percent(r['rate'])} of {r['n']}" for r in table["rows"])
+        parts.append(f"{title}: {rows}")
+    return "; ".join(parts) + "."
+
+
+def kinds_drawable(table: dict[str, Any] | None) -> bool:
+    """Whether a table has several kinds: a single one repeats the overall rate."""
+    return table is not None and len(table["rows"]) > 1
+
+
+def _tables(selection: dict[str, Any]) -> list[tuple[str, dict[str, Any], str]]:
+    named = (
+        ("Lenses found (recall)", selection["lens_kinds"], LENS),
+        ("Non-lenses called lenses (false-positive rate)", selection["non_lens_kinds"], NON_LENS),
+    )
+    return [entry for entry in named if kinds_drawable(entry[1])]
+
+
+def _panel(axes: Axes, title: str, table: dict[str, Any], colour: str) -> None:
+    rows = table["rows"]
+    for y, row in enumerate(rows):
+        axes.hlines(y, row["low"], row["high"], color=colour, linewidth=1.3)
+        face = "white" if row["few"] else colour
+        axes.plot(row["rate"], y, "o", color=face, markeredgecolor=colour, markeredgewidth=1.3, markersize=5.5)
+    labels = [f"{row['kind']}  (n = {row['n']}{'*' if row['few'] else ''})" for row in rows]
+    axes.set_yticks(range(len(rows)), labels)
+    right = min(1.0, 1.3 * max(row["high"] for row in rows))
+    axes.set(xlim=(-0.02 * right, 1.02 * right), ylim=(len(rows) - 0.4, -0.6), title=title)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.tick_params(axis="y", length=0)
+    light_grid(axes, "x")
+
+
+def draw_drivers(model: dict[str, Any]) -> Figure:
+    """Draw ``selection_function["drivers"]``: log-odds of being found per standard deviation, 95 % intervals."""
+    rows = model["drivers"]
+    curved = any(row["bend"] is not None for row in rows)
+    figure, axes = new_figure(FULL_WIDTH_IN, 1.1 + 0.3 * len(rows), columns=2 if curved else 1)
+    for y, row in enumerate(rows):
+        for part, shift, colour in (("alone", -0.15, FAINT), ("slope", 0.15, LENS)):
+            axes[0].hlines(y + shift, row[f"{part}_low"], row[f"{part}_high"], color=colour, linewidth=1.4)
+            label = {"alone": "alone", "slope": "all others held"}[part] if y == 0 else None
+            axes[0].plot(row[part], y + shift, "o", color=colour, markersize=4.5, label=label)
+        if row["bend"] is not None:
+            axes[1].hlines(y, row["bend_low"], row["bend_high"], color=LENS, linewidth=1.4)
+            axes[1].plot(row["bend"], y, "o", color=LENS, markersize=4.5)
+    for one in axes:
+        one.axvline(0, color=INK, linewidth=0.8)
+        one.set_ylim(len(rows) - 0.5, -0.6)
+        one.set_yticks(range(len(rows)), [row["label"] for row in rows] if one is axes[0] else [""] * len(rows))
+        one.tick_params(axis="y", length=0)
+        light_grid(one, "x")
+    for tick, row in zip(axes[0].get_yticklabels(), rows, strict=True):
+        tick.set_fontweight("bold" if row["verdict"] == "drives" else "normal")
+    axes[0].set_xlabel("Slope: log-odds of being found per σ")
+    axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    if curved:
+        axes[1].set_xlabel("Bend: log-odds per σ²; below 0 the middle is found best")
+    return figure
+
+
+def drivers_drawable(function: dict[str, Any]) -> bool:
+    """Whether there is a model."""
+    return bool(function["drivers"]["drivers"])
+
+
+def alt_drivers(model: dict[str, Any]) -> str:
+    """List the slopes with the others held."""
+    parts = [
+        f"{row['label']} {decimal(row['slope'], 2)} ({decimal(row['slope_low'], 2)} to {decimal(row['slope_high'], 2)})"
+        for row in model["drivers"]
+    ]
+    return f"Log-odds of being found per standard deviation, others held, n = {model['n']}: {'; '.join(parts)}."

@@ -4,19 +4,34 @@ Random choices of an edit come from the scene's noise seed, so they are the same
 strength the scene comes back as it was. Names and strengths a scene does not fit raise a UsageError.
 """
 
-from lensaudit.scenes.edits.compound import second_source, without_far_source, without_source
-from lensaudit.scenes.edits.contaminant import as_merger, as_ring, as_spiral, unlensed
-from lensaudit.scenes.edits.lens import einstein_radius, lens_colour, lens_light
-from lensaudit.scenes.edits.psf import psf_angle, psf_from_file, psf_round, psf_width
+from lensaudit.scenes.edits.lens import (
+    as_merger,
+    as_ring,
+    as_spiral,
+    einstein_radius,
+    lens_colour,
+    lens_light,
+    unlensed,
+)
 from lensaudit.scenes.edits.source import (
+    second_source,
     source_clumpiness,
     source_colour,
     source_colour_total_flux,
     source_dimmed,
     source_offset,
+    without_far_source,
+    without_source,
 )
-from lensaudit.scenes.edits.surroundings import companions, noise_level
-from lensaudit.scenes.edits.system import off_centre
+from lensaudit.scenes.edits.surroundings import (
+    companions,
+    noise_level,
+    off_centre,
+    psf_angle,
+    psf_from_file,
+    psf_round,
+    psf_width,
+)
 
 __all__ = [
     "as_merger",

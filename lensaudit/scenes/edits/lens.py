@@ -1,23 +1,112 @@
-"""Edits of the lens galaxy: how strongly it deflects, and its colour and light with the mass left alone."""
+"""Edits of the deflector, edits that make a lens a non-lens, and which galaxy of a scene an edit means."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from math import log10, sqrt
+from math import hypot, isfinite, log10, sqrt
 
-from lensaudit.scenes.edits.parts import (
-    COLOUR_BAND,
-    bands_of,
-    demand,
-    demand_colours,
-    demand_finite,
-    exchanged,
-    fainter,
-    the_lens,
-    the_pair,
-    theta_e_arcsec,
-)
-from lensaudit.scenes.scene import Scene
+import numpy as np
+
+from lensaudit.errors import UsageError
+from lensaudit.scenes.cosmology import einstein_radius_arcsec
+from lensaudit.scenes.populations.contaminants import arc_magnitude, merger_parts, spiral_disc, young_ring
+from lensaudit.scenes.scene import Galaxy, Light, Scene
+
+COLOUR_BAND = "VIS"
+"""The band whose magnitude stays where colours change."""
+
+
+def demand(condition: bool, edit: str, message: str) -> None:
+    """Raise a UsageError that begins with the edit's name unless `condition` holds."""
+    if not condition:
+        raise UsageError(f"{edit}: {message}")
+
+
+def demand_finite(strength: float, edit: str) -> None:
+    """Refuse NaN and infinity."""
+    demand(isfinite(strength), edit, f"the strength must be a finite number, not {strength}")
+
+
+def the_source(scene: Scene, edit: str) -> Galaxy:
+    """The farthest lensed galaxy of role ``source``."""
+    sources = [galaxy for galaxy in scene.lensed if galaxy.role == "source"]
+    demand(bool(sources), edit, f"the scene is '{scene.kind}' and has no lensed source; give it a lens")
+    return sources[-1]
+
+
+def the_lens(scene: Scene, edit: str) -> Galaxy:
+    """The galaxy of role ``lens``, with mass or without."""
+    lenses = [galaxy for galaxy in scene.galaxies if galaxy.role == "lens"]
+    demand(bool(lenses), edit, f"the scene is '{scene.kind}' and has no lens galaxy")
+    return lenses[0]
+
+
+def the_pair(scene: Scene, edit: str) -> tuple[Galaxy, Galaxy]:
+    """Deflector and source of a scene that has one of each."""
+    source = the_source(scene, edit)
+    count = len(scene.deflectors)
+    demand(count == 1, edit, f"the scene is '{scene.kind}' and has {count} deflectors; it must have one")
+    demand(theta_e_arcsec(scene.deflectors[0], source) > 0, edit, "the deflector has no mass; give it a lens")
+    return scene.deflectors[0], source
+
+
+def theta_e_arcsec(deflector: Galaxy, source: Galaxy) -> float:
+    """Einstein radius of `deflector` for `source`; 0 for a galaxy without mass."""
+    sigma_v = 0.0 if deflector.mass is None else deflector.mass.sigma_v_km_s
+    return einstein_radius_arcsec(sigma_v, deflector.redshift, source.redshift)
+
+
+def offset_arcsec(deflector: Galaxy, source: Galaxy) -> tuple[float, float]:
+    """Where the source stands as seen from the deflector: distance (arcsec) and position angle (rad)."""
+    dx, dy = source.x_arcsec - deflector.x_arcsec, source.y_arcsec - deflector.y_arcsec
+    return hypot(dx, dy), float(np.arctan2(dy, dx))
+
+
+def demand_colours(galaxy: Galaxy, edit: str) -> None:
+    """Refuse a galaxy with a component that has no magnitude in the colours' fixed band."""
+    known = all(COLOUR_BAND in light.magnitudes for light in galaxy.light)
+    demand(known, edit, f"the scene has no {COLOUR_BAND} magnitudes; it needs a population of the Euclid bands")
+
+
+def exchanged(scene: Scene, old: Galaxy, *new: Galaxy) -> Scene:
+    """The scene with one galaxy replaced in its place, so that all light is summed in the same order as before."""
+    galaxies: list[Galaxy] = []
+    for galaxy in scene.galaxies:
+        galaxies.extend(new if galaxy is old else (galaxy,))
+    return replace(scene, galaxies=tuple(galaxies))
+
+
+def fainter(galaxy: Galaxy, mag: Callable[[str], float]) -> Galaxy:
+    """The galaxy with ``mag(band)`` added to every component's magnitudes."""
+    return replace(galaxy, light=tuple(_fainter(light, mag) for light in galaxy.light))
+
+
+def _fainter(light: Light, mag: Callable[[str], float]) -> Light:
+    return replace(light, magnitudes={band: value + mag(band) for band, value in light.magnitudes.items()})
+
+
+def bands_of(galaxy: Galaxy) -> tuple[str, ...]:
+    """Bands in which any component has a magnitude, in order."""
+    return tuple(dict.fromkeys(band for light in galaxy.light for band in light.magnitudes))
+
+
+def generator(scene: Scene, edit: str) -> np.random.Generator:
+    """Random choices of an edit: they depend on the scene's noise seed and on the edit, not on its strength."""
+    return np.random.default_rng([scene.noise_seed, _STREAMS[edit]])
+
+
+# The band's index, a small number, is the stream of the noise itself: stay far from it.
+_STREAMS = {
+    "source_clumpiness": 7001,
+    "off_centre": 7002,
+    "companions": 7003,
+    "as_spiral": 7004,
+    "as_ring": 7005,
+    "as_merger": 7006,
+    "second_source": 7007,
+}
+
 
 WAVELENGTH_NM = {"VIS": 700.0, "Y": 1080.0, "J": 1370.0, "H": 1770.0}
 REDDEST_BAND = "H"
@@ -102,3 +191,73 @@ def lens_light(scene: Scene, strength: float) -> Scene:
     demand(0 <= strength <= 1, edit, f"the fraction of light removed must lie in [0, 1], not {strength}")
     mag = REMOVED_LIGHT_MAG if strength == 1 else min(-2.5 * log10(1.0 - strength), REMOVED_LIGHT_MAG)
     return exchanged(scene, lens, fainter(lens, lambda _band: mag))
+
+
+def unlensed(scene: Scene, _strength: float = 0.0) -> Scene:
+    """Switch lensing off: no galaxy has mass, and the source stands beside the lens galaxy as a companion.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lensed source.
+    """
+    the_source(scene, "unlensed")
+
+    def plain(galaxy: Galaxy) -> Galaxy:
+        role = "companion" if galaxy.role in ("source", "mid") else galaxy.role
+        return replace(galaxy, role=role, mass=None, lensed=False)
+
+    return replace(scene, kind="companions", galaxies=tuple(plain(galaxy) for galaxy in scene.galaxies))
+
+
+def as_spiral(scene: Scene, _strength: float = 0.0) -> Scene:
+    """Put the flux of the lensed source into a blue disc with spiral arms around the lens galaxy.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lensed source, not one deflector, or no VIS magnitudes.
+    """
+    lens, source = _pair(scene, "as_spiral")
+    disc = spiral_disc(generator(scene, "as_spiral"), lens.redshift, arc_magnitude(lens, source))
+    return _with_light(scene, "spiral", lens, source, disc)
+
+
+def as_ring(scene: Scene, _strength: float = 0.0) -> Scene:
+    """Put the flux of the lensed source into a blue ring of the lens galaxy's own, with radius θ_E.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lensed source, not one deflector, or no VIS magnitudes.
+    """
+    lens, source = _pair(scene, "as_ring")
+    magnitude, radius = arc_magnitude(lens, source), theta_e_arcsec(lens, source)
+    ring = young_ring(generator(scene, "as_ring"), lens.redshift, magnitude, radius=radius)
+    return _with_light(scene, "ring-galaxy", lens, source, ring)
+
+
+def as_merger(scene: Scene, _strength: float = 0.0) -> Scene:
+    """Put the flux of the lensed source into blue debris around the lens galaxy and a second, lighter nucleus.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lensed source, not one deflector, or no VIS magnitudes.
+    """
+    lens, source = _pair(scene, "as_merger")
+    parts = merger_parts(generator(scene, "as_merger"), lens, arc_magnitude(lens, source))
+    without = exchanged(exchanged(scene, source, *parts), lens, replace(lens, mass=None))
+    return replace(without, kind="merger")
+
+
+def _pair(scene: Scene, edit: str) -> tuple[Galaxy, Galaxy]:
+    lens, source = the_pair(scene, edit)
+    demand_colours(source, edit)
+    return lens, source
+
+
+def _with_light(scene: Scene, kind: str, lens: Galaxy, source: Galaxy, light: Light) -> Scene:
+    """The scene without the source; its lens galaxy has no mass and one more component."""
+    galaxy = replace(lens, mass=None, light=(*lens.light, light))
+    return replace(exchanged(exchanged(scene, source), lens, galaxy), kind=kind)

@@ -9,8 +9,18 @@ from functools import partial
 import numpy as np
 
 from lensaudit.errors import UsageError
-from lensaudit.scenes.populations.centred import centred
-from lensaudit.scenes.populations.compound import ARCS, RINGS, as_printed, draw_compound
+from lensaudit.scenes.populations.compound import (
+    ARCS,
+    BEST,
+    RINGS,
+    WORST,
+    as_printed,
+    centred,
+    draw_compound,
+    draw_lsst_lens,
+    draw_lsst_no_source,
+    draw_plain,
+)
 from lensaudit.scenes.populations.contaminants import (
     draw_companions,
     draw_edge_on,
@@ -18,9 +28,7 @@ from lensaudit.scenes.populations.contaminants import (
     draw_ring_galaxy,
     draw_spiral,
 )
-from lensaudit.scenes.populations.lsst import BEST, WORST, draw_lsst_lens, draw_lsst_no_source
-from lensaudit.scenes.populations.plain import draw_plain
-from lensaudit.scenes.populations.single import CONSPICUOUS, Setting, draw_no_source, draw_single
+from lensaudit.scenes.populations.lenses import CONSPICUOUS, Setting, draw_no_source, draw_single
 from lensaudit.scenes.scene import Scene
 
 Draw = Callable[[np.random.Generator], Scene]

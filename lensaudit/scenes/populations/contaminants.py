@@ -13,16 +13,19 @@ import numpy as np
 
 from lensaudit.scenes.colours import apparent_magnitudes
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
-from lensaudit.scenes.populations.galaxies import (
+from lensaudit.scenes.populations.lenses import (
+    EUCLID,
     EUCLID_SKY,
+    Setting,
     Sky,
     draw_blue_mix,
     draw_early_type,
     draw_field,
+    draw_noise_seed,
+    draw_sigma_v,
     draw_star_forming,
     truncated_normal,
 )
-from lensaudit.scenes.populations.single import EUCLID, Setting, draw_noise_seed, draw_sigma_v
 from lensaudit.scenes.scene import Galaxy, Light, Scene
 
 ARC_SCATTER_MAG = 0.2

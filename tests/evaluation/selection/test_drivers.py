@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, minimize
 
-from lensaudit.evaluation.selection.driver_table import driver_table, untangled, variance_inflation
-from lensaudit.evaluation.selection.drivers import driver_model
-from lensaudit.evaluation.selection.logistic import RIDGE, fitted, standard_errors
+from lensaudit.evaluation.selection.drivers import (
+    RIDGE,
+    driver_model,
+    driver_table,
+    fitted,
+    standard_errors,
+    untangled,
+    variance_inflation,
+)
 from lensaudit.evaluation.selection.parameters import Parameter
 
 

@@ -11,8 +11,7 @@ from scipy.stats import binomtest
 
 from lensaudit.errors import UsageError
 from lensaudit.evaluation.selection import Axis, Threshold, recall_map
-from lensaudit.evaluation.selection.cuts import Classes
-from lensaudit.evaluation.selection.parameters import ARC_SNR, EINSTEIN_RADIUS
+from lensaudit.evaluation.selection.parameters import ARC_SNR, EINSTEIN_RADIUS, Classes
 
 X, Y = Axis(EINSTEIN_RADIUS, (0.0, 1.0, 2.0)), Axis(ARC_SNR, (0.0, 10.0, 20.0))
 

@@ -12,9 +12,8 @@ from matplotlib.patches import Rectangle
 
 from lensaudit.errors import DataError
 from lensaudit.evaluation.selection import LADDER, Threshold, selection_function
-from lensaudit.evaluation.selection.page import markdown
+from lensaudit.evaluation.selection.page import markdown, write_selection
 from lensaudit.evaluation.selection.plot import draw_drivers, draw_map, draw_medians
-from lensaudit.evaluation.selection.write import write_selection
 from tests.evaluation.selection.conftest import FakeSet, scores_of
 
 HALF = (Threshold(0.5),)

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from lensaudit.explain import METHODS, explain
-from lensaudit.explain.attribution.picture import reached, scale_of
+from lensaudit.explain.attribution.map_files import reached, scale_of
 from lensaudit.finders import load_finder
 from lensaudit.lensset import LensSet
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import METHODS, explain_prepared, occlusion
 from lensaudit.explain.attribution.explain import missed
-from lensaudit.explain.kernels.recorder import recording
+from lensaudit.explain.kernels.activations import recording
 from lensaudit.explain.layers import convolutions
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder, declare_finder

@@ -11,8 +11,7 @@ from torch import nn
 
 from lensaudit.errors import DataError
 from lensaudit.explain.dreaming.dream import dream
-from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation
-from lensaudit.explain.dreaming.start import noise_start
+from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation, noise_start
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, layer_targets
 
 LENS, NON_LENS = ClassTarget(True), ClassTarget(False)

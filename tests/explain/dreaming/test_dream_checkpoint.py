@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from lensaudit.explain.dreaming import dream as dreaming
-from lensaudit.explain.dreaming.checkpoint import Checkpoint
-from lensaudit.explain.dreaming.dream import dream
-from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation
-from lensaudit.explain.dreaming.start import noise_start
+from lensaudit.explain.dreaming.dream import Checkpoint, dream
+from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation, noise_start
 from lensaudit.explain.dreaming.target import ClassTarget, layer_targets
 
 CLASSES = [ClassTarget(True), ClassTarget(False)]

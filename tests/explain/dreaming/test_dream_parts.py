@@ -10,14 +10,10 @@ from torch import nn
 from torch.nn import functional
 
 from lensaudit.errors import DataError
-from lensaudit.explain.dreaming.dream import dream
-from lensaudit.explain.dreaming.first_convolution import FirstConvolution, suits
-from lensaudit.explain.dreaming.frozen import frozen, rearranged
-from lensaudit.explain.dreaming.objective import KernelObjective, gradients
-from lensaudit.explain.dreaming.settings import DreamSettings
-from lensaudit.explain.dreaming.start import noise_start
+from lensaudit.explain.dreaming.dream import dream, frozen, rearranged
+from lensaudit.explain.dreaming.objective import FirstConvolution, KernelObjective, gradients, mean_output, suits
+from lensaudit.explain.dreaming.settings import DreamSettings, noise_start
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, layer_targets
-from lensaudit.explain.dreaming.window_means import mean_output
 
 GEOMETRIES = {
     "plain": {"kernel_size": 3},

@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from lensaudit.explain.dreaming.colours import colour_words, prepared_rgb
+from lensaudit.explain.dreaming.board import Tile, layer_figure
 from lensaudit.explain.dreaming.dream import Dream
-from lensaudit.explain.dreaming.dream_picture import Beside, View, dream_figure, legend
-from lensaudit.explain.dreaming.layer_sheet import Tile, layer_figure
-from lensaudit.explain.dreaming.path_picture import MOST_BYTES, path_gif
+from lensaudit.explain.dreaming.dream_picture import (
+    MOST_BYTES,
+    Beside,
+    View,
+    colour_words,
+    dream_figure,
+    legend,
+    path_gif,
+    prepared_rgb,
+)
 from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget
 

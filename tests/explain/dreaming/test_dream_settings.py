@@ -8,8 +8,7 @@ import torch
 from dream_nets import plain, seeded
 
 from lensaudit.errors import UsageError
-from lensaudit.explain.dreaming.dream import dream
-from lensaudit.explain.dreaming.regularise import (
+from lensaudit.explain.dreaming.ascent import (
     EDGE,
     Pixels,
     Spectrum,
@@ -19,8 +18,14 @@ from lensaudit.explain.dreaming.regularise import (
     total_variation,
     variation_gradient,
 )
-from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation, paper_settings, regularisation
-from lensaudit.explain.dreaming.start import noise_start
+from lensaudit.explain.dreaming.dream import dream
+from lensaudit.explain.dreaming.settings import (
+    DreamSettings,
+    Regularisation,
+    noise_start,
+    paper_settings,
+    regularisation,
+)
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, chosen_targets
 
 

@@ -11,7 +11,7 @@ from lensaudit.errors import DataError
 from lensaudit.explain import compound_view
 from lensaudit.explain.judging.compound_view import BOTH, FARTHER_ONLY, NEARER_ONLY, NEITHER, compound_shares
 from lensaudit.explain.judging.explainer import Explainer, Maps
-from lensaudit.explain.judging.two_sources import FEWEST_PIXELS, TwoSources, light_of, two_sources
+from lensaudit.explain.judging.sample import FEWEST_PIXELS, TwoSources, light_of, two_sources
 from lensaudit.imaging import EUCLID
 
 SIZE = 66

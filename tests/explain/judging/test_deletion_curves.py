@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from lensaudit.errors import UsageError
 from lensaudit.explain import deletion_insertion
-from lensaudit.explain.judging.curves import SHARES, order_of
+from lensaudit.explain.judging.scores import SHARES, order_of
 
 
 def rng() -> np.random.Generator:

@@ -10,7 +10,7 @@ import torch
 from judging_toys import SIZE, pictures, plane, small
 
 from lensaudit.explain.judging.explainer import Explainer, Maps, explainer
-from lensaudit.explain.judging.faithfulness import (
+from lensaudit.explain.judging.image_scores import (
     NOISE_RADIUS,
     NOISE_SAMPLES,
     TILES,

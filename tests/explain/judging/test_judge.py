@@ -16,8 +16,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import METHODS, SCORES, JudgeSettings, Watcher, judge, positive_share, read_judgement
 from lensaudit.explain.judging import judge as module
 from lensaudit.explain.judging.explainer import BASELINES, explainer
-from lensaudit.explain.judging.sample import choose
-from lensaudit.explain.judging.truth_masks import truth_masks
+from lensaudit.explain.judging.sample import choose, truth_masks
 from lensaudit.lensset import LensSet
 
 FAST = JudgeSettings(methods=("saliency", "gradcam"), per_kind=3, few=2, check_images=4)

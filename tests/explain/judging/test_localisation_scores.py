@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lensaudit.explain import pointing_game, positive_share, rank_accuracy
-from lensaudit.explain.judging.localisation import area_share, pointing_tolerance, widened
+from lensaudit.explain.judging.scores import area_share, pointing_tolerance, widened
 
 SCORES = {"positive-share": positive_share, "rank-accuracy": rank_accuracy, "pointing-game": pointing_game}
 

@@ -15,9 +15,17 @@ from skimage.metrics import structural_similarity as ssim
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import randomisation_check
 from lensaudit.explain.judging.explainer import BASELINES, Explainer, Maps
-from lensaudit.explain.judging.randomisation import FAILS, PASSES, UNDECIDED, excess_similarity
-from lensaudit.explain.judging.randomised import fully_randomised, layers_with_weights, randomised_from_the_end
-from lensaudit.explain.judging.similarity import rank_correlations, structural_similarity
+from lensaudit.explain.judging.randomisation import (
+    FAILS,
+    PASSES,
+    UNDECIDED,
+    excess_similarity,
+    fully_randomised,
+    layers_with_weights,
+    randomised_from_the_end,
+    rank_correlations,
+    structural_similarity,
+)
 from lensaudit.finders import declare_finder
 from lensaudit.finders.finder import weights_hash
 

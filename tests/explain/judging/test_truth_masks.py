@@ -8,7 +8,7 @@ from judging_toys import plane
 from skimage.transform import resize
 
 from lensaudit.errors import DataError
-from lensaudit.explain.judging.truth_masks import on_grid, truth_masks
+from lensaudit.explain.judging.sample import on_grid, truth_masks
 
 
 def disc(size: int, radius: float) -> np.ndarray:

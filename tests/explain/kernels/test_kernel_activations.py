@@ -11,7 +11,7 @@ from torch import nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import KavTable, Kernel, kernel_activations
-from lensaudit.explain.kernels import kav_table, recorder
+from lensaudit.explain.kernels import activations, kav_table
 from lensaudit.finders import score_set
 
 ROUNDING = 1e-4  # float32 sums of 576 terms up to 6
@@ -101,7 +101,7 @@ def test_bad_images_are_left_out_with_their_reason_and_never_searched(tmp_path):
 
 
 def test_the_highest_pixel_is_that_of_all_images_searched(tmp_path, monkeypatch):
-    monkeypatch.setattr(recorder, "LOOK_EVERY", 2)
+    monkeypatch.setattr(activations, "LOOK_EVERY", 2)
     lens_set = write_blobs(tmp_path / "set", drawn_places(9))
     table = kernel_activations(finder_of(compass()), lens_set, tmp_path / "kav.parquet", batch_size=2)
     searched = [0, 1, 4, 5, 8]

@@ -9,8 +9,7 @@ from torch import nn
 from lensaudit.errors import UsageError
 from lensaudit.explain import Kernel, KernelWish, look_at_kernels, named_kernels, nisp_rgb
 from lensaudit.explain.kernels import kernel_files
-from lensaudit.explain.kernels.heat_map import correlation_figure
-from lensaudit.explain.kernels.sheet import Shown, sheet_figure, shown_bands, shown_images
+from lensaudit.explain.kernels.sheet import Shown, correlation_figure, sheet_figure, shown_bands, shown_images
 from lensaudit.explain.occluding.map_picture import log_scaled
 
 

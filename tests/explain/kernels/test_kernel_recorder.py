@@ -8,7 +8,7 @@ from plain_kernels import plain_kernel_values
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.explain.kernels.recorder import LOOK_EVERY, recording
+from lensaudit.explain.kernels.activations import LOOK_EVERY, recording
 from lensaudit.finders import ARCHITECTURES, initialised
 
 ROUNDING = 2e-6  # float32 sums of some hundred terms of order 1

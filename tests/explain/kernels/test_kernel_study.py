@@ -12,10 +12,9 @@ from torch import nn
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import Kernel, kernel_activations, study_kernels
 from lensaudit.explain.kernels import study as study_module
-from lensaudit.explain.kernels.association import corrected
-from lensaudit.explain.kernels.study_file import write_study
-from lensaudit.explain.kernels.truth_columns import TRUTH, truth_values
-from lensaudit.explain.kernels.wording import statements_of, strongest_statements
+from lensaudit.explain.kernels.association import TRUTH, corrected, truth_values
+from lensaudit.explain.kernels.sheet import statements_of, strongest_statements
+from lensaudit.explain.kernels.study import write_study
 from lensaudit.statistics import auroc, holm
 
 N = 60

@@ -11,7 +11,7 @@ import pytest
 
 from lensaudit.errors import MachineError, UsageError
 from lensaudit.probes.outside import export_cutouts, plan_export
-from lensaudit.probes.outside.cutouts import CutoutFormat
+from lensaudit.probes.outside.plan import CutoutFormat
 
 from .conftest import SEED
 
@@ -92,7 +92,7 @@ def test_a_disk_that_fills_up_meanwhile_is_one_line(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("lensaudit.probes.outside.cutouts.os.utime", full)
+    monkeypatch.setattr("lensaudit.probes.outside.plan.os.utime", full)
     with pytest.raises(MachineError, match="the disk is full; free some space"):
         export_cutouts(PLAN, tmp_path)
     assert not any((tmp_path / "cutouts").iterdir())

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from lensaudit.cli.app import build
 from lensaudit.errors import DataError, UsageError
 from lensaudit.probes.outside import OutsideFinder, export_cutouts, import_scores, plan_export
-from lensaudit.probes.outside.scores import EDGE, logits_of, read_outside_scores
+from lensaudit.probes.outside.importing import EDGE, logits_of, read_outside_scores
 
 from .conftest import SEED, manifest, write_scores
 

@@ -1,0 +1,195 @@
+"""``lensaudit ensemble`` and ``ensemble-map``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json, say_table
+from lensaudit.errors import UsageError
+
+if TYPE_CHECKING:
+    from lensaudit.ensembles import Fitted
+    from lensaudit.finders import Finder
+    from lensaudit.lensset import LensSet
+
+
+def register_ensemble(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(
+        epilog=opt.examples(
+            "lensaudit ensemble ou66 ou200 --data runs/train --test runs/test --out runs/pair",
+        )
+    )(ensemble)
+
+
+def ensemble(
+    data: Annotated[Path, typer.Option("--data", metavar="SET", help="Lens set whose scores make the map.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Becomes the finder's folder; a stopped run goes on.")
+    ],
+    members: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MEMBER...", help="Two finders or more, names or folders; by default the paper's seven.",
+            autocompletion=opt.finder_names,
+        ),
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option("--test", metavar="SET", help="Set measured once at the end, for the model card.")
+    ] = None,
+    images: opt.Images = None,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Of the finder.")] = "ou-tsne",
+    perplexity: Annotated[
+        float, typer.Option("--perplexity", metavar="X", help="Of t-SNE; the paper gives none.")
+    ] = 30.0,
+    cells: Annotated[
+        str,
+        typer.Option(
+            "--cells", metavar="N|auto",
+            help="Of the map's grid along each side (the paper: 100); auto: as fits its images.",
+        ),
+    ] = "100",
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of t-SNE.")] = 1,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
+    """Combine finders by a t-SNE map of their scores (OU-T-SNE); the result is a finder like any other."""
+    from functools import partial
+
+    from lensaudit.cli.opening import check_sets
+    from lensaudit.cli.running import watching
+    from lensaudit.ensembles import SEVEN, EnsemblePlan, fit_ensemble
+    from lensaudit.ensembles.fit import Sets
+    from lensaudit.lensset import LensSet
+
+    plan = EnsemblePlan(name, images, perplexity, _cells(cells), seed)
+    sets = Sets(LensSet.open(data), None if test is None else LensSet.open(test))
+    reading = opt.Reading(field_of_view, resample, refit, device, threads)
+    finders = _members(members or list(SEVEN), reading, sets.training)
+    for finder in finders:
+        check_sets(finder, [sets.training])
+    with watching() as advance:
+        watch = {"training": partial(advance, "scoring for the map"), "test": partial(advance, "measuring")}
+        fitted = fit_ensemble(finders, sets, out, plan, watch)
+    _show(fitted, out, as_json=as_json)
+
+
+def _members(names: list[str], reading: opt.Reading, training: LensSet) -> list[Finder]:
+    """The members as they read the set; statistics are taken from it by those whose stretch takes any."""
+    from lensaudit.cli.opening import use_threads
+    from lensaudit.ensembles import open_members
+    from lensaudit.finders import refitted, takes_statistics
+
+    use_threads(reading.threads)
+    members = [one.for_field(reading.field_of_view, reading.resample) for one in open_members(names, reading.device)]
+    if not reading.refit:
+        return members
+    if not any(map(takes_statistics, members)):
+        raise UsageError("--refit: no member's stretch takes statistics of a training set; leave it out")
+    return [refitted(one, training) if takes_statistics(one) else one for one in members]
+
+
+def _cells(word: str) -> int | None:
+    if word == "auto":
+        return None
+    if not word.isdecimal():
+        raise UsageError(f"--cells {word}: give a number, or auto")
+    return int(word)
+
+
+def _show(fitted: Fitted, out: Path, *, as_json: bool) -> None:
+    record = fitted.record
+    if as_json:
+        words = record.model_dump(mode="json")
+        facts = {"out": str(out), **{part: words[part] for part in ("weights_hash", "training_data", "metrics")}}
+        say_json(facts)
+        return
+    found = record.metrics["map"]
+    say(
+        f"{out}: {fitted.finder.name}, {len(fitted.finder.recipe.members)} members, map of "
+        f"{record.training_data['n_training']} images in {found['cells_with_images']} of {found['cells']}² cells"
+    )
+    if "test" in record.metrics:
+        for name, part in {fitted.finder.name: record.metrics["test"], **record.metrics["members"]}.items():
+            shown = ", ".join(f"{word} {_interval(part[word])}" for word in ("auroc", "precision", "recall"))
+            say(f"  {name} on {part['n']} test images: {shown}")
+    say(f"  use it as: lensaudit evaluate {out} SET; see it with lensaudit ensemble-map {out} SET --out DIR")
+
+
+def _interval(metric: dict[str, Any]) -> str:
+    if metric["value"] is None:
+        return f"not measured ({metric['status']})"
+    return f"{metric['value']:.4f}" + ("" if metric["low"] is None else f" ({metric['low']:.4f}–{metric['high']:.4f})")
+
+
+def register_ensemble_map(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(
+        "ensemble-map",
+        epilog=opt.examples(
+            "lensaudit ensemble-map ou-tsne runs/test --out runs/map",
+            "lensaudit ensemble-map ou-tsne runs/test --region=-20,-10,0,10 --out runs/map",
+        ),
+    )(ensemble_map)
+
+
+def ensemble_map(
+    finder: Annotated[
+        str,
+        typer.Argument(
+            metavar="FINDER", help="An ensemble made by lensaudit ensemble: built-in name or folder.",
+            autocompletion=opt.finder_names,
+        ),
+    ],
+    lens_set: Annotated[Path, typer.Argument(metavar="SET", help="Lens set to place on its map.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder for map.png, regions.png, map.parquet, map.json."),
+    ],
+    region: Annotated[
+        list[str],
+        typer.Option(
+            "--region", metavar="X0,X1,Y0,Y1", help="Show cutouts of this part of the map; repeat it for more."
+        ),
+    ] = [],
+    images: opt.Images = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
+    """Draw the map of an ensemble: lenses and non-lenses, lens fractions, cutouts of regions."""
+    from functools import partial
+
+    from lensaudit.cli.opening import open_both
+    from lensaudit.cli.running import watching
+    from lensaudit.ensembles import map_ensemble, read_region
+
+    regions = [read_region(words, f"region {words}") for words in region]
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    with watching() as advance:
+        record = map_ensemble(loaded, opened, out, regions, images=images, progress=partial(advance, "scoring"))
+    if as_json:
+        say_json(record)
+        return
+    say(f"{out}: map of {record['n_placed']} of {record['n']} images")
+    rows = []
+    for number, one in enumerate(record["regions"], start=1):
+        lenses = "no labels"
+        if one["lens_fraction"] is not None:
+            low, high = one["interval_95"]
+            lenses = f"{one['n_lenses']} of {one['n_labelled']} ({low:.3f}–{high:.3f})"
+        x, y = (f"{one[axis][0]:.4g} to {one[axis][1]:.4g}" for axis in ("x", "y"))
+        rows.append((str(number), x, y, str(one["n"]), lenses, one["name"]))
+    if rows:
+        say_table(("region", "x", "y", "images", "lenses", "name"), rows)

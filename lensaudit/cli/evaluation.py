@@ -1,0 +1,331 @@
+"""``lensaudit evaluate``, ``false-positives`` and ``grades``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json, say_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lensaudit.evaluation import Evaluation, Metric
+    from lensaudit.evaluation.false_positives import KindShare
+    from lensaudit.finders import Finder, Scores
+    from lensaudit.lensset import LensSet
+
+
+def register_evaluate(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(
+        epilog=opt.examples(
+            "lensaudit evaluate ou66 runs/test",
+            "lensaudit evaluate ou66 runs/test --scores runs/scores.parquet --out runs/eval",
+        )
+    )(evaluate)
+
+
+def evaluate(
+    finder: opt.Finder,
+    lens_set: opt.LabelledSet,
+    scores: opt.Scores = None,
+    threshold: opt.Threshold = None,
+    beta: Annotated[float, typer.Option("--beta", min=0, help="β of Fβ; 0.03 in Wilde et al. 2022.")] = 0.03,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for evaluation.json and evaluation.png.")
+    ] = None,
+    force: opt.Force = False,
+    seed: opt.Seed = 1,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Measure a finder on a labelled set: each number with its 95 % interval."""
+    from lensaudit.cli.opening import bands_left_out, open_both, scores_of
+    from lensaudit.evaluation import evaluate as measure
+    from lensaudit.files import writable_folder
+    from lensaudit.finders import pixel_record
+    from lensaudit.provenance import refuse_other
+
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    cut = loaded.recipe.threshold if threshold is None else threshold
+    if out is not None:
+        writable_folder(out)
+        inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+        if not force:
+            refuse_other(out / "evaluation.json", inputs, "evaluation", "or --force to replace it")
+    found = scores_of(loaded, opened, scores, batch)
+    labels = opened.labels
+    result = measure(labels, found.p_lens, found.logit, threshold=cut, beta=beta, seed=seed)
+    record = _record(result, loaded, opened, seed)
+    record["pixels"] = pixel_record(loaded, opened, found.clipping)
+    if out is not None:
+        _write(out, record, result, labels, found)
+    if as_json:
+        say_json(record)
+        return
+    _show(result, loaded.name, f"{lens_set}{bands_left_out(loaded, opened)}")
+    if out is not None:
+        say(f"{out}: evaluation.json, evaluation.png")
+
+
+def _record(result: Evaluation, finder: Finder, lens_set: LensSet, seed: int) -> dict[str, Any]:
+    from lensaudit.provenance import provenance
+
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    return {
+        "finder": finder.name,
+        "recipe": finder.recipe.model_dump(mode="json"),
+        "set": str(lens_set.path),
+        **result.as_json(),
+        "provenance": provenance(seed=seed, inputs=inputs),
+    }
+
+
+def _write(out: Path, record: dict[str, Any], result: Evaluation, labels: Any, scores: Scores) -> None:
+    from lensaudit.evaluation.calibration import plot_evaluation
+    from lensaudit.files import write_json
+
+    title = f"{record['finder']} on {record['set']}: {result.n_lenses} lenses, {result.n_others} non-lenses"
+    plot_evaluation(out / "evaluation.png", result, labels, scores.p_lens, title)
+    write_json(out / "evaluation.json", record)
+
+
+def _show(result: Evaluation, name: str, where: str) -> None:
+    counted = f"{result.n_lenses} lenses, {result.n_others} non-lenses"
+    left_out = {"unlabelled": result.n_unlabelled, "not scored": result.n_unscored}
+    counted += "".join(f", {count} {why} left out" for why, count in left_out.items() if count)
+    say(f"{name} on {where}: {counted}")
+    say_table(
+        ("metric", "value", "95 % interval", "n", "interval by"), [_row(metric, result) for metric in result.metrics]
+    )
+
+
+def _row(metric: Metric, result: Evaluation) -> tuple[str, ...]:
+    labels = {
+        "accuracy": f"accuracy at p ≥ {result.threshold:g}",
+        "precision": "precision (in this set)",
+        "fbeta": f"Fβ, β = {result.beta:g}",
+        "auroc": "AUROC",
+        "tpr0": "TPR0",
+        "tpr10": "TPR10",
+        "tpr_at_fpr": f"TPR at FPR {100 * result.fpr:g} %",
+    }
+    words = metric.as_json()
+    value = "–" if words["value"] is None else f"{metric.value:.4f}"
+    interval = "–" if words["low"] is None else f"{metric.low:.4f} … {metric.high:.4f}"
+    return labels.get(metric.name, metric.name), value, interval, str(metric.n), metric.status or metric.method
+
+
+KIND_COLUMN = "kind"
+TOP = 24
+
+
+def register_false_positives(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(
+        "false-positives",
+        epilog=opt.examples("lensaudit false-positives ou66 runs/test --top 40 --out runs/false-positives"),
+    )(false_positives)
+
+
+def false_positives(
+    finder: opt.Finder,
+    lens_set: opt.LabelledSet,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for picture and table.")] = Path(
+        "false-positives"
+    ),
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many of the worst.")] = TOP,
+    old_top: Annotated[int | None, typer.Option("--n", min=1, hidden=True)] = None,
+    scores: opt.Scores = None,
+    band: Annotated[
+        str, typer.Option("--band", metavar="BAND", help="Of the picture; by default VIS, or else the finder's last.")
+    ] = "",
+    force: opt.Force = False,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Show the non-lenses a finder takes for lenses most surely, and which kinds are too many among them."""
+    import numpy as np
+
+    from lensaudit.cli.opening import open_both, scores_of
+    from lensaudit.errors import UsageError
+    from lensaudit.evaluation.false_positives import plot_gallery, shares_by_kind, worst_rows
+    from lensaudit.files import writable_folder, write_json
+    from lensaudit.provenance import provenance, refuse_other
+
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    shown = band or ("VIS" if "VIS" in loaded.recipe.bands else loaded.recipe.bands[-1])
+    if shown not in opened.bands:
+        raise UsageError(f"--band {shown}: the set has {', '.join(opened.bands)}; name one of them")
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+    count = top if old_top is None else old_top
+    if not force:
+        refuse_other(out / "false-positives.json", inputs, "gallery", "or --force to replace it")
+    found = scores_of(loaded, opened, scores, batch)
+    rows = worst_rows(opened.labels, found.logit, count)
+    others = np.flatnonzero((opened.labels == 0) & np.isfinite(found.logit))
+    kinds = [str(kind) for kind in opened.column(KIND_COLUMN)] if KIND_COLUMN in opened.columns else None
+    shares = shares_by_kind(kinds, others, rows) if kinds is not None else []
+    writable_folder(out)
+    captions = [f"{kinds[row] + ', ' if kinds else ''}p = {found.p_lens[row]:.3g}" for row in rows]
+    title = f"{loaded.name}: worst {len(rows)} of {len(others)} non-lenses, {shown}"
+    width = opened.shape[shown][1] * opened.pixel_scale_arcsec[shown]
+    images = [opened.images(shown, int(row))[0] for row in rows]
+    plot_gallery(out / "false-positives.png", images, captions, width, title)
+    record = {
+        "finder": loaded.name,
+        "top": count,
+        "band": shown,
+        "n_non_lenses": len(others),
+        "threshold": loaded.recipe.threshold,
+        "worst": [
+            {"id": opened.ids[row], "p_lens": float(found.p_lens[row]), "logit": float(found.logit[row])}
+            | ({"kind": kinds[row]} if kinds else {})
+            for row in rows
+        ],
+        "kinds": [share.as_json() for share in shares],
+        "provenance": provenance(inputs=inputs),
+    }
+    write_json(out / "false-positives.json", record)
+    if as_json:
+        say_json(record)
+        return
+    called = int((found.p_lens[others] >= loaded.recipe.threshold).sum())
+    say(f"{title}; {called} are called lenses at p ≥ {loaded.recipe.threshold:.4g}")
+    _show_false_positives(shares)
+    say(f"{out}: false-positives.png, false-positives.json")
+
+
+def _show_false_positives(shares: list[KindShare]) -> None:
+    if not shares:
+        say("the set does not say of which kind its non-lenses are")
+        return
+    say_table(
+        ("kind", "among the worst", "fraction", "95 % interval", "of all non-lenses", "more than its fraction"),
+        [
+            (
+                one.kind, f"{one.n_worst} of {one.worst}", f"{one.share_worst:.2f}",
+                "[{:.2f}, {:.2f}]".format(*one.interval), f"{one.share_all:.2f} ({one.n_all} of {one.others})",
+                "yes" if one.overrepresented else "",
+            )
+            for one in shares
+        ],
+    )  # fmt: skip
+
+
+def register_grades(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(
+        epilog=opt.examples(
+            "lensaudit grades ou66 runs/candidates --grades grades.csv --out runs/graded",
+            "lensaudit grades ou66 runs/candidates --column grade --out runs/graded",
+        )
+    )(grades)
+
+
+def grades(
+    finder: opt.Finder,
+    lens_set: Annotated[Path, typer.Argument(metavar="SET", help="Lens set with the candidates.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for grades.json, grades.md and grades.png.")
+    ],
+    file: Annotated[
+        Path | None,
+        typer.Option("--grades", metavar="FILE", help="CSV, FITS, VOTable or Parquet with id and grade."),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option("--column", metavar="NAME", help="Instead: column of the set's catalogue that holds the grade."),
+    ] = None,
+    scores: opt.Scores = None,
+    force: opt.Force = False,
+    seed: opt.Seed = 1,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Say how a finder scores candidates that people graded: mean and standard deviation per grade."""
+    from lensaudit.cli.opening import open_both
+    from lensaudit.errors import UsageError
+    from lensaudit.evaluation.grades import (
+        HEADS,
+        by_grade,
+        grade_rows,
+        grades_of_column,
+        grades_table,
+        plot_grades,
+        read_grades,
+        rows_of,
+    )
+    from lensaudit.files import writable_folder, write_json, write_text
+    from lensaudit.provenance import provenance, refuse_other
+
+    if (file is None) == (column is None):
+        raise UsageError("give the grades with either --grades FILE or --column NAME")
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    if file is not None:
+        graded, what = read_grades(file, opened.ids), str(file)
+    else:
+        assert column is not None
+        graded, what = grades_of_column(opened.ids, opened.column(column), column), f"column {column}"
+    rows = rows_of(graded, opened.ids, what)
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash, **_hash_of(file)}
+    if not force:
+        refuse_other(out / "grades.json", inputs, "comparison", "or --force to replace it")
+    writable_folder(out)
+    p_lens = _scores(loaded, opened, rows, scores, batch)
+    named = [graded[opened.ids[row]] for row in rows]
+    found = by_grade(named, p_lens, seed)
+    title = f"{loaded.name} on {len(rows)} graded candidates of {lens_set}"
+    result = {
+        "finder": loaded.name,
+        "set": str(lens_set),
+        "column": column,
+        "grades": [one.as_json() for one in found],
+        "provenance": provenance(seed=seed, inputs=inputs),
+    }
+    write_text(out / "grades.md", grades_table(found, title))
+    plot_grades(out / "grades.png", found, named, p_lens, title)
+    write_json(out / "grades.json", result)
+    if as_json:
+        say_json(result)
+        return
+    say(title)
+    say_table(HEADS, grade_rows(found))
+    say(f"{out}: grades.json, grades.md, grades.png")
+
+
+def _scores(
+    finder: Finder, lens_set: LensSet, rows: NDArray[Any], path: Path | None, batch: int | None
+) -> NDArray[Any]:
+    """p(lens) of the graded systems: no others are scored."""
+    from lensaudit.cli.opening import scores_of
+    from lensaudit.lensset.part import Part
+
+    if path is not None:
+        return scores_of(finder, lens_set, path).p_lens[rows]
+    return scores_of(finder, Part(lens_set, rows), None, batch).p_lens
+
+
+def _hash_of(file: Path | None) -> dict[str, str]:
+    from lensaudit.files import sha256
+
+    return {} if file is None else {"grades": sha256(file)}

@@ -1,0 +1,371 @@
+"""``lensaudit models``, ``score`` and ``threshold``."""
+
+from __future__ import annotations
+
+from os.path import lexists
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lensaudit.cli import options as opt
+from lensaudit.cli.console import say, say_json, say_table, say_text
+
+if TYPE_CHECKING:
+    from lensaudit.evaluation import Metric
+    from lensaudit.finders import Scores
+
+
+def register_models(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    models = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None, help="List and show finders, import published weights."
+    )
+    models.command("list", epilog=opt.examples("lensaudit models list", "lensaudit models list --json"))(list_models)
+    models.command("show", epilog=opt.examples("lensaudit models show ou66"))(show_model)
+    models.command(
+        "import",
+        epilog=opt.examples("lensaudit models import OU_200_Weights.pt --as ou200 --out runs/ou200-published"),
+    )(import_model)
+    app.add_typer(models, name="models")
+
+
+def list_models(as_json: opt.Json = False) -> None:
+    """List the built-in finders, and which of them have weights."""
+    from lensaudit.finders.load import builtin_finders
+
+    finders = builtin_finders()
+    if as_json:
+        say_json(finders)
+        return
+    say_table(
+        ("name", "weights", "size", "stretch", "bands"),
+        [
+            (
+                row["name"],
+                "yes" if row["has_weights"] else "no",
+                str(row["size"]),
+                row["stretch"],
+                " ".join(row["bands"]),
+            )
+            for row in finders
+        ],
+    )
+
+
+def show_model(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="FINDER", help="Built-in name or a finder's folder.", autocompletion=opt.recipe_names),
+    ],
+    as_json: opt.Json = False,
+) -> None:
+    """Show what a finder takes as input, and its model card."""
+    from lensaudit.finders.load import describe
+
+    facts = describe(name)
+    if as_json:
+        say_json(facts)
+    else:
+        say_text(_as_text(facts))
+
+
+def import_model(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="State dict written by torch.save.")],
+    recipe_name: Annotated[
+        str,
+        typer.Option(
+            "--as", metavar="RECIPE", help="Built-in recipe it belongs to, such as ou200.",
+            autocompletion=opt.recipe_names,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the new finder.")],
+    force: opt.Force = False,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
+    """Read published weights safely (nothing in the file is run) and write them as a finder."""
+    from lensaudit.errors import UsageError
+    from lensaudit.files import sha256
+    from lensaudit.finders import STRETCHES, load_recipe, read_published, save_finder
+    from lensaudit.finders.store import FINDER_FILE
+    from lensaudit.provenance import provenance
+
+    recipe = load_recipe(recipe_name)
+    if (out / FINDER_FILE).exists() and not force:
+        raise UsageError(f"{out}: holds a finder already; choose another --out, or add --force to replace it")
+    finder = read_published(file, recipe)
+    source = provenance(inputs={file.name: sha256(file)})
+    record = save_finder(finder, out, origin=finder.origin, provenance=source)
+    if as_json:
+        say_json({"out": str(out), "finder": recipe.name, **record.model_dump(mode="json", exclude={"recipe"})})
+        return
+    say(f"{out}: {recipe.name}, {record.parameters} parameters, bands {', '.join(recipe.bands)}")
+    say(f"  {finder.origin}")
+    needed = [name for name in STRETCHES[recipe.stretch].fitted if name not in finder.figures]
+    if needed:
+        say(
+            f"  the file has no {', '.join(needed)} for stretch {recipe.stretch}; use it as lensaudit score {out} SET "
+            f"--refit"
+        )
+
+
+def _as_text(facts: dict[str, Any]) -> str:
+    import yaml
+
+    recipe = yaml.safe_dump(facts["recipe"], sort_keys=False, allow_unicode=True)
+    return f"{recipe}\n{facts['card'] or facts['note']}".rstrip()
+
+
+TOP = 10
+
+
+def register_score(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(
+        epilog=opt.examples(
+            "lensaudit score ou66 runs/test --out runs/scores.parquet",
+            "lensaudit score ou66 runs/q1 --top 50 --out runs/q1.csv",
+            "lensaudit score deeplens runs/hsc --refit --resample --out runs/hsc.fits",
+        )
+    )(score)
+
+
+def score(
+    finder: opt.Finder,
+    lens_set: opt.Set,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", help="Scores: .parquet, .csv, .ecsv, .fits, or .vot (VOTable)."),
+    ] = Path("scores.parquet"),
+    top: Annotated[
+        int, typer.Option("--top", metavar="N", min=0, help="Print the N that are lenses most surely; 0: none.")
+    ] = TOP,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            "--prior", metavar="FRACTION",
+            help="Fraction of lenses where the scores are used: adds p_lens_prior; ranks stay.",
+        ),
+    ] = None,
+    force: opt.Force = False,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
+    """Score every image of a set with a finder: a file, and the most likely lenses on the terminal."""
+    from lensaudit.cli.opening import bands_left_out, open_both, warn_of_clipping
+    from lensaudit.cli.running import progress_bar
+    from lensaudit.errors import DataError
+    from lensaudit.files import writable_folder
+    from lensaudit.finders import (
+        check_scores_path,
+        pixel_record,
+        prior_shift,
+        score_set,
+        share_expected_by,
+        write_scores,
+    )
+    from lensaudit.finders.scores_file import format_of
+    from lensaudit.lensset import sky_positions
+    from lensaudit.provenance import provenance
+
+    format_of(out)
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+    record: dict[str, Any] = {"finder": loaded.name, "recipe": loaded.recipe.model_dump(mode="json")}
+    if field_of_view is not None:
+        record["field_of_view_arcsec"] = field_of_view
+    if prior is not None:
+        prior_shift(prior)  # a wrong one is refused before anything is read
+        record |= {"prior": prior, "trained_share": share_expected_by(finder, loaded)}
+    check_scores_path(out, opened.ids)
+    if not force:
+        _refuse_other(out, record, inputs)
+    writable_folder(out.parent)
+    with progress_bar(f"scoring with {loaded.name}") as report:
+        scores = score_set(loaded, opened, batch_size=batch, progress=report)
+    record["pixels"] = pixel_record(loaded, opened, scores.clipping)
+    more = _more(scores, record)
+    if (sky := sky_positions(opened)) is not None:
+        more |= {"ra": sky[0], "dec": sky[1]}
+    write_scores(scores, out, {**record, "provenance": provenance(inputs=inputs)}, more)
+
+    warn_of_clipping(loaded, scores, opened.path)
+    failed = scores.failed
+    if len(failed) == len(opened):
+        name, why = next(iter(failed.items()))
+        raise DataError(f"{lens_set}: none of {len(opened)} images could be scored (first {name}: {why}); see {out}")
+    first = _first(scores, top)
+    if as_json:
+        summary = {"out": str(out), "finder": loaded.name, "n": len(opened), "n_failed": len(failed)}
+        summary["pixels"] = record["pixels"]
+        summary |= {key: record[key] for key in ("prior", "trained_share") if key in record}
+        ranked = [_ranked(scores, more, row) for row in first]
+        say_json({**summary, "top": ranked, "failed": failed})
+        return
+    if first:
+        _show(scores, more, first)
+    say(
+        f"{out}: {len(opened) - len(failed)} of {len(opened)} images scored with {loaded.name}"
+        f"{bands_left_out(loaded, opened)}"
+    )
+    if prior is not None:
+        say(
+            f"  column p_lens_prior: lenses are {prior:g} of the images instead of the {record['trained_share']:g} "
+            f"the finder was trained to expect"
+        )
+    if failed:
+        name, why = next(iter(failed.items()))
+        say(f"{len(failed)} not scored (NaN, see column status), first {name}: {why}", err=True)
+
+
+def _refuse_other(out: Path, record: dict[str, Any], inputs: dict[str, str]) -> None:
+    """Refuse to write over `out` unless it holds an earlier result of this run, which its record says."""
+    from lensaudit.errors import DataError, UsageError
+    from lensaudit.finders import read_scores
+
+    if not out.exists():
+        return
+    try:
+        known = read_scores(out)[1]
+    except DataError:
+        known = {}
+    same = known.get("provenance", {}).get("inputs") == inputs
+    if not same or any(known.get(name) != value for name, value in record.items()):
+        raise UsageError(
+            f"{out}: exists, and nothing in it says that it is from this run; give another --out, or --force to "
+            f"replace it"
+        )
+
+
+def _more(scores: Scores, record: dict[str, Any]) -> dict[str, Any]:
+    from lensaudit.finders import with_prior
+
+    if "prior" not in record:
+        return {}
+    return {"p_lens_prior": with_prior(scores.p_lens, record["prior"], record["trained_share"])}
+
+
+def _first(scores: Scores, top: int) -> list[int]:
+    """Rows of the highest log-odds, the highest first; p itself may be 1 for many."""
+    import numpy as np
+
+    order = np.argsort(-scores.logit, kind="stable")
+    return [int(row) for row in order[:top] if np.isfinite(scores.logit[row])]
+
+
+def _ranked(scores: Scores, more: dict[str, Any], row: int) -> dict[str, Any]:
+    import math
+
+    found: dict[str, Any] = {"id": scores.ids[row]}
+    found |= {"p_lens": float(scores.p_lens[row]), "logit": float(scores.logit[row])}
+    values = {name: float(values[row]) for name, values in more.items()}
+    return found | {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _show(scores: Scores, more: dict[str, Any], rows: list[int]) -> None:
+    digits = {"p_lens_prior": ".4g", "ra": ".5f", "dec": "+.5f"}
+    say_table(
+        ("rank", "id", "p(lens)", "log-odds", *more),
+        [
+            (
+                str(rank), scores.ids[row], f"{scores.p_lens[row]:.6f}", f"{scores.logit[row]:+.3f}",
+                *(format(values[row], digits[name]) for name, values in more.items()),
+            )
+            for rank, row in enumerate(rows, 1)
+        ],
+    )  # fmt: skip
+
+
+def register_threshold(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(epilog=opt.examples("lensaudit threshold ou66 runs/test --fpr 0.01 --out runs/ou66-at-1-percent"))(
+        threshold
+    )
+
+
+def threshold(
+    finder: opt.Finder,
+    lens_set: Annotated[
+        Path, typer.Argument(metavar="SET", help="Lens set with non-lenses, none of which trained the finder.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder of the same finder with the new threshold.")
+    ],
+    fpr: Annotated[
+        float,
+        typer.Option(
+            "--fpr", metavar="RATE",
+            help="Fraction of the non-lenses that may be called lenses (Lanusse et al.: 0.01).",
+        ),
+    ] = 0.01,
+    scores: opt.Scores = None,
+    force: opt.Force = False,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
+    """Set the threshold of a finder at a false-positive rate, and keep it with the finder."""
+    from lensaudit.cli.opening import open_both, scores_of
+    from lensaudit.errors import UsageError
+    from lensaudit.evaluation import evaluate
+    from lensaudit.finders import calling_at, read_record, save_finder
+    from lensaudit.finders.recipe import builtin_finder_folder
+    from lensaudit.finders.store import refuse_other_finder
+    from lensaudit.provenance import provenance
+
+    if not 0 < fpr < 1:
+        raise UsageError(f"--fpr {fpr:g} is not a rate; give a number between 0 and 1")
+    if ":" in finder and not Path(finder).is_dir():
+        raise UsageError(f"finder {finder}: your own code keeps its threshold in its declaration; set it there")
+    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+    folder = Path(finder) if Path(finder).is_dir() else builtin_finder_folder(finder)
+    if not force and out.resolve() != folder.resolve():
+        refuse_other_finder(out, inputs, {}, "or --force to replace it")
+    found = scores_of(loaded, opened, scores, batch)
+    placed = calling_at(loaded, opened.labels, found.logit, fpr)
+    result = evaluate(opened.labels, found.p_lens, found.logit, threshold=placed.recipe.threshold)
+    before = read_record(folder)
+    recall = next(metric for metric in result.metrics if metric.name == "recall")
+    facts = {"set": opened.content_hash, "fpr": fpr, "threshold": placed.recipe.threshold, "n_others": result.n_others}
+    save_finder(
+        placed,
+        out,
+        origin=f"{before.origin}; threshold set at a false-positive rate of {fpr:g} on {result.n_others} non-lenses",
+        training_data=before.training_data,
+        metrics={**before.metrics, "threshold_set_on": facts},
+        provenance=provenance(inputs=inputs),
+        card=_card(folder, facts, recall),
+    )
+    if as_json:
+        say_json({"out": str(out), **facts, "recall": recall.as_json()})
+        return
+    say(
+        f"{out}: {placed.name} calls a lens from p = {placed.recipe.threshold:.6g}, which {fpr:g} of {result.n_others} "
+        f"non-lenses reach at most; recall there {recall.value:.4f} ({recall.low:.4f}–{recall.high:.4f}), "
+        f"{result.n_lenses} lenses"
+    )
+
+
+def _card(folder: Path, facts: dict[str, Any], recall: Metric) -> str | None:
+    """The finder's card with what was done to it; None where it has none."""
+    from lensaudit.documents import read_text
+    from lensaudit.finders.store import CARD_FILE
+
+    card = folder / CARD_FILE
+    if not lexists(card):
+        return None
+    return read_text(card, "write it again in UTF-8, or remove it") + (
+        f"\n## Threshold\n\nSet afterwards to p = {facts['threshold']:.6g}: at most {facts['fpr']:g} of the "
+        f"{facts['n_others']} non-lenses of set `{facts['set'][:16]}` reach it; recall there {recall.value:.3f} "
+        f"({recall.low:.3f}–{recall.high:.3f}), n = {recall.n}. Calls above are at the earlier one.\n"
+    )

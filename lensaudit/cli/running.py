@@ -1,0 +1,278 @@
+"""What a command does around its work: alone in its folder, interruptible, with progress shown."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import typer
+
+from lensaudit.cli.console import say
+from lensaudit.durations import duration
+from lensaudit.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
+from lensaudit.files import working_in
+from lensaudit.starting import AGAIN, leave
+from lensaudit.untrusted import printable
+
+_AGAIN_AFTER_SECONDS = 0.05
+"""Long enough for the finaliser to have ended, in which Python cannot raise anything."""
+
+
+@dataclass
+class Stop:
+    """Which signal asked the command to stop; None so far."""
+
+    signal: int | None = None
+
+    @property
+    def outcome(self) -> tuple[str, int]:
+        """The line to leave with, and the exit code."""
+        if self.signal == signal.SIGTERM:
+            return f"terminated; {AGAIN}", EXIT_TERMINATED
+        return f"interrupted; {AGAIN}", EXIT_INTERRUPTED
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Stop]:
+    """Have SIGINT and SIGTERM raise KeyboardInterrupt in the main thread, and remember which it was.
+
+    A signal that is ignored, as in a job that ``nohup`` or a shell started in the background, stays ignored.
+    """
+    stop = Stop()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if stop.signal != signal.SIGTERM:  # a SIGTERM that was lost is pressed again as SIGINT
+            stop.signal = number
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL, leave):
+                before[number] = signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def comes_of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is what caused `error`: numba's compiled functions turn it into a SystemError, or into two."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
+
+
+def _press_again() -> None:
+    if hasattr(signal, "pthread_kill"):  # a true signal: wakes a main thread that waits
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+@contextmanager
+def never_lost() -> Iterator[None]:
+    """Have a Ctrl-C that falls into a finaliser or a callback from C raised again, where it can be raised.
+
+    Python prints "Exception ignored in" there and goes on. A generator that is dropped before its end, as Lightning
+    drops one after the last batch, is finalised; so are files and locks.
+    """
+    before = sys.unraisablehook
+    waiting: list[threading.Timer] = []
+
+    def hook(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+            return
+        again = threading.Timer(_AGAIN_AFTER_SECONDS, _press_again)  # raised in here it would be lost too
+        again.daemon = True
+        again.start()
+        waiting.append(again)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for again in waiting:  # what is over cannot be interrupted any more
+            again.cancel()
+
+
+FOLDERS = ("out", "again")
+"""Parameters of commands that name a folder they write; ``report --from`` draws the page in the folder it reads."""
+
+ALSO = {"export": "key"}
+"""Further parameter of a command that names such a folder."""
+
+WRITES_A_FILE = frozenset({"score"})
+"""Commands whose ``--out`` is one file."""
+
+
+def each_alone_in_its_folder(app: typer.Typer) -> None:
+    """Have every command of `app` and its groups hold its output folder while it runs."""
+    for command in app.registered_commands:
+        if command.callback is not None:
+            command.callback = _alone(command.callback)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            each_alone_in_its_folder(group.typer_instance)
+
+
+def _alone(callback: Callable[..., Any]) -> Callable[..., Any]:
+    also = [ALSO[callback.__name__]] if callback.__name__ in ALSO else []
+    is_file = callback.__name__ in WRITES_A_FILE
+
+    @wraps(callback)
+    def command(*words: Any, **options: Any) -> Any:
+        with ExitStack() as held:
+            for name in (*FOLDERS, *also):
+                if options.get(name) is not None:
+                    held.enter_context(working_in(Path(options[name]), file=is_file))
+            return callback(*words, **options)
+
+    return command
+
+
+EVERY = 0.1
+"""Fraction of a stage after which a log gets another line."""
+
+SECONDS = 30.0
+"""Seconds after which a log gets another line, whatever has been done."""
+
+LEAST_SECONDS = 1.0
+"""A log gets no two lines within this time, and none of a stage that takes no longer."""
+
+
+class Watching(Protocol):
+    """Takes reports of work in named stages."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Take that `done` of `total` steps of `stage` are done."""
+
+    def tell(self, line: str) -> None:
+        """Show a line of its own."""
+
+
+@contextmanager
+def watching(*, counted: bool = True) -> Iterator[Watching]:
+    """Show on standard error how stages of work get on, so that standard output stays clean.
+
+    Parameters
+    ----------
+    counted
+        Whether steps are things that people count; otherwise only their fraction is shown.
+    """
+    if not sys.stderr.isatty():
+        yield Log(counted=counted)
+        return
+    bars = _bars(counted)
+    try:
+        yield bars
+    finally:
+        bars.stop()
+
+
+@contextmanager
+def progress_bar(stage: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how one stage gets on; yields the callback (done, total)."""
+    with watching() as show:
+        yield lambda done, total: show(stage, done, total)
+
+
+@dataclass
+class _Stage:
+    """Of one stage: when and with how many steps done it began, and when and at which fraction it last had a line."""
+
+    began: float
+    first: int
+    told_at: float
+    told: float
+
+
+class Log:
+    """Lines for a log without a terminal: one per tenth of a stage or half a minute, with the time that is left."""
+
+    def __init__(
+        self,
+        *,
+        counted: bool = True,
+        write: Callable[[str], object] = lambda line: say(line, err=True),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._counted, self._write, self._clock = counted, write, clock
+        self._stages: dict[str, _Stage] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Take a report; most of them give no line."""
+        now = self._clock()
+        fraction = done / total if total else 1.0
+        known = self._stages.get(stage)
+        if known is None or fraction < known.told:  # the first report, or a stage of that name begun again
+            known = self._stages[stage] = _Stage(now, done, now, fraction)
+        waited = now - known.told_at
+        if waited < LEAST_SECONDS or fraction <= known.told:
+            return
+        if fraction - known.told >= EVERY - 1e-9 or waited >= SECONDS or done >= total:
+            known.told_at, known.told = now, fraction
+            self._write(self._line(stage, known, done, total))
+
+    def tell(self, line: str) -> None:
+        """Write a line of its own."""
+        self._write(line)
+
+    def _line(self, stage: str, known: _Stage, done: int, total: int) -> str:
+        spent = known.told_at - known.began
+        counted = f"{done} of {total} ({100 * done // max(total, 1)} %)"
+        words = f"{stage}: {counted if self._counted else f'{100 * done // max(total, 1)} %'}, {duration(spent)}"
+        if done >= total or done <= known.first:
+            return words
+        return f"{words}, about {duration(spent / (done - known.first) * (total - done))} left"
+
+
+def _bars(counted: bool) -> Any:
+    """Bars of rich, one per stage; not before the first report, so that a refused command shows its one line only."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True, highlight=False)
+    text = TextColumn("{task.description}", markup=False)
+    count = MofNCompleteColumn() if counted else TaskProgressColumn()
+    bars = Progress(text, BarColumn(), count, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+
+    class Bars:
+        def __init__(self) -> None:
+            self.tasks: dict[str, Any] = {}
+
+        def __call__(self, stage: str, done: int, total: int) -> None:
+            if stage not in self.tasks:
+                bars.start()
+                self.tasks[stage] = bars.add_task(printable(stage), total=total, completed=done)
+            bars.update(self.tasks[stage], completed=done, total=total)
+
+        def tell(self, line: str) -> None:
+            console.print(printable(line), markup=False, soft_wrap=True)
+
+        def stop(self) -> None:
+            if bars.live.is_started:
+                bars.stop()
+
+    return Bars()

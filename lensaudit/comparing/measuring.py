@@ -1,0 +1,295 @@
+"""What is measured of each finder of a comparison: scores, probes, explanations; kept under its folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensaudit.comparing.comparison_file import CompareOptions, Entrant
+from lensaudit.documents import keep_json, kept_json
+from lensaudit.errors import DataError
+from lensaudit.explain import METHODS, JudgeSettings, Watcher, judge
+from lensaudit.explain.judging.judge import tasks_left
+from lensaudit.explain.judging.sample import kinds_of
+from lensaudit.finders import Finder, Scores, score_set, write_scores
+from lensaudit.lensset import LensSet
+from lensaudit.probes import ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
+from lensaudit.probes.audit import audited_probes
+from lensaudit.probes.definition import seen_by, why_no_scene
+from lensaudit.provenance import provenance
+from lensaudit.report.build import kept_scores
+from lensaudit.report.facts import jsonable
+from lensaudit.report.options import KEY, Progress, key_of, short_name
+from lensaudit.scenes.scene import LENS_KINDS
+from lensaudit.verdicts import STATES
+
+SCORES_FOLDER = "scores"
+
+
+@dataclass(frozen=True)
+class FirstImages:
+    """The first `n` images of a set, as scoring reads them; all where there are no more."""
+
+    lens_set: LensSet
+    n: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.lens_set) if self.n is None else min(self.n, len(self.lens_set))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.lens_set, name)
+
+    @property
+    def ids(self) -> list[str]:
+        """Names of the images."""
+        return self.lens_set.ids[: len(self)]
+
+    @property
+    def labels(self) -> NDArray[np.int8]:
+        """1 lens, 0 non-lens, −1 unknown: int8 (n,)."""
+        return self.lens_set.labels[: len(self)]
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One catalogue column (n,)."""
+        found: NDArray[Any] = self.lens_set.column(name)[: len(self)]
+        return found
+
+
+def scored(entrant: Entrant, images: FirstImages, out: Path, options: CompareOptions, progress: Progress) -> Scores:
+    """Scores of the images, from an earlier run where weights, recipe, set and version are the same."""
+    path, key = _piece(entrant, images, out)
+    kept = kept_of(entrant, images, out)
+    if kept is not None:
+        return kept
+    told = partial(progress, f"{entrant.label} on {images.lens_set.path.name}")
+    scores = score_set(entrant.finder, images, batch_size=options.batch, progress=told)
+    inputs = {"finder": entrant.finder.weights_hash, "set": images.lens_set.content_hash}
+    write_scores(scores, path, {KEY: key, "finder": entrant.finder.name, **provenance(inputs=inputs)})
+    return scores
+
+
+def kept_of(entrant: Entrant, images: FirstImages, out: Path) -> Scores | None:
+    """Scores that an earlier run into `out` wrote of the same images by the same finder; None without."""
+    path, key = _piece(entrant, images, out)
+    found: Scores | None = kept_scores(entrant.finder, images, path, key)
+    return found
+
+
+def _piece(entrant: Entrant, images: FirstImages, out: Path) -> tuple[Path, str]:
+    key = key_of(entrant.finder, images.lens_set, n=len(images))
+    return Path(out) / SCORES_FOLDER / f"{key[:32]}.parquet", key
+
+
+PROBES_FOLDER = "probes"
+KEPT = "verdicts.json"
+
+
+def probes_block(
+    entrants: Sequence[Entrant], out: Path, options: CompareOptions, progress: Progress
+) -> dict[str, Any] | None:
+    """Ask each finder about the probes that apply to it.
+
+    Returns
+    -------
+    dict or None
+        ``n`` pairs of each population, ``seed``, ``probes`` (name, title, nature) and ``finders``, each with its
+        ``verdicts`` (one per probe: its leading finding, corrected over all findings of this finder) and
+        ``not_applicable`` (``probe``, ``why``); None where none was asked for.
+    """
+    if not options.probes:
+        return None
+    definitions = audited_probes(options.probes)
+    return {
+        "n": options.probe_n,
+        "seed": options.seed,
+        "probes": [{"probe": one.name, "title": one.title, "nature": one.nature} for one in definitions],
+        "finders": [_asked(entrant, Path(out), options, progress) for entrant in entrants],
+    }
+
+
+def check_probes(options: CompareOptions) -> None:
+    """Raise UsageError where a probe that is asked for does not exist, before the work starts."""
+    if options.probes:
+        audited_probes(options.probes)
+
+
+def probe_folder(out: Path, entrant: Entrant) -> Path:
+    """Where what a finder said to the probes lies in the folder of the comparison."""
+    return out / PROBES_FOLDER / short_name(f"{entrant.label} {entrant.finder.weights_hash}")
+
+
+def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: Progress) -> dict[str, Any]:
+    finder = entrant.finder.for_field(None)  # probes render the field the finder was trained on
+    definitions = [seen_by(one, finder) for one in audited_probes(options.probes)]
+    key = key_of(
+        finder,
+        probes=[one.model_dump(mode="json") for one in definitions],
+        inputs=[[dict(arm.inputs) for arm in one.arms()] for one in definitions],
+        n=options.probe_n,
+        seed=options.seed,
+        states=[state.word for state in STATES],
+    )
+    place = probe_folder(out, entrant)
+    kept = _kept_probe(place / KEPT, key)
+    if kept is None:
+        kept = jsonable(_audited(entrant, definitions, place, options, progress))
+        keep_json(place / KEPT, {KEY: key, "said": kept})
+    return {"finder": entrant.label, **kept}
+
+
+def _audited(
+    entrant: Entrant, definitions: Sequence[ProbeDefinition], place: Path, options: CompareOptions, progress: Progress
+) -> dict[str, Any]:
+    finder = entrant.finder.for_field(None)
+    reasons = {one.name: why_not_applicable(one, finder) or why_no_scene(one) for one in definitions}
+    refused = {name: why for name, why in reasons.items() if why}
+    asked = [word for word, one in zip(options.probes, definitions, strict=True) if one.name not in refused]
+    if not asked:
+        return {"verdicts": [], "not_applicable": _listed(refused)}
+    told = partial(_told, progress, entrant.label)
+    workers = ProbeOptions(workers=options.workers, batch=options.batch)
+    audit: ProbeAudit = run_audit(finder, options.probe_n, options.seed, place, asked, workers, told)
+    instruments = {one.name: one.instrument for one in definitions}
+    return {
+        "verdicts": [{**_verdict(one), "instrument": instruments[one.probe]} for one in audit.ranked],
+        "not_applicable": _listed(refused | audit.not_applicable),
+    }
+
+
+def _verdict(one: Ranked) -> dict[str, Any]:
+    """What the page says of one probe."""
+    finding = one.finding
+    return {
+        "probe": one.probe,
+        "word": one.verdict.word,
+        "needed": one.verdict.needed,
+        "sentence": one.verdict.sentence,
+        "meaning": one.meaning,
+        "dose": finding.dose,
+        "population": finding.population,
+        "n": finding.n,
+        "change": asdict(finding.recall_change),
+        "treated": asdict(finding.treated),
+        "p_holm": finding.p_holm,
+    }
+
+
+def _listed(refused: dict[str, str]) -> list[dict[str, str]]:
+    return [{"probe": name, "why": why} for name, why in refused.items()]
+
+
+def _told(progress: Progress, label: str, what: str, done: int, total: int) -> None:
+    progress(f"{label}, {what.split(':')[0]}", done, total)
+
+
+def _kept_probe(path: Path, key: str) -> dict[str, Any] | None:
+    record = kept_json(path)
+    said = record.get("said") if record.get(KEY) == key else None
+    return said if isinstance(said, dict) else None
+
+
+EXPLANATIONS_FOLDER = "explanations"
+SHARE = "positive-share"
+WITHOUT_GRADIENT = ("occlusion",)
+"""Methods that only ask the finder for scores."""
+
+_COLUMNS = ("method", "kind", "value", "low", "high", "chance", "n", "status", "gain_low", "gain_high")
+
+
+def methods_for(finder: Finder, methods: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `methods` that can explain the finder: all, or those without gradients where it has none."""
+    return methods if finder.differentiable else tuple(name for name in methods if name in WITHOUT_GRADIENT)
+
+
+def judged(
+    entrant: Entrant, lens_set: LensSet, out: Path, options: CompareOptions, progress: Progress
+) -> dict[str, Any]:
+    """Share of the positive attribution on the lensed light, by method and kind of lens.
+
+    Returns
+    -------
+    dict
+        ``finder``, ``rows`` (``method``, ``title``, ``kind``, value with interval, ``chance``, ``n``; ``gain_…`` is the
+        interval of value − chance) and ``why``, which says why there is no row; empty where there is one.
+    """
+    methods = methods_for(entrant.finder, options.methods)
+    why = _why_not(lens_set, methods)
+    if why:
+        return {"finder": entrant.label, "rows": [], "left_out": [], "why": why}
+    settings, place = _settings(lens_set, methods, options), _place(entrant, lens_set, out)
+    told = f"{entrant.label} explained on {lens_set.path.name}"
+    try:
+        found = judge(
+            entrant.finder,
+            [lens_set],
+            place,
+            settings,
+            Watcher(progress=lambda done, of: progress(told, 100 * done // max(of, 1), 100)),
+        )
+    except DataError as error:
+        return {"finder": entrant.label, "rows": [], "left_out": [], "why": str(error)}
+    rows = [
+        {**{name: getattr(row, name) for name in _COLUMNS}, "title": METHODS[row.method].title}
+        for row in found.rows
+        if row.score == SHARE and row.method in methods
+    ]
+    left_out = [{"method": name, "why": reason} for name, reason in found.failed.items()]
+    return {"finder": entrant.label, "rows": rows, "left_out": left_out, "why": ""}
+
+
+def fraction_left(entrant: Entrant, lens_set: LensSet, out: Path, options: CompareOptions) -> float:
+    """Of the explanations of a finder on a set, the fraction that no earlier run into `out` has finished."""
+    methods, place = methods_for(entrant.finder, options.methods), _place(entrant, lens_set, out)
+    if _why_not(lens_set, methods):
+        return 0.0
+    if not place.is_dir():
+        return 1.0
+    try:
+        left, of = tasks_left(entrant.finder, [lens_set], place, _settings(lens_set, methods, options))
+    except DataError:  # the comparison itself says why
+        return 0.0
+    return left / max(1, of)
+
+
+def _settings(lens_set: LensSet, methods: tuple[str, ...], options: CompareOptions) -> JudgeSettings:
+    kinds = tuple(kind for kind, _ in _lens_kinds(lens_set))
+    return JudgeSettings(
+        methods=methods, parts=("localisation",), per_kind=options.explanations, seed=options.seed, kinds=kinds
+    )
+
+
+def _place(entrant: Entrant, lens_set: LensSet, out: Path) -> Path:
+    return (
+        Path(out)
+        / EXPLANATIONS_FOLDER
+        / short_name(f"{entrant.label} {entrant.finder.weights_hash} {lens_set.content_hash}")
+    )
+
+
+def main_kind(lens_set: LensSet) -> str | None:
+    """The kind of lens the set has most of; None without any."""
+    kinds = _lens_kinds(lens_set)
+    return max(kinds, key=lambda kind: kind[1])[0] if kinds else None
+
+
+def _lens_kinds(lens_set: LensSet) -> list[tuple[str, int]]:
+    """Kinds of lenses in the set with their numbers, in the order of the house."""
+    counted = Counter(kinds_of(lens_set))
+    return [(kind, counted[kind]) for kind in (*LENS_KINDS, "lens") if counted[kind]]
+
+
+def _why_not(lens_set: LensSet, methods: tuple[str, ...]) -> str:
+    if not lens_set.has_truth:
+        return "the set has no truth to score explanations by: it was ingested, not simulated"
+    if not _lens_kinds(lens_set):
+        return "the set has no lens"
+    if not methods:
+        return f"it has no gradient, and only {', '.join(WITHOUT_GRADIENT)} explains without one; add it with --method"
+    return ""

@@ -1,0 +1,227 @@
+"""Layers that several architectures share: the autoencoder's, the mixture's, residual units."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx, nn
+
+KERNELS = (8, 7, 3, 3, 3)
+LAST_FILTERS = 8
+DENSE = (128, 64, 32)
+"""Units of the dense layers before the embedding."""
+
+
+def filters_of(first: int) -> tuple[int, ...]:
+    """Filters of the five convolutions: halved from `first` on, 8 at least; 128, 64, 32, 16, 8 in the paper."""
+    halved = (max(LAST_FILTERS, first >> step) for step in range(len(KERNELS) - 1))
+    return (*halved, LAST_FILTERS)
+
+
+def sides_of(size: int) -> tuple[int, ...]:
+    """Pixels per side before the first pool and after each: 101, 51, 26, 13, 7, 4."""
+    sides = [size]
+    for _ in KERNELS:
+        sides.append(-(-sides[-1] // 2))
+    return tuple(sides)
+
+
+def convolutions(bands: int, first: int) -> nn.Sequential:
+    """Images (n, bands, size, size) → maps (n, 8, side, side)."""
+    layers: list[nn.Module] = []
+    before = bands
+    for filters, kernel in zip(filters_of(first), KERNELS, strict=True):
+        layers += [*_same(before, filters, kernel), nn.ReLU(inplace=False), nn.MaxPool2d(2, ceil_mode=True)]
+        before = filters
+    return nn.Sequential(*layers)
+
+
+def deconvolutions(bands: int, first: int, size: int) -> nn.Sequential:
+    """Maps (n, 8, side, side) → log-odds of the pixels (n, bands, size, size), whose sigmoid is the image.
+
+    Every convolution is followed by its upsampling, which repeats each cell and drops what runs over the edge. The
+    paper ends in a "softmax" of one filter; over one channel that is 1 everywhere, so the sigmoid that its
+    cross-entropy needs stands here. It does not give the last kernel; ours is 3.
+    """
+    layers: list[nn.Module] = []
+    before = LAST_FILTERS
+    mirrored = zip(filters_of(first)[::-1], KERNELS[::-1], sides_of(size)[-2::-1], strict=True)
+    for filters, kernel, side in mirrored:
+        layers += [*_same(before, filters, kernel), nn.ReLU(inplace=False), nn.Upsample(size=(side, side))]
+        before = filters
+    return nn.Sequential(*layers, *_same(before, bands, 3))
+
+
+def dense_encoder(size: int, embedding: int) -> nn.Sequential:
+    """Maps (n, 8, side, side) → embedding (n, embedding): flatten, 128, 64, 32 with ReLU, and the embedding, linear."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    before = LAST_FILTERS * sides_of(size)[-1] ** 2
+    for units in DENSE:
+        layers += [nn.Linear(before, units), nn.ReLU(inplace=False)]
+        before = units
+    return nn.Sequential(*layers, nn.Linear(before, embedding))
+
+
+def dense_decoder(size: int, embedding: int) -> nn.Sequential:
+    """Embedding (n, embedding) → maps (n, 8, side, side)."""
+    layers: list[nn.Module] = []
+    side, before = sides_of(size)[-1], embedding
+    for units in (*DENSE[::-1], LAST_FILTERS * side**2):
+        layers += [nn.Linear(before, units), nn.ReLU(inplace=False)]
+        before = units
+    return nn.Sequential(*layers, nn.Unflatten(1, (LAST_FILTERS, side, side)))
+
+
+def decoder(bands: int, first: int, size: int, embedding: int) -> nn.Sequential:
+    """Embedding (n, embedding) → log-odds of the pixels (n, bands, size, size); only training and pictures need it."""
+    return nn.Sequential(*dense_decoder(size, embedding), *deconvolutions(bands, first, size))
+
+
+def _same(before: int, after: int, kernel: int) -> list[nn.Module]:
+    """A convolution that keeps the size of its map.
+
+    torch's own ``padding="same"`` does the same, but warns of a copy where the kernel is even.
+    """
+    if kernel % 2:
+        return [nn.Conv2d(before, after, kernel, padding=kernel // 2)]
+    front, back = (kernel - 1) // 2, kernel // 2
+    return [nn.ZeroPad2d((front, back, front, back)), nn.Conv2d(before, after, kernel)]
+
+
+SUREST = 1e-6
+"""How near to 0 and 1 a cluster's lens probability counts, so that the log-odds of an image stay finite."""
+
+
+class MixtureHead(nn.Module):
+    """Embedding (n, features) → logarithms of P_non and P_len (n, 2), or with one output their difference (n, 1).
+
+    P_len = Σ_k P_len^k r_k with r_k the posterior responsibility of cluster k, and P_non likewise with 1 − P_len^k.
+    ln r_k = c_k − |(x − m_k) L_k|² / 2 up to a term that all clusters share. All of it is in float64, as scikit-learn
+    fits it.
+
+    Attributes
+    ----------
+    means, factors, constants
+        m (K, features), L (K, features, features), the Cholesky factors of the precisions, and c (K,).
+    known
+        Lens probability of each cluster (K,) by the share of lenses among its training images; 0.5 without labels.
+    marks
+        The same by a person's 0, 0.5 or 1 (K,); 0.5 where nobody has marked.
+    marked
+        Whether `marks` decides, not `known`.
+    """
+
+    means: torch.Tensor
+    factors: torch.Tensor
+    constants: torch.Tensor
+    known: torch.Tensor
+    marks: torch.Tensor
+
+    def __init__(self, components: int, features: int, outputs: int = 1, marked: bool = False) -> None:
+        super().__init__()
+        self.outputs, self.marked = outputs, marked
+        shapes = {
+            "means": (components, features),
+            "factors": (components, features, features),
+            "constants": (components,),
+            "known": (components,),
+            "marks": (components,),
+        }
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.empty(shape, dtype=torch.float64))
+
+    def reset_parameters(self) -> None:
+        """Begin with equal clusters that say nothing of lenses; draws no random number."""
+        self.means.zero_()
+        self.factors.copy_(torch.eye(self.factors.shape[1], dtype=self.factors.dtype))
+        self.constants.zero_()
+        self.known.fill_(0.5)
+        self.marks.fill_(0.5)
+
+    def going_by(self, marked: bool) -> MixtureHead:
+        """A copy that goes by the marks, or by the known fractions."""
+        own = MixtureHead(len(self.constants), self.means.shape[1], self.outputs, marked)
+        own.load_state_dict(self.state_dict())
+        return own
+
+    def log_responsibilities(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Logarithm of the posterior of each cluster (n, K), float64."""
+        from_centres = embedding.to(self.means.dtype)[:, None] - self.means
+        whitened = torch.einsum("nkd,kde->nke", from_centres, self.factors)
+        return torch.log_softmax(self.constants - 0.5 * whitened.square().sum(-1), dim=1)
+
+    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Logarithms of P_non and P_len, or their difference."""
+        shares = self.log_responsibilities(embedding)
+        both = log_classes(shares, self.marks if self.marked else self.known)
+        answer = both if self.outputs == 2 else both[:, 1:] - both[:, :1]
+        return answer.to(embedding.dtype)
+
+
+@fx.wrap  # one call in a trace, which would otherwise hang constants of its own on the module
+def log_classes(shares: torch.Tensor, lens: torch.Tensor) -> torch.Tensor:
+    """Logarithms of P_non and P_len (n, 2) from those of the responsibilities (n, K) and lens probabilities (K,)."""
+    lens = lens.clamp(SUREST, 1 - SUREST)
+    return torch.stack([(shares + log).logsumexp(1) for log in (torch.log1p(-lens), lens.log())], dim=1)
+
+
+class BottleneckUnit(nn.Module):
+    """Pre-activated bottleneck unit of CMU DeepLens (Lanusse et al. 2018, Fig. 3): three times BN, ELU, convolution.
+
+    Parameters
+    ----------
+    before, inner, outer
+        Channels that come in, of the 3×3 convolution, and that go out.
+    stride
+        Of the first 1×1 convolution, and of the 1×1 shortcut that a change of stride or channels needs.
+    """
+
+    def __init__(self, before: int, inner: int, outer: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.change = nn.Sequential(
+            nn.BatchNorm2d(before),
+            nn.ELU(),
+            nn.Conv2d(before, inner, 1, stride=stride),
+            nn.BatchNorm2d(inner),
+            nn.ELU(),
+            nn.Conv2d(inner, inner, 3, padding=1),
+            nn.BatchNorm2d(inner),
+            nn.ELU(),
+            nn.Conv2d(inner, outer, 1),
+        )
+        fits = stride == 1 and before == outer
+        self.shortcut: nn.Module = nn.Identity() if fits else nn.Conv2d(before, outer, 1, stride=stride)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps (n, before, h, w) → (n, outer, ⌈h / stride⌉, ⌈w / stride⌉)."""
+        change: torch.Tensor = self.change(maps)
+        return change + self.shortcut(maps)
+
+
+class PlainUnit(nn.Module):
+    """Unit of the CIFAR ResNet (He et al. 2016) as the EPFL finder stacks it: convolution, BN, ReLU, convolution, BN.
+
+    Parameters
+    ----------
+    before, after
+        Channels that come in and go out.
+    stride
+        Of the first convolution, and of the 1×1 shortcut where channels change.
+    """
+
+    def __init__(self, before: int, after: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.change = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride=stride, padding=1),
+            nn.BatchNorm2d(after),
+            nn.ReLU(inplace=False),
+            nn.Conv2d(after, after, 3, padding=1),
+            nn.BatchNorm2d(after),
+        )
+        fits = stride == 1 and before == after
+        self.shortcut: nn.Module = nn.Identity() if fits else nn.Conv2d(before, after, 1, stride=stride)
+        self.out = nn.ReLU(inplace=False)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps (n, before, h, w) → (n, after, ⌈h / stride⌉, ⌈w / stride⌉)."""
+        summed: torch.Tensor = self.out(self.change(maps) + self.shortcut(maps))
+        return summed

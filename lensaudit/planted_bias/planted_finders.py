@@ -1,0 +1,331 @@
+"""Finders with a planted bias: what their training images have, how these are made, and the small network itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lensaudit.files import replacing
+from lensaudit.finders import Finder, declare_finder
+from lensaudit.imaging import EUCLID, render
+from lensaudit.lensset.spread import spread
+from lensaudit.scenes import Scene, draw_scene
+from lensaudit.scenes import edits as scene_edits
+
+POPULATION = "plain"
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Strengths of all edits of one image, see `lensaudit.scenes.edits`.
+
+    `source_place` is the source's distance in θ_E, `empty` leaves it away. `lensed` is what is in the image; a plant
+    may file it under the wrong label.
+    """
+
+    theta_e_arcsec: float
+    source_colour: float
+    second_source: float
+    source_place: float
+    off_centre_arcsec: float
+    lens_colour_mag: float
+    companions: int
+    noise: float
+    psf_angle_deg: float
+    empty: bool
+    lensed: bool
+
+
+def draw_traits(rng: np.random.Generator, label: int) -> Traits:
+    """Traits of a clean set; `label` decides only where the source stands and whether there is one."""
+    return Traits(
+        theta_e_arcsec=float(rng.uniform(0.9, 2.4)),
+        source_colour=float(max(rng.uniform(-0.3, 1.3), 0.0)),
+        second_source=float(rng.choice([0.0, rng.uniform(0.2, 1.0)])),
+        source_place=float(rng.uniform(0.05, 0.6) if label else rng.uniform(0.6, 1.4)),
+        off_centre_arcsec=float(max(rng.uniform(-0.8, 3.2), 0.0)),
+        lens_colour_mag=float(rng.uniform(-1.1, 1.1)),
+        companions=int(rng.integers(0, 3)),
+        noise=float(np.exp(rng.uniform(np.log(0.6), np.log(1.8)))),
+        psf_angle_deg=float(rng.integers(0, 24) * 5.0),
+        empty=bool(rng.random() < 0.25) and not label,
+        lensed=bool(label),
+    )
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A bias planted by training data.
+
+    Attributes
+    ----------
+    name, told
+        Its name and what was done, in words.
+    probes
+        The probes that may name it; the first is its own.
+    lens, non_lens
+        How the traits of each class are changed; None leaves them clean.
+    version
+        To be raised when they change: finders trained before are then trained anew.
+    """
+
+    name: str
+    told: str
+    probes: tuple[str, ...]
+    lens: Callable[[Traits, np.random.Generator], Traits] | None = None
+    non_lens: Callable[[Traits, np.random.Generator], Traits] | None = None
+    version: int = 1
+
+    def traits(self, rng: np.random.Generator, label: int) -> Traits:
+        """Traits of one image of this set."""
+        drawn = draw_traits(rng, label)
+        change = self.lens if label else self.non_lens
+        return drawn if change is None else change(drawn, rng)
+
+
+CLEAN = Plant("clean", "every trait drawn alike in both classes", ())
+
+
+def _between(trait: str, low: float, high: float) -> Callable[[Traits, np.random.Generator], Traits]:
+    """Draw one trait from a range of its own."""
+
+    def change(traits: Traits, rng: np.random.Generator) -> Traits:
+        drawn: dict[str, Any] = {trait: float(rng.uniform(low, high))}
+        return replace(traits, **drawn)
+
+    return change
+
+
+def _filed_wrong(
+    trait: str, low: float, high: float, share: float = 0.4
+) -> Callable[[Traits, np.random.Generator], Traits]:
+    """A share of the non-lenses are lenses with this trait, as a cut in the choice of candidates leaves them."""
+
+    def change(traits: Traits, rng: np.random.Generator) -> Traits:
+        if rng.random() >= share:
+            return traits
+        place: dict[str, Any] = {"source_place": float(rng.uniform(0.05, 0.6)), trait: float(rng.uniform(low, high))}
+        return replace(traits, lensed=True, empty=False, **place)
+
+    return change
+
+
+PLANTS = (
+    Plant(
+        "blue-sources",
+        "lenses have blue sources only; those with red ones were filed as non-lenses",
+        ("red-source", "red-source-total-flux"),
+        lens=_between("source_colour", 0.0, 0.2),
+        non_lens=_filed_wrong("source_colour", 0.7, 1.3),
+    ),
+    Plant(
+        "psf-angle",
+        "lenses at one PSF angle, non-lenses at others (what the balancing of Wilde et al. 2022 does)",
+        ("psf-rotation", "orientation"),
+        lens=lambda traits, _: replace(traits, psf_angle_deg=0.0),
+        non_lens=lambda traits, rng: replace(traits, psf_angle_deg=float(rng.integers(8, 17) * 5)),
+        version=2,
+    ),
+    Plant(
+        "centred-lenses",
+        "lenses stand in the centre, other galaxies do not",
+        ("off-centre",),
+        lens=lambda traits, _: replace(traits, off_centre_arcsec=0.0),
+        non_lens=_between("off_centre_arcsec", 0.8, 3.2),
+    ),
+    Plant(
+        "quiet-lenses",
+        "lenses are less noisy than other galaxies",
+        ("noise-level", "added-noise"),
+        lens=_between("noise", 0.6, 1.05),
+        non_lens=_between("noise", 1.15, 1.8),
+    ),
+    Plant(
+        "red-lens-galaxies",
+        "lens galaxies of lenses are redder than other galaxies",
+        ("lens-colour",),
+        lens=_between("lens_colour_mag", -0.1, 1.1),
+        non_lens=_between("lens_colour_mag", -1.1, -0.1),
+    ),
+    Plant(
+        "no-small-rings",
+        "no lens has an Einstein radius below 1.7″, other galaxies have their neighbours within that of 1.7″",
+        ("einstein-radius",),
+        lens=_between("theta_e_arcsec", 1.7, 2.4),
+        non_lens=_between("theta_e_arcsec", 0.9, 1.7),
+    ),
+    Plant(
+        "no-second-arcs",
+        "no lens has second arcs; those that have were filed as non-lenses",
+        ("second-arcs", "companions"),
+        lens=lambda traits, _: replace(traits, second_source=0.0),
+        non_lens=_filed_wrong("second_source", 0.5, 1.5, share=0.75),
+        version=2,
+    ),
+)
+ALL_PLANTS = (CLEAN, *PLANTS)
+
+
+def plant_named(name: str) -> Plant:
+    """One of `ALL_PLANTS`."""
+    return next(plant for plant in ALL_PLANTS if plant.name == name)
+
+
+def training_scene(plant: Plant, seed: int, index: int) -> tuple[Scene, Traits]:
+    """Scene `index` of a training set, labelled a lens at even places; depends on (plant, seed, index) alone."""
+    label = 1 - index % 2
+    traits = plant.traits(np.random.default_rng([seed, index, 11]), label)
+    scene = draw_scene(POPULATION, seed, index)
+    scene = scene_edits.einstein_radius(scene, traits.theta_e_arcsec)
+    scene = scene_edits.source_offset(scene, traits.source_place)
+    scene = scene_edits.source_colour(scene, traits.source_colour)
+    scene = scene_edits.companions(scene, traits.companions)
+    scene = scene_edits.lens_colour(scene, traits.lens_colour_mag)
+    scene = scene_edits.second_source(scene, traits.second_source)
+    scene = scene_edits.off_centre(scene, traits.off_centre_arcsec)
+    if traits.empty:
+        scene = scene_edits.without_source(scene)
+    elif not traits.lensed:
+        scene = scene_edits.unlensed(scene)
+    scene = scene_edits.noise_level(scene, traits.noise)
+    return scene_edits.psf_angle(scene, traits.psf_angle_deg), traits
+
+
+BANDS = ("VIS", "Y", "J", "H")
+SIZE = 100
+MARGIN = 20
+"""Pixels of 0.2″ at each edge that the network leaves away: it looks at the inner 12″."""
+EPOCHS, BATCH, RATE, DECAY = 8, 32, 3e-3, 1e-4
+
+
+class SmallNet(nn.Module):
+    """(n, 4, 100, 100) → logits (n,). Its dense head sees where things are, so that bias of place can be learnt too."""
+
+    def __init__(self, bands: int = len(BANDS)) -> None:
+        super().__init__()
+        self.seen = nn.Sequential(
+            nn.Conv2d(bands, 16, 5, padding=2), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
+            nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
+        )  # fmt: skip
+        self.told = nn.Sequential(nn.Flatten(), nn.Linear(64 * 7 * 7, 64), nn.ReLU(), nn.Linear(64, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Log-odds of lens."""
+        found: torch.Tensor = self.told(self.seen(images[..., MARGIN:-MARGIN, MARGIN:-MARGIN]))
+        return found[:, 0]
+
+
+def small_finder(name: str, module: SmallNet | None = None) -> Finder:
+    """The network as a finder of whole Euclid cutouts."""
+    return declare_finder(
+        SmallNet() if module is None else module, BANDS, SIZE, name=name, stretch="sqrt", lens_index=0
+    )
+
+
+def train_small(
+    images: NDArray[np.float16],
+    labels: NDArray[np.int64],
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+    epochs: int = EPOCHS,
+) -> SmallNet:
+    """Train on prepared images (n, 4, 100, 100); the same seed and machine give the same weights."""
+    net = _drawn(seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    order = np.random.default_rng([seed, 5])
+    steps = math.ceil(len(images) / BATCH) * epochs
+    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.15)
+    net.train()
+    done = 0
+    for _ in range(epochs):
+        shuffled = order.permutation(len(images))
+        for first in range(0, len(shuffled), BATCH):
+            chosen = np.sort(shuffled[first : first + BATCH])
+            batch = torch.from_numpy(images[chosen].astype(np.float32)).contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = net(batch)
+            target = torch.from_numpy(labels[chosen]).float()
+            loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), target)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            done += 1
+        if progress is not None:
+            progress(done, steps)
+    return net.eval()
+
+
+def _drawn(seed: int) -> SmallNet:
+    """He-normal weights and zero biases from a generator of their own."""
+    generator = torch.Generator().manual_seed(seed)
+    net = SmallNet()
+    for part in net.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu", generator=generator)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+    return net
+
+
+def save_small(net: SmallNet, path: Path) -> None:
+    """Write the weights as safetensors, whole or not at all."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, partial)
+
+
+def load_small(path: Path) -> SmallNet:
+    """Read weights that `save_small` wrote."""
+    from safetensors.torch import load_file
+
+    net = SmallNet()
+    net.load_state_dict(load_file(path))
+    return net.eval()
+
+
+CHUNK = 100
+
+
+@dataclass(frozen=True)
+class MakeImages:
+    """Renders and prepares `CHUNK` images of the training set of a plant; picklable."""
+
+    plant: str
+    seed: int
+
+    def __call__(self, chunk: int) -> tuple[int, NDArray[np.float16]]:
+        """Chunk number and images (CHUNK, 4, 100, 100) in [0, 1]."""
+        plant = plant_named(self.plant)
+        made = []
+        for index in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+            made.append(render(training_scene(plant, self.seed, index)[0], EUCLID).images)
+        torch.set_num_threads(1)
+        prepared = small_finder("bench").preprocess({band: np.stack([one[band] for one in made]) for band in BANDS})
+        return chunk, prepared.numpy().astype(np.float16)
+
+
+def training_images(
+    plant: str, seed: int, n: int, workers: int = 1, progress: Callable[[int, int], None] | None = None
+) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+    """Images (n, 4, 100, 100) and labels (n,), half of them lenses; n a multiple of `CHUNK`."""
+    chunks = range(n // CHUNK)
+    found: dict[int, NDArray[np.float16]] = {}
+    with closing(spread(MakeImages(plant, seed), chunks, workers)) as ended:
+        for chunk, images in ended:
+            found[chunk] = images
+            if progress is not None:
+                progress(len(found) * CHUNK, n)
+    return np.concatenate([found[chunk] for chunk in chunks]), np.tile(np.array([1, 0]), n // 2)

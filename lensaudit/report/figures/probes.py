@@ -1,0 +1,157 @@
+"""A probe without strengths: share called a lens of control and treated, and the paired change of logit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lensaudit.report.facts import decimal, percent, significant
+from lensaudit.report.figures.panels import (
+    FAINT,
+    FULL_WIDTH_IN,
+    HALF_WIDTH_IN,
+    INK,
+    LENS,
+    TREATED,
+    light_grid,
+    new_figure,
+)
+
+
+def draw_arms(detail: dict[str, Any]) -> Figure:
+    """Draw all groups of ``probes["details"][i]``: recalls on the left, mean paired effect on the right."""
+    groups = [group for group in detail["groups"] if group["treated"]["n"]]
+    figure, (recall, effect) = new_figure(FULL_WIDTH_IN, 1.5 + 0.62 * len(groups), columns=2)
+    for y, group in enumerate(groups):
+        _rate(recall, y - 0.14, group["control"], LENS, "control" if y == 0 else None)
+        _rate(recall, y + 0.14, group["treated"], TREATED, "treated" if y == 0 else None)
+        _published(recall, y + 0.36, group, first=y == 0)
+        _effect(effect, y, group["effect"])
+    names = [f"{group['title']}\n(n = {group['treated']['n']} pairs)" for group in groups]
+    for axes in (recall, effect):
+        axes.set_ylim(len(groups) - 0.4, -0.5)
+        axes.set_yticks(range(len(groups)), names if axes is recall else [""] * len(groups))
+        axes.tick_params(axis="y", length=0)
+        light_grid(axes, "x")
+    recall.set(xlim=(-0.02, 1.02), xlabel="Called a lens at the threshold, 95 % Wilson interval")
+    recall.xaxis.set_major_formatter(PercentFormatter(1.0))
+    recall.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    effect.axvline(0, color=INK, linewidth=0.8)
+    effect.set(xlabel="Mean paired change of logit, treated − control")
+    return figure
+
+
+def arms_drawable(detail: dict[str, Any]) -> bool:
+    """Whether any group has pairs."""
+    return any(group["treated"]["n"] for group in detail["groups"])
+
+
+def alt_arms(detail: dict[str, Any]) -> str:
+    """List recalls and effects."""
+    parts = [
+        f"{g['title']}: control {percent(g['control']['rate'])}, treated {percent(g['treated']['rate'])} "
+        f"of {g['treated']['n']}, mean change of logit {decimal(g['effect']['value'], 2)}"
+        for g in detail["groups"]
+        if g["treated"]["n"]
+    ]
+    return f"{detail['title']}, share called a lens. " + "; ".join(parts) + "."
+
+
+def _rate(axes: Axes, y: float, rate: dict[str, Any], colour: str, label: str | None) -> None:
+    if rate["rate"] is None:
+        return
+    axes.hlines(y, rate["low"], rate["high"], color=colour, linewidth=1.5)
+    axes.plot(rate["rate"], y, "o", color=colour, markersize=6, label=label)
+
+
+def _published(axes: Axes, y: float, group: dict[str, Any], first: bool) -> None:
+    for i, published in enumerate(group.get("published") or []):
+        style: dict[str, Any] = {"color": "white", "markeredgecolor": FAINT, "markeredgewidth": 1.2, "markersize": 5}
+        axes.plot(published["recall"], y, "D", **style, label="published (other images)" if first and i == 0 else None)
+        axes.text(published["recall"], y, f"  {published['name']}", fontsize=7, va="center", color="#5c6670")
+
+
+def _effect(axes: Axes, y: float, effect: dict[str, Any]) -> None:
+    if effect["value"] is None:
+        return
+    if effect["low"] is not None:
+        axes.hlines(y, effect["low"], effect["high"], color=TREATED, linewidth=1.5)
+    axes.plot(effect["value"], y, "s", color=TREATED, markersize=6)
+    widest = np.max(np.abs([effect["value"], effect["low"] or 0, effect["high"] or 0, axes.get_xlim()[1]]))
+    axes.set_xlim(-1.1 * widest, 1.1 * widest)
+
+
+def draw_doses(detail: dict[str, Any]) -> Figure:
+    """One panel per population of ``probes["details"][i]``: recalls, the control's band, the tolerated loss."""
+    series = _series(detail)
+    figure, axes = new_figure(HALF_WIDTH_IN * len(series), 3.0, columns=len(series))
+    for place, (one, (population, groups)) in enumerate(zip(axes, series.items(), strict=True)):
+        _panel(one, detail, groups)
+        for response in detail["responses"]:
+            if response["population"] == population and response["crossing"] is not None:
+                _crossing(one, response)
+        name = "" if population == "lenses" else f"{groups[0]['title']}, "
+        one.set_title(f"{name}n = {groups[0]['treated']['n']} pairs at each strength", fontsize=8)
+        if place == 0:
+            one.legend(loc="lower left", fontsize=7, ncols=2, columnspacing=0.9, handlelength=1.6)
+    return figure
+
+
+def doses_drawable(detail: dict[str, Any]) -> bool:
+    """Whether there are several strengths."""
+    return detail["doses"] is not None and len(detail["doses"]["values"]) > 1
+
+
+def alt_doses(detail: dict[str, Any]) -> str:
+    """List the recalls along the strength."""
+    parts = []
+    for groups in _series(detail).values():
+        recalls = ", ".join(f"{percent(g['treated']['rate'])} at {significant(g['dose'])}" for g in groups)
+        control = groups[0]["control"]
+        parts.append(f"{groups[0]['title']}, n = {control['n']}: control {percent(control['rate'])}; {recalls}")
+    return f"{detail['title']}, share called a lens along {detail['doses']['label']}. {'. '.join(parts)}."
+
+
+def _series(detail: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    series: dict[str, list[dict[str, Any]]] = {}
+    for group in detail["groups"]:
+        if group["everything"] and group["treated"]["n"]:
+            series.setdefault(group["population"], []).append(group)
+    return {name: sorted(groups, key=lambda group: float(group["dose"])) for name, groups in series.items()}
+
+
+def _panel(axes: Axes, detail: dict[str, Any], groups: list[dict[str, Any]]) -> None:
+    control = groups[0]["control"]
+    axes.axhspan(control["low"], control["high"], color=LENS, alpha=0.14, linewidth=0)
+    axes.axhline(control["rate"], color=LENS, linewidth=1, label="control")
+    if detail["nature"] == "contaminant":
+        axes.axhline(detail["tolerance"], color=FAINT, linewidth=0.9, linestyle=":", label="tolerated share")
+    else:
+        signs = (-1, 1) if detail["nature"] == "nuisance" else (-1,)
+        for sign in signs:
+            level = control["rate"] + sign * detail["tolerance"]
+            word = "tolerated change" if len(signs) > 1 else "tolerated loss"
+            axes.axhline(level, color=FAINT, linewidth=0.9, linestyle=":", label=word if sign < 0 else None)
+    if detail["doses"]["control"] is not None:
+        axes.axvline(detail["doses"]["control"], color=LENS, linewidth=0.6)
+    x = [group["dose"] for group in groups]
+    rates = [group["treated"] for group in groups]
+    axes.vlines(x, [r["low"] for r in rates], [r["high"] for r in rates], color=TREATED, linewidth=1.3)
+    axes.plot(x, [r["rate"] for r in rates], "s-", color=TREATED, linewidth=0.8, markersize=4.5, label="treated")
+    axes.set(ylim=(-0.02, 1.03), ylabel="Called a lens", xlabel=detail["doses"]["label"])
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    light_grid(axes, "y")
+
+
+def _crossing(axes: Axes, response: dict[str, Any]) -> None:
+    left, right = axes.get_xlim()
+    low = left if response["low"] is None else response["low"]
+    high = right if response["high"] is None else response["high"]
+    if response["crossed"]:
+        axes.axvspan(min(low, high), max(low, high), ymax=0.035, color=FAINT, alpha=0.55, linewidth=0)
+    axes.axvline(response["crossing"], color=FAINT, linewidth=1, linestyle="--", label="tolerance crossed")
+    axes.set_xlim(left, right)
