@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lensaudit.errors import DataError, LensauditError, UsageError
+from lensaudit.errors import DataError, LensauditError, NoSuchData, NoSuchFile, UsageError
 from lensaudit.files import write_json
 from lensaudit.untrusted import kind_of_bytes, printable, regular_size
 
@@ -41,6 +41,10 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
+_MISSING: dict[type[LensauditError], type[LensauditError]] = {DataError: NoSuchData, UsageError: NoSuchFile}
+"""What an error is called where the file does not exist."""
+
+
 class _Unfit(ValueError):
     """What a document may not hold; its text completes ``FILE: …``."""
 
@@ -59,7 +63,8 @@ def read_bytes(path: Path, limit: int, error: type[LensauditError] = DataError) 
             raise error(f"{path}: has {size / 1e6:.4g} MB, at most {limit / 1e6:.4g} are read; it is not ours")
         return Path(path).read_bytes()
     except UsageError as refused:
-        raise error(str(refused)) from refused
+        missing = isinstance(refused, NoSuchFile)
+        raise (_MISSING.get(error, error) if missing else error)(str(refused)) from refused
     except OSError as refused:
         raise error(f"{path}: cannot be read ({refused.strerror}); check its permissions") from refused
 
@@ -94,6 +99,8 @@ def read_yaml(path: Path, schema: type[Schema], error: type[LensauditError] = Us
         words = _Strict.values(text)
     except _Unfit as unfit:
         raise error(f"{path}: {unfit}") from unfit
+    except LensauditError:
+        raise
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as broken:
         raise error(f"{path}: is not readable as YAML ({printable(_line(broken), 120)}); correct it") from broken
     return validated(words, schema, f"{path}", "correct that line", error)
@@ -115,7 +122,7 @@ def read_json(path: Path, fix: str, *, nan: bool = False, error: type[LensauditE
         Of the type `error`: missing, not JSON, too large, nested too deeply, a key twice, or NaN.
     """
     if not Path(path).exists():
-        raise error(f"{path}: no such file; {fix}")
+        raise _MISSING.get(error, error)(f"{path}: no such file; {fix}")
     data = read_bytes(path, LARGEST_JSON, error)
     kind = kind_of_bytes(data[:4096], len(data))
     if kind.key not in _MAY_BE_JSON:

@@ -1,16 +1,23 @@
 """Which error to raise when, and the exit code each one becomes.
 
-==================  =====================================================  ====
-error               raise it when                                          exit
-==================  =====================================================  ====
-``UsageError``      the user's words are wrong: an option, a name, a        2
+==================  ===================================================  ====  =====================
+error               raise it when                                        exit  is also a
+==================  ===================================================  ====  =====================
+``UsageError``      the user's words are wrong: an option, a name, a     2     ``ValueError``
                     recipe field, a folder that cannot be written
-``DataError``       the user's data are wrong: a truncated FITS, a missing   3
-                    band, a state dict with other shapes, NaN pixels
-``MachineError``    the machine gave out: disk full, out of memory           4
-``AuditFailed``     the audit ran, and its own threshold (``--fail-on``)     1
+``NoSuchFile``      what the user names does not exist (a UsageError)    2     ``FileNotFoundError``
+``DataError``       the user's data are wrong: a truncated FITS, a       3     ``ValueError``
+                    missing band, a state dict with other shapes
+``NoSuchData``      a file that should hold data is missing (DataError)  3     ``FileNotFoundError``
+``MachineError``    the machine gave out: disk full, a worker died       4     ``OSError``
+``OutOfMemory``     memory ran out (a MachineError)                      4     ``MemoryError``
+``AuditFailed``     the audit ran, and its own threshold (``--fail-on``) 1
                     was crossed
-==================  =====================================================  ====
+==================  ===================================================  ====  =====================
+
+Each is also the builtin error that Python code expects, so that ``except ValueError`` and ``except FileNotFoundError``
+work. The other side of that: a handler of ours for ``ValueError`` or ``OSError`` around calls of our own functions lets
+`LensauditError` through first. Advice names options, as ``--resample``; `lensaudit.api` turns it into arguments.
 
 Ctrl-C ends with 130, SIGTERM with 143, and a reader that closes the pipe (``| head``) with 141. An error that nobody
 foresaw is a fault of lensaudit and ends with 70 (``EX_SOFTWARE`` of sysexits.h), never with 1. ``assert`` is for our
@@ -37,22 +44,34 @@ class LensauditError(Exception):
     exit_code = EXIT_USAGE
 
 
-class UsageError(LensauditError):
+class UsageError(LensauditError, ValueError):
     """An option, name, recipe field or output folder is wrong."""
 
     exit_code = EXIT_USAGE
 
 
-class DataError(LensauditError):
+class NoSuchFile(UsageError, FileNotFoundError):
+    """A file or folder that the user names does not exist."""
+
+
+class DataError(LensauditError, ValueError):
     """An input file or its content is wrong."""
 
     exit_code = EXIT_DATA
 
 
-class MachineError(LensauditError):
-    """The disk is full, or memory ran out."""
+class NoSuchData(DataError, FileNotFoundError):
+    """A file that should hold data does not exist."""
+
+
+class MachineError(LensauditError, OSError):
+    """The disk is full, or a worker died."""
 
     exit_code = EXIT_MACHINE
+
+
+class OutOfMemory(MachineError, MemoryError):
+    """Memory ran out."""
 
 
 class AuditFailed(LensauditError):

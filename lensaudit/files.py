@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lensaudit.errors import LensauditWarning, MachineError, UsageError
+from lensaudit.errors import LensauditError, LensauditWarning, MachineError, UsageError
 from lensaudit.untrusted import html_page, markdown_page, printable
 
 # Refused, or a file stands where a folder is needed, or a folder or a link in a circle where the file is to be.
@@ -57,6 +57,8 @@ def explained(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals around `path` into one line with the fix."""
     try:
         yield
+    except LensauditError:
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise MachineError(

@@ -21,7 +21,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from lensaudit.errors import UsageError
+from lensaudit.errors import NoSuchFile, UsageError
 
 IDENTIFIER_LENGTH = 64
 
@@ -341,7 +341,7 @@ def regular_size(path: Path) -> int:
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{path}: no such file; check the path") from error
+        raise NoSuchFile(f"{path}: no such file; check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{printable(path)}: cannot be read ({reason}); check the path") from error

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from lensaudit.documents import read_json, validated
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, NoSuchFile
 from lensaudit.evaluation import CONFIDENCE
 from lensaudit.files import write_text
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
@@ -155,7 +155,7 @@ def read_marks(path: Path, clusters: str, components: int) -> Marks:
         0, 0.5 and 1.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: no such file; save it from clusters.html, or leave --marks out")
+        raise NoSuchFile(f"{path}: no such file; save it from clusters.html, or leave --marks out")
     fix = "save the marks from clusters.html"
     words = read_json(path, fix)
     marks = validated(words, Marks, f"{path}", fix)

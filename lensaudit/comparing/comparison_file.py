@@ -27,7 +27,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from lensaudit.documents import SEAL, read_json, refuse_broken_seal, sealed, validated
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, NoSuchFile, UsageError
 from lensaudit.files import write_json
 from lensaudit.finders import Finder, FinderRecord, load_finder, read_record, refitted, takes_statistics
 from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
@@ -84,7 +84,7 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / COMPARISON_NAME
     if not path.is_file():
-        raise UsageError(f"{folder}: holds no {COMPARISON_NAME}; name a folder that lensaudit compare wrote")
+        raise NoSuchFile(f"{folder}: holds no {COMPARISON_NAME}; name a folder that lensaudit compare wrote")
     comparison = _read(path, _Comparison)
     speed = Path(folder) / SPEED_NAME
     comparison["speed"] = _read(speed, _Speed)["finders"] if lexists(speed) else []

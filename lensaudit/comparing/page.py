@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from lensaudit.comparing.comparison_file import PAGE_NAME, read_comparison
 from lensaudit.comparing.tables import HEADS, matrices_of, probe_table, set_table, told_apart, verdicts_said
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, LensauditError
 from lensaudit.files import write_text
 from lensaudit.report import facts, render
 from lensaudit.report.facts import decimal, pixel_facts
@@ -167,6 +167,8 @@ def render_comparison(folder: Path) -> Path:
     comparison = read_comparison(folder)
     try:
         page = _html(comparison)
+    except LensauditError:
+        raise
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, TemplateError) as error:
         raise DataError(
             f"{folder}/compare.json: a field is missing or wrong ({printable(error, 100)}); compare again"

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, NoSuchData, UsageError
 from lensaudit.files import sha256
 from lensaudit.finders.architectures.transfer import BODIES, Body, Transfer, new_body
 from lensaudit.finders.published import closest_to, with_counts
@@ -107,7 +107,7 @@ def read_pretrained(source: str, recipe: Recipe) -> Pretrained:
         return _from_hub(name)
     path = Path(source)
     if not path.is_file():
-        raise DataError(f"{path}: no such file; {how_to_get(name, path)}")
+        raise NoSuchData(f"{path}: no such file; {how_to_get(name, path)}")
     with torch.device("meta"):
         expected = new_body(name).state_dict()
     mappings = read_weights(path, most_bytes(expected))

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from lensaudit.errors import MachineError, UsageError
+from lensaudit.errors import OutOfMemory, UsageError
 from lensaudit.finders.finder import Declared, Finder
 from lensaudit.finders.refit import Clipping, clipped_fractions, summary_of
 
@@ -227,10 +227,10 @@ def out_of_memory_explained(batch_size: int, fix: str = "use a smaller --batch")
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise MachineError(f"the GPU ran out of memory with {batch_size} images at a time; {fix}") from error
+        raise OutOfMemory(f"the GPU ran out of memory with {batch_size} images at a time; {fix}") from error
     except RuntimeError as error:
         if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-            raise MachineError(f"memory ran out with {batch_size} images at a time; {fix}") from error
+            raise OutOfMemory(f"memory ran out with {batch_size} images at a time; {fix}") from error
         raise
 
 

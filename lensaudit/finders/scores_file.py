@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.special import expit, logit
 
 from lensaudit.documents import json_of
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, LensauditError, NoSuchData, UsageError
 from lensaudit.files import replacing
 from lensaudit.finders.refit import Clipping
 from lensaudit.finders.score import OK, Scores
@@ -241,7 +241,7 @@ def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, dict[str, 
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: no such file; write it with lensaudit score")
+        raise NoSuchData(f"{path}: no such file; write it with lensaudit score")
     table = read_table(path, "a file of scores")
     names = tuple(table.ids(table.need("id"), ids))
     p = table.numbers(probability := table.need("p_lens", "p", "p(lens)"))
@@ -310,6 +310,8 @@ def _record(path: Path) -> dict[str, Any]:
     """What `write_scores` put into the metadata; empty where another program wrote the file."""
     try:
         words = record_text(path)
+    except LensauditError:
+        raise
     except (pa.ArrowException, OSError, ValueError, IndexError) as broken:
         raise DataError(f"{path}: is torn; write it with lensaudit score") from broken
     if words is None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, LensauditError
 from lensaudit.files import replacing, sha256
 from lensaudit.lensset.header import MEND, CatalogueColumn, Header
 from lensaudit.tables import parquet_column
@@ -142,6 +142,8 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as stored:
             yield stored
+    except LensauditError:
+        raise
     except (pa.ArrowException, OSError, MemoryError, ValueError) as error:  # ValueError: text that is not UTF-8
         reason = printable(" ".join(str(error).split()), 100)
         raise DataError(f"{path}: the catalogue cannot be read as Parquet ({reason}); {MEND}") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.errors import DataError, LensauditError, UsageError
+from lensaudit.errors import DataError, LensauditError, NoSuchFile, UsageError
 from lensaudit.lensset.arrays import LineFile, StoredArray, array_specs, check_array
 from lensaudit.lensset.catalogue import CATALOGUE_NAME, open_catalogue, read_column, rows_of
 from lensaudit.lensset.header import HEADER_NAME, MEND, BandHeader, Header, read_header
@@ -59,7 +59,7 @@ class LensSet:
         """
         path = Path(path)
         if not path.exists():
-            raise UsageError(f"{path}: no such lens set; check the path, or make one with lensaudit simulate or ingest")
+            raise NoSuchFile(f"{path}: no such lens set; check the path, or make one with lensaudit simulate or ingest")
         if not (path / HEADER_NAME).is_file():
             raise DataError(_what_is_wrong(path))
         header = read_header(path / HEADER_NAME)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lensaudit.documents import read_yaml
-from lensaudit.errors import DataError, LensauditError, UsageError
+from lensaudit.errors import DataError, LensauditError, NoSuchFile, UsageError
 from lensaudit.finders import Finder
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.imaging.psf import check_kernel
@@ -273,7 +273,7 @@ def _definition_path(name: str | Path) -> Path:
     if path.suffix in {".yaml", ".yml"}:
         if path.is_file():
             return path
-        raise UsageError(f"{path}: no such file; name a YAML file or a built-in probe: {', '.join(builtin)}")
+        raise NoSuchFile(f"{path}: no such file; name a YAML file or a built-in probe: {', '.join(builtin)}")
     raise UsageError(f"probe '{name}' is unknown; allowed: {', '.join(builtin)}, or a path that ends in .yaml")
 
 

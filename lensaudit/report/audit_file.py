@@ -39,7 +39,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from lensaudit.documents import SEAL, read_json, read_text, refuse_broken_seal, sealed, validated
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, NoSuchFile, UsageError
 from lensaudit.files import write_json
 from lensaudit.report.facts import jsonable
 from lensaudit.resources import builtin_folder
@@ -138,7 +138,7 @@ def read_audit(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / AUDIT_NAME
     if not path.is_file():
-        raise UsageError(f"{folder}: holds no {AUDIT_NAME}; name a folder that `lensaudit report … --out` wrote")
+        raise NoSuchFile(f"{folder}: holds no {AUDIT_NAME}; name a folder that `lensaudit report … --out` wrote")
     audit = read_json(path, MEND)
     if not isinstance(audit, dict) or audit.get("schema") != SCHEMA:
         found = audit.get("schema") if isinstance(audit, dict) else type(audit).__name__
@@ -210,7 +210,7 @@ def certificate_block(path: Path | None = None) -> dict[str, Any]:
         The file is not JSON or lacks a field.
     """
     if path is not None and not Path(path).is_file():
-        raise UsageError(f"--certificate {path}: no such file; `{COMMAND}` writes one")
+        raise NoSuchFile(f"--certificate {path}: no such file; `{COMMAND}` writes one")
     found = _shipped() if path is None else Path(path)
     if found is None:
         return {"measured": False, "command": COMMAND}

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from markupsafe import Markup
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, LensauditError
 from lensaudit.files import write_text
 from lensaudit.report import facts
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
@@ -41,6 +41,8 @@ def render_report(folder: Path) -> Path:
     audit = read_audit(folder)
     try:
         page = _html(audit, folder)
+    except LensauditError:
+        raise
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, TemplateError) as error:
         raise DataError(
             f"{folder}/audit.json: a field is missing or wrong ({printable(error, 100)}); build the audit again"

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lensaudit.documents import refuse_unsafe_yaml
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, LensauditError
 from lensaudit.fits_input import open_fits
 from lensaudit.tables.table import (
     FORMATS,
@@ -179,6 +179,8 @@ def from_parquet(path: Path) -> Table:
             if twice := [name for name, times in Counter(names).items() if times > 1]:
                 raise DataError(f"{path}: column {printable(twice[0], 60)} is there twice; keep one of them")
             found = {name: parquet_column(path, name) for name in names}
+    except LensauditError:
+        raise
     except (pa.ArrowException, OSError, LookupError, ValueError, MemoryError) as error:
         reason = printable(" ".join(str(error).split()), 100)
         raise DataError(f"{path}: cannot be read as Parquet ({reason}); write it again") from error

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from lensaudit import __version__
 from lensaudit.documents import keep_json, kept_json, read_json, refuse_broken_seal
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, LensauditError
 from lensaudit.explain.judging.compound_view import CompoundView, SourceShare
 from lensaudit.explain.judging.explainer import JudgeSettings
 from lensaudit.explain.judging.image_scores import ImageScore
@@ -239,6 +239,8 @@ def read_judgement(folder: Path) -> Judgement:
         if record["format"] != FORMAT:
             raise DataError(f"{path}: format '{record['format']}', {FORMAT} is needed; run lensaudit judge again")
         return _judgement(record)
+    except LensauditError:
+        raise
     except (LookupError, TypeError, ValueError, AttributeError) as broken:
         raise DataError(f"{path}: no judgement ({printable(broken, 100)}); write it with lensaudit judge") from broken
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lensaudit.documents import json_of
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, LensauditError, NoSuchData, UsageError
 from lensaudit.files import replacing
 from lensaudit.untrusted import regular_size
 
@@ -102,7 +102,9 @@ class KavTable:
             highest = np.array([np.nan if value is None else value for value in search["highest"]])
             return cls(Path(path), n, kernels, record, highest, search["n_searched"])
         except UsageError as missing:
-            raise DataError(f"{path}: no such file; make it with lensaudit kernels") from missing
+            raise NoSuchData(f"{path}: no such file; make it with lensaudit kernels") from missing
+        except LensauditError:
+            raise
         except (pa.ArrowException, LookupError, OSError, TypeError, ValueError, AttributeError) as broken:
             raise DataError(f"{path}: is torn or no table of kernels; make it anew with lensaudit kernels") from broken
 

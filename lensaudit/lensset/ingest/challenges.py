@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, NoSuchFile, UsageError
 from lensaudit.files import sha256
 from lensaudit.lensset.header import CatalogueColumn
 from lensaudit.lensset.ingest.labels import UNKNOWN, label_rule
@@ -46,7 +46,7 @@ def find_images(root: Path, pattern: re.Pattern[str], bands: Mapping[str, str]) 
         Two files claim the same id and band.
     """
     if not root.is_dir():
-        raise UsageError(f"{root}: no such folder; give the folder that holds the images")
+        raise NoSuchFile(f"{root}: no such folder; give the folder that holds the images")
     found: Found = {}
     for folder, folders, names in os.walk(root, followlinks=True):
         folders.sort()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, NoSuchData, UsageError
 from lensaudit.files import sha256, writable_folder
 from lensaudit.finders.scores_file import read_scores
 from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited, write_audit
@@ -61,7 +61,7 @@ def read_outside_scores(path: Path, ids: Collection[str], threshold: float) -> O
     check_threshold(threshold)
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: no such file; give the CSV file with columns id,p")
+        raise NoSuchData(f"{path}: no such file; give the CSV file with columns id,p")
     table = read_table(path, "a table of scores")
     column = table.find("p")
     if column is None:
@@ -233,7 +233,7 @@ def _check_same(key: Key, export: Path) -> None:
     """The cutouts may be gone by now; where they are, they must be those of the key."""
     manifest = export / CUTOUTS / MANIFEST
     if not export.is_dir():
-        raise DataError(f"{export}: no such folder; give the folder that lensaudit probe export wrote")
+        raise NoSuchData(f"{export}: no such folder; give the folder that lensaudit probe export wrote")
     if os.path.lexists(manifest):
         regular_size(manifest)  # a pipe or a device in its place would hang
         if sha256(manifest) != key.manifest_hash:

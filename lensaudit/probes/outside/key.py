@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lensaudit.documents import json_of, read_json
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, LensauditError, NoSuchData, UsageError
 from lensaudit.files import replacing, write_json
 from lensaudit.imaging import TRUTH_COLUMNS
 from lensaudit.probes.collect import typed
@@ -170,7 +170,7 @@ def read_key(path: Path) -> Key:
     """
     path = path / KEY_FILE if path.is_dir() else path
     if not path.is_file():
-        raise DataError(f"{path}: no such key; finish the export (run it again), or say where the key lies with --key")
+        raise NoSuchData(f"{path}: no such key; finish the export (run it again), or say where the key lies with --key")
     try:
         if pq.read_metadata(path).num_rows > MOST_ROWS:
             raise ValueError("more rows than an export of all probes has")
@@ -181,6 +181,8 @@ def read_key(path: Path) -> Key:
         plan = ExportPlan.from_json(words["plan"])
         key = Key(plan, str(words["manifest"]), table.select(SCHEMA.names))
         whole = words["format"] == FORMAT and table.num_rows == sum(_sizes(plan))
+    except LensauditError:
+        raise
     except (pa.ArrowException, OSError, LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: is torn or no key of an export; run the export again") from error
     if not whole:
