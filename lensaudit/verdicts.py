@@ -71,8 +71,8 @@ TENTATIVE = State(
     open=True,
     beyond=True,
 )
-UNDECIDED = State(
-    "undecided",
+INCONCLUSIVE = State(
+    "inconclusive",
     "the interval reaches across the tolerance: a loss beyond it is neither shown nor excluded",
     open=True,
 )
@@ -83,8 +83,8 @@ NOT_ASSESSABLE = State(
     "interval of the fraction called a lens)",
     open=True,
 )
-WITHIN_TOLERANCE = State(
-    "within tolerance",
+EQUIVALENT = State(
+    "equivalent within tolerance",
     "the whole interval lies within the tolerance, whether or not a small change is significant; a loss is limited, "
     "and where nothing may change (nuisance) a gain too",
 )
@@ -93,20 +93,23 @@ GAIN = State(
     "the whole interval lies above zero: more lenses are found (population and difficulty only)",
 )
 
-STATES = (BIAS, FALSE_POSITIVES, SELECTION, TENTATIVE, UNDECIDED, NOT_ASSESSABLE, WITHIN_TOLERANCE, GAIN)
+STATES = (BIAS, FALSE_POSITIVES, SELECTION, TENTATIVE, INCONCLUSIVE, NOT_ASSESSABLE, EQUIVALENT, GAIN)
 """All states, the gravest first."""
 
 _EARLIER = {
     "too few to tell": (
-        State("too few to tell", "an earlier version’s word: undecided, tentative or not assessable", open=True),
-        UNDECIDED,
+        State("too few to tell", "an earlier version’s word: inconclusive, tentative or not assessable", open=True),
+        INCONCLUSIVE,
     ),
     "no effect shown": (
-        State("no effect shown", "an earlier version’s word: within tolerance, a gain, or not assessable"),
-        WITHIN_TOLERANCE,
+        State("no effect shown", "an earlier version’s word: equivalent within tolerance, a gain, or not assessable"),
+        EQUIVALENT,
     ),
 }
-"""Words of results that an earlier version wrote, and where they stand among the states."""
+"""Words of results that an earlier version wrote for several states, and where they stand among the states."""
+
+_RENAMED = {"undecided": INCONCLUSIVE, "within tolerance": EQUIVALENT}
+"""Earlier words of the same states: results that say them are shown with today's."""
 
 NATURES = (
     ("nuisance", "says nothing of the lens: no answer may change, neither to a loss nor to a gain"),
@@ -116,14 +119,14 @@ NATURES = (
 )
 """Kinds of probes with what a fair finder would do."""
 
-_BY_WORD = {state.word: state for state in STATES} | {old: state for old, (state, _) in _EARLIER.items()}
+_BY_WORD = {state.word: state for state in STATES} | {old: state for old, (state, _) in _EARLIER.items()} | _RENAMED
 
 PAIRS = 300
 """Pairs of each population by default: `lensaudit probe power` says that 277 exclude a loss of 0.05 nine times in
 ten, of a finder without any change, where 5 % of the pairs differ by chance."""
 
 CHANCE = "chance"
-FAIL_ON = (BIAS, FALSE_POSITIVES, TENTATIVE, UNDECIDED, NOT_ASSESSABLE)
+FAIL_ON = (BIAS, FALSE_POSITIVES, TENTATIVE, INCONCLUSIVE, NOT_ASSESSABLE)
 """States that ``--fail-on`` may name: it fails where one of them, or one before it in this list, is found."""
 
 
@@ -138,6 +141,17 @@ def state_of(word: str) -> State:
     return _BY_WORD[word]
 
 
+def present_word(word: str) -> str:
+    """Today's word for a verdict; any other word as it is.
+
+    Examples
+    --------
+    >>> present_word("undecided"), present_word("not applicable")
+    ('inconclusive', 'not applicable')
+    """
+    return _BY_WORD[word].word if word in _BY_WORD else word
+
+
 def fail_words() -> tuple[str, ...]:
     """What ``--fail-on`` takes."""
     return tuple(state.css for state in FAIL_ON)
@@ -145,13 +159,12 @@ def fail_words() -> tuple[str, ...]:
 
 def failing(words: Sequence[str], fail_on: str) -> tuple[str, ...]:
     """Those of the verdict `words` on which ``--fail-on`` fails."""
-    ladder = FAIL_ON[: fail_words().index(fail_on) + 1]
-    limit = {state.word for state in ladder}
-    return tuple(word for word in words if word in limit or _now(word) in limit)
+    ladder = FAIL_ON[: fail_words().index(present_word(fail_on)) + 1]
+    return tuple(word for word in words if _stands_for(word) in ladder)
 
 
-def _now(word: str) -> str:
-    return _EARLIER[word][1].word if word in _EARLIER else word
+def _stands_for(word: str) -> State:
+    return _EARLIER[word][1] if word in _EARLIER else state_of(word)
 
 
 def decide(nature: str, interval: tuple[float, float], tolerance: float, significant: bool, assessable: bool) -> State:
@@ -181,7 +194,7 @@ def decide(nature: str, interval: tuple[float, float], tolerance: float, signifi
         return GAIN
     if not assessable:
         return NOT_ASSESSABLE
-    return WITHIN_TOLERANCE if within else UNDECIDED
+    return EQUIVALENT if within else INCONCLUSIVE
 
 
 _SHOWN = {"nuisance": BIAS, "population": BIAS, "difficulty": SELECTION, "contaminant": FALSE_POSITIVES}

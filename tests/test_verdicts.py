@@ -21,6 +21,7 @@ from lensaudit.verdicts import (
     in_short,
     next_steps,
     on_the_command_line,
+    present_word,
     state_of,
     states_table,
 )
@@ -46,9 +47,10 @@ def test_failing_on_a_word_fails_on_the_graver_ones():
     assert failing(words, "bias") == ("bias",)
     assert failing(words, "tentative") == ("bias", "false positives", "tentative")
     assert failing(words, "not-assessable") == (
-        "bias", "false positives", "tentative", "undecided", "not assessable"
+        "bias", "false positives", "tentative", "inconclusive", "not assessable"
     )  # fmt: skip
-    assert failing(["too few to tell", "no effect shown"], "undecided") == ("too few to tell",)  # an earlier version's
+    of_an_earlier_version = ["too few to tell", "no effect shown"]
+    assert failing(of_an_earlier_version, "inconclusive") == ("too few to tell",)
 
 
 def test_the_default_number_of_pairs_follows_from_the_power():
@@ -59,7 +61,11 @@ def test_the_default_number_of_pairs_follows_from_the_power():
 
 def test_earlier_words_stand_among_the_states():
     assert state_of("too few to tell").open
-    assert state_of("too few to tell").gravity == state_of("undecided").gravity
+    assert state_of("too few to tell").gravity == state_of("inconclusive").gravity
+    assert [present_word(word) for word in ("undecided", "within tolerance")] == [
+        "inconclusive", "equivalent within tolerance"
+    ]  # fmt: skip
+    assert failing(["undecided", "within tolerance"], "undecided") == ("undecided",)
     with pytest.raises(KeyError):
         state_of("guilty")
 
@@ -67,15 +73,16 @@ def test_earlier_words_stand_among_the_states():
 def test_a_summary_counts_every_probe_once():
     answers = [
         Answer("a", "red sources", "bias", 300),
-        Answer("b", "companions", "undecided", 300, 900),
-        Answer("c", "off-centre lenses", "undecided", 300),
-        Answer("d", "turned", "within tolerance", 20),
+        Answer("b", "companions", "inconclusive", 300, 900),
+        Answer("c", "off-centre lenses", "inconclusive", 300),
+        Answer("d", "turned", "equivalent within tolerance", 20),
         Answer("e", "recolour", "not assessable", 300),
         Answer("f", "second arcs", "tentative", 300, 40_000),
     ]
     assert in_short(answers) == (
-        "Of 6 probes with 20 to 300 pairs, 1 shows a bias (red sources), 1 is tentative (second arcs), 2 are undecided "
-        "(companions, off-centre lenses), 1 is not assessable (recolour), 1 is within tolerance (turned)."
+        "Of 6 probes with 20 to 300 pairs, 1 shows a bias (red sources), 1 is tentative (second arcs), 2 are "
+        "inconclusive (companions, off-centre lenses), 1 is not assessable (recolour), 1 is equivalent within "
+        "tolerance (turned)."
     )
     assert in_short([]) == ""
     steps = next_steps(answers, "my finders/one", 7)

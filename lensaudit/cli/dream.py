@@ -128,7 +128,7 @@ def _line(entry: DreamFiles) -> str:
     )
 
 
-FAILS, UNDECIDED = " †", " ‡"
+FAILS, INCONCLUSIVE = " †", " ‡"
 
 
 def register_judge(app: typer.Typer) -> None:
@@ -230,7 +230,7 @@ def _show_kind(found: Judgement, kind: str, scores: Sequence[Score]) -> None:
         rows = [found.row(name, kind, score.name) for score in scores]
         if any(rows):
             label = found.label(name)
-            mark = "" if not label else FAILS if label.startswith("fails") else UNDECIDED
+            mark = "" if not label else FAILS if label.startswith("fails") else INCONCLUSIVE
             lines.append(
                 [name + mark, *(_narrow(cell(row, marks=False), bool(row and row.beats_chance)) for row in rows)]
             )

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lensaudit.cli.console import say
 from lensaudit.errors import UsageError
 from lensaudit.resources import builtin_folder
+from lensaudit.verdicts import CHANCE, fail_words, present_word
 
 if TYPE_CHECKING:
     from lensaudit.finders import Recipe as Recipe_
@@ -84,6 +86,19 @@ def processes(workers: int) -> int:
         os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1)
     )
     return workers or len(affinity(0))
+
+
+def say_renamed(old: str, new: str) -> None:
+    """Say on standard error that `old` is called `new` today; what was typed goes on working."""
+    say(f"{old} is now called {new}", err=True)
+
+
+def _present_verdict(word: str | None) -> str | None:
+    """What ``--fail-on`` names, by today's word."""
+    if word is None or present_word(word) == word:
+        return word
+    say_renamed(f"--fail-on {word}", present_word(word))
+    return present_word(word)
 
 
 FINDER_HELP = "Built-in name (lensaudit models list), a finder's folder, or package.module:factory."
@@ -208,6 +223,21 @@ Tolerance = Annotated[
     float | None,
     typer.Option("--tolerance", metavar="LOSS", help="Loss of recall that is accepted; default: each probe's own."),
 ]
+
+_FAIL_ON = "Exit code 1 at this verdict or a graver one: "
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on", metavar="VERDICT", callback=_present_verdict, help=f"{_FAIL_ON}{', '.join(fail_words())}."
+    ),
+]
+FailOnChance = Annotated[
+    str,
+    typer.Option(
+        "--fail-on", metavar="VERDICT", callback=_present_verdict,
+        help=f"{_FAIL_ON}{', '.join((*fail_words(), CHANCE))}.",
+    ),
+]  # fmt: skip
 
 
 def named(repeated: Sequence[str], commas: str | None = None, option: str = "--method") -> tuple[str, ...]:

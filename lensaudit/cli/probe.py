@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lensaudit.cli import options as opt
-from lensaudit.cli import probe_output
 from lensaudit.cli.console import say, say_json, say_table
 from lensaudit.cli.probe_output import check_fail_on, fail_where, print_audit, print_result
 from lensaudit.cli.running import watching
@@ -99,7 +98,7 @@ def power(
     """How many pairs it takes to exclude a loss of recall."""
     from lensaudit.errors import UsageError
     from lensaudit.statistics import pairs_needed, pairs_that_never_tell
-    from lensaudit.verdicts import UNDECIDED
+    from lensaudit.verdicts import INCONCLUSIVE
 
     for name, value in (("--tolerance", tolerance), ("--power", chance)):
         if not 0 < value < 1:
@@ -112,7 +111,7 @@ def power(
         return
     say(f"To exclude a loss of recall above {tolerance:g}, with probability {chance:g} where there is none:")
     say(*(f"  {n:>7} pairs, if {share:.0%} differ by chance" for share, n in needed.items()))
-    say(f"Up to {never} pairs can never exclude it; such a probe says '{UNDECIDED.word}'.")
+    say(f"Up to {never} pairs can never exclude it; such a probe says '{INCONCLUSIVE.word}'.")
 
 
 def all_probes(
@@ -121,7 +120,7 @@ def all_probes(
     out: opt.Out,
     probe: opt.OnlyProbes = [],
     tolerance: opt.Tolerance = None,
-    fail_on: probe_output.FailOn = None,
+    fail_on: opt.FailOn = None,
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,
@@ -154,7 +153,7 @@ def run_file(
     stretch: Stretch = None,
     lens_set: EditedSet = None,
     tolerance: opt.Tolerance = None,
-    fail_on: probe_output.FailOn = None,
+    fail_on: opt.FailOn = None,
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,
@@ -189,7 +188,7 @@ def _command(name: str) -> Callable[..., None]:
         psf: Psf = None,
         psf_extension: Extension = "VIS_PSF",
         tolerance: opt.Tolerance = None,
-        fail_on: probe_output.FailOn = None,
+        fail_on: opt.FailOn = None,
         seed: opt.Seed = 0,
         workers: opt.Workers = 1,
         batch: opt.Batch = None,

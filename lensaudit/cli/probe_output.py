@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,16 +13,6 @@ from lensaudit.verdicts import Step, fail_words
 
 if TYPE_CHECKING:
     from lensaudit.probes import ProbeAudit, ProbeResult
-
-
-FailOn = Annotated[
-    str | None,
-    typer.Option(
-        "--fail-on",
-        metavar="VERDICT",
-        help=f"Exit code 1 at this verdict or a graver one: {', '.join(fail_words())}.",
-    ),
-]
 
 
 def check_fail_on(word: str | None) -> None:

@@ -9,7 +9,6 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table
-from lensaudit.cli.probe_output import FailOn
 from lensaudit.cli.running import watching
 
 
@@ -78,7 +77,7 @@ def import_scores(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="PATH", help="Folder or file of the key, if not in DIR.")
     ] = None,
-    fail_on: FailOn = None,
+    fail_on: opt.FailOn = None,
     as_json: opt.Json = False,
 ) -> None:
     """Audit a finder by the scores it gave to exported cutouts."""

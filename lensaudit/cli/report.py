@@ -9,7 +9,7 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, warn
-from lensaudit.verdicts import CHANCE, PAIRS, fail_words
+from lensaudit.verdicts import PAIRS
 
 SHORTER = "--probe quick, --probe-n, --judge-n and --dream-steps make it shorter"
 
@@ -74,14 +74,7 @@ def report(
             "--certificate", metavar="FILE", help="planted.json of the planted-bias bench; default: the one shipped."
         ),
     ] = None,
-    fail_on: Annotated[
-        str,
-        typer.Option(
-            "--fail-on",
-            metavar="VERDICT",
-            help=f"Exit code 1 at this verdict or a graver one: {', '.join((*fail_words(), CHANCE))}.",
-        ),
-    ] = "",
+    fail_on: opt.FailOnChance = "",
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,

@@ -23,7 +23,7 @@ from lensaudit.report import facts, render
 from lensaudit.report.facts import decimal, pixel_facts
 from lensaudit.report.figures.panels import FAINT, FULL_WIDTH_IN, INK, house_style, light_grid, new_figure, svg_uri
 from lensaudit.untrusted import printable
-from lensaudit.verdicts import NATURES
+from lensaudit.verdicts import NATURES, present_word
 
 COLOURS = ("#0072b2", "#c04f00", "#1c6e54", "#a8467c", "#7a5c00", "#3aa0d8", "#1d2733", "#8a94a0")
 """Okabe & Ito 2008, darkened to be told apart on white; dashes go on where they begin again."""
@@ -240,5 +240,6 @@ def _environment() -> Environment:
         span=lambda group: facts.percent_interval(group["low"], group["high"]),
         symbols=lambda text: text,
         slug=lambda text: text.replace(" ", "-"),
+        present_word=present_word,
     )
     return environment

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lensaudit.evaluation import FPR
 from lensaudit.report.facts import count, decimal, interval, p_value, significant
 from lensaudit.statistics import RESAMPLES, allowed_false_positives, holm, mcnemar_exact, paired_auroc, strict_threshold
-from lensaudit.verdicts import STATES, state_of
+from lensaudit.verdicts import STATES, present_word, state_of
 
 SIGNIFICANCE = 0.05
 """Holm-corrected p-value below which a difference is shown."""
@@ -232,7 +232,7 @@ def probe_cell(said: dict[str, Any] | None, probes: dict[str, Any] | None) -> di
         return cell("—", "not asked")
     if not said["verdicts"]:
         return cell("—", "none applies")
-    counted = Counter(one["word"] for one in said["verdicts"])
+    counted = Counter(present_word(one["word"]) for one in said["verdicts"])
     gravest_first = sorted(counted, key=lambda word: state_of(word).gravity)
     words = [f"{counted[word]} {word}" for word in gravest_first]
     under = f"of {len(said['verdicts'])}; n = {probes['n']} pairs each"
@@ -336,7 +336,9 @@ def _instruments(verdicts: Sequence[dict[str, Any]]) -> str:
 
 def verdicts_said(probes: dict[str, Any] | None) -> dict[str, str]:
     """Word of every state → its definition, with the words an earlier version wrote where they are in use."""
-    said = {one["word"] for finder in (probes or {"finders": []})["finders"] for one in finder["verdicts"]}
+    said = {
+        present_word(one["word"]) for finder in (probes or {"finders": []})["finders"] for one in finder["verdicts"]
+    }
     states = {state.word: state for state in STATES} | {word: state_of(word) for word in said}
     return {word: state.definition for word, state in sorted(states.items(), key=lambda item: item[1].gravity)}
 

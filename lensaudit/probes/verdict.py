@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from lensaudit.statistics import pairs_to_assess, pairs_to_settle, scenes_to_settle
 from lensaudit.verdicts import (
     BIAS,
+    EQUIVALENT,
     FALSE_POSITIVES,
     GAIN,
+    INCONCLUSIVE,
     NOT_ASSESSABLE,
     SELECTION,
     SIGNIFICANCE,
     TENTATIVE,
-    UNDECIDED,
-    WITHIN_TOLERANCE,
     State,
     decide,
     state_of,
@@ -141,12 +141,12 @@ def _change_words(state: State, evidence: Evidence, tolerance: float, nature: st
         return f"{told}: a {what} beyond the tolerated {tolerance:g}, significant ({p}){count}"
     if state is TENTATIVE:
         return f"{told}: likely a {what} beyond the tolerated {tolerance:g}, but not significant ({p})"
-    if state is UNDECIDED:
+    if state is INCONCLUSIVE:
         also = "a change is significant" if evidence.significant else "no change is significant"
-        return f"{told}: whether it is a {what} beyond the tolerated {tolerance:g} is undecided; {also} ({p})"
+        return f"{told}: inconclusive as to a {what} beyond the tolerated {tolerance:g}; {also} ({p})"
     if state is GAIN:
         return f"{told}: a gain, {'significant' if evidence.significant else 'not significant'} ({p})"
-    assert state is WITHIN_TOLERANCE
+    assert state is EQUIVALENT
     small = "a significant change" if evidence.significant else "no significant change"
     return f"{told}: no {what} beyond the tolerated {tolerance:g}; {small} ({p})"
 
@@ -172,9 +172,9 @@ def _contaminant_words(state: State, evidence: Evidence, tolerance: float, natur
         return f"{told}: more than the tolerated {tolerance:g}, significant ({p})"
     if state is TENTATIVE:
         return f"{told}: likely more than the tolerated {tolerance:g}, but not significant ({p})"
-    if state is UNDECIDED:
-        return f"{told}: whether they are more than the tolerated {tolerance:g} is undecided ({p})"
-    assert state is WITHIN_TOLERANCE
+    if state is INCONCLUSIVE:
+        return f"{told}: inconclusive as to more than the tolerated {tolerance:g} ({p})"
+    assert state is EQUIVALENT
     return f"{told}: fewer than the tolerated {tolerance:g}"
 
 

@@ -22,10 +22,10 @@ from lensaudit.statistics import holm, wilson_interval
 from lensaudit.verdicts import (
     BIAS,
     FALSE_POSITIVES,
+    INCONCLUSIVE,
     NOT_ASSESSABLE,
     SIGNIFICANCE,
     TENTATIVE,
-    UNDECIDED,
     State,
     decide,
     state_of,
@@ -54,7 +54,7 @@ def find(audit: dict[str, Any], tolerance: float) -> list[dict[str, Any]]:
         finding["significant"] = bool(p < SIGNIFICANCE)
         state = judge(finding, tolerance, _recall_low(finding, audit.get("performance")))
         finding["verdict"] = state.word
-        finding["needed"] = _lenses_needed(finding, tolerance) if state in (TENTATIVE, UNDECIDED) else None
+        finding["needed"] = _lenses_needed(finding, tolerance) if state in (TENTATIVE, INCONCLUSIVE) else None
         finding["text"] += f" ({p_value(float(p))}, permutation test, Holm-corrected)" + _open_words(finding, tolerance)
     found += _probe_findings(audit.get("probes"))
     return sorted(found, key=_rank)
@@ -104,9 +104,9 @@ def _open_words(finding: dict[str, Any], tolerance: float) -> str:
     more = f"; about {count(needed)} {objects} in the set would settle it" if needed else ""
     if state is TENTATIVE:
         return f": likely more than the tolerated {tolerance:g}, but not significant{more}"
-    if state is UNDECIDED:
+    if state is INCONCLUSIVE:
         also = "a difference is significant, but " if finding["significant"] else ""
-        return f": {also}whether it exceeds the tolerated {tolerance:g} is undecided{more}"
+        return f": {also}inconclusive as to more than the tolerated {tolerance:g}{more}"
     if state is NOT_ASSESSABLE:
         return ": it finds too few lenses for a difference to show"
     return ""

@@ -57,7 +57,7 @@ class AuditOptions:
     certificate
         ``planted.json`` of the planted-bias bench; None takes the one that came with lensaudit, if any.
     tolerance
-        Largest gap in recall (or false-positive rate) that is still called within tolerance.
+        Largest gap in recall (or false-positive rate) that is still called equivalent within tolerance.
     workers
         Processes that render scenes.
     """

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from lensaudit.report.facts import POPULATIONS, TRUTH, count, percent, significant
-from lensaudit.verdicts import TENTATIVE, UNDECIDED, in_sentence, state_of
+from lensaudit.verdicts import INCONCLUSIVE, TENTATIVE, in_sentence, state_of
 
 
 def row_of(one: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _group(one: dict[str, Any], record: dict[str, Any]) -> str:
 def _advice(verdict: dict[str, Any]) -> str:
     if verdict["needed"] is not None:
         return f"About {count(verdict['needed'])} pairs would settle it."
-    if state_of(verdict["word"]) in (TENTATIVE, UNDECIDED):
+    if state_of(verdict["word"]) in (TENTATIVE, INCONCLUSIVE):
         return "It lies too near the tolerance for more pairs to settle it."
     return ""
 

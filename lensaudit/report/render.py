@@ -18,6 +18,7 @@ from lensaudit.report.facts import GLOSSARY, audited_facts
 from lensaudit.report.options import MIN_BIN
 from lensaudit.report.pictures import FULL_COLOUR, dream_strips, gallery_strips, map_tiles, pair_strips, pictures_of
 from lensaudit.untrusted import printable
+from lensaudit.verdicts import present_word
 
 MAX_BYTES = 8_000_000
 SHOWN_FINDINGS = 6
@@ -129,6 +130,7 @@ def _environment() -> Environment:
         p_short=lambda p: facts.p_value(p).removeprefix("p = ").removeprefix("p "),
         groupby_first=_grouped,
         slug=lambda text: text.replace(" ", "-"),
+        present_word=present_word,
     )
     return environment
 

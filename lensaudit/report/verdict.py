@@ -14,10 +14,10 @@ from lensaudit.verdicts import (
     BIAS,
     CHANCE,
     FALSE_POSITIVES,
+    INCONCLUSIVE,
     NOT_ASSESSABLE,
     SELECTION,
     TENTATIVE,
-    UNDECIDED,
     Answer,
     Step,
     in_sentence,
@@ -73,7 +73,7 @@ def level(audit: dict[str, Any]) -> str:
     counted = [state for state in found if state.open or state in (BIAS, FALSE_POSITIVES)]
     if counted:
         return min(counted, key=lambda state: state.gravity).word
-    return CLEAR if rows else UNDECIDED.word
+    return CLEAR if rows else INCONCLUSIVE.word
 
 
 def _headline(audit: dict[str, Any]) -> str:
@@ -148,14 +148,14 @@ def _open(audit: dict[str, Any]) -> list[str]:
         pairs = plural(min(row["n"] for row in left), "pair")
         verb = "is" if len(left) == 1 else "are"
         clauses.append(
-            f"{_of(len(left), len(rows))} {verb} undecided with {pairs} each" + _likeliest(audit, probes=True)
+            f"{_of(len(left), len(rows))} {verb} inconclusive with {pairs} each" + _likeliest(audit, probes=True)
         )
     own = [f for f in audit["findings"] if f["source"] != PROBES]
     waiting = sum(state_of(f["verdict"]).open for f in own)
     if not clauses and waiting:
         counted = f"{count(waiting)} of {plural(len(own), 'comparison')} within the set"
         verb = "is" if waiting == 1 else "are"
-        clauses.append(f"{counted} {verb} undecided" + _likeliest(audit, probes=False))
+        clauses.append(f"{counted} {verb} inconclusive" + _likeliest(audit, probes=False))
     return clauses
 
 
@@ -163,7 +163,7 @@ def _likeliest(audit: dict[str, Any], *, probes: bool) -> str:
     """The largest loss whose estimate lies beyond the tolerance among what is not settled; empty without any."""
     for natural in (False, True):
         for f in audit["findings"]:
-            open_loss = state_of(f["verdict"]) in (TENTATIVE, UNDECIDED) and f["loses"] and f["gap"] > f["tolerance"]
+            open_loss = state_of(f["verdict"]) in (TENTATIVE, INCONCLUSIVE) and f["loses"] and f["gap"] > f["tolerance"]
             if open_loss and (f["source"] == PROBES) == probes and f["difficult"] == natural:
                 return f", the likeliest loss: {f['group']}"
     return ""
@@ -184,7 +184,7 @@ def _fewer_pairs(probes: dict[str, Any] | None) -> str:
     return (
         f"{plural(probes['n'], 'pair')} each are fewer than the {count(needed)} that exclude a loss of "
         f"{significant(tolerance)} nine times in ten where {percent(TYPICAL_DISCORDANT)} of the pairs differ by chance "
-        "(lensaudit probe power), so that undecided probes were to be expected."
+        "(lensaudit probe power), so that inconclusive probes were to be expected."
     )
 
 
@@ -256,7 +256,7 @@ def _losses(findings: Sequence[dict[str, Any]]) -> list[str]:
     waiting = [f for f in own if state_of(f["verdict"]).open]
     if waiting:
         counted = f"{count(len(waiting))} of {plural(len(own), 'comparison')} within the set"
-        return [f"{counted} {'is' if len(waiting) == 1 else 'are'} undecided; first: {_inline(waiting[0]['text'])}."]
+        return [f"{counted} {'is' if len(waiting) == 1 else 'are'} inconclusive; first: {_inline(waiting[0]['text'])}."]
     if own:
         return [f"{plural(len(own), 'comparison')} within the set: no gap beyond the tolerance."]
     return []

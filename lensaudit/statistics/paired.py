@@ -100,7 +100,7 @@ TYPICAL_DISCORDANT = 0.05
 """Fraction of the pairs that a usual finder answers otherwise by chance alone; docs/null-audits.md has 0.05 to 0.15."""
 
 POWER = 0.8
-"""Probability with which as many pairs as a forecast says would settle an undecided probe."""
+"""Probability with which as many pairs as a forecast says would settle an inconclusive probe."""
 
 MOST_PAIRS = 100_000
 _MARGIN, _BOTH_ENDS = float(norm.ppf(POWER)), float(norm.ppf((1 + POWER) / 2))

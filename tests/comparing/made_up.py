@@ -104,7 +104,7 @@ def asked(name: str) -> dict[str, Any]:
         "finder": name,
         "verdicts": [
             {**one, "probe": "red-source", "word": "bias", "dose": 1.0, "change": change},
-            {**one, "probe": "false-positive", "word": "within tolerance", "dose": None, "change": change},
+            {**one, "probe": "false-positive", "word": "equivalent within tolerance", "dose": None, "change": change},
         ],
         "not_applicable": [],
     }

@@ -201,11 +201,11 @@ def test_words_of_an_earlier_version_are_counted_and_explained(made: dict, tmp_p
     older = deepcopy(made)
     for finder in older["probes"]["finders"]:
         for said in finder["verdicts"]:
-            said["word"] = {"within tolerance": "no effect shown"}.get(said["word"], said["word"])
+            said["word"] = {"equivalent within tolerance": "no effect shown"}.get(said["word"], said["word"])
     write_comparison(tmp_path, older, None)
     page = render_comparison(tmp_path).read_text(encoding="utf-8")
     assert "1 bias, 1 no effect shown" in page
-    assert "an earlier version’s word: within tolerance" in page
+    assert "an earlier version’s word: equivalent within tolerance" in page
 
 
 def test_the_shipped_leaderboard_of_an_earlier_version_still_opens(tmp_path: Path):

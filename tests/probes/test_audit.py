@@ -112,7 +112,7 @@ def test_meaning_is_a_sentence_for_an_astronomer():
     )
     assert "60% of 200 scenes without a lens are called one: such galaxies will fill" in contaminant.meaning
     calm = audited([result("lens-light", finding(0, dose=0.5))]).ranked[0]
-    assert calm.meaning.endswith("recall goes from 0.90 to 0.90 (n = 200 pairs): within tolerance.")
+    assert calm.meaning.endswith("recall goes from 0.90 to 0.90 (n = 200 pairs): equivalent within tolerance.")
 
 
 def test_a_dose_is_told_in_physical_units():
@@ -146,7 +146,7 @@ def test_an_audit_says_what_is_open_and_what_would_settle_it():
     )
     record = audit.to_json()
     assert record["summary"] == (
-        "Of 4 probes with 200 pairs each, 1 measures a selection function (noise), 2 are undecided (red sources, "
+        "Of 4 probes with 200 pairs each, 1 measures a selection function (noise), 2 are inconclusive (red sources, "
         "turned and mirrored), 1 is not assessable (zero points)."
     )
     needed = {one.probe: one.verdict.needed for one in audit.ranked}

@@ -8,7 +8,7 @@ import pytest
 from lensaudit.imaging import EUCLID
 from lensaudit.probes import ProbeOptions, load_definition, run_probe
 from lensaudit.probes.definition import Doses, Edits, Mode
-from lensaudit.verdicts import BIAS, NOT_ASSESSABLE, SELECTION, WITHIN_TOLERANCE
+from lensaudit.verdicts import BIAS, EQUIVALENT, NOT_ASSESSABLE, SELECTION
 
 from .conftest import SEED, formula, rendered
 
@@ -132,7 +132,7 @@ def test_a_finder_blind_to_orientation_shows_exactly_nothing(tmp_path):
     result = run(on_plain("orientation"), formula(sorted_pixels), tmp_path, tolerance=0.45, n=N)
     assert [found.dose for found in result.findings] == [1, 2, 3, 4, 5, 6, 7]
     for found in result.findings:
-        assert (found.gained, found.lost, found.verdict.state) == (0, 0, WITHIN_TOLERANCE)
+        assert (found.gained, found.lost, found.verdict.state) == (0, 0, EQUIVALENT)
         assert (found.logit_change.value, found.logit_change.low, found.logit_change.high) == (0, 0, 0)
 
 

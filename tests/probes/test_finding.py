@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from lensaudit.probes.finding import ALL_PAIRS, PairedScores, concluded, headline, measure
-from lensaudit.verdicts import BIAS, NOT_ASSESSABLE, WITHIN_TOLERANCE
+from lensaudit.verdicts import BIAS, EQUIVALENT, NOT_ASSESSABLE
 
 
 def scores(control, treated, threshold=0.5):
@@ -71,7 +71,7 @@ def test_headline_prefers_bias_anywhere_and_ignores_small_subsets():
     same = measure("rings", ALL_PAIRS, scores([2.0] * 90, [2.0] * 90), rng)
     small = measure("rings", "wilde2022", scores([2.0] * 3, [2.0] * 3), rng)
     lost = measure("rings", "wilde2022", scores([2.0] * 90, [-2.0] * 90), rng)
-    assert headline(concluded([same, small], 0.05, "population"), "population").state is WITHIN_TOLERANCE
+    assert headline(concluded([same, small], 0.05, "population"), "population").state is EQUIVALENT
     bias = headline(concluded([same, lost], 0.05, "population"), "population")
     assert bias.state is BIAS
     assert bias.sentence.startswith("rings, wilde2022: Recall falls from 1.000 to 0.000")

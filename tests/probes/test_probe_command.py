@@ -51,13 +51,13 @@ def test_list_names_every_probe_and_its_kind(monkeypatch):
 def test_json_then_table_of_the_same_pairs(toy, tmp_path, monkeypatch):
     words = ("compound", toy, "--n", "2", "--out", str(tmp_path / "out"), "--device", "cpu")
     result = json.loads(invoke(*words, "--json").stdout)
-    assert result["verdict"]["word"] == "undecided"
+    assert result["verdict"]["word"] == "inconclusive"
     assert result["finder"]["bands"] == ["H"]
     assert result == json.loads((tmp_path / "out" / "probe.json").read_text(encoding="utf-8"))
     monkeypatch.setenv("COLUMNS", "250")
     table = invoke(*words).stdout
     assert "recall treated" in table
-    assert "undecided" in table
+    assert "inconclusive" in table
 
 
 def test_unknown_finder_and_mode_are_usage_errors(toy, tmp_path):
@@ -121,8 +121,11 @@ def test_all_runs_those_asked_for_and_fails_on_bias(toy, tmp_path, monkeypatch):
     assert "Of 2 probes with 2 pairs each, " in shown.stdout
     assert "next: " in shown.stdout
     assert "--probe orientation" in shown.stdout
-    # two pairs settle nothing: whoever fails on what is undecided is told so
-    assert invoke(*words, "--fail-on", "undecided").exit_code == 1
+    # two pairs settle nothing: whoever fails on what is inconclusive is told so
+    assert invoke(*words, "--fail-on", "inconclusive").exit_code == 1
+    by_its_old_name = invoke(*words, "--fail-on", "undecided")
+    assert by_its_old_name.exit_code == 1
+    assert by_its_old_name.stderr.splitlines() == ["--fail-on undecided is now called inconclusive"]
 
 
 @pytest.mark.usefixtures("no_figures")

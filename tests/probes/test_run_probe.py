@@ -19,7 +19,7 @@ from lensaudit.probes import (
 )
 from lensaudit.probes.definition import Mode
 from lensaudit.scenes import draw_scene
-from lensaudit.verdicts import BIAS, FALSE_POSITIVES, NOT_ASSESSABLE, UNDECIDED, WITHIN_TOLERANCE
+from lensaudit.verdicts import BIAS, EQUIVALENT, FALSE_POSITIVES, INCONCLUSIVE, NOT_ASSESSABLE
 
 from .conftest import SEED, Constant, content, formula, one_band, rendered, scaled
 
@@ -95,8 +95,8 @@ def test_planted_blindness_to_compounds_is_found(tmp_path):
 @pytest.mark.parametrize(
     ("logit", "options", "state", "sentence"),
     [
-        (2.0, LOOSE, WITHIN_TOLERANCE, "no significant change"),
-        (2.0, ProbeOptions(), UNDECIDED, "pairs would settle it"),
+        (2.0, LOOSE, EQUIVALENT, "no significant change"),
+        (2.0, ProbeOptions(), INCONCLUSIVE, "pairs would settle it"),
         (-2.0, LOOSE, NOT_ASSESSABLE, "finds 0 of 8 control lenses"),
     ],
 )

@@ -17,14 +17,14 @@ from lensaudit.statistics import pairs_needed, pairs_that_never_tell, wilson_int
 from lensaudit.statistics.paired import paired_difference_interval
 from lensaudit.verdicts import (
     BIAS,
+    EQUIVALENT,
     FALSE_POSITIVES,
     GAIN,
+    INCONCLUSIVE,
     NOT_ASSESSABLE,
     SELECTION,
     STATES,
     TENTATIVE,
-    UNDECIDED,
-    WITHIN_TOLERANCE,
 )
 
 FOUND = Estimate(0.8, 0.74, 0.85)
@@ -47,13 +47,13 @@ def loss(value: float, low: float, high: float, p: float = 1e-6) -> Evidence:
         (loss(-0.450, -0.658, -0.216, p=0.11), "population", TENTATIVE),
         (loss(-0.450, -0.658, -0.216, p=0.11), "difficulty", TENTATIVE),
         (loss(-0.450, -0.658, -0.216, p=0.11), "nuisance", TENTATIVE),
-        (loss(-0.110, -0.194, -0.039), "population", UNDECIDED),
-        (loss(-0.2, -0.30, -0.02), "difficulty", UNDECIDED),
-        (loss(0.0, -0.08, 0.08, p=1.0), "population", UNDECIDED),
-        (loss(0.04, -0.01, 0.09, p=0.2), "nuisance", UNDECIDED),
-        (loss(-0.03, -0.04, -0.01), "population", WITHIN_TOLERANCE),
-        (loss(-0.01, -0.04, 0.02, p=0.5), "population", WITHIN_TOLERANCE),
-        (loss(0.03, 0.01, 0.04), "nuisance", WITHIN_TOLERANCE),
+        (loss(-0.110, -0.194, -0.039), "population", INCONCLUSIVE),
+        (loss(-0.2, -0.30, -0.02), "difficulty", INCONCLUSIVE),
+        (loss(0.0, -0.08, 0.08, p=1.0), "population", INCONCLUSIVE),
+        (loss(0.04, -0.01, 0.09, p=0.2), "nuisance", INCONCLUSIVE),
+        (loss(-0.03, -0.04, -0.01), "population", EQUIVALENT),
+        (loss(-0.01, -0.04, 0.02, p=0.5), "population", EQUIVALENT),
+        (loss(0.03, 0.01, 0.04), "nuisance", EQUIVALENT),
         # a gain is no "no effect shown", whether or not it is significant
         (loss(0.090, 0.023, 0.170, p=0.3), "population", GAIN),
         (loss(0.2, 0.14, 0.26), "difficulty", GAIN),
@@ -69,8 +69,8 @@ def loss(value: float, low: float, high: float, p: float = 1e-6) -> Evidence:
         (replace(CLEAR_LOSS, treated=Estimate(0.2, 0.12, 0.3)), "contaminant", FALSE_POSITIVES),
         (replace(CLEAR_LOSS, treated=Estimate(0.2, 0.12, 0.3), p_holm=0.06), "contaminant", TENTATIVE),
         (replace(CLEAR_LOSS, treated=Estimate(0.2, 0.12, 0.3), control=NO_SCENE), "contaminant", FALSE_POSITIVES),
-        (replace(CLEAR_LOSS, treated=Estimate(0.01, 0.002, 0.04)), "contaminant", WITHIN_TOLERANCE),
-        (replace(CLEAR_LOSS, treated=Estimate(0.05, 0.02, 0.1)), "contaminant", UNDECIDED),
+        (replace(CLEAR_LOSS, treated=Estimate(0.01, 0.002, 0.04)), "contaminant", EQUIVALENT),
+        (replace(CLEAR_LOSS, treated=Estimate(0.05, 0.02, 0.1)), "contaminant", INCONCLUSIVE),
     ],
 )
 def test_words(evidence, nature, state):
@@ -143,8 +143,8 @@ def definition_holds(word: str, e: Evidence, t: float, nature: str) -> bool:
         "tentative": beyond and not significant,
         "gain": gain,
         "not assessable": not beyond and not gain and not enough,
-        "within tolerance": harmless and not gain and enough,
-        "undecided": not beyond and not harmless and enough,
+        "equivalent within tolerance": harmless and not gain and enough,
+        "inconclusive": not beyond and not harmless and enough,
     }[word]
 
 
@@ -259,7 +259,7 @@ def test_the_advised_number_of_pairs_settles_it_as_often_as_it_says(change, natu
     lost, gained = (round(n * (differing + sign * change) / 2) for sign in (-1, 1))
     few = _evidence(lost, gained, n, 20)
     verdict = judge(few, 0.05, nature)
-    assert verdict.state in (UNDECIDED, TENTATIVE)
+    assert verdict.state in (INCONCLUSIVE, TENTATIVE)
     rng = np.random.default_rng(3)
     draws = rng.multinomial(verdict.needed, [lost / n, gained / n, 1 - (lost + gained) / n], size=300)
     settled = [not judge(_evidence(a, b, verdict.needed, 20), 0.05, nature).state.open for a, b, _ in draws]

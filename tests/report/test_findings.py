@@ -14,11 +14,11 @@ from lensaudit.report.quickstart import fail_where
 from lensaudit.report.verdict import level, verdict
 from lensaudit.verdicts import (
     BIAS,
+    EQUIVALENT,
+    INCONCLUSIVE,
     NOT_ASSESSABLE,
     SELECTION,
     TENTATIVE,
-    UNDECIDED,
-    WITHIN_TOLERANCE,
     fail_words,
     state_of,
 )
@@ -55,7 +55,7 @@ def test_a_clean_finder_is_rarely_accused():
 
 
 def test_few_lenses_prove_nothing():
-    assert {f["verdict"] for f in find(planted(100, 0.0), 0.02)} == {UNDECIDED.word}
+    assert {f["verdict"] for f in find(planted(100, 0.0), 0.02)} == {INCONCLUSIVE.word}
 
 
 def test_a_finder_that_finds_none_is_not_assessable_within_a_set_either():
@@ -77,10 +77,10 @@ def test_newcombe_interval_is_the_published_one():
     ("low", "high", "p", "state"),
     [
         (0.15, 0.3, 0.01, BIAS),
-        (0.05, 0.3, 0.01, UNDECIDED),
+        (0.05, 0.3, 0.01, INCONCLUSIVE),
         (0.15, 0.3, 0.2, TENTATIVE),
-        (0.01, 0.09, 0.01, WITHIN_TOLERANCE),
-        (0.0, 0.09, 0.5, WITHIN_TOLERANCE),
+        (0.01, 0.09, 0.01, EQUIVALENT),
+        (0.0, 0.09, 0.5, EQUIVALENT),
     ],
 )
 def test_verdict_words(low: float, high: float, p: float, state: object):
@@ -96,16 +96,16 @@ def test_what_is_accused_comes_first_and_the_likeliest_losses_next(audit: dict):
     assert waiting == sorted(waiting, reverse=True)
 
 
-def test_an_undecided_difference_is_named_with_what_would_settle_it(audit: dict):
+def test_an_inconclusive_difference_is_named_with_what_would_settle_it(audit: dict):
     """A difference that is significant but may be tolerable is no all-clear."""
     audit["probes"] = None
-    audit["findings"] = [f for f in find(audit, 0.1) if f["verdict"] == UNDECIDED.word]
+    audit["findings"] = [f for f in find(audit, 0.1) if f["verdict"] == INCONCLUSIVE.word]
     assert audit["findings"]
     first = audit["findings"][0]
-    assert f"whether it exceeds the tolerated 0.1 is undecided; about {count(first['needed'])} lenses" in first["text"]
+    assert f"inconclusive as to more than the tolerated 0.1; about {count(first['needed'])} lenses" in first["text"]
     said = verdict(audit)
-    assert said["level"] == "undecided"
-    assert f"undecided for {first['group']}" in said["headline"] or f"loss: {first['group']}" in said["headline"]
+    assert said["level"] == "inconclusive"
+    assert f"inconclusive for {first['group']}" in said["headline"] or f"loss: {first['group']}" in said["headline"]
 
 
 def test_ranges_in_words():

@@ -76,19 +76,19 @@ def test_verdicts_are_those_of_what_was_planted(audit: dict):
     assert found == {
         "red-source": "bias",
         "arc-snr": "selection function",
-        "psf-rotation": "within tolerance",
-        "off-centre": "undecided",
-        "compound": "within tolerance",
+        "psf-rotation": "equivalent within tolerance",
+        "off-centre": "inconclusive",
+        "compound": "equivalent within tolerance",
         "false-positive": "false positives",
     }
 
 
-def test_an_undecided_probe_says_how_many_would_settle_it(audit: dict, source: str):
+def test_an_inconclusive_probe_says_how_many_would_settle_it(audit: dict, source: str):
     row = next(row for row in audit["probes"]["rows"] if row["probe"] == "off-centre")
     assert row["needed"] > N
     assert f"about {row['needed']} pairs would settle it" in row["sentence"]
     assert f"About {count(row['needed'])} pairs would settle it." in source
-    others = [one for one in audit["probes"]["rows"] if one["verdict"] != "undecided"]
+    others = [one for one in audit["probes"]["rows"] if one["verdict"] != "inconclusive"]
     assert {one["needed"] for one in others} == {None}
 
 
@@ -124,11 +124,12 @@ def test_the_verdict_takes_the_probes_into_account(audit: dict):
     said = verdict(audit)
     assert said["level"] == "bias"
     assert "and loses, above all, lenses whose source is redder than VIS − H = " in said["headline"]
-    assert "; 1 of 6 probes is undecided with 100 pairs each, the likeliest loss: lenses more than" in said["headline"]
+    assert "; 1 of 6 probes is inconclusive with 100 pairs each, the likeliest loss: lenses more" in said["headline"]
     assert said["sentences"][0].startswith(
         "Of 6 probes with 100 pairs each, 1 shows a bias (red sources), 1 shows false positives (lensing switched "
-        "off), 1 measures a selection function (fainter arcs), 1 is undecided (off-centre lenses), 2 are within "
-        "tolerance (PSF turned, compound lenses). 100 pairs each are fewer than the 277 that exclude a loss of 0.05"
+        "off), 1 measures a selection function (fainter arcs), 1 is inconclusive (off-centre lenses), 2 are equivalent "
+        "within tolerance (PSF turned, compound lenses). 100 pairs each are fewer than the 277 that exclude a loss of "
+        "0.05"
     )
     assert "train with more lenses whose source is redder" in said["next"][0]["why"]
     needed = next(row["needed"] for row in audit["probes"]["rows"] if row["probe"] == "off-centre")
@@ -141,12 +142,16 @@ def test_the_headline_never_flatters(audit: dict):
     """An all-clear only where every probe that applies is settled, and every comparison within the set too."""
     audit["selection"] = None
     rows = audit["probes"]["rows"]
-    calm = [{**row, "verdict": "within tolerance", "needed": None} for row in rows if row["nature"] != "contaminant"]
+    calm = [
+        {**row, "verdict": "equivalent within tolerance", "needed": None}
+        for row in rows
+        if row["nature"] != "contaminant"
+    ]
     for word, wanted in (
-        ("within tolerance", "clear"),
+        ("equivalent within tolerance", "clear"),
         ("gain", "clear"),
         ("selection function", "clear"),
-        ("undecided", "undecided"),
+        ("inconclusive", "inconclusive"),
         ("tentative", "tentative"),
         ("not assessable", "not assessable"),
         ("bias", "bias"),
@@ -156,10 +161,10 @@ def test_the_headline_never_flatters(audit: dict):
         said = verdict(audit)
         assert said["level"] == wanted
         assert ("no loss beyond" in said["headline"] or "no other loss" in said["headline"]) == (wanted == "clear")
-        assert ("of 5 probes" in said["headline"]) == (wanted in ("undecided", "tentative", "not assessable"))
+        assert ("of 5 probes" in said["headline"]) == (wanted in ("inconclusive", "tentative", "not assessable"))
     audit["probes"] = None
     audit["findings"] = []
-    assert verdict(audit)["level"] == "undecided"
+    assert verdict(audit)["level"] == "inconclusive"
     assert "was not measured" in verdict(audit)["headline"]
     assert "without --probe none" in verdict(audit)["next"][0]["why"]
 
@@ -172,12 +177,12 @@ def test_few_lenses_carry_their_number_and_interval(audit: dict):
         {"name": "recall", "value": 1.0, "low": 0.4385, "high": 1.0, "n": 3, "status": "", "method": "", "label": ""}
     ]
     audit["probes"]["rows"] = [
-        {**row, "verdict": "undecided", "needed": 280, "n": 20} for row in audit["probes"]["rows"] if row["n"]
+        {**row, "verdict": "inconclusive", "needed": 280, "n": 20} for row in audit["probes"]["rows"] if row["n"]
     ]
     audit["findings"] = find(audit, 0.1)
     said = verdict(audit)
     assert said["headline"].startswith(
-        "ou66 finds 3 of 3 lenses (95 % interval 44–100\u202f%); 6 of 6 probes are undecided"
+        "ou66 finds 3 of 3 lenses (95 % interval 44–100\u202f%); 6 of 6 probes are inconclusive"
     )
     assert "--n 280" in said["next"][0]["command"]
 

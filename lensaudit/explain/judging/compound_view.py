@@ -37,7 +37,7 @@ BOTH, NEARER_ONLY, FARTHER_ONLY, NEITHER = (
     "looks at the farther source only",
     "looks at neither source",
 )
-UNDECIDED = "too few to tell"
+INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -216,13 +216,13 @@ def _source_share(name: str, rows: Sequence[ImageShares], seed: int) -> SourceSh
 def _verdict(nearer: SourceShare, farther: SourceShare, n: int) -> str:
     """By the intervals of attribution less area on each source's pixels."""
     if n < FEWEST_IMAGES:
-        return f"{UNDECIDED} ({n} images)"
+        return f"{INCONCLUSIVE} ({n} images)"
     looks = {share.name: share.gain_low > ROUNDING for share in (nearer, farther)}
     looks_away = {share.name: share.gain_high <= ROUNDING for share in (nearer, farther)}
     if looks["nearer"] and looks["farther"]:
         return BOTH
     if looks["nearer"]:
-        return NEARER_ONLY if looks_away["farther"] else f"looks at the nearer source; {UNDECIDED} of the farther"
+        return NEARER_ONLY if looks_away["farther"] else f"looks at the nearer source; {INCONCLUSIVE} for the farther"
     if looks["farther"]:
-        return FARTHER_ONLY if looks_away["nearer"] else f"looks at the farther source; {UNDECIDED} of the nearer"
-    return NEITHER if all(looks_away.values()) else UNDECIDED
+        return FARTHER_ONLY if looks_away["nearer"] else f"looks at the farther source; {INCONCLUSIVE} for the nearer"
+    return NEITHER if all(looks_away.values()) else INCONCLUSIVE

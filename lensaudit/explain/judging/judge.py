@@ -30,7 +30,7 @@ from lensaudit.explain.judging.judgement import (
 from lensaudit.explain.judging.page import write_judgement
 from lensaudit.explain.judging.randomisation import (
     DRAWS,
-    UNDECIDED,
+    INCONCLUSIVE,
     RandomisationResult,
     layers_with_weights,
     randomisation_check,
@@ -266,7 +266,7 @@ class _Run:
         seed, systems = self.settings.seed, self._check_systems()
         images = prepared(self.finder, systems[: self.settings.check_images])
         check = randomisation_check(self.finder, images, one, seed=seed, progress=lambda done, n: progress(done / n))
-        if check.verdict == UNDECIDED and len(systems) > len(images):
+        if check.verdict == INCONCLUSIVE and len(systems) > len(images):
             again, draws = prepared(self.finder, systems), DRAWS * CHECK_AGAIN // 2
             check = randomisation_check(self.finder, again, one, draws=draws, seed=seed)
         return check

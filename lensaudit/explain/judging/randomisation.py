@@ -113,7 +113,7 @@ to 0.35; gradients, their products with the input, integrated gradients, DeepLIF
 DRAWS = 4
 FEWEST_IMAGES = 3
 
-PASSES, FAILS, UNDECIDED = "passes", "fails", "too few to tell"
+PASSES, FAILS, INCONCLUSIVE = "passes", "fails", "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class RandomisationResult:
         How many of each. Constant maps have nothing to compare: an image is counted where the finder's own map and
         that of one random finder at least are not.
     verdict
-        ``passes``, ``fails`` or ``too few to tell``: the whole interval below the level, above it, or neither.
+        ``passes``, ``fails`` or ``inconclusive``: the whole interval below the level, above it, or neither.
     """
 
     method: str
@@ -180,7 +180,7 @@ class RandomisationResult:
         """A few words to stand beside every map of a method that fails; empty for one that passes."""
         if self.verdict == PASSES:
             return ""
-        return "fails the randomisation check" if self.verdict == FAILS else "randomisation check undecided"
+        return "fails the randomisation check" if self.verdict == FAILS else "randomisation check inconclusive"
 
     @property
     def sentence(self) -> str:
@@ -338,5 +338,5 @@ def _interval(excess: NDArray[np.float64], seed: int) -> tuple[float, float, flo
 
 def _verdict(images: int, low: float, high: float) -> str:
     if images < FEWEST_IMAGES or math.isnan(low):
-        return UNDECIDED
-    return FAILS if low > LEVEL else PASSES if high <= LEVEL else UNDECIDED
+        return INCONCLUSIVE
+    return FAILS if low > LEVEL else PASSES if high <= LEVEL else INCONCLUSIVE

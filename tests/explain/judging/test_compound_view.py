@@ -116,7 +116,7 @@ def test_what_is_clear_of_one_source_alone_is_said_so(monkeypatch, rings_set, fi
 
     view = view_of(monkeypatch, rings_set, finder, maps)
     assert view.share("farther").value > view.share("farther").area
-    assert view.verdict == "looks at the nearer source; too few to tell of the farther"
+    assert view.verdict == "looks at the nearer source; inconclusive for the farther"
 
 
 def test_images_without_two_visible_sources_or_positive_attribution_are_left_out(monkeypatch, rings_set, finder):
@@ -135,7 +135,7 @@ def test_images_without_two_visible_sources_or_positive_attribution_are_left_out
 
 def test_a_few_images_give_no_verdict(rings_set, finder):
     (view,) = compound_view(finder, rings_set, "saliency", systems=[0, 1, 2])
-    assert view.verdict.startswith("too few to tell")
+    assert view.verdict.startswith("inconclusive")
     assert view.n + view.left_out == 3
 
 

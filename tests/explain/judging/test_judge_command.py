@@ -23,7 +23,7 @@ def test_tables_verdicts_and_files(words, command, tmp_path):
     assert "chance" in out
     assert "centre-blob" in out
     assert "Gradient: " in out
-    assert "small on compound-rings: too few to tell (" in out
+    assert "small on compound-rings: inconclusive (" in out
     assert "about " in error
     assert {path.name for path in tmp_path.iterdir()} >= {
         "explanation-scores.parquet", "explanation-scores.json", "explanation-scores.md", "explanation-scores.png",

@@ -17,8 +17,8 @@ from lensaudit.explain import randomisation_check
 from lensaudit.explain.judging.explainer import BASELINES, Explainer, Maps
 from lensaudit.explain.judging.randomisation import (
     FAILS,
+    INCONCLUSIVE,
     PASSES,
-    UNDECIDED,
     excess_similarity,
     fully_randomised,
     layers_with_weights,
@@ -59,11 +59,11 @@ def test_what_all_images_share_is_no_memory_of_the_image():
 
 
 def test_two_images_are_too_few():
-    assert randomisation_check(small(), pictures(2), BASELINES["edges"]).verdict == UNDECIDED
+    assert randomisation_check(small(), pictures(2), BASELINES["edges"]).verdict == INCONCLUSIVE
     alone = randomisation_check(small(), pictures(1), "saliency")
-    assert (alone.verdict, alone.steps) == (UNDECIDED, ())
+    assert (alone.verdict, alone.steps) == (INCONCLUSIVE, ())
     assert math.isnan(alone.excess)
-    assert alone.label == "randomisation check undecided"
+    assert alone.label == "randomisation check inconclusive"
     assert "1 images" in alone.sentence
 
 
@@ -79,7 +79,7 @@ def test_an_interval_across_the_level_cannot_tell():
 
     result = randomisation_check(small(), pictures(4), Explainer("half", "Half", maps))
     assert result.low <= result.level < result.high
-    assert result.verdict == UNDECIDED
+    assert result.verdict == INCONCLUSIVE
 
 
 def test_constant_maps_are_not_counted():
@@ -187,7 +187,7 @@ def test_a_method_that_is_blank_on_every_random_finder_cannot_be_told():
         return Maps(images[:, 0].numpy() * (finder.weights_hash == trained))
 
     result = randomisation_check(small(), pictures(5), Explainer("blank", "Blank", maps))
-    assert (result.verdict, result.images) == (UNDECIDED, 0)
+    assert (result.verdict, result.images) == (INCONCLUSIVE, 0)
     assert math.isnan(result.excess)
     assert math.isnan(result.steps[-1].excess)
 
