@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,9 @@ def estimate_of_audit(finder: Any, lens_set: Any, options: AuditOptions, out: Pa
     drawn = len(COMPOUNDS) * DRAWN_PER_JUDGED * options.judge_n if judges and probes else 0
     shown, explained = GROUPS * options.occlusion_n * left["gallery"], GROUPS * options.maps_n * left["maps"]
     layer = 4.0 * finder.recipe.size**2
-    kernels = sum(one.kernels for one in convolutions(finder.module)) if options.kernels else 0
+    kernels = 0
+    with suppress(UsageError):  # of a finder without a convolution
+        kernels = sum(one.kernels for one in convolutions(finder.module)) if options.kernels else 0
     return Estimate(
         {
             "scoring": n * speeds.forward * left["scoring"],

@@ -55,7 +55,7 @@ def test_others_are_one_line_of_ours(capsys, monkeypatch):
         ("my own", UserWarning, "torches"),
     ) == [
         "lensaudit: warning: set: this disk has no locks",
-        r"lensaudit: warning: RuntimeWarning of auroc.py, line 7: divide by zero encountered \x1b[31m",
+        r"lensaudit: warning: RuntimeWarning of roc.py, line 7: divide by zero encountered \x1b[31m",
         "lensaudit: warning: RuntimeWarning of _basic.py, line 7: overflow",
         "lensaudit: warning: UserWarning of torches.py, line 7: my own",
     ]

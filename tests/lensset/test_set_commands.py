@@ -42,7 +42,7 @@ def test_simulate_for_people(lensaudit, tmp_path):
     [
         (["hubble", "--n", "1"], "'hubble' is not known; allowed: euclid"),
         (["lsst", "--n", "0"], "--n must be at least 1"),
-        (["lsst", "--n", "many"], "valid integer"),
+        (["lsst", "--n", "many"], "give a whole number"),
         (["lsst"], "--n"),
         (["lsst", "--n", "1", "--population", "x"], "'x' is not one of lsst"),
         (["lsst", "--n", "1", "--workers", "-1"], "--workers"),

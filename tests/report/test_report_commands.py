@@ -73,7 +73,11 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
         "1",
     )
     command = [sys.executable, "-m", "lensaudit", "quickstart", *words, "--out", "out"]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((f"{folder}", os.environ.get("PYTHONPATH", ""))),
+        "OMP_NUM_THREADS": "1",
+    }
     return folder, subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
 
 
