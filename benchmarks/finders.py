@@ -2,8 +2,8 @@
 
 For each recipe, on noise images of its own instrument and with random weights:
 
-* training: `lensaudit.training.train` itself (images read from disk in shuffled order, Lightning, dropout from seeded
-  streams) against the shortest loop that trains the same net on tensors in memory: Adam, the same batch, channels
+* training: `lensaudit.training.train` itself (images read from disk in shuffled order, dropout from seeded streams)
+  against the shortest loop that trains the same net on tensors in memory: Adam, the same batch, channels
   last, the same threads, float32. Without augmentation on both sides; ours with the recipe's is shown beside it.
 * scoring: `score_set` from disk against the bare module on prepared tensors in memory, same batch, channels last.
 * forward FLOPs of one image by torch's counter (a multiplication and an addition are two), and the share of the peak

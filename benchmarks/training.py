@@ -2,7 +2,7 @@
 
 The plain loop is the shortest one that trains the same net: float32 images in memory, the module as built, Adam,
 one batch per step. It runs in torch's own memory format and with channels last. Ours is `lensaudit.training.train`
-itself: prepared images read from disk in shuffled order, decoded, Lightning, dropout from seeded streams. Rounds
+itself: prepared images read from disk in shuffled order, decoded, dropout from seeded streams. Rounds
 alternate, so that a busy machine slows both alike; the best round of each counts.
 
     python benchmarks/training.py [--finders ou66 ou200] [--threads 1] [--rounds 3] [--compile] [--steps 4]

@@ -14,7 +14,7 @@ from lensaudit.untrusted import printable
 
 SILENCED: tuple[tuple[str, str, str], ...] = (
     # (module that warns, beginning of its words, why nobody need read it)
-    (r"torch\b|lightning\b|captum\b|torchvision\b|timm\b", "", "of calls between libraries; finders are tried by us"),
+    (r"torch\b|captum\b|torchvision\b|timm\b", "", "of calls between libraries; finders are tried by us"),
     (r"astropy\b", "", "headers are checked where they are read, and what is wrong there is said by name"),
     (
         r"sklearn\b|openTSNE\b|pynndescent\b|scipy\.sparse\b",

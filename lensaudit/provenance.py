@@ -13,7 +13,7 @@ from typing import Any
 from lensaudit import __version__
 from lensaudit.errors import UsageError
 
-_PACKAGES = ("numpy", "torch", "lenstronomy", "galsim", "astropy", "captum", "scikit-learn", "lightning")
+_PACKAGES = ("numpy", "torch", "lenstronomy", "galsim", "astropy", "captum", "scikit-learn")
 
 
 def provenance(*, seed: int | None = None, inputs: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Published wheels of torchvision load their operators from a library built for CUDA, and without it stop at
 ``torchvision::nms``, which no finder uses. Declaring the operators' schemas is enough to import it. The wheel lies in a
-folder of its own (see ``.ci/install``), as on the path of everybody it would stop Lightning from being imported.
+folder of its own (see ``.ci/install``): on the path of everybody it would fail where it is imported.
 
 Run as a script it is the command line with timm: ``python tests/timm_here.py train transfer-efficientnet-lite0 …``.
 """

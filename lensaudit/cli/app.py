@@ -157,12 +157,6 @@ def _outcome(error: BaseException, stop: Stop) -> tuple[str, int]:
         return _explain(error)
     if isinstance(error, SystemExit):  # of typer, when it completes a word
         return "", error.code if isinstance(error.code, int) else EXIT_OK
-    if isinstance(error, RuntimeError) and "operator torchvision::" in str(error):
-        return (  # Lightning imports a torchvision that lies beside it, and fails where that is built for another torch
-            "the torchvision installed here does not load beside this torch; install the build made for it, or "
-            "pip uninstall torchvision, which only transfer finders need",
-            EXIT_MACHINE,
-        )
     if type(error).__module__.split(".")[0] in {"click", "typer"}:
         return _of_typer(error)
     return _internal(error), EXIT_INTERNAL

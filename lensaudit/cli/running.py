@@ -85,8 +85,8 @@ def _press_again() -> None:
 def never_lost() -> Iterator[None]:
     """Have a Ctrl-C that falls into a finaliser or a callback from C raised again, where it can be raised.
 
-    Python prints "Exception ignored in" there and goes on. A generator that is dropped before its end, as Lightning
-    drops one after the last batch, is finalised; so are files and locks.
+    Python prints "Exception ignored in" there and goes on. A generator that is dropped before its end is
+    finalised; so are files and locks.
     """
     before = sys.unraisablehook
     waiting: list[threading.Timer] = []

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from scipy.special import digamma
 
-from lensaudit.clustering.stage import SECONDS_BETWEEN_CHECKPOINTS, Advance
+from lensaudit.clustering.stage import Advance
 from lensaudit.errors import DataError
 from lensaudit.files import write_bytes
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
@@ -27,6 +27,7 @@ from lensaudit.finders.invariance import DIHEDRAL, dihedral
 from lensaudit.finders.layers import MixtureHead
 from lensaudit.finders.running import channels_last
 from lensaudit.training.batches import Batches
+from lensaudit.training.loop import SECONDS_BETWEEN_CHECKPOINTS
 from lensaudit.training.prepared import PreparedSet, Rows, decoded
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lensaudit.clustering.options import ClusterOptions
-from lensaudit.clustering.stage import Images, Stage, Trainer
+from lensaudit.clustering.stage import Images, Stage, StageTraining
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, Recipe, choose_device, initialised_module
 from lensaudit.finders.architectures import he_normal_
@@ -117,14 +117,14 @@ def train_network(recipe: Recipe, images: Images, options: ClusterOptions, place
     own = options.model_copy(update={"seed": seed})
     first = Stage("denoiser", 0, nn.Sequential(*list(module.denoiser)[:-1]), nn.Identity(), options.denoiser_epochs)
     second = Stage("extractor", 1, nn.Sequential(*module.encoder, *mirrored), module.denoiser, options.epochs)
-    trainers = (
-        Trainer(first, images, options, _identity(recipe, images, options, _EMBEDDING_OPTIONS), place.denoiser),
-        Trainer(second, images, own, _identity(recipe, images, own, _MIXTURE_OPTIONS), place.extractor),
+    trainings = (
+        StageTraining(first, images, options, _identity(recipe, images, options, _EMBEDDING_OPTIONS), place.denoiser),
+        StageTraining(second, images, own, _identity(recipe, images, own, _MIXTURE_OPTIONS), place.extractor),
     )
     history: History = {}
-    for trainer in trainers:
-        name = trainer.stage.name
-        history[name] = trainer.run(device, named(tell, f"training the {name}"))
+    for training in trainings:
+        name = training.stage.name
+        history[name] = training.run(device, named(tell, f"training the {name}"))
     trained = initial(recipe, seed)  # without the changes that made training quick
     for part, rest in zip(trained, (module, mirrored), strict=True):
         part.load_state_dict(rest.cpu().state_dict())

@@ -109,6 +109,10 @@ class TrainOne:
         key = hashlib.sha256(words.encode()).hexdigest()[:10]
         return Path(self.folder) / "finders" / f"{plant}-{number:02d}-{key}.safetensors"
 
+    def unfinished(self, job: int) -> Path:
+        """State of a training that has not ended."""
+        return self.path(job).with_suffix(".unfinished")
+
     def __call__(self, job: int) -> int:
         """Render, train, save; nothing where it is there already."""
         if self.path(job).is_file():
@@ -118,7 +122,7 @@ class TrainOne:
         place = [one.name for one in ALL_PLANTS].index(plant)
         data_seed = self.settings.seed * 100_003 + place * 1009 + number
         images, labels = training_images(plant, data_seed, self.settings.images)
-        save_small(train_small(images, labels, data_seed, epochs=self.settings.epochs), self.path(job))
+        save_small(train_small(images, labels, data_seed, self.settings.epochs, self.unfinished(job)), self.path(job))
         return job
 
 
@@ -215,6 +219,8 @@ def _train(task: TrainOne, workers: int, progress: Callable[[str, int, int], Non
             done += 1
             if progress is not None:
                 progress("training finders", done, total)
+    for job in range(total):
+        task.unfinished(job).unlink(missing_ok=True)
 
 
 def bench_probes() -> list[ProbeDefinition]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from lensaudit.errors import DataError
 from lensaudit.files import replacing
 from lensaudit.finders import Finder, declare_finder
 from lensaudit.imaging import EUCLID, render
 from lensaudit.lensset.spread import spread
 from lensaudit.scenes import Scene, draw_scene
 from lensaudit.scenes import edits as scene_edits
+from lensaudit.training.checkpoint import Checkpoint, Progress, Tally
+from lensaudit.training.loop import Keep, Task, run
 
 POPULATION = "plain"
 
@@ -233,38 +236,73 @@ def small_finder(name: str, module: SmallNet | None = None) -> Finder:
     )
 
 
+class PlantedTask(Task[tuple[torch.Tensor, torch.Tensor]]):
+    """AdamW with one cycle of its rate on the binary cross-entropy, images in memory, convolutions in bfloat16."""
+
+    remedy = "plant with another --seed"
+
+    def __init__(self, images: NDArray[np.float16], labels: NDArray[np.int64], seed: int, epochs: int) -> None:
+        self.images, self.labels, self.seed, self.epochs = images, labels, seed, epochs
+        self.net = _drawn(seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=RATE, weight_decay=DECAY)
+        self.steps = math.ceil(len(images) / BATCH)
+        self._cycle = _one_cycle(self.steps * epochs)
+
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Images and labels in the order of the epoch, which goes on from those of the epochs before."""
+        generator = np.random.default_rng([self.seed, 5])
+        order = [generator.permutation(len(self.images)) for _ in range(epoch + 1)][-1]
+        for start in range(first * BATCH, len(order), BATCH):
+            chosen = np.sort(order[start : start + BATCH])
+            images = torch.from_numpy(self.images[chosen].astype(np.float32))
+            yield images.contiguous(memory_format=torch.channels_last), torch.from_numpy(self.labels[chosen]).float()
+
+    def losses(self, batch: tuple[torch.Tensor, torch.Tensor], tally: Tally) -> Iterator[torch.Tensor]:
+        """Mean cross-entropy of the batch, in one piece."""
+        images, is_lens = batch
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.net(images)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), is_lens)
+        yield loss
+        tally.add(float(loss.detach()) * len(images), len(images), int(((logits > 0) == (is_lens > 0.5)).sum()))
+
+    def settings(self, step: int, progress: Progress) -> dict[str, Any]:
+        """Rate and betas of one cycle."""
+        return self._cycle[step]
+
+
+def _one_cycle(steps: int) -> list[dict[str, Any]]:
+    """What torch's one-cycle schedule sets at each step: the rate, and Adam's momentum against it."""
+    stand_in = torch.optim.AdamW([torch.zeros(1)], lr=RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(stand_in, RATE, total_steps=steps, pct_start=0.15)
+    found = []
+    for _ in range(steps):
+        found.append({name: stand_in.param_groups[0][name] for name in ("lr", "betas")})
+        stand_in.step()
+        schedule.step()
+    return found
+
+
 def train_small(
     images: NDArray[np.float16],
     labels: NDArray[np.int64],
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
     epochs: int = EPOCHS,
+    checkpoint: Path | None = None,
 ) -> SmallNet:
-    """Train on prepared images (n, 4, 100, 100); the same seed and machine give the same weights."""
-    net = _drawn(seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    order = np.random.default_rng([seed, 5])
-    steps = math.ceil(len(images) / BATCH) * epochs
-    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.15)
-    net.train()
-    done = 0
-    for _ in range(epochs):
-        shuffled = order.permutation(len(images))
-        for first in range(0, len(shuffled), BATCH):
-            chosen = np.sort(shuffled[first : first + BATCH])
-            batch = torch.from_numpy(images[chosen].astype(np.float32)).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = net(batch)
-            target = torch.from_numpy(labels[chosen]).float()
-            loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), target)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            done += 1
-        if progress is not None:
-            progress(done, steps)
-    return net.eval()
+    """Train on prepared images (n, 4, 100, 100); the same seed and machine give the same weights.
+
+    A training that was stopped goes on from the file `checkpoint`, which must be named by all that the training
+    depends on; one that is torn is begun anew.
+    """
+    earlier = None
+    if checkpoint is not None and checkpoint.is_file():
+        with suppress(DataError):
+            earlier = Checkpoint.read(checkpoint)
+    task = PlantedTask(images, labels, seed, epochs)
+    run(task, Keep(checkpoint), earlier)
+    assert isinstance(task.net, SmallNet)
+    return task.net.eval()
 
 
 def _drawn(seed: int) -> SmallNet:

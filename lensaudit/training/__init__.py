@@ -1,4 +1,4 @@
-"""Training a finder by the protocol of Wilde et al. 2022, on Lightning, so that it can be stopped at any moment."""
+"""Training a finder by its paper's protocol, in one loop that can be stopped at any moment and goes on exactly."""
 
 from lensaudit.training.ablation import ABLATIONS, ablate, arms_of
 from lensaudit.training.augment import AUGMENTATIONS, SCHEDULES

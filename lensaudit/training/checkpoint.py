@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -40,24 +41,24 @@ class Tally:
     """Running sums over the images of an epoch."""
 
     loss: float = 0.0
-    correct: int = 0
+    correct: float = 0
     images: int = 0
 
-    def add(self, losses: torch.Tensor, correct: torch.Tensor) -> None:
-        """Add one batch: loss (n,) and whether the call was right (n,)."""
-        self.loss += float(losses.sum())
-        self.correct += int(correct.sum())
-        self.images += len(losses)
+    def add(self, loss: float, images: int, correct: float = math.nan) -> None:
+        """Add images: sum of their losses, their number, how many were called right (NaN: nothing is called)."""
+        self.loss += loss
+        self.images += images
+        self.correct += correct
 
     @property
     def mean_loss(self) -> float:
-        """Loss per image."""
-        return self.loss / self.images
+        """Loss per image; NaN without images."""
+        return self.loss / self.images if self.images else math.nan
 
     @property
     def accuracy(self) -> float:
-        """Share of images called right."""
-        return self.correct / self.images
+        """Fraction of images called right; NaN without images."""
+        return self.correct / self.images if self.images else math.nan
 
 
 @dataclass
@@ -95,14 +96,12 @@ class Progress:
         """Of the epochs so far."""
         return [row.validation_loss for row in self.history]
 
-    def finish_epoch(self, row: EpochRow, weights: Mapping[str, torch.Tensor]) -> bool:
-        """Record an epoch; keep a copy of `weights` if its validation loss is the lowest so far, and say whether."""
+    def finish_epoch(self, row: EpochRow, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Record an epoch; keep a copy of `weights`, if given, where its validation loss is the lowest so far."""
         self.history.append(row)
         self.epoch, self.batch, self.seconds, self.tally = row.epoch, 0, 0.0, Tally()
-        improved = self.best is row
-        if improved:
+        if weights is not None and self.best is row:
             self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-        return improved
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the weights."""
@@ -128,6 +127,19 @@ class Progress:
 
 
 _PARTS = ("module", "optimizer", "best")
+_STAGE_PART = "net"
+"""Where the autoencoders of version 0.1 kept their weights."""
+
+
+def _of_stage(counts: str) -> dict[str, Any]:
+    """Counts of an autoencoder of version 0.1, which had two losses per epoch and no times, as `Progress.as_json`."""
+    words = json.loads(counts)
+    rows = [
+        EpochRow(epoch, 0.0, train, math.nan, validation, math.nan, math.nan)
+        for epoch, (train, validation) in enumerate(words["history"], start=1)
+    ]
+    tally = Tally(words["loss"], math.nan if words["images"] else 0, words["images"])
+    return {**asdict(Progress(words["epoch"], words["batch"], 0.0, tally, rows))}
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,7 @@ class Checkpoint:
     module
         State dict now.
     optimizer
-        Adam's per-parameter tensors, keyed ``<parameter index>.<name>``.
+        The optimizer's per-parameter tensors, keyed ``<parameter index>.<name>``.
     progress
         Counters, history and the best weights.
     """
@@ -174,17 +186,19 @@ class Checkpoint:
         try:
             with safe_open(path, framework="pt") as stored:
                 words = stored.metadata() or {}
-                identity, progress = json.loads(words["identity"]), json.loads(words["progress"])
-                parts: dict[str, Tensors] = {part: {} for part in _PARTS}
+                identity = json.loads(words["identity"])
+                progress = json.loads(words["progress"]) if "progress" in words else _of_stage(words["counts"])
+                parts: dict[str, Tensors] = {part: {} for part in (*_PARTS, _STAGE_PART)}
                 for key in stored.keys():  # noqa: SIM118 - a safetensors file is no mapping
                     part, _, name = key.partition("/")
                     parts[part][name] = stored.get_tensor(key)
-            return cls(identity, parts["module"], parts["optimizer"], Progress.from_json(progress, parts["best"]))
+            module = parts["module"] | parts[_STAGE_PART]
+            return cls(identity, module, parts["optimizer"], Progress.from_json(progress, parts["best"]))
         except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as broken:
             raise DataError(f"{path}: is torn or no checkpoint; start anew with --restart") from broken
 
-    def refuse_other(self, path: Path, wanted: dict[str, Any]) -> None:
-        """Raise UsageError naming what differs between this training and the one asked for."""
+    def refuse_other(self, path: Path, wanted: dict[str, Any], what: str = "training") -> None:
+        """Raise UsageError naming what differs between this training (or other `what`) and the one asked for."""
         keys = sorted(self.identity.keys() | wanted.keys())
         differing = [key for key in keys if self.identity.get(key) != wanted.get(key)]
         if differing:
@@ -193,26 +207,24 @@ class Checkpoint:
                 for key in differing[:3]
             )
             raise UsageError(
-                f"{path.parent.parent}: holds another training ({shown}); choose another --out or add --restart"
+                f"{path.parent.parent}: holds another {what} ({shown}); choose another --out or add --restart"
             )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
-    """Adam's moments and step counts, flat."""
+    """The optimizer's moments and step counts, flat."""
     state = optimizer.state_dict()["state"]
     return {f"{index}.{name}": tensor for index, entry in state.items() for name, tensor in entry.items()}
 
 
-def optimizer_state(flat: Tensors, learning_rate: float, parameters: int) -> dict[str, Any] | None:
-    """The inverse, in the form of ``Optimizer.load_state_dict``; None if nothing is stored yet."""
-    if not flat:
-        return None
+def load_optimizer(optimizer: torch.optim.Optimizer, flat: Tensors) -> None:
+    """Give a fresh `optimizer` the tensors that `optimizer_tensors` took; its settings stay."""
     state: dict[int, Tensors] = {}
     for key, tensor in flat.items():
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = tensor
-    defaults = torch.optim.Adam([torch.zeros(1)], lr=learning_rate).state_dict()["param_groups"][0]
-    return {"state": state, "param_groups": [{**defaults, "params": list(range(parameters))}]}
+    if state:
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _brief(value: Any) -> str:

@@ -30,7 +30,7 @@ from lensaudit.training.augment import FAULTY
 from lensaudit.training.batches import Batches
 from lensaudit.training.checkpoint import Progress, plot_history, write_history
 from lensaudit.training.fit import Fit
-from lensaudit.training.lightning_module import piece_size, start_facts
+from lensaudit.training.network import piece_size, start_facts
 from lensaudit.training.options import TrainingOptions
 from lensaudit.training.prepared import Advance, PreparedSet, Rows, decoded
 from lensaudit.training.sets import Split, TrainingData

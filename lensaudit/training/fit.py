@@ -1,33 +1,29 @@
-"""Running the epochs: Lightning's trainer between a checkpoint and the last epoch."""
+"""A finder's training as the loop runs it: its images, its loss, its learning rate, and where its state lies."""
 
 from __future__ import annotations
 
-import logging
-import signal
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from torch import nn
 
 from lensaudit.finders import Recipe, choose_device, fill_body, initialised_module, read_pretrained
 from lensaudit.finders import running as layout
+from lensaudit.finders.finder import lens_logit
 from lensaudit.training.augment import (
     AUGMENTATIONS,
     DROPS,
     FAULTY,
     PLATEAU,
     Draws,
-    has_ended,
     learning_rate,
     patience_of,
     plateaus,
+    weighted_losses,
 )
 from lensaudit.training.batches import (
     Batch,
@@ -39,186 +35,116 @@ from lensaudit.training.batches import (
     shuffled,
     torch_seed,
 )
-from lensaudit.training.checkpoint import (
-    Checkpoint,
-    EpochRow,
-    Progress,
-    optimizer_state,
-    optimizer_tensors,
-    write_history,
-)
-from lensaudit.training.lightning_module import FinderModule, MaskSource, starting_weights, training_form
+from lensaudit.training.checkpoint import Checkpoint, Progress, Tally, write_history
+from lensaudit.training.loop import Keep, Report, Task, run
+from lensaudit.training.network import MaskSource, piece_size, starting_weights, training_form
 from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.prepared import decoded, foldable
 from lensaudit.training.sets import Split
 
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
-
-Report = Callable[[Progress, int], None]
-"""Called after each step and each epoch with (where the training stands, steps per epoch)."""
+ImagesAndLabels = tuple[torch.Tensor, torch.Tensor]
+"""Prepared images (n, channels, size, size) and 0.0 or 1.0 (n,), on the device."""
 
 
-class Bookkeeper(lightning.Callback):
-    """Sets the rate of each step, counts it, and writes a checkpoint every minute and after every epoch.
+class FinderTask(Task[ImagesAndLabels]):
+    """Adam on the class-weighted cross-entropy of a finder's logit.
 
     Parameters
     ----------
-    steps
-        Optimisation steps per epoch.
-    checkpoint, history
-        Files to write.
-    identity
-        Stored in the checkpoint, see `Checkpoint`.
-    report
-        Told of every step.
+    net
+        The finder's module; it is changed into its training form, whose dropout is fed by `masks`.
     """
 
-    def __init__(
-        self, steps: int, checkpoint: Path, history: Path, identity: dict[str, Any], report: Report | None
-    ) -> None:
-        self.steps, self.checkpoint, self.history = steps, checkpoint, history
-        self.identity, self.report = identity, report
-        self.every_seconds = SECONDS_BETWEEN_CHECKPOINTS
-        self._last_look = self._last_checkpoint = time.monotonic()
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._last_look = self._last_checkpoint = time.monotonic()
-
-    def on_train_batch_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        for group in trainer.optimizers[0].param_groups:
-            group["lr"] = self._rate(_ours(pl_module))
-
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        module = _ours(pl_module)
-        module.progress.batch += 1
-        self._count_seconds(module.progress)
-        due = time.monotonic() - self._last_checkpoint >= self.every_seconds
-        if due and module.progress.batch < self.steps:  # the last step's state is stored with its epoch
-            self._write(trainer, module)
-        self._tell(module.progress)
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        module = _ours(pl_module)
-        progress = module.progress
-        self._count_seconds(progress)
-        progress.batch = self.steps - 1
-        row = EpochRow(
-            epoch=progress.epoch + 1,
-            seconds=round(progress.seconds, 3),
-            train_loss=progress.tally.mean_loss,
-            train_accuracy=progress.tally.accuracy,
-            validation_loss=module.validation.mean_loss,
-            validation_accuracy=module.validation.accuracy,
-            learning_rate=self._rate(module),
-        )
-        progress.finish_epoch(row, module.net.state_dict())
-        self._write(trainer, module)
-        write_history(self.history, progress.history)
-        if has_ended(module.options.schedule, module.options.patience, progress.validation_losses):
-            trainer.should_stop = True
-        self._tell(progress)
-
-    def _rate(self, module: FinderModule) -> float:
-        options, progress = module.options, module.progress
-        done = progress.epoch * self.steps + progress.batch
-        wait = patience_of(options.schedule, options.patience)
-        if options.schedule == PLATEAU and wait is not None:
-            return float(options.learning_rate * 10.0 ** -min(plateaus(progress.validation_losses, wait), DROPS))
-        return learning_rate(options.schedule, options.learning_rate, done, options.epochs * self.steps)
-
-    def _count_seconds(self, progress: Progress) -> None:
-        now = time.monotonic()
-        progress.seconds += now - self._last_look
-        self._last_look = now
-
-    def _tell(self, progress: Progress) -> None:
-        if self.report is not None:
-            self.report(progress, self.steps)
-
-    def _write(self, trainer: lightning.Trainer, module: FinderModule) -> None:
-        weights: dict[str, torch.Tensor] = module.net.state_dict()
-        moments = optimizer_tensors(trainer.optimizers[0])
-        Checkpoint(self.identity, weights, moments, module.progress).write(self.checkpoint)
-        self._last_checkpoint = time.monotonic()
-
-
-def _ours(module: lightning.LightningModule) -> FinderModule:
-    assert isinstance(module, FinderModule)
-    return module
-
-
-_LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-_FROZEN_BODY = r"Found \d+ module\(s\) in eval mode at the start of training"
-_DEPRECATED_IN_TORCH = r"`isinstance\(treespec, LeafSpec\)` is deprecated"
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's log lines, and two warnings: of its own calls of torch, and of a frozen body."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=_DEPRECATED_IN_TORCH, module=r"lightning\..*")
-            warnings.filterwarnings("ignore", message=_FROZEN_BODY, module=r"lightning\..*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-class FinderData(lightning.LightningDataModule):
-    """Training images in the order of the epoch that `progress` is in, validation images in the order of the set."""
+    keeps_best = True
 
     def __init__(
-        self,
-        split: Split,
-        options: TrainingOptions,
-        progress: Progress,
-        channels_last: bool,
+        self, net: nn.Module, recipe: Recipe, options: TrainingOptions, machine: Machine, split: Split
     ) -> None:
-        super().__init__()
-        self.training, self.validation = split.training, split.validation
-        self.standard = split.standard(options.inputs)
-        self.options, self.progress = options, progress
-        self.laid_out = layout.channels_last if channels_last else torch.Tensor.contiguous
+        self.recipe, self.options, self.split = recipe, options, split
+        self.device = choose_device(machine.device)
+        self.masks = MaskSource(options.seed)
+        channels_last = machine.channels_last is not False
+        memory_format = torch.channels_last if channels_last else torch.preserve_format
+        self.net = training_form(net, self.masks).to(self.device, memory_format=memory_format)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=options.learning_rate)
+        self.epochs = options.epochs
+        self.steps = count_batches(epoch_size(split.training_labels, options.balanced_batches), options.batch_size)
+        self.remedy = f"give a learning rate below --lr {options.learning_rate:g}, and --restart"
+        self._laid_out = layout.channels_last if channels_last else torch.Tensor.contiguous
+        self._normalises = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in net.modules())
+        self._weights, self._standard = split.weights(options.class_weights), split.standard(options.inputs)
+        # Full pieces run compiled; a short last piece as it is, as it would be compiled anew.
+        self._compiled: Any = torch.compile(self.net) if machine.compile else self.net
 
-    def train_dataloader(self) -> Batches:
-        """A fresh epoch; asked for again before each one."""
-        prepared, rows = self.training
-        seed, epoch = self.options.seed, self.progress.epoch
+    def batches(self, epoch: int, first: int) -> Iterator[ImagesAndLabels]:
+        """Training images in the order of the epoch, augmented."""
+        prepared, rows = self.split.training
+        size, seed = self.options.batch_size, self.options.seed
         if self.options.balanced_batches:
             order = balanced(rows, prepared.labels[rows], seed, epoch)
         else:
             order = shuffled(rows, seed, epoch)
-        return Batches(prepared, order, self.options.batch_size, seed, epoch, first=self.progress.batch)
+        for number, batch in enumerate(Batches(prepared, order, size, seed, epoch, first), start=first):
+            self.masks.start(epoch, number)
+            yield self._on_device(batch, self.options.augment)
 
-    def val_dataloader(self) -> Batches:
-        """Every validation image once."""
-        prepared, rows = self.validation
-        return Batches(prepared, rows, self.options.batch_size)
+    def validation(self) -> Iterator[ImagesAndLabels]:
+        """Every validation image once; the fault of `FAULTY` is in the set before it is split, so in these too."""
+        prepared, rows = self.split.validation
+        for batch in Batches(prepared, rows, self.options.batch_size):
+            yield self._on_device(batch, FAULTY if self.options.augment == FAULTY else "none")
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decode on the device, and augment while training: images (n, channels, size, size) and labels (n,)."""
+    def losses(self, batch: ImagesAndLabels, tally: Tally) -> Iterator[torch.Tensor]:
+        """Loss of each piece over the number of images of the batch.
+
+        On a CPU the gradient is summed over pieces whose activations stay near the caches: a fifth quicker than the
+        whole batch at once, in a tenth of the memory.
+        """
+        images, is_lens = batch
+        full, bf16 = self._full_piece(), self.net.training and self.options.precision == "bf16"
+        for first in range(0, len(images), full):
+            piece = slice(first, first + full)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                logit = self._logit(images[piece])
+            losses = weighted_losses(logit.float(), is_lens[piece], self._weights)
+            yield losses.sum() / len(images)
+            correct = (logit > 0) == (is_lens[piece] > 0.5)
+            tally.add(float(losses.detach().sum()), len(losses), int(correct.sum()))
+
+    def settings(self, step: int, progress: Progress) -> dict[str, float]:
+        """The learning rate of the schedule."""
+        options = self.options
+        wait = patience_of(options.schedule, options.patience)
+        if options.schedule == PLATEAU and wait is not None:
+            drops = min(plateaus(progress.validation_losses, wait), DROPS)
+            return {"lr": float(options.learning_rate * 10.0**-drops)}
+        return {"lr": learning_rate(options.schedule, options.learning_rate, step, options.epochs * self.steps)}
+
+    def is_over(self, progress: Progress) -> bool:
+        """After the last epoch, or where early stopping says so."""
+        return self.options.is_over(progress.epoch, progress.validation_losses)
+
+    def _on_device(self, batch: Batch, augment: str) -> ImagesAndLabels:
+        """Decode and augment on the device; only undecoded images travel."""
+        batch = Batch(*(part.to(self.device, non_blocking=True) for part in batch))
         images = decoded(batch.codes, batch.scales)
-        if self.standard is not None:
-            images = self.standard.apply(images)
-        training = self.trainer is not None and self.trainer.training
-        if training or self.options.augment == FAULTY:  # that fault is in the set, before it is split
-            augment = AUGMENTATIONS[self.options.augment]
-            images = augment(images, Draws(batch.choices, batch.uniform, batch.is_lens), self.training[0].angles)
-        return self.laid_out(images), batch.is_lens
+        if self._standard is not None:
+            images = self._standard.apply(images)
+        draws = Draws(batch.choices, batch.uniform, batch.is_lens)
+        images = AUGMENTATIONS[augment](images, draws, self.split.training[0].angles)
+        return self._laid_out(images), batch.is_lens
+
+    def _full_piece(self) -> int:
+        """Images at a time; a batch norm takes its statistics from the whole batch, as the papers' do."""
+        batch = self.options.batch_size
+        if self.device.type != "cpu" or (self.net.training and self._normalises):
+            return batch
+        return min(batch, piece_size(self.recipe.size))
+
+    def _logit(self, images: torch.Tensor) -> torch.Tensor:
+        """Log-odds of "lens" (n,)."""
+        net = self._compiled if len(images) == self._full_piece() else self.net
+        return lens_logit(net(images), self.recipe.outputs, self.recipe.lens_index)
 
 
 @dataclass(frozen=True)
@@ -256,7 +182,7 @@ class Fit:
     ----------
     identity
         What a checkpoint must share; see `Checkpoint`.
-    found
+    earlier
         The checkpoint to go on from, or None.
     """
 
@@ -265,7 +191,7 @@ class Fit:
     machine: Machine
     files: Files
     identity: dict[str, Any]
-    found: Checkpoint | None
+    earlier: Checkpoint | None
 
     def run(self, split: Split, report: Report | None = None) -> Progress:
         """Train until the last epoch; returns where it ended.
@@ -275,39 +201,18 @@ class Fit:
         UsageError
             The loss is not a number.
         """
-        module = self._module(split)
-        if self.options.is_over(module.progress.epoch, module.progress.validation_losses):
-            return module.progress
-        self._fit(module, split, choose_device(self.machine.device), report)
-        return module.progress
 
-    def _fit(self, module: FinderModule, split: Split, device: torch.device, report: Report | None) -> None:
-        channels_last = self.machine.channels_last is not False
-        if channels_last:
-            module.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.machine.compile:
-            module.compile_net()
-        data = FinderData(split, self.options, module.progress, channels_last)
-        images = epoch_size(split.training_labels, self.options.balanced_batches)
-        steps = count_batches(images, self.options.batch_size)
-        keeper = Bookkeeper(steps, self.files.checkpoint, self.files.history, self.identity, report)
-        with quiet_lightning():
-            trainer = lightning.Trainer(
-                accelerator="gpu" if device.type == "cuda" else "cpu",
-                devices=1,
-                max_epochs=self.options.epochs - module.progress.epoch,
-                reload_dataloaders_every_n_epochs=1,
-                callbacks=[keeper],
-                num_sanity_val_steps=0,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                default_root_dir=self.files.work,
-            )
-            _fit_interruptibly(trainer, module, data)
+        def reported(progress: Progress, steps: int) -> None:
+            if progress.batch == 0:
+                write_history(self.files.history, progress.history)
+            if report is not None:
+                report(progress, steps)
 
-    def _module(self, split: Split) -> FinderModule:
+        task = FinderTask(self._initial(split), self.recipe, self.options, self.machine, split)
+        return run(task, Keep(self.files.checkpoint, self.identity), self.earlier, reported)
+
+    def _initial(self, split: Split) -> nn.Module:
+        """The finder's module as the training begins."""
         recipe, options = self.recipe, self.options
         generator = torch.Generator().manual_seed(torch_seed(options.seed, Purpose.WEIGHTS))
         net = initialised_module(recipe, generator)
@@ -323,15 +228,7 @@ class Fit:
             foldable(net)
             if options.start is not None:  # its weights are for plain images
                 standard.unfold(net)
-        progress = Progress() if self.found is None else self.found.progress
-        masks = MaskSource(options.seed)
-        weights = split.weights(options.class_weights)
-        module = FinderModule(training_form(net, masks), masks, recipe, options, weights, progress)
-        if self.found is not None:
-            net.load_state_dict(self.found.module)
-            count = len(list(net.parameters()))
-            module.optimizer_state = optimizer_state(self.found.optimizer, options.learning_rate, count)
-        return module.train()
+        return net
 
 
 @contextmanager
@@ -344,15 +241,3 @@ def threads(number: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _fit_interruptibly(trainer: lightning.Trainer, module: FinderModule, data: FinderData) -> None:
-    """Fit; Ctrl-C stays a KeyboardInterrupt, where Lightning would leave with exit code 1 and SIGINT ignored."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(module, datamodule=data)
-    except SystemExit as leaving:
-        if not trainer.interrupted:
-            raise
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from leaving

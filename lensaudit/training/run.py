@@ -18,7 +18,8 @@ from lensaudit.finders.store import FINDER_FILE
 from lensaudit.training.augment import TURNS_AN_ANGLE
 from lensaudit.training.checkpoint import Checkpoint, EpochRow, read_history
 from lensaudit.training.finish import Finish, finish
-from lensaudit.training.fit import Files, Fit, Report, threads
+from lensaudit.training.fit import Files, Fit, threads
+from lensaudit.training.loop import Report
 from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.prepared import Advance
 from lensaudit.training.sets import TrainingData, fit_to, prepare
@@ -158,7 +159,7 @@ def _identity(recipe: Recipe, data: TrainingData, options: TrainingOptions) -> d
 
 def _finished(fit: Fit, data: TrainingData) -> Trained | None:
     """The finder in the folder, if it is what this training would end with, measured on the same sets."""
-    found = fit.found
+    found = fit.earlier
     if (
         found is None
         or not fit.options.is_over(found.progress.epoch, found.progress.validation_losses)

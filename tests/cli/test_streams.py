@@ -37,7 +37,6 @@ def test_libraries_warnings_that_nobody_can_act_on_are_silent(capsys, monkeypatc
     silent = [
         ("`weights_norm` is deprecated", FutureWarning, "torch.nn.utils"),
         ("The pickle protocol 4 is used", UserWarning, "my_own"),
-        ("The dataloader does not have many workers", UserWarning, "lightning.pytorch.trainer.data"),
         ("non-ASCII characters in the header", UserWarning, "astropy.io.fits.card"),
         ("unclosed file <_io.BufferedReader name='a'>", ResourceWarning, "my_own"),
         ("Perplexity value 30 is too high", UserWarning, "openTSNE.affinity"),

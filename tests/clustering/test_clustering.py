@@ -13,7 +13,7 @@ from torch import nn
 from lensaudit.clustering import ClusterData, ClusterPlace, Extras, Sweep, cluster, sweep_embedding
 from lensaudit.clustering.network import drawn_images
 from lensaudit.clustering.page import policy
-from lensaudit.clustering.stage import Stage, StageState, Trainer
+from lensaudit.clustering.stage import Stage, StageTask
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import occlusion
 from lensaudit.finders import Finder, load_finder, load_recipe, score_set
@@ -102,7 +102,7 @@ def test_the_page_asks_the_network_for_nothing(page):
 def test_marks_are_taken_up_by_the_next_run_and_nothing_is_trained_again(
     clustered, recipe, mixed, place, options, monkeypatch
 ):
-    monkeypatch.setattr("lensaudit.clustering.stage._Fitted", None)
+    monkeypatch.setattr("lensaudit.clustering.stage.StageTask.batches", None)
     filled = [one.number for one in clustered.clusters if one.n]
     marks = {"clusters": clustered.record["metrics"]["clusters"], "marks": {str(filled[0]): 1, str(filled[-1]): 0}}
     (place.out / "marks.json").write_text(json.dumps(marks))
@@ -134,8 +134,8 @@ class Stopped(Exception):
 
 
 def test_a_stopped_clustering_ends_with_the_same_weights(clustered, recipe, mixed, options, tmp_path, monkeypatch):
-    for part in ("stage", "embed"):
-        monkeypatch.setattr(f"lensaudit.clustering.{part}.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    for part in ("training.loop", "clustering.embed"):
+        monkeypatch.setattr(f"lensaudit.{part}.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     whole = clustered.finder.module.state_dict()
     interrupted = ClusterPlace(tmp_path / "stopped", device="cpu")
     for stop_at in (("training the denoiser", 3), ("training the extractor", 7), ("embedding images", 16)):
@@ -194,7 +194,7 @@ def test_sweep_trains_each_size_on_one_denoiser_and_goes_on(recipe, mixed, other
     assert sum("extractor" in what for what in trained) == 4
     reruns = [(where.work / f"sweep-2-{rerun}" / "extractor.safetensors").read_bytes() for rerun in (0, 1)]
     assert reruns[0] != reruns[1]
-    monkeypatch.setattr("lensaudit.clustering.stage._Fitted", None)
+    monkeypatch.setattr("lensaudit.clustering.stage.StageTask.batches", None)
     assert sweep_embedding(recipe, data, where, options, Sweep((2, 3), 2), tell)["sizes"] == found["sizes"]
     assert (tmp_path / "sweep.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -231,9 +231,8 @@ def test_every_epoch_and_stage_has_an_order_of_its_own(clustered, recipe, mixed,
     images = drawn_images(Finder(recipe, nn.Identity(), "test"), mixed, options, place.work, lambda *_: None)
     firsts = []
     for number, epoch in ((0, 0), (0, 1), (1, 0), (0, 0)):
-        stage = Stage("some", number, nn.Identity(), nn.Identity(), 2)
-        trainer = Trainer(stage, images, options, {}, place.work)
-        firsts.append(next(iter(trainer._batches(StageState({}, epoch=epoch)))))
+        stage = Stage("some", number, nn.Linear(1, 1), nn.Identity(), 2)
+        firsts.append(next(StageTask(stage, images, options, torch.device("cpu")).batches(epoch, 0)))
     assert torch.equal(firsts[0], firsts[3])
     for one in (1, 2):
         assert not torch.equal(firsts[0], firsts[one])

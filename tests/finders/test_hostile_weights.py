@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, load_finder, load_recipe, read_pretrained, read_published, save_finder
 from lensaudit.finders.build import blueprint, unfilled_module
-from lensaudit.training.lightning_module import starting_weights
+from lensaudit.training.network import starting_weights
 
 sys.path.insert(0, str(Path(__file__).parent))
 from weights_mutations import run

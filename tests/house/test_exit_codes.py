@@ -58,7 +58,6 @@ def test_the_table_in_errors_names_every_error_and_its_code():
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (RuntimeError("operator torchvision::nms does not exist"), 4, ("torchvision", "pip uninstall")),
         (KeyboardInterrupt(), 130, ("interrupted", "same command again")),
         (MemoryError(), 4, ("out of memory", "--batch")),
         (OSError(errno.ENOSPC, "No space left on device", "set/images"), 4, ("set/images", "disk is full")),

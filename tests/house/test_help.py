@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-HEAVY = ("torch", "lightning", "captum", "sklearn", "matplotlib", "lenstronomy", "galsim", "astropy", "zarr", "skimage")
+HEAVY = ("torch", "captum", "sklearn", "matplotlib", "lenstronomy", "galsim", "astropy", "zarr", "skimage")
 
 WALK = """
 import contextlib, io, json, sys

@@ -150,7 +150,7 @@ def _definitions(tree: ast.Module) -> dict[str, ast.FunctionDef | ast.ClassDef]:
 
 def _public_methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
     """Methods a caller meets; an override of a framework's hook is documented by the framework."""
-    if any(ast.unparse(base).split(".")[0] in {"nn", "L", "lightning", "torch"} for base in node.bases):
+    if any(ast.unparse(base).split(".")[0] in {"nn", "torch"} for base in node.bases):
         return []
     return [item for item in node.body if isinstance(item, ast.FunctionDef) and not item.name.startswith("_")]
 

@@ -7,7 +7,7 @@ from torch import nn
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Recipe, load_finder
 from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, train
-from lensaudit.training.lightning_module import _channels, starting_weights
+from lensaudit.training.network import _channels, starting_weights
 
 CPU = Machine(device="cpu", threads=1)
 STILL = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-12, "seed": 3}

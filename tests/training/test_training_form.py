@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lensaudit.finders import ARCHITECTURES, initialised
-from lensaudit.training.lightning_module import MaskSource, SeededDropout, training_form
+from lensaudit.training.network import MaskSource, SeededDropout, training_form
 
 
 def generator(seed: int = 1) -> torch.Generator:

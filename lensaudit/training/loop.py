@@ -1,0 +1,253 @@
+"""The one training loop: finders, autoencoders and planted finders run through it, in plain torch.
+
+A training is a `Task`: a network, an optimizer, batches and losses. The loop counts epochs and steps, adds up the
+gradients of pieces, validates, writes a checkpoint every minute, after every epoch and when it is asked to stop. From a
+checkpoint it goes on to the bits of a training that was never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Generic, Self, TypeVar
+
+import torch
+from torch import nn
+
+from lensaudit.errors import UsageError
+from lensaudit.training.checkpoint import Checkpoint, EpochRow, Progress, Tally, load_optimizer, optimizer_tensors
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+Report = Callable[[Progress, int], None]
+"""Called after each step and each epoch with (where the training stands, steps per epoch)."""
+
+BatchT = TypeVar("BatchT")
+
+
+class Task(ABC, Generic[BatchT]):
+    """What the loop asks of a training; randomness comes from (seed, epoch, step) alone, or resuming is not exact.
+
+    Attributes
+    ----------
+    net, optimizer
+        On their device.
+    epochs, steps
+        Epochs in all, and optimisation steps of each.
+    remedy
+        What to do where the loss is not a number, for the message.
+    keeps_best
+        Whether the weights of the epoch with the lowest validation loss are kept beside the last ones.
+    """
+
+    net: nn.Module
+    optimizer: torch.optim.Optimizer
+    epochs: int
+    steps: int
+    remedy: str
+    keeps_best = False
+
+    @abstractmethod
+    def batches(self, epoch: int, first: int) -> Iterable[BatchT]:
+        """Training batches of epoch `epoch` (from 0), from batch number `first` on."""
+
+    @abstractmethod
+    def losses(self, batch: BatchT, tally: Tally) -> Iterator[torch.Tensor]:
+        """Loss of each piece of a batch, whose gradients add up to the step's; adds the piece to `tally`.
+
+        The gradient of a piece is taken before the next piece is asked for. ``net.training`` says which pass it is.
+        """
+
+    def validation(self) -> Iterable[BatchT]:
+        """Batches that are measured after each epoch; none by default."""
+        return ()
+
+    def settings(self, step: int, progress: Progress) -> Mapping[str, Any]:
+        """The optimizer's settings, such as ``lr``, at step `step` of all epochs; by default what it was made with."""
+        return {}
+
+    def is_over(self, progress: Progress) -> bool:
+        """Whether the training has ended, asked before each epoch."""
+        return progress.epoch >= self.epochs
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Where a training keeps its state.
+
+    Attributes
+    ----------
+    checkpoint
+        File to write; None to keep nothing.
+    identity
+        What a training must share to go on from there; see `Checkpoint`.
+    """
+
+    checkpoint: Path | None = None
+    identity: dict[str, Any] = field(default_factory=dict)
+
+
+def run(
+    task: Task[BatchT], keep: Keep | None = None, earlier: Checkpoint | None = None, report: Report | None = None
+) -> Progress:
+    """Train until the task is over; its network holds the last weights then.
+
+    SIGINT and SIGTERM, where Python answers them, wait for the end of the step and a checkpoint; a second one does not.
+
+    Parameters
+    ----------
+    earlier
+        State to go on from; None to begin.
+    report
+        Called after every step and every epoch.
+
+    Raises
+    ------
+    UsageError
+        The loss is not a number.
+    """
+    progress = Progress()
+    if earlier is not None:
+        progress = earlier.progress
+        task.net.load_state_dict(earlier.module)
+        load_optimizer(task.optimizer, earlier.optimizer)
+    with _Signals() as signals:
+        loop = _Loop(task, progress, keep or Keep(), report, signals)
+        while not task.is_over(progress):
+            loop.epoch()
+    return progress
+
+
+@dataclass
+class _Loop(Generic[BatchT]):
+    """A task while it runs."""
+
+    task: Task[BatchT]
+    progress: Progress
+    keep: Keep
+    report: Report | None
+    signals: _Signals
+    looked_at: float = field(default_factory=time.monotonic)
+    written_at: float = field(default_factory=time.monotonic)
+
+    def epoch(self) -> None:
+        """What is left of the epoch that the training stands in."""
+        task, progress = self.task, self.progress
+        task.net.train()
+        for batch in task.batches(progress.epoch, progress.batch):
+            self._step(batch)
+            self._count_seconds()
+            if time.monotonic() - self.written_at >= SECONDS_BETWEEN_CHECKPOINTS:
+                self._write()
+            self._tell()
+            self._stop_if_asked()
+        validation = self._validated()
+        self._count_seconds()
+        last = task.settings((progress.epoch + 1) * task.steps - 1, progress)
+        row = EpochRow(
+            epoch=progress.epoch + 1,
+            seconds=round(progress.seconds, 3),
+            train_loss=progress.tally.mean_loss,
+            train_accuracy=progress.tally.accuracy,
+            validation_loss=validation.mean_loss,
+            validation_accuracy=validation.accuracy,
+            learning_rate=last.get("lr", task.optimizer.param_groups[0]["lr"]),
+        )
+        progress.finish_epoch(row, task.net.state_dict() if task.keeps_best else None)
+        self._write()
+        self._tell()
+
+    def _step(self, batch: BatchT) -> None:
+        task, progress = self.task, self.progress
+        settings = task.settings(progress.epoch * task.steps + progress.batch, progress)
+        for group in task.optimizer.param_groups:
+            group.update(settings)
+        task.optimizer.zero_grad()
+        for loss in task.losses(batch, progress.tally):
+            loss.backward()
+        self._need_number(progress.tally.loss, f", step {progress.batch + 1}: the loss")
+        task.optimizer.step()
+        progress.batch += 1
+
+    def _validated(self) -> Tally:
+        """Sums over the validation images, in evaluation mode."""
+        tally = Tally()
+        self.task.net.eval()
+        with torch.inference_mode():
+            for batch in self.task.validation():
+                for _ in self.task.losses(batch, tally):
+                    pass
+                self._stop_if_asked()
+        if tally.images:
+            self._need_number(tally.mean_loss, ": the validation loss")
+        return tally
+
+    def _need_number(self, loss: float, what: str) -> None:
+        if not math.isfinite(loss):
+            raise UsageError(f"epoch {self.progress.epoch + 1}{what} is {loss}; {self.task.remedy}")
+
+    def _stop_if_asked(self) -> None:
+        if self.signals.noted is not None:
+            self._write()
+            self.signals.obey()
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.progress.seconds += now - self.looked_at
+        self.looked_at = now
+
+    def _tell(self) -> None:
+        if self.report is not None:
+            self.report(self.progress, self.task.steps)
+
+    def _write(self) -> None:
+        if self.keep.checkpoint is not None:
+            moments = optimizer_tensors(self.task.optimizer)
+            stored = Checkpoint(self.keep.identity, self.task.net.state_dict(), moments, self.progress)
+            stored.write(self.keep.checkpoint)
+        self.written_at = time.monotonic()
+
+
+class _Signals:
+    """Notes SIGINT and SIGTERM while it is entered, for `obey` to hand on; a second signal is handed on at once.
+
+    One that is ignored, or that ends the process without Python, is left alone, and so is every signal outside the
+    main thread.
+    """
+
+    def __init__(self) -> None:
+        self.noted: int | None = None
+        self._before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._before[number] = handler
+                    signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if kind is None:
+            self.obey()
+
+    def obey(self) -> None:
+        """Hand the noted signal to whoever answered it before; by default that raises KeyboardInterrupt."""
+        if self.noted is not None:
+            number, self.noted = self.noted, None
+            self._before[number](number, None)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.noted is not None:
+            self._before[number](number, frame)
+        self.noted = number
