@@ -1,10 +1,10 @@
 """What other people wrote: names, texts and paths that come from files or from foreign code.
 
 A name that becomes part of a path or of a table's key is an `identifier`. A text that is only shown passes through the
-function of the place where it is shown: `printable` for a terminal or a message, `lensaudit.figures` for matplotlib,
-`in_header` for a FITS card, `in_markdown` for a page of Markdown (HTML templates escape by themselves). A path that is
-built from a foreign word is made by `path_within`, which cannot leave its folder. A file that somebody hands over is
-first looked at by `kind_of`: a regular file, and what its first bytes say it is.
+function of the place where it is shown: `printable` for a terminal or a message, `lensaudit.display.figures` for
+matplotlib, `in_header` for a FITS card, `in_markdown` for a page of Markdown (HTML templates escape by themselves). A
+path that is built from a foreign word is made by `path_within`, which cannot leave its folder. A file that somebody
+hands over is first looked at by `kind_of`: a regular file, and what its first bytes say it is.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import typer
 
 from lensaudit.cli.console import say
-from lensaudit.durations import duration
+from lensaudit.display.numbers import duration
 from lensaudit.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 from lensaudit.files import working_in
 from lensaudit.starting import AGAIN, leave

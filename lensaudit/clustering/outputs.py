@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lensaudit.clustering.network import History
 from lensaudit.clustering.page import LENS_RICH, Cluster
-from lensaudit.figures import save_figure
+from lensaudit.display.figures import save_figure
 from lensaudit.files import replacing, write_text
 from lensaudit.finders import Finder
 from lensaudit.training.finish import METRIC_ROWS, metric_words
@@ -67,7 +67,7 @@ def plot_curves(path: Path, history: History, title: str) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)
     figure.suptitle(title)
-    save_figure(path, figure, dpi=130)
+    save_figure(path, figure)
 
 
 def plot_sweep(path: Path, record: Mapping[str, Any]) -> None:
@@ -90,7 +90,7 @@ def plot_sweep(path: Path, record: Mapping[str, Any]) -> None:
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    save_figure(path, figure, dpi=130)
+    save_figure(path, figure)
 
 
 def clustering_card(finder: Finder, clusters: Sequence[Cluster], facts: Mapping[str, Any]) -> str:

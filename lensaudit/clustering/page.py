@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -14,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from lensaudit.display.images import png_uri, prepared_grey
+from lensaudit.display.page import render_page
 from lensaudit.documents import read_json, validated
 from lensaudit.errors import DataError, NoSuchFile
 from lensaudit.evaluation import CONFIDENCE
@@ -32,7 +31,6 @@ from lensaudit.untrusted import printable
 SHOWN = 10
 """Members of a cluster on its sheet."""
 _GREYS = 48
-_LIMITS = (1.0, 99.5)
 _GAP = 2
 
 
@@ -75,13 +73,17 @@ def sheet_of(module: CaeBgm, mirrored: nn.Module | None, prepared: PreparedSet, 
         rows["from the embedding"] = torch.sigmoid(mirrored(module.encoder(denoised).cpu()))
     strips = [_strip(block[:, 0].cpu().numpy()) for block in rows.values()]
     picture = np.concatenate([part for strip in strips for part in (strip, _blank(strip))][:-1])
-    return Sheet(_uri(picture), picture.shape[1], picture.shape[0], tuple(rows), shown)
+    return Sheet(
+        png_uri(np.repeat(picture[..., None], 3, axis=2), _GREYS),
+        picture.shape[1],
+        picture.shape[0],
+        tuple(rows),
+        shown,
+    )
 
 
 def _strip(block: NDArray[np.float32]) -> NDArray[np.uint8]:
-    low, high = np.percentile(block, _LIMITS, axis=(1, 2), keepdims=True)
-    unit = np.clip((block - low) / np.where(high > low, high - low, 1), 0, 1)
-    grey = np.rint(unit * (_GREYS - 1)) * (255 / (_GREYS - 1))
+    grey = np.rint(prepared_grey(block) * (_GREYS - 1)) * (255 / (_GREYS - 1))
     gap = np.full((block.shape[1], _GAP), 255, np.uint8)
     cutouts = [np.flipud(one).astype(np.uint8) for one in grey]
     return np.concatenate([part for one in cutouts for part in (one, gap)][:-1], axis=1)
@@ -89,14 +91,6 @@ def _strip(block: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _blank(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.full((_GAP, strip.shape[1]), 255, np.uint8)
-
-
-def _uri(picture: NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
 MARKS = (0.0, 0.5, 1.0)
@@ -322,11 +316,11 @@ class Page:
         The script may build and hand out the file of marks, nothing else: the Content-Security-Policy names it and the
         style by their hashes.
         """
-        css, script = ((_TEMPLATE / name).read_text(encoding="utf-8") for name in ("clusters.css", "clusters.js"))
-        environment = Environment(
-            loader=FileSystemLoader(_TEMPLATE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-        )
-        return environment.get_template("clusters.html.j2").render(
+        return render_page(
+            _TEMPLATE,
+            "clusters.html.j2",
+            styles=("clusters.css",),
+            script="clusters.js",
             page=self,
             pairs=list(zip(self.clusters, self.sheets, strict=True)),
             marks=[(f"{mark:g}", _MEANING[mark]) for mark in MARKS],
@@ -334,22 +328,8 @@ class Page:
             n=sum(cluster.n for cluster in self.clusters),
             labelled=any(cluster.lenses.n for cluster in self.clusters),
             facts=Markup(json.dumps({"clusters": self.identity, "file": MARKS_FILE})),
-            css=Markup(css),
-            script=Markup(script),
-            policy=policy(css, script),
         )
 
     def write(self, path: Path) -> None:
         """Write to `path`, whole or not at all."""
         write_text(path, self.html())
-
-
-def policy(css: str, script: str) -> str:
-    """Content-Security-Policy: this style, this script and ``data:`` pictures, and nothing else."""
-    style, code = (
-        base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") for text in (css, script)
-    )
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{code}'; "
-        "base-uri 'none'; form-action 'none'"
-    )

@@ -26,6 +26,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from lensaudit.display.numbers import jsonable
 from lensaudit.documents import SEAL, read_json, refuse_broken_seal, sealed, validated
 from lensaudit.errors import DataError, NoSuchFile, UsageError
 from lensaudit.files import write_json
@@ -33,7 +34,6 @@ from lensaudit.finders import Finder, FinderRecord, load_finder, read_record, re
 from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
 from lensaudit.finders.store import FINDER_FILE, WEIGHTS_FILE
 from lensaudit.lensset import LensSet
-from lensaudit.report.facts import jsonable
 from lensaudit.resources import without_groups
 from lensaudit.untrusted import printable
 from lensaudit.verdicts import PAIRS

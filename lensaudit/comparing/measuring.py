@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.comparing.comparison_file import CompareOptions, Entrant
+from lensaudit.display.numbers import jsonable
 from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError
 from lensaudit.explain import METHODS, JudgeSettings, Watcher, judge
@@ -25,7 +26,6 @@ from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.definition import seen_by, why_no_scene
 from lensaudit.provenance import provenance
 from lensaudit.report.build import kept_scores
-from lensaudit.report.facts import jsonable
 from lensaudit.report.options import KEY, Progress, key_of, short_name
 from lensaudit.scenes.scene import LENS_KINDS
 from lensaudit.verdicts import STATES

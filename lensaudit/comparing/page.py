@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
-from markupsafe import Markup
+from jinja2 import TemplateError
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lensaudit.comparing.comparison_file import PAGE_NAME, read_comparison
 from lensaudit.comparing.tables import HEADS, matrices_of, probe_table, set_table, told_apart, verdicts_said
+from lensaudit.display.colour import FAINT, INK, QUIET, series_style
+from lensaudit.display.figures import FULL_WIDTH_IN, light_grid, new_figure, row_of_axes, styled, svg_picture
+from lensaudit.display.numbers import decimal
+from lensaudit.display.page import render_page, write_page
 from lensaudit.errors import DataError, LensauditError
-from lensaudit.files import write_text
-from lensaudit.report import facts, render
-from lensaudit.report.facts import decimal, pixel_facts
-from lensaudit.report.figures.panels import FAINT, FULL_WIDTH_IN, INK, house_style, light_grid, new_figure, svg_uri
+from lensaudit.report.facts import pixel_facts
 from lensaudit.untrusted import printable
-from lensaudit.verdicts import NATURES, present_word
-
-COLOURS = ("#0072b2", "#c04f00", "#1c6e54", "#a8467c", "#7a5c00", "#3aa0d8", "#1d2733", "#8a94a0")
-"""Okabe & Ito 2008, darkened to be told apart on white; dashes go on where they begin again."""
-DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+from lensaudit.verdicts import NATURES
 
 ACROSS = 4
 """Reliability diagrams side by side."""
@@ -37,28 +31,28 @@ def pictures_of(block: dict[str, Any]) -> dict[str, dict[str, Any] | None]:
     """Picture name → ``uri``, ``alt``, ``width``, ``height`` of one set; None for one that cannot be drawn."""
     rows = _ranked(block)
     found: dict[str, dict[str, Any] | None] = {"roc": None, "reliability": None}
-    with house_style():
-        if any(row["roc"] for row in rows):
-            found["roc"] = _picture(draw_roc(rows), roc_alt(rows))
-        if any(row["calibration"]["ece"]["value"] is not None for row in rows):
-            found["reliability"] = _picture(draw_reliability(rows), reliability_alt(rows))
+    if any(row["roc"] for row in rows):
+        found["roc"] = svg_picture(draw_roc(rows), roc_alt(rows))
+    if any(row["calibration"]["ece"]["value"] is not None for row in rows):
+        found["reliability"] = svg_picture(draw_reliability(rows), reliability_alt(rows))
     return found
 
 
+@styled
 def draw_roc(rows: Sequence[dict[str, Any]]) -> Figure:
     """Recall against false-positive rate of all finders, on linear and on logarithmic axis, with 95 % bands."""
     height = 3.6 + 0.16 * math.ceil(len(rows) / 4)
-    figure, (linear, log) = new_figure(FULL_WIDTH_IN, height, columns=2)
+    figure, (linear, log) = row_of_axes(FULL_WIDTH_IN, height, columns=2)
     drawn = [row for row in rows if row["roc"]]
     floor = 0.5 / max(row["n_non_lenses"] for row in drawn)
     for place, row in enumerate(drawn):
         for axes, least in ((linear, 0.0), (log, floor)):
-            _curve(axes, row, _look(place), least)
+            _curve(axes, row, series_style(place), least)
     linear.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
     grid = np.geomspace(floor, 1, 200)
     log.plot(grid, grid, color=FAINT, linewidth=0.8, linestyle=":")
     log.axvline(0.01, color=FAINT, linewidth=0.8)
-    log.text(0.01, 1.0, " 1 %", fontsize=7.5, va="top", color="#5c6670")
+    log.text(0.01, 1.0, " 1 %", fontsize=7.5, va="top", color=QUIET)
     linear.set(xlim=(0, 1), ylim=(0, 1.01), title="All thresholds; dotted: guessing", ylabel=_recall_of(drawn))
     log.set(xscale="log", xlim=(floor, 1), ylim=(0, 1.01), title="Few false alarms (logarithmic)")
     for axes in (linear, log):
@@ -69,17 +63,18 @@ def draw_roc(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
+@styled
 def draw_reliability(rows: Sequence[dict[str, Any]]) -> Figure:
     """Share of lenses against mean p(lens) in ten bins, a small diagram per finder."""
     shown = [row for row in rows if row["calibration"]["ece"]["value"] is not None]
     lines = math.ceil(len(shown) / ACROSS)
-    figure = Figure(figsize=(FULL_WIDTH_IN, 0.35 + 2.3 * lines), layout="constrained")
+    figure = new_figure(FULL_WIDTH_IN, 0.35 + 2.3 * lines)
     grid = figure.subplots(lines, ACROSS, squeeze=False, sharey=True)
     for place, axes in enumerate(grid.ravel()):
         if place >= len(shown):
             axes.set_axis_off()
             continue
-        _diagram(axes, shown[place], _look(place)["color"])
+        _diagram(axes, shown[place], series_style(place)["color"])
     figure.supylabel("Share of lenses in the bin", fontsize=9, color=INK)
     return figure
 
@@ -121,10 +116,6 @@ def _diagram(axes: Axes, row: dict[str, Any], colour: str) -> None:
     light_grid(axes)
 
 
-def _look(place: int) -> dict[str, Any]:
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
-
-
 def _ranked(block: dict[str, Any]) -> list[dict[str, Any]]:
     rows = {row["finder"]: row for row in block["rows"]}
     return [rows[one["finder"]] for one in block["ranking"]]
@@ -140,14 +131,7 @@ def _range(counts: Any) -> str:
     return str(found[0]) if len(found) == 1 else f"{found[0]}–{found[-1]}"
 
 
-def _picture(figure: Figure, alt: str) -> dict[str, Any]:
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return {"uri": svg_uri(figure), "alt": alt, "width": width, "height": height}
-
-
-MAX_BYTES = 8_000_000
 _TEMPLATE = Path(__file__).parent / "template"
-_HOUSE = Path(render.__file__).parent / "template"
 
 
 def render_comparison(folder: Path) -> Path:
@@ -173,41 +157,21 @@ def render_comparison(folder: Path) -> Path:
         raise DataError(
             f"{folder}/compare.json: a field is missing or wrong ({printable(error, 100)}); compare again"
         ) from error
-    size = len(page.encode("utf-8"))
-    if size > MAX_BYTES:
-        raise DataError(f"{folder}: the page would be {size / 1e6:.1f} MB, 8 MB at most; compare fewer finders or sets")
-    path = folder / PAGE_NAME
-    write_text(path, page)
-    return path
-
-
-def policy(css: str, script: str) -> str:
-    """Content-Security-Policy that allows this style sheet, this script and ``data:`` pictures, and nothing else."""
-    hashes = [base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") for text in (css, script)]
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    return write_page(folder / PAGE_NAME, page, "compare fewer finders or sets")
 
 
 def _html(comparison: dict[str, Any]) -> str:
-    house = (_HOUSE / "page.css").read_text(encoding="utf-8")
-    css = house + (_TEMPLATE / "compare.css").read_text(encoding="utf-8")
-    script = (_TEMPLATE / "sort.js").read_text(encoding="utf-8")
-    return (
-        _environment()
-        .get_template("compare.html.j2")
-        .render(
-            comparison=comparison,
-            sections=[_section(comparison, place) for place in range(len(comparison["sets"]))],
-            heads=HEADS,
-            probes=probe_table(comparison["probes"]),
-            natures=dict(NATURES),
-            verdicts=verdicts_said(comparison["probes"]),
-            css=Markup(css),
-            script=Markup(script),
-            policy=policy(css, script),
-        )
+    return render_page(
+        _TEMPLATE,
+        "compare.html.j2",
+        styles=("compare.css",),
+        script="sort.js",
+        comparison=comparison,
+        sections=[_section(comparison, place) for place in range(len(comparison["sets"]))],
+        heads=HEADS,
+        probes=probe_table(comparison["probes"]),
+        natures=dict(NATURES),
+        verdicts=verdicts_said(comparison["probes"]),
     )
 
 
@@ -224,22 +188,3 @@ def _section(comparison: dict[str, Any], place: int) -> dict[str, Any]:
         "matrices": matrices_of(block),
         "pictures": pictures_of(block),
     }
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader([_TEMPLATE, _HOUSE]), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters.update(
-        decimal=facts.decimal,
-        significant=facts.significant,
-        percent=facts.percent,
-        count=facts.count,
-        p_value=facts.p_value,
-        between=lambda group, digits=3: facts.interval(group["low"], group["high"], digits),
-        span=lambda group: facts.percent_interval(group["low"], group["high"]),
-        symbols=lambda text: text,
-        slug=lambda text: text.replace(" ", "-"),
-        present_word=present_word,
-    )
-    return environment

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.display.numbers import count, decimal, interval, p_value, significant
 from lensaudit.evaluation import FPR
-from lensaudit.report.facts import count, decimal, interval, p_value, significant
 from lensaudit.statistics import RESAMPLES, allowed_false_positives, holm, mcnemar_exact, paired_auroc, strict_threshold
 from lensaudit.verdicts import STATES, present_word, state_of
 

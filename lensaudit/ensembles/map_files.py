@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as arrays_as_bytes
 
+from lensaudit.display.figures import save_figure
 from lensaudit.ensembles.map_picture import (
     CUTOUTS,
     Region,
@@ -29,7 +30,6 @@ from lensaudit.ensembles.map_picture import (
     telling_regions,
 )
 from lensaudit.errors import UsageError
-from lensaudit.figures import save_figure
 from lensaudit.files import replacing, writable_folder, write_bytes, write_json
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import weights_hash
@@ -309,4 +309,4 @@ class _Placed:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    save_figure(path, figure, dpi=DPI)
+    save_figure(path, figure)

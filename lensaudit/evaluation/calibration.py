@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from lensaudit.display.figures import save_figure
 from lensaudit.evaluation.metric import CONFIDENCE, Evaluation, Metric
-from lensaudit.figures import save_figure
 from lensaudit.statistics import (
     RESAMPLES,
     ReliabilityBin,
@@ -103,7 +103,7 @@ def plot_evaluation(path: Path, evaluation: Evaluation, labels: ArrayLike, p_len
     for axes in (curve, histogram):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
-    save_figure(path, figure, dpi=130)
+    save_figure(path, figure)
 
 
 def _draw_roc(axes: Axes, evaluation: Evaluation) -> None:

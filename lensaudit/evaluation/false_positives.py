@@ -13,8 +13,8 @@ from astropy.visualization import AsinhStretch, ImageNormalize, PercentileInterv
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from lensaudit.display.figures import save_figure
 from lensaudit.errors import DataError
-from lensaudit.figures import save_figure
 from lensaudit.statistics import wilson_interval
 
 Rows = NDArray[np.integer[Any]]
@@ -141,4 +141,4 @@ def plot_gallery(
         pixels = bar / arcsec * image.shape[1]
         axes.plot([2, 2 + pixels], [2, 2], color="w", linewidth=1.5, solid_capstyle="butt")
     figure.suptitle(f"{title}; bar {bar:g}″", fontsize=9)
-    save_figure(path, figure, dpi=110)
+    save_figure(path, figure)

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from lensaudit.display.figures import save_figure
 from lensaudit.errors import DataError
-from lensaudit.figures import save_figure
 from lensaudit.statistics import bootstrap_interval
 from lensaudit.tables import read_table
 from lensaudit.untrusted import in_markdown, printable
@@ -214,4 +214,4 @@ def plot_grades(path: Path, found: Sequence[Grade], grades: Sequence[str], p_len
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small")
     axes.set_title(title, fontsize="medium", wrap=True)
-    save_figure(path, figure, dpi=130)
+    save_figure(path, figure)

@@ -1,9 +1,9 @@
 """Explanations of a finder: where it looks, what excites it, and how far to believe that."""
 
+from lensaudit.display.images import NISP_RGB, ColourScale, colour_scale, nisp_rgb
 from lensaudit.explain.attribution.explain import Explanation, explain, explain_prepared
 from lensaudit.explain.attribution.map_files import ExplainedFiles, Request, explain_systems
 from lensaudit.explain.attribution.methods import METHODS, Method, applicable_methods, no_gradient
-from lensaudit.explain.colour import NISP_RGB, ColourScale, colour_scale, nisp_rgb
 from lensaudit.explain.dreaming.dream import Dream, dream
 from lensaudit.explain.dreaming.dream_files import DreamFiles, DreamRun, dream_files
 from lensaudit.explain.dreaming.dream_picture import prepared_rgb

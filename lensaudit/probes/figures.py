@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lensaudit.figures import save_figure
+from lensaudit.display.figures import save_figure
 from lensaudit.probes.columns import Curve
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.experiment import Experiment
@@ -230,7 +230,6 @@ def _scaled(image: NDArray[np.float32], both: Sequence[NDArray[np.float32]]) -> 
     return np.clip(scaled, 0, 1)
 
 
-DPI = 110
 _FROM_NUMBERS = {"recall": recall_figure, "doses": doses_figure, "curves": curves_figure, "effect": effect_figure}
 
 
@@ -245,7 +244,7 @@ def draw_figures(result: ProbeResult, experiments: Mapping[str, Experiment], fol
     """Draw every figure the result has something for into `folder`; `experiments` are those of each population."""
     for name, file in result.figures.items():
         figure = gallery_figure(result, experiments) if name == "pairs" else _FROM_NUMBERS[name](result)
-        save_figure(folder / file, figure, dpi=DPI)
+        save_figure(folder / file, figure)
 
 
 __all__ = [

@@ -38,10 +38,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lensaudit.display.numbers import jsonable
 from lensaudit.documents import SEAL, read_json, read_text, refuse_broken_seal, sealed, validated
 from lensaudit.errors import DataError, NoSuchFile, UsageError
 from lensaudit.files import write_json
-from lensaudit.report.facts import jsonable
 from lensaudit.resources import builtin_folder
 from lensaudit.untrusted import printable
 

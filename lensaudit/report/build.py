@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from lensaudit.display.numbers import jsonable
 from lensaudit.errors import DataError
 from lensaudit.files import writable_folder
 from lensaudit.provenance import provenance, refuse_other
 from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, certificate_block, read_history, write_audit
 from lensaudit.report.explained import dreams_block, gallery_block, maps_block
-from lensaudit.report.facts import jsonable
 from lensaudit.report.findings import find, limits, not_measured
 from lensaudit.report.judged import judged_block, kernels_block
 from lensaudit.report.options import KEY, AuditOptions, Progress, key_of, quiet

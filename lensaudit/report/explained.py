@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from lensaudit.display.numbers import decimal, plural
 from lensaudit.errors import DataError
 from lensaudit.report.audit_file import ARRAYS
-from lensaudit.report.facts import decimal, plural
 from lensaudit.report.options import AuditOptions, Progress, keep_arrays, kept_arrays, key_of, short_name
 
 FACTS = (

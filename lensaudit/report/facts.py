@@ -1,12 +1,10 @@
-"""How names, numbers and facts are written on the page."""
+"""How names and facts are written on the page."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+from lensaudit.display.numbers import count, significant
 
 _ENTRIES = (
     ("Recall", "Share of lenses that score at or above the threshold. Also: completeness, true-positive rate (TPR)."),
@@ -23,95 +21,6 @@ _ENTRIES = (
 )
 
 GLOSSARY = tuple({"term": term, "meaning": meaning} for term, meaning in _ENTRIES)
-
-
-MISSING = "—"
-"""Shown where a number is not defined; the status beside it says why."""
-
-_THIN = "\u202f"  # narrow no-break space: a number and its unit never part at a line end
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def jsonable(value: Any) -> Any:
-    """Turn numpy scalars, arrays, tuples and mappings into JSON types; NaN and infinities become ``None``."""
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return jsonable(value.tolist())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [jsonable(item) for item in value]
-    if isinstance(value, np.generic):
-        return jsonable(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    return str(value)
-
-
-def decimal(value: float | None, digits: int = 3) -> str:
-    """``0.9273`` → ``0.927``; a missing value → an em dash; the minus sign is a true minus."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
-
-
-def significant(value: float | None, digits: int = 3) -> str:
-    """Write `value` with `digits` significant figures and without exponent where it is readable."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    if value != 0 and not 1e-3 <= abs(value) < 1e5:
-        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa}×10{str(int(exponent)).translate(_RAISED)}".replace("-", "−")
-    return np.format_float_positional(value, precision=digits, fractional=False, trim="-").replace("-", "−")
-
-
-def percent(fraction: float | None) -> str:
-    """``0.214`` → ``21 %``; one decimal below 1 % and above 99 %, so that 0.4 % is not called 0 %."""
-    if fraction is None or not math.isfinite(fraction):
-        return MISSING
-    return f"{_hundred(fraction)}{_THIN}%"
-
-
-def percent_interval(low: float | None, high: float | None) -> str:
-    """``(0.173, 0.261)`` → ``17–26 %``."""
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return MISSING
-    return f"{_hundred(low)}–{_hundred(high)}{_THIN}%"
-
-
-def interval(low: float | None, high: float | None, digits: int = 3) -> str:
-    """``(0.173, 0.261)`` → ``0.173–0.261``, with "to" between negative ends; a missing interval → an em dash."""
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return MISSING
-    between = " to " if low < 0 or high < 0 else "–"
-    return f"{decimal(low, digits)}{between}{decimal(high, digits)}"
-
-
-def p_value(p: float | None) -> str:
-    """``0.00004`` → ``p < 0.001``; otherwise two significant figures."""
-    if p is None or not math.isfinite(p):
-        return f"p {MISSING}"
-    if p < 0.001:
-        return "p < 0.001"
-    return f"p = {min(p, 1.0):.2g}"
-
-
-def count(n: int | None) -> str:
-    """``45000`` → ``45 000`` with narrow spaces."""
-    return MISSING if n is None else f"{n:,}".replace(",", _THIN)
-
-
-def plural(n: int, one: str, many: str | None = None) -> str:
-    """``(1, "lens", "lenses")`` → ``1 lens``."""
-    return f"{count(n)} {one if n == 1 else (many or one + 's')}"
-
-
-def _hundred(fraction: float) -> str:
-    value = 100 * fraction
-    near_edge = 0 < value < 1 or 99 < value < 100
-    text = f"{value:.1f}" if near_edge else f"{value:.0f}"
-    return text.replace("-", "−")
 
 
 def audited_facts(audit: dict[str, Any]) -> list[dict[str, Any]]:

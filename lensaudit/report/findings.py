@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lensaudit.report.facts import count, p_value, percent, percent_interval, significant
+from lensaudit.display.numbers import count, p_value, percent, percent_interval, significant
 from lensaudit.report.options import MIN_BIN
 from lensaudit.report.performance import rate
 from lensaudit.statistics import holm, wilson_interval

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lensaudit.report.facts import percent
+from lensaudit.display.numbers import percent
 from lensaudit.report.options import MIN_BIN, AuditOptions
 from lensaudit.statistics import wilson_interval
 

@@ -6,34 +6,44 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from lensaudit.display import LEAST_LOG_ODDS, LEAST_P, SignedScale, signed, symmetric_scale
+from lensaudit.display.colour import LEAST_LOG_ODDS, LEAST_P, SignedScale, symmetric_scale
+from lensaudit.display.figures import styled, svg_picture
+from lensaudit.display.images import (
+    NISP_RGB,
+    bar_length,
+    grey,
+    main_band,
+    over_image,
+    png_uri,
+    resampled_rgb,
+    shrink,
+    to_bytes,
+)
+from lensaudit.display.numbers import decimal, percent, plural, signed, significant
 from lensaudit.errors import DataError, UsageError
 from lensaudit.report.audit_file import AUDIT_NAME
-from lensaudit.report.facts import decimal, percent, plural, significant
-from lensaudit.report.figures import panels, selection
 from lensaudit.report.figures import performance as scores
 from lensaudit.report.figures import probes as effects
-from lensaudit.report.figures.panels import NISP_RGB, house_style, png_uri, svg_uri
+from lensaudit.report.figures import selection
 from lensaudit.untrusted import path_within, printable
 
 
+@styled
 def pictures_of(audit: dict[str, Any]) -> dict[str, Any]:
     """Pictures by name, each ``{"uri", "alt", "width", "height"}`` or ``None`` where there is nothing to draw."""
     performance, chosen, function = audit["performance"], audit["selection"], audit["selection_function"]
     training = (audit["finder"].get("training") or {}).get("history")
-    with house_style():
-        return {
-            "roc": _picture(scores.draw_roc(performance), scores.alt_roc(performance)) if performance["roc"] else None,
-            "histogram": _picture(scores.draw_histogram(performance), scores.alt_histogram(performance)),
-            "history": _history(training),
-            "curves": _curves(audit) if chosen else [],
-            "kinds": _kinds(chosen),
-            "maps": [_recall_map(one) for one in function["maps"]] if function else [],
-            "drivers": _drivers(function),
-            "probes": _probes(audit["probes"]),
-        }
+    return {
+        "roc": svg_picture(scores.draw_roc(performance), scores.alt_roc(performance)) if performance["roc"] else None,
+        "histogram": svg_picture(scores.draw_histogram(performance), scores.alt_histogram(performance)),
+        "history": _history(training),
+        "curves": _curves(audit) if chosen else [],
+        "kinds": _kinds(chosen),
+        "maps": [_recall_map(one) for one in function["maps"]] if function else [],
+        "drivers": _drivers(function),
+        "probes": _probes(audit["probes"]),
+    }
 
 
 def _probes(probes: dict[str, Any] | None) -> dict[str, Any]:
@@ -43,9 +53,9 @@ def _probes(probes: dict[str, Any] | None) -> dict[str, Any]:
         if not effects.arms_drawable(detail):
             drawn[detail["probe"]] = None
         elif effects.doses_drawable(detail):
-            drawn[detail["probe"]] = _picture(effects.draw_doses(detail), effects.alt_doses(detail))
+            drawn[detail["probe"]] = svg_picture(effects.draw_doses(detail), effects.alt_doses(detail))
         else:
-            drawn[detail["probe"]] = _picture(effects.draw_arms(detail), effects.alt_arms(detail))
+            drawn[detail["probe"]] = svg_picture(effects.draw_arms(detail), effects.alt_arms(detail))
     return drawn
 
 
@@ -55,7 +65,7 @@ def _curves(audit: dict[str, Any]) -> list[dict[str, Any]]:
     shown = []
     for curve in audit["selection"]["curves"]:
         if curve["bins"]:
-            picture = _picture(selection.draw_selection(curve, overall), selection.alt_selection(curve))
+            picture = svg_picture(selection.draw_selection(curve, overall), selection.alt_selection(curve))
             shown.append({"picture": picture, "caption": _curve_caption(curve)})
     return shown
 
@@ -69,28 +79,23 @@ def _curve_caption(curve: dict[str, Any]) -> str:
 def _kinds(chosen: dict[str, Any] | None) -> dict[str, Any] | None:
     if not chosen or not any(selection.kinds_drawable(chosen[name]) for name in ("lens_kinds", "non_lens_kinds")):
         return None
-    return _picture(selection.draw_kinds(chosen), selection.alt_kinds(chosen))
+    return svg_picture(selection.draw_kinds(chosen), selection.alt_kinds(chosen))
 
 
 def _recall_map(one: dict[str, Any]) -> dict[str, Any]:
-    return _picture(selection.draw_recall_maps(one), selection.alt_recall_maps(one))
+    return svg_picture(selection.draw_recall_maps(one), selection.alt_recall_maps(one))
 
 
 def _history(training: list[dict[str, Any]] | None) -> dict[str, Any] | None:
     if training is None or not scores.history_drawable(training):
         return None
-    return _picture(scores.draw_history(training), scores.alt_history(training))
+    return svg_picture(scores.draw_history(training), scores.alt_history(training))
 
 
 def _drivers(function: dict[str, Any] | None) -> dict[str, Any] | None:
     if function is None or not selection.drivers_drawable(function):
         return None
-    return _picture(selection.draw_drivers(function["drivers"]), selection.alt_drivers(function["drivers"]))
-
-
-def _picture(figure: Figure, alt: str) -> dict[str, Any]:
-    width, height = figure.get_size_inches()
-    return {"uri": svg_uri(figure), "alt": alt, "width": round(width * 96), "height": round(height * 96)}
+    return svg_picture(selection.draw_drivers(function["drivers"]), selection.alt_drivers(function["drivers"]))
 
 
 SHOWN = 8
@@ -101,8 +106,6 @@ PAIR_SIDE = 100
 
 LARGEST_ARRAYS = 1 << 30
 """Bytes of all arrays of one file, unpacked: two hundred times those of an Euclid cutout."""
-
-BARS_ARCSEC = (10.0, 5.0, 2.0, 1.0, 0.5)
 
 
 def gallery_strips(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
@@ -162,15 +165,15 @@ def _entry(entry: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     if arrays is None or "map" not in arrays:
         return []
     images = _images(arrays)
-    band = panels.main_band(list(images))
+    band = main_band(list(images))
     values, unit, least = _attribution(arrays)
     scale = symmetric_scale(values, least)
     extremes = f"{unit} from {significant(float(values.min()), 2)} to {significant(float(values.max()), 2)}"
-    over = panels.overlay(values, images[band], scale)
+    over = to_bytes(over_image(values, shrink(images[band]), scale))
     return [
         *_pictures(images, entry["fov_arcsec"], entry["id"]),
         {
-            **_panel(panels.heat(values, scale), "Occlusion map", f"Occlusion map of {entry['id']}: {extremes}"),
+            **_panel(to_bytes(scale.colours(values)), "Occlusion map", f"Occlusion map of {entry['id']}: {extremes}"),
             "note": extremes,
             "scale": colour_bar(scale),
         },
@@ -190,26 +193,38 @@ def _attribution(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, str, float]
 
 def colour_bar(scale: SignedScale) -> dict[str, str]:
     """Colours with the values of both ends."""
-    return {"uri": png_uri(panels.ramp(scale)), "low": signed(-scale.negative), "high": signed(scale.positive)}
+    return {
+        "uri": png_uri(to_bytes(scale.ramp(101)[None])),
+        "low": signed(-scale.negative),
+        "high": signed(scale.positive),
+    }
 
 
 def _pair(pair: dict[str, Any], folder: Path) -> dict[str, Any]:
     arrays = arrays_of(folder, pair)
     shown: list[dict[str, Any]] = []
     for arm in ("control", "treated") if arrays else ():
-        images = {band: panels.shrink(one, PAIR_SIDE) for band, one in _images(arrays or {}, f"{arm}:").items()}
+        images = {band: shrink(one, PAIR_SIDE) for band, one in _images(arrays or {}, f"{arm}:").items()}
         score = f"{arm}, p = {decimal(pair[f'p_{arm}'])}"
         shown += _pictures(images, pair["fov_arcsec"], f"{pair['title']}, {score}", note=score)
     return {"title": pair["title"], "facts": pair["facts"], "array": pair["array"], "panels": shown}
 
 
 def _pictures(images: dict[str, np.ndarray], fov: float, name: str, note: str = "") -> list[dict[str, Any]]:
-    band = panels.main_band(list(images))
+    band = main_band(list(images))
     bar = scale_bar(fov)
-    shown = [_panel(panels.grey(images[band]), f"{band}, log", f"{band} cutout of {name}, {fov:.3g}″ wide", bar, note)]
-    colour = panels.colour(images)
+    shown = [
+        _panel(
+            to_bytes(grey(shrink(images[band]))),
+            f"{band}, asinh",
+            f"{band} cutout of {name}, {fov:.3g}″ wide",
+            bar,
+            note,
+        )
+    ]
+    colour = resampled_rgb(images)
     if colour is not None:
-        shown.append(_panel(colour, "NISP, RGB = H J Y", f"NISP colour cutout of {name}", bar, note))
+        shown.append(_panel(to_bytes(colour), "NISP, RGB = H J Y", f"NISP colour cutout of {name}", bar, note))
     return shown
 
 
@@ -218,8 +233,8 @@ def _panel(rgb: np.ndarray, title: str, alt: str, bar: dict[str, Any] | None = N
 
 
 def scale_bar(fov_arcsec: float) -> dict[str, Any]:
-    """Bar of a round length that fills at most a third of a panel of width 100."""
-    length = next((bar for bar in BARS_ARCSEC if bar <= fov_arcsec / 3), BARS_ARCSEC[-1])
+    """Bar of a round length on a panel of width 100."""
+    length = bar_length(fov_arcsec)
     return {"length": round(100 * length / fov_arcsec, 2), "text": f"{length:g}″"}
 
 
@@ -255,8 +270,8 @@ def _map_pictures(entry: dict[str, Any], methods: list[dict[str, Any]], folder: 
     if arrays is None or band is None:
         return {"tiles": [], "image": None}
     image = {
-        "uri": png_uri(panels.grey(arrays[band])),
-        "title": f"{band.removeprefix('band:')}, log",
+        "uri": png_uri(to_bytes(grey(shrink(arrays[band])))),
+        "title": f"{band.removeprefix('band:')}, asinh",
         "alt": f"{band.removeprefix('band:')} cutout of {entry['id']}",
         "bar": scale_bar(entry["fov_arcsec"]),
         "anchor": f"pixels-{number}",
@@ -281,7 +296,7 @@ def _tile(
         "anchor": anchor,
         "title": title,
         "alt": f"{title} of {entry['id']}: {extremes}",
-        "uri": png_uri(panels.heat(values, scale)),
+        "uri": png_uri(to_bytes(scale.colours(values))),
         "scale": colour_bar(scale),
         "extremes": f"{extremes} ({quantity})" if quantity else extremes,
         "warning": method["warning"] or ("partial" if title != method["title"] else ""),
@@ -349,9 +364,9 @@ def _dream_panel(image: np.ndarray, bands: list[str], title: str, note: str) -> 
         planes = [image[bands.index(band)] for band in NISP_RGB]
     else:
         planes = [image[bands.index("VIS") if "VIS" in bands else 0]] * 3
-    rgb = np.round(255 * np.clip(np.nan_to_num(np.stack(planes, axis=-1)), 0, 1)).astype(np.uint8)[::-1]
+    rgb = to_bytes(np.nan_to_num(np.stack(planes, axis=-1)))
     return {
-        "uri": png_uri(np.ascontiguousarray(rgb)),
+        "uri": png_uri(rgb),
         "title": title,
         "alt": f"Image {title}",
         "bar": None,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lensaudit.report.facts import POPULATIONS, TRUTH, count, percent, significant
+from lensaudit.display.numbers import count, percent, significant
+from lensaudit.report.facts import POPULATIONS, TRUTH
 from lensaudit.verdicts import INCONCLUSIVE, TENTATIVE, in_sentence, state_of
 
 

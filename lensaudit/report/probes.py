@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lensaudit.display.numbers import jsonable
 from lensaudit.documents import keep_json, kept_json
 from lensaudit.report.audit_file import ARRAYS
-from lensaudit.report.facts import jsonable
 from lensaudit.report.options import KEY, AuditOptions, Progress, keep_arrays, kept_arrays, key_of, short_name
 from lensaudit.report.probe_rows import detail_of, row_of
 from lensaudit.verdicts import NATURES, STATES

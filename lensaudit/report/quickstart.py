@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.durations import duration
+from lensaudit.display.numbers import duration
 from lensaudit.errors import AuditFailed, LensauditError, UsageError
 from lensaudit.report.audit_file import AUDIT_NAME
 from lensaudit.report.build import build_audit

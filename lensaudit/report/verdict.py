@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lensaudit.report.facts import count, decimal, interval, percent, percent_interval, plural, significant
+from lensaudit.display.numbers import count, decimal, interval, percent, percent_interval, plural, significant
 from lensaudit.report.findings import PROBES
 from lensaudit.report.probe_rows import typeset
 from lensaudit.statistics import TYPICAL_DISCORDANT, pairs_needed

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
+from lensaudit.display.figures import save_figure
 from lensaudit.errors import UsageError
 from lensaudit.evaluation import evaluate
-from lensaudit.figures import save_figure
 from lensaudit.files import write_json, write_text
 from lensaudit.finders import Recipe, Scores, read_scores, score_set, write_scores
 from lensaudit.lensset import LensSet
@@ -181,7 +181,7 @@ def plot_ablation(path: Path, runs: Sequence[Run], labels: NDArray[np.integer[An
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right", fontsize="small", title="band: lowest to highest repeat")
     axes.set_title(title, fontsize="medium")
-    save_figure(path, figure, dpi=130)
+    save_figure(path, figure)
 
 
 def recall_on_grid(logit: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

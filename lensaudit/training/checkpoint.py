@@ -15,8 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from lensaudit.display.figures import save_figure
 from lensaudit.errors import DataError, UsageError
-from lensaudit.figures import save_figure
 from lensaudit.files import write_bytes, write_text
 from lensaudit.untrusted import regular_size
 
@@ -283,4 +283,4 @@ def plot_history(path: Path, rows: Sequence[EpochRow], title: str) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)
     figure.suptitle(title)
-    save_figure(path, figure, dpi=130)
+    save_figure(path, figure)

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from lensaudit.display.figures import save_figure
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import Evaluation, evaluate
-from lensaudit.figures import save_figure
 from lensaudit.files import write_json, write_text
 from lensaudit.finders import Recipe, Scores, body_facts
 from lensaudit.lensset import LensSet
@@ -200,7 +200,7 @@ def plot_cross_validation(path: Path, result: CrossValidation, labels: NDArray[n
         axes.legend(frameon=False, fontsize="small")
     counted = sum(fold.found.counts.n for fold in result.folds)
     figure.suptitle(f"{title} of {counted} images")
-    save_figure(path, figure, dpi=130)
+    save_figure(path, figure)
 
 
 def _draw_curves(axes: Axes, result: CrossValidation, labels: NDArray[np.integer[Any]]) -> None:

@@ -12,7 +12,7 @@ from hostile import EVERY
 
 from lensaudit.cli.console import say, say_json, say_table, table
 from lensaudit.cli.running import Log, watching
-from lensaudit.durations import duration
+from lensaudit.display.numbers import duration
 from lensaudit.untrusted import printable
 
 LONG = "a-probe-of-my-own-with-a-name-that-is-typed-by-people"

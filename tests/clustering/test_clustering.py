@@ -12,8 +12,8 @@ from torch import nn
 
 from lensaudit.clustering import ClusterData, ClusterPlace, Extras, Sweep, cluster, sweep_embedding
 from lensaudit.clustering.network import drawn_images
-from lensaudit.clustering.page import policy
 from lensaudit.clustering.stage import Stage, StageTask
+from lensaudit.display.page import content_policy
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import occlusion
 from lensaudit.finders import Finder, load_finder, load_recipe, score_set
@@ -96,7 +96,9 @@ def test_the_page_asks_the_network_for_nothing(page):
     assert "://" not in rest
     css = re.search(r"<style>(.*?)</style>", page, re.DOTALL).group(1)
     script = re.search(r"</script>\s*<script>(.*?)</script>", page, re.DOTALL).group(1)
-    assert policy(css, script) in html.unescape(page), "the policy names style and script as they stand in the page"
+    assert content_policy(css, script) in html.unescape(page), (
+        "the policy names style and script as they stand in the page"
+    )
 
 
 def test_marks_are_taken_up_by_the_next_run_and_nothing_is_trained_again(

@@ -7,11 +7,10 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from lensaudit.display import BLUE, RED, symmetric_scale, two_scales
+from lensaudit.display.colour import BLUE, RED, symmetric_scale, two_scales
 from lensaudit.errors import UsageError
 from lensaudit.explain import OcclusionMap, occlusion_figure, title_of
 from lensaudit.explain.occluding.map_files import identity_cards, is_map_of, write_occlusion_fits
-from lensaudit.explain.occluding.map_picture import log_scaled
 from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.untrusted import file_stem
 
@@ -122,22 +121,6 @@ def test_rounding_is_never_given_full_colour():
         assert scale.colours(np.array([1e-9, -1e-9, 0.0])).min() > 0.99
 
 
-def test_log_scale_is_monotonic_within_zero_and_one_and_survives_any_image():
-    rng = np.random.default_rng(2)
-    image = rng.normal(size=(50, 50))
-    image[20:24, 20:24] += [[50], [100], [200], [400]]
-    scaled = log_scaled(image)
-    order = np.argsort(image.ravel())
-    assert (np.diff(scaled.ravel()[order]) >= 0).all()
-    assert scaled.min() == 0
-    assert scaled.max() == 1
-    assert np.median(scaled) < 0.2  # the sky stays dark beside a source of 400 sigma
-    image[0, 0] = np.nan
-    assert log_scaled(image)[0, 0] == 0
-    for odd in (np.zeros((4, 4)), np.full((4, 4), np.nan), np.eye(4) * 1e-12):
-        assert np.isfinite(log_scaled(odd)).all()
-
-
 def shown(result: OcclusionMap, **view: str) -> tuple[list[str], str, str, np.ndarray]:
     """Tick labels and label of the colour bar, the legend, and the map's pixels over an empty image."""
     figure = occlusion_figure(np.zeros((20, 20)), result, title="t", band="VIS", pixel_scale_arcsec=0.5, **view)
@@ -183,8 +166,8 @@ def test_a_map_that_nothing_changes_says_so():
     ("p", "label", "words"),
     [
         (0.5, 0, "non-lens, toy p(lens) = 0.500"),
-        (1e-7, -1, "unlabelled, toy p(lens) = 1.00e-07"),
-        (1 - 2e-6, 1, "1 − 2.0e-06"),
+        (1e-7, -1, "unlabelled, toy p(lens) = 1.0×10⁻⁷"),
+        (1 - 2e-6, 1, "1 − 2.0×10⁻⁶"),
     ],
 )
 def test_titles_never_round_to_certainty(p, label, words):

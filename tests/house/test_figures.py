@@ -11,7 +11,7 @@ import pytest
 from hostile import EVERY
 from matplotlib.figure import Figure
 
-from lensaudit.figures import LONGEST_TICK, save_figure, svg_bytes
+from lensaudit.display.figures import LONGEST_TICK, save_figure, svg_bytes
 from lensaudit.untrusted import printable
 
 
@@ -44,7 +44,7 @@ def words_of(figure: Figure) -> list[str]:
 def test_every_word_is_drawn_as_it_stands(tmp_path, kind):
     word = EVERY[kind]
     if kind in {"mathtext", "surrogate", "emoji"}:  # SVG and PNG differ only in who draws; a warning would be an error
-        save_figure(tmp_path / "a.png", drawn(word), dpi=20)
+        save_figure(tmp_path / "a.png", drawn(word))
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     words = " ".join(words_of(drawn(word)))
     for line in word.split("\n"):
@@ -76,4 +76,4 @@ def test_only_one_place_saves_figures(trees):
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in {"savefig", "print_png", "print_svg", "print_figure"}
     }
-    assert saving == {"lensaudit.figures"}, "save figures by lensaudit.figures.save_figure"
+    assert saving == {"lensaudit.display.figures"}, "save figures by lensaudit.display.figures.save_figure"

@@ -351,7 +351,7 @@ def full_folder(tmp_path: Path, shared_folder: Path) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the line plots empty: a test of words or panels need not wait for them."""
-    monkeypatch.setattr("lensaudit.report.pictures.svg_uri", lambda figure: "data:image/svg+xml;base64,")
+    monkeypatch.setattr("lensaudit.display.figures.svg_bytes", lambda figure: b"")
 
 
 def write_full(folder: Path, catalogue: dict[str, np.ndarray], n: int) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lensaudit.report.facts import jsonable
+from lensaudit.display.numbers import jsonable
 from lensaudit.report.performance import selection_function_block
 
 _SELECTION: dict[str, Any] = {}

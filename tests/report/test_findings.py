@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lensaudit.display.numbers import count
 from lensaudit.errors import AuditFailed, UsageError
-from lensaudit.report.facts import count
 from lensaudit.report.findings import find, gap_interval, judge, range_text
 from lensaudit.report.options import AuditOptions, check_fail_on
 from lensaudit.report.performance import AXES, rate, rates_by_kind, recall_along

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lensaudit.display.page import MAX_BYTES
 from lensaudit.errors import DataError, UsageError
 from lensaudit.report.audit_file import BLOCKS, write_audit
-from lensaudit.report.render import MAX_BYTES, render_report, sections_of
+from lensaudit.report.render import render_report, sections_of
 
 REPORTS = Path(__file__).parents[2] / "reports"
 HOSTILE = "<script>alert(1)</script>"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import lensaudit.report
+from lensaudit.display.numbers import count, decimal, interval, percent
 from lensaudit.errors import DataError, UsageError
 from lensaudit.report.audit_file import certificate_block, write_audit
-from lensaudit.report.facts import count, decimal, interval, percent
 from lensaudit.report.findings import find, not_measured
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.probe_rows import typeset

@@ -10,11 +10,11 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from lensaudit.display.figures import save_figure
 from lensaudit.evaluation.selection.driver_model import Driver
 from lensaudit.evaluation.selection.function import SelectionFunction
 from lensaudit.evaluation.selection.parameters import FEW
 from lensaudit.evaluation.selection.recall_maps import RecallMap
-from lensaudit.figures import save_figure
 
 COLOURS = ("#1d2733", "#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377")  # Paul Tol's bright
 ALONE, HELD = "#9aa3ad", "#4477aa"
@@ -149,4 +149,4 @@ def _once(axes: Axes) -> tuple[list, list]:
 
 
 def _save(path: Path, figure: Figure) -> None:
-    save_figure(path, figure, dpi=130)
+    save_figure(path, figure)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 
-from lensaudit.display import LEAST_LOG_ODDS, NEGATIVE, POSITIVE, SignedScale, signed, symmetric_scale
+from lensaudit.display.colour import LEAST_LOG_ODDS, NEGATIVE, POSITIVE, SignedScale, symmetric_scale
+from lensaudit.display.figures import draw_signed_bar, new_figure, save_figure, styled
+from lensaudit.display.images import grey, nearest
 from lensaudit.errors import DataError, LensauditError
 from lensaudit.explain.attribution.explain import Explanation, explain
 from lensaudit.explain.attribution.methods import METHODS, find_method
 from lensaudit.explain.layers import refuse_other_maps
 from lensaudit.explain.occluding.map_files import ascii_text, shown_band
-from lensaudit.explain.occluding.map_picture import draw_image, draw_signed, log_scaled, scored_title
-from lensaudit.figures import save_figure
+from lensaudit.explain.occluding.map_picture import draw_image, draw_signed, scored_title
 from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
 from lensaudit.fits_input import open_fits
@@ -57,6 +58,7 @@ def scale_of(result: Explanation) -> SignedScale:
     return symmetric_scale(result.maps[0], percentile=CLIPPED_ABOVE)
 
 
+@styled
 def explanations_figure(
     image: np.ndarray, results: Sequence[Explanation], *, title: str, band: str, pixel_scale_arcsec: float
 ) -> Figure:
@@ -75,19 +77,17 @@ def explanations_figure(
     pixel_scale_arcsec
         Of `image`.
     """
-    from matplotlib.figure import Figure
-
     panels = 1 + len(results)
     across = min(panels, ACROSS)
     down = math.ceil(panels / across)
     height = 3.35 * down + 1.1
-    figure = Figure(figsize=(2.7 * across, height), dpi=120)
+    figure = new_figure(2.7 * across, height, constrained=False)
     grid = figure.add_gridspec(
         down, across, wspace=0.04, hspace=0.36, left=0.01, right=0.99, bottom=0.95 / height, top=1 - 0.8 / height
     )
     axes = [figure.add_subplot(grid[i // across, i % across]) for i in range(panels)]
     draw_image(axes[0], image, pixel_scale_arcsec)
-    axes[0].set_title(f"{band}, log scale", fontsize=9)
+    axes[0].set_title(f"{band}, asinh scale", fontsize=9)
     for ax, result in zip(axes[1:], results, strict=True):
         draw_map(ax, image, result, pixel_scale_arcsec)
     figure.suptitle(title, fontsize=11)
@@ -101,13 +101,10 @@ def draw_map(ax: Axes, image: np.ndarray, result: Explanation, pixel_scale_arcse
     draw_signed(ax, image, result.maps[0], scale, pixel_scale_arcsec)
     name_panel(ax, result)
     bar = ax.inset_axes((0.1, -0.07, 0.8, 0.035))
-    bar.imshow(scale.ramp()[None], aspect="auto", extent=(-1, 1, 0, 1))
-    bar.set_yticks([])
-    bar.set_xticks([-1, 0, 1], [signed(-scale.negative), "0", signed(scale.positive)], fontsize=6.5)
-    bar.tick_params(axis="x", length=2, pad=1)
-    bar.set_xlabel(METHODS[result.method].quantity, fontsize=6.5, labelpad=1)
+    draw_signed_bar(bar, scale, METHODS[result.method].quantity, horizontal=True)
 
 
+@styled
 def gradcam_figure(
     image: np.ndarray,
     gradcam: Explanation,
@@ -119,13 +116,11 @@ def gradcam_figure(
     threshold: float = SHOWN_FROM,
 ) -> Figure:
     """Image, Grad-CAM, Guided Grad-CAM, and the image where Guided Grad-CAM reaches `threshold` in any band."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11.6, 4.2), dpi=120)
+    figure = new_figure(11.6, 4.2, constrained=False)
     grid = figure.add_gridspec(1, 4, wspace=0.04, left=0.01, right=0.99, bottom=0.17, top=0.82)
     axes = [figure.add_subplot(grid[i]) for i in range(4)]
     draw_image(axes[0], image, pixel_scale_arcsec)
-    axes[0].set_title(f"{band}, log scale", fontsize=9)
+    axes[0].set_title(f"{band}, asinh scale", fontsize=9)
     for ax, result in zip(axes[1:3], (gradcam, guided), strict=True):
         draw_map(ax, image, result, pixel_scale_arcsec)
     shown = reached(guided, threshold)
@@ -156,10 +151,7 @@ def name_panel(ax: Axes, result: Explanation) -> None:
 
 def _draw_where(ax: Axes, image: np.ndarray, shown: np.ndarray, pixel_scale_arcsec: float) -> None:
     draw_image(ax, image, pixel_scale_arcsec)
-    rows, columns = (
-        ((np.arange(side) + 0.5) * len(shown) / side).astype(int) for side in (image.shape[0], image.shape[1])
-    )
-    picture = np.where(shown[rows][:, columns], log_scaled(image), 0.0)
+    picture = np.where(nearest(shown, image.shape), grey(image), 0.0)
     ax.images[0].set_data(picture)
 
 
@@ -381,4 +373,4 @@ def _write_picture(
         figure = gradcam_figure(image, results[0], results[1], threshold=request.threshold, **facts)
     else:
         figure = explanations_figure(image, results, **facts)
-    save_figure(path, figure, metadata={"Software": "lensaudit"})
+    save_figure(path, figure)

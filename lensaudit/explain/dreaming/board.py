@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lensaudit.explain.colour import has_colour, nisp_rgb
+from lensaudit.display.figures import save_figure
+from lensaudit.display.images import picture_of, shown_bands
 from lensaudit.explain.dreaming.dream import Dream
 from lensaudit.explain.dreaming.dream_picture import (
     Beside,
@@ -28,9 +29,6 @@ from lensaudit.explain.dreaming.dream_picture import (
 from lensaudit.explain.dreaming.exciting import Exciting, Scan
 from lensaudit.explain.dreaming.target import KernelTarget, Target
 from lensaudit.explain.dreaming.wish import DreamWish, Group
-from lensaudit.explain.kernels.sheet import shown_bands
-from lensaudit.explain.occluding.map_picture import log_scaled
-from lensaudit.figures import save_figure
 from lensaudit.files import write_bytes
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
@@ -170,13 +168,11 @@ class Board:
 
 def _picture(lens_set: LensSet, index: int, bands: Sequence[str]) -> Any:
     """A cutout in colour, or its VIS or first band in grey."""
-    shown = {band: lens_set.images(band, [index])[0] for band in shown_bands(bands)}
-    same = len({image.shape for image in shown.values()}) == 1
-    return nisp_rgb(shown) if has_colour(tuple(shown)) and same else log_scaled(next(iter(shown.values())))
+    return picture_of({band: lens_set.images(band, [index])[0] for band in shown_bands(bands)})
 
 
 def _save(figure: Figure, path: Path, key: str) -> None:
-    save_figure(path, figure, metadata={"Software": "lensaudit", _KEY: key})
+    save_figure(path, figure, metadata={_KEY: key})
 
 
 def _key_of(path: Path) -> str | None:

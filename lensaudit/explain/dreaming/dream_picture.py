@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.explain.colour import NISP_RGB, has_colour
+from lensaudit.display.images import NISP_RGB, has_colour
 from lensaudit.explain.dreaming.dream import Dream
 from lensaudit.explain.dreaming.target import ClassTarget
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from lensaudit.durations import duration
+from lensaudit.display.numbers import duration
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.attribution.explain import missed
 from lensaudit.explain.attribution.methods import METHODS

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lensaudit.display.figures import save_figure
 from lensaudit.explain.judging.compound_view import CompoundView
 from lensaudit.explain.judging.explainer import BASELINES, explainer
 from lensaudit.explain.judging.judgement import JSON_FILE, Judgement
@@ -20,7 +21,6 @@ from lensaudit.explain.judging.picture import (
 from lensaudit.explain.judging.randomisation import PASSES
 from lensaudit.explain.judging.scores import SCORES, Score
 from lensaudit.explain.judging.table import ALL_KINDS, Row
-from lensaudit.figures import save_figure
 from lensaudit.files import write_text
 from lensaudit.scenes.scene import KINDS
 from lensaudit.untrusted import in_markdown
@@ -238,7 +238,7 @@ def write_judgement(judgement: Judgement, out: Path) -> tuple[str, ...]:
     for name, (wanted, figure) in drawn.items():
         (out / name).unlink(missing_ok=True)
         if wanted:
-            save_figure(out / name, figure(judgement), metadata={"Software": "lensaudit"})
+            save_figure(out / name, figure(judgement))
     write_text(out / PAGE_FILE, f"# Explanations of {judgement.finder}\n\n{markdown([judgement])}")
     tables = judgement.write(out)
     return (*tables, PAGE_FILE, *(name for name, (wanted, _) in drawn.items() if wanted))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lensaudit.display.figures import save_figure
+from lensaudit.display.images import shown_bands
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.kernels.activations import kernel_activations
 from lensaudit.explain.kernels.kav_table import KavTable, Kernel
@@ -16,13 +18,11 @@ from lensaudit.explain.kernels.sheet import (
     Statement,
     correlation_figure,
     sheet_figure,
-    shown_bands,
     shown_images,
     statements_of,
     strongest_statements,
 )
 from lensaudit.explain.kernels.study import BROKEN, CONSTANT, SILENT, UNUSED, KernelStudy, study_kernels, write_study
-from lensaudit.figures import save_figure
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
@@ -239,7 +239,7 @@ def _footer(lens_set: LensSet, bands: Sequence[str], n: int) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    save_figure(path, figure, metadata={"Software": "lensaudit"})
+    save_figure(path, figure)
 
 
 def _listed(kernels: Sequence[Kernel], most: int = 20) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lensaudit.explain.colour import NISP_RGB, has_colour, nisp_rgb
+from lensaudit.display.figures import draw_pixels
+from lensaudit.display.images import picture_of
 from lensaudit.explain.kernels.association import Correlations, Effects
 from lensaudit.explain.kernels.kav_table import KavTable, Kernel
 from lensaudit.explain.kernels.study import SILENT, KernelStudy
-from lensaudit.explain.occluding.map_picture import log_scaled
 from lensaudit.lensset import LensSet
 
 if TYPE_CHECKING:
@@ -55,13 +55,6 @@ class Shown:
     p_lens: float
 
 
-def shown_bands(bands: Sequence[str]) -> tuple[str, ...]:
-    """Bands of a finder that a sheet shows: H, J and Y as a colour picture, else ``VIS``, else the first."""
-    if has_colour(tuple(bands)):
-        return NISP_RGB
-    return ("VIS",) if "VIS" in bands else (bands[0],)
-
-
 def shown_images(
     lens_set: LensSet, table: KavTable, kernel: Kernel, rows: Sequence[int], bands: Sequence[str]
 ) -> list[Shown]:
@@ -71,7 +64,7 @@ def shown_images(
     shown = []
     for row in rows:
         cutout = {band: lens_set.images(band, [row])[0] for band in bands}
-        picture = _picture(cutout)
+        picture = picture_of(cutout)
         shown.append(Shown(picture, str(names[row]), int(labels[row]), float(values[row]), float(p_lens[row])))
     return shown
 
@@ -123,17 +116,10 @@ def _draw_block(figure: Figure, cell: SubplotSpec, block: Sequence[Shown], acros
 
 
 def _draw(ax: Axes, shown: Shown) -> None:
-    ax.imshow(shown.picture, cmap="gray", vmin=0, vmax=1, origin="lower", interpolation="nearest")
-    ax.set_xticks([])
-    ax.set_yticks([])
+    draw_pixels(ax, shown.picture)
     label = {1: "lens, ", 0: "non-lens, "}.get(shown.label, "")
     value = f"{shown.value:+.3g}".replace("-", "−")
     ax.set_title(f"{_short(shown.name)}\nKAV {value}, {label}p {shown.p_lens:.2f}", fontsize=6.2, pad=2, loc="left")
-
-
-def _picture(cutout: Mapping[str, np.ndarray]) -> np.ndarray:
-    same = len({image.shape for image in cutout.values()}) == 1  # colour needs bands of one pixel scale
-    return nisp_rgb(cutout) if has_colour(tuple(cutout)) and same else log_scaled(next(iter(cutout.values())))
 
 
 def _short(name: str) -> str:

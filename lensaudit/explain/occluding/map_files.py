@@ -12,11 +12,11 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from lensaudit.display.figures import save_figure
 from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.explain.layers import refuse_other_maps
 from lensaudit.explain.occluding.map_picture import LOG_ODDS, check_view, occlusion_figure, title_of
 from lensaudit.explain.occluding.occluder import Occluder, OcclusionMap
-from lensaudit.figures import save_figure
 from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
 from lensaudit.fits_input import open_fits
@@ -308,7 +308,7 @@ def _one(occluder: Occluder, lens_set: LensSet, system: int, place: Place, progr
         pixel_scale_arcsec=lens_set.pixel_scale_arcsec[band],
         view=place.view,
     )
-    save_figure(picture, figure, metadata={"Software": "lensaudit"})
+    save_figure(picture, figure)
     write_occlusion_fits(path, result, cards, image, band, lens_set.wcs(system, band))  # last: it marks both as whole
     return MapFiles(name, path, picture, result, "made")
 

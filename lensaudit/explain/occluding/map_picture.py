@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lensaudit.display import (
+from lensaudit.display.colour import (
     LEAST_LOG_ODDS,
     LEAST_P,
     NEGATIVE,
     POSITIVE,
     SignedScale,
-    signed,
     symmetric_scale,
     two_scales,
 )
+from lensaudit.display.figures import draw_pixels, draw_signed_bar, new_figure, styled
+from lensaudit.display.images import grey, over_image
+from lensaudit.display.numbers import probability, signed
 from lensaudit.errors import UsageError
 from lensaudit.explain.occluding.occluder import OcclusionMap
 
@@ -28,35 +30,10 @@ VIEWS = (LOG_ODDS, PAPER)
 """``log-odds``: their change on one symmetric scale. ``paper``: Figs 11 to 13 of Wilde et al. 2022, the change of
 p(lens), each side scaled to its own extreme."""
 
-CONTRAST = 0.55
-"""Fraction of the image's own contrast that is kept under the colours, so that these stay readable on bright pixels."""
-
-SOFTENING = 3.0
-"""Sky sigmas over which the logarithm turns linear: noise stays quiet, arcs and cores are both seen."""
-
-
-def log_scaled(image: np.ndarray, from_sigma: float = -1.0) -> np.ndarray:
-    """Scale an image to [0, 1] by log(1 + x / 3), x in sky sigmas above the median less `from_sigma`; NaN is 0.
-
-    The sky's level and sigma are the median and half the 16–84 % range, robust while objects fill less than half of
-    the cutout; the 99.9 % percentile is 1.
-    """
-    image = np.asarray(image, dtype=float)
-    finite = image[np.isfinite(image)]
-    if not finite.size or finite.max() <= finite.min():
-        return np.zeros(image.shape)
-    faint, median, high = np.percentile(finite, [15.87, 50, 99.9])
-    sigma = max(median - faint, 1e-6 * (finite.max() - median), np.finfo(float).tiny)
-    level = np.maximum((np.nan_to_num(image, nan=faint) - median) / sigma - from_sigma, 0)
-    top = max((high - median) / sigma - from_sigma, 1.0)
-    return np.clip(np.log1p(level / SOFTENING) / np.log1p(top / SOFTENING), 0, 1)
-
 
 def draw_image(ax: Axes, image: np.ndarray, pixel_scale_arcsec: float) -> None:
-    """Draw a native image in log-scaled grey with a scale bar; the first row is at the bottom, as in DS9."""
-    extent = _extent(image.shape, pixel_scale_arcsec)
-    ax.imshow(log_scaled(image), cmap="gray", vmin=0, vmax=1, origin="lower", extent=extent, interpolation="nearest")
-    _finish(ax, extent, "white")
+    """Draw a native image in stretched grey with a scale bar; the first row is at the bottom, as in DS9."""
+    draw_pixels(ax, grey(image), image.shape[1] * pixel_scale_arcsec)
 
 
 def check_view(view: str) -> None:
@@ -85,7 +62,7 @@ def scale_of(result: OcclusionMap, view: str = LOG_ODDS) -> SignedScale:
 def draw_occlusion(
     ax: Axes, image: np.ndarray, result: OcclusionMap, pixel_scale_arcsec: float, view: str = LOG_ODDS
 ) -> None:
-    """Draw the map over the negative, log-scaled `image` of the same field, with a scale bar.
+    """Draw the map over the negative, stretched `image` of the same field, with a scale bar.
 
     Parameters
     ----------
@@ -111,12 +88,8 @@ def draw_occlusion(
 
 def draw_signed(ax: Axes, image: np.ndarray, values: np.ndarray, scale: SignedScale, pixel_scale_arcsec: float) -> None:
     """Draw attribution `values` (size, size), blue above 0, over the negative `image` (h, w) of its field."""
-    fine = max(*image.shape, *values.shape)
-    backdrop = 1 - CONTRAST * _nearest(log_scaled(image, from_sigma=1.5), fine)  # sky stays white
-    extent = _extent(image.shape, pixel_scale_arcsec)
-    picture = backdrop[..., None] * _nearest(scale.colours(values), fine)
-    ax.imshow(np.clip(picture, 0, 1), origin="lower", extent=extent, interpolation="nearest")
-    _finish(ax, extent, "black")
+    width_arcsec = image.shape[1] * pixel_scale_arcsec
+    draw_pixels(ax, over_image(values, image, scale), width_arcsec, dark=False)
 
 
 def draw_colour_bar(ax: Axes, result: OcclusionMap, view: str = LOG_ODDS) -> None:
@@ -124,23 +97,13 @@ def draw_colour_bar(ax: Axes, result: OcclusionMap, view: str = LOG_ODDS) -> Non
     check_view(view)
     scale = scale_of(result, view)
     if view == LOG_ODDS:
-        draw_scale(ax, scale, "attribution: Δ log-odds (whole − patch hidden)")
+        draw_signed_bar(ax, scale, "attribution: Δ log-odds (whole − patch hidden)")
         return
     ends = min(float(result.delta.min()), 0.0), max(float(result.delta.max()), 0.0)
-    draw_scale(ax, scale, "p(lens | hidden) − p(lens), two scales", (signed(ends[1]), signed(ends[0])))
+    draw_signed_bar(ax, scale, "p(lens | hidden) − p(lens), two scales", (signed(ends[1]), signed(ends[0])))
 
 
-def draw_scale(ax: Axes, scale: SignedScale, label: str, ends: tuple[str, str] | None = None) -> None:
-    """Draw a colour bar, red below and blue above, with the values of its `ends` (by default the scale's)."""
-    ax.imshow(scale.ramp()[:, None], origin="lower", aspect="auto", extent=(0, 1, -1, 1))
-    low, high = ends or (signed(-scale.negative), signed(scale.positive))
-    ax.set_yticks([-1, 0, 1], [low, "0", high])
-    ax.set_xticks([])
-    ax.yaxis.tick_right()
-    ax.yaxis.set_label_position("right")
-    ax.set_ylabel(label)
-
-
+@styled
 def occlusion_figure(
     image: np.ndarray,
     result: OcclusionMap,
@@ -172,16 +135,14 @@ def occlusion_figure(
     UsageError
         No such view.
     """
-    from matplotlib.figure import Figure
-
     check_view(view)
-    figure = Figure(figsize=(9.6, 4.9), dpi=120)
+    figure = new_figure(9.6, 4.9, constrained=False)
     grid = figure.add_gridspec(
         1, 3, width_ratios=[1, 1, 0.045], wspace=0.06, left=0.02, right=0.88, bottom=0.13, top=0.87
     )
     plain, mapped, bar = (figure.add_subplot(cell) for cell in (grid[0], grid[1], grid[2]))
     draw_image(plain, image, pixel_scale_arcsec)
-    plain.set_title(f"{band}, log scale", fontsize=9)
+    plain.set_title(f"{band}, asinh scale", fontsize=9)
     draw_occlusion(mapped, image, result, pixel_scale_arcsec, view)
     quantity = "Δ log-odds" if view == LOG_ODDS else "Δp as Wilde et al. 2022"
     mapped.set_title(
@@ -201,7 +162,7 @@ def title_of(name: str, label: int, result: OcclusionMap) -> str:
 def scored_title(name: str, label: int, finder: str, p_lens: float) -> str:
     """Title of a picture of one system; label 1 lens, 0 non-lens, anything else unlabelled."""
     words = {1: "lens", 0: "non-lens"}.get(int(label), "unlabelled")
-    return f"{name}: {words}, {finder} p(lens) = {_probability(p_lens)}"
+    return f"{name}: {words}, {finder} p(lens) = {probability(p_lens)}"
 
 
 def _legend(result: OcclusionMap, view: str) -> str:
@@ -210,45 +171,3 @@ def _legend(result: OcclusionMap, view: str) -> str:
         return f"No patch changes {score} by more than {least:g}."
     scales = "Both on one scale." if view == LOG_ODDS else "Each side to its own extreme: compare no colours across."
     return f"Blue, {POSITIVE}: hiding the patch lowers {score}. Red, {NEGATIVE}: hiding it raises {score}.\n{scales}"
-
-
-def _probability(p: float) -> str:
-    """Three decimals, more near 0 and 1 where three would round to certainty."""
-    near = min(p, 1 - p)
-    return f"{p:.3f}" if near >= 5e-4 else f"{p:.2e}" if p < 0.5 else f"1 − {1 - p:.1e}"
-
-
-def _extent(shape: tuple[int, ...], pixel_scale_arcsec: float) -> tuple[float, float, float, float]:
-    return (0.0, shape[1] * pixel_scale_arcsec, 0.0, shape[0] * pixel_scale_arcsec)
-
-
-def _nearest(values: np.ndarray, size: int) -> np.ndarray:
-    """Repeat the nearest pixels so that both image and map have `size` × `size` of them."""
-    rows, columns = (((np.arange(size) + 0.5) * side / size).astype(int) for side in values.shape[:2])
-    return values[rows][:, columns]
-
-
-def _finish(ax: Axes, extent: tuple[float, float, float, float], colour: str) -> None:
-    """No ticks, and a scale bar of a round number of arcsec, about a fifth of the field."""
-    ax.set_xticks([])
-    ax.set_yticks([])
-    length = _round_below(extent[1] / 4)
-    left, bottom = 0.05 * extent[1], 0.05 * extent[3]
-    ax.plot([left, left + length], [bottom, bottom], color=colour, linewidth=2.5, solid_capstyle="butt")
-    ax.text(
-        left + length / 2,
-        bottom + 0.02 * extent[3],
-        f"{length:g}″",
-        color=colour,
-        ha="center",
-        va="bottom",
-        fontsize=11,
-    )
-    ax.set_xlim(extent[0], extent[1])
-    ax.set_ylim(extent[2], extent[3])
-
-
-def _round_below(length: float) -> float:
-    """The largest of 1, 2, 5 × a power of ten that is not above `length`."""
-    power = 10.0 ** np.floor(np.log10(length))
-    return float(next(step * power for step in (5, 2, 1) if step * power <= length * (1 + 1e-9)))

@@ -9,22 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lensaudit.report.facts import percent
-from lensaudit.report.figures.panels import (
-    FAINT,
-    FULL_WIDTH_IN,
-    INK,
-    LENS,
-    NON_LENS,
-    UNLABELLED,
-    light_grid,
-    new_figure,
-)
+from lensaudit.display.colour import FAINT, INK, LENS, NON_LENS, QUIET, UNLABELLED
+from lensaudit.display.figures import FULL_WIDTH_IN, light_grid, row_of_axes
+from lensaudit.display.numbers import percent
 
 
 def draw_roc(performance: dict[str, Any]) -> Figure:
     """Draw ``performance["roc"]``."""
-    figure, (linear, log) = new_figure(FULL_WIDTH_IN, 3.5, columns=2)
+    figure, (linear, log) = row_of_axes(FULL_WIDTH_IN, 3.5, columns=2)
     roc = performance["roc"]
     floor = 0.5 / roc["n_nonlenses"]
     _curve(linear, roc)
@@ -35,7 +27,7 @@ def draw_roc(performance: dict[str, Any]) -> Figure:
     log.plot(grid, grid, color=FAINT, linewidth=0.8, linestyle=":")
     log.set(xscale="log", xlim=(floor, 1), ylim=(0, 1.01), title="Few false alarms (logarithmic)")
     log.axvline(1 / roc["n_nonlenses"], color=FAINT, linewidth=0.8)
-    log.text(1 / roc["n_nonlenses"], 1.0, " one false alarm", fontsize=7.5, va="top", color="#5c6670")
+    log.text(1 / roc["n_nonlenses"], 1.0, " one false alarm", fontsize=7.5, va="top", color=QUIET)
     _operating_point(linear, performance)
     _operating_point(log, performance)
     for axes in (linear, log):
@@ -77,7 +69,7 @@ GROUPS = (("lenses", LENS, "-"), ("non-lenses", NON_LENS, "--"), ("unlabelled", 
 
 def draw_histogram(performance: dict[str, Any]) -> Figure:
     """Draw ``performance["scores"]``: counts on a logarithmic axis, so that tails stay visible."""
-    figure, (axes,) = new_figure(height=3.1)
+    figure, (axes,) = row_of_axes(height=3.1)
     scores = performance["scores"]
     edges = np.array(scores["edges"])
     for name, colour, line in GROUPS:
@@ -109,7 +101,7 @@ PAIRS = (("loss", "Class-weighted cross-entropy"), ("accuracy", "Accuracy"))
 def draw_history(history: list[dict[str, Any]]) -> Figure:
     """Draw rows with ``epoch``, ``train_…`` and ``validation_…`` of ``loss`` and, where there, ``accuracy``."""
     shown = [pair for pair in PAIRS if _has(history, f"validation_{pair[0]}")]
-    figure, axes = new_figure(FULL_WIDTH_IN, 2.7, columns=len(shown))
+    figure, axes = row_of_axes(FULL_WIDTH_IN, 2.7, columns=len(shown))
     for one, (quantity, label) in zip(axes, shown, strict=True):
         for part, colour, line in (("train", FAINT, "--"), ("validation", LENS, "-")):
             if _has(history, f"{part}_{quantity}"):

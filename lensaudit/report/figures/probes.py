@@ -9,23 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lensaudit.report.facts import decimal, percent, significant
-from lensaudit.report.figures.panels import (
-    FAINT,
-    FULL_WIDTH_IN,
-    HALF_WIDTH_IN,
-    INK,
-    LENS,
-    TREATED,
-    light_grid,
-    new_figure,
-)
+from lensaudit.display.colour import FAINT, INK, LENS, QUIET, TREATED
+from lensaudit.display.figures import FULL_WIDTH_IN, HALF_WIDTH_IN, light_grid, row_of_axes
+from lensaudit.display.numbers import decimal, percent, significant
 
 
 def draw_arms(detail: dict[str, Any]) -> Figure:
     """Draw all groups of ``probes["details"][i]``: recalls on the left, mean paired effect on the right."""
     groups = [group for group in detail["groups"] if group["treated"]["n"]]
-    figure, (recall, effect) = new_figure(FULL_WIDTH_IN, 1.5 + 0.62 * len(groups), columns=2)
+    figure, (recall, effect) = row_of_axes(FULL_WIDTH_IN, 1.5 + 0.62 * len(groups), columns=2)
     for y, group in enumerate(groups):
         _rate(recall, y - 0.14, group["control"], LENS, "control" if y == 0 else None)
         _rate(recall, y + 0.14, group["treated"], TREATED, "treated" if y == 0 else None)
@@ -72,7 +64,7 @@ def _published(axes: Axes, y: float, group: dict[str, Any], first: bool) -> None
     for i, published in enumerate(group.get("published") or []):
         style: dict[str, Any] = {"color": "white", "markeredgecolor": FAINT, "markeredgewidth": 1.2, "markersize": 5}
         axes.plot(published["recall"], y, "D", **style, label="published (other images)" if first and i == 0 else None)
-        axes.text(published["recall"], y, f"  {published['name']}", fontsize=7, va="center", color="#5c6670")
+        axes.text(published["recall"], y, f"  {published['name']}", fontsize=7, va="center", color=QUIET)
 
 
 def _effect(axes: Axes, y: float, effect: dict[str, Any]) -> None:
@@ -88,7 +80,7 @@ def _effect(axes: Axes, y: float, effect: dict[str, Any]) -> None:
 def draw_doses(detail: dict[str, Any]) -> Figure:
     """One panel per population of ``probes["details"][i]``: recalls, the control's band, the tolerated loss."""
     series = _series(detail)
-    figure, axes = new_figure(HALF_WIDTH_IN * len(series), 3.0, columns=len(series))
+    figure, axes = row_of_axes(HALF_WIDTH_IN * len(series), 3.0, columns=len(series))
     for place, (one, (population, groups)) in enumerate(zip(axes, series.items(), strict=True)):
         _panel(one, detail, groups)
         for response in detail["responses"]:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
 
-from lensaudit.report.facts import decimal, percent, significant
-from lensaudit.report.figures.panels import FAINT, FULL_WIDTH_IN, INK, LENS, NON_LENS, light_grid, new_figure
+from lensaudit.display.colour import FAINT, GRID, INK, LENS, NON_LENS, QUIET, ink_on, recall_map
+from lensaudit.display.figures import FULL_WIDTH_IN, light_grid, row_of_axes
+from lensaudit.display.numbers import decimal, percent, significant
 
 LABEL_HEIGHTS = (-0.07, -0.145)
 """Where n stands, in turn, so that the numbers of narrow bins do not run into each other."""
@@ -20,7 +20,7 @@ LABEL_HEIGHTS = (-0.07, -0.145)
 
 def draw_selection(curve: dict[str, Any], overall: float | None) -> Figure:
     """Draw one curve of ``selection["curves"]``; `overall` is the recall of all lenses, a dashed line."""
-    figure, (axes,) = new_figure(height=2.75)
+    figure, (axes,) = row_of_axes(height=2.75)
     logarithmic = _wants_logarithm(curve["bins"])
     for place, one in enumerate(curve["bins"]):
         if one["n"]:
@@ -59,7 +59,7 @@ def _bin(axes: Axes, one: dict[str, Any], logarithmic: bool, label_height: float
     face = "white" if one["few"] else LENS
     axes.plot(middle, one["rate"], "o", color=face, markeredgecolor=LENS, markeredgewidth=1.3, markersize=5)
     mark = "*" if one["few"] else ""
-    axes.text(middle, label_height, f"{one['n']}{mark}", fontsize=7.5, ha="center", va="center", color="#5c6670")
+    axes.text(middle, label_height, f"{one['n']}{mark}", fontsize=7.5, ha="center", va="center", color=QUIET)
 
 
 def _wants_logarithm(bins: list[dict[str, Any]]) -> bool:
@@ -69,13 +69,9 @@ def _wants_logarithm(bins: list[dict[str, Any]]) -> bool:
     return bool(bins[-1]["to"] / bins[len(bins) // 2]["from"] > 4)
 
 
-COLOURS = LinearSegmentedColormap.from_list("recall", [NON_LENS, "#f4efe6", LENS])
-"""The page's colour of what is lost, through paper, to that of what is found."""
-
-
 def draw_recall_maps(one: dict[str, Any]) -> Figure:
     """Draw one of ``selection_function["maps"]``: recall and n in each cell, hatched below 100 lenses."""
-    figure, (axes,) = new_figure(height=3.7)
+    figure, (axes,) = row_of_axes(height=3.7)
     x, y = one["x"]["edges"], one["y"]["edges"]
     for number, cell in enumerate(one["cells"]):
         row, column = divmod(number, len(x) - 1)
@@ -106,15 +102,15 @@ def alt_recall_maps(one: dict[str, Any]) -> str:
 def _cell(axes: Axes, row: int, column: int, cell: dict[str, Any]) -> None:
     corner = (column - 0.5, row - 0.5)
     if not cell["n"]:
-        axes.add_patch(Rectangle(corner, 1, 1, facecolor="white", edgecolor="#e3e7ec", linewidth=0.8))
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor="white", edgecolor=GRID, linewidth=0.8))
         axes.text(column, row, "0", ha="center", va="center", fontsize=7, color=FAINT)
         return
-    colour = COLOURS(cell["recall"])
+    colour = recall_map()(cell["recall"])
     style: dict[str, Any] = {"hatch": "////", "alpha": 0.5} if cell["few"] else {}
     axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white", linewidth=0.8, **style))
-    dark = not cell["few"] and 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 0.55
+    ink = INK if cell["few"] else ink_on(colour)
     text = f"{100 * cell['recall']:.0f} %\n{cell['n']}{'*' if cell['few'] else ''}"
-    axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color="white" if dark else INK)
+    axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=ink)
 
 
 def _label(text: str) -> str:
@@ -125,7 +121,7 @@ def draw_kinds(selection: dict[str, Any]) -> Figure:
     """Draw ``selection["lens_kinds"]`` on the left and ``selection["non_lens_kinds"]`` on the right."""
     tables = _tables(selection)
     rows = max(len(table["rows"]) for _, table, _ in tables)
-    figure, axes = new_figure(FULL_WIDTH_IN, 1.0 + 0.34 * rows, columns=len(tables))
+    figure, axes = row_of_axes(FULL_WIDTH_IN, 1.0 + 0.34 * rows, columns=len(tables))
     for one, (title, table, colour) in zip(axes, tables, strict=True):
         _panel(one, title, table, colour)
     return figure
@@ -172,7 +168,7 @@ def draw_drivers(model: dict[str, Any]) -> Figure:
     """Draw ``selection_function["drivers"]``: log-odds of being found per standard deviation, 95 % intervals."""
     rows = model["drivers"]
     curved = any(row["bend"] is not None for row in rows)
-    figure, axes = new_figure(FULL_WIDTH_IN, 1.1 + 0.3 * len(rows), columns=2 if curved else 1)
+    figure, axes = row_of_axes(FULL_WIDTH_IN, 1.1 + 0.3 * len(rows), columns=2 if curved else 1)
     for y, row in enumerate(rows):
         for part, shift, colour in (("alone", -0.15, FAINT), ("slope", 0.15, LENS)):
             axes[0].hlines(y + shift, row[f"{part}_low"], row[f"{part}_high"], color=colour, linewidth=1.4)

@@ -6,11 +6,11 @@ import torch
 from kernel_toys import compass, drawn_places, finder_of, write_blobs
 from torch import nn
 
+from lensaudit.display.images import grey, shown_bands
 from lensaudit.errors import UsageError
 from lensaudit.explain import Kernel, KernelWish, look_at_kernels, named_kernels, nisp_rgb
 from lensaudit.explain.kernels import kernel_files
-from lensaudit.explain.kernels.sheet import Shown, correlation_figure, sheet_figure, shown_bands, shown_images
-from lensaudit.explain.occluding.map_picture import log_scaled
+from lensaudit.explain.kernels.sheet import Shown, correlation_figure, sheet_figure, shown_images
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_cutouts_carry_their_own_numbers(tmp_path):
     assert [one.name for one in shown] == ["blob-0004", "blob-0002"]
     assert [one.value for one in shown] == table.values(kernel)[[4, 2]].tolist()
     assert [one.p_lens for one in shown] == table.column("p_lens")[[4, 2]].tolist()
-    np.testing.assert_array_equal(shown[1].picture, log_scaled(grey_set.images("VIS", [2])[0]))
+    np.testing.assert_array_equal(shown[1].picture, grey(grey_set.images("VIS", [2])[0]))
 
 
 def test_nisp_cutouts_are_in_colour(tmp_path):
@@ -116,4 +116,4 @@ def test_nisp_bands_of_different_pixels_are_shown_grey(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(lens_set), "images", coarser)
     [shown] = shown_images(lens_set, table, Kernel("0", 1), [3], bands)
-    np.testing.assert_array_equal(shown.picture, log_scaled(native(lens_set, "H", [3])[0]))
+    np.testing.assert_array_equal(shown.picture, grey(native(lens_set, "H", [3])[0]))

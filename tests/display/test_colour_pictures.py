@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from astropy.visualization import LuptonAsinhStretch, make_lupton_rgb
 
+from lensaudit.display.images import NISP_RGB, SOFTENING, ColourScale, colour_scale, nisp_rgb
 from lensaudit.errors import DataError
-from lensaudit.explain import NISP_RGB, ColourScale, colour_scale, nisp_rgb
 
 
 def _cutout(seed=1, size=40, peak=(30.0, 20.0, 10.0)):
@@ -33,16 +33,16 @@ def test_ratios_of_bands_are_kept_whatever_the_brightness():
     rgb = nisp_rgb({"H": 1.5 * ramp, "J": ramp, "Y": 0.5 * ramp}, scale)[0]
     np.testing.assert_allclose(rgb[:, 0] / rgb[:, 1], 1.5, rtol=1e-12)
     np.testing.assert_allclose(rgb[:, 2] / rgb[:, 1], 0.5, rtol=1e-12)
-    # The mean of the bands is the stretched intensity, asinh(I / 5) / asinh(top / 5).
-    np.testing.assert_allclose(rgb[:, 1], np.arcsinh(ramp[0] / 5) / np.arcsinh(20), rtol=1e-12)
+    # The mean of the bands is the stretched intensity, asinh(I / s) / asinh(top / s).
+    np.testing.assert_allclose(rgb[:, 1], np.arcsinh(ramp[0] / SOFTENING) / np.arcsinh(100 / SOFTENING), rtol=1e-12)
 
 
 def test_it_is_luptons_scheme():
     """With Q and stretch of his parametrisation for the same curve, up to its normalisation."""
     cutout, scale = _cutout(), ColourScale((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 50.0)
     q, frac = 8.0, 0.1
-    curve = LuptonAsinhStretch(stretch=5.0 * q, Q=q)
-    gain = frac / np.arcsinh(frac * q) * np.arcsinh(50.0 / 5)
+    curve = LuptonAsinhStretch(stretch=SOFTENING * q, Q=q)
+    gain = frac / np.arcsinh(frac * q) * np.arcsinh(50.0 / SOFTENING)
     lupton = make_lupton_rgb(*(cutout[band] for band in NISP_RGB), stretch_object=curve, output_dtype=float)
     ours = nisp_rgb(cutout, scale)
     unsaturated = (ours.max(axis=2) < 0.99) & (lupton.max(axis=2) < 0.99)
