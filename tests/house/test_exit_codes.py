@@ -15,7 +15,15 @@ import pytest
 from lensaudit import errors
 from lensaudit.cli import app
 
-CODES = {errors.AuditFailed: 1, errors.UsageError: 2, errors.DataError: 3, errors.MachineError: 4}
+CODES = {
+    errors.AuditFailed: 1,
+    errors.UsageError: 2,
+    errors.NoSuchFile: 2,
+    errors.DataError: 3,
+    errors.NoSuchData: 3,
+    errors.MachineError: 4,
+    errors.OutOfMemory: 4,
+}
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException) -> tuple[int, str]:
@@ -52,7 +60,8 @@ def test_the_table_in_errors_names_every_error_and_its_code():
     for kind in kinds:
         assert kind.exit_code == CODES[kind]
         row = next(line for line in (errors.__doc__ or "").splitlines() if line.startswith(f"``{kind.__name__}``"))
-        assert row.split()[-1] == str(kind.exit_code)
+        builtin = [f"``{base.__name__}``" for base in kind.__bases__ if not issubclass(base, errors.LensauditError)]
+        assert row.split()[-1 - len(builtin) :] == [str(kind.exit_code), *builtin]
 
 
 @pytest.mark.parametrize(
