@@ -1,3 +1,85 @@
-"""lensaudit: train, explain, probe and report strong-lens finders."""
+"""lensaudit: train, explain, probe and report strong-lens finders.
+
+``import lensaudit as la`` gives the names below; each is imported when it is first used, so that nothing loads torch
+before a function that needs it.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lensaudit.api.auditing import audit, compare, render_report
+    from lensaudit.api.explaining import dream, explain, judge, kernels, occlusion
+    from lensaudit.api.finders import declare_finder, evaluate, load_finder, score, selection_function, train
+    from lensaudit.api.probing import probe
+    from lensaudit.api.sets import ingest, simulate
+    from lensaudit.lensset import LensSet
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "LensSet",
+    "audit",
+    "compare",
+    "declare_finder",
+    "dream",
+    "evaluate",
+    "explain",
+    "ingest",
+    "judge",
+    "kernels",
+    "load_finder",
+    "occlusion",
+    "probe",
+    "render_report",
+    "score",
+    "selection_function",
+    "simulate",
+    "train",
+]
+
+_HOME = {
+    "LensSet": "lensset",
+    "audit": "api.auditing",
+    "compare": "api.auditing",
+    "declare_finder": "api.finders",
+    "dream": "api.explaining",
+    "evaluate": "api.finders",
+    "explain": "api.explaining",
+    "ingest": "api.sets",
+    "judge": "api.explaining",
+    "kernels": "api.explaining",
+    "load_finder": "api.finders",
+    "occlusion": "api.explaining",
+    "probe": "api.probing",
+    "render_report": "api.auditing",
+    "score": "api.finders",
+    "selection_function": "api.finders",
+    "simulate": "api.sets",
+    "train": "api.finders",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _FrontDoor(ModuleType):
+    """This module: ``lensaudit.explain`` is the function, whoever imports the room of that name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):  # as Python binds a submodule that was imported
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor

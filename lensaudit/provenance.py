@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -77,8 +79,26 @@ def refuse_other_inputs(
             )
 
 
+_CALL: ContextVar[str] = ContextVar("call", default="")
+
+
+@contextmanager
+def called_as(words: str) -> Iterator[None]:
+    """Have results made in the block say `words` in place of a command line; the outermost call counts."""
+    token = _CALL.set(_CALL.get() or words)
+    try:
+        yield
+    finally:
+        _CALL.reset(token)
+
+
 def command_line() -> str:
-    r"""The command as typed, without the path of the interpreter or script; bytes that are not UTF-8 as ``\udc80``."""
+    r"""The command as typed, without the path of the interpreter or script; bytes that are not UTF-8 as ``\udc80``.
+
+    From Python, the function that was called.
+    """
+    if call := _CALL.get():
+        return call
     return " ".join(["lensaudit", *sys.argv[1:]]).encode("utf-8", "backslashreplace").decode("utf-8")
 
 

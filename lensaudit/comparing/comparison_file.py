@@ -260,12 +260,14 @@ def entrants_of(
         raise UsageError(f"finder {doubled} is given twice; give each once")
     loaded = [load_finder(name, device).for_field(field_of_view, resample) for name in names]
     _refuse_twins(names, loaded)
-    entrants = []
-    for label, finder in zip(labels, loaded, strict=True):
-        folder = _folder(finder)
-        record = None if folder is None else read_record(folder)
-        entrants.append(Entrant(label, finder, record, None if folder is None else _bytes(folder)))
-    return entrants
+    return [entrant_of(label, finder) for label, finder in zip(labels, loaded, strict=True)]
+
+
+def entrant_of(label: str, finder: Finder) -> Entrant:
+    """A loaded finder under the name it has in the comparison, with the record of its folder."""
+    folder = _folder(finder)
+    record = None if folder is None else read_record(folder)
+    return Entrant(label, finder, record, None if folder is None else _bytes(folder))
 
 
 def _refuse_twins(names: Sequence[str], loaded: Sequence[Finder]) -> None:

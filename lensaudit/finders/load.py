@@ -166,18 +166,31 @@ def declare_finder(
     lens_index
         Which of k outputs is "lens"; not used with a single one.
 
+    Returns
+    -------
+    Finder
+        In evaluation mode, usable wherever a finder is asked for.
+
     Raises
     ------
     UsageError
         The module does not take the declared shape, does not return logits, is in half or double precision, or
-        answers differently the second time or in another batch.
+        answers differently the second time or in another batch. Also a `ValueError`.
+
+    See Also
+    --------
+    load_finder : a finder by its name or folder, or ``package.module:factory``.
 
     Examples
     --------
-    In ``mine.py``, then ``lensaudit score mine:finder SET --out scores.parquet``::
+    A function that declares one is all that a command needs: with this in ``mine.py``, ``mine:finder`` names it.
 
-        def finder():
-            return declare_finder(MyNet(), bands=("VIS",), size=100)
+    >>> from torch import nn
+    >>> def finder():
+    ...     net = nn.Sequential(nn.Conv2d(1, 4, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(1))
+    ...     return declare_finder(net, bands=("VIS",), size=40, name="mine")
+    >>> finder().parameters
+    429
     """
     module = _evaluating(unwrapped(module), name)
     trial = tried(module, len(bands), size, name)

@@ -164,7 +164,7 @@ def _listed(tree: ast.Module) -> list[str]:
 
 def _bound_names(tree: ast.Module) -> set[str]:
     names = set(_definitions(tree))
-    for node in tree.body:
+    for node in [*tree.body, *(inner for outer in tree.body if isinstance(outer, ast.If) for inner in outer.body)]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             names |= {alias.asname or alias.name for alias in node.names}
         elif isinstance(node, ast.Assign):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import torch
@@ -74,7 +76,8 @@ def test_shares_are_those_of_area_and_light():
 def view_of(monkeypatch, rings_set, finder, maps, apart=None):
     """The view of given maps on the planted sources."""
     truth = planted(len(rings_set))
-    monkeypatch.setattr("lensaudit.explain.judging.compound_view.two_sources", lambda *_: apart or truth)
+    room = import_module("lensaudit.explain.judging.compound_view")
+    monkeypatch.setattr(room, "two_sources", lambda *_: apart or truth)
     method = Explainer("planted", "Planted", lambda *_: Maps(maps(truth).astype(np.float32)))
     (view,) = compound_view(finder, rings_set, method)
     return view

@@ -1,0 +1,324 @@
+"""Whole audits, comparisons, and their pages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from lensaudit.api.calling import (
+    Data,
+    Watcher,
+    as_finder,
+    as_pair,
+    as_set,
+    front_door,
+    kept_with,
+    temporary_folder,
+    watching,
+)
+from lensaudit.comparing import CompareOptions, Entrant, entrant_of, render_comparison
+from lensaudit.errors import UsageError
+from lensaudit.finders import Finder
+from lensaudit.notebook import card, page_frame
+
+
+class AuditOptions(TypedDict, total=False):
+    """What an audit measures; see `lensaudit.report.AuditOptions` for each and what is taken by default."""
+
+    seed: int
+    batch_size: int
+    beta: float
+    occlusion_n: int
+    maps_n: int
+    judge_n: int
+    kernels: bool
+    dream_steps: int
+    probe_n: int
+    probes: Sequence[str]
+    certificate: Path | str
+    tolerance: float
+    workers: int
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """An audit: its folder, and what ``audit.json`` there says. A notebook shows its page.
+
+    Attributes
+    ----------
+    folder
+        With ``audit.json``, ``scores.parquet``, arrays and ``index.html``; where no ``out`` was given it is removed
+        with the audit, see `write`.
+    """
+
+    folder: Path
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The audit as read from ``audit.json``; its blocks are listed in `lensaudit.report.audit_file`."""
+        from lensaudit.report.audit_file import read_audit
+
+        return read_audit(self.folder)
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one sentence."""
+        return str(self.content["verdict"]["headline"])
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What stands below it."""
+        return tuple(self.content["verdict"]["sentences"])
+
+    @property
+    def page(self) -> Path:
+        """``index.html``, one file that asks the network for nothing."""
+        return self.folder / "index.html"
+
+    def write(self, out: Path | str) -> Path:
+        """Copy everything into the new folder `out`; returns the path of its page.
+
+        Raises
+        ------
+        UsageError
+            There is something at `out` already.
+        """
+        if Path(out).exists():
+            raise UsageError(f"{out}: is there already; choose another folder")
+        shutil.copytree(self.folder, out)
+        return Path(out) / self.page.name
+
+    def __repr__(self) -> str:
+        return f"Audit({self.headline!r})"
+
+    def _repr_html_(self) -> str:
+        return card("Audit", {"verdict": self.headline, "": " ".join(self.sentences)}) + page_frame(self.page)
+
+
+@front_door
+def audit(
+    finder: Finder | str | Path,
+    data: Data,
+    *,
+    out: Path | str | None = None,
+    refit: bool = False,
+    progress: bool | Watcher = False,
+    **options: Unpack[AuditOptions],
+) -> Audit:
+    """Audit a finder on a set: metrics, selection function, probes, explanations, findings, and one page.
+
+    Parameters
+    ----------
+    finder
+        A finder, or what `load_finder` takes.
+    data
+        A set, or its folder; labels and truth may be missing, the audit then says so.
+    out
+        Folder of the audit; an interrupted run there goes on. None: a folder that is removed with the result.
+    refit
+        Take the statistics of the finder's stretch from this set: its pixels have another unit.
+    progress
+        Whether to show bars, or a function called with (stage, done, total).
+    **options
+        See `lensaudit.api.auditing.AuditOptions`; ``probes=["quick"]`` and a small ``probe_n`` make it short.
+
+    Returns
+    -------
+    Audit
+        A notebook shows its page.
+
+    Raises
+    ------
+    UsageError
+        `out` holds another audit, or there is no such probe. Also a `ValueError`.
+    DataError
+        The set lacks a band or the field of view that the finder needs. Also a `ValueError`.
+
+    See Also
+    --------
+    render_report : draw the page of an audit again.
+    compare : several finders on the same images.
+
+    Examples
+    --------
+    >>> import lensaudit as la
+    >>> lenses = la.simulate("euclid", n=40, seed=7)
+    >>> short = {"probe_n": 0, "occlusion_n": 0, "maps_n": 0, "judge_n": 0, "dream_steps": 0, "kernels": False}
+    >>> found = la.audit("ou66", lenses, **short)
+    >>> found.page.name, len(found.content["performance"]["metrics"]) > 5
+    ('index.html', True)
+    """
+    from lensaudit.report import AuditOptions as Settings
+    from lensaudit.report import build_audit, render_report
+
+    words: dict[str, Any] = dict(options)
+    words |= {"probes": tuple(words["probes"])} if "probes" in words else {}
+    words |= {"certificate": Path(words["certificate"])} if "certificate" in words else {}
+    words |= {"batch": words.pop("batch_size")} if "batch_size" in words else {}
+    settings = Settings(**words)
+    loaded, opened = as_pair(finder, data, refit)
+    folder = temporary_folder("audit") if out is None else Path(out)
+    made = Audit(folder) if out is not None else kept_with(Audit(folder), folder)
+    with watching(progress) as watch:
+        build_audit(loaded, opened, folder, settings, watch)
+    render_report(folder)
+    return made
+
+
+@front_door
+def render_report(audit: Audit | Path | str) -> Path:
+    """Draw the page of an audit again; needs no torch.
+
+    Parameters
+    ----------
+    audit
+        An audit, or its folder; one of an earlier version will do.
+
+    Returns
+    -------
+    Path
+        Of ``index.html`` in that folder.
+
+    Raises
+    ------
+    NoSuchFile
+        The folder holds no ``audit.json``. Also a `FileNotFoundError`.
+    DataError
+        The audit lacks a block or a field. Also a `ValueError`.
+
+    See Also
+    --------
+    audit : measure and draw.
+
+    Examples
+    --------
+    >>> import lensaudit as la
+    >>> la.render_report("no/such/audit")
+    Traceback (most recent call last):
+    ...
+    lensaudit.errors.NoSuchFile: no/such/audit: holds no audit.json; name a folder that `lensaudit report … --out` wrote
+    """
+    from lensaudit.report import render_report as render
+
+    return render(audit.folder if isinstance(audit, Audit) else Path(audit))
+
+
+class ComparisonOptions(TypedDict, total=False):
+    """What is compared; see `lensaudit.comparing.CompareOptions` for each."""
+
+    seed: int
+    n: int
+    batch_size: int
+    probes: Sequence[str]
+    probe_n: int
+    judge_n: int
+    methods: Sequence[str]
+    speed: bool
+    workers: int
+    refit: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A comparison: its folder, and what ``compare.json`` there says. A notebook shows its page.
+
+    Attributes
+    ----------
+    folder
+        With ``compare.json`` and ``compare.html``; where no ``out`` was given it is removed with the comparison.
+    """
+
+    folder: Path
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The comparison as read from ``compare.json``; see `lensaudit.comparing.comparison_file`."""
+        from lensaudit.comparing import read_comparison
+
+        return read_comparison(self.folder)
+
+    @property
+    def page(self) -> Path:
+        """``compare.html``, one file that asks the network for nothing."""
+        return self.folder / "compare.html"
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(finder['finder'] for finder in self.content['finders'])})"
+
+    def _repr_html_(self) -> str:
+        return page_frame(self.page)
+
+
+@front_door
+def compare(
+    finders: Sequence[Finder | str | Path] | Mapping[str, Finder | str | Path],
+    data: Data | Sequence[Data],
+    *,
+    out: Path | str | None = None,
+    progress: bool | Watcher = False,
+    **options: Unpack[ComparisonOptions],
+) -> Comparison:
+    """Compare finders on the same images: paired tests, ranking, and one page.
+
+    Parameters
+    ----------
+    finders
+        Two or more, or label → finder; each a finder or what `load_finder` takes.
+    data
+        A labelled set or several, or their folders; each is compared on its own.
+    out
+        Folder of the comparison; an interrupted run there goes on. None: a folder that is removed with the result.
+    progress
+        Whether to show bars, or a function called with (stage, done, total).
+    **options
+        See `lensaudit.api.auditing.ComparisonOptions`.
+
+    Returns
+    -------
+    Comparison
+        A notebook shows its page.
+
+    Raises
+    ------
+    UsageError
+        A finder or a set is given twice, or there is no such probe or method. Also a `ValueError`.
+    DataError
+        No finder can take any of the sets as input. Also a `ValueError`.
+
+    See Also
+    --------
+    evaluate : metrics of one finder.
+
+    Examples
+    --------
+    >>> import lensaudit as la
+    >>> lenses = la.simulate("euclid", n=40, seed=7)
+    >>> la.compare({"plain": "ou66", "symmetrised": la.load_finder("ou66").symmetrised()}, lenses, speed=False)
+    Comparison(plain, symmetrised)
+    """
+    from lensaudit.comparing import compare as run
+
+    words: dict[str, Any] = dict(options)
+    words |= {name: tuple(words[name]) for name in ("probes", "methods") if name in words}
+    renamed = {"batch_size": "batch", "judge_n": "explanations"}
+    settings = CompareOptions(**{renamed.get(name, name): value for name, value in words.items()})
+    sets = [as_set(one) for one in ([data] if isinstance(data, Data) else data)]
+    entrants = _entrants(finders)
+    folder = temporary_folder("comparison") if out is None else Path(out)
+    made = Comparison(folder) if out is not None else kept_with(Comparison(folder), folder)
+    with watching(progress) as watch:
+        run(entrants, sets, folder, settings, watch)
+    render_comparison(folder)
+    return made
+
+
+def _entrants(finders: Sequence[Finder | str | Path] | Mapping[str, Finder | str | Path]) -> list[Entrant]:
+    if isinstance(finders, Mapping):
+        return [entrant_of(label, as_finder(finder)) for label, finder in finders.items()]
+    labels = [finder.name if isinstance(finder, Finder) else str(finder).rstrip("/") for finder in finders]
+    if doubled := next((label for label in labels if labels.count(label) > 1), None):
+        raise UsageError(f"finder {doubled} is given twice; give each once, or a label for each")
+    return [entrant_of(label, as_finder(finder)) for label, finder in zip(labels, finders, strict=True)]

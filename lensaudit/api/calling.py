@@ -1,0 +1,202 @@
+"""What every function of the front door does: errors that speak of arguments, folders that go again, progress."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from lensaudit.errors import LensauditError, LensauditWarning
+from lensaudit.lensset import LensSet
+from lensaudit.provenance import called_as
+
+if TYPE_CHECKING:
+    from lensaudit.finders import Finder
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Data = LensSet | str | Path
+"""A lens set, or the folder of one."""
+
+Watcher = Callable[[str, int, int], None]
+"""Called with the name of a stage, its steps done and its steps in all."""
+
+FLAGS = frozenset(
+    {"all", "balanced", "compile", "cut", "force", "half", "quick", "ratios", "refit", "resample", "restart"}
+    | {"skip-bad", "source-only", "speed"}
+)
+"""Options that take no value: the argument is True."""
+
+ARGUMENTS = {
+    "as": "name",
+    "band": "bands",
+    "batch": "batch_size",
+    "class": "classes",
+    "first": "n",
+    "from": "start",
+    "id": "ids",
+    "kernel": "kernels",
+    "layer": "layers",
+    "lr": "learning_rate",
+    "method": "methods",
+    "no-probe": "probe_n=0",
+    "probe": "probes",
+    "set": "data",
+    "with": "parts",
+}
+"""Options whose argument has another name; of all others it has the option's own, with underscores."""
+
+_COMMAND = re.compile(r"(`[^`]*`|\blensaudit [a-z][^;,`]*)")
+"""A command to type, which stays one."""
+
+_VALUE = r"'[^']*'|[\w*]+=[^\s;,]+|[-+]?\d[\w.+-]*|[A-Z]{2,}(?![\w-])|(?:zero|median|keep|none|quick|hub)\b"
+_OPTION = re.compile(rf"(?<![\w-])--(?P<name>[a-z][a-z0-9-]*)(?:[ =](?P<value>{_VALUE}))?")
+
+
+def in_python(message: str) -> str:
+    """A message of ours with options written as arguments.
+
+    Examples
+    --------
+    >>> in_python("set: pixels of 0.1″; have it resampled with --resample, or give --field-of-view 14")
+    'set: pixels of 0.1″; have it resampled with resample=True, or give field_of_view=14'
+    >>> in_python("give --pixel-scale VIS=ARCSEC, or choose another --out")
+    "give pixel_scale={'VIS': ARCSEC}, or choose another out"
+    >>> in_python("train it with lensaudit train ou66 --data SET --out DIR")
+    'train it with lensaudit train ou66 --data SET --out DIR'
+    """
+    parts = _COMMAND.split(message)
+    return "".join(part if place % 2 else _OPTION.sub(_argument, part) for place, part in enumerate(parts))
+
+
+def _argument(option: re.Match[str]) -> str:
+    name, value = option["name"], option["value"]
+    argument = ARGUMENTS.get(name, name.replace("-", "_"))
+    if name in FLAGS:
+        return f"{argument}=True" + (f" {value}" if value else "")
+    if value is None:
+        return argument
+    key, is_mapping, of_key = value.partition("=")
+    if is_mapping:
+        return f"{argument}={{{key!r}: {of_key if of_key.isupper() else repr(of_key)}}}"
+    return f"{argument}={value!r}" if value.islower() and value.isalpha() else f"{argument}={value}"
+
+
+def front_door(function: Callable[P, R]) -> Callable[P, R]:
+    """Have errors and warnings of ours speak of arguments, and results say that they were made by this function."""
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with called_as(f"lensaudit.{function.__name__} in Python"):
+                return function(*args, **kwargs)
+        except LensauditError as error:
+            error.args = (in_python(str(error)), *error.args[1:])
+            raise
+
+    return called
+
+
+def warn(line: str) -> None:
+    """Tell the caller of the front door what need not be acted on."""
+    warnings.warn(in_python(line), LensauditWarning, stacklevel=4)
+
+
+@contextmanager
+def folder_for(out: Path | str | None) -> Iterator[Path]:
+    """The folder `out`, or one that is gone when the block ends."""
+    if out is not None:
+        yield Path(out)
+        return
+    with TemporaryDirectory(prefix="lensaudit-") as folder:
+        yield Path(folder) / "result"
+
+
+def temporary_folder(name: str) -> Path:
+    """A new folder called `name`, for `kept_with`."""
+    return Path(mkdtemp(prefix="lensaudit-")) / name
+
+
+def kept_with(owner: R, folder: Path) -> R:
+    """Remove a `temporary_folder` when `owner`, which reads from it, is gone, or Python ends."""
+    weakref.finalize(owner, shutil.rmtree, folder.parent, ignore_errors=True)
+    return owner
+
+
+@contextmanager
+def watching(progress: bool | Watcher) -> Iterator[Watcher]:
+    """What rooms report to: nobody, a bar per stage (in a notebook or on standard error), or the caller's function."""
+    if not progress:
+        yield lambda stage, done, total: None
+        return
+    if callable(progress):
+        yield progress
+        return
+    bars = _Bars()
+    try:
+        yield bars
+    finally:
+        bars.close()
+
+
+class _Bars:
+    """A bar of tqdm per stage."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that ipywidgets are not installed: then bars are text
+            from tqdm.auto import tqdm
+        self._make: Callable[..., Any] = tqdm
+        self._bars: dict[str, Any] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage not in self._bars:
+            self._bars[stage] = self._make(total=total, desc=stage)
+        bar = self._bars[stage]
+        bar.total = total
+        bar.update(done - bar.n)
+
+    def close(self) -> None:
+        """Leave the bars as they are."""
+        for bar in self._bars.values():
+            bar.close()
+
+
+def counting(watch: Watcher, stage: str) -> Callable[[int, int], None]:
+    """The callback (done, total) of one stage."""
+    return partial(watch, stage)
+
+
+def as_set(data: Data) -> LensSet:
+    """The lens set, opened where its folder is given."""
+    return data if isinstance(data, LensSet) else LensSet.open(data)
+
+
+def as_finder(finder: Finder | str | Path) -> Finder:
+    """The finder, loaded where a name or a folder is given."""
+    from lensaudit.finders import Finder, load_finder
+
+    return finder if isinstance(finder, Finder) else load_finder(str(finder), "auto")
+
+
+def as_pair(finder: Finder | str | Path, data: Data, refit: bool = False) -> tuple[Finder, LensSet]:
+    """Both, the finder as it reads the set; one that it cannot take as input is refused, and pixels are remarked on."""
+    from lensaudit.finders import refitted
+
+    opened = as_set(data)  # a wrong path is told before torch is imported
+    loaded = as_finder(finder)
+    loaded = refitted(loaded, opened) if refit else loaded.for_units(opened)
+    loaded.check(opened)
+    if other := loaded.other_pixels(opened):
+        warn(f"{opened.path}: {other}; resampled as asked")
+    for remark in (*loaded.notes, *loaded.unit_remarks(opened)):
+        warn(remark)
+    return loaded, opened

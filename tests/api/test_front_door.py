@@ -1,0 +1,157 @@
+"""``import lensaudit as la``: lazy, typed, one argument order, in memory, errors that speak of arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import inspect
+import subprocess
+import sys
+import tempfile
+import typing
+from doctest import DocTestFinder, DocTestRunner
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import lensaudit as la
+from lensaudit.api.calling import in_python
+
+MODULES = ("calling", "sets", "finders", "explaining", "probing", "auditing")
+FUNCTIONS = [name for name in la.__all__ if name != "LensSet"]
+
+
+def test_no_torch_is_imported_until_a_name_needs_it(tmp_path):
+    program = (
+        "import sys, lensaudit as la\n"
+        "assert set(la.__all__) <= set(dir(la))\n"
+        "n = len(sys.modules)\n"
+        "la.LensSet, la.ingest\n"
+        f"la.simulate('euclid', n=1, out={str(tmp_path / 'set')!r})\n"
+        "assert 'torch' not in sys.modules\n"
+        "la.load_finder\n"
+        "assert 'torch' in sys.modules\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_there_are_eighteen_names_and_no_others():
+    assert len(la.__all__) == 18
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        la.no_such_name  # noqa: B018
+
+
+def test_explain_is_the_function_whoever_imports_the_room():
+    room = import_module("lensaudit.explain")
+    assert inspect.ismodule(room)
+    assert inspect.isfunction(la.explain)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_function_is_described_as_numpydoc_has_it(name):
+    function = getattr(la, name)
+    text = inspect.getdoc(function) or ""
+    for section in ("Parameters", "Returns", "Examples", "See Also", "Raises"):
+        assert f"{section}\n{'-' * len(section)}\n" in text, f"{name} lacks {section}"
+    described = text.split("Parameters\n")[1].split("\nReturns\n")[0]
+    for parameter in inspect.signature(function).parameters.values():
+        assert parameter.name in described, f"{name}: {parameter.name} is not described"
+        assert parameter.annotation is not inspect.Parameter.empty
+
+
+def test_the_finder_comes_first_and_the_data_second():
+    orders = {name: list(inspect.signature(getattr(la, name)).parameters)[:2] for name in FUNCTIONS}
+    with_data = [order for order in orders.values() if "data" in order]
+    assert len(with_data) >= 11
+    for order in with_data:
+        assert order[0] in {"finder", "finders", "recipe"}
+        assert order[1] == "data"
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ("api.finders.TrainOptions", "training.TrainingOptions"),
+        ("api.probing.RunOptions", "probes.ProbeOptions"),
+        ("api.auditing.AuditOptions", "report.AuditOptions"),
+        ("api.auditing.ComparisonOptions", "comparing.CompareOptions"),
+        ("api.explaining.JudgeOptions", "explain.JudgeSettings"),
+        ("api.explaining.DreamOptions", "explain.Changes"),
+    ],
+)
+def test_keyword_options_are_those_of_the_settings(options, settings):
+    """Those that the function itself takes, or spells as all functions do, aside."""
+    named = {"batch": "batch_size", "explanations": "judge_n"}
+    given = {"quick", "seed", "methods", "per_kind", "lens_set"}
+    kind = _at(settings)
+    fields = kind.model_fields if hasattr(kind, "model_fields") else [field.name for field in dataclasses.fields(kind)]
+    assert {named.get(name, name) for name in fields} - given == set(_at(options).__annotations__) - given
+
+
+def _at(place: str) -> typing.Any:
+    module, _, name = place.rpartition(".")
+    return getattr(import_module(f"lensaudit.{module}"), name)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_run(module):
+    runner = DocTestRunner(verbose=False)
+    for example in DocTestFinder().find(import_module(f"lensaudit.api.{module}")):
+        runner.run(example)
+    assert runner.failures == 0
+    assert runner.tries > 0
+
+
+def test_errors_speak_of_arguments_and_are_the_builtin_ones(tmp_path):
+    lenses = la.simulate("euclid", n=2)
+    with pytest.raises(ValueError, match=r"^batch_size=0"):
+        la.score("ou66", lenses, batch_size=0)
+    with pytest.raises(ValueError, match="population for euclid: 'lsst'"):
+        la.simulate("euclid", population="lsst")
+    with pytest.raises(FileNotFoundError, match="no such lens set"):
+        la.score("ou66", tmp_path / "gone")
+    with pytest.raises(ValueError, match=r"^n=1: a probe needs at least 2 pairs"):
+        la.probe("ou66", "red-source", n=1)
+    with pytest.raises(TypeError, match="no_such_option"):
+        la.audit("ou66", lenses, no_such_option=1)
+
+
+@pytest.mark.parametrize(
+    ("told", "argued"),
+    [
+        ("use a smaller --batch", "use a smaller batch_size"),
+        ("give --resample, or --field-of-view 14", "give resample=True, or field_of_view=14"),
+        ("give --pixel-scale VIS=ARCSEC", "give pixel_scale={'VIS': ARCSEC}"),
+        ("choose --nan zero", "choose nan='zero'"),
+        ("add --restart to replace it", "add restart=True to replace it"),
+        ("lensaudit ensemble a --data SET; leave --psf out", "lensaudit ensemble a --data SET; leave psf out"),
+    ],
+)  # fmt: skip
+def test_options_become_arguments(told, argued):
+    assert in_python(told) == argued
+
+
+def test_what_is_made_without_out_is_gone_with_its_object(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lenses = la.simulate("euclid", n=2)
+    assert Path(lenses.path).is_dir()
+    la.probe("ou66", "red-source", n=4)
+    del lenses
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_made_in_python_says_so_and_no_path_of_the_interpreter(tmp_path):
+    found = la.probe("ou66", "red-source", n=4, out=tmp_path / "probe")
+    assert found.provenance["command"] == "lensaudit.probe in Python"
+    assert (tmp_path / "probe" / "probe.json").is_file()
+
+
+def test_progress_is_told_to_a_function_or_shown_as_bars(capsys):
+    told: list[tuple[str, int, int]] = []
+    lenses = la.simulate("euclid", n=3, progress=lambda *step: told.append(step))
+    assert told[-1] == ("simulating", 3, 3)
+    la.score("ou66", lenses, progress=True)
+    assert "scoring with ou66: 100%" in capsys.readouterr().err
