@@ -18,10 +18,10 @@ from lensaudit.clustering.outputs import plot_sweep
 from lensaudit.clustering.page import clusters_of, known_fractions
 from lensaudit.clustering.run import ClusterData, ClusterPlace
 from lensaudit.clustering.stage import Images
-from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_json
 from lensaudit.finders import Finder, Recipe
+from lensaudit.kept import JsonForm, Piece
 from lensaudit.provenance import provenance, refuse_other
 from lensaudit.training.prepared import PreparedSet, prepare_set
 
@@ -99,13 +99,9 @@ class _Run:
     def auroc(self, device: str, tell: Tell) -> float:
         """By known fractions; from the file of an earlier call where there is one."""
         folder = self.work / f"sweep-{self.size}-{self.rerun}"
-        done, identity = folder / "auroc.json", self._identity()
-        kept = kept_json(done)
-        if kept.get("identity") == identity and isinstance(kept.get("auroc"), float):
-            return float(kept["auroc"])
-        found = self._measured(folder, device, tell)
-        keep_json(done, {"identity": identity, "auroc": found})
-        return found
+        form: JsonForm[float] = JsonForm("auroc", "identity", decode=float)
+        kept = Piece(folder / "auroc.json", form, self._identity())
+        return kept.or_made(lambda: self._measured(folder, device, tell))
 
     def _identity(self) -> list[Any]:
         words = self.recipe.model_dump(mode="json", exclude={"training"})

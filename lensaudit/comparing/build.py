@@ -18,12 +18,12 @@ from lensaudit.comparing.measuring import (
     check_probes,
     fraction_left,
     judged,
-    kept_of,
     main_kind,
     methods_for,
     probe_folder,
     probes_block,
     scored,
+    scores_of,
 )
 from lensaudit.comparing.tables import Told, pairs_of, ranking_of
 from lensaudit.errors import DataError, UsageError
@@ -68,7 +68,7 @@ def estimate_of_comparison(
                 finder = reader.finder.for_units(lens_set)
                 speeds = measured(finder, lens_set, options.batch, occlusion="occlusion" in methods)
             images = FirstImages(lens_set, options.n)
-            if kept_of(reader, images, out) is None:
+            if scores_of(reader, images, out).load() is None:
                 parts["scoring"] += len(images) * speeds.forward
                 disk += len(images) * SCORE_BYTES
             if methods and lens_set.has_truth:

@@ -14,19 +14,18 @@ from numpy.typing import NDArray
 
 from lensaudit.comparing.comparison_file import CompareOptions, Entrant
 from lensaudit.display.numbers import jsonable
-from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError
 from lensaudit.explain import METHODS, JudgeSettings, Watcher, judge
 from lensaudit.explain.judging.judge import tasks_left
 from lensaudit.explain.judging.sample import kinds_of
-from lensaudit.finders import Finder, Scores, score_set, write_scores
+from lensaudit.finders import Finder, Scores, score_set
+from lensaudit.kept import JsonForm, Piece
 from lensaudit.lensset import LensSet
 from lensaudit.probes import ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.definition import seen_by, why_no_scene
-from lensaudit.provenance import provenance
-from lensaudit.report.build import kept_scores
-from lensaudit.report.options import KEY, Progress, key_of, short_name
+from lensaudit.report.build import scores_piece
+from lensaudit.report.options import Progress, key_of, short_name
 from lensaudit.scenes.scene import LENS_KINDS
 from lensaudit.verdicts import STATES
 
@@ -64,27 +63,16 @@ class FirstImages:
 
 def scored(entrant: Entrant, images: FirstImages, out: Path, options: CompareOptions, progress: Progress) -> Scores:
     """Scores of the images, from an earlier run where weights, recipe, set and version are the same."""
-    path, key = _piece(entrant, images, out)
-    kept = kept_of(entrant, images, out)
-    if kept is not None:
-        return kept
     told = partial(progress, f"{entrant.label} on {images.lens_set.path.name}")
-    scores = score_set(entrant.finder, images, batch_size=options.batch, progress=told)
-    inputs = {"finder": entrant.finder.weights_hash, "set": images.lens_set.content_hash}
-    write_scores(scores, path, {KEY: key, "finder": entrant.finder.name, **provenance(inputs=inputs)})
-    return scores
+    return scores_of(entrant, images, out).or_made(
+        lambda: score_set(entrant.finder, images, batch_size=options.batch, progress=told)
+    )
 
 
-def kept_of(entrant: Entrant, images: FirstImages, out: Path) -> Scores | None:
-    """Scores that an earlier run into `out` wrote of the same images by the same finder; None without."""
-    path, key = _piece(entrant, images, out)
-    found: Scores | None = kept_scores(entrant.finder, images, path, key)
-    return found
-
-
-def _piece(entrant: Entrant, images: FirstImages, out: Path) -> tuple[Path, str]:
+def scores_of(entrant: Entrant, images: FirstImages, out: Path) -> Piece[Scores]:
+    """The scores of the images by a finder, as they lie in `out`."""
     key = key_of(entrant.finder, images.lens_set, n=len(images))
-    return Path(out) / SCORES_FOLDER / f"{key[:32]}.parquet", key
+    return scores_piece(entrant.finder, images, Path(out) / SCORES_FOLDER / f"{key[:32]}.parquet", key)
 
 
 PROBES_FOLDER = "probes"
@@ -137,11 +125,11 @@ def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: Progr
         states=[state.word for state in STATES],
     )
     place = probe_folder(out, entrant)
-    kept = _kept_probe(place / KEPT, key)
-    if kept is None:
-        kept = jsonable(_audited(entrant, definitions, place, options, progress))
-        keep_json(place / KEPT, {KEY: key, "said": kept})
-    return {"finder": entrant.label, **kept}
+    piece: Piece[dict[str, Any]] = Piece(place / KEPT, JsonForm("said", decode=dict), key)
+    return {
+        "finder": entrant.label,
+        **piece.or_made(lambda: jsonable(_audited(entrant, definitions, place, options, progress))),
+    }
 
 
 def _audited(
@@ -187,12 +175,6 @@ def _listed(refused: dict[str, str]) -> list[dict[str, str]]:
 
 def _told(progress: Progress, label: str, what: str, done: int, total: int) -> None:
     progress(f"{label}, {what.split(':')[0]}", done, total)
-
-
-def _kept_probe(path: Path, key: str) -> dict[str, Any] | None:
-    record = kept_json(path)
-    said = record.get("said") if record.get(KEY) == key else None
-    return said if isinstance(said, dict) else None
 
 
 EXPLANATIONS_FOLDER = "explanations"

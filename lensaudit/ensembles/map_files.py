@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,6 @@ import pyarrow.parquet as pq
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as arrays_as_bytes
 
 from lensaudit.display.figures import save_figure
 from lensaudit.ensembles.map_picture import (
@@ -30,11 +25,12 @@ from lensaudit.ensembles.map_picture import (
     telling_regions,
 )
 from lensaudit.errors import UsageError
-from lensaudit.files import replacing, writable_folder, write_bytes, write_json
+from lensaudit.files import replacing, writable_folder, write_json
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import weights_hash
 from lensaudit.finders.ou_tsne import OuTsne, native_pixels
 from lensaudit.finders.score import NO_BATCH, out_of_memory_explained
+from lensaudit.kept import Arrays, Piece, TensorsForm, key_of
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance, refuse_other
 from lensaudit.statistics import wilson_interval
@@ -109,12 +105,12 @@ def member_scores(
     stores = {name: _folder_of(folder, name, ensemble, lens_set) for name in module.members}
     found: list[Floats] = []
     for span in spans:
-        paths = {name: store / f"{span.start:08d}-{len(span)}.safetensors" for name, store in stores.items()}
-        kept = {name: _read(path, span) for name, path in paths.items()}
-        for name, scores in _scored(ensemble, lens_set, span, [name for name in kept if kept[name] is None]).items():
-            write_bytes(paths[name], arrays_as_bytes({"p_lens": scores}))
-            kept[name] = scores
-        found.append(np.stack([kept[name] for name in stores], axis=1))  # type: ignore[misc]
+        pieces = {name: _piece(store, span) for name, store in stores.items()}
+        kept = {name: arrays for name, piece in pieces.items() if (arrays := piece.load()) is not None}
+        for name, scores in _scored(ensemble, lens_set, span, [name for name in stores if name not in kept]).items():
+            kept[name] = {"p_lens": scores}
+            pieces[name].write(kept[name])
+        found.append(np.stack([kept[name]["p_lens"].astype(np.float64) for name in stores], axis=1))
         done += len(span)
         if progress is not None:
             progress(done, total)
@@ -132,8 +128,7 @@ def _folder_of(folder: Path, name: str, ensemble: Finder, lens_set: LensSet) -> 
         "native": dict(zip(recipe.bands, native_pixels(recipe), strict=True)),
         "set": lens_set.content_hash,
     }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return path_within(folder, "scores", f"{name}-{digest[:16]}")
+    return path_within(folder, "scores", f"{name}-{key_of(facts)[:16]}")
 
 
 def _scored(ensemble: Finder, lens_set: LensSet, span: range, names: Sequence[str]) -> dict[str, Floats]:
@@ -150,16 +145,15 @@ def _scored(ensemble: Finder, lens_set: LensSet, span: range, names: Sequence[st
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _read(path: Path, span: range) -> Floats | None:
-    """A piece of an earlier run; None if there is none that is whole."""
-    if not path.is_file():
-        return None
-    try:
-        scores = load_arrays(path.read_bytes())["p_lens"]
-    except (OSError, SafetensorError, LookupError, ValueError, TypeError):
-        return None
-    fits = scores.shape == (len(span),) and scores.dtype.kind == "f" and not ((scores < 0) | (scores > 1)).any()
-    return scores.astype(np.float64) if fits else None
+def _piece(store: Path, span: range) -> Piece[Arrays]:
+    """Scores of the images `span` by the member that `store` is named by."""
+
+    def check(arrays: Arrays) -> None:
+        scores = arrays["p_lens"]
+        if scores.shape != (len(span),) or scores.dtype.kind != "f" or ((scores < 0) | (scores > 1)).any():
+            raise ValueError("no scores of these images")
+
+    return Piece(store / f"{span.start:08d}-{len(span)}.safetensors", TensorsForm(check=check))
 
 
 DPI = 90

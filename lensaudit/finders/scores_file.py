@@ -6,7 +6,7 @@ import codecs
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -321,3 +321,31 @@ def _record(path: Path) -> dict[str, Any]:
     if not isinstance(inputs, dict) or not isinstance(inputs.get("inputs", {}), dict):
         raise DataError(f"{path}: its record is not ours; write it with lensaudit score")
     return record
+
+
+@dataclass(frozen=True)
+class ScoresForm:
+    """Scores as pieces that a later run takes up (`lensaudit.kept`); the key stands in their record.
+
+    Attributes
+    ----------
+    record
+        What is written beside the scores, the key among it.
+    key_of
+        The key that a record holds.
+    whole
+        Whether scores say all that is asked of them; those of an earlier version may not.
+    """
+
+    record: Mapping[str, Any]
+    key_of: Callable[[Mapping[str, Any]], Any] = lambda record: record.get("key")
+    whole: Callable[[Scores], bool] = lambda _: True
+
+    def read(self, path: Path) -> tuple[Any, Scores]:
+        """(key, scores); see `lensaudit.kept.Form`."""
+        scores, record = read_scores(path)
+        return self.key_of(record) if self.whole(scores) else None, scores
+
+    def write(self, path: Path, key: Any, value: Scores) -> None:
+        """Write; see `lensaudit.kept.Form`."""
+        write_scores(value, path, self.record)

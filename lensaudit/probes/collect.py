@@ -6,8 +6,6 @@ finder is asked about the same pairs, rendered again.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,18 +14,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lensaudit import __version__
 from lensaudit.errors import DataError, UsageError
-from lensaudit.files import replacing
 from lensaudit.finders import Finder, score_set
 from lensaudit.imaging import TRUTH_COLUMNS
+from lensaudit.kept import Piece, TableForm, key_of
 from lensaudit.lensset.spread import spread
 from lensaudit.probes.experiment import Block, Experiment, Fields, MakeBlock
 from lensaudit.probes.steps import Arm
-from lensaudit.tables import kept_table, sealed_table
 from lensaudit.untrusted import file_stem, path_within
 
 PARTS = "parts"
@@ -132,7 +128,7 @@ def _place(experiment: Experiment, finder: Finder, folder: Path) -> Path:
     ]
     if finder.given_field_arcsec is not None:
         words.append(repr(finder.given_field_arcsec))
-    key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
+    key = key_of(words)[:16]
     return path_within(Path(folder), PARTS, f"{file_stem(experiment.source.name)}-{key}")
 
 
@@ -221,15 +217,19 @@ def _keep(logit: NDArray[np.float64], block: Block, place: Path) -> None:
         "changed": block.changed.ravel(),
     }
     columns |= truth_table([row for rows in block.truth for row in rows])
-    with replacing(place / _part(block.chunk)) as partial:
-        pq.write_table(sealed_table(pa.table(columns)), partial, compression="zstd")
+    Piece(place / _part(block.chunk), TableForm[pa.Table](compression="zstd")).write(pa.table(columns))
 
 
 def _kept(experiment: Experiment, place: Path, chunk: int) -> pa.Table | None:
     """A part of an earlier run; None where it is missing, torn or changed, and is made again."""
-    table = kept_table(place / _part(chunk), len(experiment.arms) * _span(experiment, chunk))
-    names = {"logit", "changed", *(column.name for column in TRUTH_COLUMNS)}
-    return table if table is not None and names <= set(table.column_names) else None
+
+    def whole(table: pa.Table) -> pa.Table:
+        names = {"logit", "changed", *(column.name for column in TRUTH_COLUMNS)}
+        if len(table) != len(experiment.arms) * _span(experiment, chunk) or not names <= set(table.column_names):
+            raise ValueError("other systems or columns")
+        return table
+
+    return Piece(place / _part(chunk), TableForm(decode=whole)).load()
 
 
 def truth_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from lensaudit.display.numbers import jsonable
-from lensaudit.errors import DataError
 from lensaudit.files import writable_folder
+from lensaudit.kept import KEY, Piece
 from lensaudit.provenance import provenance, refuse_other
 from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, certificate_block, read_history, write_audit
 from lensaudit.report.explained import dreams_block, gallery_block, maps_block
 from lensaudit.report.findings import find, limits, not_measured
 from lensaudit.report.judged import judged_block, kernels_block
-from lensaudit.report.options import KEY, AuditOptions, Progress, key_of, quiet
+from lensaudit.report.options import AuditOptions, Progress, key_of, quiet
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
 from lensaudit.report.probes import check_probes, has_compound, probes_block
 from lensaudit.report.verdict import verdict
@@ -29,31 +29,29 @@ def scored(finder: Any, lens_set: Any, out: Path, options: AuditOptions, progres
 
     A file that does not say what the stretch clipped, as earlier versions wrote it, is written again.
     """
-    from lensaudit.finders import score_set, write_scores
+    from lensaudit.finders import score_set
 
-    path, key = Path(out) / SCORES_NAME, key_of(finder, lens_set)
-    kept = kept_scores(finder, lens_set, path, key)
-    if kept is not None:
-        progress("scoring", len(lens_set), len(lens_set))
-        return kept
-    scores = score_set(finder, lens_set, batch_size=options.batch, progress=partial(progress, "scoring"))
+    piece = scores_piece(finder, lens_set, Path(out) / SCORES_NAME, key_of(finder, lens_set), seed=options.seed)
+    kept = piece.load()
+    if kept is None:
+        told = partial(progress, "scoring")
+        return piece.or_made(lambda: score_set(finder, lens_set, batch_size=options.batch, progress=told))
+    progress("scoring", len(lens_set), len(lens_set))
+    return kept
+
+
+def scores_piece(finder: Any, lens_set: Any, path: Path, key: str, seed: int | None = None) -> Piece[Any]:
+    """The scores of a set that lie in `path` under `key`, whole only with all that is asked of them."""
+    from lensaudit.finders import clips
+    from lensaudit.finders.scores_file import ScoresForm
+
     inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
-    write_scores(scores, path, {KEY: key, "finder": finder.name, **provenance(seed=options.seed, inputs=inputs)})
-    return scores
+    record = {KEY: key, "finder": finder.name, **provenance(seed=seed, inputs=inputs)}
 
+    def whole(scores: Any) -> bool:
+        return bool(scores.clipping) or len(scores.failed) == len(lens_set) or not clips(finder)
 
-def kept_scores(finder: Any, lens_set: Any, path: Path, key: str) -> Any | None:
-    """Scores in the file `path` where they were written under this `key` with all that is asked of them; else None."""
-    from lensaudit.finders import clips, read_scores
-
-    if not path.is_file():
-        return None
-    try:
-        scores, record = read_scores(path)
-    except DataError:  # torn by a crash of another program: it is written again
-        return None
-    whole = bool(scores.clipping) or len(scores.failed) == len(lens_set) or not clips(finder)
-    return scores if record.get(KEY) == key and whole else None
+    return Piece(path, ScoresForm(record, whole=whole), key)
 
 
 def finder_block(finder: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from lensaudit.display.numbers import decimal, plural
 from lensaudit.errors import DataError
 from lensaudit.report.audit_file import ARRAYS
-from lensaudit.report.options import AuditOptions, Progress, keep_arrays, kept_arrays, key_of, short_name
+from lensaudit.report.options import AuditOptions, Progress, arrays_piece, key_of, short_name
 
 FACTS = (
     ("theta_e_arcsec", "θ_E {}″", 2),
@@ -108,11 +108,12 @@ def _groups(*named: tuple[str, str, np.ndarray, np.ndarray], n: int) -> list[dic
 def _entry(occluder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
     name = lens_set.ids[index]
     path, key = gallery_piece(occluder.finder, occluder.grid, lens_set, index)
-    if kept_arrays(out / path, key) is None:
+    piece = arrays_piece(out, path, key)
+    if piece.load() is None:
         cutouts = lens_set.cutouts([index])
         pixels = {f"band:{band}": images[0] for band, images in cutouts.items()}
         result = occluder.map(cutouts, name=name)
-        keep_arrays(out / path, key, {"map": result.delta, "attribution": result.attribution, **pixels})
+        piece.write({"map": result.delta, "attribution": result.attribution, **pixels})
     band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
     return {
         "id": name,
@@ -201,10 +202,9 @@ def _map_entry(finder: Any, lens_set: Any, index: int, p: float, out: Path) -> d
     name = lens_set.ids[index]
     band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
     path, key = maps_piece(finder, lens_set, index)
-    arrays = kept_arrays(out / path, key)
-    if arrays is None:
-        arrays = _explained(finder, lens_set, index) | {f"band:{band}": lens_set.images(band, [index])[0]}
-        keep_arrays(out / path, key, arrays)
+    arrays = arrays_piece(out, path, key).or_made(
+        lambda: _explained(finder, lens_set, index) | {f"band:{band}": lens_set.images(band, [index])[0]}
+    )
     mask = _mask(finder, lens_set, index)
     return {
         "id": name,
@@ -291,10 +291,7 @@ def dreams_block(
         return None
     chosen, path, key = dreams_piece(finder, lens_set, p, options)
     name = None if chosen is None else lens_set.ids[chosen]
-    arrays = kept_arrays(Path(out) / path, key)
-    if arrays is None:
-        arrays = _dreamt(finder, lens_set, chosen, options, progress)
-        keep_arrays(Path(out) / path, key, arrays)
+    arrays = arrays_piece(out, path, key).or_made(lambda: _dreamt(finder, lens_set, chosen, options, progress))
     return {
         "array": path,
         "steps": options.dream_steps,

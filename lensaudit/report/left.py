@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from lensaudit.errors import LensauditError
-from lensaudit.report.build import SCORES_NAME, kept_scores
+from lensaudit.report.build import SCORES_NAME, scores_piece
 from lensaudit.report.explained import choose, dreams_piece, gallery_piece, maps_piece
 from lensaudit.report.judged import judge_settings, judged_folders
-from lensaudit.report.options import AuditOptions, kept_arrays, key_of
+from lensaudit.report.options import AuditOptions, arrays_piece, key_of
 
 PARTS = ("scoring", "gallery", "maps", "kernels", "dreams", "judging maps")
 
@@ -23,7 +23,7 @@ def left_of_audit(finder: Any, lens_set: Any, options: AuditOptions, out: Path) 
     Scores come first, and which images are shown follows from them: without them nothing is taken as done.
     """
     left = dict.fromkeys(PARTS, 1.0)
-    scores = kept_scores(finder, lens_set, out / SCORES_NAME, key_of(finder, lens_set))
+    scores = scores_piece(finder, lens_set, out / SCORES_NAME, key_of(finder, lens_set)).load()
     if scores is None:
         return left
     p, threshold = scores.p_lens, finder.recipe.threshold
@@ -51,7 +51,7 @@ def _missing(out: Path, pieces: Sequence[tuple[str, str]]) -> float:
     """Fraction of the pieces (path in `out`, key) that are not there whole."""
     if not pieces:
         return 0.0
-    return sum(kept_arrays(out / path, key) is None for path, key in pieces) / len(pieces)
+    return sum(arrays_piece(out, path, key).load() is None for path, key in pieces) / len(pieces)
 
 
 def _kernels_kept(finder: Any, lens_set: Any, out: Path) -> bool:

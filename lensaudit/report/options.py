@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from lensaudit import __version__
+from lensaudit import __version__, kept
 from lensaudit.errors import UsageError
-from lensaudit.files import write_bytes
-from lensaudit.report.pictures import read_arrays
+from lensaudit.kept import Arrays, ArraysForm, Piece
 from lensaudit.resources import without_groups
 from lensaudit.verdicts import CHANCE, PAIRS, fail_words
 
@@ -111,8 +106,6 @@ def _at_least(name: str, value: int, minimum: int) -> None:
 Progress = Callable[[str, int, int], None]
 """Told the name of the stage, how many of its steps are done and of how many."""
 
-KEY = "key"
-
 
 def quiet(what: str, done: int, total: int) -> None:
     """Report progress to nobody."""
@@ -129,7 +122,7 @@ def key_of(finder: Any, lens_set: Any | None = None, **settings: Any) -> str:
     }
     if finder.given_field_arcsec is not None:
         parts["field_of_view_arcsec"] = finder.given_field_arcsec
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return kept.key_of(parts)
 
 
 def short_name(text: str) -> str:
@@ -137,17 +130,6 @@ def short_name(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def kept_arrays(path: Path, key: str) -> dict[str, np.ndarray] | None:
-    """Arrays written under the same `key`, or ``None`` where they are missing, torn or of another run."""
-    arrays = read_arrays(path)
-    if arrays is None or KEY not in arrays or str(arrays[KEY]) != key:
-        return None
-    return arrays
-
-
-def keep_arrays(path: Path, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays with their `key` as compressed ``.npz``, whole or not at all."""
-    stream = io.BytesIO()
-    payload: dict[str, Any] = {**arrays, KEY: np.array(key)}
-    np.savez_compressed(stream, **payload)
-    write_bytes(path, stream.getvalue())
+def arrays_piece(out: Path, path: str, key: str) -> Piece[Arrays]:
+    """Arrays that lie at `path` in the folder `out` of the audit."""
+    return Piece(Path(out) / path, ArraysForm(), key)

@@ -22,6 +22,7 @@ from lensaudit.display.images import (
 )
 from lensaudit.display.numbers import decimal, percent, plural, signed, significant
 from lensaudit.errors import DataError, UsageError
+from lensaudit.kept import read_arrays
 from lensaudit.report.audit_file import AUDIT_NAME
 from lensaudit.report.figures import performance as scores
 from lensaudit.report.figures import probes as effects
@@ -104,9 +105,6 @@ SHOWN = 8
 PAIR_SIDE = 100
 """Pixels of a side of the panels of pairs, which are drawn about so large; there are many of them."""
 
-LARGEST_ARRAYS = 1 << 30
-"""Bytes of all arrays of one file, unpacked: two hundred times those of an Euclid cutout."""
-
 
 def gallery_strips(audit: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     """Gallery groups with their panels; an entry whose array is missing has no panels and says so on the page."""
@@ -127,19 +125,6 @@ def pair_strips(audit: dict[str, Any], folder: Path) -> dict[str, list[dict[str,
     """Probe → its pairs: control and treated, grey and colour."""
     details = (audit["probes"] or {"details": []})["details"]
     return {one["probe"]: [_pair(pair, folder) for pair in one["pairs"]] for one in details}
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
-    """Arrays of an ``.npz`` file by name, ``None`` where it is missing or torn; nothing pickled is ever read."""
-    if not path.is_file():  # a pipe would be waited for
-        return None
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            if sum(member.file_size for member in archive.zip.infolist()) > LARGEST_ARRAYS:
-                return None
-            return {name: archive[name] for name in archive.files}
-    except Exception:  # zipfile, zlib and numpy have no common exception for what is torn
-        return None
 
 
 def arrays_of(folder: Path, block: dict[str, Any]) -> dict[str, np.ndarray] | None:

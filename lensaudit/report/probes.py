@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit.display.numbers import jsonable
-from lensaudit.documents import keep_json, kept_json
+from lensaudit.kept import JsonForm, Piece
 from lensaudit.report.audit_file import ARRAYS
-from lensaudit.report.options import KEY, AuditOptions, Progress, keep_arrays, kept_arrays, key_of, short_name
+from lensaudit.report.options import AuditOptions, Progress, arrays_piece, key_of, short_name
 from lensaudit.report.probe_rows import detail_of, row_of
 from lensaudit.verdicts import NATURES, STATES
 
@@ -46,8 +46,7 @@ def _pair(example: dict[str, Any], record: dict[str, Any], finder: Any, out: Pat
     path = f"{ARRAYS}/pair-{short_name(record['probe'] + example['pair_id'])}.npz"
     inputs = dict(experiment.inputs)
     key = key_of(finder, id=example["pair_id"], seed=drawn.seed, definition=record["definition"], inputs=inputs)
-    if kept_arrays(out / path, key) is None:
-        keep_arrays(out / path, key, _pixels(experiment, example["index"]))
+    arrays_piece(out, path, key).or_made(lambda: _pixels(experiment, example["index"]))
     fields = drawn.fields
     band = "VIS" if "VIS" in fields.bands else fields.bands[0]
     return {
@@ -150,13 +149,12 @@ def _answers(
         for one in definitions
     ]
     key = key_of(finder, probes=asked, n=options.probe_n, seed=options.seed, states=[one.word for one in STATES])
-    kept = _kept(path, key)
-    if kept is not None:
-        progress(FOLDER, 1, 1)
-        return kept
-    found = {KEY: key, **_asked(finder, definitions, out / FOLDER, options, progress)}
-    keep_json(path, jsonable(found))
-    return found
+    piece: Piece[dict[str, Any]] = Piece(path, JsonForm(encode=jsonable), key)
+    kept = piece.load()
+    if kept is None:
+        return piece.or_made(lambda: _asked(finder, definitions, out / FOLDER, options, progress))
+    progress(FOLDER, 1, 1)
+    return kept
 
 
 def _asked(
@@ -191,11 +189,6 @@ class _Together:
     def __call__(self, what: str, done: int, total: int) -> None:
         self._done[what] = done
         self._progress(FOLDER, sum(self._done.values()), self._total)
-
-
-def _kept(path: Path, key: str) -> dict[str, Any] | None:
-    record = kept_json(path)
-    return record if record.get(KEY) == key else None
 
 
 def _left_out(run: dict[str, str]) -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ from hostile import EVERY
 from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import KernelTarget
 from lensaudit.explain.dreaming.wish import DreamStart, Group
-from lensaudit.explain.judging.judgement import FOLDER, scores_path
+from lensaudit.explain.judging.judgement import FOLDER, scores_part
 from lensaudit.explain.occluding.map_files import Place
 from lensaudit.explain.occluding.map_picture import LOG_ODDS
 from lensaudit.finders import Finder
@@ -99,7 +99,7 @@ def test_files_called_by_foreign_words_lie_in_their_folder(tmp_path, kind):
         layer.checkpoint,
         layer.path(layer.targets[0]),
         tmp_path / f"{layer.stem}.png",
-        scores_path(tmp_path, word, word),
+        scores_part(tmp_path, word, word, {}).path,
     ]
     for path in paths:
         assert path.resolve().is_relative_to(tmp_path)

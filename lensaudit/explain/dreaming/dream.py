@@ -39,13 +39,11 @@ from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target
 from lensaudit.explain.layers import agrees, answers, copied, logit_module, noise_for, not_in_place
 from lensaudit.explain.trace import traced_graph
-from lensaudit.files import replacing
 from lensaudit.finders import Finder
 from lensaudit.finders.load import uncompiled
 from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
+from lensaudit.kept import ArraysForm, Piece
 from lensaudit.provenance import provenance
-
-_OF = "of"
 
 
 class Checkpoint:
@@ -53,27 +51,18 @@ class Checkpoint:
 
     def __init__(self, path: Path | None, identity: Sequence[object]) -> None:
         """`identity` says what the state is of, as JSON-able values; without a `path` nothing is kept."""
-        self._path = path
         words = json.dumps([provenance()["lensaudit"], provenance()["packages"]["torch"], *identity], default=str)
-        self._of = np.frombuffer(hashlib.sha256(words.encode()).digest(), np.uint8)
+        of = hashlib.sha256(words.encode()).hexdigest()
+        self._piece = None if path is None else Piece(path, ArraysForm("of", binary=True), of)
 
     def save(self, state: Mapping[str, np.ndarray]) -> None:
         """Write the state, whole or not at all."""
-        if self._path is None:
-            return
-        with replacing(self._path) as partial, open(partial, "wb") as stream:
-            np.savez(stream, allow_pickle=False, **{_OF: self._of, **state})
+        if self._piece is not None:
+            self._piece.write(dict(state))
 
     def load(self) -> dict[str, np.ndarray] | None:
         """The state; None where there is none, or one of something else, or a torn file."""
-        if self._path is None or not self._path.is_file():
-            return None
-        try:
-            with open(self._path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-                state = {name: stored[name] for name in stored.files}
-        except Exception:  # zipfile, zlib and numpy have no common exception for what is torn
-            return None
-        return state if np.array_equal(state.pop(_OF, None), self._of) else None
+        return None if self._piece is None else self._piece.load()
 
 
 TOLERANCE = 1e-4

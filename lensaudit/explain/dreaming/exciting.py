@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.dreaming.objective import class_values
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target
@@ -20,6 +19,7 @@ from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import Cutouts
 from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
+from lensaudit.kept import JsonForm, Piece
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
 
@@ -186,7 +186,8 @@ def exciting_cutouts(
         "scan": scan,
     }
     names = {target: _name(target, objective) for target in targets}
-    stored = _stored(path, identity)
+    piece: Piece[dict[str, Any]] = Piece(path, JsonForm(key_name="identity"), identity)
+    stored = piece.load()
     if stored is not None and all(name in stored["best"] for name in names.values()):
         best = {t: tuple(Exciting(**cutout) for cutout in stored["best"][name]) for t, name in names.items()}
         return Scan(best, stored["looked_at"], len(lens_set), stored["left_out"])
@@ -195,16 +196,9 @@ def exciting_cutouts(
     before = stored["best"] if stored is not None else {}
     inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
     facts: dict[str, Any] = {"looked_at": found.looked_at, "of": found.of, "left_out": found.left_out}
-    facts |= {"identity": identity, "best": {**before, **best_of}, "provenance": provenance(inputs=inputs)}
-    keep_json(path, facts)
+    piece.write(facts | {"best": {**before, **best_of}, "provenance": provenance(inputs=inputs)})
     return found
 
 
 def _name(target: Target, objective: str) -> str:
     return f"{objective} {target.name}" if isinstance(target, ClassTarget) else target.name
-
-
-def _stored(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """What the file holds; None where there is none, or one of something else."""
-    stored = kept_json(path)
-    return stored if stored.get("identity") == identity else None

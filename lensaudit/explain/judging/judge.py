@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,13 +20,8 @@ from lensaudit.explain.judging.image_scores import NOISE_SAMPLES, TILES, ImageJu
 from lensaudit.explain.judging.judgement import (
     JSON_FILE,
     Judgement,
-    check_path,
-    key_of,
-    read_check_part,
-    read_scores_part,
-    scores_path,
-    write_check_part,
-    write_scores_part,
+    check_part,
+    scores_part,
 )
 from lensaudit.explain.judging.page import write_judgement
 from lensaudit.explain.judging.randomisation import (
@@ -42,6 +38,7 @@ from lensaudit.explain.trace import evaluating
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
 from lensaudit.finders.score import default_batch_size
+from lensaudit.kept import Piece
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance, refuse_other
 from lensaudit.scenes.scene import LENS_KINDS
@@ -131,8 +128,7 @@ class _Task:
 
     explainer: Explainer
     sample: KindSample | None
-    path: Path
-    key: str
+    part: Piece[Any]
 
 
 class _Run:
@@ -223,10 +219,10 @@ class _Run:
             "seed": self.settings.seed,
         }
         if sample is None:
-            return _Task(one, None, check_path(self.out, one.name), key_of(facts))
+            return _Task(one, None, check_part(self.out, one.name, facts))
         parts = [part for part in self.settings.parts if part != "randomisation"]
         facts |= {"parts": parts, "few": self.settings.few, "fill": self.settings.fill}
-        return _Task(one, sample, scores_path(self.out, one.name, sample.kind), key_of(facts))
+        return _Task(one, sample, scores_part(self.out, one.name, sample.kind, facts))
 
     def _check_systems(self) -> list[System]:
         """Lenses where there are any: on them the finder has something to explain."""
@@ -236,15 +232,14 @@ class _Run:
 
     def kept(self, task: _Task) -> bool:
         """Take over what an earlier run finished."""
+        found = task.part.load()
+        if found is None:
+            return False
         if task.sample is None:
-            check = read_check_part(task.path, task.key)
-            if check is not None:
-                self.checks[task.explainer.name] = check
-            return check is not None
-        scores = read_scores_part(task.path, task.key)
-        if scores is not None:
-            self.scored[task.explainer.name, task.sample.kind] = scores
-        return scores is not None
+            self.checks[task.explainer.name] = found
+        else:
+            self.scored[task.explainer.name, task.sample.kind] = found
+        return True
 
     def _do(self, task: _Task, progress: Callable[[float], object]) -> None:
         one, sample = task.explainer, task.sample
@@ -253,10 +248,10 @@ class _Run:
         try:
             if sample is None:
                 self.checks[one.name] = self._checked(one, progress)
-                write_check_part(task.path, self.checks[one.name], task.key)
+                task.part.write(self.checks[one.name])
             else:
                 scores = self.judge.scores(one, sample, lambda done: progress(done / len(sample)))
-                write_scores_part(task.path, scores, task.key)
+                task.part.write(scores)
                 self.scored[one.name, sample.kind] = scores
         except DataError as error:
             self.failed[one.name] = str(error)

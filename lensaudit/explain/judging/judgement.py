@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensaudit import __version__
-from lensaudit.documents import keep_json, kept_json, read_json, refuse_broken_seal
+from lensaudit.documents import keep_json, read_json, refuse_broken_seal
 from lensaudit.errors import DataError, LensauditError
 from lensaudit.explain.judging.compound_view import CompoundView, SourceShare
 from lensaudit.explain.judging.explainer import JudgeSettings
@@ -22,11 +21,10 @@ from lensaudit.explain.judging.randomisation import RandomisationResult, Randomi
 from lensaudit.explain.judging.scores import SCORES
 from lensaudit.explain.judging.table import Row
 from lensaudit.files import replacing
-from lensaudit.tables import kept_table, sealed_table
+from lensaudit.kept import JsonForm, Piece, TableForm, key_of
 from lensaudit.untrusted import file_stem, printable
 
 FOLDER = "parts"
-_KEY = b"lensaudit-key"
 
 SCHEMA = pa.schema(
     [
@@ -39,53 +37,26 @@ SCHEMA = pa.schema(
 )
 
 
-def key_of(facts: Mapping[str, Any]) -> str:
-    """SHA-256 of all that a part depends on, and of the version."""
-    words = json.dumps({**facts, "lensaudit": __version__}, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(words.encode()).hexdigest()
+def scores_part(out: Path, explainer: str, kind: str, facts: Mapping[str, Any]) -> Piece[tuple[ImageScore, ...]]:
+    """An explainer's scores on the images of one kind, which depend on `facts` and the version."""
+    path = out / FOLDER / f"{file_stem(explainer)}--{file_stem(kind)}.parquet"
+    return Piece(path, TableForm(_table_of_scores, _scores_of_table), key_of({**facts, "lensaudit": __version__}))
 
 
-def scores_path(out: Path, explainer: str, kind: str) -> Path:
-    """Where an explainer's scores on the images of one kind lie."""
-    return out / FOLDER / f"{file_stem(explainer)}--{file_stem(kind)}.parquet"
+def check_part(out: Path, method: str, facts: Mapping[str, Any]) -> Piece[RandomisationResult]:
+    """A method's randomisation check, which depends on `facts` and the version."""
+    path = out / FOLDER / f"{file_stem(method)}--randomisation.json"
+    form = JsonForm("result", encode=lambda result: without_nan(asdict(result)), decode=check_of)
+    return Piece(path, form, key_of({**facts, "lensaudit": __version__}))
 
 
-def check_path(out: Path, method: str) -> Path:
-    """Where a method's randomisation check lies."""
-    return out / FOLDER / f"{file_stem(method)}--randomisation.json"
-
-
-def write_scores_part(path: Path, scores: Sequence[ImageScore], key: str) -> None:
-    """Write scores, whole or not at all."""
+def _table_of_scores(scores: Sequence[ImageScore]) -> pa.Table:
     columns = {field.name: [getattr(one, field.name) for one in scores] for field in fields(ImageScore)}
-    table = sealed_table(pa.table(columns, schema=SCHEMA.with_metadata({_KEY: key.encode()})))
-    with replacing(path) as partial:
-        pq.write_table(table, partial)
+    return pa.table(columns, schema=SCHEMA)
 
 
-def read_scores_part(path: Path, key: str) -> tuple[ImageScore, ...] | None:
-    """The scores; None where there are none, they are torn, or of something else."""
-    table = kept_table(path)
-    if table is None or (table.schema.metadata or {}).get(_KEY) != key.encode():
-        return None
-    try:
-        return tuple(ImageScore(**row) for row in table.to_pylist())
-    except (pa.ArrowException, TypeError, ValueError):
-        return None
-
-
-def write_check_part(path: Path, result: RandomisationResult, key: str) -> None:
-    """Write a randomisation check, whole or not at all."""
-    keep_json(path, {"key": key, "result": without_nan(asdict(result))})
-
-
-def read_check_part(path: Path, key: str) -> RandomisationResult | None:
-    """The check; None where there is none, it is torn, or of something else."""
-    try:
-        record = kept_json(path)
-        return check_of(record["result"]) if record.get("key") == key else None
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return None
+def _scores_of_table(table: pa.Table) -> tuple[ImageScore, ...]:
+    return tuple(ImageScore(**row) for row in table.to_pylist())
 
 
 def check_of(record: Mapping[str, Any]) -> RandomisationResult:

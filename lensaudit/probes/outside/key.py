@@ -17,10 +17,11 @@ from lensaudit.documents import json_of, read_json
 from lensaudit.errors import DataError, LensauditError, NoSuchData, UsageError
 from lensaudit.files import replacing, write_json
 from lensaudit.imaging import TRUTH_COLUMNS
+from lensaudit.kept import Piece, TableForm
 from lensaudit.probes.collect import typed
 from lensaudit.probes.experiment import Experiment
 from lensaudit.probes.outside.plan import Asked, ExportPlan
-from lensaudit.tables import RowsDigest, kept_table, sealed_table
+from lensaudit.tables import RowsDigest
 
 FORMAT = "lensaudit-probe-export/1"
 KEY_FILE = "key.parquet"
@@ -98,14 +99,21 @@ def part_file(folder: Path, unit: int) -> Path:
 
 def write_part(folder: Path, unit: int, columns: Mapping[str, Any]) -> None:
     """Keep the rows of a unit; that the file is there says that all its cutouts are."""
-    with replacing(part_file(folder, unit)) as partial:
-        pq.write_table(sealed_table(pa.table(dict(columns), schema=SCHEMA)), partial, compression="zstd")
+    _part(folder, unit).write(pa.table(dict(columns), schema=SCHEMA))
 
 
 def read_part(folder: Path, unit: int) -> pa.Table | None:
     """The rows of a unit; None where it is not done, or its file is torn or was changed: it is made again."""
-    table = kept_table(part_file(folder, unit))
-    return table if table is not None and table.schema.equals(SCHEMA) else None
+    return _part(folder, unit).load()
+
+
+def _part(folder: Path, unit: int) -> Piece[pa.Table]:
+    def same_columns(table: pa.Table) -> pa.Table:
+        if not table.schema.equals(SCHEMA):
+            raise ValueError("other columns")
+        return table
+
+    return Piece(part_file(folder, unit), TableForm(decode=same_columns, compression="zstd"))
 
 
 def claim(folder: Path, plan: ExportPlan) -> bool:

@@ -14,9 +14,9 @@ from judging_toys import flat, wide
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import METHODS, SCORES, JudgeSettings, Watcher, judge, positive_share, read_judgement
-from lensaudit.explain.judging import judge as module
 from lensaudit.explain.judging.explainer import BASELINES, explainer
 from lensaudit.explain.judging.sample import choose, truth_masks
+from lensaudit.kept import Piece
 from lensaudit.lensset import LensSet
 
 FAST = JudgeSettings(methods=("saliency", "gradcam"), per_kind=3, few=2, check_images=4)
@@ -138,23 +138,23 @@ def stamps(out) -> dict[str, int]:
 
 def test_an_interrupted_run_goes_on(mixed_set, tmp_path, monkeypatch):
     settings = dataclasses.replace(FAST, parts=("localisation", "deletion"), per_kind=2)
-    real = module.write_scores_part
+    real = Piece.write
     written = []
 
-    def interrupted(path, scores, key):
+    def interrupted(piece, scores):
         if len(written) == 7:
             raise KeyboardInterrupt
-        written.append(path)
-        real(path, scores, key)
+        written.append(piece.path)
+        real(piece, scores)
 
-    monkeypatch.setattr(module, "write_scores_part", interrupted)
+    monkeypatch.setattr(Piece, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         judge(wide(), [mixed_set], tmp_path, settings)
     before = stamps(tmp_path)
     assert len(before) == 7
     assert not (tmp_path / "explanation-scores.json").exists()
 
-    monkeypatch.setattr(module, "write_scores_part", real)
+    monkeypatch.setattr(Piece, "write", real)
     lines, bars = [], []
     found = judge(
         wide(), [mixed_set], tmp_path, settings, Watcher(lines.append, lambda done, total: bars.append((done, total)))
