@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.lensset.spread import Progress
 from lensaudit.lensset.store import LensSet
+from lensaudit.spread import Progress
 
 WCS_READ = 100
 """Systems whose sky coordinates are built, evenly over the set; of all of them the content hash covers the text."""

@@ -13,10 +13,10 @@ import numpy as np
 from lensaudit.errors import UsageError
 from lensaudit.files import working_in
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
-from lensaudit.lensset.spread import Progress, spread
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import LensSetWriter, Records
 from lensaudit.provenance import provenance
+from lensaudit.spread import Progress, spread
 
 PIXEL_UNIT = "electron / s"
 

@@ -18,7 +18,6 @@ import torch
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
-from lensaudit.lensset.spread import spread
 from lensaudit.planted_bias.planted_finders import (
     ALL_PLANTS,
     CLEAN,
@@ -38,6 +37,7 @@ from lensaudit.probes.definition import Mode, load_definition
 from lensaudit.probes.result import ProbeSettings
 from lensaudit.probes.run import conclude, sample_of
 from lensaudit.provenance import provenance
+from lensaudit.spread import spread
 from lensaudit.statistics import wilson_interval
 from lensaudit.untrusted import path_within
 from lensaudit.verdicts import BIAS, SELECTION

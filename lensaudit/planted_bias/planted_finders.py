@@ -18,9 +18,9 @@ from lensaudit.errors import DataError
 from lensaudit.files import replacing
 from lensaudit.finders import Finder, declare_finder
 from lensaudit.imaging import EUCLID, render
-from lensaudit.lensset.spread import spread
 from lensaudit.scenes import Scene, draw_scene
 from lensaudit.scenes import edits as scene_edits
+from lensaudit.spread import spread
 from lensaudit.training.checkpoint import Checkpoint, Progress, Tally
 from lensaudit.training.loop import Keep, Task, run
 

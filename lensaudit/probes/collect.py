@@ -21,9 +21,9 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, score_set
 from lensaudit.imaging import TRUTH_COLUMNS
 from lensaudit.kept import Piece, TableForm, key_of
-from lensaudit.lensset.spread import spread
 from lensaudit.probes.experiment import Block, Experiment, Fields, MakeBlock
 from lensaudit.probes.steps import Arm
+from lensaudit.spread import spread
 from lensaudit.untrusted import file_stem, path_within
 
 PARTS = "parts"

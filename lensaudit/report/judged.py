@@ -70,7 +70,7 @@ def judge_settings(finder: Any, options: AuditOptions) -> dict[str, Any]:
 
 
 def laid_out(scores: dict[str, Any], checks: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of two judgements (see `lensaudit.explain.judging.Judgement.to_json`)."""
+    """What the page shows of two judgements (see `lensaudit.explain.judging.judgement.Judgement.to_json`)."""
     kinds = [kind for kind in LENSES if kind in scores["images"]]
     methods: dict[str, dict[str, Any]] = {}
     for row in scores["rows"]:

@@ -18,7 +18,7 @@ COMMAND = re.compile(r"lensaudit ((?:[a-z][a-z0-9-]*)(?: [a-z][a-z0-9-]*)?)([^;,
 SAID_BY = {
     "lensaudit.lensset.ingest": ("ingest",),
     "lensaudit.lensset.simulation": ("simulate",),
-    "lensaudit.lensset.spread": ("simulate", "ingest", "probe"),
+    "lensaudit.spread": ("simulate", "ingest", "probe"),
     "lensaudit.training": ("train", "cross-validate"),
     "lensaudit.clustering": ("cluster",),
     "lensaudit.ensembles": ("ensemble", "ensemble-map"),

@@ -13,8 +13,8 @@ from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.imaging import INSTRUMENTS, TRUTH_COLUMNS, render
 from lensaudit.lensset import LensSet, simulate
 from lensaudit.lensset.simulation import write_chunks
-from lensaudit.lensset.spread import spread
 from lensaudit.scenes import draw_scene
+from lensaudit.spread import spread
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,10 @@ from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_
 from lensaudit.lensset.ingest.cutout import JITTER, RESCALED, Cutout, read_system
 from lensaudit.lensset.ingest.plan import Plan, Plate, System, count_columns
 from lensaudit.lensset.simulation import write_chunks
-from lensaudit.lensset.spread import Progress
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import WCS_NAME, LensSetWriter, Records
 from lensaudit.provenance import provenance
+from lensaudit.spread import Progress
 from lensaudit.untrusted import printable
 
 

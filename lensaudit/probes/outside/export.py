@@ -19,11 +19,11 @@ import pyarrow as pa
 from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.files import replacing, sha256, writable_folder, write_text
 from lensaudit.imaging import INSTRUMENTS
-from lensaudit.lensset.spread import spread
 from lensaudit.probes.collect import truth_table
 from lensaudit.probes.experiment import Images, changed_pixels
 from lensaudit.probes.outside.key import PLAN_FILE, claim, read_part, write_key, write_part
 from lensaudit.probes.outside.plan import WHEN, CutoutFormat, ExportPlan, Unit, cutout_format, steps_key
+from lensaudit.spread import spread
 
 KEY_README = """\
 This folder is the key of the export: it says which cutout is what.

@@ -11,7 +11,7 @@ from operator import neg
 import pytest
 
 from lensaudit.errors import UsageError
-from lensaudit.lensset.spread import spread
+from lensaudit.spread import spread
 
 
 @pytest.mark.parametrize("workers", [1, 2])
