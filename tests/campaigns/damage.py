@@ -77,7 +77,7 @@ OTHER_KINDS: dict[str, bytes] = {
     "zip": b"PK\x03\x04" + bytes(64),
     "FITS": b"SIMPLE  =                    T" + b" " * 2850,
     "pickle": b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.",
-    "UTF-16": "id,label\n1,1\n".encode("utf-16"),
+    "UTF-16": "to whom it may concern\n".encode("utf-16"),  # a table in it would be read
     "text": b"to whom it may concern\n",
     "JSON list": b"[1, 2, 3]",
     "JSON number": b"12",
