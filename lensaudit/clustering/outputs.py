@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from lensaudit.clustering.network import History
 from lensaudit.clustering.page import LENS_RICH, Cluster
-from lensaudit.display.figures import save_figure
+from lensaudit.display.colour import FAINT, SERIES
+from lensaudit.display.figures import new_figure, save_figure, styled
 from lensaudit.files import replacing, write_text
 from lensaudit.finders import Finder
 from lensaudit.training.finish import METRIC_ROWS, metric_words
@@ -53,43 +54,39 @@ def write_history(path: Path, history: History) -> None:
     write_text(path, text.getvalue())
 
 
+@styled
 def plot_curves(path: Path, history: History, title: str) -> None:
     """Draw the reconstruction error of both stages against epoch as PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = new_figure(9, 3.6)
     for axes, (stage, rows) in zip(figure.subplots(1, 2), history.items(), strict=True):
         epochs = range(1, len(rows) + 1)
-        for column, (part, colour) in enumerate((("training", "#4477aa"), ("validation", "#ee6677"))):
+        for column, (part, colour) in enumerate((("training", SERIES[0]), ("validation", SERIES[1]))):
             axes.plot(epochs, [row[column] for row in rows], color=colour, marker="o", markersize=3, label=part)
         axes.set(title=stage, xlabel="epoch", ylabel="cross-entropy per pixel / nat")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(frameon=False)
+    figure.axes[0].legend()
     figure.suptitle(title)
     save_figure(path, figure)
 
 
+@styled
 def plot_sweep(path: Path, record: Mapping[str, Any]) -> None:
     """Draw AUROC against embedding size as PNG: mean of the reruns, and a band from the lowest to the highest."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    figure = new_figure(6, 3.8)
     axes = figure.subplots()
     sizes = [row["embedding"] for row in record["sizes"]]
     values = [row["auroc"] for row in record["sizes"]]
     means, lows, highs = ([part(row) for row in values] for part in (np.mean, min, max))
-    axes.fill_between(sizes, lows, highs, color="#4477aa", alpha=0.25, linewidth=0, label="lowest to highest rerun")
-    axes.plot(sizes, means, color="#4477aa", marker="o", label=f"mean of {record['reruns']} reruns")
-    axes.axhline(0.5, color="0.5", linewidth=1, linestyle="--", label="chance")
+    axes.fill_between(sizes, lows, highs, color=SERIES[0], alpha=0.25, linewidth=0, label="lowest to highest rerun")
+    axes.plot(sizes, means, color=SERIES[0], marker="o", label=f"mean of {record['reruns']} reruns")
+    axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="--", label="chance")
     axes.set(
         xlabel="features of the embedding = clusters",
         ylabel="AUROC",
         title=f"{record['n']} {record['measured_on']} images, trained on {record['n_training']}, {record['stretch']}",
         xticks=sizes,
     )
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend()
     save_figure(path, figure)
 
 

@@ -106,6 +106,14 @@ class SignedScale:
         return SignedScale(1.0, 1.0).colours(np.linspace(-1, 1, steps))
 
 
+def signed_map() -> LinearSegmentedColormap:
+    """The colours of `SignedScale` for matplotlib: full red at the low end, white exactly in the middle, blue above."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    ramp = SignedScale(1.0, 1.0).ramp(257)  # odd: 0 is exactly white
+    return LinearSegmentedColormap.from_list("signed", ramp.tolist(), N=257)
+
+
 def symmetric_scale(values: ArrayLike, least: float = 0.0, percentile: float = 100.0) -> SignedScale:
     """One scale for both sides of `values`: full colour from the `percentile` of |value| on, `least` at least."""
     sizes = np.abs(np.nan_to_num(np.asarray(values, dtype=float), posinf=0.0, neginf=0.0))

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from lensaudit.display.figures import save_figure
+from lensaudit.display.colour import FAINT, INK, LENS, NON_LENS
+from lensaudit.display.figures import new_figure, save_figure, styled
+from lensaudit.display.numbers import finite
 from lensaudit.evaluation.metric import CONFIDENCE, Evaluation, Metric
 from lensaudit.statistics import (
     RESAMPLES,
@@ -49,9 +50,9 @@ class Calibration:
     def as_json(self) -> dict[str, Any]:
         """Plain values; what does not exist is None."""
         return {
-            "ece": {**self.error.as_json(), "by_chance": _or_none(self.error_by_chance)},
-            "brier": {**self.brier.as_json(), "of_share": _or_none(self.brier_of_share)},
-            "bins": [{k: _or_none(v) for k, v in asdict(one).items()} for one in self.bins],
+            "ece": {**self.error.as_json(), "by_chance": finite(self.error_by_chance)},
+            "brier": {**self.brier.as_json(), "of_share": finite(self.brier_of_share)},
+            "bins": [{k: finite(v) for k, v in asdict(one).items()} for one in self.bins],
         }
 
 
@@ -86,22 +87,16 @@ def calibrate(labels: ArrayLike, p_lens: ArrayLike, seed: int = 0) -> Calibratio
     )
 
 
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-LENS, OTHER = "#ee6677", "#4477aa"
 BINS = 40
 
 
+@styled
 def plot_evaluation(path: Path, evaluation: Evaluation, labels: ArrayLike, p_lens: ArrayLike, title: str) -> None:
     """Write `path` as PNG: ROC (log false-positive axis) beside the histogram of p(lens) by class."""
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = new_figure(10, 4.2)
     curve, histogram = figure.subplots(1, 2)
     _draw_roc(curve, evaluation)
     _draw_scores(histogram, np.asarray(labels), np.asarray(p_lens, float), evaluation.threshold)
-    for axes in (curve, histogram):
-        axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
     save_figure(path, figure)
 
@@ -118,28 +113,28 @@ def _draw_roc(axes: Axes, evaluation: Evaluation) -> None:
     decades = [10.0**power for power in range(-9, 1) if 10.0**power > 2 * smallest]
     axes.fill_between(roc.fpr, roc.low, roc.high, color=LENS, alpha=0.2, linewidth=0, step="post", label="95 % band")
     axes.step(roc.fpr, roc.tpr, where="post", color=LENS, label=f"AUROC {area.value:.3f}")
-    axes.plot(roc.fpr, roc.fpr, color="0.6", linewidth=1, linestyle=":", label="chance")
+    axes.plot(roc.fpr, roc.fpr, color=FAINT, linewidth=1, linestyle=":", label="chance")
     counts = evaluation.counts
     point = (counts.fp / evaluation.n_others, counts.tp / evaluation.n_lenses)
-    axes.plot(*point, "o", color="k", markersize=5, label=f"p ≥ {evaluation.threshold:g}")
+    axes.plot(*point, "o", color=INK, markersize=5, label=f"p ≥ {evaluation.threshold:g}")
     axes.set_xscale("symlog", linthresh=smallest, linscale=0.3)
     axes.set_xticks([0, *decades], labels=["0", *(f"{decade:g}" for decade in decades)])
     axes.minorticks_off()
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.legend(frameon=False, loc="upper left" if area.value < 0.75 else "lower right")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
 def _draw_scores(axes: Axes, labels: np.ndarray, p_lens: np.ndarray, threshold: float) -> None:
     edges = np.linspace(0, 1, BINS + 1).tolist()
-    for value, name, colour in ((1, "lenses", LENS), (0, "non-lenses", OTHER)):
+    for value, name, colour in ((1, "lenses", LENS), (0, "non-lenses", NON_LENS)):
         scores = p_lens[(labels == value) & np.isfinite(p_lens)]
         if len(scores):
             axes.hist(scores, edges, histtype="step", color=colour, linewidth=1.5, label=f"{len(scores)} {name}")
-    axes.axvline(threshold, color="k", linewidth=1, linestyle="--")
+    axes.axvline(threshold, color=INK, linewidth=1, linestyle="--")
     axes.set_xlabel("p(lens)")
     axes.set_ylabel("images per bin")
     axes.set_yscale("symlog", linthresh=1)
     axes.set_xlim(0, 1)
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.visualization import AsinhStretch, ImageNormalize, PercentileInterval
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from lensaudit.display.figures import save_figure
+from lensaudit.display.figures import draw_pixels, new_figure, save_figure, styled
+from lensaudit.display.images import grey
 from lensaudit.errors import DataError
 from lensaudit.statistics import wilson_interval
 
@@ -113,10 +112,11 @@ COLUMNS = 6
 _INCHES = 1.7
 
 
+@styled
 def plot_gallery(
     path: Path, images: Sequence[NDArray[np.float32]], captions: Sequence[str], arcsec: float, title: str
 ) -> None:
-    """Write `path` as PNG: cutouts of one band, the worst first, asinh grey scale of each alone, dark sky.
+    """Write `path` as PNG: cutouts of one band, the worst first, each on its own grey scale, dark sky.
 
     Parameters
     ----------
@@ -128,17 +128,12 @@ def plot_gallery(
         Width of a cutout on the sky, for the bar.
     """
     rows = math.ceil(len(images) / COLUMNS)
-    figure = Figure(figsize=(COLUMNS * _INCHES, rows * (_INCHES + 0.25) + 0.5), layout="constrained")
+    figure = new_figure(COLUMNS * _INCHES, rows * (_INCHES + 0.25) + 0.5)
     grid = figure.subplots(rows, COLUMNS, squeeze=False)
-    for axes in grid.flat:
+    for axes in grid.flat[len(images) :]:
         axes.set_axis_off()
-    bar = 10.0 ** math.floor(math.log10(arcsec / 2))
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
-        shown = np.where(np.isfinite(image), image, np.nanmin(image))
-        norm = ImageNormalize(shown, interval=PercentileInterval(99.8), stretch=AsinhStretch(0.05))
-        axes.imshow(shown, origin="lower", cmap="gray", norm=norm, interpolation="nearest")
+        draw_pixels(axes, grey(image), arcsec)
         axes.set_title(caption, fontsize=7)
-        pixels = bar / arcsec * image.shape[1]
-        axes.plot([2, 2 + pixels], [2, 2], color="w", linewidth=1.5, solid_capstyle="butt")
-    figure.suptitle(f"{title}; bar {bar:g}″", fontsize=9)
+    figure.suptitle(title, fontsize=9)
     save_figure(path, figure)

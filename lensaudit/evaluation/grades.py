@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from lensaudit.display.figures import save_figure
+from lensaudit.display.colour import SERIES
+from lensaudit.display.figures import new_figure, save_figure, styled
+from lensaudit.display.markdown import table
 from lensaudit.errors import DataError
 from lensaudit.statistics import bootstrap_interval
 from lensaudit.tables import read_table
@@ -160,8 +161,8 @@ def by_grade(grades: Sequence[str], p_lens: ArrayLike, seed: int = 1) -> tuple[G
 
 def grades_table(found: Sequence[Grade], title: str) -> str:
     """Markdown of the grades."""
-    lines = [f"{in_markdown(title)}.", "", f"| {' | '.join(HEADS)} |", "| --- | --- | --- | --- | --- |"]
-    lines += [f"| {' | '.join((in_markdown(grade), *cells))} |" for grade, *cells in grade_rows(found)]
+    rows = [(in_markdown(grade), *cells) for grade, *cells in grade_rows(found)]
+    lines = [f"{in_markdown(title)}.", "", table(HEADS, rows)]
     return "\n".join([*lines, "", f"Interval: {_INTERVAL}. The deviation is that between candidates (n − 1).", ""])
 
 
@@ -180,10 +181,10 @@ def grade_rows(found: Sequence[Grade]) -> list[tuple[str, ...]]:
     return rows
 
 
-_ONE, _MEAN = "#4477aa", "#ee6677"
 _WIDTH = 0.3
 
 
+@styled
 def plot_grades(path: Path, found: Sequence[Grade], grades: Sequence[str], p_lens: ArrayLike, title: str) -> None:
     """Write `path` as PNG.
 
@@ -195,23 +196,28 @@ def plot_grades(path: Path, found: Sequence[Grade], grades: Sequence[str], p_len
         Of each candidate (n,).
     """
     named, p = np.asarray(grades), np.asarray(p_lens, float)
-    figure = Figure(figsize=(1.8 + 1.3 * max(len(found), 3), 4.2), layout="constrained")
+    figure = new_figure(1.8 + 1.3 * max(len(found), 3), 4.2)
     axes = figure.subplots()
     for place, one in enumerate(found):
         values = np.sort(p[(named == one.grade) & np.isfinite(p)])
         shift = _WIDTH * (np.arange(len(values)) * 0.618034 % 1 - 0.5)  # golden section: even, and nothing is drawn
-        axes.plot(place + shift, values, ".", color=_ONE, alpha=0.5, label="one candidate" if not place else None)
+        axes.plot(place + shift, values, ".", color=SERIES[0], alpha=0.5, label="one candidate" if not place else None)
         if np.isfinite(one.low):
             reach = [[max(one.mean - one.low, 0)], [max(one.high - one.mean, 0)]]
             axes.errorbar(
-                place + _WIDTH, one.mean, reach, fmt="s", color=_MEAN, capsize=3, label=None if place else "mean, 95 %"
+                place + _WIDTH,
+                one.mean,
+                reach,
+                fmt="s",
+                color=SERIES[1],
+                capsize=3,
+                label=None if place else "mean, 95 %",
             )
     axes.set_xticks(range(len(found)), [f"{one.grade}\nn = {one.n}" for one in found])
     axes.set_xlim(-0.6, len(found) - 0.4)
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("grade")
     axes.set_ylabel("p(lens)")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small")
+    figure.legend(loc="outside lower center", ncols=2)
     axes.set_title(title, fontsize="medium", wrap=True)
     save_figure(path, figure)

@@ -11,16 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lensaudit.display.figures import save_figure
+from lensaudit.display.colour import CONTROL, FAINT, INK, TREATED
+from lensaudit.display.figures import draw_pixels, light_grid, new_figure, save_figure, styled
+from lensaudit.display.images import NISP_RGB, colour_scale, grey, grey_scale, has_colour, main_band, nisp_rgb
+from lensaudit.display.numbers import probability
 from lensaudit.probes.columns import Curve
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.experiment import Experiment
 from lensaudit.probes.finding import ALL_PAIRS, ARMS, Finding, Recall
 from lensaudit.probes.result import Example, ProbeResult
 
-COLOUR = {"control": "#4477AA", "treated": "#CC3311"}
-"""Blue and red of Paul Tol's colour-blind safe sets."""
-
+COLOUR = {"control": CONTROL, "treated": TREATED}
 MARKER = {"control": "o", "treated": "s"}
 
 
@@ -34,46 +35,45 @@ def recall_axis(axes: Axes) -> None:
     """A recall axis from 0 to 1 with a light grid."""
     axes.set_ylim(0, 1.08)
     axes.set_ylabel("recall at the finder's threshold")
-    axes.grid(axis="y", color="0.9")
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    light_grid(axes, "y")
 
 
 WIDTH = 0.36
 
 
+@styled
 def recall_figure(result: ProbeResult) -> Figure:
     """Two bars per finding: control and last dose, 95 % Wilson intervals, number of pairs and the verdict below."""
     last = result.definition.arms()[-1].dose
     findings = [finding for finding in result.findings if finding.n > 0 and finding.dose == last]
-    figure = Figure(figsize=(max(1.6 + 1.5 * len(findings), 3.6), 3.8), layout="constrained")
+    figure = new_figure(max(1.6 + 1.5 * len(findings), 3.6), 3.8)
     axes = figure.add_subplot()
     places = np.arange(len(findings))
     for arm, shift in zip(ARMS, (-WIDTH / 2, WIDTH / 2), strict=True):
         recalls = [getattr(finding, arm) for finding in findings]
         heights = [one.value for one in recalls]
         axes.bar(places + shift, heights, WIDTH, color=COLOUR[arm], label=arm)
-        axes.errorbar(places + shift, heights, errors(recalls), fmt="none", ecolor="0.15", capsize=3)
+        axes.errorbar(places + shift, heights, errors(recalls), fmt="none", ecolor=INK, capsize=3)
         for place, one in zip(places + shift, recalls, strict=True):
             axes.text(place, one.high + 0.01, f"{one.value:.2f}", ha="center", va="bottom", fontsize=8)
     names = [f"{f.population}, {f.subset}\nn = {f.n}\n{f.verdict.word if f.verdict else ''}" for f in findings]
     axes.set_xticks(places, names, fontsize=8)
     axes.set_title(f"{result.definition.title}: {result.finder.name}", fontsize=10, loc="left")
     recall_axis(axes)
-    axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2, bbox_to_anchor=(1, 1.1))
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
+@styled
 def curves_figure(result: ProbeResult) -> Figure:
     """One row per population, one column per truth column; n of each bin below it."""
     populations = list(dict.fromkeys(curve.population for curve in result.curves))
     columns = list(dict.fromkeys(curve.column for curve in result.curves))
-    figure = Figure(figsize=(4.4 * len(columns), 3.0 * len(populations)), layout="constrained")
+    figure = new_figure(4.4 * len(columns), 3.0 * len(populations))
     grid = figure.subplots(len(populations), len(columns), squeeze=False)
     for curve in result.curves:
         _draw(grid[populations.index(curve.population), columns.index(curve.column)], curve)
-    grid[0, 0].legend(frameon=False, fontsize=8)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -96,17 +96,18 @@ def _draw(axes: Axes, curve: Curve) -> None:
     recall_axis(axes)
 
 
+@styled
 def doses_figure(result: ProbeResult) -> Figure:
     """Per population: recall at every dose with its Wilson interval, the control's level and the tolerated loss."""
     by_population: dict[str, list[Finding]] = {}
     for finding in result.findings:
         if finding.subset == ALL_PAIRS:
             by_population.setdefault(finding.population, []).append(finding)
-    figure = Figure(figsize=(4.4 * len(by_population), 3.3), layout="constrained")
+    figure = new_figure(4.4 * len(by_population), 3.3)
     grid = figure.subplots(1, len(by_population), squeeze=False)[0]
     for axes, (population, findings) in zip(grid, by_population.items(), strict=True):
         _draw_doses(axes, population, findings, result)
-    grid[0].legend(frameon=False, fontsize=7)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -118,7 +119,7 @@ def _draw_doses(axes: Axes, population: str, findings: list[Finding], result: Pr
     axes.axhline(control.value, color=COLOUR["control"], linewidth=1, label="control, 95 % interval")
     if result.definition.nature != "contaminant":
         tolerated = control.value - result.settings.tolerance
-        axes.axhline(tolerated, color="0.4", linewidth=0.8, linestyle=":", label="tolerated loss")
+        axes.axhline(tolerated, color=FAINT, linewidth=0.8, linestyle=":", label="tolerated loss")
     if doses.control is not None:
         axes.axvline(doses.control, color=COLOUR["control"], linewidth=0.6)
     recalls = [finding.treated for finding in findings]
@@ -129,7 +130,7 @@ def _draw_doses(axes: Axes, population: str, findings: list[Finding], result: Pr
     )  # fmt: skip
     for answer in result.responses:
         if answer.population == population and not math.isnan(answer.crossing):
-            axes.axvline(answer.crossing, color="0.4", linewidth=0.8, linestyle="--")
+            axes.axvline(answer.crossing, color=FAINT, linewidth=0.8, linestyle="--")
     axes.set_title(f"{population}, n = {findings[0].n} pairs", fontsize=9)
     recall_axis(axes)
     if result.definition.nature == "contaminant":
@@ -140,28 +141,27 @@ def _draw_doses(axes: Axes, population: str, findings: list[Finding], result: Pr
 BINS = 40
 
 
+@styled
 def effect_figure(result: ProbeResult) -> Figure:
     """One histogram per population of logit(treated) − logit(control), with the mean and its interval."""
     last = result.definition.arms()[-1].dose
     findings = [finding for finding in result.findings if finding.subset == ALL_PAIRS and finding.dose == last]
-    figure = Figure(figsize=(4.2 * len(findings), 3.0), layout="constrained")
+    figure = new_figure(4.2 * len(findings), 3.0)
     population = result.column("population")
     change = result.column("logit_treated") - result.column("logit_control")
     for axes, finding in zip(figure.subplots(1, len(findings), squeeze=False)[0], findings, strict=True):
-        axes.hist(change[population == finding.population], bins=_edges(change), color="0.75")
+        axes.hist(change[population == finding.population], bins=_edges(change), color=FAINT, alpha=0.6)
         mean = finding.logit_change
         axes.axvspan(mean.low, mean.high, color=COLOUR["treated"], alpha=0.3, linewidth=0)
         axes.axvline(
             mean.value, color=COLOUR["treated"], label=f"mean {mean.value:+.2f} [{mean.low:+.2f}, {mean.high:+.2f}]"
         )
-        axes.axvline(0, color="0.2", linewidth=0.8, linestyle=":")
+        axes.axvline(0, color=INK, linewidth=0.8, linestyle=":")
         dose = "" if last is None else f", dose {last:g}"
         axes.set_title(f"{finding.population}{dose}, n = {finding.n} pairs", fontsize=9)
         axes.set_xlabel("change of logit, treated − control")
         axes.set_ylabel("pairs")
-        axes.legend(frameon=False, fontsize=8)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.1))
     return figure
 
 
@@ -171,63 +171,39 @@ def _edges(change: np.ndarray) -> np.ndarray:
     return np.linspace(-reach, reach, BINS + 1)
 
 
-COLOUR_BANDS = ("H", "J", "Y")
-"""Red, green, blue: the NISP pictures of Wilde et al. 2022."""
-
-DETAIL_BAND = "VIS"
 SIDE_INCH = 1.7
 
 
+@styled
 def gallery_figure(result: ProbeResult, experiments: Mapping[str, Experiment]) -> Figure:
-    """One row per example; per arm the NISP colours and log VIS, on one scale for both arms."""
-    examples = result.examples
-    kinds = _kinds(next(iter(experiments.values())).source.fields.bands)
-    columns = len(ARMS) * len(kinds)
-    figure = Figure(figsize=(SIDE_INCH * columns + 1.2, (SIDE_INCH + 0.28) * len(examples)), layout="constrained")
-    grid = figure.subplots(len(examples), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_xticks([])
-        axes.set_yticks([])
-    for row, example in zip(grid, examples, strict=True):
-        panels = _panels(example, experiments[example.population], kinds)
-        for axes, (title, panel) in zip(row, panels, strict=True):
-            axes.imshow(panel, origin="lower", cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    """One row per example; per arm the NISP colours and VIS, on one scale for both arms."""
+    rows = [_panels(example, experiments[example.population]) for example in result.examples]
+    figure = new_figure(SIDE_INCH * len(rows[0]) + 1.2, (SIDE_INCH + 0.28) * len(rows))
+    grid = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+    for line, panels, example in zip(grid, rows, result.examples, strict=True):
+        for axes, (title, width, picture) in zip(line, panels, strict=True):
+            draw_pixels(axes, picture, width)
             axes.set_title(title, fontsize=7, pad=2)
-        row[0].set_ylabel(f"{example.pair_id}\n{example.reason}", fontsize=6.5)
+        line[0].set_ylabel(f"{example.pair_id}\n{example.reason}", fontsize=6.5)
     return figure
 
 
-def _kinds(bands: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Name and bands of each panel: colours where the NISP bands are there, and one band in detail."""
-    detail = DETAIL_BAND if DETAIL_BAND in bands else bands[0]
-    colours = [("NISP HJY", COLOUR_BANDS)] if set(COLOUR_BANDS) <= set(bands) else []
-    return [*colours, (f"log {detail}", (detail,))]
-
-
-def _panels(
-    example: Example, experiment: Experiment, kinds: Sequence[tuple[str, tuple[str, ...]]]
-) -> list[tuple[str, NDArray[np.float64]]]:
-    """Title and picture of each panel of one row: all of the control, then all of the treated arm."""
-    scores = {"control": example.p_control, "treated": example.p_treated}
+def _panels(example: Example, experiment: Experiment) -> list[tuple[str, float, NDArray[np.float64]]]:
+    """Title, width [arcsec] and picture of each panel of one row: all of the control, then all of the treated arm."""
+    fields = experiment.source.fields
+    band = main_band(fields.bands)
+    width = fields.pixel_scale_arcsec[band] * fields.shape[band][1]
     last = len(experiment.arms) - 1
-    cutouts = {arm: experiment.images(example.index, number) for arm, number in zip(ARMS, (0, last), strict=True)}
-    panels = []
-    for arm in ARMS:
-        for name, bands in kinds:
-            channels = [_scaled(cutouts[arm][band], [cutouts[other][band] for other in ARMS]) for band in bands]
-            picture = np.stack(channels, axis=-1) if len(bands) > 1 else channels[0]
-            panels.append((f"{arm} p = {scores[arm]:.3f}, {name}", picture))
+    control, treated = (experiment.images(example.index, number) for number in (0, last))
+    greys = grey_scale(control[band], treated[band])
+    panels: list[tuple[str, float, NDArray[np.float64]]] = []
+    for arm, cutout, p in (("control", control, example.p_control), ("treated", treated, example.p_treated)):
+        title = f"{arm} p = {probability(p)}"
+        if has_colour(fields.bands):
+            both = {name: np.concatenate([control[name], treated[name]], axis=1) for name in NISP_RGB}
+            panels.append((f"{title}, NISP HJY", width, nisp_rgb(cutout, colour_scale(both))))
+        panels.append((f"{title}, {band}", width, grey(cutout[band], greys)))
     return panels
-
-
-def _scaled(image: NDArray[np.float32], both: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Logarithm of the light above the sky in units of the noise, on [0, 1]; sky and noise from both arms together."""
-    pixels = np.concatenate([one.ravel() for one in both]).astype(float)
-    sky = float(np.median(pixels))
-    noise = 1.4826 * float(np.median(np.abs(pixels - sky))) or 1.0
-    top = float(np.percentile(pixels, 99.9)) - sky
-    scaled = np.log1p(np.clip(image - sky, 0, None) / noise) / np.log1p(max(top, noise) / noise)
-    return np.clip(scaled, 0, 1)
 
 
 _FROM_NUMBERS = {"recall": recall_figure, "doses": doses_figure, "curves": curves_figure, "effect": effect_figure}

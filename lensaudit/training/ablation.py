@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
-from lensaudit.display.figures import save_figure
+from lensaudit.display.colour import FAINT, SERIES
+from lensaudit.display.figures import new_figure, save_figure, styled
 from lensaudit.errors import UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.files import write_json, write_text
@@ -155,17 +155,15 @@ def differences(arm: Sequence[float], baseline: Sequence[float]) -> Spread:
     return Spread(tuple(float(a - b) for a, b in zip(arm, baseline, strict=True)))
 
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
-"""Paul Tol's bright scheme: told apart by the colour-blind."""
-
 GRID = np.linspace(0, 1, 401)
 
 
+@styled
 def plot_ablation(path: Path, runs: Sequence[Run], labels: NDArray[np.integer[Any]], title: str) -> None:
     """Write `path` as PNG: the mean curve of every arm's repeats, and the band between their lowest and highest."""
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    figure = new_figure(6.4, 5.6)
     axes = figure.subplots()
-    for colour, arm in zip(COLOURS, dict.fromkeys(run.arm for run in runs), strict=False):
+    for colour, arm in zip(SERIES, dict.fromkeys(run.arm for run in runs), strict=False):
         members = [run for run in runs if run.arm == arm]
         curves = np.array([recall_on_grid(run.logit, labels) for run in members])
         areas = np.array([run.auroc for run in members])
@@ -173,13 +171,12 @@ def plot_ablation(path: Path, runs: Sequence[Run], labels: NDArray[np.integer[An
         axes.fill_between(GRID, curves.min(0), curves.max(0), color=colour, alpha=0.2, linewidth=0)
         label = f"{arm}: AUROC {areas.mean():.3f}{spread} (n = {len(areas)})"
         axes.plot(GRID, curves.mean(0), color=colour, label=label)
-    axes.plot(GRID, GRID, color="0.6", linewidth=1, linestyle=":", label="chance")
+    axes.plot(GRID, GRID, color=FAINT, linewidth=1, linestyle=":", label="chance")
     axes.set_xlabel("false-positive rate")
     axes.set_ylabel("recall (true-positive rate)")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right", fontsize="small", title="band: lowest to highest repeat")
+    axes.legend(loc="lower right", title="band: lowest to highest repeat")
     axes.set_title(title, fontsize="medium")
     save_figure(path, figure)
 

@@ -15,7 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from lensaudit.display.figures import save_figure
+from lensaudit.display.colour import FAINT, SERIES
+from lensaudit.display.figures import new_figure, save_figure, styled
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_bytes, write_text
 from lensaudit.untrusted import regular_size
@@ -265,22 +266,20 @@ def read_history(path: Path) -> list[EpochRow]:
         raise DataError(f"{path}: is no training history ({type(broken).__name__}); train again") from broken
 
 
+@styled
 def plot_history(path: Path, rows: Sequence[EpochRow], title: str) -> None:
     """Draw loss and accuracy against epoch as PNG, with the epoch of the lowest validation loss marked."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = new_figure(9, 3.6)
     epochs = [row.epoch for row in rows]
     best = min(rows, key=lambda row: row.validation_loss)
     marker = "o" if len(rows) == 1 else None
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for part, colour in (("train", "#4477aa"), ("validation", "#ee6677")):
+        for part, colour in (("train", SERIES[0]), ("validation", SERIES[1])):
             values = [getattr(row, f"{part}_{quantity}") for row in rows]
             axes.plot(epochs, values, color=colour, marker=marker, label="training" if part == "train" else part)
-        axes.axvline(best.epoch, color="0.4", linewidth=1, linestyle="--", label=f"weights kept: epoch {best.epoch}")
+        axes.axvline(best.epoch, color=FAINT, linewidth=1, linestyle="--", label=f"weights kept: epoch {best.epoch}")
         axes.set_xlabel("epoch")
         axes.set_ylabel("weighted cross-entropy per image" if quantity == "loss" else "accuracy at p = 0.5")
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(frameon=False)
+    figure.axes[0].legend()
     figure.suptitle(title)
     save_figure(path, figure)

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lensaudit.display.figures import save_figure
+from lensaudit.display.colour import FAINT, SERIES
+from lensaudit.display.figures import new_figure, save_figure, styled
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import Evaluation, evaluate
 from lensaudit.files import write_json, write_text
@@ -180,9 +180,10 @@ def _or_none(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-_ONE, _ALL = "#4477aa", "#ee6677"
+_ONE, _ALL = SERIES[:2]
 
 
+@styled
 def plot_cross_validation(path: Path, result: CrossValidation, labels: NDArray[np.integer[Any]], title: str) -> None:
     """Write `path` as PNG.
 
@@ -191,13 +192,12 @@ def plot_cross_validation(path: Path, result: CrossValidation, labels: NDArray[n
     labels
         Of the whole set (n,).
     """
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = new_figure(10, 4.4)
     curves, dots = figure.subplots(1, 2)
     _draw_curves(curves, result, labels)
     _draw_metrics(dots, result)
     for axes in (curves, dots):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize="small")
+        axes.legend()
     counted = sum(fold.found.counts.n for fold in result.folds)
     figure.suptitle(f"{title} of {counted} images")
     save_figure(path, figure)
@@ -208,7 +208,7 @@ def _draw_curves(axes: Axes, result: CrossValidation, labels: NDArray[np.integer
     for number, curve in enumerate(curves):
         axes.plot(GRID, curve, color=_ONE, linewidth=0.8, alpha=0.6, label="one fold" if number == 0 else None)
     axes.plot(GRID, curves.mean(0), color=_ALL, linewidth=2, label="mean over folds")
-    axes.plot(GRID, GRID, color="0.6", linewidth=1, linestyle=":", label="chance")
+    axes.plot(GRID, GRID, color=FAINT, linewidth=1, linestyle=":", label="chance")
     axes.set_xlabel("false-positive rate")
     axes.set_ylabel("recall (true-positive rate)")
 

@@ -10,14 +10,12 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lensaudit.display.figures import save_figure
+from lensaudit.display.colour import FAINT, LENS, QUIET, SERIES, ink_on, recall_map
+from lensaudit.display.figures import new_figure, save_figure, styled
 from lensaudit.evaluation.selection.driver_model import Driver
 from lensaudit.evaluation.selection.function import SelectionFunction
 from lensaudit.evaluation.selection.parameters import FEW
 from lensaudit.evaluation.selection.recall_maps import RecallMap
-
-COLOURS = ("#1d2733", "#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377")  # Paul Tol's bright
-ALONE, HELD = "#9aa3ad", "#4477aa"
 
 
 def plot_map(path: Path, one: RecallMap, threshold: str, title: str) -> None:
@@ -35,11 +33,14 @@ def plot_drivers(path: Path, selection: SelectionFunction, title: str) -> None:
     _save(path, draw_drivers(selection, title))
 
 
+@styled
 def draw_map(one: RecallMap, threshold: str, title: str) -> Figure:
     """Recall as colour, its percentage and n in the cell; hatched where fewer than 100 lenses are left."""
-    figure = Figure(figsize=(7.4, 5.6), layout="constrained")
+    figure = new_figure(7.4, 5.6)
     axes = figure.subplots()
-    shown = axes.imshow(np.ma.masked_invalid(one.recall), origin="lower", vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    shown = axes.imshow(
+        np.ma.masked_invalid(one.recall), origin="lower", vmin=0, vmax=1, cmap=recall_map(), aspect="auto"
+    )
     for row, column in np.ndindex(one.n.shape):
         _cell(axes, one, row, column, shown.get_cmap())
     for set_ticks, set_label, axis in (
@@ -57,11 +58,12 @@ def draw_map(one: RecallMap, threshold: str, title: str) -> Figure:
     return figure
 
 
+@styled
 def draw_medians(selection: SelectionFunction, title: str) -> Figure:
     """Median of the selected less that of all, in units of the spread of all, with 95 % bootstrap intervals."""
     names = list(dict.fromkeys(row.parameter.name for row in selection.medians))
     cuts = [cut.words for cut in selection.cuts]
-    figure = Figure(figsize=(8.6, 1.4 + 0.42 * len(names)), layout="constrained")
+    figure = new_figure(8.6, 1.4 + 0.42 * len(names))
     axes = figure.subplots()
     labelled = set()
     for row in selection.medians:
@@ -69,29 +71,29 @@ def draw_medians(selection: SelectionFunction, title: str) -> Figure:
             continue
         which = cuts.index(row.threshold)
         height = names.index(row.parameter.name) + 0.7 * ((which + 0.5) / len(cuts) - 0.5)
-        colour = COLOURS[which % len(COLOURS)]
+        colour = SERIES[which % len(SERIES)]
         axes.hlines(height, row.shift.low / row.spread, row.shift.high / row.spread, color=colour, linewidth=1.2)
         label = "" if which in labelled else f"{row.threshold}: {selection.cuts[which].recall.k} lenses"
         labelled.add(which)
         face = "white" if row.few else colour
         axes.plot(row.shift.value / row.spread, height, "o", color=colour, markerfacecolor=face, ms=4, label=label)
-    axes.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
     words = {row.parameter.name: row.parameter.words for row in selection.medians}
     axes.set_yticks(range(len(names)), labels=[words[name] for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("median of the selected − median of all lenses, in half-widths of the central 68 % of all")
-    axes.spines[["top", "right"]].set_visible(False)
     if labelled:
-        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     note = f"of {selection.n_lenses} lenses; 95 % bootstrap; hollow: fewer than {FEW} selected"
     axes.set_title(f"{title}\n{note}", fontsize=9, loc="left")
     return figure
 
 
+@styled
 def draw_drivers(selection: SelectionFunction, title: str) -> Figure:
     """Slopes alone and with the others held, and bends, per standard deviation; what drives is set in bold."""
     model = selection.drivers
-    figure = Figure(figsize=(9, 1.7 + 0.36 * max(len(model.drivers), 3)), layout="constrained")
+    figure = new_figure(9, 1.7 + 0.36 * max(len(model.drivers), 3))
     if model.status:
         axes = figure.subplots()
         axes.text(0.5, 0.5, model.sentences()[0], ha="center", va="center", wrap=True, transform=axes.transAxes)
@@ -110,9 +112,8 @@ def draw_drivers(selection: SelectionFunction, title: str) -> Figure:
     if curved:
         axes_of[1].set_xlabel("bend: log-odds per σ²")
     for axes in axes_of:
-        axes.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-        axes.spines[["top", "right"]].set_visible(False)
-    first.legend(*_once(first), frameon=False, fontsize=8, loc="best")
+        axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
+        first.legend(*_once(first), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     told = f"n = {model.n} lenses, {model.n_found} found at {selection.cut.words}; 95 % intervals; bold: drives"
     figure.suptitle(f"{title}\n{told}", fontsize=9, x=0.01, ha="left")
     return figure
@@ -124,19 +125,17 @@ def _cell(axes: Axes, one: RecallMap, row: int, column: int, colours: Colormap) 
         corner = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor=(1, 1, 1, 0.55), linewidth=0))
     if not one.n[row, column]:
-        axes.text(column, row, "n = 0", ha="center", va="center", fontsize=7.5, color="0.5")
+        axes.text(column, row, "n = 0", ha="center", va="center", fontsize=7.5, color=QUIET)
         return
-    red, green, blue, _ = colours(recall)
-    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
     text = f"{100 * recall:.0f} %\nn = {one.n[row, column]}"
     back = {"facecolor": colours(recall), "edgecolor": "none", "pad": 1.2} if few else None  # hatches off the digits
-    axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color="w" if dark else "k", bbox=back)
+    axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=ink_on(colours(recall)), bbox=back)
 
 
 def _driver(axes_of: np.ndarray, place: int, driver: Driver) -> None:
-    drawn = [(axes_of[0], driver.alone, -0.17, ALONE, "alone"), (axes_of[0], driver.slope, 0.17, HELD, "others held")]
+    drawn = [(axes_of[0], driver.alone, -0.17, FAINT, "alone"), (axes_of[0], driver.slope, 0.17, LENS, "others held")]
     if driver.bend is not None:
-        drawn.append((axes_of[1], driver.bend, 0.0, HELD, "others held"))
+        drawn.append((axes_of[1], driver.bend, 0.0, LENS, "others held"))
     for axes, coefficient, shift, colour, label in drawn:
         axes.hlines(place + shift, coefficient.low, coefficient.high, color=colour, linewidth=1.4)
         axes.plot(coefficient.value, place + shift, "o", color=colour, ms=4.5, label=label)

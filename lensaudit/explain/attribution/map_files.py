@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 
-from lensaudit.display.colour import LEAST_LOG_ODDS, NEGATIVE, POSITIVE, SignedScale, symmetric_scale
+from lensaudit.display.colour import ALARM, LEAST_LOG_ODDS, NEGATIVE, POSITIVE, SignedScale, symmetric_scale
 from lensaudit.display.figures import draw_signed_bar, new_figure, save_figure, styled
 from lensaudit.display.images import grey, nearest
 from lensaudit.errors import DataError, LensauditError
@@ -40,7 +40,6 @@ LEGEND = (
     f"colour from the {CLIPPED_ABOVE:g}th percentile, for occlusion from the largest value."
 )
 
-WARNING = "#b2182b"
 
 SHOWN_FROM = 0.05
 """Guided Grad-CAM of a pixel from which Wilde et al. 2022 show it."""
@@ -144,9 +143,9 @@ def name_panel(ax: Axes, result: Explanation) -> None:
     ax.set_title(result.title, fontsize=9, pad=15 if result.notes else None)
     if result.notes:
         word = "fails the randomisation check" if method.known_to_fail else "see the notes"
-        ax.text(0.5, 1.015, word, transform=ax.transAxes, ha="center", va="bottom", fontsize=7.5, color=WARNING)
+        ax.text(0.5, 1.015, word, transform=ax.transAxes, ha="center", va="bottom", fontsize=7.5, color=ALARM)
     if not np.any(result.maps[0]):
-        ax.text(0.5, 0.9, "zero everywhere", transform=ax.transAxes, ha="center", fontsize=8, color=WARNING)
+        ax.text(0.5, 0.9, "zero everywhere", transform=ax.transAxes, ha="center", fontsize=8, color=ALARM)
 
 
 def _draw_where(ax: Axes, image: np.ndarray, shown: np.ndarray, pixel_scale_arcsec: float) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lensaudit.display.figures import save_figure
+from lensaudit.display.colour import QUIET
+from lensaudit.display.figures import new_figure, save_figure, styled
 from lensaudit.display.images import picture_of, shown_bands
 from lensaudit.explain.dreaming.dream import Dream
 from lensaudit.explain.dreaming.dream_picture import (
@@ -59,16 +60,15 @@ class Tile:
     beside: Beside | None
 
 
+@styled
 def layer_figure(tiles: Sequence[Tile], view: View) -> Figure:
     """One tile for each kernel, in their order; `view` says what stands around them, its cutouts are not drawn."""
-    from matplotlib.figure import Figure
-
     each = 2 if any(tile.beside is not None for tile in tiles) else 1
     across = min(len(tiles), ACROSS)
     down = math.ceil(len(tiles) / across)
     width, tall = max(across * _PANEL, 6.5), _PANEL * each + 0.28
     height = down * tall + 1.05
-    figure = Figure(figsize=(width, height), dpi=100)
+    figure = new_figure(width, height, constrained=False)
     grid = figure.add_gridspec(
         down, across, left=0.01, right=0.99, bottom=0.42 / height, top=1 - 0.78 / height, wspace=0.06, hspace=0.2
     )
@@ -87,7 +87,7 @@ def layer_figure(tiles: Sequence[Tile], view: View) -> Figure:
             draw_picture(ax, tile.beside.picture)
             ax.set_xlabel(number(tile.beside.value), fontsize=6.5, labelpad=1)
     for line, text in enumerate(_wrapped(legend(first, view), width)):
-        figure.text(0.01, (0.24 - 0.13 * line) / height, text, fontsize=6.5, color="0.25")
+        figure.text(0.01, (0.24 - 0.13 * line) / height, text, fontsize=6.5, color=QUIET)
     return figure
 
 
@@ -95,7 +95,7 @@ def _draw_tile(ax: Axes, dream: Dream, brighten: float) -> None:
     assert isinstance(dream.target, KernelTarget)
     if dream.dead:
         draw_picture(ax, np.ones((2, 2)), f"{dream.target.kernel}: dead", 7)
-        ax.text(0.5, 0.5, "dead", ha="center", va="center", transform=ax.transAxes, fontsize=8, color="0.5")
+        ax.text(0.5, 0.5, "dead", ha="center", va="center", transform=ax.transAxes, fontsize=8, color=QUIET)
         return
     title = f"{dream.target.kernel}: {number(dream.values[-1])}"
     draw_picture(ax, prepared_rgb(dream.image, dream.bands, brighten), title, 7)

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.display.colour import QUIET, SERIES
+from lensaudit.display.figures import draw_pixels, light_grid, new_figure, styled
 from lensaudit.display.images import NISP_RGB, has_colour
+from lensaudit.display.numbers import probability, significant
 from lensaudit.explain.dreaming.dream import Dream
 from lensaudit.explain.dreaming.target import ClassTarget
 
@@ -103,21 +106,20 @@ class View:
     brighten: float = 0.0
 
 
+@styled
 def dream_figure(dream: Dream, view: View) -> Figure:
     """Start, dream in colour and band by band; stages of the path; curves and real cutouts."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11.5, 7.6), dpi=100)
+    figure = new_figure(11.5, 7.6, constrained=False)
     rows = figure.add_gridspec(
         3, 1, height_ratios=[1.75, 1.2, 1.6], left=0.045, right=0.985, bottom=0.115, top=0.885, hspace=0.3
     )
     figure.text(0.02, 0.955, f"{view.finder}: {_title(dream)}", fontsize=13)
-    figure.text(0.02, 0.925, _subtitle(dream), fontsize=9, color="0.25")
+    figure.text(0.02, 0.925, _subtitle(dream), fontsize=9, color=QUIET)
     _draw_images(figure, rows[0], dream, view)
     _draw_path(figure, rows[1], dream, view)
     _draw_lowest(figure, rows[2], dream, view)
     for line, text in enumerate(textwrap.wrap(legend(dream, view), 190)[:3]):
-        figure.text(0.02, 0.048 - 0.019 * line, text, fontsize=7.5, color="0.25")
+        figure.text(0.02, 0.048 - 0.019 * line, text, fontsize=7.5, color=QUIET)
     return figure
 
 
@@ -137,21 +139,14 @@ def legend(dream: Dream, view: View) -> str:
 
 def draw_picture(ax: Axes, picture: np.ndarray, title: str = "", size: float = 8) -> None:
     """Draw a picture without ticks, the first row at the bottom."""
-    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, origin="lower", interpolation="nearest")
-    ax.set_xticks([])
-    ax.set_yticks([])
+    draw_pixels(ax, picture)
     if title:
         ax.set_title(title, fontsize=size, pad=3)
 
 
 def number(value: float) -> str:
-    """A value with three digits and a true minus."""
-    return f"{value:.3g}".replace("-", "−")
-
-
-def probability(p: float) -> str:
-    """p(lens), without claiming 0 or 1."""
-    return "< 0.001" if p < 0.001 else "> 0.999" if p > 0.999 else f"{p:.3f}"
+    """A value with three digits."""
+    return significant(value)
 
 
 def _title(dream: Dream) -> str:
@@ -219,17 +214,17 @@ def _draw_lowest(figure: Figure, cell: SubplotSpec, dream: Dream, view: View) ->
         draw_picture(figure.add_subplot(cells[place]), cutout.picture, words, 7.5)
     box = grid[2].get_position(figure)
     words = f"cutouts with the highest values (the dream: {number(dream.values[-1])})"
-    figure.text(box.x0, box.y0 - 0.01, words, fontsize=8.5, color="0.25")
+    figure.text(box.x0, box.y0 - 0.01, words, fontsize=8.5, color=QUIET)
 
 
 def _draw_curve(ax: Axes, steps: np.ndarray, values: np.ndarray, title: str, **marks: Any) -> None:
-    ax.plot(steps, values, color="#2166ac", linewidth=1.2, **marks)
+    ax.plot(steps, values, color=SERIES[0], linewidth=1.2, **marks)
     ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(0, max(int(steps[-1]), 1))
     ax.set_title(title, fontsize=8, pad=3)
     ax.set_xlabel("step", fontsize=8, labelpad=1)
     ax.tick_params(labelsize=7)
-    ax.grid(alpha=0.3, linewidth=0.5)
+    light_grid(ax)
 
 
 def short(name: str) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lensaudit.display.figures import draw_pixels
+from lensaudit.display.colour import GRID, QUIET, signed_map
+from lensaudit.display.figures import draw_pixels, new_figure, styled
 from lensaudit.display.images import picture_of
 from lensaudit.explain.kernels.association import Correlations, Effects
 from lensaudit.explain.kernels.kav_table import KavTable, Kernel
@@ -69,6 +70,7 @@ def shown_images(
     return shown
 
 
+@styled
 def sheet_figure(
     title: str, top: Sequence[Shown], bottom: Sequence[Shown], words: Sequence[str], footer: str
 ) -> Figure:
@@ -85,15 +87,13 @@ def sheet_figure(
     footer
         What the cutouts show.
     """
-    from matplotlib.figure import Figure
-
     across = max(1, math.ceil(math.sqrt(max(len(top), len(bottom)))))
     down = max(1, math.ceil(max(len(top), len(bottom)) / across))
     width = _PANEL * (2 * across + 0.4)
     lines = [line for word in words for line in textwrap.wrap(word, int(width * 15))]
     head, foot = 0.75 + 0.17 * len(lines), 0.3
     height = head + foot + (_PANEL + 0.3) * down
-    figure = Figure(figsize=(width, height), dpi=120)
+    figure = new_figure(width, height, constrained=False)
     grid = figure.add_gridspec(
         1, 2, left=0.01, right=0.99, bottom=foot / height, top=1 - head / height, wspace=0.4 / across / 2
     )
@@ -105,7 +105,7 @@ def sheet_figure(
     figure.text(0.01, 1 - 0.25 / height, title, fontsize=12)
     for number, line in enumerate(lines):
         figure.text(0.01, 1 - (0.45 + 0.17 * number) / height, line, fontsize=8.5)
-    figure.text(0.01, 0.1 / height, footer, fontsize=7.5, color="0.35")
+    figure.text(0.01, 0.1 / height, footer, fontsize=7.5, color=QUIET)
     return figure
 
 
@@ -127,25 +127,23 @@ def _short(name: str) -> str:
 
 
 _ACROSS = 3
-_COLOURS = ("#053061", "#2166ac", "#92c5de", "white", "#f4a582", "#b2182b", "#67001f")
-_NOTHING = "0.87"  # where a layer has no such kernel, or a dead one
+_NOTHING = GRID  # where a layer has no such kernel, or a dead one
 
 
+@styled
 def correlation_figure(study: KernelStudy) -> Figure:
-    """A panel per truth column: a row per layer, a cell per kernel, red where high values go with high ones.
+    """A panel per truth column: a row per layer, a cell per kernel, blue where high values go with high ones.
 
     White: not significant after the correction for all of them. Grey: no such kernel, or a dead one. The study must
     have correlations.
     """
-    from matplotlib.figure import Figure
-
     found = study.correlations
     assert found is not None
     layers = list(dict.fromkeys(kernel.layer for kernel in study.kernels))
     down = math.ceil(len(found.columns) / _ACROSS)
     panel = min(0.45 + 0.13 * len(layers), 4.0) + 0.55
     height = down * panel + 1.3
-    figure = Figure(figsize=(12, height), dpi=120)
+    figure = new_figure(12, height, constrained=False)
     grid = figure.add_gridspec(
         down,
         _ACROSS,
@@ -168,23 +166,20 @@ def correlation_figure(study: KernelStudy) -> Figure:
     figure.colorbar(image, cax=bar).set_label("Spearman's ρ among lenses", fontsize=8)
     bar.tick_params(labelsize=7)
     figure.text(0.06, 1 - 0.32 / height, f"{study.table.record['finder']}: what its kernels go with", fontsize=13)
-    figure.text(0.06, 0.2 / height, _legend(found), fontsize=8, color="0.3")
+    figure.text(0.06, 0.2 / height, _legend(found), fontsize=8, color=QUIET)
     return figure
 
 
 def _draw_heat_map(
     ax: Axes, study: KernelStudy, found: Correlations, index: int, layers: list[str], limit: float
 ) -> AxesImage:
-    from matplotlib.colors import LinearSegmentedColormap
-
     widest = 1 + max(kernel.number for kernel in study.kernels)
     rho = np.full((len(layers), widest), np.nan)
     for kernel, value, sure in zip(study.kernels, found.rho[:, index], found.significant[:, index], strict=True):
         # Zero is white: not significant. NaN stays the grey of the background.
         rho[layers.index(kernel.layer), kernel.number] = value if sure or np.isnan(value) else 0.0
     ax.set_facecolor(_NOTHING)
-    colours = LinearSegmentedColormap.from_list("rho", _COLOURS, N=257)  # odd: 0 is exactly white
-    image = ax.imshow(np.ma.masked_invalid(rho), cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
+    image = ax.imshow(np.ma.masked_invalid(rho), cmap=signed_map(), vmin=-limit, vmax=limit, aspect="auto")
     image.set_interpolation("nearest")
     steps = max(1, math.ceil(len(layers) / 25))
     ax.set_yticks(range(0, len(layers), steps), layers[::steps])
@@ -202,8 +197,9 @@ def _limit(found: Correlations) -> float:
 def _legend(found: Correlations) -> str:
     tested = int(np.isfinite(found.p).sum())
     return (
-        f"White: not significant at 0.05 after Holm's correction for all {tested} pairs. Grey: no such kernel, or a "
-        "dead one. A correlation is no cause: truth columns hang together."
+        "Blue: high values go with high ones; red: with low ones. White: not significant at 0.05 after Holm's "
+        f"correction for all {tested} pairs.\nGrey: no such kernel, or a dead one. A correlation is no cause: truth columns "
+        "hang together."
     )
 
 
