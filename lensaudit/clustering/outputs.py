@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lensaudit.clustering.network import History
 from lensaudit.clustering.page import LENS_RICH, Cluster
 from lensaudit.display.colour import FAINT, SERIES
-from lensaudit.display.figures import new_figure, save_figure, styled
+from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
 from lensaudit.files import replacing, write_text
 from lensaudit.finders import Finder
 from lensaudit.training.finish import METRIC_ROWS, metric_words
@@ -64,7 +64,7 @@ def plot_curves(path: Path, history: History, title: str) -> None:
             axes.plot(epochs, [row[column] for row in rows], color=colour, marker="o", markersize=3, label=part)
         axes.set(title=stage, xlabel="epoch", ylabel="cross-entropy per pixel / nat")
         axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.axes[0].legend()
+    legend_below(figure, figure.axes[0])
     figure.suptitle(title)
     save_figure(path, figure)
 
@@ -86,7 +86,7 @@ def plot_sweep(path: Path, record: Mapping[str, Any]) -> None:
         title=f"{record['n']} {record['measured_on']} images, trained on {record['n_training']}, {record['stretch']}",
         xticks=sizes,
     )
-    axes.legend()
+    legend_below(figure, axes)
     save_figure(path, figure)
 
 

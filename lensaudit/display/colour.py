@@ -48,7 +48,7 @@ def recall_map() -> LinearSegmentedColormap:
     """
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("recall", ["#f4efe6", "#9cc3dd", LENS, "#003a5d"])
+    return LinearSegmentedColormap.from_list("recall", ["#f4efe6", "#a9cce3", "#4d9cca", "#00568a"])
 
 
 def lens_fraction_map() -> LinearSegmentedColormap:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 DPI = 120
 """Pixels per inch of every PNG."""
@@ -114,6 +115,13 @@ def light_grid(axes: Axes, axis: Any = "both") -> None:
     """Faint grid lines behind the data."""
     axes.grid(True, axis=axis, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int = 4, **options: Any) -> None:
+    """Legend of `axes` below all panels, where it hides no data; each label once."""
+    labelled = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if labelled:
+        figure.legend(list(labelled.values()), list(labelled), loc="outside lower center", ncols=columns, **options)
 
 
 def draw_pixels(axes: Axes, picture: np.ndarray, width_arcsec: float | None = None, *, dark: bool = True) -> None:

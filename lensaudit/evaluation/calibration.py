@@ -122,7 +122,7 @@ def _draw_roc(axes: Axes, evaluation: Evaluation) -> None:
     axes.minorticks_off()
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4)
 
 
 def _draw_scores(axes: Axes, labels: np.ndarray, p_lens: np.ndarray, threshold: float) -> None:
@@ -137,4 +137,4 @@ def _draw_scores(axes: Axes, labels: np.ndarray, p_lens: np.ndarray, threshold: 
     axes.set_yscale("symlog", linthresh=1)
     axes.set_xlim(0, 1)
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lensaudit.display.colour import SERIES
-from lensaudit.display.figures import new_figure, save_figure, styled
+from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
 from lensaudit.display.markdown import table
 from lensaudit.errors import DataError
 from lensaudit.statistics import bootstrap_interval
@@ -218,6 +218,6 @@ def plot_grades(path: Path, found: Sequence[Grade], grades: Sequence[str], p_len
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("grade")
     axes.set_ylabel("p(lens)")
-    figure.legend(loc="outside lower center", ncols=2)
+    legend_below(figure, axes)
     axes.set_title(title, fontsize="medium", wrap=True)
     save_figure(path, figure)

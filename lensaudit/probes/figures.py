@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lensaudit.display.colour import CONTROL, FAINT, INK, TREATED
-from lensaudit.display.figures import draw_pixels, light_grid, new_figure, save_figure, styled
+from lensaudit.display.figures import draw_pixels, legend_below, light_grid, new_figure, save_figure, styled
 from lensaudit.display.images import NISP_RGB, colour_scale, grey, grey_scale, has_colour, main_band, nisp_rgb
 from lensaudit.display.numbers import probability
 from lensaudit.probes.columns import Curve
@@ -60,7 +60,7 @@ def recall_figure(result: ProbeResult) -> Figure:
     axes.set_xticks(places, names, fontsize=8)
     axes.set_title(f"{result.definition.title}: {result.finder.name}", fontsize=10, loc="left")
     recall_axis(axes)
-    figure.legend(loc="outside lower center", ncols=2)
+    legend_below(figure, axes)
     return figure
 
 
@@ -73,7 +73,7 @@ def curves_figure(result: ProbeResult) -> Figure:
     grid = figure.subplots(len(populations), len(columns), squeeze=False)
     for curve in result.curves:
         _draw(grid[populations.index(curve.population), columns.index(curve.column)], curve)
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend_below(figure, grid[0, 0])
     return figure
 
 
@@ -107,7 +107,7 @@ def doses_figure(result: ProbeResult) -> Figure:
     grid = figure.subplots(1, len(by_population), squeeze=False)[0]
     for axes, (population, findings) in zip(grid, by_population.items(), strict=True):
         _draw_doses(axes, population, findings, result)
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    legend_below(figure, grid[0], 2 * len(grid))
     return figure
 
 
@@ -161,7 +161,7 @@ def effect_figure(result: ProbeResult) -> Figure:
         axes.set_title(f"{finding.population}{dose}, n = {finding.n} pairs", fontsize=9)
         axes.set_xlabel("change of logit, treated − control")
         axes.set_ylabel("pairs")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.1))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
     return figure
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lensaudit.display.colour import FAINT, SERIES
-from lensaudit.display.figures import new_figure, save_figure, styled
+from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
 from lensaudit.errors import UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.files import write_json, write_text
@@ -176,7 +176,7 @@ def plot_ablation(path: Path, runs: Sequence[Run], labels: NDArray[np.integer[An
     axes.set_ylabel("recall (true-positive rate)")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.legend(loc="lower right", title="band: lowest to highest repeat")
+    legend_below(figure, axes, 2, title="band: lowest to highest repeat")
     axes.set_title(title, fontsize="medium")
     save_figure(path, figure)
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from lensaudit.display.colour import FAINT, SERIES
-from lensaudit.display.figures import new_figure, save_figure, styled
+from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_bytes, write_text
 from lensaudit.untrusted import regular_size
@@ -280,6 +280,6 @@ def plot_history(path: Path, rows: Sequence[EpochRow], title: str) -> None:
         axes.axvline(best.epoch, color=FAINT, linewidth=1, linestyle="--", label=f"weights kept: epoch {best.epoch}")
         axes.set_xlabel("epoch")
         axes.set_ylabel("weighted cross-entropy per image" if quantity == "loss" else "accuracy at p = 0.5")
-    figure.axes[0].legend()
+    legend_below(figure, figure.axes[0])
     figure.suptitle(title)
     save_figure(path, figure)

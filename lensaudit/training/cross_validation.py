@@ -197,7 +197,7 @@ def plot_cross_validation(path: Path, result: CrossValidation, labels: NDArray[n
     _draw_curves(curves, result, labels)
     _draw_metrics(dots, result)
     for axes in (curves, dots):
-        axes.legend()
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
     counted = sum(fold.found.counts.n for fold in result.folds)
     figure.suptitle(f"{title} of {counted} images")
     save_figure(path, figure)

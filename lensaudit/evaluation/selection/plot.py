@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lensaudit.display.colour import FAINT, LENS, QUIET, SERIES, ink_on, recall_map
-from lensaudit.display.figures import new_figure, save_figure, styled
+from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
 from lensaudit.evaluation.selection.driver_model import Driver
 from lensaudit.evaluation.selection.function import SelectionFunction
 from lensaudit.evaluation.selection.parameters import FEW
@@ -113,7 +113,7 @@ def draw_drivers(selection: SelectionFunction, title: str) -> Figure:
         axes_of[1].set_xlabel("bend: log-odds per σ²")
     for axes in axes_of:
         axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
-        first.legend(*_once(first), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        legend_below(figure, first)
     told = f"n = {model.n} lenses, {model.n_found} found at {selection.cut.words}; 95 % intervals; bold: drives"
     figure.suptitle(f"{title}\n{told}", fontsize=9, x=0.01, ha="left")
     return figure
@@ -139,12 +139,6 @@ def _driver(axes_of: np.ndarray, place: int, driver: Driver) -> None:
     for axes, coefficient, shift, colour, label in drawn:
         axes.hlines(place + shift, coefficient.low, coefficient.high, color=colour, linewidth=1.4)
         axes.plot(coefficient.value, place + shift, "o", color=colour, ms=4.5, label=label)
-
-
-def _once(axes: Axes) -> tuple[list, list]:
-    """Handles and labels of a legend, each label once."""
-    unique = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    return list(unique.values()), list(unique)
 
 
 def _save(path: Path, figure: Figure) -> None:

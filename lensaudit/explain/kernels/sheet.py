@@ -198,8 +198,8 @@ def _legend(found: Correlations) -> str:
     tested = int(np.isfinite(found.p).sum())
     return (
         "Blue: high values go with high ones; red: with low ones. White: not significant at 0.05 after Holm's "
-        f"correction for all {tested} pairs.\nGrey: no such kernel, or a dead one. A correlation is no cause: truth columns "
-        "hang together."
+        f"correction for all {tested} pairs.\nGrey: no such kernel, or a dead one. A correlation is no cause: "
+        "truth columns hang together."
     )
 
 

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lensaudit.display.colour import FAINT, INK, LENS, NON_LENS, QUIET, UNLABELLED
-from lensaudit.display.figures import FULL_WIDTH_IN, light_grid, row_of_axes
+from lensaudit.display.figures import FULL_WIDTH_IN, legend_below, light_grid, row_of_axes
 from lensaudit.display.numbers import percent
 
 
 def draw_roc(performance: dict[str, Any]) -> Figure:
     """Draw ``performance["roc"]``."""
-    figure, (linear, log) = row_of_axes(FULL_WIDTH_IN, 3.5, columns=2)
+    figure, (linear, log) = row_of_axes(FULL_WIDTH_IN, 3.7, columns=2)
     roc = performance["roc"]
     floor = 0.5 / roc["n_nonlenses"]
     _curve(linear, roc)
@@ -34,7 +34,7 @@ def draw_roc(performance: dict[str, Any]) -> Figure:
         axes.set(xlabel=f"False-positive rate (of {roc['n_nonlenses']} non-lenses)")
         light_grid(axes)
     linear.set_ylabel(f"Recall (of {roc['n_lenses']} lenses)")
-    linear.legend(loc="lower right")
+    legend_below(figure, linear)
     return figure
 
 
@@ -101,7 +101,7 @@ PAIRS = (("loss", "Class-weighted cross-entropy"), ("accuracy", "Accuracy"))
 def draw_history(history: list[dict[str, Any]]) -> Figure:
     """Draw rows with ``epoch``, ``train_…`` and ``validation_…`` of ``loss`` and, where there, ``accuracy``."""
     shown = [pair for pair in PAIRS if _has(history, f"validation_{pair[0]}")]
-    figure, axes = row_of_axes(FULL_WIDTH_IN, 2.7, columns=len(shown))
+    figure, axes = row_of_axes(FULL_WIDTH_IN, 2.9, columns=len(shown))
     for one, (quantity, label) in zip(axes, shown, strict=True):
         for part, colour, line in (("train", FAINT, "--"), ("validation", LENS, "-")):
             if _has(history, f"{part}_{quantity}"):
@@ -113,7 +113,7 @@ def draw_history(history: list[dict[str, Any]]) -> Figure:
         one.set(xlabel="Epoch", ylabel=label)
         one.xaxis.set_major_locator(MaxNLocator(integer=True))
         light_grid(one)
-    axes[0].legend(loc="best")
+    legend_below(figure, axes[0])
     return figure
 
 

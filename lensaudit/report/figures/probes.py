@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lensaudit.display.colour import FAINT, INK, LENS, QUIET, TREATED
-from lensaudit.display.figures import FULL_WIDTH_IN, HALF_WIDTH_IN, light_grid, row_of_axes
+from lensaudit.display.figures import FULL_WIDTH_IN, HALF_WIDTH_IN, legend_below, light_grid, row_of_axes
 from lensaudit.display.numbers import decimal, percent, significant
 
 
@@ -81,15 +81,14 @@ def draw_doses(detail: dict[str, Any]) -> Figure:
     """One panel per population of ``probes["details"][i]``: recalls, the control's band, the tolerated loss."""
     series = _series(detail)
     figure, axes = row_of_axes(HALF_WIDTH_IN * len(series), 3.0, columns=len(series))
-    for place, (one, (population, groups)) in enumerate(zip(axes, series.items(), strict=True)):
+    for one, (population, groups) in zip(axes, series.items(), strict=True):
         _panel(one, detail, groups)
         for response in detail["responses"]:
             if response["population"] == population and response["crossing"] is not None:
                 _crossing(one, response)
         name = "" if population == "lenses" else f"{groups[0]['title']}, "
         one.set_title(f"{name}n = {groups[0]['treated']['n']} pairs at each strength", fontsize=8)
-        if place == 0:
-            one.legend(loc="lower left", fontsize=7, ncols=2, columnspacing=0.9, handlelength=1.6)
+    legend_below(figure, axes[0], 2, fontsize=7)
     return figure
 
 
