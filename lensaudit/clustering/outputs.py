@@ -17,6 +17,7 @@ from lensaudit.clustering.network import History
 from lensaudit.clustering.page import LENS_RICH, Cluster
 from lensaudit.display.colour import FAINT, SERIES
 from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
+from lensaudit.display.markdown import table as markdown_table
 from lensaudit.files import replacing, write_text
 from lensaudit.finders import Finder
 from lensaudit.training.finish import METRIC_ROWS, metric_words
@@ -153,11 +154,11 @@ def _training(data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _clusters(clusters: Sequence[Cluster]) -> list[str]:
-    lines = ["| cluster | n | lens fraction | mark |", "| --- | --- | --- | --- |"]
+    rows = []
     for one in clusters:
         mark = "–" if one.mark is None else f"{one.mark:g}"
-        lines.append(f"| {one.number} | {one.n}{' (empty)' if one.is_empty else ''} | {one.lenses} | {mark} |")
-    return [*lines, "", "95 % intervals by Wilson."]
+        rows.append((str(one.number), f"{one.n}{' (empty)' if one.is_empty else ''}", str(one.lenses), mark))
+    return [markdown_table(("cluster", "n", "lens fraction", "mark"), rows), "", "95 % intervals by Wilson."]
 
 
 def _measurements(metrics: Mapping[str, Any]) -> list[str]:
@@ -165,13 +166,11 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
     if not columns:
         return ["No test set was measured."]
     titles = [f"{title}, {one['n_lenses']} + {one['n_non_lenses']}" for title, one in columns.items()]
-    lines = [f"| | {' | '.join(titles)} |", "| --- |" + " --- |" * len(titles)]
-    for name, label in METRIC_ROWS.items():
-        lines.append(f"| {label} | {' | '.join(metric_words(one[name]) for one in columns.values())} |")
+    rows = [(label, *(metric_words(one[name]) for one in columns.values())) for name, label in METRIC_ROWS.items()]
     rich = metrics["test"]["lenses_in_rich_clusters"]
     share = metric_words({**rich, "status": "no lenses"})
     return [
-        *lines,
+        markdown_table(("", *titles), rows),
         "",
         "Lenses + non-lenses of the test set in the head; 95 % intervals.",
         f"Lenses in clusters of a lens fraction of at least {LENS_RICH:g}: {share}, n = {rich['n']}.",

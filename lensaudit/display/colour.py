@@ -28,7 +28,7 @@ INK = "#1d2733"
 QUIET = "#5c6670"
 FAINT = "#8a94a0"
 GRID = "#e3e7ec"
-PAPER = "#ffffff"
+BAND = "#f1f3f5"
 
 SERIES = (LENS, NON_LENS, "#1c6e54", TREATED, "#7a5c00", "#3aa0d8", INK, FAINT)
 """Finders, methods or thresholds beside each other, each told apart on white."""

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from lensaudit.display.images import data_uri
 from lensaudit.display.page import TEMPLATE, render_page, write_page
+from lensaudit.untrusted import markdown_page
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
+
+_INTERVAL = re.compile(r"\[([^][,]{1,12}), ([^][,]{1,12})\]")
+"""Two ends that stay on one line."""
 
 _PICTURE = re.compile(r"[A-Za-z0-9._-]+\.png")
 
@@ -50,7 +54,7 @@ def write_html(path: Path, text: str, made_by: str) -> Path:
     """
     from markupsafe import Markup
 
-    tokens = _parser().parse(text)
+    tokens = _parser().parse(markdown_page(text))
     headings = _headings(tokens)
     title = headings[0][2] if headings and headings[0][0] == 1 else path.stem
     body = _parser().renderer.render(tokens, _parser().options, {"folder": path.parent})
@@ -92,7 +96,8 @@ def _parser() -> Any:
             return "</table></div>\n"
 
         def text(self, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
-            return super().text(tokens, place, options, env).replace("θ_E", "θ<sub>E</sub>")
+            words = _INTERVAL.sub("[\\1,\u00a0\\2]", super().text(tokens, place, options, env))
+            return words.replace("θ_E", "θ<sub>E</sub>")
 
         def image(self, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
             token, folder = tokens[place], env["folder"]

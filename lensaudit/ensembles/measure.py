@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from lensaudit.display.markdown import table as markdown_table
 from lensaudit.ensembles.map_files import BATCH, Advance, member_scores, spread_rows
 from lensaudit.evaluation import Evaluation, evaluate
 from lensaudit.finders import Finder
@@ -159,20 +160,18 @@ def _tried(found: Mapping[str, Any]) -> list[str]:
 
 
 def _resized(finder: Finder, found: Mapping[str, Any]) -> list[str]:
-    lines = ["| member | median change of p | highest | calls changed |", "| --- | --- | --- | --- |"]
+    rows = []
     for member in finder.recipe.members:
         words = found.get(member.name)
         if words:
-            lines.append(
-                f"| {member.name} | {words['median_change_of_p']:.1e} | {words['highest_change_of_p']:.1e} | "
-                f"{words['calls_changed']} of {found['n']} |"
-            )
+            changes = (f"{words[f'{which}_change_of_p']:.1e}" for which in ("median", "highest"))
+            rows.append((member.name, *changes, f"{words['calls_changed']} of {found['n']}"))
     return [
         f"Every band comes as {finder.recipe.size}×{finder.recipe.size} pixels; the ensemble undoes that resizing "
         f"before its members begin theirs (native pixels: {finder.recipe.architecture_options['native_pixels']}). "
         f"Each member in here against itself alone, on {found['n']} images of the map's set:",
         "",
-        *lines,
+        markdown_table(("member", "median change of p", "highest", "calls changed"), rows),
     ]
 
 
@@ -181,14 +180,11 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
         return ["No test set was measured."]
     test, members = metrics["test"], metrics["members"]
     head = f"test, {test['n_lenses']} + {test['n_non_lenses']}"
-    lines = [f"| | {head} | OU-T-SNE in the paper |", "| --- | --- | --- |"]
-    lines += [f"| {label} | {_value(test[name])} | {PAPER.get(name, '–')} |" for name, label in METRIC_ROWS.items()]
-    beside = ["| member | AUROC | precision | recall | accuracy |", "| --- | --- | --- | --- | --- |"]
-    for name, words in members.items():
-        columns = (_value(words[metric]) for metric in ("auroc", "precision", "recall", "accuracy"))
-        beside.append(f"| {name} | {' | '.join(columns)} |")
+    rows = [(label, _value(test[name]), PAPER.get(name, "–")) for name, label in METRIC_ROWS.items()]
+    shown = ("auroc", "precision", "recall", "accuracy")
+    beside = [(name, *(_value(words[metric]) for metric in shown)) for name, words in members.items()]
     return [
-        *lines,
+        markdown_table(("", head, "OU-T-SNE in the paper"), rows),
         "",
         f"Lenses + non-lenses in the head; 95 % intervals; calls at p ≥ {test['threshold']:g}; β = {test['beta']:g}. "
         f"The paper's set is another: {EVAL}. Of accuracy, precision and Fβ, which go with the share of lenses, the "
@@ -196,7 +192,7 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
         "",
         "Its members on the same images, as the ensemble sees them:",
         "",
-        *beside,
+        markdown_table(("member", "AUROC", "precision", "recall", "accuracy"), beside),
     ]
 
 

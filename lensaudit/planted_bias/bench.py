@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from lensaudit.display.markdown import table as markdown_table
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
@@ -334,32 +335,35 @@ def bench_page(record: dict[str, Any]) -> str:
         "",
         f"`{record['command']}`",
         "",
-        "| planted | what was done | finders | leading finding | found at all |",
-        "| --- | --- | --- | --- | --- |",
     ]
+    rows = []
     for one in record["planted"]:
-        lines.append(
-            f"| {one['bias']} | {one['told']} | {one['finders']} | {one['named_first']} of {one['finders']} "
-            f"[{one['low']:.2f}, {one['high']:.2f}] | {one['named']} of {one['finders']} |"
-        )
+        leading = f"{one['named_first']} of {one['finders']} [{one['low']:.2f}, {one['high']:.2f}]"
+        found = f"{one['named']} of {one['finders']}"
+        rows.append((one["bias"], one["told"], str(one["finders"]), leading, found))
     total, first = sum(one["finders"] for one in record["planted"]), sum(o["named_first"] for o in record["planted"])
     if total:
         low, high = wilson_interval(first, total, 0.95)
-        lines.append(f"| **all** | | {total} | **{first} of {total}** [{low:.2f}, {high:.2f}] | |")
+        rows.append(("**all**", "", str(total), f"**{first} of {total}** [{low:.2f}, {high:.2f}]", ""))
     lines += [
+        markdown_table(("planted", "what was done", "finders", "leading finding", "found at all"), rows),
         "",
         f"Clean finders accused of a bias: **{clean['accused']} of {clean['audits']}** [{clean['low']:.2f}, "
         f"{clean['high']:.2f}].",
         "",
-        "| finder | recall of plain lenses | leading finding | change of recall | all biases named |",
-        "| --- | --- | --- | --- | --- |",
     ]
-    for one in record["audits"]:
-        lines.append(
-            f"| {one['plant']} {one['number']} | {one['recall']:.2f} | {one['leading'] or 'none'} | "
-            f"{one['effect']:+.2f} | {', '.join(one['biases']) or 'none'} |"
+    audits = [
+        (
+            f"{one['plant']} {one['number']}",
+            f"{one['recall']:.2f}",
+            one["leading"] or "none",
+            f"{one['effect']:+.2f}",
+            ", ".join(one["biases"]) or "none",
         )
-    return "\n".join(lines) + "\n"
+        for one in record["audits"]
+    ]
+    head = ("finder", "recall of plain lenses", "leading finding", "change of recall", "all biases named")
+    return "\n".join([*lines, markdown_table(head, audits)]) + "\n"
 
 
 __all__ = ["BenchSettings", "audit_blind", "bench_page", "plant_named", "run_planted", "summary"]

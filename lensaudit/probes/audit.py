@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lensaudit.display.markdown import table as markdown_table
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
@@ -294,14 +295,20 @@ def audit_page(audit: ProbeAudit) -> str:
         in_markdown(in_short(audit.answers)),
         "",
         *(line for step in audit.next_steps() for line in (_step_line(step), "")),
-        "| probe | kind | verdict | change of recall (95 %) | Holm p | meaning |",
-        "| --- | --- | --- | --- | --- | --- |",
     ]
+    rows = []
     for one in audit.ranked:
         change = one.finding.recall_change
-        lines.append(
-            f"| [{one.probe}]({one.probe}/probe.md) | {one.nature} | **{one.verdict.word}** | {change.value:+.3f} "
-            f"[{change.low:+.3f}, {change.high:+.3f}] | {one.finding.p_holm:.2g} | {in_markdown(one.meaning)} |"
+        rows.append(
+            (
+                f"[{one.probe}]({one.probe}/probe.md)",
+                one.nature,
+                f"**{one.verdict.word}**",
+                f"{change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]",
+                f"{one.finding.p_holm:.2g}",
+                in_markdown(one.meaning),
+            )
         )
-    lines += [f"| {name} | | not applicable | | | {in_markdown(why)} |" for name, why in audit.not_applicable.items()]
-    return "\n".join(lines) + "\n"
+    rows += [(name, "", "not applicable", "", "", in_markdown(why)) for name, why in audit.not_applicable.items()]
+    head = ("probe", "kind", "verdict", "change of recall (95 %)", "Holm p", "meaning")
+    return "\n".join([*lines, markdown_table(head, rows)]) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from lensaudit.display.markdown import table as markdown_table
 from lensaudit.probes.finding import BINOMIAL, Change, Finding, Recall
 from lensaudit.probes.response import Response
 from lensaudit.probes.result import ProbeResult
@@ -77,12 +78,7 @@ FINDINGS_HEAD = (
 
 
 def _findings_table(findings: Iterable[Finding]) -> str:
-    return _table(FINDINGS_HEAD, ([in_markdown(cell) for cell in row] for row in findings_rows(findings)))
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head), ["---"] * len(list(head)), *(list(row) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(FINDINGS_HEAD, ([in_markdown(cell) for cell in row] for row in findings_rows(findings)))
 
 
 def _dose(finding: Finding) -> str:
@@ -99,7 +95,7 @@ def _responses(result: ProbeResult) -> list[str]:
         parts.append(in_markdown(crossing_sentence(one, result)))
         head = ("median over the systems", "control", *(f"{dose:g}" for dose in doses.values))
         rows = [(name, *(_plain(value) for value in values)) for name, values in one.truth.items()]
-        parts.append(_table(head, [row for row in rows if any(cell != "–" for cell in row[1:])]))
+        parts.append(markdown_table(head, [row for row in rows if any(cell != "–" for cell in row[1:])]))
     return parts
 
 
@@ -176,7 +172,7 @@ def _published(result: ProbeResult) -> list[str]:
         f"## Reference: {in_markdown(published.caption)}",
         f"{in_markdown(published.source)}; recall at threshold {published.threshold:g}. These are other images than "
         "ours: the table stands beside our numbers and enters none of them.",
-        _table(("finder", *map(in_markdown, labels)), rows),
+        markdown_table(("finder", *map(in_markdown, labels)), rows),
     ]
 
 

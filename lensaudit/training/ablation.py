@@ -17,6 +17,7 @@ from scipy import stats
 
 from lensaudit.display.colour import FAINT, SERIES
 from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
+from lensaudit.display.markdown import table as markdown_table
 from lensaudit.errors import UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.files import write_json, write_text
@@ -301,20 +302,18 @@ def _spread_json(spread: Spread) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """The result as Markdown."""
-    lines = [
-        f"Recipe `{result['recipe']['name']}`; AUROC and accuracy (at p = 0.5) on {result['counted']}.",
-        "",
-        "| arm | repeats | epochs | AUROC | gain in AUROC | accuracy | gain in accuracy |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    rows = []
     for row in result["arms"]:
         cells = [row["arm"], str(len(row["seeds"])), ", ".join(map(str, row["epochs"]))]
         for name in ("auroc", "accuracy"):
             cells += [_level(row[name]), _gain(row.get(f"{name}_gain"))]
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
+    head = ("arm", "repeats", "epochs", "AUROC", "gain in AUROC", "accuracy", "gain in accuracy")
     return "\n".join(
         [
-            *lines,
+            f"Recipe `{result['recipe']['name']}`; AUROC and accuracy (at p = 0.5) on {result['counted']}.",
+            "",
+            markdown_table(head, rows),
             "",
             "Mean over repeats ± their standard deviation; gains over the first row, seed by seed, with the 95 % "
             "interval of their mean (Student's t). One repeat has neither. Repeats differ in initial weights, order, "

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lensaudit.display.colour import FAINT, SERIES
 from lensaudit.display.figures import new_figure, save_figure, styled
+from lensaudit.display.markdown import table as markdown_table
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import Evaluation, evaluate
 from lensaudit.files import write_json, write_text
@@ -137,19 +138,19 @@ def table(result: dict[str, Any]) -> str:
         f"images, each scored by a finder trained on the others.",
         *([f"Body {result['body']}."] if "body" in result else []),
         "",
-        "| fold | lenses + non-lenses | epochs | ROC AUC | F1 |",
-        "| --- | --- | --- | --- | --- |",
     ]
+    rows = []
     for fold in result["folds"]:
         counted = f"{fold['n_lenses']} + {fold['n_non_lenses']}"
         cells = [str(fold["fold"]), counted, str(fold["epochs"]), _interval(fold["auroc"]), _interval(fold["f1"])]
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
     means = [_level(result[name]) for name in ("auroc", "f1")]
+    rows.append(["mean ± standard deviation over folds", "", "", *means])
     left_out = sum(fold["n_unscored"] for fold in result["folds"])
     return "\n".join(
         [
             *lines,
-            f"| mean ± standard deviation over folds | | | {' | '.join(means)} |",
+            markdown_table(("fold", "lenses + non-lenses", "epochs", "ROC AUC", "F1"), rows),
             "",
             f"In brackets 95 % intervals of one fold's images. F1 at p ≥ {result['folds'][0]['threshold']:g}"
             + (" and the thresholds of the other folds' finders" if _differ(result["folds"]) else "")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.special import expit
 
+from lensaudit.display.markdown import table as markdown_table
 from lensaudit.evaluation import evaluate
 from lensaudit.finders import (
     Finder,
@@ -120,12 +121,10 @@ def _start(data: Mapping[str, Any]) -> str:
 def _measurements(metrics: Mapping[str, Any]) -> list[str]:
     parts = [part for part in ("validation", "test") if part in metrics]
     titles = [f"{part}, {metrics[part]['n_lenses']} + {metrics[part]['n_non_lenses']}" for part in parts]
-    lines = [f"| | {' | '.join(titles)} |", "| --- |" + " --- |" * len(parts)]
-    for name, label in METRIC_ROWS.items():
-        lines.append(f"| {label} | {' | '.join(metric_words(metrics[part][name]) for part in parts)} |")
+    rows = [(label, *(metric_words(metrics[part][name]) for part in parts)) for name, label in METRIC_ROWS.items()]
     beta, threshold = metrics["validation"]["beta"], metrics["validation"]["threshold"]
     return [
-        *lines,
+        markdown_table(("", *titles), rows),
         "",
         f"Lenses + non-lenses in the head; 95 % intervals; calls at p ≥ {threshold:g}; β = {beta:g}. "
         "The validation images chose the epoch, so their numbers are a little too good."

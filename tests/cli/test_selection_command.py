@@ -80,7 +80,14 @@ def test_it_writes_numbers_tables_page_and_figures(folder, tmp_path):
     assert record["cuts"][0]["false_positives"]["k"] == 3
     assert record["maps"][0]["n_outside"] == 1
     assert record["provenance"]["inputs"]["set"] == LensSet.open(folder / "set").content_hash
-    for name in ("recall-maps.parquet", "medians.parquet", "selection.md", "medians.png", "drivers.png"):
+    for name in (
+        "recall-maps.parquet",
+        "medians.parquet",
+        "selection.md",
+        "selection.html",
+        "medians.png",
+        "drivers.png",
+    ):
         assert (tmp_path / name).is_file(), name
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lensaudit.display.markdown import table, write_html
 from lensaudit.evaluation.selection.driver_model import Carried, Companion, Driver, DriverModel
 from lensaudit.evaluation.selection.function import SelectionFunction
 from lensaudit.evaluation.selection.parameters import FEW, Cut, Share
@@ -74,7 +75,7 @@ def _thresholds(selection: SelectionFunction) -> list[str]:
     rows = [_cut(cut) for cut in selection.cuts]
     notes = [f"{cut.words}: {cut.note}." for cut in selection.cuts if cut.note]
     header = ("threshold", "p", "recall (Wilson)", "false positives (Wilson)")
-    return [*_table(header, rows), *(["", *notes] if notes else [])]
+    return [table(header, rows), *(["", *notes] if notes else [])]
 
 
 def _cut(cut: Cut) -> tuple[str, ...]:
@@ -92,7 +93,7 @@ def _map(one: RecallMap, threshold: str, figure: str | None) -> list[str]:
         f"n = {one.n.sum()} lenses; {one.n_outside} outside the edges, {one.n_missing} without a value. In each cell "
         f"recall, its Wilson interval and n; {n_few} of {one.n.size} cells have fewer than {FEW} lenses (*)."
     )
-    return [f"## {title}", "", *picture, caption, "", *_table(header, rows)]
+    return [f"## {title}", "", *picture, caption, "", table(header, rows)]
 
 
 def _bin(axis: Axis, i: int) -> str:
@@ -127,7 +128,7 @@ def _medians(selection: SelectionFunction, figure: str | None) -> list[str]:
         *(f"{cut.words}{_star(cut.recall.k)}, n = {cut.recall.k}" for cut in selection.cuts),
     )
     picture = [f"![Medians of selected lenses against all]({figure})", ""] if figure else []
-    return [*picture, legend, "", *_table(header, table)]
+    return [*picture, legend, "", table(header, table)]
 
 
 def _median(one: Median) -> str:
@@ -158,10 +159,10 @@ def _drivers(model: DriverModel, threshold: str, figure: str | None) -> list[str
     )
     header = ("parameter", "σ", "alone", "slope", "bend", "p", "explained", "VIF", "goes with", "verdict")
     picture = [f"![Coefficients of the model]({figure})", ""] if figure else []
-    lines = [*said, *picture, method, "", *_table(header, [_driver(one) for one in model.drivers])]
+    lines = [*said, *picture, method, "", table(header, [_driver(one) for one in model.drivers])]
     if model.carried:
         taken_out = ("taken out", "VIF then", "goes with", "p alone", "p of taking it out")
-        lines += ["", *_table(taken_out, [_carried(one) for one in model.carried])]
+        lines += ["", table(taken_out, [_carried(one) for one in model.carried])]
     return lines
 
 
@@ -204,10 +205,6 @@ def _star(n: int) -> str:
     return "*" if n < FEW else ""
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (header, ("---",) * len(header), *rows)]
-
-
 METADATA_KEY = b"lensaudit"
 
 _UNITS = {
@@ -241,7 +238,8 @@ def write_selection(selection: SelectionFunction, about: Mapping[str, Any], titl
 
     ``selection.json``, ``recall-maps.parquet`` (a row per cell), ``medians.parquet`` (a row per parameter and
     threshold), ``drivers.parquet`` (a row per parameter in the model; where there is no
-    model there is no such file), ``selection.md``, and a PNG per map, of the medians and of the drivers.
+    model there is no such file), ``selection.md``, the same as ``selection.html``, and a PNG per map, of the medians
+    and of the drivers.
     """
     tables = {
         "recall-maps.parquet": [cell for one in selection.maps for cell in one.cells()],
@@ -259,9 +257,13 @@ def write_selection(selection: SelectionFunction, about: Mapping[str, Any], titl
         _write_table(tables[name], plain(about), out / name)
     for name in set(tables) - set(written):  # what an earlier run left there belongs to other numbers
         (out / name).unlink(missing_ok=True)
-    write_text(out / "selection.md", markdown(selection, title, figures))
+    text = markdown(selection, title, figures)
+    write_text(out / "selection.md", text)
+    write_html(
+        out / "selection.html", text, "The same as selection.md; every number stands in selection.json beside it."
+    )
     write_json(out / "selection.json", selection_record(selection, about))  # last: where it is, all is there
-    return ["selection.json", "selection.md", *written, *figures.values()]
+    return ["selection.json", "selection.md", "selection.html", *written, *figures.values()]
 
 
 def plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lensaudit.display.figures import save_figure
+from lensaudit.display.markdown import table, write_html
 from lensaudit.explain.judging.compound_view import CompoundView
 from lensaudit.explain.judging.explainer import BASELINES, explainer
 from lensaudit.explain.judging.judgement import JSON_FILE, Judgement
@@ -119,19 +120,14 @@ def _kind_table(judgement: Judgement, kind: str) -> list[str]:
     if not scores:
         return []
     head = [score.name + ARROWS[score.better] for score in scores]
-    lines = [
-        f"### {judgement.finder}: {in_markdown(kind)}",
-        "",
-        _line(["method", *head]),
-        _line(["---"] * (len(scores) + 1)),
-    ]
     chance = [chance_of(judgement, kind, score) for score in scores]
-    lines.append(_line(["*chance*", *map(_number, chance)]))
+    lines = [["*chance*", *map(_number, chance)]]
     for name in methods_of(judgement):
         rows = [judgement.row(name, kind, score.name) for score in scores]
         if any(row is not None for row in rows):
-            lines.append(_line([_name(judgement, name), *(cell(row) for row in rows)]))
-    return [*lines, "", *_left_out(judgement, kind)]
+            lines.append([_name(judgement, name), *(cell(row) for row in rows)])
+    title = f"### {judgement.finder}: {in_markdown(kind)}"
+    return [title, "", table(("method", *head), lines), "", *_left_out(judgement, kind)]
 
 
 def _left_out(judgement: Judgement, kind: str) -> list[str]:
@@ -157,42 +153,30 @@ def _checks(judgement: Judgement) -> list[str]:
         f"Similarity left when all weights are drawn anew, beyond that with other images' maps (level {first.level:g}, "
         f"{first.draws} draws); beside it Spearman's correlation of |map| and SSIM with the image's own map.",
         "",
-        _line(["method", "similarity", "of absolute values", "SSIM", "images", "verdict"]),
-        _line(["---"] * 6),
     ]
+    rows = []
     for check in judgement.checks:
         beside = (check.steps[-1].absolute, check.steps[-1].ssim) if check.steps else (math.nan, math.nan)
         extra = [_number(value) for value in beside]
         row = judgement.row(check.method, ALL_KINDS, "randomised-similarity")
-        lines.append(_line([check.title, cell(row, marks=False), *extra, str(check.images), check.verdict]))
-    return [*lines, ""]
+        rows.append([check.title, cell(row, marks=False), *extra, str(check.images), check.verdict])
+    head = ("method", "similarity", "of absolute values", "SSIM", "images", "verdict")
+    return [*lines, table(head, rows), ""]
+
+
+_PART = ("area", "light")
+_VIEW_HEAD = ("method", "nearer: attribution", *_PART, "farther: attribution", *_PART, "n", "verdict")
 
 
 def _views(judgement: Judgement) -> list[str]:
     lines = []
     for kind in dict.fromkeys(view.kind for view in judgement.views):
         views = [view for view in judgement.views if view.kind == kind]
-        lines += [
-            f"### {judgement.finder}: both sources of {in_markdown(kind)}",
-            "",
-            _line(
-                [
-                    "method",
-                    "nearer: attribution",
-                    "area",
-                    "light",
-                    "farther: attribution",
-                    "area",
-                    "light",
-                    "n",
-                    "verdict",
-                ]
-            ),
-            _line(["---"] * 9),
-        ]
+        rows = []
         for view in views:
             shares = [text for share in view.shares for text in _share_cells(share)]
-            lines.append(_line([_name(judgement, view.method), *shares, str(view.n), view.verdict]))
+            rows.append([_name(judgement, view.method), *shares, str(view.n), view.verdict])
+        lines += [f"### {judgement.finder}: both sources of {in_markdown(kind)}", "", table(_VIEW_HEAD, rows)]
         unlensed = max(view.unlensed for view in views)
         lines += ["", f"In {unlensed} images the nearer source is not lensed.", ""] if unlensed else [""]
     return lines + [line for sentence in verdict_sentences(judgement) for line in (in_markdown(sentence), "")]
@@ -214,11 +198,13 @@ def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 PAGE_FILE = "explanation-scores.md"
+HTML_FILE = "judge.html"
+_PICTURES = {
+    "explanation-scores.png": "Scores of every method by kind of scene, with 95 % intervals",
+    "randomisation.png": "What is left of the maps while layers are drawn anew",
+    "compound-view.png": "Attribution on each source of compound lenses over its area",
+}
 
 
 def write_judgement(judgement: Judgement, out: Path) -> tuple[str, ...]:
@@ -239,6 +225,10 @@ def write_judgement(judgement: Judgement, out: Path) -> tuple[str, ...]:
         (out / name).unlink(missing_ok=True)
         if wanted:
             save_figure(out / name, figure(judgement))
-    write_text(out / PAGE_FILE, f"# Explanations of {judgement.finder}\n\n{markdown([judgement])}")
+    pictures = [f"![{_PICTURES[name]}]({name})\n" for name, (wanted, _) in drawn.items() if wanted]
+    text = "\n".join([f"# Explanations of {judgement.finder}\n", *pictures, markdown([judgement])])
+    write_text(out / PAGE_FILE, text)
+    made_by = f"The same as {PAGE_FILE}; every number stands in {JSON_FILE} beside it."
+    write_html(out / HTML_FILE, text, made_by)
     tables = judgement.write(out)
-    return (*tables, PAGE_FILE, *(name for name, (wanted, _) in drawn.items() if wanted))
+    return (*tables, PAGE_FILE, HTML_FILE, *(name for name, (wanted, _) in drawn.items() if wanted))

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lensaudit.display.colour import ALARM, INK, QUIET, SERIES
+from lensaudit.display.colour import ALARM, BAND, INK, QUIET, SERIES
 from lensaudit.display.figures import light_grid, new_figure, styled
 from lensaudit.explain.judging.compound_view import CompoundView
 from lensaudit.explain.judging.explainer import BASELINES, explainer
@@ -167,7 +167,7 @@ def _name_methods(axes: Axes, judgement: Judgement, methods: Sequence[str], *, n
         tick.set_color(ALARM if judgement.label(name).startswith("fails") else INK)
     for y, name in enumerate(methods):
         if name in BASELINES:
-            axes.axhspan(y - 0.5, y + 0.5, color="#f1f3f5", zorder=0)
+            axes.axhspan(y - 0.5, y + 0.5, color=BAND, zorder=0)
     light_grid(axes, "y")
     axes.tick_params(axis="x", labelsize=8)
     axes.tick_params(axis="y", length=0)

@@ -27,6 +27,7 @@ def test_tables_verdicts_and_files(words, command, tmp_path):
     assert "about " in error
     assert {path.name for path in tmp_path.iterdir()} >= {
         "explanation-scores.parquet", "explanation-scores.json", "explanation-scores.md", "explanation-scores.png",
+        "judge.html",
     }  # fmt: skip
 
     code, out, _ = command(*words, "--json")

@@ -1,0 +1,53 @@
+"""A page of Markdown as one HTML file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hostile import EVERY
+from matplotlib.figure import Figure
+
+from lensaudit.display.figures import save_figure
+from lensaudit.display.markdown import table, write_html
+from lensaudit.display.page import content_policy
+from lensaudit.untrusted import in_markdown
+
+
+def written(folder: Path, text: str) -> str:
+    return write_html(folder / "a.html", text, "Written here.").read_text(encoding="utf-8")
+
+
+def test_it_is_one_file_with_its_pictures_and_its_policy(tmp_path: Path):
+    save_figure(tmp_path / "a.png", Figure((1, 1)))
+    page = written(tmp_path, "# A finder\n\n## One\n\n![a curve](a.png)\n\n## Two\n\nθ_E is [0.1, 0.2].\n")
+    assert "<title>A finder</title>" in page
+    assert re.search(r'<img src="data:image/png;base64,[^"]+" alt="a curve"', page)
+    assert re.findall(r'<a href="#(section-\d)">(\w+)</a>', page) == [("section-1", "One"), ("section-2", "Two")]
+    assert all(f'id="section-{number}"' in page for number in (1, 2))
+    assert "θ<sub>E</sub> is [0.1,\u00a00.2]" in page
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert style is not None
+    assert content_policy(style.group(1)).replace("'", "&#39;") in page
+    assert "<script" not in page
+
+
+def test_tables_scroll(tmp_path: Path):
+    page = written(tmp_path, f"# A\n\n{table(('a', 'b'), [('1', '**2**')])}\n")
+    assert '<div class="scroll"><table>' in page
+    assert "<strong>2</strong>" in page
+
+
+@pytest.mark.parametrize("word", EVERY.values(), ids=EVERY)
+def test_foreign_words_stay_words(tmp_path: Path, word: str):
+    page = written(tmp_path, f"# {in_markdown(word)}\n\n{word}\n\n![{in_markdown(word)}](../../etc/passwd)\n")
+    assert "<script" not in page
+    assert not re.findall(r"<img(?! src=\"data:)", page)
+    assert "javascript:" not in re.findall(r'(?:href|src)="([^"]*)"', page)
+
+
+def test_pictures_of_other_folders_are_not_read(tmp_path: Path):
+    save_figure(tmp_path / "a.png", Figure((1, 1)))
+    (tmp_path / "in").mkdir()
+    assert "<img" not in written(tmp_path / "in", "![x](../a.png) ![y](/etc/passwd) ![z](missing.png)\n")
