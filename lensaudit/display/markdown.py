@@ -32,7 +32,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """
     first = tuple(head)
     lines = (first, ("---",) * len(first), *(tuple(row) for row in rows))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(re.sub(r"\|  (?=\|)", "| ", f"| {' | '.join(cells)} |") for cells in lines)
 
 
 def write_html(path: Path, text: str, made_by: str) -> Path:

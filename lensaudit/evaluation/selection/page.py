@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lensaudit.display.markdown import table, write_html
+from lensaudit.display.markdown import table as markdown_table
+from lensaudit.display.markdown import write_html
 from lensaudit.evaluation.selection.driver_model import Carried, Companion, Driver, DriverModel
 from lensaudit.evaluation.selection.function import SelectionFunction
 from lensaudit.evaluation.selection.parameters import FEW, Cut, Share
@@ -75,7 +76,7 @@ def _thresholds(selection: SelectionFunction) -> list[str]:
     rows = [_cut(cut) for cut in selection.cuts]
     notes = [f"{cut.words}: {cut.note}." for cut in selection.cuts if cut.note]
     header = ("threshold", "p", "recall (Wilson)", "false positives (Wilson)")
-    return [table(header, rows), *(["", *notes] if notes else [])]
+    return [markdown_table(header, rows), *(["", *notes] if notes else [])]
 
 
 def _cut(cut: Cut) -> tuple[str, ...]:
@@ -93,7 +94,7 @@ def _map(one: RecallMap, threshold: str, figure: str | None) -> list[str]:
         f"n = {one.n.sum()} lenses; {one.n_outside} outside the edges, {one.n_missing} without a value. In each cell "
         f"recall, its Wilson interval and n; {n_few} of {one.n.size} cells have fewer than {FEW} lenses (*)."
     )
-    return [f"## {title}", "", *picture, caption, "", table(header, rows)]
+    return [f"## {title}", "", *picture, caption, "", markdown_table(header, rows)]
 
 
 def _bin(axis: Axis, i: int) -> str:
@@ -128,7 +129,7 @@ def _medians(selection: SelectionFunction, figure: str | None) -> list[str]:
         *(f"{cut.words}{_star(cut.recall.k)}, n = {cut.recall.k}" for cut in selection.cuts),
     )
     picture = [f"![Medians of selected lenses against all]({figure})", ""] if figure else []
-    return [*picture, legend, "", table(header, table)]
+    return [*picture, legend, "", markdown_table(header, table)]
 
 
 def _median(one: Median) -> str:
@@ -159,10 +160,10 @@ def _drivers(model: DriverModel, threshold: str, figure: str | None) -> list[str
     )
     header = ("parameter", "σ", "alone", "slope", "bend", "p", "explained", "VIF", "goes with", "verdict")
     picture = [f"![Coefficients of the model]({figure})", ""] if figure else []
-    lines = [*said, *picture, method, "", table(header, [_driver(one) for one in model.drivers])]
+    lines = [*said, *picture, method, "", markdown_table(header, [_driver(one) for one in model.drivers])]
     if model.carried:
         taken_out = ("taken out", "VIF then", "goes with", "p alone", "p of taking it out")
-        lines += ["", table(taken_out, [_carried(one) for one in model.carried])]
+        lines += ["", markdown_table(taken_out, [_carried(one) for one in model.carried])]
     return lines
 
 
