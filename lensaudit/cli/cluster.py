@@ -57,12 +57,9 @@ def cluster(
     lr: opt.LearningRate = None,
     augment: Annotated[
         Literal["none", "dihedral"] | None,
-        typer.Option("--augment", help="none (the paper), or dihedral: turned and mirrored images."),
+        typer.Option("--augment", help="none (the paper), or dihedral: rotated and mirrored images."),
     ] = None,
-    precision: Annotated[
-        Literal["full", "bf16"] | None,
-        typer.Option("--precision", help="bf16: quicker steps where the processor has it."),
-    ] = None,
+    precision: opt.PrecisionIfAny = None,
     embedding: Annotated[
         int | None,
         typer.Option("--embedding", metavar="N", min=1, help="Features of an image, and clusters; 24 in the paper."),
@@ -85,7 +82,7 @@ def cluster(
     orientations: Annotated[
         int,
         typer.Option(
-            "--orientations", metavar="N", min=0, help="Turn so many test images: how often do they change cluster?"
+            "--orientations", metavar="N", min=0, help="Rotate so many test images: how often do they change cluster?"
         ),
     ] = 0,
     source_only: Annotated[

@@ -45,7 +45,9 @@ def dream(
     ids: opt.Ids = [],
     beside: Annotated[
         Path | None,
-        typer.Option("--set", metavar="SET", help="Draw the cutouts of this set that excite a target most beside it."),
+        typer.Option(
+            "--set", metavar="SET", help="Show beside each image the cutouts of this set of highest activation."
+        ),
     ] = None,
     scan: Annotated[int, typer.Option("--scan", metavar="N", help="Most cutouts of it to look at.")] = 2000,
     steps: Annotated[
@@ -159,16 +161,16 @@ def judge(
         ),
     ] = [],
     per_kind: Annotated[int, typer.Option("--per-kind", metavar="N", help="Images of each kind of scene.")] = 20,
-    few: Annotated[int, typer.Option("--few", metavar="N", help="Of those, how many get the sensitivity.")] = 5,
+    few: Annotated[int, typer.Option("--few", metavar="N", help="Of those, how many for the sensitivity.")] = 5,
     check_images: Annotated[
         int,
         typer.Option(
-            "--check-images", metavar="N", help="Images of the randomisation check; more where they cannot tell."
+            "--check-images", metavar="N", help="Images of the randomisation check; more where it is inconclusive."
         ),
     ] = 12,
     fill: Annotated[
         Literal["zero", "blur"],
-        typer.Option("--fill", help="What stands for a missing pixel in deletion and insertion."),
+        typer.Option("--fill", help="Value of a deleted pixel in deletion and insertion."),
     ] = "zero",
     seed: opt.Seed = 0,
     field_of_view: opt.FieldOfView = None,
@@ -178,7 +180,7 @@ def judge(
     threads: opt.Threads = None,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
-    """Score explanations: on the arcs or not, faithful or not, learnt or not; both sources of compound lenses."""
+    """Evaluate attributions: localisation, faithfulness, randomisation check, both sources of compound lenses."""
     from dataclasses import replace
     from functools import partial
 

@@ -28,9 +28,7 @@ def register_ensemble(app: typer.Typer) -> None:
 
 def ensemble(
     data: Annotated[Path, typer.Option("--data", metavar="SET", help="Lens set whose scores make the map.")],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Becomes the finder's folder; a stopped run goes on.")
-    ],
+    out: opt.Becomes,
     members: Annotated[
         list[str] | None,
         typer.Argument(
@@ -38,9 +36,7 @@ def ensemble(
             autocompletion=opt.finder_names,
         ),
     ] = None,
-    test: Annotated[
-        Path | None, typer.Option("--test", metavar="SET", help="Set measured once at the end, for the model card.")
-    ] = None,
+    test: opt.TestSet = None,
     images: opt.Images = None,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Of the finder.")] = "ou-tsne",
     perplexity: Annotated[

@@ -48,7 +48,7 @@ def evaluate(
     threads: opt.Threads = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Measure a finder on a labelled set: each number with its 95 % interval."""
+    """Measure a finder on a labelled set: each number with its 95 % confidence interval."""
     from lensaudit.cli.opening import bands_left_out, open_both, scores_of
     from lensaudit.evaluation import evaluate as measure
     from lensaudit.files import writable_folder
@@ -143,8 +143,8 @@ def false_positives(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for picture and table.")] = Path(
         "false-positives"
     ),
-    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many of the worst.")] = TOP,
-    old_top: Annotated[int | None, typer.Option("--n", min=1, hidden=True)] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many of the highest scores.")] = TOP,
+    old_top: opt.OldTop = None,
     scores: opt.Scores = None,
     band: Annotated[
         str, typer.Option("--band", metavar="BAND", help="Of the picture; by default VIS, or else the finder's last.")
@@ -158,7 +158,7 @@ def false_positives(
     threads: opt.Threads = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Show the non-lenses a finder takes for lenses most surely, and which kinds are too many among them."""
+    """Show the false positives with the highest scores, and which kinds are over-represented among them."""
     import numpy as np
 
     from lensaudit.cli.opening import open_both, scores_of
@@ -262,7 +262,7 @@ def grades(
     threads: opt.Threads = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Say how a finder scores candidates that people graded: mean and standard deviation per grade."""
+    """Compare a finder's scores with visual grades of candidates: mean and standard deviation per grade."""
     from lensaudit.cli.opening import open_both
     from lensaudit.errors import UsageError
     from lensaudit.evaluation.grades import (

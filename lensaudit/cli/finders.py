@@ -138,7 +138,7 @@ def score(
         typer.Option("--out", metavar="FILE", help="Scores: .parquet, .csv, .ecsv, .fits, or .vot (VOTable)."),
     ] = Path("scores.parquet"),
     top: Annotated[
-        int, typer.Option("--top", metavar="N", min=0, help="Print the N that are lenses most surely; 0: none.")
+        int, typer.Option("--top", metavar="N", min=0, help="Print the N highest scores; 0: none.")
     ] = TOP,
     prior: Annotated[
         float | None,

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -93,6 +93,17 @@ def say_renamed(old: str, new: str) -> None:
     say(f"{old} is now called {new}", err=True)
 
 
+def _old_option(old: str, new: str, **settings: Any) -> Any:
+    """A hidden option that goes on working, and says what it is called today."""
+
+    def told(value: Any) -> Any:
+        if value is not None and value is not False:
+            say_renamed(f"--{old}", new)
+        return value
+
+    return typer.Option(f"--{old}", hidden=True, callback=told, **settings)
+
+
 def _present_verdict(word: str | None) -> str | None:
     """What ``--fail-on`` names, by today's word."""
     if word is None or present_word(word) == word:
@@ -103,7 +114,14 @@ def _present_verdict(word: str | None) -> str | None:
 
 FINDER_HELP = "Built-in name (lensaudit models list), a finder's folder, or package.module:factory."
 
-Finder = Annotated[str, typer.Argument(metavar="FINDER", help=FINDER_HELP, autocompletion=finder_names)]
+
+def _finder_argument(metavar: str, **settings: Any) -> Any:
+    return typer.Argument(metavar=metavar, help=FINDER_HELP, autocompletion=finder_names, **settings)
+
+
+Finder = Annotated[str, _finder_argument("FINDER")]
+FinderIfAny = Annotated[str, _finder_argument("FINDER", show_default=False)]
+Finders = Annotated[list[str], _finder_argument("FINDER...")]
 Recipe = Annotated[
     str,
     typer.Argument(
@@ -111,9 +129,14 @@ Recipe = Annotated[
         autocompletion=recipe_names,
     ),
 ]  # fmt: skip
-Set = Annotated[Path, typer.Argument(metavar="SET", help="Lens set, from lensaudit simulate or ingest.")]
+FinderOption = Annotated[str, typer.Option("--finder", metavar="FINDER", help=FINDER_HELP, autocompletion=finder_names)]
+_SET_HELP = "Lens set, from lensaudit simulate or ingest."
+Set = Annotated[Path, typer.Argument(metavar="SET", help=_SET_HELP)]
+SetOption = Annotated[Path | None, typer.Option("--set", metavar="SET", help=_SET_HELP)]
 LabelledSet = Annotated[Path, typer.Argument(metavar="SET", help="Lens set with labels.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the result; a stopped run goes on.")]
+_OUT = typer.Option("--out", metavar="DIR", help="Folder of the result; a stopped run goes on.")
+Out = Annotated[Path, _OUT]
+OutIfAny = Annotated[Path | None, _OUT]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there from another run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Everything random is derived from it.")]
@@ -164,9 +187,9 @@ Inputs = Annotated[
     Literal["as-is", "standardised"],
     typer.Option("--inputs", help="as-is (the paper), or standardised, folded into the first layer."),
 ]
-Precision = Annotated[
-    Literal["full", "bf16"], typer.Option("--precision", help="bf16: quicker steps where the processor has it.")
-]
+_PRECISION = typer.Option("--precision", help="bf16: quicker steps where the processor has it.")
+Precision = Annotated[Literal["full", "bf16"], _PRECISION]
+PrecisionIfAny = Annotated[Literal["full", "bf16"] | None, _PRECISION]
 Pretrained = Annotated[
     str | None, typer.Option("--pretrained", metavar="FILE", help="Weights for a transfer finder's body, or hub.")
 ]
@@ -182,6 +205,8 @@ Becomes = Annotated[
 
 Ids = Annotated[list[str], typer.Option("--id", metavar="ID", help="A system's id; repeat it for more.")]
 First = Annotated[int | None, typer.Option("--first", metavar="N", help="The first N systems of the set.")]
+OldFirst = Annotated[int | None, _old_option("n", "--first")]
+OldTop = Annotated[int | None, _old_option("n", "--top", min=1)]
 All = Annotated[bool, typer.Option("--all", help="Every system of the set.")]
 Images = Annotated[
     int | None, typer.Option("--images", metavar="N", min=1, help="So many images of the set, evenly spread.")
@@ -197,7 +222,7 @@ Method = Annotated[
         help=f"Method of explanation; repeat it for more. {', '.join(EXPLANATIONS)}, or all.",
     ),
 ]  # fmt: skip
-OldMethods = Annotated[str | None, typer.Option("--methods", hidden=True)]
+OldMethods = Annotated[str | None, _old_option("methods", "--method")]
 Probes = Annotated[
     list[str],
     typer.Option(
@@ -205,7 +230,8 @@ Probes = Annotated[
         help="Name of a probe (lensaudit probe list), its YAML file, quick, all or none; repeat it for more.",
     ),
 ]  # fmt: skip
-OldProbes = Annotated[str | None, typer.Option("--probes", hidden=True)]
+OldProbes = Annotated[str | None, _old_option("probes", "--probe")]
+NoProbe = Annotated[bool, _old_option("no-probe", "--probe none")]
 OnlyProbes = Annotated[
     list[str],
     typer.Option(
@@ -219,6 +245,14 @@ ProbeN = Annotated[
         "--probe-n", metavar="N", help="Pairs of each population of a probe; see lensaudit probe power; 0: no probes."
     ),
 ]
+OcclusionN = Annotated[
+    int, typer.Option("--occlusion-n", metavar="N", help="Images per group of the gallery; 0: no gallery.")
+]
+JudgeN = Annotated[
+    int,
+    typer.Option("--judge-n", metavar="N", help="Lenses of each kind for the evaluation of attributions; 0: none."),
+]
+OldJudgeN = Annotated[int | None, _old_option("explanations", "--judge-n")]
 Tolerance = Annotated[
     float | None,
     typer.Option("--tolerance", metavar="LOSS", help="Loss of recall that is accepted; default: each probe's own."),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lensaudit.probes import ProbeResult
 
 N = Annotated[
-    int, typer.Option("--n", metavar="N", help="Pairs of each population, one image an arm; see lensaudit probe power.")
+    int, typer.Option("--n", metavar="N", help="Paired simulations of each population; see lensaudit probe power.")
 ]
 Mode = Annotated[
     str | None, typer.Option("--mode", metavar="NAME", help="How scenes are drawn; see lensaudit probe list.")
@@ -46,7 +46,7 @@ def register_probe(app: typer.Typer) -> None:
     probes = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
-        help="Ask a finder about pairs of scenes that differ in one thing; lensaudit probe list names all probes.",
+        help="Test a finder on paired simulations that differ in one property; lensaudit probe list names all probes.",
         epilog=opt.examples("lensaudit probe red-source ou66 --n 500 --out runs/red-source"),
     )
     probes.command("list", epilog=opt.examples("lensaudit probe list"))(list_probes)
@@ -91,7 +91,7 @@ def power(
         float, typer.Option("--tolerance", metavar="LOSS", help="Loss of recall that must be excluded.")
     ] = 0.05,
     chance: Annotated[
-        float, typer.Option("--power", metavar="P", help="Probability of excluding it where nothing changes.")
+        float, typer.Option("--power", metavar="P", help="Probability of excluding it where there is none.")
     ] = 0.9,
     as_json: opt.Json = False,
 ) -> None:
@@ -128,7 +128,7 @@ def all_probes(
     threads: opt.Threads = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Run all built-in probes, correct them together and rank what they found."""
+    """Run all built-in probes, correct for all tests together and rank the findings."""
     from lensaudit.cli.opening import read_by
     from lensaudit.probes import ProbeOptions, run_audit
 

@@ -1,4 +1,4 @@
-"""``lensaudit probe export``, ``probe import-scores`` and ``bench``."""
+"""``lensaudit probe export``, ``probe import-scores`` and ``planted-bias``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def register_outside(probes: typer.Typer) -> None:
 
 
 def export(
-    n: Annotated[int, typer.Option("--n", metavar="N", help="Pairs of each population.")],
+    n: Annotated[int, typer.Option("--n", metavar="N", help="Pairs of simulated images of each population.")],
     out: opt.Out,
     probe: opt.OnlyProbes = [],
     seed: Annotated[
@@ -69,7 +69,7 @@ def import_scores(
         Path, typer.Argument(metavar="SCORES", help="Table with columns id and p, or scores of 'lensaudit score'.")
     ],
     out: opt.Out,
-    threshold: Annotated[float, typer.Option("--threshold", metavar="P", help="Found means p at or above it.")] = 0.5,
+    threshold: Annotated[float, typer.Option("--threshold", metavar="P", help="Found means p ≥ this.")] = 0.5,
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="Of the finder; by default that of the file.")
     ] = "",
@@ -96,34 +96,36 @@ def import_scores(
     fail_where([one.verdict.word for one in audit.ranked], fail_on)
 
 
-def register_bench(app: typer.Typer) -> None:
+_PLANTED_EXAMPLE = opt.examples("lensaudit planted-bias --finders 3 --clean 8 --workers 0 --out runs/planted")
+
+
+def register_planted_bias(app: typer.Typer) -> None:
     """Add the command to the application."""
-    bench = typer.Typer(
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        help="Test the audit itself on finders whose biases are known.",
-    )
-    bench.command(
-        "planted",
-        epilog=opt.examples("lensaudit bench planted --finders 3 --clean 8 --workers 0 --out runs/planted"),
-    )(planted)
-    bench.callback()(_group)  # so that one command stays a command of a group
+    app.command("planted-bias", epilog=_PLANTED_EXAMPLE)(planted)
+
+
+def register_bench(app: typer.Typer) -> None:
+    """Add ``bench planted``, as ``planted-bias`` was called; it is hidden and goes on working."""
+    bench = typer.Typer(rich_markup_mode=None, help="Now lensaudit planted-bias.", hidden=True)
+    bench.command("planted", epilog=_PLANTED_EXAMPLE)(planted)
+    bench.callback()(_bench)
     app.add_typer(bench, name="bench")
 
 
-def _group() -> None:
-    """Test the audit itself on finders whose biases are known."""
+def _bench() -> None:
+    """Now lensaudit planted-bias."""
+    opt.say_renamed("lensaudit bench planted", "lensaudit planted-bias")
 
 
 def planted(
     out: opt.Out,
     finders: Annotated[int, typer.Option("--finders", metavar="N", help="Finders trained for each planted bias.")] = 3,
-    clean: Annotated[int, typer.Option("--clean", metavar="N", help="Clean finders.")] = 8,
+    clean: Annotated[int, typer.Option("--clean", metavar="N", help="Finders trained without one.")] = 8,
     images: Annotated[
         int, typer.Option("--images", metavar="N", help="Training images of each finder, half of them lenses.")
     ] = 3000,
     epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Passes over them.")] = None,
-    n: Annotated[int, typer.Option("--n", metavar="N", help="Pairs of each probe.")] = 200,
+    n: Annotated[int, typer.Option("--n", metavar="N", help="Pairs of simulated images of each probe.")] = 200,
     tolerance: Annotated[
         float, typer.Option("--tolerance", metavar="LOSS", help="Change of recall that is accepted.")
     ] = 0.1,
@@ -134,7 +136,7 @@ def planted(
     workers: opt.Workers = 1,
     as_json: opt.Json = False,
 ) -> None:
-    """Train finders with planted biases and clean ones, audit them blind, print planted × detected."""
+    """Test the audit itself: train finders with and without known biases, audit them blind, print what is found."""
     from lensaudit.cli.running import watching
     from lensaudit.planted_bias.bench import PAGE_FILE, BenchSettings, run_planted
     from lensaudit.planted_bias.planted_finders import EPOCHS

@@ -26,52 +26,43 @@ def register_report(app: typer.Typer) -> None:
 
 
 def report(
-    finder: Annotated[
-        str,
-        typer.Argument(metavar="FINDER", help=opt.FINDER_HELP, autocompletion=opt.finder_names, show_default=False),
-    ] = "",
-    lens_set: Annotated[
-        Path | None, typer.Option("--set", metavar="SET", help="Lens set, from lensaudit simulate or ingest.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the audit; run again to go on after an interruption."),
-    ] = None,
+    finder: opt.FinderIfAny = "",
+    lens_set: opt.SetOption = None,
+    out: opt.OutIfAny = None,
     again: Annotated[
         Path | None, typer.Option("--from", metavar="DIR", help="Only draw the page again from DIR/audit.json.")
     ] = None,
     probe: opt.Probes = [],
     old_probes: opt.OldProbes = None,
-    no_probe: Annotated[bool, typer.Option("--no-probe", hidden=True)] = False,
+    no_probe: opt.NoProbe = False,
     probe_n: opt.ProbeN = PAIRS,
-    occlusion_n: Annotated[
-        int, typer.Option("--occlusion-n", metavar="N", help="Images per group of the gallery; 0 leaves it out.")
-    ] = 4,
+    occlusion_n: opt.OcclusionN = 4,
     maps_n: Annotated[
         int,
         typer.Option("--maps-n", metavar="N", help="Images per group explained by every method; 0 leaves them out."),
     ] = 1,
-    judge_n: Annotated[
-        int, typer.Option("--judge-n", metavar="N", help="Lenses per kind that judge the maps; 0 leaves that out.")
-    ] = 8,
+    judge_n: opt.JudgeN = 8,
     kernels: Annotated[
-        bool, typer.Option("--kernels/--no-kernels", help="Whether to look at what kernels answer to.")
+        bool, typer.Option("--kernels/--no-kernels", help="Whether to study what the kernels respond to.")
     ] = True,
     dream_steps: Annotated[
-        int, typer.Option("--dream-steps", metavar="N", help="Steps of class images and Deep Dreams; 0: none.")
+        int,
+        typer.Option(
+            "--dream-steps", metavar="N", help="Steps of activation maximisation (class images, Deep Dreams); 0: none."
+        ),
     ] = 200,
     tolerance: Annotated[
         float,
         typer.Option(
             "--tolerance",
             metavar="GAP",
-            help="Gap in recall within the set that is accepted; probes have their own.",
+            help="Difference in recall within the set that is accepted; probes have their own.",
         ),
     ] = 0.1,
     certificate: Annotated[
         Path | None,
         typer.Option(
-            "--certificate", metavar="FILE", help="planted.json of the planted-bias bench; default: the one shipped."
+            "--certificate", metavar="FILE", help="planted.json of lensaudit planted-bias; default: the one shipped."
         ),
     ] = None,
     fail_on: opt.FailOnChance = "",
@@ -159,19 +150,13 @@ def register_quickstart(app: typer.Typer) -> None:
 
 
 def quickstart(
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder of the audit; an interrupted run goes on.")
-    ] = Path("reports/latest"),
-    finder: Annotated[
-        str, typer.Option("--finder", metavar="FINDER", help=opt.FINDER_HELP, autocompletion=opt.finder_names)
-    ] = "ou66",
+    out: opt.Out = Path("reports/latest"),
+    finder: opt.FinderOption = "ou66",
     n: Annotated[int, typer.Option("--n", metavar="N", help="Cutouts to simulate, about half of them lenses.")] = 400,
     probe: opt.Probes = [],
     old_probes: opt.OldProbes = None,
     probe_n: opt.ProbeN = PAIRS,
-    occlusion_n: Annotated[
-        int, typer.Option("--occlusion-n", metavar="N", help="Images per group of the gallery; 0 leaves it out.")
-    ] = 4,
+    occlusion_n: opt.OcclusionN = 4,
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of the set and of the audit; not one a finder was trained on.")
     ] = 2026,
@@ -224,26 +209,18 @@ def register_compare(app: typer.Typer) -> None:
 
 
 def compare(
-    finders: Annotated[
-        list[str], typer.Argument(metavar="FINDER...", help=opt.FINDER_HELP, autocompletion=opt.finder_names)
-    ],
+    finders: opt.Finders,
     sets: Annotated[
         list[Path], typer.Option("--set", metavar="SET", help="Lens set with labels; repeat it for more.")
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder; run again to go on after an interruption.")
-    ] = Path("comparison"),
-    first: Annotated[
-        int | None, typer.Option("--first", metavar="N", help="Only the first N images of each set.")
-    ] = None,
-    old_first: Annotated[int | None, typer.Option("--n", hidden=True)] = None,
+    out: opt.Out = Path("comparison"),
+    first: opt.First = None,
+    old_first: opt.OldFirst = None,
     probe: opt.Probes = [],
     old_probes: opt.OldProbes = None,
     probe_n: opt.ProbeN = PAIRS,
-    judge_n: Annotated[
-        int, typer.Option("--judge-n", metavar="N", help="Lenses of each kind to explain; 0 leaves it out.")
-    ] = 8,
-    old_judge_n: Annotated[int | None, typer.Option("--explanations", hidden=True)] = None,
+    judge_n: opt.JudgeN = 8,
+    old_judge_n: opt.OldJudgeN = None,
     method: opt.Method = [],
     old_methods: opt.OldMethods = None,
     speed: Annotated[
@@ -259,7 +236,7 @@ def compare(
     threads: opt.Threads = None,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
-    """Compare finders on the same images: one table, one page, and which differences are shown."""
+    """Compare finders on the same images: one table, one page, and which differences are significant."""
     from lensaudit.lensset import LensSet
 
     opened = [LensSet.open(path) for path in sets]  # a wrong path is told before torch is imported
@@ -305,7 +282,7 @@ def compare(
 
 
 def _show(comparison: dict[str, Any], page: Path) -> None:
-    """Print tables per set, what could not be compared, and which differences are shown."""
+    """Print tables per set, what could not be compared, and which differences are significant."""
     from lensaudit.comparing.tables import told_apart
 
     for block in comparison["sets"]:

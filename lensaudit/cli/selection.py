@@ -24,7 +24,7 @@ def register_selection(app: typer.Typer) -> None:
 def selection(
     finder: opt.Finder,
     lens_set: Annotated[
-        Path, typer.Argument(metavar="SET", help="Simulated lens set; without truth there is nothing to ask.")
+        Path, typer.Argument(metavar="SET", help="Simulated lens set; the selection function needs its truth.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for numbers, tables, page and figures.")],
     threshold: opt.Threshold = None,
@@ -46,7 +46,7 @@ def selection(
     threads: opt.Threads = None,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
-    """Say which lenses a finder selects: recall over two parameters, medians, and what drives it."""
+    """Measure a finder's selection function: completeness over two parameters, medians, what drives it."""
     from lensaudit.cli.opening import check_sets, read_by, scores_of
     from lensaudit.errors import UsageError
     from lensaudit.evaluation.selection import LADDER, Threshold, require_truth, selection_function

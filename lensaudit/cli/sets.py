@@ -64,11 +64,9 @@ def register_simulate(app: typer.Typer) -> None:
 
 
 def simulate(
-    instrument: Annotated[Literal["euclid", "vis101", "lsst", "lsst-stack"], typer.Argument(help="What observes.")],
+    instrument: Annotated[Literal["euclid", "vis101", "lsst", "lsst-stack"], typer.Argument(help="To simulate.")],
     n: Annotated[int, typer.Option("--n", metavar="N", help="Number of systems.")],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder of the new lens set; a stopped run goes on.")
-    ],
+    out: opt.Out,
     population: Annotated[
         str,
         typer.Option(
@@ -96,7 +94,6 @@ def simulate(
 
 Images = Annotated[Path, typer.Argument(help="Folder of the images (searched downwards).")]
 Cutouts = Annotated[Path, typer.Argument(help="A FITS file, or a folder of them.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder of the new lens set; an interrupted run is resumed.")]
 Catalogue = Annotated[
     Path | None,
     typer.Option("--catalogue", help="Table with an id column, labels and more: CSV, ECSV, FITS, VOTable, Parquet."),
@@ -142,7 +139,7 @@ def register_ingest(app: typer.Typer) -> None:
 
 def blf1(
     path: Images,
-    out: Out,
+    out: opt.Out,
     catalogue: Catalogue = None,
     bands: Bands = "",
     nan: Nan = "fail",
@@ -165,7 +162,7 @@ def blf1(
 
 def blf2(
     path: Images,
-    out: Out,
+    out: opt.Out,
     catalogue: Catalogue = None,
     label_rule: Annotated[str, typer.Option("--label-rule", help="wilde or challenge.")] = "wilde",
     bands: Bands = "",
@@ -189,7 +186,7 @@ def blf2(
 
 def euclid_q1(
     path: Cutouts,
-    out: Out,
+    out: opt.Out,
     label: Label = "unknown",
     catalogue: Catalogue = None,
     bands: Bands = "",
@@ -215,7 +212,7 @@ def euclid_q1(
 
 def fits(
     path: Cutouts,
-    out: Out,
+    out: opt.Out,
     band: Annotated[list[str], typer.Option("--band", metavar="NAME=PATTERN[EXT]", help="E.g. VIS=*_vis.fits[1].")],
     duplicate: Annotated[list[str] | None, typer.Option("--duplicate", help="E.g. VIS:J,Y,H: copies of VIS.")] = None,
     instrument: Annotated[str, typer.Option("--instrument", help="Name kept in the set.")] = "unknown",

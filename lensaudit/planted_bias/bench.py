@@ -46,7 +46,7 @@ from lensaudit.verdicts import BIAS, SELECTION
 FORMAT = "lensaudit-planted-bias/1"
 RESULT_FILE = "planted.json"
 PAGE_FILE = "planted.md"
-COMMAND = "lensaudit bench planted"
+COMMAND = "lensaudit planted-bias"
 
 DOSES: dict[str, tuple[float, ...]] = {
     "red-source": (0.5, 1.0),

@@ -151,7 +151,7 @@ def read_audit(folder: Path) -> dict[str, Any]:
     return {name: audit[name] for name in audit if name != SEAL}
 
 
-COMMAND = "lensaudit bench planted"
+COMMAND = "lensaudit planted-bias"
 PLACE = Path("planted-bias") / "planted.json"
 
 _Count = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -79,7 +79,7 @@ COMMANDS: tuple[str, ...] = (
     "ingest fits {cutouts} --band {word}=[VIS] --out {out}",
     "ingest fits {cutouts} --band VIS={word}[VIS] --out {out}",
     "simulate euclid --n 2 --population {word} --out {out}",
-    "bench planted --plant {word} --out {out}",
+    "planted-bias --plant {word} --out {out}",
     "quickstart --finder {word} --out {out}",
     "score {word} {set} --out {out}",
     "score {finder} {word} --out {out}",

@@ -70,12 +70,12 @@ COMMANDS: dict[str, str] = {
     "probe, 2 workers": "probe arc-snr ou66 --n 24 --seed 5 --workers 2 --out out",
     "probe all": "probe all ou66 --n 8 --probe red-source --probe orientation --out out",
     "probe export": "probe export --n 8 --probe red-source --probe orientation --out out",
-    "bench": "bench planted --finders 1 --clean 1 --images 200 --epochs 1 --n 8 --plant blue-sources --out out",
+    "bench": "planted-bias --finders 1 --clean 1 --images 200 --epochs 1 --n 8 --plant blue-sources --out out",
     "compare": "compare {made}/vis ou66 --set {made}/set --no-speed --probe orientation --probe-n 8 --judge-n 2 "
     "--out out",
-    "report": "report {made}/vis --set {made}/set --probes orientation --probe-n 8 --occlusion-n 1 --judge-n 0 "
+    "report": "report {made}/vis --set {made}/set --probe orientation --probe-n 8 --occlusion-n 1 --judge-n 0 "
     "--dream-steps 2 --out out",
-    "quickstart": "quickstart --finder ou66 --n 24 --workers 1 --probes orientation --probe-n 8 --occlusion-n 1 "
+    "quickstart": "quickstart --finder ou66 --n 24 --workers 1 --probe orientation --probe-n 8 --occlusion-n 1 "
     "--out out",
 }
 

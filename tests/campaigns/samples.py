@@ -93,9 +93,9 @@ def make_samples(root: Path) -> None:
         _without_checksums(Path("set"), Path("oldset"))
 
 
-REPORT = ("--probes", "band-swap", "--probe-n", 2, "--occlusion-n", 1, "--maps-n", 0, "--judge-n", 0, "--no-kernels",
+REPORT = ("--probe", "band-swap", "--probe-n", 2, "--occlusion-n", 1, "--maps-n", 0, "--judge-n", 0, "--no-kernels",
           "--dream-steps", 0)  # fmt: skip
-COMPARE = ("--probes", "none", "--explanations", 0, "--no-speed")
+COMPARE = ("--probe", "none", "--judge-n", 0, "--no-speed")
 ENSEMBLE = ("--cells", 2, "--perplexity", 3)
 CLUSTER = ("--epochs", 1, "--denoiser-epochs", 1, "--seed", 4)
 

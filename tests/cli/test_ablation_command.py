@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from lensaudit.cli.app import build
 from lensaudit.errors import UsageError
 from lensaudit.lensset import simulate
 from lensaudit.training.ablation import BASELINE
 
 
-def run(*words: object) -> str:
-    result = CliRunner().invoke(build(), [str(word) for word in words], catch_exceptions=False, standalone_mode=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
+@pytest.fixture(scope="session")
+def run(cli):
+    return lambda *words: cli(*words).stdout
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +25,7 @@ def words(tmp_path_factory) -> tuple[object, ...]:
             "--validation-fraction", 0.25)  # fmt: skip
 
 
-def test_every_arm_is_trained_and_a_second_call_trains_nothing(words, tmp_path):
+def test_every_arm_is_trained_and_a_second_call_trains_nothing(run, words, tmp_path):
     simulate("lsst", "lsst", 24, 4, tmp_path / "test")
     words = (*words, "--test", tmp_path / "test", "--out", tmp_path / "a", "--ablate", "augmentation", "--repeats", 2)
     assert "| without-augmentation | 2 |" in run(*words)
@@ -44,7 +41,7 @@ def test_every_arm_is_trained_and_a_second_call_trains_nothing(words, tmp_path):
     assert not (tmp_path / "a" / "prepared").exists()
 
 
-def test_without_a_test_set_nothing_is_trained(words, tmp_path):
+def test_without_a_test_set_nothing_is_trained(run, words, tmp_path):
     with pytest.raises(UsageError, match="give one with --test"):
         run(*words, "--out", tmp_path / "b", "--ablate", "augmentation")
     assert not (tmp_path / "b").exists()

@@ -6,23 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lensaudit.cli import app
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["lensaudit", *map(str, words)])
-        try:
-            app.main()
-            code = 0
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
@@ -58,14 +41,14 @@ def asked(places, *words):
             "--denoiser-epochs", 1, "--device", "cpu", *words)  # fmt: skip
 
 
-def test_it_prints_what_it_measured_and_says_what_to_do_next(command, places):
-    code, shown, _ = command(*asked(places, "--test", places / "test", "--ratios", "--orientations", 4))
+def test_it_prints_what_it_measured_and_says_what_to_do_next(lensaudit, places):
+    code, shown, _ = lensaudit(*asked(places, "--test", places / "test", "--ratios", "--orientations", 4))
     assert code == 0
     assert "48 images in 2 clusters; 1 of 3 clusters are empty and say nothing" in shown
     for words in ("known fractions, all: AUROC", "1:10000: recall", "lens fraction ≥ 0.6", "turned images", "n = 4"):
         assert words in shown, words
     assert "marks.json" in shown
-    code, shown, _ = command(*asked(places, "--json"))
+    code, shown, _ = lensaudit(*asked(places, "--json"))
     assert code == 0
     assert len(json.loads(shown)["clusters"]) == 3
 
@@ -84,8 +67,8 @@ def test_it_prints_what_it_measured_and_says_what_to_do_next(command, places):
         (("--marks", "none.json"), 2, "no such file"),
     ],
 )
-def test_a_wrong_word_is_one_line(command, places, tmp_path, words, left, says):
-    code, _, shown = command(*asked(places, "--out", tmp_path, *words))
+def test_a_wrong_word_is_one_line(lensaudit, places, tmp_path, words, left, says):
+    code, _, shown = lensaudit(*asked(places, "--out", tmp_path, *words))
     assert code == left
     message = shown.splitlines()[-1]
     assert message.startswith("lensaudit: ")

@@ -18,7 +18,8 @@ from lensaudit.cli.app import build
 def walk(command: Any, words: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
     found = []
     for name, child in getattr(command, "commands", {}).items():
-        found += [((*words, name), child), *walk(child, (*words, name))]
+        if not (child.hidden and hasattr(child, "commands")):  # an old name
+            found += [((*words, name), child), *walk(child, (*words, name))]
     return found
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from typer.main import get_command
 from lensaudit.cli import options as opt
 from lensaudit.cli.app import build, main
 from lensaudit.errors import UsageError
+
+COMMAND_LINE = Path(opt.__file__).parent
 
 
 def walk(command: Any, words: tuple[str, ...] = ()) -> typing.Iterator[tuple[str, Any]]:
@@ -168,3 +172,27 @@ def test_a_number_out_of_range_is_named_with_its_range(monkeypatch, capsys, word
         main()
     assert left.value.code == 2
     assert capsys.readouterr().err == f"lensaudit: Invalid value for {line} (see lensaudit --help)\n"
+
+
+def test_an_option_is_declared_once():
+    """The same name with the same help in two places of the command line belongs into ``options.py``."""
+    declared: dict[tuple[str, str], list[str]] = {}
+    for path in sorted(COMMAND_LINE.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"typer.Option", "typer.Argument"}:
+                says = next((ast.unparse(item.value) for item in node.keywords if item.arg == "help"), "")
+                name = ast.unparse(node.args[0]) if node.args else "an argument"
+                declared.setdefault((name, says), []).append(f"{path.name}:{node.lineno}")
+    twice = {key: places for key, places in declared.items() if key[1] and len(places) > 1}
+    assert not twice
+
+
+def test_an_old_name_goes_on_working_and_says_the_new_one(lensaudit, tmp_path):
+    code, _, err = lensaudit("bench", "planted", "--finders", 0, "--out", tmp_path / "p")
+    assert code == 2
+    assert err.splitlines()[0] == "lensaudit bench planted is now called lensaudit planted-bias"
+    code, _, err = lensaudit("report", "--from", tmp_path, "--no-probe", "--probes", "compound")
+    said = err.splitlines()
+    assert code != 0
+    assert {"--no-probe is now called --probe none", "--probes is now called --probe"} <= set(said)
+    assert len(said) == 3  # and what is wrong

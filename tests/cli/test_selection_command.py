@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from lensaudit.cli.app import build
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, initialised, load_recipe, save_finder
 from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
@@ -45,7 +43,7 @@ def write_set(path: Path, labels: np.ndarray, columns: tuple[CatalogueColumn, ..
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(run, tmp_path_factory) -> Path:
     """A set of 60 images, half of them lenses, one without truth, their scores, and an untrained ou66."""
     root = tmp_path_factory.mktemp("selection")
     write_set(root / "set", np.arange(60) % 2)
@@ -56,20 +54,23 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def run(*words: object) -> str:
-    result = CliRunner().invoke(build(), [str(word) for word in words], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
+@pytest.fixture(scope="session")
+def run(cli):
+    return lambda *words: cli(*words).stdout
 
 
-def refused(error: type[Exception], *words: object) -> str:
-    with pytest.raises(error) as caught:
-        CliRunner().invoke(build(), [str(word) for word in words], catch_exceptions=False, standalone_mode=False)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+@pytest.fixture(scope="session")
+def refused(cli):
+    def run(error: type[Exception], *words: object) -> str:
+        with pytest.raises(error) as caught:
+            cli(*words)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return run
 
 
-def test_it_writes_numbers_tables_page_and_figures(folder, tmp_path):
+def test_it_writes_numbers_tables_page_and_figures(run, folder, tmp_path):
     words = ("selection", folder / "finder", folder / "set", "--scores", folder / "scores.parquet", "--out", tmp_path)
     shown = " ".join(run(*words, "--fpr", 0.1).split())
     assert "30 lenses, 30 non-lenses" in shown
@@ -91,7 +92,7 @@ def test_it_writes_numbers_tables_page_and_figures(folder, tmp_path):
         assert (tmp_path / name).is_file(), name
 
 
-def test_json_is_what_the_file_holds_and_scoring_gives_the_same(folder, tmp_path):
+def test_json_is_what_the_file_holds_and_scoring_gives_the_same(run, folder, tmp_path):
     words = ("selection", folder / "finder", folder / "set", "--out", tmp_path, "--json", "--device", "cpu")
     fresh, stored = json.loads(run(*words)), json.loads(run(*words, "--scores", folder / "scores.parquet"))
     assert stored == json.loads((tmp_path / "selection.json").read_text(encoding="utf-8"))
@@ -99,7 +100,7 @@ def test_json_is_what_the_file_holds_and_scoring_gives_the_same(folder, tmp_path
     assert fresh["threshold"] == "p ≥ 0.5"
 
 
-def test_what_cannot_be_asked_is_refused_in_one_line(folder, tmp_path):
+def test_what_cannot_be_asked_is_refused_in_one_line(refused, folder, tmp_path):
     words = ("selection", folder / "finder", folder / "real", "--out", tmp_path / "x")
     assert "knows nothing of its lenses" in refused(DataError, *words)
     assert not (tmp_path / "x").exists()

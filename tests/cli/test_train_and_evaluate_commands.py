@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 import torch
 from typer import BadParameter
-from typer.testing import CliRunner
 
-from lensaudit.cli.app import build
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, initialised, load_recipe, save_finder
 from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
@@ -42,7 +40,7 @@ def write_set(path: Path, labels: np.ndarray, seed: int = 1) -> LensSet:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(run, tmp_path_factory) -> Path:
     """A set of 24 labelled and 2 unlabelled images, its scores, and an untrained ou66."""
     root = tmp_path_factory.mktemp("commands")
     write_set(root / "set", np.r_[np.arange(24) % 2, -1, -1])
@@ -53,20 +51,23 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def run(*words: object) -> str:
-    result = CliRunner().invoke(build(), [str(word) for word in words], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
+@pytest.fixture(scope="session")
+def run(cli):
+    return lambda *words: cli(*words).stdout
 
 
-def refused(error: type[Exception], *words: object) -> str:
-    with pytest.raises(error) as caught:
-        CliRunner().invoke(build(), [str(word) for word in words], catch_exceptions=False, standalone_mode=False)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+@pytest.fixture(scope="session")
+def refused(cli):
+    def run(error: type[Exception], *words: object) -> str:
+        with pytest.raises(error) as caught:
+            cli(*words)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return run
 
 
-def test_evaluate_prints_a_table_and_writes_json_and_plot(folder, tmp_path):
+def test_evaluate_prints_a_table_and_writes_json_and_plot(refused, run, folder, tmp_path):
     shown = run("evaluate", folder / "finder", folder / "set", "--scores", folder / "scores.parquet", "--out", tmp_path)
     for words in ("12 lenses, 12 non-lenses, 2 unlabelled", "AUROC", "TPR10", "Fβ, β = 0.03", "Wilson"):
         assert words in " ".join(shown.split())
@@ -82,13 +83,13 @@ def test_evaluate_prints_a_table_and_writes_json_and_plot(folder, tmp_path):
     assert "choose another --out, or --force to replace it" in told
 
 
-def test_scores_from_a_file_are_those_computed(folder):
+def test_scores_from_a_file_are_those_computed(run, folder):
     words = ("evaluate", folder / "finder", folder / "set", "--json", "--device", "cpu")
     fresh, stored = json.loads(run(*words)), json.loads(run(*words, "--scores", folder / "scores.parquet"))
     assert fresh["metrics"] == stored["metrics"]
 
 
-def test_threshold_and_beta_are_the_users(folder):
+def test_threshold_and_beta_are_the_users(run, folder):
     words = ("evaluate", folder / "finder", folder / "set", "--scores", folder / "scores.parquet", "--json")
     record = json.loads(run(*words, "--threshold", 0, "--beta", 2))
     assert (record["threshold"], record["beta"]) == (0.0, 2.0)
@@ -97,13 +98,13 @@ def test_threshold_and_beta_are_the_users(folder):
     assert values["fbeta"] == pytest.approx(5 * 0.5 / (4 * 0.5 + 1))
 
 
-def test_a_set_without_labels_is_nulls_and_no_error(folder, tmp_path):
+def test_a_set_without_labels_is_nulls_and_no_error(run, folder, tmp_path):
     write_set(tmp_path / "unknown", np.full(8, -1))
     record = json.loads(run("evaluate", folder / "finder", tmp_path / "unknown", "--json", "--device", "cpu"))
     assert all(metric["value"] is None and metric["status"] for metric in record["metrics"])
 
 
-def test_scores_of_other_images_are_refused(folder, tmp_path):
+def test_scores_of_other_images_are_refused(refused, folder, tmp_path):
     write_set(tmp_path / "longer", np.arange(30) % 2)
     words = ("evaluate", folder / "finder", tmp_path / "longer", "--scores", folder / "scores.parquet")
     assert "4 ids are missing (image-026, image-027, image-028, …)" in refused(DataError, *words)
@@ -112,7 +113,7 @@ def test_scores_of_other_images_are_refused(folder, tmp_path):
     assert "holds scores of another set" in refused(DataError, *words)
 
 
-def test_train_makes_a_finder_that_evaluate_opens(folder, tmp_path):
+def test_train_makes_a_finder_that_evaluate_opens(run, folder, tmp_path):
     words = ("--data", folder / "set", "--validation-fraction", 0.25, "--epochs", 1, "--batch", 9, "--threads", 1)
     shown = run("train", "ou66", *words, "--out", tmp_path / "mine", "--device", "cpu")
     assert "ou66 after 1 epochs; weights of epoch 1 kept" in shown
@@ -122,7 +123,7 @@ def test_train_makes_a_finder_that_evaluate_opens(folder, tmp_path):
     assert again["metrics"]["epochs"] == 1
 
 
-def test_train_refuses_what_does_not_go_together(folder, tmp_path):
+def test_train_refuses_what_does_not_go_together(refused, folder, tmp_path):
     words = ("train", "ou66", "--data", folder / "set", "--out", tmp_path / "x")
     both = refused(UsageError, *words, "--validation", folder / "set", "--validation-fraction", 0.2)
     assert "exclude each other" in both
@@ -134,7 +135,7 @@ def test_train_refuses_what_does_not_go_together(folder, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_command_goes_on_when_repeated(folder, tmp_path, how):
+def test_a_stopped_command_goes_on_when_repeated(run, folder, tmp_path, how):
     # enough epochs that the signal comes before the end even where this process is late to see the first checkpoint
     words = ["train", "ou66", "--data", folder / "set", "--epochs", 9, "--batch", 5, "--threads", 1, "--device", "cpu"]
     command = [sys.executable, "-m", "lensaudit", *map(str, words), "--out"]

@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from typer.testing import CliRunner
 
-from lensaudit.cli.app import build
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import (
     ClassTarget,
@@ -74,15 +72,12 @@ def lens_set(tmp_path_factory) -> LensSet:
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(cli, tmp_path, monkeypatch):
     """Command line → its result, with ``steps_module:finder`` in the working folder."""
     (tmp_path / "steps_module.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
-    def invoke(*words: object):
-        return CliRunner().invoke(build(), [str(word) for word in words])
-
-    return invoke
+    return lambda *words: cli(*words, code=None, catch=True)
 
 
 def test_explain_makes_the_maps_that_apply(run, lens_set):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lensaudit.cli.app import main
 from lensaudit.comparing import CompareOptions, build, compare, entrants_of
 from lensaudit.comparing.build import estimate_of_comparison
 from lensaudit.comparing.measuring import FirstImages, methods_for
@@ -48,15 +45,6 @@ NAMES = ("small_finders:wide", "small_finders:ground", "small_finders:stubborn")
 QUICK = ("--threads", "1", "--device", "cpu")
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small sets and a module of finders."""
@@ -67,22 +55,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def lensaudit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: Path):
-    """Run a command in this process, beside the sets."""
-
-    def run(*words: object) -> Done:
-        monkeypatch.chdir(place)
-        monkeypatch.setattr(sys, "argv", ["lensaudit", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as left:
-            code = int(left.code or 0)
-        captured = capsys.readouterr()
-        return Done(code, captured.out, captured.err)
-
-    return run
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch, place: Path):
+    monkeypatch.chdir(place)
 
 
 @pytest.fixture
@@ -218,10 +193,10 @@ def test_finders_of_one_recipe_are_named_as_typed(tmp_path: Path, monkeypatch: p
 def test_mistakes_are_told_in_one_line(lensaudit, entrants, place: Path, tmp_path: Path):
     for words, line in (
         (("small_finders:wide", "small_finders:wide"), "is given twice; give each once"),
-        (("small_finders:wide", "--n", "0"), "--first 0 is not possible; give 1 or more"),
-        (("small_finders:wide", "--probes", ","), "--probe is empty"),
-        (("small_finders:wide", "--probes", "no-such"), "no-such"),
-        (("small_finders:wide", "--methods", "magic"), "magic"),
+        (("small_finders:wide", "--first", "0"), "--first 0 is not possible; give 1 or more"),
+        (("small_finders:wide", "--probe", ","), "--probe is empty"),
+        (("small_finders:wide", "--probe", "no-such"), "no-such"),
+        (("small_finders:wide", "--method", "magic"), "magic"),
         (("no-such-finder",), "finder 'no-such-finder' is not known"),
         (("small_finders:wide", "--set", "test"), "is the same set as test; give it once"),
     ):

@@ -4,9 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from lensaudit.cli.app import build
 from lensaudit.errors import DataError
 from lensaudit.evaluation.false_positives import shares_by_kind, worst_rows
 from lensaudit.lensset import simulate
@@ -31,11 +29,9 @@ def test_a_kind_is_called_too_frequent_only_beyond_its_interval():
     assert not shares_by_kind(kinds, np.arange(100), np.array([0, 50]))[0].overrepresented
 
 
-def test_the_command_names_shows_and_counts_them(tmp_path):
+def test_the_command_names_shows_and_counts_them(cli, tmp_path):
     simulate("euclid", "euclid", 24, 5, tmp_path / "set")
-    words = ["false-positives", "ou66", str(tmp_path / "set"), "--out", str(tmp_path / "out"), "--n", "4", "--json"]
-    result = CliRunner().invoke(build(), words, catch_exceptions=False)
-    assert result.exit_code == 0
+    cli("false-positives", "ou66", tmp_path / "set", "--out", tmp_path / "out", "--n", 4, "--json")
     record = json.loads((tmp_path / "out" / "false-positives.json").read_text(encoding="utf-8"))
     logits = [row["logit"] for row in record["worst"]]
     assert len(logits) == 4

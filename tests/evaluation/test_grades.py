@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from typer.testing import CliRunner
 
-from lensaudit.cli.app import build
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation.grades import by_grade, grades_of_column, grades_table, read_grades, rows_of
 from lensaudit.finders import Finder, Recipe, initialised_module, load_finder, save_finder, score_set
@@ -117,16 +115,16 @@ def folder(tmp_path_factory):
     return root
 
 
-def run(folder, *words):
-    line = ["grades", folder / "finder", folder / "set", "--device", "cpu", *words]
-    return CliRunner().invoke(build(), [str(word) for word in line], catch_exceptions=False, standalone_mode=False)
+@pytest.fixture
+def run(folder, cli):
+    return lambda *words: cli("grades", folder / "finder", folder / "set", "--device", "cpu", *words)
 
 
-def test_the_command_says_the_same_from_a_file_and_a_column(folder, tmp_path):
+def test_the_command_says_the_same_from_a_file_and_a_column(run, folder, tmp_path):
     (tmp_path / "g.csv").write_text("id,grade\n" + "".join(f"c{i},{'ABC'[i % 3]}\n" for i in reversed(range(10))))
     results = []
     for name, words in (("file", ("--grades", tmp_path / "g.csv")), ("column", ("--column", "grade"))):
-        ran = run(folder, *words, "--out", tmp_path / name)
+        ran = run(*words, "--out", tmp_path / name)
         assert ran.exit_code == 0, ran.output
         results.append(json.loads((tmp_path / name / "grades.json").read_text())["grades"])
         assert (tmp_path / name / "grades.png").stat().st_size > 5_000
@@ -137,9 +135,9 @@ def test_the_command_says_the_same_from_a_file_and_a_column(folder, tmp_path):
         assert row["mean"] == pytest.approx(p[number::3].mean(), abs=1e-6)  # float32, other neighbours
 
 
-def test_the_command_asks_for_one_source_of_grades(folder, tmp_path):
+def test_the_command_asks_for_one_source_of_grades(run, folder, tmp_path):
     for words in ((), ("--grades", "g.csv", "--column", "grade")):
         with pytest.raises(UsageError, match="either --grades FILE or --column NAME"):
-            run(folder, *words, "--out", tmp_path)
+            run(*words, "--out", tmp_path)
     with pytest.raises(DataError, match="marks"):
-        run(folder, "--column", "marks", "--out", tmp_path)
+        run("--column", "marks", "--out", tmp_path)

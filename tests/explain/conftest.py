@@ -51,24 +51,6 @@ def make_picture():
     return picture
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run ``lensaudit`` with these words in this process: → (exit code, standard output, standard error)."""
-    from lensaudit.cli import app
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["lensaudit", *map(str, words)])
-        try:
-            app.main()
-            code = 0
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 @pytest.fixture(scope="session")
 def places(tmp_path_factory) -> tuple[Path, Path]:
     """Folders of a seeded ou66 and of a set of three systems, the last of which has an unusable band."""

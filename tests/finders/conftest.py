@@ -95,24 +95,6 @@ def saved_ou66(tmp_path) -> Path:
     return tmp_path / "ou66"
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run ``lensaudit`` with these words in this process: → (exit code, standard output, standard error)."""
-    from lensaudit.cli import app
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["lensaudit", *map(str, words)])
-        try:
-            app.main()
-            code = 0
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 @pytest.fixture(autouse=True)
 def timm(request, let_timm_load):
     """For whatever is parametrised with the name of a transfer finder: its body comes from timm."""

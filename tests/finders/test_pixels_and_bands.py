@@ -33,16 +33,16 @@ def coarse(make_cutouts, make_set):
     return make_set("coarse", cutouts, OTHER)
 
 
-def test_other_pixels_are_refused_with_the_mend_and_resampled_when_asked(save, coarse, command, tmp_path):
+def test_other_pixels_are_refused_with_the_mend_and_resampled_when_asked(save, coarse, lensaudit, tmp_path):
     folder, out = save("ou66", instrument="euclid"), tmp_path / "scores.parquet"
-    code, _, err = command("score", folder, coarse.path, "--out", out)
+    code, _, err = lensaudit("score", folder, coarse.path, "--out", out)
     assert code == 3
     assert err == (
         "lensaudit: band VIS has pixels of 0.2″, finder ou66 was trained on 0.1″; give --resample to have them brought "
         "to the finder's pixels all the same\n"
     )
     assert not out.exists()
-    code, _, err = command("score", folder, coarse.path, "--out", out, "--resample")
+    code, _, err = lensaudit("score", folder, coarse.path, "--out", out, "--resample")
     assert code == 0
     warnings = [line for line in err.splitlines() if "warning" in line]
     assert warnings == [
@@ -53,18 +53,18 @@ def test_other_pixels_are_refused_with_the_mend_and_resampled_when_asked(save, c
 
 
 @pytest.mark.parametrize("words", [("evaluate",), ("occlusion", "--first", "1")])
-def test_other_commands_refuse_alike(words, save, coarse, command, tmp_path):
+def test_other_commands_refuse_alike(words, save, coarse, lensaudit, tmp_path):
     out = ("--out", tmp_path / "out") if words[0] == "occlusion" else ()
-    code, _, err = command(words[0], save("ou66", instrument="euclid"), coarse.path, *words[1:], *out)
+    code, _, err = lensaudit(words[0], save("ou66", instrument="euclid"), coarse.path, *words[1:], *out)
     assert code == 3
     assert "give --resample" in err
     assert len(err.splitlines()) == 1
 
 
-def test_the_pixels_of_the_training_make_no_noise(save, make_cutouts, make_set, command, tmp_path):
+def test_the_pixels_of_the_training_make_no_noise(save, make_cutouts, make_set, lensaudit, tmp_path):
     """VIS of 200 pixels goes to the 66 of ou66 as it did in training."""
     fine = make_set("fine", make_cutouts(2))
-    code, _, err = command("score", save("ou66", instrument="euclid"), fine.path, "--out", tmp_path / "s.parquet")
+    code, _, err = lensaudit("score", save("ou66", instrument="euclid"), fine.path, "--out", tmp_path / "s.parquet")
     assert code == 0
     assert "warning" not in err
 
@@ -87,11 +87,11 @@ def test_a_field_given_on_purpose_changes_scales_on_purpose(save, coarse):
     assert finder.for_field(None, resample=True).other_pixels(coarse) != ""
 
 
-def test_a_band_that_is_missing_is_told_with_the_mend(save, make_cutouts, make_set, command):
+def test_a_band_that_is_missing_is_told_with_the_mend(save, make_cutouts, make_set, lensaudit):
     """A finder of four bands given one."""
     single = make_set("single", {"VIS": make_cutouts(2)["VIS"]}, {"VIS": 0.1})
     for name in ("score", "evaluate"):
-        code, _, err = command(name, save("ou66", instrument="euclid"), single.path)
+        code, _, err = lensaudit(name, save("ou66", instrument="euclid"), single.path)
         assert code == 3
         assert err == (
             "lensaudit: finder ou66 needs band J, the set (instrument euclid) has VIS; use a set with bands J, Y, H, "
@@ -99,14 +99,14 @@ def test_a_band_that_is_missing_is_told_with_the_mend(save, make_cutouts, make_s
         )
 
 
-def test_bands_that_are_too_many_are_left_out_and_that_is_said(save, make_cutouts, make_set, command, tmp_path):
+def test_bands_that_are_too_many_are_left_out_and_that_is_said(save, make_cutouts, make_set, lensaudit, tmp_path):
     """A finder of one band given four."""
     four, folder = make_set("four", make_cutouts(2)), save("ou-vis", instrument="euclid")
-    code, out, _ = command("score", folder, four.path, "--out", tmp_path / "s.parquet")
+    code, out, _ = lensaudit("score", folder, four.path, "--out", tmp_path / "s.parquet")
     assert code == 0
     assert "bands left out: Y, J, H" in out
     one = make_set("one", {"VIS": make_cutouts(2)["VIS"]}, {"VIS": 0.1})
-    _, out, _ = command("score", folder, one.path, "--out", tmp_path / "t.parquet")
+    _, out, _ = lensaudit("score", folder, one.path, "--out", tmp_path / "t.parquet")
     assert "left out" not in out
     both = (read_scores(tmp_path / name)[0].logit for name in ("s.parquet", "t.parquet"))
     assert np.array_equal(*both)

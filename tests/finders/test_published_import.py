@@ -60,12 +60,12 @@ class Evil:
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("function", [os.mkdir, open, print])
-def test_a_pickle_that_would_run_code_runs_none(function, legacy, tmp_path, command):
+def test_a_pickle_that_would_run_code_runs_none(function, legacy, tmp_path, lensaudit):
     target = tmp_path / "made-by-the-pickle"
     state = published("ou66")
     state["layer.0.bias"] = Evil(str(target), function)
     torch.save(state, tmp_path / "evil.pt", _use_new_zipfile_serialization=not legacy)
-    code, _, err = command("models", "import", tmp_path / "evil.pt", "--as", "ou66", "--out", tmp_path / "out")
+    code, _, err = lensaudit("models", "import", tmp_path / "evil.pt", "--as", "ou66", "--out", tmp_path / "out")
     assert code == 3
     assert re.search(rf"it asks for \S*{function.__name__} to be run", err)
     assert err.count("\n") == 1
@@ -149,20 +149,20 @@ def test_what_is_no_state_dict_is_refused(content, says, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_import_list_and_show_commands(tmp_path, command):
+def test_import_list_and_show_commands(tmp_path, lensaudit):
     torch.save(published("ou200"), tmp_path / "w.pt")
     out = tmp_path / "finder"
     words = ("models", "import", tmp_path / "w.pt", "--as", "OU-200", "--out", out)
-    code, printed, _ = command(*words)
+    code, printed, _ = lensaudit(*words)
     assert code == 0
     assert "331632 parameters, bands J, Y, H, VIS" in printed
     assert load_finder(str(out)).parameters == 331_632
-    assert command(*words)[0] == 2
-    assert command(*words, "--force")[0] == 0
-    assert command("models", "import", tmp_path / "no.pt", "--as", "ou200", "--out", out, "--force")[0] == 3
-    assert "Imported from w.pt" in command("models", "show", out)[1]
-    assert '"architecture": "ou66"' in command("models", "list", "--json")[1]
-    assert "ou-jyh" in command("models", "list")[1]
-    code, _, err = command("models", "show", "ou67")
+    assert lensaudit(*words)[0] == 2
+    assert lensaudit(*words, "--force")[0] == 0
+    assert lensaudit("models", "import", tmp_path / "no.pt", "--as", "ou200", "--out", out, "--force")[0] == 3
+    assert "Imported from w.pt" in lensaudit("models", "show", out)[1]
+    assert '"architecture": "ou66"' in lensaudit("models", "list", "--json")[1]
+    assert "ou-jyh" in lensaudit("models", "list")[1]
+    code, _, err = lensaudit("models", "show", "ou67")
     assert code == 2
     assert "did you mean ou66" in err

@@ -153,27 +153,27 @@ def test_a_torn_file_of_scores_is_named(content, said, tmp_path):
         read_scores(tmp_path / "none.parquet")
 
 
-def test_score_command(saved_ou66, make_cutouts, make_set, tmp_path, command):
+def test_score_command(saved_ou66, make_cutouts, make_set, tmp_path, lensaudit):
     cutouts = make_cutouts(4)
     cutouts["VIS"][2] = 0
     make_set("s", cutouts)
     out = tmp_path / "new" / "scores.parquet"
-    code, printed, err = command("score", saved_ou66, tmp_path / "s", "--out", out, "--batch", 3, "--device", "cpu")
+    code, printed, err = lensaudit("score", saved_ou66, tmp_path / "s", "--out", out, "--batch", 3, "--device", "cpu")
     assert code == 0
     assert "3 of 4 images scored with ou66" in printed
     assert "1 not scored (NaN, see column status), first noise-0002: VIS is constant" in err
     scores, record = read_scores(out)
     assert scores.failed.keys() == {"noise-0002"}
     assert set(record["provenance"]["inputs"]) == {"finder", "set"}
-    code, printed, _ = command("score", saved_ou66, tmp_path / "s", "--out", out, "--json")
+    code, printed, _ = lensaudit("score", saved_ou66, tmp_path / "s", "--out", out, "--json")
     assert json.loads(printed)["n_failed"] == 1
 
 
-def test_score_command_fails_where_nothing_could_be_scored(saved_ou66, make_cutouts, make_set, tmp_path, command):
+def test_score_command_fails_where_nothing_could_be_scored(saved_ou66, make_cutouts, make_set, tmp_path, lensaudit):
     cutouts = make_cutouts(2)
     cutouts["VIS"][:] = np.nan
     make_set("s", cutouts)
-    code, _, err = command("score", saved_ou66, tmp_path / "s", "--out", tmp_path / "scores.parquet")
+    code, _, err = lensaudit("score", saved_ou66, tmp_path / "s", "--out", tmp_path / "scores.parquet")
     assert code == 3
     assert "none of 2 images could be scored" in err
     assert (tmp_path / "scores.parquet").is_file()
@@ -190,13 +190,13 @@ def test_score_command_fails_where_nothing_could_be_scored(saved_ou66, make_cuto
         (("{finder}", "{vis}"), 3, "needs band J"),
     ],
 )
-def test_mistakes_get_one_line_and_their_code(words, code, says, saved_ou66, make_cutouts, make_set, tmp_path, command):
+def test_mistakes_get_one_line_and_a_code(words, code, says, saved_ou66, make_cutouts, make_set, tmp_path, lensaudit):
     cutouts = make_cutouts(1)
     make_set("s", cutouts)
     make_set("vis", {"VIS": cutouts["VIS"]})
     places = {"finder": saved_ou66, "set": tmp_path / "s", "vis": tmp_path / "vis"}
     out = () if "--out" in words else ("--out", tmp_path / "scores.parquet")
-    got, _, err = command("score", *[word.format(**places) for word in words], *out)
+    got, _, err = lensaudit("score", *[word.format(**places) for word in words], *out)
     assert got == code
     assert says in err
     assert "Traceback" not in err

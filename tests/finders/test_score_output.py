@@ -86,10 +86,10 @@ def test_other_endings_are_refused_before_scoring(tmp_path):
     check_scores_path(tmp_path / "scores.ecsv", ["θ1", "a\nb"])
 
 
-def test_the_most_likely_lenses_come_first(command, saved_ou66, make_set, make_cutouts, tmp_path):
+def test_the_most_likely_lenses_come_first(lensaudit, saved_ou66, make_set, make_cutouts, tmp_path):
     make_set("s", make_cutouts(12))
     out = tmp_path / "scores.csv"
-    code, text, _ = command("score", saved_ou66, tmp_path / "s", "--out", out, "--top", 4)
+    code, text, _ = lensaudit("score", saved_ou66, tmp_path / "s", "--out", out, "--top", 4)
     assert code == 0
     scores = read_scores(out)[0]
     order = [scores.ids[row] for row in np.argsort(-scores.logit)[:4]]
@@ -99,41 +99,41 @@ def test_the_most_likely_lenses_come_first(command, saved_ou66, make_set, make_c
     assert max(map(len, lines[:6])) <= 80
     assert lines[6].startswith(f"{out}: 12 of 12 images scored")
 
-    code, text, _ = command("score", saved_ou66, tmp_path / "s", "--out", out, "--force", "--json", "--top", 2)
+    code, text, _ = lensaudit("score", saved_ou66, tmp_path / "s", "--out", out, "--force", "--json", "--top", 2)
     assert [one["id"] for one in json.loads(text)["top"]] == order[:2]
-    code, text, _ = command("score", saved_ou66, tmp_path / "s", "--out", out, "--force", "--top", 0)
+    code, text, _ = lensaudit("score", saved_ou66, tmp_path / "s", "--out", out, "--force", "--top", 0)
     assert text.startswith(f"{out}: 12 of 12")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_nothing_is_written_over_unasked(ending, command, saved_ou66, make_set, make_cutouts, tmp_path):
+def test_nothing_is_written_over_unasked(ending, lensaudit, saved_ou66, make_set, make_cutouts, tmp_path):
     make_set("one", make_cutouts(2))
     make_set("two", make_cutouts(2, seed=9))
     out = tmp_path / f"scores{ending}"
-    assert command("score", saved_ou66, tmp_path / "one", "--out", out)[0] == 0
+    assert lensaudit("score", saved_ou66, tmp_path / "one", "--out", out)[0] == 0
     before = out.read_bytes()
     for words in (("two",), ("one", "--prior", 0.01)):
-        code, _, err = command("score", saved_ou66, tmp_path / words[0], *words[1:], "--out", out)
+        code, _, err = lensaudit("score", saved_ou66, tmp_path / words[0], *words[1:], "--out", out)
         assert code == 2
         assert "give another --out, or --force to replace it" in err
         assert out.read_bytes() == before
-    again = command("score", saved_ou66, tmp_path / "one", "--out", out)[0]
+    again = lensaudit("score", saved_ou66, tmp_path / "one", "--out", out)[0]
     assert again == (2 if ending == ".csv" else 0), "a CSV does not say what it is from"
     assert out.read_bytes() == before
-    assert command("score", saved_ou66, tmp_path / "two", "--out", out, "--force")[0] == 0
+    assert lensaudit("score", saved_ou66, tmp_path / "two", "--out", out, "--force")[0] == 0
     assert out.read_bytes() != before
 
 
-def test_somebodys_own_table_is_never_replaced(command, saved_ou66, make_set, make_cutouts, tmp_path):
+def test_somebodys_own_table_is_never_replaced(lensaudit, saved_ou66, make_set, make_cutouts, tmp_path):
     make_set("s", make_cutouts(2))
     own = tmp_path / "catalogue.csv"
     own.write_text("id,ra,dec\n1,2,3\n")
-    assert command("score", saved_ou66, tmp_path / "s", "--out", own)[0] == 2
+    assert lensaudit("score", saved_ou66, tmp_path / "s", "--out", own)[0] == 2
     assert own.read_text() == "id,ra,dec\n1,2,3\n"
 
 
 @pytest.fixture
-def on_the_sky(command, tmp_path) -> LensSet:
+def on_the_sky(lensaudit, tmp_path) -> LensSet:
     """Two cutouts ingested with world coordinates, one of which is galactic."""
     rng = np.random.default_rng(1)
     (tmp_path / "fits").mkdir()
@@ -143,7 +143,7 @@ def on_the_sky(command, tmp_path) -> LensSet:
         wcs.wcs.crpix, wcs.wcs.crval, wcs.wcs.cdelt = [10.5, 10.5], [150.0, 2.0], [-1 / 3600, 1 / 3600]
         image = rng.normal(size=(20, 20)).astype(np.float32)
         fits.PrimaryHDU(image, wcs.to_header()).writeto(tmp_path / "fits" / f"{name}.fits")
-    code, _, err = command("ingest", "fits", tmp_path / "fits", "--band", "VIS=*.fits", "--out", tmp_path / "set")
+    code, _, err = lensaudit("ingest", "fits", tmp_path / "fits", "--band", "VIS=*.fits", "--out", tmp_path / "set")
     assert code == 0, err
     return LensSet.open(tmp_path / "set")
 
@@ -157,10 +157,10 @@ def test_positions_are_the_centres_of_the_cutouts(on_the_sky):
     np.testing.assert_allclose(dec, [2.0, galactic.dec.deg], rtol=0, atol=1e-9)
 
 
-def test_columns_of_the_catalogue_win(command, on_the_sky, tmp_path: Path):
+def test_columns_of_the_catalogue_win(lensaudit, on_the_sky, tmp_path: Path):
     (tmp_path / "cat.csv").write_text("id,RA,Dec\na,10.5,-3\nb,11.5,4\n")
     words = ("--band", "VIS=*.fits", "--catalogue", tmp_path / "cat.csv", "--out", tmp_path / "with")
-    assert command("ingest", "fits", tmp_path / "fits", *words)[0] == 0
+    assert lensaudit("ingest", "fits", tmp_path / "fits", *words)[0] == 0
     ra, dec = sky_positions(LensSet.open(tmp_path / "with"))
     assert (ra.tolist(), dec.tolist()) == ([10.5, 11.5], [-3.0, 4.0])
 

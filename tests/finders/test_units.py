@@ -142,10 +142,10 @@ def test_shipped_finders_ask_for_no_unit_or_record_it(folder):
             assert one.stretch != "sqrt-minmax"
 
 
-def test_the_command_warns_once_and_records_units_and_fractions(lastro, make_set, vis, tmp_path, command):
+def test_the_command_warns_once_and_records_units_and_fractions(lastro, make_set, vis, tmp_path, lensaudit):
     save_finder(with_unit(lastro, None), tmp_path / "f", origin="a test")
     make_set("unit", {"VIS": vis}, unit=("unit of the files", None))
-    code, _, err = command("score", tmp_path / "f", tmp_path / "unit", "--out", tmp_path / "s.parquet")
+    code, _, err = lensaudit("score", tmp_path / "f", tmp_path / "unit", "--out", tmp_path / "s.parquet")
     assert code == 0
     assert [line for line in err.splitlines() if "does not record the pixel unit" in line]
     pixels = read_scores(tmp_path / "s.parquet")[1]["pixels"]

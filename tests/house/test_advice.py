@@ -31,7 +31,7 @@ SAID_BY = {
     "lensaudit.explain.attribution": ("explain", "gradcam"),
     "lensaudit.probes.outside": ("probe export", "probe import-scores"),
     "lensaudit.probes": ("probe",),
-    "lensaudit.planted_bias": ("bench planted",),
+    "lensaudit.planted_bias": ("planted-bias",),
     "lensaudit.report": ("report", "quickstart"),
     "lensaudit.comparing": ("compare",),
     "lensaudit.finders.pretrained": ("train", "cross-validate"),

@@ -84,3 +84,25 @@ def _reason(node: ast.Call) -> ast.expr | None:
 
 def _said(value: ast.expr | None) -> bool:
     return value is not None and not (isinstance(value, ast.Constant) and not value.value)
+
+
+# What a user calls theirs in an example, and a place that is filled in.
+NAMED_BY_USERS = {"mine.py", "lensaudit/finders/architectures/NAME.py"}
+PYTHON_FILE = re.compile(r"(?<![\w./-])[\w./-]*\w\.py\b")
+
+
+def test_files_that_documents_and_docstrings_name_are_there(tracked: list[Path], repository: Path):
+    """Paths, or names alone; the changelog and the committed reports tell of their own time."""
+    there = {str(path.relative_to(repository)) for path in tracked}
+    gone = []
+    for name in sorted(there):
+        if not name.endswith(".md") and not (name.startswith(("lensaudit/", "benchmarks/")) and name.endswith(".py")):
+            continue
+        if name == "CHANGELOG.md" or name.startswith("reports/"):
+            continue
+        for number, line in enumerate((repository / name).read_text(encoding="utf-8").splitlines(), 1):
+            for found in PYTHON_FILE.findall(line):
+                path = found.removeprefix("./").split("../")[-1]
+                if path not in there | NAMED_BY_USERS and not any(one.endswith(f"/{path}") for one in there):
+                    gone.append(f"{name}:{number}: {found}")
+    assert not gone, "\n".join(gone)

@@ -7,7 +7,6 @@ import json
 import pytest
 import typer
 import yaml
-from typer.testing import CliRunner
 
 from lensaudit.cli.app import build
 from lensaudit.errors import UsageError
@@ -34,11 +33,12 @@ def toy(tmp_path, monkeypatch):
     return "toy_for_probe_command:finder"
 
 
-def invoke(*words):
-    return CliRunner().invoke(build(), ["probe", *words], catch_exceptions=False)
+@pytest.fixture
+def invoke(cli):
+    return lambda *words: cli("probe", *words, code=None)
 
 
-def test_list_names_every_probe_and_its_kind(monkeypatch):
+def test_list_names_every_probe_and_its_kind(invoke, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     shown = invoke("list").output
     for name in builtin_probes():
@@ -48,7 +48,7 @@ def test_list_names_every_probe_and_its_kind(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_json_then_table_of_the_same_pairs(toy, tmp_path, monkeypatch):
+def test_json_then_table_of_the_same_pairs(invoke, toy, tmp_path, monkeypatch):
     words = ("compound", toy, "--n", "2", "--out", str(tmp_path / "out"), "--device", "cpu")
     result = json.loads(invoke(*words, "--json").stdout)
     assert result["verdict"]["word"] == "inconclusive"
@@ -60,7 +60,7 @@ def test_json_then_table_of_the_same_pairs(toy, tmp_path, monkeypatch):
     assert "inconclusive" in table
 
 
-def test_unknown_finder_and_mode_are_usage_errors(toy, tmp_path):
+def test_unknown_finder_and_mode_are_usage_errors(invoke, toy, tmp_path):
     with pytest.raises(UsageError, match="finder"):
         invoke("compound", "nobody", "--n", "2", "--out", str(tmp_path / "out"))
     with pytest.raises(UsageError, match="--mode"):
@@ -91,7 +91,7 @@ def finder():
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_fail_on_bias_is_an_exit_code(toy, tmp_path):
+def test_fail_on_bias_is_an_exit_code(invoke, toy, tmp_path):
     """A finder that refuses noisy images, asked about noise as if it were a nuisance."""
     (tmp_path / "own_edits_for_command.py").write_text(LOUD, encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(MINE), encoding="utf-8")
@@ -108,7 +108,7 @@ def test_fail_on_bias_is_an_exit_code(toy, tmp_path):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_all_runs_those_asked_for_and_fails_on_bias(toy, tmp_path, monkeypatch):
+def test_all_runs_those_asked_for_and_fails_on_bias(invoke, toy, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     out = ("--n", "2", "--device", "cpu", "--out", str(tmp_path / "out"))
     words = ("all", toy, "--probe", "band-swap", "--probe", "orientation", "--probe", "false-positive", *out)
@@ -129,7 +129,7 @@ def test_all_runs_those_asked_for_and_fails_on_bias(toy, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_lenses_of_a_set_from_the_command_line(toy, tmp_path, small_set):
+def test_lenses_of_a_set_from_the_command_line(invoke, toy, tmp_path, small_set):
     out = ("--n", "2", "--device", "cpu", "--out", str(tmp_path / "out"), "--set", str(small_set))
     result = json.loads(invoke("orientation", toy, *out, "--json").stdout)
     assert result["settings"]["lens_set"] == "small"
@@ -138,7 +138,7 @@ def test_lenses_of_a_set_from_the_command_line(toy, tmp_path, small_set):
         invoke("psf-width", toy, *out)
 
 
-def test_power_says_what_the_formula_says():
+def test_power_says_what_the_formula_says(invoke):
     shown = invoke("power", "--tolerance", "0.05", "--power", "0.9").stdout
     # by hand in test_verdict.py; 73 by perfect agreement
     assert "462 pairs, if 10% differ by chance" in shown

@@ -235,7 +235,7 @@ def fake_certificate() -> dict[str, Any]:
     ]
     return {
         "measured": True,
-        "command": "lensaudit bench planted --out runs/planted --n 300",
+        "command": "lensaudit planted-bias --out runs/planted --n 300",
         "planted": planted,
         "clean": {"audits": 20, "accused": 1, "low": 0.009, "high": 0.236},
         "probes": ["red-source", "psf-rotation"],

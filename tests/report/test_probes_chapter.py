@@ -128,8 +128,8 @@ def test_the_verdict_takes_the_probes_into_account(audit: dict):
     assert said["sentences"][0].startswith(
         "Of 6 probes with 100 pairs each, 1 shows a bias (red sources), 1 shows false positives (lensing switched "
         "off), 1 measures a selection function (fainter arcs), 1 is inconclusive (off-centre lenses), 2 are equivalent "
-        "within tolerance (PSF turned, compound lenses). 100 pairs each are fewer than the 277 that exclude a loss of "
-        "0.05"
+        "within tolerance (PSF rotation, compound lenses). 100 pairs each are fewer than the 277 that exclude a loss "
+        "of 0.05"
     )
     assert "train with more lenses whose source is redder" in said["next"][0]["why"]
     needed = next(row["needed"] for row in audit["probes"]["rows"] if row["probe"] == "off-centre")
@@ -232,11 +232,11 @@ def test_an_absent_certificate_says_how_to_measure_it(
 ):
     monkeypatch.setattr("lensaudit.report.audit_file.builtin_folder", lambda name: tmp_path / name)
     block = certificate_block()
-    assert block == {"measured": False, "command": "lensaudit bench planted"}
+    assert block == {"measured": False, "command": "lensaudit planted-bias"}
     audit["certificate"] = block
     page = render_report(write_folder(audit)).read_text(encoding="utf-8")
     assert "was not measured on this installation" in page
-    assert "<code>lensaudit bench planted</code>" in page
+    assert "<code>lensaudit planted-bias</code>" in page
 
 
 def test_a_certificate_is_read_and_checked(tmp_path: Path, audit: dict):

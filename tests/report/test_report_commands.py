@@ -7,12 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from lensaudit.cli.app import main
 
 MODULE = """
 import torch
@@ -27,31 +24,9 @@ def tiny():
 """
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def lensaudit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    """Run a command in this process, in an empty folder."""
-
-    def run(*words: str) -> Done:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["lensaudit", *words])
-        try:
-            main()
-            code = 0
-        except SystemExit as left:
-            code = int(left.code or 0)
-        captured = capsys.readouterr()
-        return Done(code, captured.out, captured.err)
-
-    return run
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +40,10 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
         "24",
         "--probe-n",
         "2",
-        "--probes",
-        "compound,arc-snr",
+        "--probe",
+        "compound",
+        "--probe",
+        "arc-snr",
         "--occlusion-n",
         "1",
         "--workers",
@@ -119,8 +96,8 @@ def test_a_crossed_threshold_is_exit_code_one(full_folder: Path, lensaudit):
         (("report", "ou66", "--set", "nowhere", "--out", "x"), "nowhere"),
         (("report", "ou66", "--set", "x", "--out", "y", "--fail-on", "everything"), "bias, false-positives"),
         (("report", "ou66", "--set", "x", "--out", "y", "--probe-n", "1"), "--probe-n"),
-        (("report", "ou66", "--set", "x", "--out", "y", "--probes", ""), "--probe is empty"),
-        (("quickstart", "--probes", "compound,nonsense", "--n", "20"), "nonsense"),
+        (("report", "ou66", "--set", "x", "--out", "y", "--probe", ""), "--probe is empty"),
+        (("quickstart", "--probe", "nonsense", "--n", "20"), "nonsense"),
         (("quickstart", "--n", "5"), "--n 5"),
         (("quickstart", "--workers", "-1"), "'--workers'"),
     ],

@@ -8,9 +8,7 @@ import json
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
-from typer.testing import CliRunner
 
-from lensaudit.cli.app import build
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import load_finder, score_set
 from lensaudit.lensset.part import Part
@@ -129,15 +127,14 @@ def test_interrupted_it_goes_on_and_ends_alike(tiny, mixed, tmp_path, monkeypatc
     cross_validate(tiny, mixed, again, OPTIONS, 3, MACHINE)
 
 
-def test_the_command_prints_the_table_and_refuses_in_one_line(mixed, tmp_path):
+def test_the_command_prints_the_table_and_refuses_in_one_line(cli, mixed, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         "name: tiny\narchitecture: tiny\nbands: [H, VIS]\nsize: 12\nfield_of_view_arcsec: 2.05\ntraining: {epochs: 1}\n"
     )
     words = ["cross-validate", str(recipe), "--data", str(mixed.path), "--out", str(tmp_path / "cv"), "--device", "cpu"]
-    ran = CliRunner().invoke(build(), [*words, "--folds", "2", "--threads", "1"], catch_exceptions=False)
-    assert ran.exit_code == 0, ran.output
+    ran = cli(*words, "--folds", 2, "--threads", 1)
     assert "Recipe `tiny`, 648 parameters: 2 folds of 60 images" in ran.stdout
     assert "mean ± standard deviation over folds" in ran.stdout
     with pytest.raises(DataError, match="20 lenses for 21 folds"):
-        CliRunner().invoke(build(), [*words, "--folds", "21"], catch_exceptions=False, standalone_mode=False)
+        cli(*words, "--folds", 21)

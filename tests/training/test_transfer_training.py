@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from typer.testing import CliRunner
 
-from lensaudit.cli.app import build
 from lensaudit.errors import UsageError
 from lensaudit.files import sha256
 from lensaudit.finders import Recipe, load_finder
@@ -99,13 +97,12 @@ def test_start_and_pretrained_contradict(few, tmp_path):
         train(recipe_of(True), few, Place(tmp_path / "out"), options, MACHINE)
 
 
-def test_grad_cam_looks_through_stem_and_body(few, tmp_path, pretrained_file):
+def test_grad_cam_looks_through_stem_and_body(cli, few, tmp_path, pretrained_file):
     options = OPTIONS.model_copy(update={"pretrained": str(pretrained_file)})
     train(recipe_of(True), few, Place(tmp_path / "finder"), options, MACHINE)
     before = load_finder(str(tmp_path / "finder")).weights_hash
     words = ["gradcam", tmp_path / "finder", few.training.path, "--out", tmp_path / "maps", "--first", "2"]
-    ran = CliRunner().invoke(build(), [str(word) for word in words], catch_exceptions=False)
-    assert ran.exit_code == 0, ran.output
+    ran = cli(*words)
     assert "functions that no hook reaches" not in ran.output
     assert len(list((tmp_path / "maps").rglob("*.png"))) >= 2
     assert load_finder(str(tmp_path / "finder")).weights_hash == before

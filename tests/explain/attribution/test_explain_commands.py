@@ -17,9 +17,9 @@ from lensaudit.lensset import LensSet
 QUICK = ("--method", "saliency", "--method", "gradcam")
 
 
-def test_maps_are_made_kept_and_made_anew(places, command, tmp_path):
+def test_maps_are_made_kept_and_made_anew(places, lensaudit, tmp_path):
     words = ("explain", *places, "--id", "system-1", "--out", tmp_path, "--device", "cpu", *QUICK)
-    code, out, _ = command(*words)
+    code, out, _ = lensaudit(*words)
     assert (code, out.split(",")[0]) == (0, "system-1: made")
     path = tmp_path / "system-1-explained.fits"
     stamp = path.stat().st_mtime_ns
@@ -36,15 +36,15 @@ def test_maps_are_made_kept_and_made_anew(places, command, tmp_path):
         assert hdus[0].header["PLENS"] == pytest.approx(expected.p_lens[0])
         assert hdus[0].header["FNDHASH"] == finder.weights_hash
 
-    code, out, _ = command(*words)
+    code, out, _ = lensaudit(*words)
     assert (code, out.split(",")[0], path.stat().st_mtime_ns) == (0, "system-1: kept", stamp)
     for change in (("--force",), ("--seed", 5), ("--method", "deeplift")):
-        _, out, _ = command(*words, *change)
+        _, out, _ = lensaudit(*words, *change)
         assert out.startswith("system-1: made")
 
 
-def test_all_methods_and_what_a_reader_must_know(places, command, tmp_path):
-    code, out, _ = command("explain", *places, "--first", 3, "--out", tmp_path, "--method", "all", "--json")
+def test_all_methods_and_what_a_reader_must_know(places, lensaudit, tmp_path):
+    code, out, _ = lensaudit("explain", *places, "--first", 3, "--out", tmp_path, "--method", "all", "--json")
     assert code == 0
     told = json.loads(out)
     assert told["methods"] == list(METHODS)
@@ -56,8 +56,8 @@ def test_all_methods_and_what_a_reader_must_know(places, command, tmp_path):
     assert "Y is constant" in unusable["status"]
 
 
-def test_gradcam_shows_pixels_from_a_threshold(places, command, tmp_path):
-    code, _, err = command("gradcam", *places, "--id", "system-0", "--out", tmp_path, "--threshold", 0.01)
+def test_gradcam_shows_pixels_from_a_threshold(places, lensaudit, tmp_path):
+    code, _, err = lensaudit("gradcam", *places, "--id", "system-0", "--out", tmp_path, "--threshold", 0.01)
     assert code == 0
     assert "Guided Grad-CAM fails the parameter-randomisation check" in err
     with fits.open(tmp_path / "system-0-gradcam.fits") as hdus:
@@ -78,8 +78,8 @@ def test_gradcam_shows_pixels_from_a_threshold(places, command, tmp_path):
         (("explain", "--first", 1, "--field-of-view", 10), 3, "needs 10″"),
     ],
 )
-def test_mistakes_get_one_line(places, command, tmp_path, words, code, line):
-    found, _, err = command(words[0], *places, "--out", tmp_path, *words[1:])
+def test_mistakes_get_one_line(places, lensaudit, tmp_path, words, code, line):
+    found, _, err = lensaudit(words[0], *places, "--out", tmp_path, *words[1:])
     assert found == code
     assert line in err.splitlines()[-1]
 

@@ -51,9 +51,9 @@ def write_set(path: Path, n: int, seed: int = 8) -> None:
     writer.finish()
 
 
-def test_class_images_are_made_kept_drawn_anew_and_made_anew(places, command, tmp_path):
+def test_class_images_are_made_kept_drawn_anew_and_made_anew(places, lensaudit, tmp_path):
     words = ("dream", places[0], "--out", tmp_path, "--steps", 3, "--device", "cpu", "--threads", 1)
-    code, out, _ = command(*words)
+    code, out, _ = lensaudit(*words)
     assert code == 0
     assert [line.split(",")[0] for line in out.splitlines()] == ["lens: made", "non-lens: made"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
@@ -61,27 +61,27 @@ def test_class_images_are_made_kept_drawn_anew_and_made_anew(places, command, tm
     )
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 
-    code, out, _ = command(*words)
+    code, out, _ = lensaudit(*words)
     assert out.count(": kept") == 2
     assert stamps == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 
-    code, out, _ = command(*words, "--brighten", 150)  # another picture of the same image
+    code, out, _ = lensaudit(*words, "--brighten", 150)  # another picture of the same image
     assert out.count(": kept") == 2
     changed = {path.name for path in tmp_path.iterdir() if stamps[path] != path.stat().st_mtime_ns}
     assert changed == {"lens.png", "lens.gif", "non-lens.png", "non-lens.gif"}
 
-    code, out, _ = command(*words[:4], "--steps", 4)
+    code, out, _ = lensaudit(*words[:4], "--steps", 4)
     assert out.count(": made") == 2
     (tmp_path / "lens.fits").write_bytes((tmp_path / "lens.fits").read_bytes()[:9000])  # torn
-    code, out, _ = command(*words[:4], "--steps", 4)
+    code, out, _ = lensaudit(*words[:4], "--steps", 4)
     assert [line.split(",")[0] for line in out.splitlines()] == ["lens: made", "non-lens: kept"]
-    code, out, _ = command(*words[:4], "--steps", 4, "--force")
+    code, out, _ = lensaudit(*words[:4], "--steps", 4, "--force")
     assert out.count(": made") == 2
 
 
-def test_the_fits_file_tells_how_the_image_was_made(places, command, tmp_path):
+def test_the_fits_file_tells_how_the_image_was_made(places, lensaudit, tmp_path):
     words = ("--class", "lens", "--steps", 5, "--regularise", "jitter=2,tv", "--seed", 3)
-    code, _, _ = command("dream", places[0], *words, "--out", tmp_path)
+    code, _, _ = lensaudit("dream", places[0], *words, "--out", tmp_path)
     assert code == 0
     with fits.open(tmp_path / "lens.fits") as hdus:
         header = hdus[0].header
@@ -112,7 +112,7 @@ def test_the_fits_file_tells_how_the_image_was_made(places, command, tmp_path):
         assert header["PLENS1"] == pytest.approx(float(p[0]), abs=1e-5)
 
 
-def test_a_whole_layer_has_a_page_and_its_dead_kernel_is_named(places, command, tmp_path):
+def test_a_whole_layer_has_a_page_and_its_dead_kernel_is_named(places, lensaudit, tmp_path):
     words = (
         "dream",
         "dream_nets:with_dead_kernel",
@@ -125,7 +125,7 @@ def test_a_whole_layer_has_a_page_and_its_dead_kernel_is_named(places, command, 
         "--set",
         places[1],
     )
-    code, out, error = command(*words)
+    code, out, error = lensaudit(*words)
     assert code == 0
     assert out.count(": made") == 6
     assert out.splitlines()[-1] == str(tmp_path / "layer-4.png")
@@ -138,14 +138,14 @@ def test_a_whole_layer_has_a_page_and_its_dead_kernel_is_named(places, command, 
     with Image.open(tmp_path / "layer-4.png") as picture:
         assert picture.width > 600
     stamp = (tmp_path / "layer-4.png").stat().st_mtime_ns
-    code, out, _ = command(*words)
+    code, out, _ = lensaudit(*words)
     assert out.count(": kept") == 6
     assert stamp == (tmp_path / "layer-4.png").stat().st_mtime_ns
 
 
-def test_the_cutouts_beside_are_those_with_the_highest_values(places, command, tmp_path):
+def test_the_cutouts_beside_are_those_with_the_highest_values(places, lensaudit, tmp_path):
     words = ("--class", "lens", "--class", "non-lens", "--kernel", "7:11", "--set", places[1], "--json")
-    code, out, _ = command("dream", places[0], "--out", tmp_path, "--steps", 1, *words)
+    code, out, _ = lensaudit("dream", places[0], "--out", tmp_path, "--steps", 1, *words)
     assert code == 0
     dreams = json.loads(out)["dreams"]
     finder, lens_set = load_finder(str(places[0]), "cpu"), LensSet.open(places[1])
@@ -160,16 +160,16 @@ def test_the_cutouts_beside_are_those_with_the_highest_values(places, command, t
         np.testing.assert_allclose([c["value"] for c in entry["most_exciting"]], values[order], rtol=1e-4, atol=1e-5)
         assert [cutout["label"] for cutout in entry["most_exciting"]] == [int(n % 2) for n in order]
     stored = (tmp_path / "exciting.json").stat().st_mtime_ns
-    command("dream", places[0], "--out", tmp_path, "--steps", 1, "--class", "lens", *words[6:])
+    lensaudit("dream", places[0], "--out", tmp_path, "--steps", 1, "--class", "lens", *words[6:])
     assert stored == (tmp_path / "exciting.json").stat().st_mtime_ns
-    _, out, _ = command("dream", places[0], "--out", tmp_path, "--steps", 1, *words, "--scan", 2)
+    _, out, _ = lensaudit("dream", places[0], "--out", tmp_path, "--steps", 1, *words, "--scan", 2)
     seen = {cutout["id"] for entry in json.loads(out)["dreams"] for cutout in entry["most_exciting"]}
     assert seen == {"system-0"}  # the first and the last are looked at, and the last is unusable
 
 
-def test_a_deep_dream_begins_from_the_cutout_with_its_coordinates(places, command, tmp_path):
+def test_a_deep_dream_begins_from_the_cutout_with_its_coordinates(places, lensaudit, tmp_path):
     words = ("--from", places[1], "--id", "system-2", "--id", "system-0", "--class", "lens", "--steps", 2, "--json")
-    code, out, _ = command("dream", places[0], "--out", tmp_path, *words)
+    code, out, _ = lensaudit("dream", places[0], "--out", tmp_path, *words)
     assert code == 0
     dreams = json.loads(out)["dreams"]
     assert [(entry["start"], entry["rate"]) for entry in dreams] == [("system-2", 0.001), ("system-0", 0.001)]
@@ -184,7 +184,7 @@ def test_a_deep_dream_begins_from_the_cutout_with_its_coordinates(places, comman
     assert scale == pytest.approx(0.3, rel=1e-6)
 
 
-def test_an_interrupted_run_keeps_what_it_has_and_goes_on(places, command, tmp_path, monkeypatch):
+def test_an_interrupted_run_keeps_what_it_has_and_goes_on(places, lensaudit, tmp_path, monkeypatch):
     words = ("dream", places[0], "--out", tmp_path, "--steps", 3, "--class", "lens", "--kernel", "0:1")
     real = files.dream
 
@@ -194,12 +194,12 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(places, command, tmp_p
         return real(*args, **options)
 
     monkeypatch.setattr(files, "dream", stopped)
-    code, _, error = command(*words)
+    code, _, error = lensaudit(*words)
     assert code == 130
     assert "run the same command again" in error
     assert (tmp_path / "lens.png").is_file()
     monkeypatch.setattr(files, "dream", real)
-    code, out, _ = command(*words)
+    code, out, _ = lensaudit(*words)
     assert [line.split(",")[0] for line in out.splitlines()] == ["lens: kept", "layer 0 kernel 1: made"]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
@@ -225,8 +225,8 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(places, command, tmp_p
         (["--set", "/nowhere/at/all"], "no such lens set"),
     ],
 )
-def test_mistakes_get_one_line_and_exit_code_2(words, message, places, command, tmp_path):
-    code, out, error = command("dream", places[0], *words, "--out", tmp_path / "dreams")
+def test_mistakes_get_one_line_and_exit_code_2(words, message, places, lensaudit, tmp_path):
+    code, out, error = lensaudit("dream", places[0], *words, "--out", tmp_path / "dreams")
     assert code == 2
     assert message in error
     assert len(error.strip().splitlines()) == 1
@@ -242,15 +242,15 @@ def test_mistakes_get_one_line_and_exit_code_2(words, message, places, command, 
         (["--id", "system-6"], 3, "image system-6: Y has 4356 of 4356 pixels not finite"),
     ],
 )
-def test_mistakes_with_the_cutout_to_begin_from(words, code, message, places, command, tmp_path):
-    found, _, error = command("dream", places[0], "--from", places[1], *words, "--out", tmp_path / "dreams")
+def test_mistakes_with_the_cutout_to_begin_from(words, code, message, places, lensaudit, tmp_path):
+    found, _, error = lensaudit("dream", places[0], "--from", places[1], *words, "--out", tmp_path / "dreams")
     assert found == code
     assert message in " ".join(error.split())
     assert not (tmp_path / "dreams").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_found_before_the_work(places, command, tmp_path):
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(places, lensaudit, tmp_path):
     (tmp_path / "file").write_text("x")
-    code, _, error = command("dream", places[0], "--out", tmp_path / "file")
+    code, _, error = lensaudit("dream", places[0], "--out", tmp_path / "file")
     assert code == 2
     assert "choose another --out" in error

@@ -10,13 +10,13 @@ import pytest
 @pytest.fixture(scope="module")
 def words(mixed_set, rings_set):
     """A quick judgement of a small finder."""
-    few = ("--methods", "saliency,guided-backprop", "--per-kind", 2, "--few", 1, "--check-images", 3)
+    few = ("--method", "saliency", "--method", "guided-backprop", "--per-kind", 2, "--few", 1, "--check-images", 3)
     return ("judge", "judging_toys:wide", mixed_set.path, rings_set.path, *few)
 
 
-def test_tables_verdicts_and_files(words, command, tmp_path):
+def test_tables_verdicts_and_files(words, lensaudit, tmp_path):
     words = (*words, "--out", tmp_path, "--with", "localisation,randomisation,compound")
-    code, out, error = command(*words, "--threads", 1)
+    code, out, error = lensaudit(*words, "--threads", 1)
     assert code == 0
     for kind in ("single", "compound-rings"):
         assert f"small: {kind}" in out
@@ -30,7 +30,7 @@ def test_tables_verdicts_and_files(words, command, tmp_path):
         "judge.html",
     }  # fmt: skip
 
-    code, out, _ = command(*words, "--json")
+    code, out, _ = lensaudit(*words, "--json")
     record = json.loads(out)
     assert code == 0
     written = json.loads((tmp_path / "explanation-scores.json").read_text(encoding="utf-8"))
@@ -38,9 +38,9 @@ def test_tables_verdicts_and_files(words, command, tmp_path):
     assert {row["method"] for row in record["rows"]} == {"saliency", "guided-backprop", "centre-blob", "edges"}
 
 
-def test_tables_fit_the_terminal(words, command, tmp_path, monkeypatch):
+def test_tables_fit_the_terminal(words, lensaudit, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, _ = command(*words, "--out", tmp_path, "--with", "localisation,deletion,insertion")
+    code, out, _ = lensaudit(*words, "--out", tmp_path, "--with", "localisation,deletion,insertion")
     assert code == 0
     assert max(len(line.rstrip()) for line in out.splitlines() if "explanation-scores" not in line) <= 80
     assert "…" not in out
@@ -49,8 +49,8 @@ def test_tables_fit_the_terminal(words, command, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "code", "message"),
     [
-        (("--methods", "magic"), 2, "method 'magic' is not known; allowed: saliency"),
-        (("--methods", ","), 2, "--method is empty"),
+        (("--method", "magic"), 2, "method 'magic' is not known; allowed: saliency"),
+        (("--method", ""), 2, "--method is empty"),
         (("--with", "beauty"), 2, "score 'beauty' is not known; allowed: localisation"),
         (("--fill", "grey"), 2, "'grey' is not known; allowed: zero, blur"),
         (("--per-kind", "0"), 2, "--per-kind 0 is not possible"),
@@ -59,19 +59,19 @@ def test_tables_fit_the_terminal(words, command, tmp_path, monkeypatch):
         (("--device", "abacus"), 2, "abacus"),
     ],
 )
-def test_mistakes_get_one_line(wrong, code, message, words, command, tmp_path):
-    found, out, error = command(*words, *wrong, "--out", tmp_path / "scores")
+def test_mistakes_get_one_line(wrong, code, message, words, lensaudit, tmp_path):
+    found, out, error = lensaudit(*words, *wrong, "--out", tmp_path / "scores")
     assert (found, out) == (code, "")
     assert message in error
     assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "scores").exists()
 
 
-def test_a_place_that_cannot_be_written_is_told_before_the_work(words, command, tmp_path):
+def test_a_place_that_cannot_be_written_is_told_before_the_work(words, lensaudit, tmp_path):
     (tmp_path / "file").write_text("x")
-    code, _, error = command(*words, "--out", tmp_path / "file")
+    code, _, error = lensaudit(*words, "--out", tmp_path / "file")
     assert code == 2
     assert "choose another --out" in error
-    code, _, error = command("judge", "judging_toys:wide", tmp_path / "none", "--out", tmp_path / "scores")
+    code, _, error = lensaudit("judge", "judging_toys:wide", tmp_path / "none", "--out", tmp_path / "scores")
     assert code == 2
     assert "no such lens set" in error

@@ -18,8 +18,8 @@ def set_path(tmp_path_factory):
     return path
 
 
-def test_tables_pictures_and_plain_words(set_path, command, tmp_path):
-    code, out, error = command("kernels", FINDER, set_path, "--out", tmp_path, "--device", "cpu", "--threads", 1)
+def test_tables_pictures_and_plain_words(set_path, lensaudit, tmp_path):
+    code, out, error = lensaudit("kernels", FINDER, set_path, "--out", tmp_path, "--device", "cpu", "--threads", 1)
     assert code == 0
     assert "5 kernels, 39 of 40 images" in out
     assert "layer 0 kernel 0: higher when the arc lies to the right (arc_x_arcsec), rho +1.00 (" in out
@@ -35,16 +35,16 @@ def test_tables_pictures_and_plain_words(set_path, command, tmp_path):
     assert not any("partial" in name for name in made)
 
 
-def test_a_second_run_keeps_the_values_and_draws_what_is_asked(set_path, command, tmp_path):
+def test_a_second_run_keeps_the_values_and_draws_what_is_asked(set_path, lensaudit, tmp_path):
     words = ("kernels", FINDER, set_path, "--out", tmp_path, "--top", 3, "--json")
-    code, out, _ = command(*words)
+    code, out, _ = lensaudit(*words)
     assert code == 0
     stamp = (tmp_path / "kav.parquet").stat().st_mtime_ns
-    code, out, _ = command(*words, "--layer", 0, "--kernel", 2, "--kernel", 4)
+    code, out, _ = lensaudit(*words, "--layer", 0, "--kernel", 2, "--kernel", 4)
     facts = json.loads(out)
     assert (tmp_path / "kav.parquet").stat().st_mtime_ns == stamp
     assert [(sheet["layer"], sheet["kernel"]) for sheet in facts["sheets"]] == [("0", 2), ("0", 4)]
-    code, out, _ = command(*words, "--layer", 0, "--kernel", 1)
+    code, out, _ = lensaudit(*words, "--layer", 0, "--kernel", 1)
     (sheet,) = json.loads(out)["sheets"]
     assert {(line["measure"], line["column"]) for line in sheet["goes_with"]} >= {
         ("rho", "arc_y_arcsec"),
@@ -57,19 +57,19 @@ def test_a_second_run_keeps_the_values_and_draws_what_is_asked(set_path, command
     assert line["low"] < line["rho"] < line["high"]
     for sheet in facts["sheets"]:
         assert imread(sheet["png"]).shape[2] == 4
-    code, out, _ = command(*words, "--layer", 0)
+    code, out, _ = lensaudit(*words, "--layer", 0)
     assert [sheet["kernel"] for sheet in json.loads(out)["sheets"]] == [0, 1, 2, 3, 4]
-    code, *_ = command(*words, "--force")
+    code, *_ = lensaudit(*words, "--force")
     assert (tmp_path / "kav.parquet").stat().st_mtime_ns != stamp
 
 
-def test_a_set_without_truth_says_so_and_gives_the_rest(command, tmp_path):
+def test_a_set_without_truth_says_so_and_gives_the_rest(lensaudit, tmp_path):
     write_blobs(tmp_path / "set", drawn_places(8), truth=False)
-    code, out, error = command("kernels", FINDER, tmp_path / "set", "--out", tmp_path / "out")
+    code, out, error = lensaudit("kernels", FINDER, tmp_path / "set", "--out", tmp_path / "out")
     assert code == 0
     assert "no truth" in error
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"kav.parquet", "kernels.parquet"}
-    code, out, _ = command("kernels", FINDER, tmp_path / "set", "--out", tmp_path / "out", "--layer", "0", "--json")
+    code, out, _ = lensaudit("kernels", FINDER, tmp_path / "set", "--out", tmp_path / "out", "--layer", "0", "--json")
     facts = json.loads(out)
     assert facts["correlations"] is None
     assert len(facts["sheets"]) == 5
@@ -91,8 +91,8 @@ def test_a_set_without_truth_says_so_and_gives_the_rest(command, tmp_path):
         (["--field-of-view", "-1"], "is not a width"),
     ],
 )
-def test_mistakes_get_one_line_and_exit_code_2(words, message, set_path, command, tmp_path):
-    code, out, error = command("kernels", FINDER, set_path, *words, "--out", tmp_path / "out")
+def test_mistakes_get_one_line_and_exit_code_2(words, message, set_path, lensaudit, tmp_path):
+    code, out, error = lensaudit("kernels", FINDER, set_path, *words, "--out", tmp_path / "out")
     assert code == 2
     assert message in error
     assert len(error.strip().splitlines()) == 1
@@ -100,15 +100,15 @@ def test_mistakes_get_one_line_and_exit_code_2(words, message, set_path, command
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_found_before_the_work(set_path, command, tmp_path):
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(set_path, lensaudit, tmp_path):
     (tmp_path / "file").write_text("x")
-    code, _, error = command("kernels", FINDER, set_path, "--out", tmp_path / "file")
+    code, _, error = lensaudit("kernels", FINDER, set_path, "--out", tmp_path / "file")
     assert code == 2
     assert "choose another --out" in error
 
 
-def test_a_set_that_does_not_fit_is_a_data_error(set_path, command, tmp_path):
-    code, _, error = command("kernels", "ou66", set_path, "--out", tmp_path / "out")
+def test_a_set_that_does_not_fit_is_a_data_error(set_path, lensaudit, tmp_path):
+    code, _, error = lensaudit("kernels", "ou66", set_path, "--out", tmp_path / "out")
     assert code == 3
     assert "needs band J" in error
     assert not (tmp_path / "out").exists()

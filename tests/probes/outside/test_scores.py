@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
-from typer.testing import CliRunner
 
-from lensaudit.cli.app import build
 from lensaudit.errors import DataError, UsageError
 from lensaudit.probes.outside import OutsideFinder, export_cutouts, import_scores, plan_export
 from lensaudit.probes.outside.importing import EDGE, logits_of, read_outside_scores
@@ -154,11 +152,11 @@ def test_no_key_or_a_torn_one(other, scored, tmp_path):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_the_commands(tmp_path):
+def test_the_commands(cli, tmp_path):
     """People who find every lens, then people who see none in one orientation: exit code by --fail-on."""
 
     def invoke(*words):
-        return CliRunner().invoke(build(), ["probe", *map(str, words)], catch_exceptions=False)
+        return cli("probe", *words, code=None)
 
     words = ("export", "--out", tmp_path / "e", "--key", tmp_path / "k", "--n", 10, "--probe", "orientation")
     shown = invoke(*words, "--bands", "VIS", "--format", "single")
