@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lensaudit.evaluation import Evaluation, Metric
-    from lensaudit.evaluation.false_positives import KindShare
+    from lensaudit.evaluation.false_positives import KindFrequency
     from lensaudit.finders import Finder, Scores
     from lensaudit.lensset import LensSet
 
@@ -85,7 +85,7 @@ def _record(result: Evaluation, finder: Finder, lens_set: LensSet, seed: int) ->
         "finder": finder.name,
         "recipe": finder.recipe.model_dump(mode="json"),
         "set": str(lens_set.path),
-        **result.as_json(),
+        **result.to_json(),
         "provenance": provenance(seed=seed, inputs=inputs),
     }
 
@@ -94,13 +94,13 @@ def _write(out: Path, record: dict[str, Any], result: Evaluation, labels: Any, s
     from lensaudit.evaluation.calibration import plot_evaluation
     from lensaudit.files import write_json
 
-    title = f"{record['finder']} on {record['set']}: {result.n_lenses} lenses, {result.n_others} non-lenses"
+    title = f"{record['finder']} on {record['set']}: {result.n_lenses} lenses, {result.n_non_lenses} non-lenses"
     plot_evaluation(out / "evaluation.png", result, labels, scores.p_lens, title)
     write_json(out / "evaluation.json", record)
 
 
 def _show(result: Evaluation, name: str, where: str) -> None:
-    counted = f"{result.n_lenses} lenses, {result.n_others} non-lenses"
+    counted = f"{result.n_lenses} lenses, {result.n_non_lenses} non-lenses"
     left_out = {"unlabelled": result.n_unlabelled, "not scored": result.n_unscored}
     counted += "".join(f", {count} {why} left out" for why, count in left_out.items() if count)
     say(f"{name} on {where}: {counted}")
@@ -119,7 +119,7 @@ def _row(metric: Metric, result: Evaluation) -> tuple[str, ...]:
         "tpr10": "TPR10",
         "tpr_at_fpr": f"TPR at FPR {100 * result.fpr:g} %",
     }
-    words = metric.as_json()
+    words = metric.to_json()
     value = "–" if words["value"] is None else f"{metric.value:.4f}"
     interval = "–" if words["low"] is None else f"{metric.low:.4f} … {metric.high:.4f}"
     return labels.get(metric.name, metric.name), value, interval, str(metric.n), metric.status or metric.method
@@ -163,7 +163,7 @@ def false_positives(
 
     from lensaudit.cli.opening import open_both, scores_of
     from lensaudit.errors import UsageError
-    from lensaudit.evaluation.false_positives import plot_gallery, shares_by_kind, worst_rows
+    from lensaudit.evaluation.false_positives import frequencies_by_kind, plot_gallery, worst_rows
     from lensaudit.files import writable_folder, write_json
     from lensaudit.provenance import provenance, refuse_other
 
@@ -179,7 +179,7 @@ def false_positives(
     rows = worst_rows(opened.labels, found.logit, count)
     others = np.flatnonzero((opened.labels == 0) & np.isfinite(found.logit))
     kinds = [str(kind) for kind in opened.column(KIND_COLUMN)] if KIND_COLUMN in opened.columns else None
-    shares = shares_by_kind(kinds, others, rows) if kinds is not None else []
+    frequencies = frequencies_by_kind(kinds, others, rows) if kinds is not None else []
     writable_folder(out)
     captions = [f"{kinds[row] + ', ' if kinds else ''}p = {found.p_lens[row]:.3g}" for row in rows]
     title = f"{loaded.name}: worst {len(rows)} of {len(others)} non-lenses, {shown}"
@@ -197,7 +197,7 @@ def false_positives(
             | ({"kind": kinds[row]} if kinds else {})
             for row in rows
         ],
-        "kinds": [share.as_json() for share in shares],
+        "kinds": [one.to_json() for one in frequencies],
         "provenance": provenance(inputs=inputs),
     }
     write_json(out / "false-positives.json", record)
@@ -206,23 +206,24 @@ def false_positives(
         return
     called = int((found.p_lens[others] >= loaded.recipe.threshold).sum())
     say(f"{title}; {called} are called lenses at p ≥ {loaded.recipe.threshold:.4g}")
-    _show_false_positives(shares)
+    _show_false_positives(frequencies)
     say(f"{out}: false-positives.png, false-positives.json")
 
 
-def _show_false_positives(shares: list[KindShare]) -> None:
-    if not shares:
+def _show_false_positives(frequencies: list[KindFrequency]) -> None:
+    if not frequencies:
         say("the set does not say of which kind its non-lenses are")
         return
     say_table(
         ("kind", "among the worst", "fraction", "95 % interval", "of all non-lenses", "more than its fraction"),
         [
             (
-                one.kind, f"{one.n_worst} of {one.worst}", f"{one.share_worst:.2f}",
-                "[{:.2f}, {:.2f}]".format(*one.interval), f"{one.share_all:.2f} ({one.n_all} of {one.others})",
+                one.kind, f"{one.among_worst.k} of {one.among_worst.n}", f"{one.among_worst.value:.2f}",
+                "[{:.2f}, {:.2f}]".format(*one.among_worst.interval),
+                f"{one.among_all.value:.2f} ({one.among_all.k} of {one.among_all.n})",
                 "yes" if one.overrepresented else "",
             )
-            for one in shares
+            for one in frequencies
         ],
     )  # fmt: skip
 
@@ -299,7 +300,7 @@ def grades(
         "finder": loaded.name,
         "set": str(lens_set),
         "column": column,
-        "grades": [one.as_json() for one in found],
+        "grades": [one.to_json() for one in found],
         "provenance": provenance(seed=seed, inputs=inputs),
     }
     write_text(out / "grades.md", grades_table(found, title))

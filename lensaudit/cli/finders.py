@@ -336,21 +336,22 @@ def threshold(
     result = evaluate(opened.labels, found.p_lens, found.logit, threshold=placed.recipe.threshold)
     before = read_record(folder)
     recall = next(metric for metric in result.metrics if metric.name == "recall")
-    facts = {"set": opened.content_hash, "fpr": fpr, "threshold": placed.recipe.threshold, "n_others": result.n_others}
+    n = result.n_non_lenses
+    facts = {"set": opened.content_hash, "fpr": fpr, "threshold": placed.recipe.threshold, "n_non_lenses": n}
     save_finder(
         placed,
         out,
-        origin=f"{before.origin}; threshold set at a false-positive rate of {fpr:g} on {result.n_others} non-lenses",
+        origin=f"{before.origin}; threshold set at a false-positive rate of {fpr:g} on {n} non-lenses",
         training_data=before.training_data,
         metrics={**before.metrics, "threshold_set_on": facts},
         provenance=provenance(inputs=inputs),
         card=_card(folder, facts, recall),
     )
     if as_json:
-        say_json({"out": str(out), **facts, "recall": recall.as_json()})
+        say_json({"out": str(out), **facts, "recall": recall.to_json()})
         return
     say(
-        f"{out}: {placed.name} calls a lens from p = {placed.recipe.threshold:.6g}, which {fpr:g} of {result.n_others} "
+        f"{out}: {placed.name} calls a lens from p = {placed.recipe.threshold:.6g}, which {fpr:g} of {n} "
         f"non-lenses reach at most; recall there {recall.value:.4f} ({recall.low:.4f}–{recall.high:.4f}), "
         f"{result.n_lenses} lenses"
     )
@@ -366,6 +367,6 @@ def _card(folder: Path, facts: dict[str, Any], recall: Metric) -> str | None:
         return None
     return read_text(card, "write it again in UTF-8, or remove it") + (
         f"\n## Threshold\n\nSet afterwards to p = {facts['threshold']:.6g}: at most {facts['fpr']:g} of the "
-        f"{facts['n_others']} non-lenses of set `{facts['set'][:16]}` reach it; recall there {recall.value:.3f} "
+        f"{facts['n_non_lenses']} non-lenses of set `{facts['set'][:16]}` reach it; recall there {recall.value:.3f} "
         f"({recall.low:.3f}–{recall.high:.3f}), n = {recall.n}. Calls above are at the earlier one.\n"
     )

@@ -90,15 +90,15 @@ def _about(finder: Finder, lens_set: LensSet, seed: int) -> dict[str, Any]:
 
 
 def _show(found: SelectionFunction, name: str, lens_set: Path) -> None:
-    from lensaudit.evaluation.selection.page import left_out, share
+    from lensaudit.evaluation.selection.page import fraction, left_out
 
-    say(f"{name} on {lens_set}: {found.n_lenses} lenses, {found.n_others} non-lenses")
+    say(f"{name} on {lens_set}: {found.n_lenses} lenses, {found.n_non_lenses} non-lenses")
     say_table(
         ("threshold", "recall", "false positives"),
-        [(cut.words, share(cut.recall), share(cut.false_positives)) for cut in found.cuts],
+        [(cut.words, fraction(cut.recall), fraction(cut.false_positives)) for cut in found.cuts],
     )
     for one in found.maps:
         few = f"{int(one.few.sum())} of {one.n.size} cells have fewer than 100 lenses"
         outside = f"{one.n_outside} lenses outside the edges, {one.n_missing} without a value"
         say(f"{one.x.parameter.words} × {one.y.parameter.words}: {few}; {outside}")
-    say(*found.drivers.sentences(), *left_out(found))
+    say(*found.drivers.sentences, *left_out(found))

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lensaudit.clustering.embed import embedded, fit_mixture, logits, responsibilities
-from lensaudit.clustering.page import Share
 from lensaudit.clustering.stage import Advance
 from lensaudit.errors import DataError
 from lensaudit.evaluation import CONFIDENCE
 from lensaudit.finders import Finder
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
 from lensaudit.finders.layers import MixtureHead
-from lensaudit.statistics import auroc, auroc_interval, bootstrap_interval, wilson_interval
+from lensaudit.statistics import Proportion, auroc, auroc_interval, bootstrap_interval, wilson_interval
 
 if TYPE_CHECKING:
     from lensaudit.lensset import LensSet
@@ -140,18 +139,18 @@ class Splitting:
 
     n: int
     by_one: Between
-    ever: Share
+    ever: Proportion
     by_chance: float
-    call: Share
+    call: Proportion
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "n": self.n,
             "by_one": self.by_one.as_json(),
-            "ever": self.ever.as_json(),
+            "ever": self.ever.to_json(),
             "by_chance": self.by_chance,
-            "call": self.call.as_json(),
+            "call": self.call.to_json(),
         }
 
 
@@ -173,9 +172,9 @@ def splitting_of(head: MixtureHead, embeddings: NDArray[np.float32], seed: int =
     return Splitting(
         n,
         _mean(changed.mean(axis=1), seed),
-        Share(int(changed.any(axis=1).sum()), n),
+        Proportion.of(int(changed.any(axis=1).sum()), n),
         _different(clusters[:, 0]),
-        Share(int((called[:, 1:] != called[:, :1]).any(axis=1).sum()), n),
+        Proportion.of(int((called[:, 1:] != called[:, :1]).any(axis=1).sum()), n),
     )
 
 
@@ -220,7 +219,7 @@ class SourceOnly:
     n_lenses: int
     n_empty: int
     clusters: int
-    pure: Share
+    pure: Proportion
     radius: Between
     angle: Between
 
@@ -230,7 +229,7 @@ class SourceOnly:
             "n_lenses": self.n_lenses,
             "n_empty": self.n_empty,
             "clusters": self.clusters,
-            "pure": self.pure.as_json(),
+            "pure": self.pure.to_json(),
             "radius": self.radius.as_json(),
             "angle": self.angle.as_json(),
         }
@@ -259,7 +258,7 @@ def source_only(finder: Finder, lens_set: LensSet, seed: int = 0, advance: Advan
         int(lit.sum()),
         int((~lit).sum()),
         len(members),
-        Share(pure, len(clusters)),
+        Proportion.of(pure, len(clusters)),
         _explained(radius[lit, None], clusters[lit], seed),
         _explained(np.stack([np.cos(turn), np.sin(turn)], axis=1)[lit], clusters[lit], seed),
     )

@@ -139,7 +139,7 @@ def measurements(
     assigned = responsibilities(first.module.head, test.points).argmax(1)
     found: dict[str, Any] = {
         "set": test.lens_set.content_hash,
-        "lenses_in_rich_clusters": lenses_in_rich_clusters(fractions, assigned, labels).as_json(),
+        "lenses_in_rich_clusters": lenses_in_rich_clusters(fractions, assigned, labels).to_json(),
     }
     for name, finder in finders:
         assert isinstance(finder.module, CaeBgm)
@@ -167,7 +167,7 @@ def auroc_of(finder: Finder, points: NDArray[np.float32], labels: NDArray[np.int
     """AUROC of embeddings (n, features), as plain values."""
     assert isinstance(finder.module, CaeBgm)
     scores = logits(finder.module.head, points)
-    return evaluate(labels, expit(scores), scores).metric("auroc").as_json()
+    return evaluate(labels, expit(scores), scores).metric("auroc").to_json()
 
 
 def _cut(finder: Finder, test: TestImages, scores: NDArray[np.float64], seed: int) -> dict[str, Any]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +22,8 @@ from lensaudit.errors import DataError, NoSuchFile
 from lensaudit.evaluation import CONFIDENCE
 from lensaudit.files import write_text
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
-from lensaudit.statistics import wilson_interval
+from lensaudit.records import Record
+from lensaudit.statistics import Proportion
 from lensaudit.training.prepared import PreparedSet, Rows, decoded
 from lensaudit.untrusted import printable
 
@@ -173,37 +172,7 @@ LENS_RICH = 0.6
 
 
 @dataclass(frozen=True)
-class Share:
-    """`k` of `n` with a 95 % Wilson interval; NaN where n is 0."""
-
-    k: int
-    n: int
-
-    @property
-    def value(self) -> float:
-        """The share."""
-        return self.k / self.n if self.n else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Its interval."""
-        return wilson_interval(self.k, self.n, CONFIDENCE)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; what does not exist is None."""
-        low, high = self.interval
-        numbers = {"value": self.value, "low": low, "high": high}
-        return {**asdict(self), **{name: x if math.isfinite(x) else None for name, x in numbers.items()}}
-
-    def __str__(self) -> str:
-        if not self.n:
-            return "–"
-        low, high = self.interval
-        return f"{self.value:.3f} ({low:.3f}–{high:.3f})"
-
-
-@dataclass(frozen=True)
-class Cluster:
+class Cluster(Record):
     """One cluster.
 
     Attributes
@@ -220,17 +189,13 @@ class Cluster:
 
     number: int
     n: int
-    lenses: Share
+    lenses: Proportion
     mark: float | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether no image is in it."""
         return self.n == 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"number": self.number, "n": self.n, "lenses": self.lenses.as_json(), "mark": self.mark}
 
 
 def clusters_of(
@@ -253,7 +218,7 @@ def clusters_of(
     found = []
     for number in range(components):
         inside = label[cluster == number]
-        lenses = Share(int((inside == 1).sum()), int((inside >= 0).sum()))
+        lenses = Proportion.of(int((inside == 1).sum()), int((inside >= 0).sum()), CONFIDENCE)
         found.append(Cluster(number, len(inside), lenses, (marks or {}).get(number)))
     return tuple(found)
 
@@ -271,8 +236,8 @@ def known_fractions(clusters: Sequence[Cluster]) -> NDArray[np.float64]:
 
 def lenses_in_rich_clusters(
     fractions: ArrayLike, assigned: ArrayLike, labels: ArrayLike, least: float = LENS_RICH
-) -> Share:
-    """Share of the lenses whose most likely cluster has a lens fraction of at least `least`.
+) -> Proportion:
+    """Fraction of the lenses whose most likely cluster has a lens fraction of at least `least`.
 
     Parameters
     ----------
@@ -283,7 +248,7 @@ def lenses_in_rich_clusters(
     """
     rich = np.asarray(fractions) >= least
     lenses = np.asarray(assigned)[np.asarray(labels) == 1]
-    return Share(int(rich[lenses].sum()), len(lenses))
+    return Proportion.among(rich[lenses], CONFIDENCE)
 
 
 _TEMPLATE = Path(__file__).parent / "template"

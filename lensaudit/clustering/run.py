@@ -322,7 +322,7 @@ def _write(
             plot_curves(Path(finder.origin) / "curves.png", ended.made.network.history, title)
     record = {
         "finder": ended.recipe.name,
-        "clusters": [one.as_json() for one in ended.clusters],
+        "clusters": [one.to_json() for one in ended.clusters],
         "weights": {name: finder.weights_hash for name, finder in finders},
         **facts,
     }

@@ -170,14 +170,14 @@ def row_of(entrant: Entrant, images: FirstImages, scores: Scores, seed: int) -> 
         pixels are not those of its training), ``pixels`` (see `lensaudit.finders.pixel_record`).
     """
     labels, recipe = images.labels, entrant.finder.recipe
-    result = evaluate(labels, scores.p_lens, scores.logit, threshold=recipe.threshold, seed=seed).as_json()
+    result = evaluate(labels, scores.p_lens, scores.logit, threshold=recipe.threshold, seed=seed).to_json()
     metrics = {metric["name"]: metric for metric in result["metrics"]}
     counted = ("n", "n_lenses", "n_non_lenses", "n_unlabelled", "n_unscored", "threshold", "counts", "roc")
     return {
         "finder": entrant.label,
         **{name: result[name] for name in counted},
         "metrics": metrics,
-        "calibration": calibrate(labels, scores.p_lens, seed).as_json(),
+        "calibration": calibrate(labels, scores.p_lens, seed).to_json(),
         "seen": entrant.has_seen(images.lens_set.content_hash),
         "unused_bands": list(entrant.finder.unused_bands(images.lens_set)),
         "other_pixels": entrant.finder.other_pixels(images.lens_set),

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict
 from lensaudit.display.numbers import jsonable
 from lensaudit.documents import SEAL, read_json, refuse_broken_seal, sealed, validated
 from lensaudit.errors import DataError, NoSuchFile, UsageError
+from lensaudit.evaluation import Calibration
 from lensaudit.files import write_json
 from lensaudit.finders import Finder, FinderRecord, load_finder, read_record, refitted, takes_statistics
 from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
@@ -88,6 +89,9 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     comparison = _read(path, _Comparison)
     speed = Path(folder) / SPEED_NAME
     comparison["speed"] = _read(speed, _Speed)["finders"] if lexists(speed) else []
+    for block in comparison["sets"]:
+        for row in block["rows"]:
+            row["calibration"] = Calibration.from_json(row["calibration"], f"{path}: calibration", MEND)
     return comparison
 
 

@@ -33,7 +33,7 @@ def pictures_of(block: dict[str, Any]) -> dict[str, dict[str, Any] | None]:
     found: dict[str, dict[str, Any] | None] = {"roc": None, "reliability": None}
     if any(row["roc"] for row in rows):
         found["roc"] = svg_picture(draw_roc(rows), roc_alt(rows))
-    if any(row["calibration"]["ece"]["value"] is not None for row in rows):
+    if any(math.isfinite(row["calibration"].ece.value) for row in rows):
         found["reliability"] = svg_picture(draw_reliability(rows), reliability_alt(rows))
     return found
 
@@ -66,7 +66,7 @@ def draw_roc(rows: Sequence[dict[str, Any]]) -> Figure:
 @styled
 def draw_reliability(rows: Sequence[dict[str, Any]]) -> Figure:
     """Share of lenses against mean p(lens) in ten bins, a small diagram per finder."""
-    shown = [row for row in rows if row["calibration"]["ece"]["value"] is not None]
+    shown = [row for row in rows if math.isfinite(row["calibration"].ece.value)]
     lines = math.ceil(len(shown) / ACROSS)
     figure = new_figure(FULL_WIDTH_IN, 0.35 + 2.3 * lines)
     grid = figure.subplots(lines, ACROSS, squeeze=False, sharey=True)
@@ -91,7 +91,7 @@ def roc_alt(rows: Sequence[dict[str, Any]]) -> str:
 
 def reliability_alt(rows: Sequence[dict[str, Any]]) -> str:
     """Say what the diagrams show."""
-    told = ", ".join(f"{row['finder']} {decimal(row['calibration']['ece']['value'])}" for row in rows)
+    told = ", ".join(f"{row['finder']} {decimal(row['calibration'].ece.value)}" for row in rows)
     return f"Reliability diagrams of {len(rows)} finders; expected calibration error: {told}."
 
 
@@ -104,13 +104,14 @@ def _curve(axes: Axes, row: dict[str, Any], look: dict[str, Any], floor: float) 
 
 def _diagram(axes: Axes, row: dict[str, Any], colour: str) -> None:
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
-    bins = [one for one in row["calibration"]["bins"] if one["n"]]
-    said, share = (np.array([one[name] for one in bins]) for name in ("said", "share"))
-    ends = np.array([[one["share"] - one["low"], one["high"] - one["share"]] for one in bins]).T
-    axes.errorbar(said, share, yerr=np.maximum(ends, 0), color=colour, linewidth=1, marker="o", markersize=3)
-    ece = row["calibration"]["ece"]
+    bins = [one for one in row["calibration"].bins if one.lenses.n]
+    lenses = [one.lenses for one in bins]
+    mean_p, fraction = [one.mean_p for one in bins], [one.value for one in lenses]
+    ends = np.array([[one.value - one.low, one.high - one.value] for one in lenses]).T
+    axes.errorbar(mean_p, fraction, yerr=np.maximum(ends, 0), color=colour, linewidth=1, marker="o", markersize=3)
+    ece = row["calibration"].ece
     axes.set_title(row["finder"], fontsize=9)
-    told = f"ECE {decimal(ece['value'])}\n({decimal(ece['low'])}–{decimal(ece['high'])})\nn = {ece['n']}"
+    told = f"ECE {decimal(ece.value)}\n({decimal(ece.low)}–{decimal(ece.high)})\nn = {ece.n}"
     axes.text(0.03, 0.97, told, transform=axes.transAxes, va="top", fontsize=7.5)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="Mean p(lens)")
     light_grid(axes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.display.numbers import count, decimal, interval, p_value, significant
-from lensaudit.evaluation import FPR
+from lensaudit.evaluation import FPR, Calibration
 from lensaudit.statistics import RESAMPLES, allowed_false_positives, holm, mcnemar_exact, paired_auroc, strict_threshold
 from lensaudit.verdicts import STATES, present_word, state_of
 
@@ -186,7 +187,7 @@ def set_table(comparison: dict[str, Any], block: dict[str, Any]) -> list[dict[st
         name = place["finder"]
         row = rows[name]
         cells = [metric_cell(row["metrics"][key]) for key, _ in METRICS]
-        cells += [error_cell(row["calibration"]["ece"]), metric_cell(row["calibration"]["brier"])]
+        cells += [error_cell(row["calibration"]), metric_cell(row["calibration"].brier.to_json())]
         cells += [size_cell(facts[name]), speed_cell(speeds.get(name))]
         cells += [probe_cell(probes.get(name), comparison["probes"]), share_cell(explained.get(name), block)]
         counted = {key: row[key] for key in ("n_lenses", "n_non_lenses")}
@@ -202,11 +203,11 @@ def metric_cell(metric: dict[str, Any]) -> dict[str, Any]:
     return cell(decimal(metric["value"]), between, metric["status"], value=metric["value"])
 
 
-def error_cell(metric: dict[str, Any]) -> dict[str, Any]:
+def error_cell(calibration: Calibration) -> dict[str, Any]:
     """The calibration error, with what chance alone would give."""
-    shown = metric_cell(metric)
-    if metric["value"] is not None:
-        shown["under"].append(f"chance < {decimal(metric['by_chance'])}")
+    shown = metric_cell(calibration.ece.to_json())
+    if math.isfinite(calibration.ece.value):
+        shown["under"].append(f"chance < {decimal(calibration.ece_by_chance)}")
     return shown
 
 

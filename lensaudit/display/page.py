@@ -113,9 +113,9 @@ def _symbols(text: str) -> Markup:
     return Markup(str(Markup.escape(text)).replace("θ_E", "θ<sub>E</sub>"))
 
 
-def _grouped(rows: Sequence[dict[str, Any]], name: str) -> list[list[dict[str, Any]]]:
+def _grouped(rows: Sequence[Any], name: str) -> list[list[Any]]:
     """Rows that have a value in common, in the order of their first one."""
-    groups: dict[Any, list[dict[str, Any]]] = {}
+    groups: dict[Any, list[Any]] = {}
     for row in rows:
-        groups.setdefault(row[name], []).append(row)
+        groups.setdefault(row[name] if isinstance(row, dict) else getattr(row, name), []).append(row)
     return list(groups.values())

@@ -81,13 +81,13 @@ def _alone(member: Finder, cutouts: dict[str, NDArray[np.float32]]) -> NDArray[n
 
 def _words(result: Evaluation) -> dict[str, Any]:
     """As a training's record has them: counts, then name → metric."""
-    metrics = {metric.name: metric.as_json() for metric in result.metrics}
+    metrics = {metric.name: metric.to_json() for metric in result.metrics}
     for words in metrics.values():
         del words["name"]
     return {
         "n": result.counts.n,
         "n_lenses": result.n_lenses,
-        "n_non_lenses": result.n_others,
+        "n_non_lenses": result.n_non_lenses,
         "n_unscored": result.n_unscored,
         "threshold": result.threshold,
         "beta": result.beta,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from lensaudit.display.colour import FAINT, INK, LENS, NON_LENS
 from lensaudit.display.figures import new_figure, save_figure, styled
-from lensaudit.display.numbers import finite
 from lensaudit.evaluation.metric import CONFIDENCE, Evaluation, Metric
+from lensaudit.records import Json, Number, Record
 from lensaudit.statistics import (
     RESAMPLES,
     ReliabilityBin,
@@ -28,32 +27,31 @@ _STREAM_BRIER, _STREAM_ECE = 5, 6  # 1 to 4 are those of `lensaudit.evaluation.m
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Calibration of one finder on one set, at that set's share of lenses.
+class Calibration(Record):
+    """Calibration of one finder on one set, at that set's fraction of lenses.
 
     Attributes
     ----------
-    error
-        Expected calibration error; `error_by_chance` is what it stays below in 95 % of such sets were every p right.
+    ece
+        Expected calibration error; `ece_by_chance` is what it stays below in 95 % of such sets were every p right.
     brier
-        Brier score; `brier_of_share` is that of always saying the set's share of lenses.
+        Brier score; `brier_of_fraction` is that of always saying the set's fraction of lenses.
     bins
         The reliability diagram.
     """
 
-    error: Metric
-    error_by_chance: float
+    ece: Metric
+    ece_by_chance: Number
     brier: Metric
-    brier_of_share: float
+    brier_of_fraction: Number
     bins: tuple[ReliabilityBin, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; what does not exist is None."""
-        return {
-            "ece": {**self.error.as_json(), "by_chance": finite(self.error_by_chance)},
-            "brier": {**self.brier.as_json(), "of_share": finite(self.brier_of_share)},
-            "bins": [{k: finite(v) for k, v in asdict(one).items()} for one in self.bins],
-        }
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        if "ece_by_chance" in words:
+            return words
+        chance, constant = words["ece"].get("by_chance"), words["brier"].get("of_share")
+        return {**words, "ece_by_chance": chance, "brier_of_fraction": constant}
 
 
 def calibrate(labels: ArrayLike, p_lens: ArrayLike, seed: int = 0) -> Calibration:
@@ -75,14 +73,14 @@ def calibrate(labels: ArrayLike, p_lens: ArrayLike, seed: int = 0) -> Calibratio
     error = calibration_error(y, said, np.random.default_rng([seed, _STREAM_ECE]), confidence=CONFIDENCE)
     squares, draws = (said - y) ** 2, np.random.default_rng([seed, _STREAM_BRIER])
     interval = bootstrap_interval([squares], np.mean, draws, confidence=CONFIDENCE)
-    share = float(y.mean()) if len(y) else math.nan
+    fraction = float(y.mean()) if len(y) else math.nan
     return Calibration(
         Metric("ece", error.value, error.low, error.high, len(y), f"basic bootstrap, {RESAMPLES} resamples", status),
         error.by_chance,
         Metric(
             "brier", brier_score(y, said), *interval, len(y), f"bootstrap over images, {RESAMPLES} resamples", status
         ),
-        share * (1 - share),
+        fraction * (1 - fraction),
         reliability(y, said),
     )
 
@@ -109,13 +107,13 @@ def _draw_roc(axes: Axes, evaluation: Evaluation) -> None:
         axes.text(0.5, 0.5, "needs lenses and non-lenses", ha="center", va="center", transform=axes.transAxes)
         return
     area = evaluation.metric("auroc")
-    smallest = 1 / evaluation.n_others
+    smallest = 1 / evaluation.n_non_lenses
     decades = [10.0**power for power in range(-9, 1) if 10.0**power > 2 * smallest]
     axes.fill_between(roc.fpr, roc.low, roc.high, color=LENS, alpha=0.2, linewidth=0, step="post", label="95 % band")
     axes.step(roc.fpr, roc.tpr, where="post", color=LENS, label=f"AUROC {area.value:.3f}")
     axes.plot(roc.fpr, roc.fpr, color=FAINT, linewidth=1, linestyle=":", label="chance")
     counts = evaluation.counts
-    point = (counts.fp / evaluation.n_others, counts.tp / evaluation.n_lenses)
+    point = (counts.fp / evaluation.n_non_lenses, counts.tp / evaluation.n_lenses)
     axes.plot(*point, "o", color=INK, markersize=5, label=f"p ≥ {evaluation.threshold:g}")
     axes.set_xscale("symlog", linthresh=smallest, linscale=0.3)
     axes.set_xticks([0, *decades], labels=["0", *(f"{decade:g}" for decade in decades)])

@@ -14,65 +14,41 @@ from numpy.typing import ArrayLike, NDArray
 from lensaudit.display.figures import draw_pixels, new_figure, save_figure, styled
 from lensaudit.display.images import grey
 from lensaudit.errors import DataError
-from lensaudit.statistics import wilson_interval
+from lensaudit.records import Json, Record
+from lensaudit.statistics import Proportion
 
 Rows = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
-class KindShare:
-    """How often a kind of non-lens is among the worst, beside its share of all non-lenses.
+class KindFrequency(Record):
+    """How often a kind of non-lens is among the worst, beside its fraction of all non-lenses.
 
     Attributes
     ----------
     kind
         Such as ``spiral``.
-    n_worst, worst
-        How many of the worst are of it, and how many the worst are.
-    n_all, others
-        The same for all scored non-lenses.
+    among_worst, among_all
+        How many of the worst, and of all scored non-lenses, are of it.
     """
 
+    ALSO = ("overrepresented",)
+
     kind: str
-    n_worst: int
-    worst: int
-    n_all: int
-    others: int
-
-    @property
-    def share_worst(self) -> float:
-        """Of the worst, in [0, 1]."""
-        return self.n_worst / self.worst
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of `share_worst`."""
-        return wilson_interval(self.n_worst, self.worst)
-
-    @property
-    def share_all(self) -> float:
-        """Of all non-lenses."""
-        return self.n_all / self.others
+    among_worst: Proportion
+    among_all: Proportion
 
     @property
     def overrepresented(self) -> bool:
-        """Whether its share of all lies below the interval of its share among the worst."""
-        return self.interval[0] > self.share_all
+        """Whether its fraction of all lies below the interval of its fraction among the worst."""
+        return self.among_worst.low > self.among_all.value
 
-    def as_json(self) -> dict[str, Any]:
-        """Counts and shares."""
-        low, high = self.interval
-        return {
-            "kind": self.kind,
-            "n_worst": self.n_worst,
-            "worst": self.worst,
-            "n_all": self.n_all,
-            "others": self.others,
-            "share_worst": self.share_worst,
-            "low": low,
-            "high": high,
-            "share_all": self.share_all,
-        }
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        if "n_worst" not in words:
+            return words
+        counts = {"among_worst": ("n_worst", "worst"), "among_all": ("n_all", "others")}
+        return {"kind": words["kind"]} | {name: Proportion.of(words[k], words[n]) for name, (k, n) in counts.items()}
 
 
 def worst_rows(labels: ArrayLike, logit: ArrayLike, count: int) -> NDArray[np.int64]:
@@ -97,15 +73,19 @@ def worst_rows(labels: ArrayLike, logit: ArrayLike, count: int) -> NDArray[np.in
     return rows[np.argsort(-scores[rows], kind="stable")][:count]
 
 
-def shares_by_kind(kinds: Sequence[str], others: Rows, worst: Rows) -> list[KindShare]:
-    """Share of every kind among the rows `worst` and among all `others`, the most frequent of the worst first."""
+def frequencies_by_kind(kinds: Sequence[str], others: Rows, worst: Rows) -> list[KindFrequency]:
+    """Fraction of every kind among the rows `worst` and among all `others`, the most frequent of the worst first."""
     among_worst = [kinds[row] for row in worst]
     among_all = [kinds[row] for row in others]
     found = [
-        KindShare(kind, among_worst.count(kind), len(worst), among_all.count(kind), len(others))
+        KindFrequency(
+            kind,
+            Proportion.of(among_worst.count(kind), len(worst)),
+            Proportion.of(among_all.count(kind), len(others)),
+        )
         for kind in dict.fromkeys(among_all)
     ]
-    return sorted(found, key=lambda share: (-share.n_worst, share.kind))
+    return sorted(found, key=lambda one: (-one.among_worst.k, one.kind))
 
 
 COLUMNS = 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lensaudit.display.colour import SERIES
 from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
 from lensaudit.display.markdown import table
 from lensaudit.errors import DataError
+from lensaudit.records import Number, Record
 from lensaudit.statistics import bootstrap_interval
 from lensaudit.tables import read_table
 from lensaudit.untrusted import in_markdown, printable
@@ -26,7 +27,7 @@ _INTERVAL = "bootstrap over candidates, bias-corrected and accelerated"
 
 
 @dataclass(frozen=True)
-class Grade:
+class Grade(Record):
     """The candidates of one grade.
 
     Attributes
@@ -46,17 +47,11 @@ class Grade:
     grade: str
     n: int
     n_unscored: int
-    mean: float
-    deviation: float
-    low: float
-    high: float
+    mean: Number
+    deviation: Number
+    low: Number
+    high: Number
     status: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; what does not exist is None."""
-        words = asdict(self)
-        numbers = {name: words[name] for name in ("mean", "deviation", "low", "high")}
-        return {**words, **{name: value if math.isfinite(value) else None for name, value in numbers.items()}}
 
 
 def read_grades(path: Path, ids: Iterable[str] = ()) -> dict[str, str]:

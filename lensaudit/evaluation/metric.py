@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.records import Floats, Json, Number, Record
 from lensaudit.statistics import Confusion
 
 Array = NDArray[np.float64]
@@ -17,21 +16,26 @@ POINTS = 200
 BAND_RESAMPLES = 500
 
 
-@dataclass(frozen=True)
-class RocBand:
+@dataclass(frozen=True, eq=False)
+class RocBand(Record):
     """Highest recall at each false-positive rate, float64 (m,), and its pointwise 95 % bootstrap band."""
 
-    fpr: Array
-    tpr: Array
-    low: Array
-    high: Array
+    ALSO = ("method",)
 
-    def as_json(self) -> dict[str, Any]:
+    fpr: Floats
+    tpr: Floats
+    low: Floats
+    high: Floats
+
+    @property
+    def method(self) -> str:
+        """How the band was made."""
+        return f"pointwise bootstrap, classes resampled apart, {BAND_RESAMPLES} resamples"
+
+    def to_json(self) -> Json:
         """Lists of numbers, rounded to 1e-6."""
-        words: dict[str, Any] = {
-            name: np.round(getattr(self, name), 6).tolist() for name in ("fpr", "tpr", "low", "high")
-        }
-        return {**words, "method": f"pointwise bootstrap, classes resampled apart, {BAND_RESAMPLES} resamples"}
+        rounded = {name: np.round(getattr(self, name), 6).tolist() for name in ("fpr", "tpr", "low", "high")}
+        return {**rounded, "method": self.method}
 
 
 def roc_band(lenses: Array, others: Array, generator: np.random.Generator, confidence: float = 0.95) -> RocBand:
@@ -56,7 +60,7 @@ def allowed_counts(others: int) -> NDArray[np.int64]:
 
 
 def recalls(lenses: Array, others: Array, allowed: NDArray[np.int64]) -> Array:
-    """Share of lenses above the threshold with at most so many false positives, for each of `allowed`."""
+    """Fraction of lenses above the threshold with at most so many false positives, for each of `allowed`."""
     falling = np.sort(others)[::-1]
     thresholds = np.r_[falling, -np.inf][allowed]
     ordered = np.sort(lenses)
@@ -67,7 +71,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(Record):
     """One number with its interval.
 
     Attributes
@@ -85,21 +89,16 @@ class Metric:
     """
 
     name: str
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
     n: int
     method: str
     status: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; what does not exist is None."""
-        words = asdict(self)
-        return {**words, **{name: _or_none(words[name]) for name in ("value", "low", "high")}}
-
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Record):
     """Metrics of one finder on one set.
 
     Attributes
@@ -116,6 +115,8 @@ class Evaluation:
         The curve with its band; None with one class only.
     """
 
+    ALSO = ("confidence", "n", "n_lenses", "n_non_lenses")
+
     metrics: tuple[Metric, ...]
     threshold: float
     beta: float
@@ -126,36 +127,25 @@ class Evaluation:
     roc: RocBand | None
 
     @property
+    def confidence(self) -> float:
+        """Of every interval."""
+        return CONFIDENCE
+
+    @property
+    def n(self) -> int:
+        """Images measured on."""
+        return self.counts.n
+
+    @property
     def n_lenses(self) -> int:
         """Lenses measured on."""
         return self.counts.tp + self.counts.fn
 
     @property
-    def n_others(self) -> int:
+    def n_non_lenses(self) -> int:
         """Non-lenses measured on."""
         return self.counts.fp + self.counts.tn
 
     def metric(self, name: str) -> Metric:
         """The metric called `name`; KeyError if there is none."""
         return {metric.name: metric for metric in self.metrics}[name]
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; what does not exist is None."""
-        return {
-            "threshold": self.threshold,
-            "beta": self.beta,
-            "fpr": self.fpr,
-            "confidence": CONFIDENCE,
-            "n": self.counts.n,
-            "n_lenses": self.n_lenses,
-            "n_non_lenses": self.n_others,
-            "n_unlabelled": self.n_unlabelled,
-            "n_unscored": self.n_unscored,
-            "counts": asdict(self.counts),
-            "metrics": [metric.as_json() for metric in self.metrics],
-            "roc": None if self.roc is None else self.roc.as_json(),
-        }
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

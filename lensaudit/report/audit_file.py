@@ -41,6 +41,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lensaudit.display.numbers import jsonable
 from lensaudit.documents import SEAL, read_json, read_text, refuse_broken_seal, sealed, validated
 from lensaudit.errors import DataError, NoSuchFile, UsageError
+from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.files import write_json
 from lensaudit.resources import builtin_folder
 from lensaudit.untrusted import printable
@@ -107,7 +108,7 @@ class _Audit(_Block):
     performance: dict[str, Any]
     pixels: dict[str, Any] | None = None
     selection: dict[str, Any] | None
-    selection_function: dict[str, Any] | None
+    selection_function: SelectionFunction | None
     gallery: _Groups | None
     maps: dict[str, Any] | None
     judged: dict[str, Any] | None
@@ -147,8 +148,8 @@ def read_audit(folder: Path) -> dict[str, Any]:
     missing = [block for block in BLOCKS if block not in audit]
     if missing:
         raise DataError(f"{path}: block '{missing[0]}' is missing; {MEND}")
-    validated(audit, _Audit, f"{path}", MEND)
-    return {name: audit[name] for name in audit if name != SEAL}
+    checked = validated(audit, _Audit, f"{path}", MEND)
+    return {name: audit[name] for name in audit if name != SEAL} | {"selection_function": checked.selection_function}
 
 
 COMMAND = "lensaudit planted-bias"

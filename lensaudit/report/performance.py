@@ -184,10 +184,10 @@ def measured(
         "fbeta": f"Fβ, β = {result.beta:g}",
         "tpr_at_fpr": f"Recall at {percent(result.fpr)} false positives",
     }
-    rows = [{**metric.as_json(), "label": names.get(metric.name, metric.name)} for metric in result.metrics]
+    rows = [{**metric.to_json(), "label": names.get(metric.name, metric.name)} for metric in result.metrics]
     if result.roc is None:
         return rows, None
-    return rows, {**result.roc.as_json(), "n_lenses": result.n_lenses, "n_nonlenses": result.n_others}
+    return rows, {**result.roc.to_json(), "n_lenses": result.n_lenses, "n_nonlenses": result.n_non_lenses}
 
 
 def confusion(called: np.ndarray, lens: np.ndarray, other: np.ndarray) -> dict[str, int] | None:
@@ -242,7 +242,7 @@ def _kinds(
 
 
 def selection_function_block(lens_set: Any, scores: Any, threshold: float, seed: int) -> dict[str, Any] | None:
-    """What :meth:`lensaudit.evaluation.selection.SelectionFunction.as_json` holds; None without lenses or truth.
+    """What :meth:`lensaudit.evaluation.selection.SelectionFunction.to_json` holds; None without lenses or truth.
 
     Parameters
     ----------
@@ -260,4 +260,4 @@ def selection_function_block(lens_set: Any, scores: Any, threshold: float, seed:
         return None
     if not (np.isfinite(scores.p_lens) & (lens_set.labels == 1)).any():
         return None
-    return selection_function(scores, lens_set, (Threshold(threshold), *LADDER), seed=seed).as_json()
+    return selection_function(scores, lens_set, (Threshold(threshold), *LADDER), seed=seed).to_json()

@@ -22,6 +22,7 @@ from lensaudit.display.images import (
 )
 from lensaudit.display.numbers import decimal, percent, plural, signed, significant
 from lensaudit.errors import DataError, UsageError
+from lensaudit.evaluation.selection import RecallMap, SelectionFunction
 from lensaudit.kept import read_arrays
 from lensaudit.report.audit_file import AUDIT_NAME
 from lensaudit.report.figures import performance as scores
@@ -41,7 +42,7 @@ def pictures_of(audit: dict[str, Any]) -> dict[str, Any]:
         "history": _history(training),
         "curves": _curves(audit) if chosen else [],
         "kinds": _kinds(chosen),
-        "maps": [_recall_map(one) for one in function["maps"]] if function else [],
+        "maps": [_recall_map(one) for one in function.maps] if function else [],
         "drivers": _drivers(function),
         "probes": _probes(audit["probes"]),
     }
@@ -83,7 +84,7 @@ def _kinds(chosen: dict[str, Any] | None) -> dict[str, Any] | None:
     return svg_picture(selection.draw_kinds(chosen), selection.alt_kinds(chosen))
 
 
-def _recall_map(one: dict[str, Any]) -> dict[str, Any]:
+def _recall_map(one: RecallMap) -> dict[str, Any]:
     return svg_picture(selection.draw_recall_maps(one), selection.alt_recall_maps(one))
 
 
@@ -93,10 +94,10 @@ def _history(training: list[dict[str, Any]] | None) -> dict[str, Any] | None:
     return svg_picture(scores.draw_history(training), scores.alt_history(training))
 
 
-def _drivers(function: dict[str, Any] | None) -> dict[str, Any] | None:
-    if function is None or not selection.drivers_drawable(function):
+def _drivers(function: SelectionFunction | None) -> dict[str, Any] | None:
+    if function is None or not function.drivers.drivers:
         return None
-    return svg_picture(selection.draw_drivers(function["drivers"]), selection.alt_drivers(function["drivers"]))
+    return svg_picture(selection.draw_drivers(function.drivers), selection.alt_drivers(function.drivers))
 
 
 SHOWN = 8

@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from lensaudit.display.numbers import count
 from lensaudit.display.page import render_page, write_page
 from lensaudit.errors import DataError, LensauditError
+from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
 from lensaudit.report.facts import GLOSSARY, audited_facts
 from lensaudit.report.options import MIN_BIN
@@ -88,11 +89,11 @@ def _html(audit: dict[str, Any], folder: Path) -> str:
     )
 
 
-def _shown_cuts(function: dict[str, Any] | None) -> list[str]:
+def _shown_cuts(function: SelectionFunction | None) -> list[str]:
     """The thresholds of the table of medians: the finder's, and the false-positive rates that leave lenses."""
-    cuts = [] if function is None else function["cuts"]
-    rates = [cut["threshold"] for cut in cuts[1:] if cut["of"] == "fpr" and cut["recall"]["k"]]
-    return [cut["threshold"] for cut in cuts[:1]] + rates
+    cuts = () if function is None else function.cuts
+    rates = [cut.words for cut in cuts[1:] if cut.threshold.of == "fpr" and cut.recall.k]
+    return [cut.words for cut in cuts[:1]] + rates
 
 
 def _history_n(finder: dict[str, Any]) -> str:

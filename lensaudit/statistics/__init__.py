@@ -1,4 +1,4 @@
-"""Statistics of finders: intervals, paired tests, corrections, ROC. Imports numpy and scipy only."""
+"""Statistics of finders: intervals, paired tests, corrections, ROC. Imports numpy, scipy and the base files."""
 
 from lensaudit.statistics.association import RankCorrelations, TopGroups, spearman, top_groups
 from lensaudit.statistics.bootstrap import (
@@ -28,9 +28,8 @@ from lensaudit.statistics.paired import (
     scenes_to_settle,
 )
 from lensaudit.statistics.proportions import (
-    BinnedShare,
     Confusion,
-    binned_shares,
+    Proportion,
     binomial_exact,
     confusion,
     fbeta_of_counts,
@@ -56,11 +55,11 @@ from lensaudit.statistics.roc import (
 __all__ = [
     "RESAMPLES",
     "TYPICAL_DISCORDANT",
-    "BinnedShare",
     "CalibrationError",
     "Confusion",
     "MedianShifts",
     "PairedAuroc",
+    "Proportion",
     "RankCorrelations",
     "ReliabilityBin",
     "Roc",
@@ -70,7 +69,6 @@ __all__ = [
     "auroc",
     "auroc_interval",
     "auroc_variance",
-    "binned_shares",
     "binomial_exact",
     "bootstrap_interval",
     "brier_score",

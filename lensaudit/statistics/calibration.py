@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lensaudit.statistics.proportions import wilson_interval
+from lensaudit.records import Json, Number, Record
+from lensaudit.statistics.proportions import Proportion
 
 Array = NDArray[np.float64]
 
@@ -16,33 +17,34 @@ BINS = 10
 
 
 @dataclass(frozen=True)
-class ReliabilityBin:
-    """One bin (left, right] of p: what was said and what was.
+class ReliabilityBin(Record):
+    """One bin (left, right] of p: what was predicted and what was.
 
     Attributes
     ----------
     left, right
         Edges of the bin; the first one includes 0.
-    said
-        Mean p of its `n` images; NaN without one.
-    k, n
+    mean_p
+        Mean p of its images; NaN without one.
+    lenses
         Lenses among its images.
-    share, low, high
-        Share of lenses with its Wilson interval; NaN without an image.
     """
 
     left: float
     right: float
-    said: float
-    k: int
-    n: int
-    share: float
-    low: float
-    high: float
+    mean_p: Number
+    lenses: Proportion
+
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        if "said" not in words:
+            return words
+        lenses = {name: words[name] for name in ("k", "n", "low", "high")}
+        return {"left": words["left"], "right": words["right"], "mean_p": words["said"], "lenses": lenses}
 
 
 def brier_score(labels: ArrayLike, p: ArrayLike) -> float:
-    """Mean of (p − label)² (Brier 1950): 0 is perfect, always saying the share s of lenses gives s (1 − s).
+    """Mean of (p − label)² (Brier 1950): 0 is perfect, always saying the fraction s of lenses gives s (1 − s).
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ def brier_score(labels: ArrayLike, p: ArrayLike) -> float:
 
 
 def expected_calibration_error(labels: ArrayLike, p: ArrayLike, bins: int = BINS) -> float:
-    """Mean over images of |share of lenses − mean p| of their bin, bins equally wide (Naeini et al. 2015)."""
+    """Mean over images of |fraction of lenses − mean p| of their bin, bins equally wide (Naeini et al. 2015)."""
     y, said = _checked(labels, p)
     return _error(y, said, _bins_of(said, bins), bins) if len(y) else math.nan
 
@@ -113,20 +115,20 @@ def calibration_error(
 
 
 def reliability(labels: ArrayLike, p: ArrayLike, bins: int = BINS) -> tuple[ReliabilityBin, ...]:
-    """Share of lenses against the mean probability, in equally wide bins of it."""
+    """Fraction of lenses against the mean probability, in equally wide bins of it."""
     y, said = _checked(labels, p)
     bin_of = _bins_of(said, bins)
     found = []
     for index in range(bins):
         inside = bin_of == index
         k, n = int(y[inside].sum()), int(inside.sum())
-        mean, share = (float(said[inside].mean()), k / n) if n else (math.nan, math.nan)
-        found.append(ReliabilityBin(index / bins, (index + 1) / bins, mean, k, n, share, *wilson_interval(k, n)))
+        mean = float(said[inside].mean()) if n else math.nan
+        found.append(ReliabilityBin(index / bins, (index + 1) / bins, mean, Proportion.of(k, n)))
     return tuple(found)
 
 
 def _error(y: Array, said: Array, bin_of: NDArray[np.intp], bins: int) -> float:
-    """Σ over bins of |Σ (label − p)| / n: the bins' shares and their weights in one."""
+    """Σ over bins of |Σ (label − p)| / n: the bins' fractions and their weights in one."""
     return float(np.abs(np.bincount(bin_of, weights=y - said, minlength=bins)).sum()) / len(y)
 
 

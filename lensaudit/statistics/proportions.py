@@ -1,18 +1,20 @@
-"""Intervals for a share, alone and in bins of another quantity."""
+"""Fractions of a whole with their intervals, and counts of calls."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest, norm
 
+from lensaudit.records import Json, Number, Record
+
 
 def wilson_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Score interval of Wilson (1927) for a share k / n.
+    """Score interval of Wilson (1927) for a fraction k / n.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def wilson_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
 
 
 def binomial_exact(k: int, n: int, probability: float) -> float:
-    """Two-sided exact p-value that a share of which k of n were seen is `probability`.
+    """Two-sided exact p-value that a fraction of which k of n were seen is `probability`.
 
     Parameters
     ----------
@@ -59,53 +61,59 @@ def normal_quantile(confidence: float) -> float:
 
 
 @dataclass(frozen=True)
-class BinnedShare:
-    """Share of one bin [left, right): `k` of `n`, with its Wilson interval; NaN without an entry."""
+class Proportion(Record):
+    """`k` of `n` with the Wilson interval `low` to `high`; value and interval are NaN where n is 0.
 
-    left: float
-    right: float
+    Examples
+    --------
+    >>> Proportion.of(45, 50)
+    Proportion(k=45, n=50, low=0.786..., high=0.956..., confidence=0.95)
+    >>> Proportion.of(45, 50).value
+    0.9
+    """
+
+    ALSO = ("value",)
+
     k: int
     n: int
-    value: float
-    low: float
-    high: float
+    low: Number
+    high: Number
+    confidence: float = 0.95
 
+    @classmethod
+    def of(cls, k: int, n: int, confidence: float = 0.95) -> Self:
+        """`k` of `n` with their interval."""
+        return cls(k, n, *wilson_interval(k, n, confidence), confidence)
 
-def binned_shares(
-    values: ArrayLike, found: ArrayLike, edges: ArrayLike, confidence: float = 0.95
-) -> tuple[BinnedShare, ...]:
-    """Share of true `found` in each bin of `values`, e.g. recall against θ_E.
+    @classmethod
+    def among(cls, called: ArrayLike, confidence: float = 0.95) -> Self:
+        """How many of `called`, boolean (n,), are true."""
+        flags = np.asarray(called, bool)
+        return cls.of(int(flags.sum()), flags.size, confidence)
 
-    Parameters
-    ----------
-    values
-        The quantity that is binned (n,); NaN and what lies outside the edges enters no bin.
-    found
-        Whether each was found, boolean (n,).
-    edges
-        Rising bin edges (bins + 1,); the last bin includes its right edge.
-    """
-    quantity, hit = np.asarray(values, float), np.asarray(found, bool)
-    limits = np.asarray(edges, float)
-    if quantity.shape != hit.shape or quantity.ndim != 1:
-        raise ValueError(f"values {quantity.shape} and found {hit.shape} must be one-dimensional and equally long")
-    if limits.ndim != 1 or len(limits) < 2 or not (np.diff(limits) > 0).all():
-        raise ValueError("edges must be at least two rising numbers")
-    bins = []
-    for index, (left, right) in enumerate(itertools.pairwise(limits)):
-        last = index == len(limits) - 2
-        inside = (quantity >= left) & ((quantity <= right) if last else (quantity < right))
-        k, n = int((hit & inside).sum()), int(inside.sum())
-        share = k / n if n else math.nan
-        bins.append(BinnedShare(float(left), float(right), k, n, share, *wilson_interval(k, n, confidence)))
-    return tuple(bins)
+    @property
+    def value(self) -> float:
+        """The fraction k / n."""
+        return self.k / self.n if self.n else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Both ends of the interval."""
+        return self.low, self.high
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})" if self.n else "–"
+
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        return {**words, "k": words.pop("found")} if "found" in words else words  # probes called k so
 
 
 @dataclass(frozen=True)
-class Confusion:
+class Confusion(Record):
     """Counts of images: found lenses, false alarms, lost lenses, rejected non-lenses.
 
-    A share whose denominator is zero is NaN.
+    A fraction whose denominator is zero is NaN.
     """
 
     tp: int
@@ -120,18 +128,18 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Share called right."""
-        return share(self.tp + self.tn, self.n)
+        """Fraction called right."""
+        return _fraction(self.tp + self.tn, self.n)
 
     @property
     def precision(self) -> float:
-        """Share of lenses among those called lenses (purity in this set)."""
-        return share(self.tp, self.tp + self.fp)
+        """Fraction of lenses among those called lenses (purity in this set)."""
+        return _fraction(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float:
-        """Share of the lenses that were found (completeness)."""
-        return share(self.tp, self.tp + self.fn)
+        """Fraction of the lenses that were found (completeness)."""
+        return _fraction(self.tp, self.tp + self.fn)
 
     def fbeta(self, beta: float) -> float:
         """(1 + β²) P R / (β² P + R): recall counts β times as much as precision."""
@@ -158,6 +166,6 @@ def fbeta_of_counts(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, beta: float)
     return np.where(denominator > 0, (1 + beta**2) * tp / safe, math.nan)
 
 
-def share(part: int, whole: int) -> float:
+def _fraction(part: int, whole: int) -> float:
     """part / whole, NaN without a whole."""
     return part / whole if whole else math.nan

@@ -66,12 +66,12 @@ class Fold:
         return {
             "fold": self.number,
             "n_lenses": self.found.n_lenses,
-            "n_non_lenses": self.found.n_others,
+            "n_non_lenses": self.found.n_non_lenses,
             "n_unscored": self.found.n_unscored,
             "threshold": self.found.threshold,
             "epochs": self.epochs,
-            "auroc": self.found.metric("auroc").as_json(),
-            "f1": self.found.metric("fbeta").as_json(),
+            "auroc": self.found.metric("auroc").to_json(),
+            "f1": self.found.metric("fbeta").to_json(),
         }
 
 

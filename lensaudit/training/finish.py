@@ -257,8 +257,8 @@ def _metrics(
 def measured_record(labels: np.ndarray, logit: np.ndarray, finder: Finder, seed: int) -> dict[str, Any]:
     """What a record says of scores: counts, threshold, and each metric with its interval."""
     result = evaluate(labels, expit(logit), logit, threshold=finder.recipe.threshold, seed=seed)
-    counted = {"n": result.counts.n, "n_lenses": result.n_lenses, "n_non_lenses": result.n_others}
-    metrics = {metric.name: metric.as_json() for metric in result.metrics}
+    counted = {"n": result.counts.n, "n_lenses": result.n_lenses, "n_non_lenses": result.n_non_lenses}
+    metrics = {metric.name: metric.to_json() for metric in result.metrics}
     for words in metrics.values():
         del words["name"]
     return {**counted, "n_unscored": result.n_unscored, "threshold": result.threshold, "beta": result.beta, **metrics}

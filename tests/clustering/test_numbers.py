@@ -84,7 +84,7 @@ def test_clusters_are_counted_and_an_empty_one_says_nothing():
     ]
     assert [one.mark for one in clusters] == [1.0, None, None, None]
     assert known_fractions(clusters) == pytest.approx([2 / 3, 3 / 6, 1 / 3, 3 / 6])
-    assert clusters[1].as_json()["lenses"]["value"] is None
+    assert clusters[1].to_json()["lenses"]["value"] is None
     assert known_fractions(clusters_of([0, 1], [-1, -1], 2)).tolist() == [0.5, 0.5]
 
 

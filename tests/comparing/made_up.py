@@ -29,13 +29,13 @@ def logits(names: tuple[str, ...], n: int, seed: int = 4) -> tuple[np.ndarray, d
 
 
 def row(name: str, labels: np.ndarray, logit: np.ndarray, seen: str = "") -> dict[str, Any]:
-    result = evaluate(labels, expit(logit), logit).as_json()
+    result = evaluate(labels, expit(logit), logit).to_json()
     counted = ("n", "n_lenses", "n_non_lenses", "n_unlabelled", "n_unscored", "threshold", "counts", "roc")
     return {
         "finder": name,
         **{key: result[key] for key in counted},
         "metrics": {metric["name"]: metric for metric in result["metrics"]},
-        "calibration": calibrate(labels, expit(logit)).as_json(),
+        "calibration": calibrate(labels, expit(logit)).to_json(),
         "seen": seen,
         "unused_bands": ["Y", "J", "H"] if name == "ou-vis" else [],
         "other_pixels": "band VIS has pixels of 0.2″, finder ou200 was trained on 0.1″" if name == "ou200" else "",

@@ -77,10 +77,10 @@ def test_one_class_gives_null_with_a_status(value, absent):
         if metric.name in absent:
             assert math.isnan(metric.value)
             assert metric.status
-            assert metric.as_json()["value"] is None
+            assert metric.to_json()["value"] is None
     assert math.isfinite(result.metric("accuracy").value)
     assert result.roc is None
-    json.dumps(result.as_json(), allow_nan=False)
+    json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_no_labels_at_all_is_no_error():
@@ -107,8 +107,8 @@ def test_a_perfect_and_a_hopeless_finder_keep_an_interval(sign):
 
 
 def test_the_same_seed_gives_the_same_numbers():
-    assert evaluate(*drawn(), seed=4).as_json() == evaluate(*drawn(), seed=4).as_json()
-    assert evaluate(*drawn(), seed=4).as_json() != evaluate(*drawn(), seed=5).as_json()
+    assert evaluate(*drawn(), seed=4).to_json() == evaluate(*drawn(), seed=4).to_json()
+    assert evaluate(*drawn(), seed=4).to_json() != evaluate(*drawn(), seed=5).to_json()
 
 
 def test_ranking_is_by_logit_where_p_saturates():

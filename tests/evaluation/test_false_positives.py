@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lensaudit.errors import DataError
-from lensaudit.evaluation.false_positives import shares_by_kind, worst_rows
+from lensaudit.evaluation.false_positives import frequencies_by_kind, worst_rows
 from lensaudit.lensset import simulate
 
 
@@ -21,12 +21,15 @@ def test_the_worst_are_the_non_lenses_of_highest_score():
 
 def test_a_kind_is_called_too_frequent_only_beyond_its_interval():
     kinds = ["spiral"] * 10 + ["merger"] * 90
-    shares = shares_by_kind(kinds, np.arange(100), np.r_[0:8, 50:52])
-    assert [(share.kind, share.n_worst, share.n_all) for share in shares] == [("spiral", 8, 10), ("merger", 2, 90)]
+    shares = frequencies_by_kind(kinds, np.arange(100), np.r_[0:8, 50:52])
+    assert [(share.kind, share.among_worst.k, share.among_all.k) for share in shares] == [
+        ("spiral", 8, 10),
+        ("merger", 2, 90),
+    ]
     assert shares[0].overrepresented
     assert not shares[1].overrepresented
-    # one of two says nothing, though it is five times the share of all
-    assert not shares_by_kind(kinds, np.arange(100), np.array([0, 50]))[0].overrepresented
+    # one of two says nothing, though it is five times the fraction of all
+    assert not frequencies_by_kind(kinds, np.arange(100), np.array([0, 50]))[0].overrepresented
 
 
 def test_the_command_names_shows_and_counts_them(cli, tmp_path):
@@ -36,6 +39,6 @@ def test_the_command_names_shows_and_counts_them(cli, tmp_path):
     logits = [row["logit"] for row in record["worst"]]
     assert len(logits) == 4
     assert logits == sorted(logits, reverse=True)
-    assert sum(kind["n_all"] for kind in record["kinds"]) == record["n_non_lenses"]
-    assert sum(kind["n_worst"] for kind in record["kinds"]) == 4
+    assert sum(kind["among_all"]["k"] for kind in record["kinds"]) == record["n_non_lenses"]
+    assert sum(kind["among_worst"]["k"] for kind in record["kinds"]) == 4
     assert (tmp_path / "out" / "false-positives.png").read_bytes()[:4] == b"\x89PNG"

@@ -182,7 +182,7 @@ def fake_performance(label: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     if len(lenses) == 0:
         return block
     found, alarms = rate(lenses >= 0.5), rate(others >= 0.5)
-    curve = roc_band(lenses, others, np.random.default_rng(0)).as_json()
+    curve = roc_band(lenses, others, np.random.default_rng(0)).to_json()
     block["roc"] = {**curve, "n_lenses": len(lenses), "n_nonlenses": len(others)}
     block["confusion"] = {
         "tp": found["k"],

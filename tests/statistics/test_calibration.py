@@ -24,29 +24,29 @@ def test_closed_forms():
     labels, p = [1, 1, 0, 0, 1, 1, 1, 1], [0.25] * 4 + [0.75] * 4
     assert expected_calibration_error(labels, p, bins=2) == pytest.approx(0.25)  # |0.5 − 0.25| and |1 − 0.75|
     assert brier_score(labels, p) == pytest.approx((2 * 0.5625 + 2 * 0.0625 + 4 * 0.0625) / 8)
-    assert brier_score([1, 0, 0, 0], [0.25] * 4) == pytest.approx(0.25 * 0.75)  # always the share: s (1 − s)
+    assert brier_score([1, 0, 0, 0], [0.25] * 4) == pytest.approx(0.25 * 0.75)  # always the fraction: s (1 − s)
     first, second = reliability(labels, p, bins=2)
-    assert (first.k, first.n, first.said, first.share) == (2, 4, 0.25, 0.5)
-    assert (second.k, second.n, second.said, second.share) == (4, 4, 0.75, 1.0)
+    assert (first.lenses.k, first.lenses.n, first.mean_p, first.lenses.value) == (2, 4, 0.25, 0.5)
+    assert (second.lenses.k, second.lenses.n, second.mean_p, second.lenses.value) == (4, 4, 0.75, 1.0)
 
 
 def test_as_scikit_learn(said):
     labels, p = said
     share, mean = calibration_curve(labels, p, n_bins=10)
-    bins = [one for one in reliability(labels, p) if one.n]
+    bins = [one for one in reliability(labels, p) if one.lenses.n]
     # rounding of sums in another order
-    assert np.allclose([one.share for one in bins], share, rtol=1e-12)
-    assert np.allclose([one.said for one in bins], mean, rtol=1e-12)
+    assert np.allclose([one.lenses.value for one in bins], share, rtol=1e-12)
+    assert np.allclose([one.mean_p for one in bins], mean, rtol=1e-12)
     assert brier_score(labels, p) == pytest.approx(brier_score_loss(labels, p), rel=1e-12)
-    slow = sum(one.n * abs(one.share - one.said) for one in bins) / len(labels)
+    slow = sum(one.lenses.n * abs(one.lenses.value - one.mean_p) for one in bins) / len(labels)
     assert expected_calibration_error(labels, p) == pytest.approx(slow, rel=1e-12)
 
 
 def test_edges_of_bins_and_of_probability():
     bins = reliability([0, 1, 1], [0.0, 0.1, 1.0])
-    assert [one.n for one in bins] == [2, 0, 0, 0, 0, 0, 0, 0, 0, 1]  # 0.1 is the right edge of the first
-    assert math.isnan(bins[1].share)
-    assert math.isnan(bins[1].low)
+    assert [one.lenses.n for one in bins] == [2, 0, 0, 0, 0, 0, 0, 0, 0, 1]  # 0.1 is the right edge of the first
+    assert math.isnan(bins[1].lenses.value)
+    assert math.isnan(bins[1].lenses.low)
 
 
 def test_a_calibrated_finder_is_not_accused_and_one_too_sure_is(said):
@@ -80,20 +80,20 @@ def test_interval_holds_the_true_error():
 
 def test_what_cannot_be_measured_is_not_a_number_with_a_status():
     found = calibrate([-1, -1], [0.2, math.nan])
-    assert math.isnan(found.error.value)
-    assert found.error.n == 0
+    assert math.isnan(found.ece.value)
+    assert found.ece.n == 0
     assert found.brier.status == "no labelled images"
-    assert found.as_json()["ece"]["by_chance"] is None
+    assert found.to_json()["ece_by_chance"] is None
 
 
 def test_unknown_and_unscored_images_are_left_out():
     found = calibrate([1, 0, -1, 1], [0.9, 0.2, 0.7, math.nan])
-    assert found.brier.n == found.error.n == 2
+    assert found.brier.n == found.ece.n == 2
     assert found.brier.value == pytest.approx((0.01 + 0.04) / 2)
 
 
 def test_same_seed_same_interval(said):
-    assert calibrate(*said, seed=4).as_json() == calibrate(*said, seed=4).as_json()
+    assert calibrate(*said, seed=4).to_json() == calibrate(*said, seed=4).to_json()
 
 
 def test_probabilities_outside_0_and_1_are_refused():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
-from lensaudit.statistics import binned_shares, wilson_interval
+from lensaudit.statistics import Proportion, wilson_interval
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 50), (3, 10), (50, 50), (431, 1000), (1, 10_000)])
@@ -42,31 +41,14 @@ def test_what_cannot_be_is_refused(k, n, confidence):
         wilson_interval(k, n, confidence)
 
 
-def test_bins_hold_left_edge_and_the_last_holds_both():
-    values = [0.0, 0.5, 1.0, 1.5, 2.0, 2.1, math.nan]
-    found = [True, False, True, True, False, True, True]
-    first, second = binned_shares(values, found, [0, 1, 2])
-    assert (first.k, first.n) == (1, 2)
-    assert (second.k, second.n) == (2, 3)
-    assert (second.low, second.high) == wilson_interval(2, 3)
+def test_a_proportion_knows_its_fraction_and_interval():
+    one = Proportion.among([True, False, True, True])
+    assert (one.k, one.n, one.value) == (3, 4, 0.75)
+    assert one.interval == wilson_interval(3, 4)
 
 
-def test_an_empty_bin_is_nan_with_n_zero():
-    empty = binned_shares([5.0], [True], [0, 1, 10])[0]
-    assert empty.n == 0
+def test_nothing_of_nothing_is_nan():
+    empty = Proportion.of(0, 0)
     assert math.isnan(empty.value)
     assert math.isnan(empty.low)
-
-
-def test_bins_add_up():
-    rng = np.random.default_rng(1)
-    values, found = rng.uniform(0, 3, 500), rng.random(500) < 0.4
-    bins = binned_shares(values, found, np.linspace(0, 3, 7))
-    assert sum(b.n for b in bins) == 500
-    assert sum(b.k for b in bins) == found.sum()
-
-
-@pytest.mark.parametrize("edges", [[1], [0, 0], [2, 1], [0, math.nan]])
-def test_edges_that_do_not_rise_are_refused(edges):
-    with pytest.raises(ValueError, match="rising"):
-        binned_shares([1.0], [True], edges)
+    assert empty.to_json() == {"k": 0, "n": 0, "low": None, "high": None, "confidence": 0.95, "value": None}

@@ -2,7 +2,7 @@
 
 from lensaudit.evaluation.selection.driver_model import Coefficient, Driver, DriverModel
 from lensaudit.evaluation.selection.function import SelectionFunction, require_truth, selection_function
-from lensaudit.evaluation.selection.parameters import FEW, LADDER, Cut, Share, Threshold
+from lensaudit.evaluation.selection.parameters import FEW, LADDER, Cut, Threshold
 from lensaudit.evaluation.selection.recall_maps import Axis, Median, MedianRow, RecallMap, recall_map
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "MedianRow",
     "RecallMap",
     "SelectionFunction",
-    "Share",
     "Threshold",
     "recall_map",
     "require_truth",

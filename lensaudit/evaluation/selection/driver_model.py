@@ -6,18 +6,19 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lensaudit.evaluation.selection.parameters import Parameter
+from lensaudit.evaluation.selection.parameters import Parameter, known_parameter
+from lensaudit.records import Json, Number, Record
 
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Coefficient:
+class Coefficient(Record):
     """Log-odds of being found per standard deviation (or per its square), with a 95 % interval."""
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
 
     @property
     def shown(self) -> bool:
@@ -26,18 +27,18 @@ class Coefficient:
 
 
 @dataclass(frozen=True)
-class Companion:
+class Companion(Record):
     """A parameter that another goes with, and Pearson's r of the two."""
 
     words: str
-    correlation: float
+    correlation: Number
 
     def __str__(self) -> str:
         return f"with {self.words}, r = {self.correlation:.2f}".replace("= -", "= −")
 
 
 @dataclass(frozen=True)
-class Driver:
+class Driver(Record):
     """One parameter in the model.
 
     Attributes
@@ -62,16 +63,18 @@ class Driver:
         The parameter it goes with most; None for a parameter alone.
     """
 
+    ALSO = ("verdict", "sense")
+
     parameter: Parameter
     mean: float
     sd: float
     alone: Coefficient
     slope: Coefficient
     bend: Coefficient | None
-    p_alone: float
-    p_holm: float
-    explained: float
-    vif: float
+    p_alone: Number
+    p_holm: Number
+    explained: Number
+    vif: Number
     companion: Companion | None
 
     @property
@@ -90,8 +93,8 @@ class Driver:
             return f"found {'best' if self.bend.value < 0 else 'worst'} near {shown.replace(' ″', '″')}"
         return f"{'larger' if self.slope.value > 0 else 'smaller'} is found more often"
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, with NaN where something does not exist."""
+    def row(self) -> dict[str, Any]:
+        """A row of a flat table, with NaN where something does not exist."""
         nothing = Coefficient(math.nan, math.nan, math.nan)
         parts = {"alone": self.alone, "slope": self.slope, "bend": self.bend or nothing}
         return {
@@ -110,9 +113,21 @@ class Driver:
             "sense": self.sense,
         }
 
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        if "label" not in words:
+            return words
+        coefficients: Json = {
+            name: {"value": words[name], "low": words[f"{name}_low"], "high": words[f"{name}_high"]}
+            for name in ("alone", "slope", "bend")
+        }
+        if words["bend"] is None:
+            coefficients["bend"] = None
+        return {**_named(words), **coefficients}
+
 
 @dataclass(frozen=True)
-class Carried:
+class Carried(Record):
     """A parameter taken out of the model because the others all but fix it.
 
     Attributes
@@ -130,20 +145,18 @@ class Carried:
     """
 
     parameter: Parameter
-    vif: float
+    vif: Number
     companion: Companion | None
-    p_alone: float
-    p_cost: float
+    p_alone: Number
+    p_cost: Number
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; infinite where the others fix it wholly."""
-        words = {name: getattr(self, name) for name in ("vif", "p_alone", "p_cost")}
-        named = {"parameter": self.parameter.name, "label": self.parameter.words}
-        return {**named, **_goes_with(self.companion), **words}
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        return _named(words) if "label" in words else words
 
 
 @dataclass(frozen=True)
-class DriverModel:
+class DriverModel(Record):
     """The model, or why there is none.
 
     Attributes
@@ -164,17 +177,20 @@ class DriverModel:
         What weakens it.
     """
 
+    ALSO = ("sentences",)
+
     drivers: tuple[Driver, ...]
     n: int
     n_found: int
     n_missing: int
     carried: tuple[Carried, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
-    auroc: float = math.nan
-    auroc_straight: float = math.nan
+    auroc: Number = math.nan
+    auroc_straight: Number = math.nan
     status: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
     def sentences(self) -> list[str]:
         """What the model says, in words."""
         if self.status:
@@ -195,18 +211,12 @@ class DriverModel:
             said.append(f"Without them the model is a little worse, so they may drive too: {', '.join(costly)}.")
         return said + [f"{note[0].upper()}{note[1:]}." for note in self.notes]
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, with NaN where something does not exist."""
-        words = {name: getattr(self, name) for name in ("n", "n_found", "n_missing", "auroc", "auroc_straight")}
-        return {
-            **words,
-            "drivers": [driver.as_json() for driver in self.drivers],
-            "carried": [one.as_json() for one in self.carried],
-            "left_out": self.left_out,
-            "status": self.status,
-            "notes": list(self.notes),
-            "sentences": self.sentences(),
-        }
+
+def _named(words: Json) -> Json:
+    """Parameter and companion of a flat row of an earlier version."""
+    companion = {"words": words["goes_with"], "correlation": words["correlation"]} if words["goes_with"] else None
+    parameter = known_parameter(words["parameter"], words["label"], words.get("unit", ""))
+    return {**words, "parameter": parameter, "companion": companion}
 
 
 CLOSE = 0.3

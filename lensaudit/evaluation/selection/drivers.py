@@ -37,10 +37,10 @@ class Fit:
 
 
 def fitted(x: Array, y: NDArray[np.bool_]) -> Fit:
-    """Fit an intercept and the columns of `x` (n, k); both outcomes occur. Without columns it is the share alone."""
+    """Fit an intercept and the columns of `x` (n, k); both outcomes occur. Without columns it is the fraction alone."""
     if not x.shape[1]:
-        share = float(y.mean())
-        return Fit(np.empty(0), float(np.log(share / (1 - share))), _deviance(np.full(len(y), share), y))
+        fraction = float(y.mean())
+        return Fit(np.empty(0), float(np.log(fraction / (1 - fraction))), _deviance(np.full(len(y), fraction), y))
     model = _model().fit(x, y)
     fit = Fit(model.coef_[0].astype(float), float(model.intercept_[0]), np.nan)
     return Fit(fit.slopes, fit.intercept, _deviance(expit(fit.log_odds(x)), y))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,14 @@ from lensaudit.evaluation.selection.parameters import (
     LADDER,
     Classes,
     Cut,
+    Selected,
     Threshold,
     WithTruth,
     parameters_of,
     values_of,
 )
 from lensaudit.evaluation.selection.recall_maps import MedianRow, RecallMap, default_axes, median_rows, recall_map
+from lensaudit.records import Json, Record
 
 _STREAM = 0x3ED1A2  # keeps these resamples apart from other draws of the same seed
 
@@ -38,22 +40,20 @@ class Scored(Protocol):
 
 
 @dataclass(frozen=True)
-class SelectionFunction:
+class SelectionFunction(Record):
     """Which lenses a finder selects.
 
     Attributes
     ----------
-    cut
-        The threshold that maps and model are made at.
     cuts
-        All thresholds at which medians are compared, `cut` first.
+        All thresholds at which medians are compared; maps and model are made at the first.
     maps
         Recall over θ_E × arc S/N and θ_E × source magnitude, as far as the set knows them.
     medians
         Parameter by parameter, every threshold.
     drivers
         The model of found and lost.
-    n_lenses, n_others, n_unscored, n_unlabelled
+    n_lenses, n_non_lenses, n_unscored, n_unlabelled
         Scored lenses and non-lenses; labelled images without a score, and images of unknown label, left out.
     absent
         Words of parameters that no lens of the set has.
@@ -61,33 +61,37 @@ class SelectionFunction:
         What was left out, a sentence each.
     """
 
-    cut: Cut
+    ALSO = ("confidence", "few_below")
+
     cuts: tuple[Cut, ...]
     maps: tuple[RecallMap, ...]
     medians: tuple[MedianRow, ...]
     drivers: DriverModel
     n_lenses: int
-    n_others: int
+    n_non_lenses: int
     n_unscored: int
     n_unlabelled: int
     absent: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; NaN and infinities where a number does not exist."""
-        counted = {name: getattr(self, name) for name in ("n_lenses", "n_others", "n_unscored", "n_unlabelled")}
-        return {
-            **counted,
-            "confidence": CONFIDENCE,
-            "few_below": FEW,
-            "threshold": self.cut.words,
-            "cuts": [cut.as_json() for cut in self.cuts],
-            "maps": [one.as_json() for one in self.maps],
-            "medians": [row.as_json() for row in self.medians],
-            "drivers": self.drivers.as_json(),
-            "absent": list(self.absent),
-            "notes": list(self.notes),
-        }
+    @property
+    def cut(self) -> Cut:
+        """The threshold that maps and model are made at."""
+        return self.cuts[0]
+
+    @property
+    def confidence(self) -> float:
+        """Of every interval."""
+        return CONFIDENCE
+
+    @property
+    def few_below(self) -> int:
+        """Fewer lenses than this are marked."""
+        return FEW
+
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        return {**words, "n_non_lenses": words.pop("n_others")} if "n_others" in words else words
 
 
 def selection_function(
@@ -99,7 +103,7 @@ def selection_function(
 ) -> SelectionFunction:
     """Measure which lenses a finder selects, at which medians, and what drives it.
 
-    Only lenses count for recall; the share of the set's non-lenses that passes stands beside each threshold.
+    Only lenses count for recall; the fraction of the set's non-lenses that passes stands beside each threshold.
 
     Parameters
     ----------
@@ -132,20 +136,19 @@ def selection_function(
         raise DataError(f"{lens_set.path}: no image with the label lens has a score; a selection function needs lenses")
     require_truth(lens_set)
     parameters, absent = parameters_of(lens_set)
-    cuts, notes = _cuts(Classes(p[lens], logit[lens], p[other], logit[other]), thresholds, lens_set)
+    selected, notes = _cuts(Classes(p[lens], logit[lens], p[other], logit[other]), thresholds, lens_set)
     values = values_of(parameters, lens_set, lens)
-    found = cuts[0].found
+    found = selected[0].found
     maps = [
         recall_map(values[x.parameter.name], values[y.parameter.name], found, x, y) for x, y in default_axes(parameters)
     ]
     return SelectionFunction(
-        cut=cuts[0],
-        cuts=cuts,
+        cuts=tuple(one.cut for one in selected),
         maps=tuple(maps),
-        medians=median_rows(parameters, values, cuts, np.random.default_rng([seed, _STREAM])),
+        medians=median_rows(parameters, values, selected, np.random.default_rng([seed, _STREAM])),
         drivers=driver_model(parameters, values, found, seed),
         n_lenses=int(lens.sum()),
-        n_others=int(other.sum()),
+        n_non_lenses=int(other.sum()),
         n_unscored=int(((labels >= 0) & ~scored).sum()),
         n_unlabelled=int((labels < 0).sum()),
         absent=absent,
@@ -166,11 +169,11 @@ def require_truth(lens_set: WithTruth) -> None:
 
 def _cuts(
     classes: Classes, thresholds: Sequence[Threshold], lens_set: WithTruth
-) -> tuple[tuple[Cut, ...], tuple[str, ...]]:
+) -> tuple[tuple[Selected, ...], tuple[str, ...]]:
     """Every threshold once, in the order asked for; a false-positive rate is left out where it cannot be measured."""
     made = {threshold: classes.cut(threshold) for threshold in dict.fromkeys(thresholds)}
     if made[thresholds[0]] is None:
         raise DataError(f"{lens_set.path}: has no scored non-lens to measure a false-positive rate on; use --threshold")
-    gone = [threshold.words for threshold, cut in made.items() if cut is None]
+    gone = [threshold.words for threshold, one in made.items() if one is None]
     notes = (f"No non-lenses in the set: left out {', '.join(gone)}",) if gone else ()
-    return tuple(cut for cut in made.values() if cut is not None), notes
+    return tuple(one for one in made.values() if one is not None), notes

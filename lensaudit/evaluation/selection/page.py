@@ -15,10 +15,12 @@ from lensaudit.display.markdown import table as markdown_table
 from lensaudit.display.markdown import write_html
 from lensaudit.evaluation.selection.driver_model import Carried, Companion, Driver, DriverModel
 from lensaudit.evaluation.selection.function import SelectionFunction
-from lensaudit.evaluation.selection.parameters import FEW, Cut, Share
+from lensaudit.evaluation.selection.parameters import FEW, Cut
 from lensaudit.evaluation.selection.plot import plot_drivers, plot_map, plot_medians
 from lensaudit.evaluation.selection.recall_maps import Axis, Median, MedianRow, RecallMap
 from lensaudit.files import replacing, write_json, write_text
+from lensaudit.records import Json, plain
+from lensaudit.statistics import Proportion
 from lensaudit.untrusted import in_markdown
 
 
@@ -48,7 +50,7 @@ def markdown(selection: SelectionFunction, title: str, figures: Mapping[str, str
     return "\n".join(lines) + "\n"
 
 
-def share(one: Share) -> str:
+def fraction(one: Proportion) -> str:
     """``81.8 % [80.0, 83.4], 1612 of 1971``; a dash where there is nobody."""
     if not one.n:
         return "–"
@@ -65,7 +67,7 @@ def left_out(selection: SelectionFunction) -> list[str]:
 
 
 def _counted(selection: SelectionFunction) -> str:
-    facts = [f"{selection.n_lenses} lenses, {selection.n_others} non-lenses", *left_out(selection)]
+    facts = [f"{selection.n_lenses} lenses, {selection.n_non_lenses} non-lenses", *left_out(selection)]
     return (
         f"{'; '.join(facts)}. Recall counts lenses only. Intervals are 95 %; * marks fewer than {FEW} lenses, on which "
         "nothing should rest."
@@ -81,7 +83,7 @@ def _thresholds(selection: SelectionFunction) -> list[str]:
 
 def _cut(cut: Cut) -> tuple[str, ...]:
     sign = "≥" if cut.threshold.of == "p" else ">"
-    return cut.words, f"{sign} {cut.p:.6g}", share(cut.recall) + _star(cut.recall.k), share(cut.false_positives)
+    return cut.words, f"{sign} {cut.p:.6g}", fraction(cut.recall) + _star(cut.recall.k), fraction(cut.false_positives)
 
 
 def _map(one: RecallMap, threshold: str, figure: str | None) -> list[str]:
@@ -144,7 +146,7 @@ def _moved(row: MedianRow) -> str:
 
 
 def _drivers(model: DriverModel, threshold: str, figure: str | None) -> list[str]:
-    said = [line for sentence in model.sentences() for line in (sentence, "")]
+    said = [line for sentence in model.sentences for line in (sentence, "")]
     if model.status:
         return said[:-1]
     out = f" {model.n_missing} lenses lack a parameter and are left out." if model.n_missing else ""
@@ -153,8 +155,8 @@ def _drivers(model: DriverModel, threshold: str, figure: str | None) -> list[str
         f"Logistic regression of found at {threshold} ({model.n_found} of {model.n} lenses) on standardised "
         "parameters; (log) stands for the decimal logarithm. Slope and bend (its square) are log-odds per standard "
         "deviation with all others held, bootstrap over lenses; alone is the slope with nothing else in the model. "
-        "p: likelihood ratio without the parameter, after Holm. Explained: share of the explained deviance lost "
-        "without it; what parameters explain together is in none of the shares. VIF: variance inflation. On lenses it "
+        "p: likelihood ratio without the parameter, after Holm. Explained: fraction of the explained deviance lost "
+        "without it; what parameters explain together is in none of them. VIF: variance inflation. On lenses it "
         f"was not fitted to, the model has AUROC {model.auroc:.3f}, {model.auroc_straight:.3f} without squares."
         f"{out}{gone}"
     )
@@ -224,14 +226,14 @@ _UNITS = {
     "bend": "log-odds per squared standard deviation, all others held",
     "p_alone": "likelihood ratio with nothing else in the model, after Holm",
     "p_holm": "likelihood ratio without the parameter, after Holm",
-    "explained": "share of the explained deviance lost without the parameter",
+    "explained": "fraction of the explained deviance lost without the parameter",
     "vif": "variance inflation",
 }
 
 
-def selection_record(selection: SelectionFunction, about: Mapping[str, Any]) -> dict[str, Any]:
+def selection_record(selection: SelectionFunction, about: Mapping[str, Any]) -> Json:
     """What ``selection.json`` holds: `about` (finder, set, provenance) and the numbers; None where there is none."""
-    return dict(plain({**about, **selection.as_json()}))
+    return {**plain(about), "threshold": selection.cut.words, **selection.to_json()}
 
 
 def write_selection(selection: SelectionFunction, about: Mapping[str, Any], title: str, out: Path) -> list[str]:
@@ -244,8 +246,8 @@ def write_selection(selection: SelectionFunction, about: Mapping[str, Any], titl
     """
     tables = {
         "recall-maps.parquet": [cell for one in selection.maps for cell in one.cells()],
-        "medians.parquet": [row.as_json() for row in selection.medians],
-        "drivers.parquet": [driver.as_json() for driver in selection.drivers.drivers],
+        "medians.parquet": [row.row() for row in selection.medians],
+        "drivers.parquet": [driver.row() for driver in selection.drivers.drivers],
     }
     figures = {one.name: f"recall-{one.name}.png" for one in selection.maps}
     for one in selection.maps:
@@ -265,15 +267,6 @@ def write_selection(selection: SelectionFunction, about: Mapping[str, Any], titl
     )
     write_json(out / "selection.json", selection_record(selection, about))  # last: where it is, all is there
     return ["selection.json", "selection.md", "selection.html", *written, *figures.values()]
-
-
-def plain(value: Any) -> Any:
-    """`value` with None for what is no finite number, and lists for tuples."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_table(rows: Sequence[Mapping[str, Any]], about: Any, path: Path) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -13,7 +12,8 @@ from scipy.special import expit
 
 from lensaudit.errors import UsageError
 from lensaudit.evaluation.metric import CONFIDENCE
-from lensaudit.statistics import allowed_false_positives, strict_threshold, wilson_interval
+from lensaudit.records import Json, Number, Record
+from lensaudit.statistics import Proportion, allowed_false_positives, strict_threshold
 
 Array = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class WithTruth(Protocol):
 
 
 @dataclass(frozen=True)
-class Parameter:
+class Parameter(Record):
     """One property of a lens.
 
     Attributes
@@ -49,6 +49,8 @@ class Parameter:
     driver
         Whether that model takes it at all; not what others fix already.
     """
+
+    ALSO = ("label",)
 
     name: str
     words: str
@@ -98,6 +100,12 @@ def parameters_of(lens_set: WithTruth) -> tuple[tuple[Parameter, ...], tuple[str
     return tuple(there), tuple(absent)
 
 
+def known_parameter(name: str, words: str, unit: str) -> Parameter:
+    """The parameter that a table of an earlier version names; it did not say columns and unit of a logarithm."""
+    known = {one.name: one for band in BANDS for one in _candidates(band)}
+    return known.get(name, Parameter(name, words, unit.removeprefix("dex"), (name,), unit == "dex"))
+
+
 def values_of(parameters: Sequence[Parameter], lens_set: WithTruth, rows: NDArray[np.bool_]) -> Mapping[str, Array]:
     """Name of each parameter → its values for the systems `rows`."""
     return {parameter.name: parameter.values(lens_set, rows) for parameter in parameters}
@@ -142,23 +150,7 @@ FEW = 100
 
 
 @dataclass(frozen=True)
-class Share:
-    """k of n with its 95 % Wilson interval; NaN where n is 0."""
-
-    k: int
-    n: int
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, k: int, n: int) -> Share:
-        """The share of `k` in `n`."""
-        return cls(k, n, k / n if n else math.nan, *wilson_interval(k, n, CONFIDENCE))
-
-
-@dataclass(frozen=True)
-class Threshold:
+class Threshold(Record):
     """From which score on a system is selected.
 
     Attributes
@@ -193,8 +185,8 @@ LADDER = (
 """Thresholds at which medians are compared besides the one asked for."""
 
 
-@dataclass(frozen=True, eq=False)
-class Cut:
+@dataclass(frozen=True)
+class Cut(Record):
     """A threshold applied to a set.
 
     Attributes
@@ -203,19 +195,18 @@ class Cut:
         What was asked for.
     p
         The p it comes to; at a false-positive rate, the p of the highest non-lens that is still rejected.
-    found
-        Which lenses are selected, bool (lenses,).
     recall, false_positives
-        Shares of the lenses and of the non-lenses that are selected.
+        Fractions of the lenses and of the non-lenses that are selected.
     note
         Empty, or what is to be said of it.
     """
 
+    ALSO = ("words", "few")
+
     threshold: Threshold
-    p: float
-    found: NDArray[np.bool_]
-    recall: Share
-    false_positives: Share
+    p: Number
+    recall: Proportion
+    false_positives: Proportion
     note: str = ""
 
     @property
@@ -223,16 +214,24 @@ class Cut:
         """How tables name it."""
         return self.threshold.words
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, with NaN where something does not exist."""
-        words = {"threshold": self.words, "of": self.threshold.of, "asked": self.threshold.value, "p": self.p}
-        return {
-            **words,
-            "recall": asdict(self.recall),
-            "false_positives": asdict(self.false_positives),
-            "few": self.recall.k < FEW,
-            "note": self.note,
-        }
+    @property
+    def few(self) -> bool:
+        """Fewer than 100 lenses are selected."""
+        return self.recall.k < FEW
+
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        if not isinstance(words.get("threshold"), str):
+            return words
+        return {**words, "threshold": {"value": words["asked"], "of": words["of"]}}
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """A cut, and which lenses it selects, bool (lenses,)."""
+
+    cut: Cut
+    found: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +243,7 @@ class Classes:
     p_others: NDArray[np.float64]
     logit_others: NDArray[np.float64]
 
-    def cut(self, threshold: Threshold) -> Cut | None:
+    def cut(self, threshold: Threshold) -> Selected | None:
         """Apply `threshold`; None where it is a false-positive rate and there is no non-lens to measure it on."""
         if threshold.of == "p":
             return self._cut(
@@ -260,6 +259,6 @@ class Classes:
 
     def _cut(
         self, threshold: Threshold, p: float, found: NDArray[np.bool_], called: NDArray[np.bool_], note: str = ""
-    ) -> Cut:
-        recall, false_positives = (Share.of(int(some.sum()), len(some)) for some in (found, called))
-        return Cut(threshold, p, found, recall, false_positives, note)
+    ) -> Selected:
+        recall, false_positives = (Proportion.among(some, CONFIDENCE) for some in (found, called))
+        return Selected(Cut(threshold, p, recall, false_positives, note), found)

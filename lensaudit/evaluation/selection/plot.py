@@ -96,7 +96,7 @@ def draw_drivers(selection: SelectionFunction, title: str) -> Figure:
     figure = new_figure(9, 1.7 + 0.36 * max(len(model.drivers), 3))
     if model.status:
         axes = figure.subplots()
-        axes.text(0.5, 0.5, model.sentences()[0], ha="center", va="center", wrap=True, transform=axes.transAxes)
+        axes.text(0.5, 0.5, model.sentences[0], ha="center", va="center", wrap=True, transform=axes.transAxes)
         axes.set_axis_off()
         return figure
     curved = model.drivers[0].bend is not None

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lensaudit.evaluation.metric import CONFIDENCE
-from lensaudit.evaluation.selection.parameters import ARC_SNR, EINSTEIN_RADIUS, FEW, Array, Cut, Parameter
+from lensaudit.evaluation.selection.parameters import (
+    ARC_SNR,
+    EINSTEIN_RADIUS,
+    FEW,
+    Array,
+    Parameter,
+    Selected,
+    known_parameter,
+)
+from lensaudit.records import Counts, Floats, Json, Number, Record
 from lensaudit.statistics import median_shifts, wilson_interval
 
 # The same for every finder and set, so that two selection functions can be laid side by side.
@@ -20,7 +29,7 @@ SOURCE_MAGNITUDE_EDGES = (20.0, 22.0, 23.0, 24.0, 25.0, 27.0)
 
 
 @dataclass(frozen=True)
-class Axis:
+class Axis(Record):
     """A parameter with rising bin edges (bins + 1), in its unit."""
 
     parameter: Parameter
@@ -30,9 +39,16 @@ class Axis:
         if len(self.edges) < 2 or not (np.diff(self.edges) > 0).all():
             raise ValueError("edges must be at least two rising numbers")
 
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        if "parameter" in words:
+            return words
+        name, unit = words["label"].removesuffix("]").partition(" [")[::2]
+        return {"parameter": known_parameter(words["name"], name, unit), "edges": words["edges"]}
+
 
 @dataclass(frozen=True, eq=False)
-class RecallMap:
+class RecallMap(Record):
     """Recall in the cells of two axes; rows are bins of `y`, columns bins of `x`.
 
     Attributes
@@ -41,21 +57,30 @@ class RecallMap:
         The axes. A cell holds its lower edges; the last one its upper edge too.
     n, k
         Lenses and those of them found, int64 (ny, nx).
-    recall, low, high
-        k / n and its 95 % Wilson interval, float64 (ny, nx); NaN in an empty cell.
+    low, high
+        95 % Wilson interval of `recall`, float64 (ny, nx); NaN in an empty cell.
     n_missing, n_outside
         Lenses that lack one of the two parameters, and that lie outside the edges.
     """
 
     x: Axis
     y: Axis
-    n: NDArray[np.int64]
-    k: NDArray[np.int64]
-    recall: Array
-    low: Array
-    high: Array
+    n: Counts
+    k: Counts
+    low: Floats
+    high: Floats
     n_missing: int
     n_outside: int
+
+    @property
+    def recall(self) -> Array:
+        """k / n, float64 (ny, nx); NaN in an empty cell."""
+        return np.divide(self.k, self.n, out=np.full(self.n.shape, np.nan), where=self.n > 0)
+
+    @property
+    def total(self) -> int:
+        """Lenses in all cells."""
+        return int(self.n.sum())
 
     @property
     def few(self) -> NDArray[np.bool_]:
@@ -87,14 +112,14 @@ class RecallMap:
             for j, i in np.ndindex(self.n.shape)
         ]
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, with NaN in empty cells."""
-        axes = {
-            side: {"name": axis.parameter.name, "label": axis.parameter.label, "edges": list(axis.edges)}
-            for side, axis in (("x", self.x), ("y", self.y))
-        }
-        counts = {"n": int(self.n.sum()), "n_missing": self.n_missing, "n_outside": self.n_outside}
-        return {**axes, **counts, "cells": self.cells()}
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        if "cells" not in words:
+            return words
+        shape = len(words["y"]["edges"]) - 1, len(words["x"]["edges"]) - 1
+        tables = {name: [cell[name] for cell in words["cells"]] for name in ("n", "k", "low", "high")}
+        kinds = {"n": int, "k": int, "low": float, "high": float}
+        return {**words, **{name: np.array(cells, kinds[name]).reshape(shape) for name, cells in tables.items()}}
 
 
 def recall_map(x_values: ArrayLike, y_values: ArrayLike, found: ArrayLike, x: Axis, y: Axis) -> RecallMap:
@@ -119,8 +144,7 @@ def recall_map(x_values: ArrayLike, y_values: ArrayLike, found: ArrayLike, x: Ax
     low, high = np.full((2, *n.shape), np.nan)
     for cell in np.ndindex(n.shape):
         low[cell], high[cell] = wilson_interval(int(k[cell]), int(n[cell]), CONFIDENCE)
-    recall = np.divide(k, n, out=np.full(n.shape, np.nan), where=n > 0)
-    return RecallMap(x, y, n, k, recall, low, high, int((~known).sum()), int(known.sum() - n.sum()))
+    return RecallMap(x, y, n, k, low, high, int((~known).sum()), int(known.sum() - n.sum()))
 
 
 def default_axes(parameters: tuple[Parameter, ...]) -> list[tuple[Axis, Axis]]:
@@ -140,16 +164,16 @@ RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Median:
+class Median(Record):
     """A median, or a difference of two, with its 95 % bootstrap interval; NaN where there is nobody."""
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
 
 
 @dataclass(frozen=True)
-class MedianRow:
+class MedianRow(Record):
     """One parameter at one threshold.
 
     Attributes
@@ -166,12 +190,14 @@ class MedianRow:
         Lenses with a value, and of them the selected ones.
     """
 
+    ALSO = ("few", "moved")
+
     parameter: Parameter
     threshold: str
     everyone: Median
     selected: Median
     shift: Median
-    spread: float
+    spread: Number
     n: int
     n_selected: int
 
@@ -185,8 +211,8 @@ class MedianRow:
         """Whether the interval of the shift leaves out zero."""
         return self.shift.low > 0 or self.shift.high < 0
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, with NaN where there is nobody."""
+    def row(self) -> dict[str, Any]:
+        """A row of a flat table, with NaN where there is nobody."""
         words: dict[str, Any] = {
             "parameter": self.parameter.name,
             "label": self.parameter.label,
@@ -198,9 +224,25 @@ class MedianRow:
         counted = {"n": self.n, "n_selected": self.n_selected, "few": self.few, "moved": self.moved}
         return {**words, "spread": self.spread, **counted}
 
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        if "label" not in words:
+            return words
+        name, unit = words["label"].removesuffix("]").partition(" [")[::2]
+        medians = {one: _with_ends(words, one) for one in ("everyone", "selected", "shift")}
+        return {**words, "parameter": known_parameter(words["parameter"], name, unit), **medians}
+
+
+def _with_ends(words: Json, name: str) -> Json:
+    """A value and its interval from a flat row."""
+    return {"value": words[name], "low": words[f"{name}_low"], "high": words[f"{name}_high"]}
+
 
 def median_rows(
-    parameters: Sequence[Parameter], values: Mapping[str, Array], cuts: Sequence[Cut], generator: np.random.Generator
+    parameters: Sequence[Parameter],
+    values: Mapping[str, Array],
+    cuts: Sequence[Selected],
+    generator: np.random.Generator,
 ) -> tuple[MedianRow, ...]:
     """The table of Herle, O'Riordan & Vegetti 2024 (MNRAS 534, 1093): parameter by parameter, every threshold.
 
@@ -216,12 +258,12 @@ def median_rows(
     if not parameters or not cuts:
         return ()
     table = np.column_stack([values[parameter.name] for parameter in parameters])
-    members = np.column_stack([cut.found for cut in cuts])
+    members = np.column_stack([one.found for one in cuts])
     found = median_shifts(table, members, generator, resamples=RESAMPLES, confidence=CONFIDENCE)
     return tuple(
         MedianRow(
             parameter,
-            cut.words,
+            one.cut.words,
             Median(*(float(part[i]) for part in (found.everyone, found.everyone_low, found.everyone_high))),
             Median(*(float(part[c, i]) for part in (found.members, found.members_low, found.members_high))),
             Median(*(float(part[c, i]) for part in (found.shift, found.shift_low, found.shift_high))),
@@ -230,7 +272,7 @@ def median_rows(
             int(found.n_members[c, i]),
         )
         for i, parameter in enumerate(parameters)
-        for c, cut in enumerate(cuts)
+        for c, one in enumerate(cuts)
     )
 
 

@@ -13,6 +13,8 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, Scala
 from lensaudit.display.colour import FAINT, GRID, INK, LENS, NON_LENS, QUIET, ink_on, recall_map
 from lensaudit.display.figures import FULL_WIDTH_IN, light_grid, row_of_axes
 from lensaudit.display.numbers import decimal, percent, significant
+from lensaudit.evaluation.selection.driver_model import DriverModel
+from lensaudit.evaluation.selection.recall_maps import RecallMap
 
 LABEL_HEIGHTS = (-0.07, -0.145)
 """Where n stands, in turn, so that the numbers of narrow bins do not run into each other."""
@@ -69,47 +71,47 @@ def _wants_logarithm(bins: list[dict[str, Any]]) -> bool:
     return bool(bins[-1]["to"] / bins[len(bins) // 2]["from"] > 4)
 
 
-def draw_recall_maps(one: dict[str, Any]) -> Figure:
-    """Draw one of ``selection_function["maps"]``: recall and n in each cell, hatched below 100 lenses."""
+def draw_recall_maps(one: RecallMap) -> Figure:
+    """Draw recall and n in each cell, hatched below 100 lenses."""
     figure, (axes,) = row_of_axes(height=3.7)
-    x, y = one["x"]["edges"], one["y"]["edges"]
-    for number, cell in enumerate(one["cells"]):
-        row, column = divmod(number, len(x) - 1)
-        _cell(axes, row, column, cell)
+    x, y = one.x.edges, one.y.edges
+    for row, column in np.ndindex(one.n.shape):
+        _cell(axes, one, row, column)
     axes.set(xlim=(-0.5, len(x) - 1.5), ylim=(-0.5, len(y) - 1.5))
     axes.set_xticks(np.arange(len(x)) - 0.5, [f"{edge:g}" for edge in x])
     axes.set_yticks(np.arange(len(y)) - 0.5, [f"{edge:g}" for edge in y])
-    axes.set(xlabel=_label(one["x"]["label"]), ylabel=_label(one["y"]["label"]))
-    axes.set_title(f"n = {one['n']} lenses; n of each cell below its recall", fontsize=8)
+    axes.set(xlabel=_label(one.x.parameter.label), ylabel=_label(one.y.parameter.label))
+    axes.set_title(f"n = {one.total} lenses; n of each cell below its recall", fontsize=8)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     return figure
 
 
-def alt_recall_maps(one: dict[str, Any]) -> str:
+def alt_recall_maps(one: RecallMap) -> str:
     """List the cells that hold 100 lenses or more, and count the others."""
-    full = [cell for cell in one["cells"] if not cell["few"]]
+    full = [cell for cell in one.cells() if not cell["few"]]
     listed = "; ".join(
         f"{cell['x_from']:g} to {cell['x_to']:g} by {cell['y_from']:g} to {cell['y_to']:g}: "
         f"{percent(cell['recall'])} of {cell['n']}"
         for cell in full
     )
-    few = len(one["cells"]) - len(full)
+    few = one.n.size - len(full)
     told = f"Cells with 100 lenses or more: {listed or 'none'}."
-    return f"Recall over {one['x']['label']} and {one['y']['label']}. {told} {few} cells have fewer."
+    return f"Recall over {one.x.parameter.label} and {one.y.parameter.label}. {told} {few} cells have fewer."
 
 
-def _cell(axes: Axes, row: int, column: int, cell: dict[str, Any]) -> None:
-    corner = (column - 0.5, row - 0.5)
-    if not cell["n"]:
+def _cell(axes: Axes, one: RecallMap, row: int, column: int) -> None:
+    corner, n, few = (column - 0.5, row - 0.5), int(one.n[row, column]), bool(one.few[row, column])
+    if not n:
         axes.add_patch(Rectangle(corner, 1, 1, facecolor="white", edgecolor=GRID, linewidth=0.8))
         axes.text(column, row, "0", ha="center", va="center", fontsize=7, color=FAINT)
         return
-    colour = recall_map()(cell["recall"])
-    style: dict[str, Any] = {"hatch": "////", "alpha": 0.5} if cell["few"] else {}
+    recall = float(one.recall[row, column])
+    colour = recall_map()(recall)
+    style: dict[str, Any] = {"hatch": "////", "alpha": 0.5} if few else {}
     axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white", linewidth=0.8, **style))
-    ink = INK if cell["few"] else ink_on(colour)
-    text = f"{100 * cell['recall']:.0f} %\n{cell['n']}{'*' if cell['few'] else ''}"
+    ink = INK if few else ink_on(colour)
+    text = f"{100 * recall:.0f} %\n{n}{'*' if few else ''}"
     axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=ink)
 
 
@@ -164,27 +166,30 @@ def _panel(axes: Axes, title: str, table: dict[str, Any], colour: str) -> None:
     light_grid(axes, "x")
 
 
-def draw_drivers(model: dict[str, Any]) -> Figure:
-    """Draw ``selection_function["drivers"]``: log-odds of being found per standard deviation, 95 % intervals."""
-    rows = model["drivers"]
-    curved = any(row["bend"] is not None for row in rows)
+def draw_drivers(model: DriverModel) -> Figure:
+    """Draw the log-odds of being found per standard deviation, 95 % intervals."""
+    rows = model.drivers
+    curved = any(row.bend is not None for row in rows)
     figure, axes = row_of_axes(FULL_WIDTH_IN, 1.1 + 0.3 * len(rows), columns=2 if curved else 1)
     for y, row in enumerate(rows):
-        for part, shift, colour in (("alone", -0.15, FAINT), ("slope", 0.15, LENS)):
-            axes[0].hlines(y + shift, row[f"{part}_low"], row[f"{part}_high"], color=colour, linewidth=1.4)
-            label = {"alone": "alone", "slope": "all others held"}[part] if y == 0 else None
-            axes[0].plot(row[part], y + shift, "o", color=colour, markersize=4.5, label=label)
-        if row["bend"] is not None:
-            axes[1].hlines(y, row["bend_low"], row["bend_high"], color=LENS, linewidth=1.4)
-            axes[1].plot(row["bend"], y, "o", color=LENS, markersize=4.5)
+        for part, shift, colour, words in (
+            (row.alone, -0.15, FAINT, "alone"),
+            (row.slope, 0.15, LENS, "all others held"),
+        ):
+            axes[0].hlines(y + shift, part.low, part.high, color=colour, linewidth=1.4)
+            label = words if y == 0 else None
+            axes[0].plot(part.value, y + shift, "o", color=colour, markersize=4.5, label=label)
+        if row.bend is not None:
+            axes[1].hlines(y, row.bend.low, row.bend.high, color=LENS, linewidth=1.4)
+            axes[1].plot(row.bend.value, y, "o", color=LENS, markersize=4.5)
     for one in axes:
         one.axvline(0, color=INK, linewidth=0.8)
         one.set_ylim(len(rows) - 0.5, -0.6)
-        one.set_yticks(range(len(rows)), [row["label"] for row in rows] if one is axes[0] else [""] * len(rows))
+        one.set_yticks(range(len(rows)), [row.parameter.words for row in rows] if one is axes[0] else [""] * len(rows))
         one.tick_params(axis="y", length=0)
         light_grid(one, "x")
     for tick, row in zip(axes[0].get_yticklabels(), rows, strict=True):
-        tick.set_fontweight("bold" if row["verdict"] == "drives" else "normal")
+        tick.set_fontweight("bold" if row.verdict == "drives" else "normal")
     axes[0].set_xlabel("Slope: log-odds of being found per σ")
     axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     if curved:
@@ -192,15 +197,11 @@ def draw_drivers(model: dict[str, Any]) -> Figure:
     return figure
 
 
-def drivers_drawable(function: dict[str, Any]) -> bool:
-    """Whether there is a model."""
-    return bool(function["drivers"]["drivers"])
-
-
-def alt_drivers(model: dict[str, Any]) -> str:
+def alt_drivers(model: DriverModel) -> str:
     """List the slopes with the others held."""
     parts = [
-        f"{row['label']} {decimal(row['slope'], 2)} ({decimal(row['slope_low'], 2)} to {decimal(row['slope_high'], 2)})"
-        for row in model["drivers"]
+        f"{row.parameter.words} {decimal(row.slope.value, 2)} "
+        f"({decimal(row.slope.low, 2)} to {decimal(row.slope.high, 2)})"
+        for row in model.drivers
     ]
-    return f"Log-odds of being found per standard deviation, others held, n = {model['n']}: {'; '.join(parts)}."
+    return f"Log-odds of being found per standard deviation, others held, n = {model.n}: {'; '.join(parts)}."

@@ -80,7 +80,7 @@ def test_nothing_drives_a_finder_that_throws_dice():
     values, rng = pair()
     model = driver_model(NAMES, values, rng.random(1500) < 0.5, seed=0)
     assert {one.verdict for one in model.drivers} == {"not significant"}
-    assert "No parameter is shown" in model.sentences()[0]
+    assert "No parameter is shown" in model.sentences[0]
     assert model.auroc == pytest.approx(0.5, abs=0.06)  # 1 500 lenses: σ = 0.015
 
 
@@ -97,7 +97,7 @@ def test_what_another_fixes_is_taken_out_and_named():
     assert gone.companion.words == "driver"
     assert gone.vif == pytest.approx(17, rel=0.15)  # 1 + 1 / 0.25², of 1 500 draws
     assert gone.p_alone < 1e-6 < gone.p_cost
-    assert "all but fix" in " ".join(model.sentences())
+    assert "all but fix" in " ".join(model.sentences)
 
 
 def test_a_copy_has_infinite_inflation_and_does_no_harm():
@@ -144,7 +144,7 @@ def test_one_outcome_is_said_and_no_model(found, said):
     model = driver_model(NAMES, values, np.full(1500, found), seed=0)
     assert said in model.status
     assert model.drivers == ()
-    assert said in model.sentences()[0]
+    assert said in model.sentences[0]
 
 
 def test_a_handful_of_losses_is_no_model():
@@ -180,7 +180,7 @@ def test_no_parameter_at_all_is_said():
 def test_the_same_seed_gives_the_same_numbers():
     values, rng = pair(300)
     found = values["driver"] + rng.logistic(size=300) > 0
-    first, again, other = (driver_model(NAMES, values, found, seed=seed).as_json()["drivers"] for seed in (1, 1, 2))
+    first, again, other = (driver_model(NAMES, values, found, seed=seed).to_json()["drivers"] for seed in (1, 1, 2))
     assert first == again
     assert first != other
 

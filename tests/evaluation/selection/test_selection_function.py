@@ -33,7 +33,7 @@ def test_the_toy_finder_is_driven_by_the_column_it_reads(selection):
         "theta_e_arcsec": "not significant",
         "lens_axis_ratio": "not significant",
     }
-    assert selection.drivers.sentences()[0].endswith("first: arc S/N (larger is found more often).")
+    assert selection.drivers.sentences[0].endswith("first: arc S/N (larger is found more often).")
 
 
 def test_medians_are_those_of_the_selected(selection, noisy_scores, catalogue):
@@ -68,7 +68,7 @@ def test_what_is_unscored_or_unlabelled_is_counted(catalogue, noisy_scores):
     catalogue["label"][1495:1500] = -1
     noisy_scores.logit[:3] = noisy_scores.p_lens[:3] = math.nan
     one = selection_function(noisy_scores, FakeSet(catalogue), HALF)
-    assert (one.n_lenses, one.n_others, one.n_unscored, one.n_unlabelled) == (1492, 500, 3, 5)
+    assert (one.n_lenses, one.n_non_lenses, one.n_unscored, one.n_unlabelled) == (1492, 500, 3, 5)
     assert "left out: 3 labelled images without a score; left out: 5 of unknown label" in markdown(one, "t", {})
 
 
