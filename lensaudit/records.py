@@ -8,9 +8,8 @@ what it does not know, so that a later version may say more.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -101,7 +100,7 @@ class Record:
             A field is missing or is not what it should be; the message names it.
         """
         try:
-            found: Self = _adapters(cls).validate_python(words)
+            found: Self = _adapter(cls).validate_python(words)
         except ValidationError as invalid:
             raise DataError(f"{where or cls.__name__}: {complaint(invalid)}; {fix}") from invalid
         except RecursionError as deep:
@@ -133,6 +132,11 @@ class Record:
         return core_schema.no_info_before_validator_function(modern, handler(source))
 
 
-@cache
-def _adapters(cls: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(cls)
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    """What reads the class; made once, for that takes milliseconds."""
+    if cls not in _ADAPTERS:
+        _ADAPTERS[cls] = TypeAdapter(cls)
+    return _ADAPTERS[cls]
