@@ -140,7 +140,7 @@ def draw_pixels(axes: Axes, picture: np.ndarray, width_arcsec: float | None = No
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, origin="lower", interpolation="nearest", extent=extent)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.spines[:].set_visible(False)
+    axes.spines[:].set_visible(not dark)  # what is white needs a frame
     if width_arcsec is None:
         return
     length, colour = bar_length(width_arcsec), "white" if dark else "black"

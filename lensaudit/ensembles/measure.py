@@ -180,7 +180,7 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
         return ["No test set was measured."]
     test, members = metrics["test"], metrics["members"]
     head = f"test, {test['n_lenses']} + {test['n_non_lenses']}"
-    rows = [(label, _value(test[name]), PAPER.get(name, "–")) for name, label in METRIC_ROWS.items()]
+    rows = [(label, _value(test[name]), str(PAPER.get(name, "–"))) for name, label in METRIC_ROWS.items()]
     shown = ("auroc", "precision", "recall", "accuracy")
     beside = [(name, *(_value(words[metric]) for metric in shown)) for name, words in members.items()]
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lensaudit.display.colour import ALARM, BAND, INK, QUIET, SERIES
 from lensaudit.display.figures import light_grid, new_figure, styled
@@ -185,6 +185,11 @@ def _kinds_legend(figure: Figure, colours: Mapping[str, str], *, light: bool = F
 
     handles = [Line2D([], [], color=colour, marker="o", markersize=5, label=kind) for kind, colour in colours.items()]
     marker, size, words = ("D", 4, "their light") if light else ("o", 5, "not beyond chance")
-    hollow = {"marker": marker, "markersize": size, "markerfacecolor": "white", "linestyle": "" if light else "-"}
+    hollow: dict[str, Any] = {
+        "marker": marker,
+        "markersize": size,
+        "markerfacecolor": "white",
+        "linestyle": "" if light else "-",
+    }
     handles.append(Line2D([], [], color=QUIET, label=words, **hollow))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), fontsize=8)
