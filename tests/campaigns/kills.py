@@ -196,12 +196,13 @@ def _digest(path: Path) -> str:
         rows = [line.split(",") for line in data.decode().splitlines()]
         keep = [k for k, name in enumerate(rows[0]) if name != "seconds"]
         data = "\n".join(",".join(row[k] for k in keep) for row in rows).encode()
-    elif path.name == "checkpoint.safetensors":
+    elif path.suffix == ".safetensors":
         size = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + size])
-        progress = json.loads(header["__metadata__"]["progress"])
-        header["__metadata__"]["progress"] = _timeless(progress)
-        data = json.dumps(header, sort_keys=True).encode() + data[8 + size :]
+        if "progress" in header.get("__metadata__", {}):  # the state of a training
+            progress = json.loads(header["__metadata__"]["progress"])
+            header["__metadata__"]["progress"] = _timeless(progress)
+            data = json.dumps(header, sort_keys=True).encode() + data[8 + size :]
     return hashlib.sha256(data).hexdigest()
 
 
