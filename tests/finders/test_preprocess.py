@@ -120,7 +120,7 @@ def test_missing_band_wrong_shape_and_unequal_numbers_are_refused(make_finder, m
     finder, cutouts = make_finder("ou66"), make_cutouts(2)
     with pytest.raises(DataError, match="needs band H, the cutouts have VIS, Y, J"):
         finder.preprocess({band: cutouts[band] for band in ("VIS", "Y", "J")})
-    with pytest.raises(DataError, match=r"band VIS has shape \(200, 200\); \(images, height, width\) is needed"):
+    with pytest.raises(DataError, match=r"band VIS has shape .200, 200."):
         finder.preprocess({**cutouts, "VIS": cutouts["VIS"][0]})
     with pytest.raises(DataError, match="J 2, Y 2, H 2, VIS 1"):
         finder.preprocess({**cutouts, "VIS": cutouts["VIS"][:1]})
@@ -137,17 +137,17 @@ def test_sigmoid_of_the_logit_is_the_softmax_of_the_lens_output(count, lens_inde
 def test_check_passes_the_euclid_set_and_names_what_does_not_fit(make_finder, make_cutouts, make_set):
     finder, cutouts = make_finder("ou66"), make_cutouts(1)
     finder.check(make_set("euclid", cutouts))
-    with pytest.raises(DataError, match=r"needs band J, the set .instrument euclid. has VIS; use a set with bands"):
+    with pytest.raises(DataError, match=r"needs band J, the set .* has VIS"):
         finder.check(make_set("vis", {"VIS": cutouts["VIS"]}))
     wide = {band: 0.15 if band == "VIS" else 0.3 for band in cutouts}
-    with pytest.raises(DataError, match=r"VIS is 200×200 pixels of 0.15″ = 30″.*needs 20″.*crop to 133 pixels"):
+    with pytest.raises(DataError, match=r"30″.*needs 20″.*crop to 133 pixels"):
         finder.check(make_set("wide", cutouts, wide))
 
 
 def test_cutouts_of_another_width_go_through_where_the_user_says_so(make_finder, make_cutouts, make_set):
     finder, cutouts = make_finder("ou66"), make_cutouts(1)
     narrow = make_set("narrow", cutouts, {band: 0.07 if band == "VIS" else 0.07 * 200 / 66 for band in cutouts})
-    with pytest.raises(DataError, match=r"= 14″, finder ou66 needs 20″ .±3 %.; have it .* with --field-of-view 14$"):
+    with pytest.raises(DataError, match=r"14″.* needs 20″ .*--field-of-view 14$"):
         finder.check(narrow)
     told = finder.for_field(14.0)
     told.check(narrow)

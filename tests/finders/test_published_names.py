@@ -168,7 +168,7 @@ def test_order_decides_nothing_in_a_file_that_keeps_none(seeded, tmp_path):
     torch.save(state, tmp_path / "w.pt")
     assert read_published(tmp_path / "w.pt", load_recipe("ou66")).origin.endswith(", by order and shape")
     save_file(state, tmp_path / "w.safetensors")
-    with pytest.raises(DataError, match="fit neither by name nor, kind and shape one by one, by order"):
+    with pytest.raises(DataError, match=r"fit neither by name nor.* by order"):
         read_published(tmp_path / "w.safetensors", load_recipe("ou66"))
 
 
@@ -232,7 +232,7 @@ def test_architectures_without_a_published_form_take_our_own_names(name, make_fi
     for key, value in found.module.state_dict().items():
         assert torch.equal(value, state[key])
     torch.save({"layer.0.weight": torch.zeros(50, 4, 3, 3)}, tmp_path / "w.pt")
-    with pytest.raises(DataError, match=r"the first is 'layer\.0\.weight' .50, 4, 3, 3., expected are \d+, the first"):
+    with pytest.raises(DataError, match=r"first is 'layer\.0\.weight' .50, 4, 3, 3."):
         read_published(tmp_path / "w.pt", finder.recipe)
 
 

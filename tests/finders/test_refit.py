@@ -26,7 +26,7 @@ def test_another_unit_is_refused_with_the_mend(sets, make_finder):
     finder.check(sets[0])
     recipe = finder.recipe.model_copy(update={"pixel_unit": {"VIS": "challenge flux unit"}})
     other = Finder(recipe, finder.module, "test", figures=finder.figures)
-    with pytest.raises(DataError, match="in challenge flux unit, the set's pixels are in electron / s at 24 mag"):
+    with pytest.raises(DataError, match=r"challenge flux unit, .* electron / s at 24 mag"):
         other.check(sets[0])
 
 

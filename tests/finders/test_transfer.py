@@ -223,7 +223,7 @@ def test_an_unreachable_hub_is_one_line_with_the_command(monkeypatch):
         raise OSError("no route\nto host")
 
     monkeypatch.setattr(timm, "create_model", fail)
-    with pytest.raises(UsageError, match=r"could not fetch tf_efficientnet_lite0 \(OSError: no route to host\); where"):
+    with pytest.raises(UsageError, match=r"could not fetch .*no route to host"):
         read_pretrained("hub", recipe_of())
 
 

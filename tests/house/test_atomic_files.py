@@ -95,7 +95,7 @@ def test_a_killed_writer_leaves_the_old_file_and_the_next_run_mends_the_rest(tmp
 def test_a_folder_that_is_a_file_is_the_user_s_mistake(tmp_path):
     (tmp_path / "out").write_text("")
     for target in (tmp_path / "out" / "a.txt", tmp_path / "out" / "deep" / "a.txt"):
-        with pytest.raises(UsageError, match=r"a\.txt: this place cannot be written .*; choose another --out"):
+        with pytest.raises(UsageError, match=r"a\.txt: this place cannot be written"):
             files.write_text(target, "x")
 
 
@@ -169,7 +169,7 @@ def test_a_link_under_the_temporary_name_is_not_followed(tmp_path):
 
 def test_a_dangling_link_in_place_of_the_output_folder_is_named(tmp_path):
     (tmp_path / "out").symlink_to(tmp_path / "gone")
-    with pytest.raises(UsageError, match=r"out: is a link to .*gone, which is not there; choose another --out"):
+    with pytest.raises(UsageError, match=r"is a link to .*gone, which is not there"):
         files.writable_folder(tmp_path / "out")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
     with pytest.raises(UsageError, match="circle: is a link to"):
@@ -186,9 +186,7 @@ def test_a_link_inside_the_folder_that_is_worked_in_is_not_followed_out_of_it(tm
             lambda: files.write_text(out / "parts" / "a", "x"),
             lambda: files.writable_folder(out / "parts"),
         ):
-            with pytest.raises(
-                UsageError, match=r"a link there points out of .*out; remove it or choose another --out"
-            ):
+            with pytest.raises(UsageError, match=r"a link there points out of .*out"):
                 refused()
         files.write_text(out / "deep" / "a", "x")
     assert names(elsewhere) == []

@@ -196,7 +196,7 @@ def test_damaged_tiles_are_told_by_their_checksum(tmp_path, kind):
     data[-2880 + 5] ^= 1  # a single bit of the compressed pixels
     path = tmp_path / "a.fits"
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"extension 1: data differ from their checksum \(DATASUM\); fetch"):
+    with pytest.raises(DataError, match="data differ from their checksum"):
         read(path)
     path.write_bytes(tiled(kind, checksum=True))
     assert len(read(path)) == 1

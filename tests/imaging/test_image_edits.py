@@ -195,7 +195,7 @@ def test_a_strength_out_of_range_is_refused_in_one_line(images, name, strength, 
 def test_bands_that_do_not_fit_are_refused(images):
     with pytest.raises(UsageError, match=r"^recolour: two bands or more are needed, there is VIS$"):
         image_edits.recolour({"VIS": images["VIS"]}, 0.5, rng())
-    with pytest.raises(UsageError, match=r"^band_swap: two bands besides VIS are needed, there are VIS, Y$"):
+    with pytest.raises(UsageError, match="two bands besides VIS are needed"):
         image_edits.band_swap({"VIS": images["VIS"], "Y": images["Y"]}, 0.0, rng())
     with pytest.raises(UsageError, match=r"^band_swap: g, r differ in shape"):
         image_edits.band_swap({"g": images["VIS"], "r": images["Y"]}, 0.0, rng())

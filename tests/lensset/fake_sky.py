@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,14 +75,19 @@ def records(seed: int, span: slice) -> Records:
 
 @dataclass(frozen=True)
 class FakeTask:
+    """Writes a chunk; `at_command`, one for each byte of standard input, and a byte of standard output once it lies."""
+
     root: Path
     header: Header
-    seconds: float = 0.0
+    at_command: bool = False
 
     def __call__(self, chunk: int) -> int:
         span = self.header.span(chunk)
-        time.sleep(self.seconds)
+        if self.at_command and not os.read(0, 1):
+            os._exit(1)  # whoever commands has left
         LensSetWriter(self.root, self.header).write(chunk, records(self.header.seed, span))
+        if self.at_command:
+            os.write(1, b".")
         return span.stop - span.start
 
 
@@ -109,11 +113,11 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 def main() -> None:
-    """``fake_sky.py OUT N SECONDS_PER_CHUNK WORKERS``: a run to be killed."""
-    out, n, seconds, workers = sys.argv[1:]
+    """``fake_sky.py OUT N WORKERS``: a run at command, to be killed."""
+    out, n, workers = sys.argv[1:]
 
     def run(**_: object) -> None:
-        write_chunks(FakeTask(Path(out), header(int(n)), float(seconds)), int(workers))
+        write_chunks(FakeTask(Path(out), header(int(n)), at_command=True), int(workers))
 
     app.build = lambda: run
     app.main()

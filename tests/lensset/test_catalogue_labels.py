@@ -54,7 +54,7 @@ def test_clear_words_are_labels(tmp_path: Path, cell: str, label: int):
 
 @pytest.mark.parametrize("cell", ["2", ".5", "0.5", "None", "nan", "-0.5", "-2", "lens?", "1e0", "inf", "- 1"])
 def test_anything_else_is_refused_with_its_line(tmp_path: Path, cell: str):
-    with pytest.raises(DataError, match=r"c.csv: line 3: is_lens is '.*'; allowed: 1, true or lens; 0, false or non-l"):
+    with pytest.raises(DataError, match=r"line 3: is_lens is '.*'; allowed: 1, true or lens"):
         rows(tmp_path, f"id,is_lens\ns1,1\ns2,{cell}\n")
 
 

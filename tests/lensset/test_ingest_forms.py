@@ -44,7 +44,7 @@ def test_one_object_as_one_file_per_band(tmp_path):
     np.testing.assert_array_equal(s.images("H", 0)[0], noise(1))
     write_plane(tmp_path / "in" / "h.fits", noise(1))
     assert taken(tmp_path / "in", tmp_path / "named", "VIS=j0946_vis.fits", "H=h.fits").ids == ["in"]
-    with pytest.raises(UsageError, match=r"VIS=j0946_vis.fits\[0\]: has no \* where other bands have one"):
+    with pytest.raises(UsageError, match=r"has no \* where other bands have one"):
         plan_fits(tmp_path / "in", [parse_band("VIS=j0946_vis.fits"), parse_band("H=*_h.fits")])
 
 
@@ -78,7 +78,7 @@ def test_planes_of_a_cube(tmp_path):
     ).writeto(path, overwrite=True)
     packed = taken(path, tmp_path / "packed", "g=[1][0]", "z=[1][2]")
     np.testing.assert_array_equal(packed.images("z", 0)[0], cube[2])
-    with pytest.raises(DataError, match=r"name a plane of the cube after the extension, \[0\] to \[2\]"):
+    with pytest.raises(DataError, match="name a plane of the cube"):
         taken(path, tmp_path / "no", "g=[1]")
     with pytest.raises(DataError, match=r"there is no plane \[3\], but planes \[0\] to \[2\]"):
         taken(path, tmp_path / "no", "g=[1][3]")
@@ -233,7 +233,7 @@ def test_default_coordinates_are_not_believed(tmp_path):
     header = sky_header(3600.0)
     header["CD1_1"] = 1.0
     path = write_plane(tmp_path / "a.fits", noise(1), header)
-    with pytest.raises(UsageError, match=r"cannot be used: .* default of 1 degree per pixel\); give --pixel-scale VIS"):
+    with pytest.raises(UsageError, match=r"1 degree per pixel.*--pixel-scale VIS"):
         taken(path, tmp_path / "out", "VIS=[0]", policy=PixelPolicy())
     s = taken(path, tmp_path / "out", "VIS=[0]")
     assert "VIS: no sky coordinates are kept: they have no CDELT" in s.header["source"]["notes"][0]

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -61,14 +60,11 @@ def test_a_file_in_place_of_the_folder(lensaudit, tmp_path):
     assert "choose another --out" in last_line(err)
 
 
-def test_ctrl_c_exits_with_130_and_the_same_command_goes_on(tmp_path):
+def test_ctrl_c_exits_with_130_and_the_same_command_goes_on(tmp_path, until):
     out = tmp_path / "set"
     command = [sys.executable, "-m", "lensaudit", "simulate", "lsst", "--n", "100", "--out", str(out)]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    for _ in range(1200):
-        if list((out / ".unfinished/parts").glob("*.jsonl")):
-            break
-        time.sleep(0.05)
+    until(lambda: list((out / ".unfinished/parts").glob("*.jsonl")))
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=30)
     assert run.returncode == 130

@@ -192,7 +192,7 @@ def test_an_audit_writes_its_probes_and_goes_on(tmp_path):
 
 def test_an_audit_of_which_nothing_applies_is_refused(tmp_path):
     finder = declare_finder(Constant(-2.0), bands=("K",), size=45, name="2mass", field_of_view_arcsec=8.1)
-    with pytest.raises(UsageError, match="no probe applies to finder '2mass': finder '2mass' needs band K"):
+    with pytest.raises(UsageError, match=r"no probe applies .*needs band K"):
         run_audit(finder, 2, SEED, tmp_path)
 
 

@@ -106,7 +106,7 @@ def test_two_edits_of_one_name_are_refused():
 def test_an_unknown_edit_lists_what_is_allowed():
     from lensaudit.probes.steps import find_edit
 
-    with pytest.raises(UsageError, match=r"edit 'redder' is unknown; allowed: identity, .*or package.module:function"):
+    with pytest.raises(UsageError, match="edit 'redder' is unknown; allowed: identity"):
         find_edit("redder")
 
 

@@ -182,7 +182,7 @@ def test_a_finder_that_answers_nan_is_named(tmp_path):
 def test_a_dose_that_changes_nothing_is_named(tmp_path):
     same = Arm((Step(edit="psf-angle", strength=120.0),), 120.0)  # the pattern repeats every 120°
     asked = Experiment(Drawn("plain", SEED, 2, "euclid"), (Arm((Step(edit="psf-angle", strength=0.0),)), same))
-    with pytest.raises(UsageError, match=r"psf-angle at 120 changes no pixel of systems 0 … 1 against the control"):
+    with pytest.raises(UsageError, match="psf-angle at 120 changes no pixel"):
         collect(asked, [formula(flux)], tmp_path)
 
 

@@ -134,9 +134,7 @@ def test_two_built_in_edits_are_composed(tmp_path):
 
 def test_an_edit_that_changes_nothing_is_told(tmp_path):
     path = written(tmp_path, "own_probe_edits:nothing")
-    with pytest.raises(
-        UsageError, match=r"own_probe_edits:nothing changes no pixel of systems 0 … 1 against the contr"
-    ):
+    with pytest.raises(UsageError, match="own_probe_edits:nothing changes no pixel"):
         run_probe(path, formula(flux), 2, SEED, tmp_path / "out")
 
 

@@ -57,7 +57,7 @@ def test_nonsense_is_named(build, message: str) -> None:
 
 
 def test_unknown_population_lists_those_that_exist() -> None:
-    with pytest.raises(UsageError, match="population 'quads' is unknown; choose one of euclid, centred, conspicuous"):
+    with pytest.raises(UsageError, match=r"population 'quads' is unknown; .*euclid"):
         draw_scene("quads", 1, 0)
 
 

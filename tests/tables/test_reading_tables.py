@@ -107,7 +107,7 @@ def test_text_in_a_fits_table_is_utf_8(tmp_path: Path):
     AstropyTable({"id": ["a1", "b2"], "z": [1.5, 2.5]}).write(tmp_path / "t.fits")
     data = (tmp_path / "t.fits").read_bytes()
     (tmp_path / "t.fits").write_bytes(data.replace(b"b2", b"\xe92"))
-    with pytest.raises(DataError, match=r"t\.fits: column id: a cell is not text in UTF-8; write it again"):
+    with pytest.raises(DataError, match="column id: a cell is not text in UTF-8"):
         read_table(tmp_path / "t.fits")
 
 

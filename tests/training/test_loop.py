@@ -193,5 +193,5 @@ def test_an_autoencoder_of_version_01_is_taken_up(tmp_path):
     progress = earlier.progress
     assert (progress.epoch, progress.batch, progress.tally.loss, progress.tally.images) == (1, 2, 1.5, 12)
     assert [(row.train_loss, row.validation_loss) for row in progress.history] == [(0.25, 0.125)]
-    with pytest.raises(UsageError, match=r'holds another clustering \(stage was "denoiser", you ask for "extractor"\)'):
+    with pytest.raises(UsageError, match=r"another clustering .stage was .denoiser"):
         earlier.refuse_other(path, {"stage": "extractor"}, "clustering")

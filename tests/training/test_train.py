@@ -130,7 +130,7 @@ def test_other_options_in_the_same_folder_are_refused(tiny, mixed, tmp_path):
 def test_a_finder_that_no_training_left_is_not_replaced_unasked(tiny, mixed, tmp_path):
     train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(epochs=1), CPU)
     shutil.rmtree(tmp_path / "out" / "training")  # as one that was imported, or that somebody handed over
-    with pytest.raises(UsageError, match="holds a finder already; choose another --out, or add --restart"):
+    with pytest.raises(UsageError, match=r"holds a finder already; .*--restart"):
         train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(epochs=2), CPU)
     train(tiny, TrainingData(mixed), Place(tmp_path / "out", restart=True), options(epochs=1), CPU)
 

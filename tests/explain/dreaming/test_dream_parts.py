@@ -201,7 +201,7 @@ class Folding(nn.Module):
 
 def test_a_layer_that_sees_several_images_for_each_is_told(make_finder):
     finder = make_finder(seeded(Folding()))
-    with pytest.raises(DataError, match=r"layer conv works on .* for 1 images; choose a layer that sees"):
+    with pytest.raises(DataError, match=r"layer conv works on .* for 1 images"):
         dream(finder, [KernelTarget("conv", 0)], noise_start(finder, 0), DreamSettings(1, 0.1))
 
 

@@ -143,7 +143,7 @@ def test_a_few_images_give_no_verdict(rings_set, finder):
 
 
 def test_a_set_without_compounds_is_told(mixed_set, finder):
-    with pytest.raises(DataError, match="no compound lens in it; make one with lensaudit simulate --population"):
+    with pytest.raises(DataError, match="no compound lens in it"):
         compound_view(finder, mixed_set, "saliency")
     with pytest.raises(DataError, match="give simulated compound lenses"):
         two_sources(finder, mixed_set, [0])

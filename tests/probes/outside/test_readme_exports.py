@@ -29,5 +29,5 @@ def test_the_readme_shows_some():
 
 
 def test_a_colour_probe_of_one_band_names_what_to_do():
-    with pytest.raises(UsageError, match=r"probe red-source changes colours only.* name two bands or more by --bands"):
+    with pytest.raises(UsageError, match=r"red-source changes colours only.*--bands"):
         plan_export(2, 1, ["red-source"], ["VIS"])
