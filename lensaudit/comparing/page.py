@@ -54,7 +54,7 @@ def draw_roc(rows: Sequence[dict[str, Any]]) -> Figure:
     log.axvline(0.01, color=FAINT, linewidth=0.8)
     log.text(0.01, 1.0, " 1 %", fontsize=7.5, va="top", color=QUIET)
     linear.set(xlim=(0, 1), ylim=(0, 1.01), title="All thresholds; dotted: guessing", ylabel=_recall_of(drawn))
-    log.set(xscale="log", xlim=(floor, 1), ylim=(0, 1.01), title="Few false alarms (logarithmic)")
+    log.set(xscale="log", xlim=(floor, 1), ylim=(0, 1.01), title="Few false positives (logarithmic)")
     for axes in (linear, log):
         axes.set_xlabel(f"False-positive rate (of {_range(row['n_non_lenses'] for row in drawn)} non-lenses)")
         light_grid(axes)
@@ -65,7 +65,7 @@ def draw_roc(rows: Sequence[dict[str, Any]]) -> Figure:
 
 @styled
 def draw_reliability(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Share of lenses against mean p(lens) in ten bins, a small diagram per finder."""
+    """Fraction of lenses against mean p(lens) in ten bins, a small diagram per finder."""
     shown = [row for row in rows if math.isfinite(row["calibration"].ece.value)]
     lines = math.ceil(len(shown) / ACROSS)
     figure = new_figure(FULL_WIDTH_IN, 0.35 + 2.3 * lines)
@@ -75,7 +75,7 @@ def draw_reliability(rows: Sequence[dict[str, Any]]) -> Figure:
             axes.set_axis_off()
             continue
         _diagram(axes, shown[place], series_style(place)["color"])
-    figure.supylabel("Share of lenses in the bin", fontsize=9, color=INK)
+    figure.supylabel("Fraction of lenses in the bin", fontsize=9, color=INK)
     return figure
 
 

@@ -53,7 +53,7 @@ def counted(positions: Floats, labels: NDArray[np.int64], cells: int) -> tuple[C
 
 
 def lens_fraction(lenses: Counts, everyone: Counts) -> Floats:
-    """Share of lenses in each cell; an empty one has the mean of its defined neighbours, of eight.
+    """Fraction of lenses in each cell; an empty one has the mean of its defined neighbours, of eight.
 
     The paper stops there. Cells without a defined neighbour take theirs in a second round, from what the first
     defined, and so on until all have a value: rounds rather than an order, so that no direction is preferred.

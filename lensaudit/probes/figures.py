@@ -134,7 +134,7 @@ def _draw_doses(axes: Axes, population: str, findings: list[Finding], result: Pr
     axes.set_title(f"{population}, n = {findings[0].n} pairs", fontsize=9)
     recall_axis(axes)
     if result.definition.nature == "contaminant":
-        axes.set_ylabel("share called a lens")
+        axes.set_ylabel("fraction called a lens")
     axes.set_xlabel(doses.label)
 
 

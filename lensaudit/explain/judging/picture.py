@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPREAD = 0.62
-"""Share of a method's line over which the dots of its kinds are spread."""
+"""Fraction of a method's line over which the dots of its kinds are spread."""
 
 
 @styled
@@ -156,7 +156,7 @@ def _compound_panel(axes: Axes, views: Mapping[str, CompoundView], methods: Sequ
     axes.axvline(1, color=QUIET, linestyle=":", linewidth=1)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
-    axes.set_xlabel("share of positive attribution ÷ share of area (1: chance)", fontsize=8)
+    axes.set_xlabel("fraction of positive attribution ÷ fraction of area (1: chance)", fontsize=8)
 
 
 def _name_methods(axes: Axes, judgement: Judgement, methods: Sequence[str], *, named: bool) -> None:

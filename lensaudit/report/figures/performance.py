@@ -25,9 +25,9 @@ def draw_roc(performance: dict[str, Any]) -> Figure:
     _curve(log, roc, floor)
     grid = np.geomspace(floor, 1, 200)
     log.plot(grid, grid, color=FAINT, linewidth=0.8, linestyle=":")
-    log.set(xscale="log", xlim=(floor, 1), ylim=(0, 1.01), title="Few false alarms (logarithmic)")
+    log.set(xscale="log", xlim=(floor, 1), ylim=(0, 1.01), title="Few false positives (logarithmic)")
     log.axvline(1 / roc["n_nonlenses"], color=FAINT, linewidth=0.8)
-    log.text(1 / roc["n_nonlenses"], 1.0, " one false alarm", fontsize=7.5, va="top", color=QUIET)
+    log.text(1 / roc["n_nonlenses"], 1.0, " one false positive", fontsize=7.5, va="top", color=QUIET)
     _operating_point(linear, performance)
     _operating_point(log, performance)
     for axes in (linear, log):

@@ -1,4 +1,4 @@
-"""A probe without strengths: share called a lens of control and treated, and the paired change of logit."""
+"""A probe without strengths: fraction called a lens of control and treated, and the paired change of logit."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def alt_arms(detail: dict[str, Any]) -> str:
         for g in detail["groups"]
         if g["treated"]["n"]
     ]
-    return f"{detail['title']}, share called a lens. " + "; ".join(parts) + "."
+    return f"{detail['title']}, fraction called a lens. " + "; ".join(parts) + "."
 
 
 def _rate(axes: Axes, y: float, rate: dict[str, Any], colour: str, label: str | None) -> None:
@@ -104,7 +104,7 @@ def alt_doses(detail: dict[str, Any]) -> str:
         recalls = ", ".join(f"{percent(g['treated']['rate'])} at {significant(g['dose'])}" for g in groups)
         control = groups[0]["control"]
         parts.append(f"{groups[0]['title']}, n = {control['n']}: control {percent(control['rate'])}; {recalls}")
-    return f"{detail['title']}, share called a lens along {detail['doses']['label']}. {'. '.join(parts)}."
+    return f"{detail['title']}, fraction called a lens along {detail['doses']['label']}. {'. '.join(parts)}."
 
 
 def _series(detail: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -120,7 +120,7 @@ def _panel(axes: Axes, detail: dict[str, Any], groups: list[dict[str, Any]]) -> 
     axes.axhspan(control["low"], control["high"], color=LENS, alpha=0.14, linewidth=0)
     axes.axhline(control["rate"], color=LENS, linewidth=1, label="control")
     if detail["nature"] == "contaminant":
-        axes.axhline(detail["tolerance"], color=FAINT, linewidth=0.9, linestyle=":", label="tolerated share")
+        axes.axhline(detail["tolerance"], color=FAINT, linewidth=0.9, linestyle=":", label="tolerated fraction")
     else:
         signs = (-1, 1) if detail["nature"] == "nuisance" else (-1,)
         for sign in signs:
