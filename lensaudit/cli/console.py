@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import FrameType
@@ -39,7 +38,9 @@ def say_text(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """Print `value` as indented JSON; what a terminal acts on is escaped as JSON does it, what is no number is null."""
-    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    from lensaudit.records import plain
+
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
     typer.echo("\n".join(re.sub(r"[^\n]", _escaped, line) for line in text.split("\n")))
 
 
@@ -116,15 +117,6 @@ def any_encoding() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def _finite(value: Any) -> Any:
-    """`value` with null for NaN and infinity, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _escaped(found: re.Match[str]) -> str:

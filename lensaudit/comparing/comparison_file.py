@@ -26,7 +26,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from lensaudit.display.numbers import jsonable
 from lensaudit.documents import SEAL, read_json, refuse_broken_seal, sealed, validated
 from lensaudit.errors import DataError, NoSuchFile, UsageError
 from lensaudit.evaluation import Calibration
@@ -35,6 +34,7 @@ from lensaudit.finders import Finder, FinderRecord, load_finder, read_record, re
 from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
 from lensaudit.finders.store import FINDER_FILE, WEIGHTS_FILE
 from lensaudit.lensset import LensSet
+from lensaudit.records import plain
 from lensaudit.resources import without_groups
 from lensaudit.untrusted import printable
 from lensaudit.verdicts import PAIRS
@@ -69,8 +69,8 @@ def write_comparison(folder: Path, comparison: dict[str, Any], speed: list[dict[
     path = Path(folder) / SPEED_NAME
     path.unlink(missing_ok=True)  # of another run, perhaps of other finders
     if speed is not None:
-        write_json(path, sealed(jsonable({"schema": SCHEMA, "finders": speed})))
-    write_json(Path(folder) / COMPARISON_NAME, sealed(jsonable(comparison)))
+        write_json(path, sealed(plain({"schema": SCHEMA, "finders": speed})))
+    write_json(Path(folder) / COMPARISON_NAME, sealed(plain(comparison)))
 
 
 def read_comparison(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.comparing.comparison_file import CompareOptions, Entrant
-from lensaudit.display.numbers import jsonable
 from lensaudit.errors import DataError
 from lensaudit.explain import METHODS, JudgeSettings, Watcher, judge
 from lensaudit.explain.judging.judge import tasks_left
@@ -24,6 +23,7 @@ from lensaudit.lensset import LensSet
 from lensaudit.probes import ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.definition import seen_by, why_no_scene
+from lensaudit.records import plain
 from lensaudit.report.build import scores_piece
 from lensaudit.report.options import Progress, key_of, short_name
 from lensaudit.scenes.scene import LENS_KINDS
@@ -128,7 +128,7 @@ def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: Progr
     piece: Piece[dict[str, Any]] = Piece(place / KEPT, JsonForm("said", decode=dict), key)
     return {
         "finder": entrant.label,
-        **piece.or_made(lambda: jsonable(_audited(entrant, definitions, place, options, progress))),
+        **piece.or_made(lambda: plain(_audited(entrant, definitions, place, options, progress))),
     }
 
 

@@ -1,10 +1,8 @@
-"""Numbers in words: one way to write a value, an interval, a fraction, p, a count, a duration; NaN is null in JSON."""
+"""Numbers in words: one way to write a value, an interval, a fraction, p, a count, a duration."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -13,28 +11,6 @@ MISSING = "—"
 
 _THIN = "\u202f"  # narrow no-break space: a number and its unit never part at a line end
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def finite(value: float | None) -> float | None:
-    """`value`, or None where it is NaN or infinite, which JSON does not have."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def jsonable(value: Any) -> Any:
-    """Turn numpy scalars, arrays, tuples and mappings into JSON types; NaN and infinities become ``None``."""
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return jsonable(value.tolist())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [jsonable(item) for item in value]
-    if isinstance(value, np.generic):
-        return jsonable(value.item())
-    if isinstance(value, float):
-        return finite(value)
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    return str(value)
 
 
 def decimal(value: float | None, digits: int = 3, sign: bool = False) -> str:

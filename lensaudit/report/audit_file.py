@@ -38,11 +38,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lensaudit.display.numbers import jsonable
 from lensaudit.documents import SEAL, read_json, read_text, refuse_broken_seal, sealed, validated
 from lensaudit.errors import DataError, NoSuchFile, UsageError
 from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.files import write_json
+from lensaudit.records import plain
 from lensaudit.resources import builtin_folder
 from lensaudit.untrusted import printable
 
@@ -123,7 +123,7 @@ class _Audit(_Block):
 def write_audit(folder: Path, audit: dict[str, Any]) -> Path:
     """Write ``audit.json`` in `folder` with its digest, NaN as ``null``; returns its path."""
     path = Path(folder) / AUDIT_NAME
-    write_json(path, sealed(jsonable(audit)))
+    write_json(path, sealed(plain(audit)))
     return path
 
 

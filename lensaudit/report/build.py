@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lensaudit.display.numbers import jsonable
 from lensaudit.files import writable_folder
 from lensaudit.kept import KEY, Piece
 from lensaudit.provenance import provenance, refuse_other
+from lensaudit.records import plain
 from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, certificate_block, read_history, write_audit
 from lensaudit.report.explained import dreams_block, gallery_block, maps_block
 from lensaudit.report.findings import find, limits, not_measured
@@ -185,7 +185,7 @@ def build_audit(
 
 def concluded(audit: dict[str, Any], tolerance: float) -> dict[str, Any]:
     """Add findings, verdict, limits and what was not measured to the measured blocks."""
-    audit.update(jsonable(audit))
+    audit.update(plain(audit))
     audit["findings"] = find(audit, tolerance)
     audit["findings_note"] = findings_note(tolerance, audit["probes"])
     audit["verdict"] = verdict(audit)

@@ -7,7 +7,10 @@ from typing import Any
 from lensaudit.display.numbers import count, significant
 
 _ENTRIES = (
-    ("Recall", "Fraction of lenses that score at or above the threshold. Also: completeness, true-positive rate (TPR)."),
+    (
+        "Recall",
+        "Fraction of lenses that score at or above the threshold. Also: completeness, true-positive rate, TPR.",
+    ),
     ("False-positive rate", "Fraction of non-lenses that score at or above the threshold."),
     ("AUROC", "Area under the ROC curve: chance that a lens scores above a non-lens. 0.5 is guessing."),
     ("TPR0, TPR10", "Highest recall with no false positive, and with fewer than ten, in this set."),

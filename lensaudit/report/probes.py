@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lensaudit.display.numbers import jsonable
 from lensaudit.kept import JsonForm, Piece
+from lensaudit.records import plain
 from lensaudit.report.audit_file import ARRAYS
 from lensaudit.report.options import AuditOptions, Progress, arrays_piece, key_of, short_name
 from lensaudit.report.probe_rows import detail_of, row_of
@@ -149,7 +149,7 @@ def _answers(
         for one in definitions
     ]
     key = key_of(finder, probes=asked, n=options.probe_n, seed=options.seed, states=[one.word for one in STATES])
-    piece: Piece[dict[str, Any]] = Piece(path, JsonForm(encode=jsonable), key)
+    piece: Piece[dict[str, Any]] = Piece(path, JsonForm(encode=plain), key)
     kept = piece.load()
     if kept is None:
         return piece.or_made(lambda: _asked(finder, definitions, out / FOLDER, options, progress))

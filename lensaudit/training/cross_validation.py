@@ -23,6 +23,7 @@ from lensaudit.finders import Recipe, Scores, body_facts
 from lensaudit.lensset import LensSet
 from lensaudit.lensset.part import Part
 from lensaudit.provenance import provenance
+from lensaudit.records import plain
 from lensaudit.training.ablation import GRID, SCORES_FILE, Spread, kept_scores, recall_on_grid
 from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.run import Place, Watch, train
@@ -92,7 +93,7 @@ class CrossValidation:
             "parameters": self.folds[0].parameters,
             "folds": [fold.as_json() for fold in self.folds],
             **{
-                name: {"mean": _or_none(spread.mean), "deviation_over_folds": _or_none(spread.deviation)}
+                name: {"mean": plain(spread.mean), "deviation_over_folds": plain(spread.deviation)}
                 for name, spread in spreads.items()
             },
         }
@@ -175,10 +176,6 @@ def _interval(metric: dict[str, Any]) -> str:
 
 def _level(words: dict[str, Any]) -> str:
     return "–" if words["mean"] is None else f"{words['mean']:.4f} ± {words['deviation_over_folds']:.4f}"
-
-
-def _or_none(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 _ONE, _ALL = SERIES[:2]

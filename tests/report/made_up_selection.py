@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lensaudit.display.numbers import jsonable
+from lensaudit.records import plain
 from lensaudit.report.performance import selection_function_block
 
 _SELECTION: dict[str, Any] = {}
@@ -49,5 +49,5 @@ def fake_selection_function(catalogue: dict[str, np.ndarray]) -> dict[str, Any]:
     """The real code on the made-up catalogue, once a session."""
     if "block" not in _SELECTION:
         found = selection_function_block(FakeSet(catalogue), FakeScores(catalogue["p"]), 0.5, 3)
-        _SELECTION["block"] = jsonable(found)
+        _SELECTION["block"] = plain(found)
     return deepcopy(_SELECTION["block"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lensaudit.display import numbers
+from lensaudit.records import plain
 
 NB = "\u202f"
 
@@ -45,7 +46,7 @@ def test_p_values_are_never_zero():
 
 def test_json_has_no_nan():
     value = {"a": np.float32(0.5), "b": [np.nan, np.inf, np.int64(3)], "c": np.array([1.0, np.nan]), "d": (True, None)}
-    text = json.dumps(numbers.jsonable(value), allow_nan=False)
+    text = json.dumps(plain(value), allow_nan=False)
     assert json.loads(text) == {"a": 0.5, "b": [None, None, 3], "c": [1.0, None], "d": [True, None]}
 
 
