@@ -33,8 +33,12 @@ lint: $(STAMP) ## ruff, ruff format, mypy
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
+.PHONY: docs
+docs: $(STAMP) ## the documentation, in docs/_build/html; warnings are errors
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+
 .PHONY: format
-format: $(STAMP) ## let ruff mend what it can
+format: $(STAMP) ## let ruff fix what it can
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
@@ -52,7 +56,7 @@ wheel-check: wheel ## install the wheel in an empty environment and audit from a
 
 .PHONY: clean
 clean: ## remove the environment and what was built
-	rm -rf $(VENV) dist build reports/latest
+	rm -rf $(VENV) dist build docs/_build reports/latest
 
 $(STAMP): pyproject.toml constraints.txt .ci/install
 	@.ci/install

@@ -11,7 +11,7 @@ error               raise it when                                        exit  i
 ``NoSuchData``      a file that should hold data is missing (DataError)  3     ``FileNotFoundError``
 ``MachineError``    the machine gave out: disk full, a worker died       4     ``OSError``
 ``OutOfMemory``     memory ran out (a MachineError)                      4     ``MemoryError``
-``AuditFailed``     the audit ran, and its own threshold (``--fail-on``) 1
+``AuditFailed``     the audit ran, and its threshold (``--fail-on``)     1
                     was crossed
 ==================  ===================================================  ====  =====================
 

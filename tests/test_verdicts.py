@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[1]
 
 def test_documents_hold_the_table():
     assert states_table() in (ROOT / "docs/decisions/0015-states-of-a-verdict.md").read_text(encoding="utf-8")
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert f"A verdict is one of {', '.join(state.word for state in STATES)} (" in readme
+    tour = " ".join((ROOT / "docs/tour.md").read_text(encoding="utf-8").split())
+    assert f"A verdict is one of {', '.join(state.word for state in STATES)} (" in tour
 
 
 def test_commands_take_the_words_of_the_table(cli, monkeypatch):

@@ -1,4 +1,4 @@
-"""The exports that the README shows can be planned: each probe can be asked of the bands it names."""
+"""The exports that the documentation shows can be planned: each probe can be asked of the bands it names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from lensaudit.errors import UsageError
 from lensaudit.probes.outside import plan_export
 
-README = Path(__file__).parents[3] / "README.md"
-SHOWN = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("lensaudit probe export")]
+GUIDE = Path(__file__).parents[3] / "docs/how-to/outside.md"
+SHOWN = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith("lensaudit probe export")]
 
 
 @pytest.mark.parametrize("line", SHOWN)
-def test_an_export_of_the_readme_can_be_planned(line):
+def test_an_export_of_the_guide_can_be_planned(line):
     words = shlex.split(line)
     told = {name: value for name, value in pairwise(words) if name.startswith("--")}
     probes = [value for name, value in pairwise(words) if name == "--probe"]
@@ -24,7 +24,7 @@ def test_an_export_of_the_readme_can_be_planned(line):
     plan_export(int(told["--n"]), int(told["--seed"]), probes, bands, told.get("--format", "multi"))
 
 
-def test_the_readme_shows_some():
+def test_the_guide_shows_some():
     assert len(SHOWN) >= 2
 
 
