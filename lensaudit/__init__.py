@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lensaudit.api.sets import ingest, simulate
     from lensaudit.lensset import LensSet
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "LensSet",

@@ -102,3 +102,10 @@ def test_exit_codes_in_the_reference_are_those_of_the_code(repository: Path):
 
     rows = re.findall(r"^\| (\d+) \|", (repository / "docs/reference.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(map(int, rows)) == sorted(value for name, value in vars(errors).items() if name.startswith("EXIT_"))
+
+
+def test_the_citation_and_the_release_notes_name_this_version(repository: Path):
+    from lensaudit import __version__
+
+    assert f"\nversion: {__version__}\n" in (repository / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## [{__version__}] - " in (repository / "CHANGELOG.md").read_text(encoding="utf-8")
