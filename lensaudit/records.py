@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema, core_schema
 from lensaudit.documents import complaint, read_json, refuse_broken_seal
 from lensaudit.errors import DataError
 from lensaudit.files import write_json
+from lensaudit.notebook import shown
 
 Json = dict[str, Any]
 """What `json.dumps` writes as an object."""
@@ -77,6 +78,9 @@ class Record:
     """
 
     ALSO: ClassVar[tuple[str, ...]] = ()
+
+    def _repr_html_(self) -> str:
+        return shown(self)
 
     def to_json(self) -> Json:
         """Fields by name, and the properties in `ALSO`; NaN is None, arrays are lists."""

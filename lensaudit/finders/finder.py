@@ -28,6 +28,7 @@ from lensaudit.finders.units import (
     unit_remarks,
 )
 from lensaudit.foreign_code import on_its_account
+from lensaudit.notebook import card
 
 FIGURES_PREFIX = "preprocessing."
 """Of the names that a finder's figures have beside its weights."""
@@ -81,6 +82,15 @@ class Finder:
 
     def __post_init__(self) -> None:
         self.module.eval()
+
+    def __repr__(self) -> str:
+        return f"Finder({self.name!r}, bands={self.recipe.bands}, size={self.recipe.size}, from {self.origin})"
+
+    def _repr_html_(self) -> str:
+        recipe = self.recipe
+        facts = {"bands": ", ".join(recipe.bands), "pixels": recipe.size, "field of view": f"{self.field_arcsec:g}″"}
+        facts |= {"stretch": recipe.stretch, "threshold on p": recipe.threshold, "parameters": f"{self.parameters:,}"}
+        return card(f"Finder {self.name} ({self.origin})", facts)
 
     def for_field(self, arcsec: float | None, resample: bool = False) -> Finder:
         """The same finder for cutouts `arcsec` wide: they are resized to its input, so that scales on the sky change.

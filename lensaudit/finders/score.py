@@ -17,6 +17,7 @@ from scipy.special import expit
 from lensaudit.errors import OutOfMemory, UsageError
 from lensaudit.finders.finder import Declared, Finder
 from lensaudit.finders.refit import Clipping, clipped_fractions, summary_of
+from lensaudit.notebook import shown
 
 T = TypeVar("T")
 
@@ -113,6 +114,9 @@ class Scores:
     logit: NDArray[np.float64]
     status: tuple[str, ...]
     clipping: Mapping[str, Clipping] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        return shown(self)
 
     @property
     def failed(self) -> dict[str, str]:

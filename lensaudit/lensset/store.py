@@ -17,6 +17,7 @@ from lensaudit.lensset.arrays import LineFile, StoredArray, array_specs, check_a
 from lensaudit.lensset.catalogue import CATALOGUE_NAME, open_catalogue, read_column, rows_of
 from lensaudit.lensset.header import HEADER_NAME, MEND, BandHeader, Header, read_header
 from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, WORK_NAME, Records, content_hash, digest_of
+from lensaudit.notebook import card
 from lensaudit.untrusted import printable
 
 if TYPE_CHECKING:
@@ -82,6 +83,18 @@ class LensSet:
 
     def __repr__(self) -> str:
         return f"LensSet({str(self.path)!r}, n={len(self)}, instrument={self.instrument!r}, bands={self.bands})"
+
+    def _repr_html_(self) -> str:
+        labels = self.labels
+        pixels = (f"{b.name} {b.shape[0]}×{b.shape[1]} at {b.pixel_scale_arcsec:g}″" for b in self._header.bands)
+        systems = f"{len(self)}: {(labels == 1).sum()} lenses, {(labels == 0).sum()} non-lenses"
+        facts = {
+            "systems": systems,
+            "pixels": ", ".join(pixels),
+            "truth": self.has_truth,
+            "hash": self.content_hash[:16],
+        }
+        return card(f"Lens set {self.path.name} ({self.instrument})", facts)
 
     @property
     def header(self) -> dict[str, Any]:
