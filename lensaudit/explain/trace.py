@@ -192,13 +192,19 @@ def _symbolic(module: nn.Module, known: dict[nn.Module, bool]) -> fx.Graph | Non
         return None
 
 
+def _can_be_written(node: fx.Node) -> bool:
+    """Whether the names of a node's layer can stand in the Python that torch.fx makes of a graph, between quotes."""
+    names = str(node.target) if node.op in {"call_module", "get_attr"} else ""
+    return names.isprintable() and not set(names) & set('"\\')
+
+
 def traced_graph(module: nn.Module) -> fx.Graph | None:
     """Graph of a `module` with one input and one output tensor; None where there is none.
 
     Parts whose own code cannot be traced are one node each.
     """
     graph = None if scripted(module) else _symbolic(module, {})
-    if graph is None:
+    if graph is None or not all(_can_be_written(node) for node in graph.nodes):
         return None
     without_writes(graph, module)
     inputs = [node for node in graph.nodes if node.op == "placeholder"]

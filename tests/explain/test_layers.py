@@ -1,10 +1,12 @@
 """Convolutions by name."""
 
 import pytest
-from torch import nn
+import torch
+from torch import fx, nn
 
 from lensaudit.errors import UsageError
 from lensaudit.explain.layers import convolutions, find_layer
+from lensaudit.explain.trace import traced_graph
 from lensaudit.finders import ARCHITECTURES
 
 
@@ -25,3 +27,14 @@ def test_what_does_not_exist_is_answered_with_what_does():
         find_layer(net, "2").check(2)
     with pytest.raises(UsageError, match="has no convolution"):
         convolutions(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("name", ["conv-1", "größe", "0", 'a"b', "a\\", "a\nb", "a\0b"])
+def test_a_graph_that_is_handed_on_can_be_written_whatever_its_layers_are_called(name):
+    """torch.fx writes the names of layers between quotes into the Python it compiles."""
+    module = nn.Sequential()
+    module.add_module(name, nn.Conv2d(2, 3, 3))
+    graph, image = traced_graph(module), torch.ones(1, 2, 5, 5)
+    assert (graph is None) == (name in {'a"b', "a\\", "a\nb", "a\0b"})
+    if graph is not None:
+        assert torch.equal(fx.GraphModule(module, graph)(image), module(image))
