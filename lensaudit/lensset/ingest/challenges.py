@@ -298,7 +298,7 @@ def plan_blf2(
         notes = ["no --catalogue given: all systems are unlabelled"]
     carried = _carried(table)
     systems = tuple(
-        System(name, plates_of(found[name], chosen), _blf2_row(table.get(name), carried, rated))
+        System(name, plates_of(found[name], chosen), _row_of_challenge_2(table.get(name), carried, rated))
         for name in sorted(found)
     )
     return Plan(
@@ -324,7 +324,7 @@ def _carried(table: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
     return (*derived, *(name for name in first if name not in derived))
 
 
-def _blf2_row(
+def _row_of_challenge_2(
     listed: Mapping[str, float] | None, carried: Sequence[str], rated: Callable[[Mapping[str, float]], int]
 ) -> dict[str, Any]:
     values = dict(listed or {})
