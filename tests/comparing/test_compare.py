@@ -194,7 +194,7 @@ def test_mistakes_are_told_in_one_line(lensaudit, entrants, place: Path, tmp_pat
     for words, line in (
         (("small_finders:wide", "small_finders:wide"), "is given twice; give each once"),
         (("small_finders:wide", "--first", "0"), "--first 0 is not possible; give 1 or more"),
-        (("small_finders:wide", "--probe", ","), "--probe is empty"),
+        (("small_finders:wide", "--probe", ""), "--probe is empty"),
         (("small_finders:wide", "--probe", "no-such"), "no-such"),
         (("small_finders:wide", "--method", "magic"), "magic"),
         (("no-such-finder",), "finder 'no-such-finder' is not known"),
