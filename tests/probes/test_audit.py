@@ -147,7 +147,7 @@ def test_an_audit_says_what_is_open_and_what_would_settle_it():
     record = audit.to_json()
     assert record["summary"] == (
         "Of 4 probes with 200 pairs each, 1 measures a selection function (noise), 2 are inconclusive (red sources, "
-        "turned and mirrored), 1 is not assessable (zero points)."
+        "rotated and mirrored), 1 is not assessable (zero points)."
     )
     needed = {one.probe: one.verdict.needed for one in audit.ranked}
     n = max(needed["red-source"], needed["orientation"])

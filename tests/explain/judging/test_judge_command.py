@@ -50,7 +50,6 @@ def test_tables_fit_the_terminal(words, lensaudit, tmp_path, monkeypatch):
     ("wrong", "code", "message"),
     [
         (("--method", "magic"), 2, "method 'magic' is not known; allowed: saliency"),
-        (("--method", ""), 2, "--method is empty"),
         (("--with", "beauty"), 2, "score 'beauty' is not known; allowed: localisation"),
         (("--fill", "grey"), 2, "'grey' is not known; allowed: zero, blur"),
         (("--per-kind", "0"), 2, "--per-kind 0 is not possible"),
