@@ -105,6 +105,6 @@ def _parser() -> Any:
             if not _PICTURE.fullmatch(name) or not (folder / name).is_file():
                 return ""
             token.attrSet("src", data_uri("image/png", (folder / name).read_bytes()))
-            return super().image(tokens, place, options, env)
+            return f'<span class="picture">{super().image(tokens, place, options, env)}</span>'
 
     return MarkdownIt("commonmark", {"html": False}, renderer_cls=Renderer).enable("table")
