@@ -18,7 +18,12 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"lensaudit {version}"
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"], "show_toc_level": 2}
+html_theme_options = {
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 8,
+}
 html_show_sourcelink = False
 
 default_role = "literal"  # names in our docstrings stand in single backticks
@@ -36,6 +41,7 @@ nb_execution_cache_path = str(Path(__file__).parent / "_build" / "notebooks")
 nb_execution_timeout = -1
 nb_execution_excludepatterns = ["explain.ipynb"]  # holds its outputs, and tests/house/test_notebooks.py runs it
 nb_execution_raise_on_error = True
+nb_output_stderr = "remove"  # where ipywidgets are missing, libraries say so
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
