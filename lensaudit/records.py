@@ -133,7 +133,14 @@ class Record:
         def modern(words: Any) -> Any:
             return cls._modern(dict(words)) if isinstance(words, Mapping) else words
 
-        return core_schema.no_info_before_validator_function(modern, handler(source))
+        schema = handler(source)
+        kept: Any = handler.resolve_ref_schema(schema)
+        if kept["type"] == "dataclass":  # pydantic keeps one schema a class, and takes it where the class comes again
+            plain_fields = {name: value for name, value in kept.items() if name != "ref"}
+            wrapped = core_schema.no_info_before_validator_function(modern, plain_fields, ref=kept.get("ref"))  # type: ignore[arg-type]
+            kept.clear()
+            kept.update(wrapped)
+        return schema
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}

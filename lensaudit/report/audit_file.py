@@ -38,11 +38,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lensaudit.documents import SEAL, read_json, read_text, refuse_broken_seal, sealed, validated
+from lensaudit.documents import read_json, read_text, refuse_broken_seal, sealed, validated
 from lensaudit.errors import DataError, NoSuchFile, UsageError
-from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.files import write_json
 from lensaudit.records import plain
+from lensaudit.report.schema import Audit
 from lensaudit.resources import builtin_folder
 from lensaudit.untrusted import printable
 
@@ -51,7 +51,7 @@ AUDIT_NAME = "audit.json"
 PAGE_NAME = "index.html"
 ARRAYS = "arrays"
 
-MEND = "build the audit again without --from"
+FIX = "build the audit again without --from"
 
 BLOCKS = (
     "schema",
@@ -75,55 +75,12 @@ BLOCKS = (
 )
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class _Finder(_Block):
-    name: str = Field(max_length=200)
-    weights_hash: str | None = None
-
-
-class _Verdict(_Block):
-    headline: str
-
-
-class _Groups(_Block):
-    groups: list[dict[str, Any]]
-
-
-class _Reason(_Block):
-    what: str
-    why: str
-
-
-class _Audit(_Block):
-    """The types of the blocks; what is inside them is held by the digest, and where there is none by the page."""
-
-    finder: _Finder
-    set: dict[str, Any]
-    provenance: dict[str, Any]
-    verdict: _Verdict
-    findings: list[dict[str, Any]]
-    performance: dict[str, Any]
-    pixels: dict[str, Any] | None = None
-    selection: dict[str, Any] | None
-    selection_function: SelectionFunction | None
-    gallery: _Groups | None
-    maps: dict[str, Any] | None
-    judged: dict[str, Any] | None
-    kernels: dict[str, Any] | None
-    dreams: dict[str, Any] | None
-    probes: dict[str, Any] | None
-    certificate: dict[str, Any]
-    limits: list[Any]
-    not_measured: list[_Reason]
-
-
 def write_audit(folder: Path, audit: dict[str, Any]) -> Path:
     """Write ``audit.json`` in `folder` with its digest, NaN as ``null``; returns its path."""
     path = Path(folder) / AUDIT_NAME
-    write_json(path, sealed(plain(audit)))
+    words = plain(audit)
+    missing = [block for block in BLOCKS if block not in words]
+    write_json(path, sealed(words if missing else Audit.from_json(words, f"{path}", FIX).to_json()))
     return path
 
 
@@ -140,16 +97,16 @@ def read_audit(folder: Path) -> dict[str, Any]:
     path = Path(folder) / AUDIT_NAME
     if not path.is_file():
         raise NoSuchFile(f"{folder}: holds no {AUDIT_NAME}; name a folder that `lensaudit report … --out` wrote")
-    audit = read_json(path, MEND)
+    audit = read_json(path, FIX)
     if not isinstance(audit, dict) or audit.get("schema") != SCHEMA:
         found = audit.get("schema") if isinstance(audit, dict) else type(audit).__name__
-        raise DataError(f"{path}: schema is {printable(found, 60)}, this version reads {SCHEMA}; {MEND}")
-    refuse_broken_seal(audit, f"{path}", MEND)
+        raise DataError(f"{path}: schema is {printable(found, 60)}, this version reads {SCHEMA}; {FIX}")
+    refuse_broken_seal(audit, f"{path}", FIX)
     missing = [block for block in BLOCKS if block not in audit]
     if missing:
-        raise DataError(f"{path}: block '{missing[0]}' is missing; {MEND}")
-    checked = validated(audit, _Audit, f"{path}", MEND)
-    return {name: audit[name] for name in audit if name != SEAL} | {"selection_function": checked.selection_function}
+        raise DataError(f"{path}: block '{missing[0]}' is missing; {FIX}")
+    checked = Audit.from_json(audit, f"{path}", FIX)
+    return {**checked.to_json(), "selection_function": checked.selection_function}
 
 
 COMMAND = "lensaudit planted-bias"

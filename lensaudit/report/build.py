@@ -84,7 +84,7 @@ def set_block(lens_set: Any) -> dict[str, Any]:
         "instrument": lens_set.instrument,
         "n": len(lens_set),
         "n_lenses": int(np.sum(labels == 1)),
-        "n_nonlenses": int(np.sum(labels == 0)),
+        "n_non_lenses": int(np.sum(labels == 0)),
         "n_unlabelled": int(np.sum(labels < 0)),
         "bands": [_band(lens_set, band) for band in lens_set.bands],
         "population": header.get("population"),

@@ -58,7 +58,7 @@ def _input(finder: dict[str, Any]) -> str:
 
 
 def _set(lens_set: dict[str, Any]) -> list[dict[str, Any]]:
-    labels = f"{count(lens_set['n_lenses'])} lenses, {count(lens_set['n_nonlenses'])} non-lenses"
+    labels = f"{count(lens_set['n_lenses'])} lenses, {count(lens_set['n_non_lenses'])} non-lenses"
     if lens_set["n_unlabelled"]:
         labels += f", {count(lens_set['n_unlabelled'])} without label"
     facts = [

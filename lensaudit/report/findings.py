@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from lensaudit.display.numbers import count, p_value, percent, percent_interval, significant
-from lensaudit.report.options import MIN_BIN
 from lensaudit.report.performance import rate
+from lensaudit.report.schema import MIN_BIN
 from lensaudit.statistics import holm, wilson_interval
 from lensaudit.verdicts import (
     BIAS,
@@ -128,9 +128,9 @@ def _lenses_needed(finding: dict[str, Any], tolerance: float) -> int | None:
 
 def gap_interval(worse: dict[str, Any], better: dict[str, Any]) -> tuple[float, float]:
     """95 % interval of better − worse for two independent rates (Newcombe 1998, method 10, from Wilson intervals)."""
-    gap = better["rate"] - worse["rate"]
-    below = math.hypot(better["rate"] - better["low"], worse["high"] - worse["rate"])
-    above = math.hypot(better["high"] - better["rate"], worse["rate"] - worse["low"])
+    gap = better["value"] - worse["value"]
+    below = math.hypot(better["value"] - better["low"], worse["high"] - worse["value"])
+    above = math.hypot(better["high"] - better["value"], worse["value"] - worse["low"])
     return gap - below, gap + above
 
 
@@ -149,7 +149,7 @@ def _along(curve: dict[str, Any]) -> dict[str, Any] | None:
     bins = [b for b in curve["bins"] if not b["few"]]
     if len(bins) < 2 or curve["p"] is None:
         return None
-    worst = min(bins, key=lambda b: b["rate"])
+    worst = min(bins, key=lambda b: b["value"])
     rest = _others(bins, worst)
     group = "lenses with " + curve["phrase"].format(range=range_text(worst, curve["bins"], curve["unit"]))
     text = f"Of {group} it finds {rate_text(worst)}, of the others {rate_text(rest)}"
@@ -163,7 +163,7 @@ def _by_kind(table: dict[str, Any] | None, title: str, loses: bool) -> dict[str,
     rows = [] if table is None else [row for row in table["rows"] if not row["few"]]
     if table is None or len(rows) < 2 or table["p"] is None:
         return None
-    worst = (min if loses else max)(rows, key=lambda row: row["rate"])
+    worst = (min if loses else max)(rows, key=lambda row: row["value"])
     rest = _others(rows, worst)
     verb = "it finds" if loses else "it calls lenses"
     text = f"Of scenes “{worst['kind']}” {verb} {rate_text(worst)}, of the other kinds {rate_text(rest)}"
@@ -182,9 +182,9 @@ _FROM_SET = {"section": "selection", "source": "set"}
 
 
 def _numbers(worst: dict[str, Any], rest: dict[str, Any], p: float) -> dict[str, Any]:
-    worse, better = (worst, rest) if worst["rate"] <= rest["rate"] else (rest, worst)
+    worse, better = (worst, rest) if worst["value"] <= rest["value"] else (rest, worst)
     low, high = gap_interval(worse, better)
-    gap = better["rate"] - worse["rate"]
+    gap = better["value"] - worse["value"]
     return {"worst": worst, "rest": rest, "gap": gap, "low": low, "high": high, "p": p, **_FROM_SET}
 
 
@@ -233,16 +233,16 @@ def _others(groups: list[dict[str, Any]], worst: dict[str, Any]) -> dict[str, An
 
 def rate_text(group: dict[str, Any]) -> str:
     """``22 % (12–37 %, n = 45)``."""
-    return f"{percent(group['rate'])} ({percent_interval(group['low'], group['high'])}, n = {group['n']})"
+    return f"{percent(group['value'])} ({percent_interval(group['low'], group['high'])}, n = {group['n']})"
 
 
 def range_text(one: dict[str, Any], bins: list[dict[str, Any]], unit: str) -> str:
     """``below 0.8″``, ``above 2.1″`` or ``between 0.8 and 1.1″`` for a bin among its neighbours."""
     suffix = unit if unit in ("", "″") else f" {unit}"
-    low, high = significant(one["from"]), significant(one["to"])
-    if one["from"] == bins[0]["from"]:
+    low, high = significant(one["start"]), significant(one["end"])
+    if one["start"] == bins[0]["start"]:
         return f"below {high}{suffix}"
-    if one["to"] == bins[-1]["to"]:
+    if one["end"] == bins[-1]["end"]:
         return f"above {low}{suffix}"
     return f"between {low} and {high}{suffix}"
 
@@ -348,12 +348,12 @@ def _data(lens_set: dict[str, Any]) -> str:
 
 def _without_labels(audit: dict[str, Any]) -> list[tuple[str, str]]:
     lens_set = audit["set"]
-    if lens_set["n_lenses"] + lens_set["n_nonlenses"] == 0:
+    if lens_set["n_lenses"] + lens_set["n_non_lenses"] == 0:
         return [("Recall, false positives, ROC curve", "No cutout of this set has a label.")]
     missing = []
     if lens_set["n_lenses"] == 0:
         missing.append(("Recall and ROC curve", "This set has no lenses."))
-    if lens_set["n_nonlenses"] == 0:
+    if lens_set["n_non_lenses"] == 0:
         missing.append(("False positives, precision and ROC curve", "This set has no non-lenses."))
     return missing
 

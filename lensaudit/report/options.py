@@ -18,10 +18,6 @@ FAIL_ON = (*fail_words(), CHANCE)
 """What a user may choose to fail on: a verdict or a graver one, or an AUROC that chance explains."""
 
 
-MIN_BIN = 20
-"""Bins with fewer lenses are marked and left out of tests: at n = 20 a 95 % Wilson interval is up to 0.40 wide."""
-
-
 @dataclass(frozen=True)
 class AuditOptions:
     """Settings of :func:`lensaudit.report.build_audit`.

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from lensaudit.display.numbers import percent
-from lensaudit.report.options import MIN_BIN, AuditOptions
-from lensaudit.statistics import wilson_interval
+from lensaudit.records import Json
+from lensaudit.report.options import AuditOptions
+from lensaudit.report.schema import Rate
 
 MAX_BINS = 8
 LENSES_PER_BIN = 25  # aimed at, so that rounding the edges seldom leaves a bin below MIN_BIN
@@ -74,11 +75,9 @@ def rates_by_kind(kinds: np.ndarray, called: np.ndarray, rng: np.random.Generato
     return {"rows": rows, "n": len(called), "p": heterogeneity([r for r in rows if not r["few"]], rng)}
 
 
-def rate(called: np.ndarray) -> dict[str, Any]:
-    """k of n with its 95 % Wilson interval; an empty group has ``None`` and no interval."""
-    n, k = len(called), int(np.sum(called))
-    low, high = wilson_interval(k, n) if n else (None, None)
-    return {"k": k, "n": n, "rate": k / n if n else None, "low": low, "high": high, "few": n < MIN_BIN}
+def rate(called: np.ndarray) -> Json:
+    """k of n with its 95 % Wilson interval, as JSON; an empty group has ``None`` and no interval."""
+    return Rate.among(called).to_json()
 
 
 def bin_edges(values: np.ndarray) -> np.ndarray:
@@ -121,7 +120,7 @@ def heterogeneity(groups: list[dict[str, Any]], rng: np.random.Generator) -> flo
 
 
 def _bin(edges: np.ndarray, i: int, found: np.ndarray) -> dict[str, Any]:
-    return {"from": float(edges[i]), "to": float(edges[i + 1]), **rate(found)}
+    return {"start": float(edges[i]), "end": float(edges[i + 1]), **rate(found)}
 
 
 def _readable(gaps: np.ndarray) -> np.ndarray:
@@ -160,7 +159,7 @@ def performance_block(labels: np.ndarray, scores: Any, threshold: float, options
         "n": len(p),
         "n_above": int(np.sum(p >= threshold)),
         "n_lenses": int(lens.sum()),
-        "n_nonlenses": int(other.sum()),
+        "n_non_lenses": int(other.sum()),
         "unscored": [{"id": name, "why": why} for name, why in scores.failed.items()],
         "metrics": metrics,
         "roc": roc,
@@ -187,7 +186,7 @@ def measured(
     rows = [{**metric.to_json(), "label": names.get(metric.name, metric.name)} for metric in result.metrics]
     if result.roc is None:
         return rows, None
-    return rows, {**result.roc.to_json(), "n_lenses": result.n_lenses, "n_nonlenses": result.n_non_lenses}
+    return rows, result.roc.to_json()
 
 
 def confusion(called: np.ndarray, lens: np.ndarray, other: np.ndarray) -> dict[str, int] | None:
@@ -201,7 +200,7 @@ def confusion(called: np.ndarray, lens: np.ndarray, other: np.ndarray) -> dict[s
 def histogram(labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     """Counts per bin of 0.04 in p for lenses, non-lenses and cutouts without label."""
     edges = np.linspace(0, 1, BINS + 1)
-    groups = {"lenses": labels == 1, "non-lenses": labels == 0, "unlabelled": labels < 0}
+    groups = {"lenses": labels == 1, "non_lenses": labels == 0, "unlabelled": labels < 0}
     counts = {name: np.histogram(p[members], edges)[0].tolist() for name, members in groups.items()}
     return {"edges": np.round(edges, 2).tolist(), **counts}
 

@@ -53,7 +53,7 @@ def row_of(one: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
 
 def rate_of(recall: dict[str, Any]) -> dict[str, Any]:
     """A recall of ``probe.json`` as the page writes rates."""
-    names = (("k", "found"), ("n", "n"), ("rate", "value"), ("low", "low"), ("high", "high"))
+    names = (("k", "found"), ("n", "n"), ("value", "value"), ("low", "low"), ("high", "high"))
     return {ours: recall[theirs] for ours, theirs in names}
 
 

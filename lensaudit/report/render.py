@@ -13,8 +13,8 @@ from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
 from lensaudit.report.facts import GLOSSARY, audited_facts
-from lensaudit.report.options import MIN_BIN
 from lensaudit.report.pictures import FULL_COLOUR, dream_strips, gallery_strips, map_tiles, pair_strips, pictures_of
+from lensaudit.report.schema import MIN_BIN
 from lensaudit.untrusted import printable
 
 SHOWN_FINDINGS = 6

@@ -263,11 +263,11 @@ def _losses(findings: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _alarms(performance: dict[str, Any]) -> str:
-    rate, n = performance.get("false_positive_rate"), performance["n_nonlenses"]
+    rate, n = performance.get("false_positive_rate"), performance["n_non_lenses"]
     if n == 0 or rate is None:
         return ""
     return (
-        f"Of {plural(n, 'non-lens', 'non-lenses')} it calls {count(rate['k'])} a lens: {percent(rate['rate'])} "
+        f"Of {plural(n, 'non-lens', 'non-lenses')} it calls {count(rate['k'])} a lens: {percent(rate['value'])} "
         f"(95 % interval {percent_interval(rate['low'], rate['high'])})."
     )
 

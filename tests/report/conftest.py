@@ -146,7 +146,7 @@ def fake_set(label: np.ndarray) -> dict[str, Any]:
         "instrument": "euclid",
         "n": len(label),
         "n_lenses": int(np.sum(label == 1)),
-        "n_nonlenses": int(np.sum(label == 0)),
+        "n_non_lenses": int(np.sum(label == 0)),
         "n_unlabelled": int(np.sum(label == -1)),
         "bands": ["VIS 200×200 at 0.1″", "Y 66×66 at 0.3″", "J 66×66 at 0.3″", "H 66×66 at 0.3″"],
         "seed": 3,
@@ -165,12 +165,12 @@ def fake_performance(label: np.ndarray, p: np.ndarray) -> dict[str, Any]:
         "n": len(p),
         "n_above": int(np.sum(p >= 0.5)),
         "n_lenses": len(lenses),
-        "n_nonlenses": len(others),
+        "n_non_lenses": len(others),
         "scores": {
             "edges": edges.tolist(),
             **{
                 name: np.histogram(p[label == value], edges)[0].tolist()
-                for name, value in (("lenses", 1), ("non-lenses", 0), ("unlabelled", -1))
+                for name, value in (("lenses", 1), ("non_lenses", 0), ("unlabelled", -1))
             },
         },
         "unscored": [],
@@ -183,7 +183,7 @@ def fake_performance(label: np.ndarray, p: np.ndarray) -> dict[str, Any]:
         return block
     found, alarms = rate(lenses >= 0.5), rate(others >= 0.5)
     curve = roc_band(lenses, others, np.random.default_rng(0)).to_json()
-    block["roc"] = {**curve, "n_lenses": len(lenses), "n_nonlenses": len(others)}
+    block["roc"] = {**curve, "n_lenses": len(lenses), "n_non_lenses": len(others)}
     block["confusion"] = {
         "tp": found["k"],
         "fn": found["n"] - found["k"],
@@ -192,7 +192,7 @@ def fake_performance(label: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     }
     block["false_positive_rate"] = alarms
     block["metrics"] = [
-        fake_metric("recall", "Recall", found["rate"], (found["low"], found["high"]), found["n"]),
+        fake_metric("recall", "Recall", found["value"], (found["low"], found["high"]), found["n"]),
         fake_metric("auroc", "AUROC", 0.93, (0.90, 0.95), N),
         fake_metric("tpr0", "TPR0", np.nan, (np.nan, np.nan), N) | {"status": "not defined: for the test"},
     ]

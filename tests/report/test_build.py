@@ -100,7 +100,7 @@ def test_the_audit_is_whole_and_is_what_is_on_disk(built: tuple[Path, dict[str, 
     assert set(BLOCKS) <= set(audit)
     assert read_audit(out) == audit  # what is on disk has its digest as well
     labels = lens_set.labels
-    assert (audit["set"]["n_lenses"], audit["set"]["n_nonlenses"]) == (
+    assert (audit["set"]["n_lenses"], audit["set"]["n_non_lenses"]) == (
         int((labels == 1).sum()),
         int((labels == 0).sum()),
     )

@@ -109,7 +109,7 @@ def test_an_inconclusive_difference_is_named_with_what_would_settle_it(audit: di
 
 
 def test_ranges_in_words():
-    bins = [{"from": 0.0, "to": 0.8}, {"from": 0.8, "to": 1.25}, {"from": 1.25, "to": 3.0}]
+    bins = [{"start": 0.0, "end": 0.8}, {"start": 0.8, "end": 1.25}, {"start": 1.25, "end": 3.0}]
     assert [range_text(b, bins, "″") for b in bins] == ["below 0.8″", "between 0.8 and 1.25″", "above 1.25″"]
     assert range_text(bins[2], bins, "mag") == "above 1.25 mag"
 

@@ -100,7 +100,7 @@ def test_a_probe_in_full_has_every_strength_with_its_interval(audit: dict, sourc
     for shown, group in zip(rows, detail["groups"], strict=True):
         treated = group["treated"]
         assert shown[0].endswith(f"n = {treated['n']} pairs")
-        assert shown[2].startswith(f"{percent(treated['rate'])} ({treated['k']} of {treated['n']};")
+        assert shown[2].startswith(f"{percent(treated['value'])} ({treated['k']} of {treated['n']};")
         assert shown[3].startswith(decimal(group["recall_change"]["value"]))
     crossing = detail["responses"][0]
     assert crossing["low"] <= crossing["crossing"] <= crossing["high"]
@@ -172,7 +172,7 @@ def test_the_headline_never_flatters(audit: dict):
 def test_few_lenses_carry_their_number_and_interval(audit: dict):
     """Issue 11, A.1: three real lenses were "finds 100 % of lenses; no kind of lens is shown to be lost"."""
     audit["selection"] = audit["selection_function"] = None
-    audit["performance"].update(n_lenses=3, n_nonlenses=0, confusion={"tp": 3, "fn": 0, "fp": 0, "tn": 0})
+    audit["performance"].update(n_lenses=3, n_non_lenses=0, confusion={"tp": 3, "fn": 0, "fp": 0, "tn": 0})
     audit["performance"]["metrics"] = [
         {"name": "recall", "value": 1.0, "low": 0.4385, "high": 1.0, "n": 3, "status": "", "method": "", "label": ""}
     ]

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from lensaudit.report.options import MIN_BIN
 from lensaudit.report.performance import AXES, PERMUTATIONS, bin_edges, heterogeneity, rate, rates_by_kind, recall_along
+from lensaudit.report.schema import MIN_BIN
 
 
 def exact_p(n: list[int], k: list[int]) -> float:
@@ -86,9 +86,11 @@ def test_every_lens_is_counted_once():
     assert sum(b["n"] for b in curve["bins"]) == 283
     assert sum(b["k"] for b in curve["bins"]) == int(found[17:].sum())
     for one in curve["bins"]:
-        inside = (values >= one["from"]) & (values < one["to"] if one is not curve["bins"][-1] else values <= one["to"])
+        inside = (values >= one["start"]) & (
+            values < one["end"] if one is not curve["bins"][-1] else values <= one["end"]
+        )
         assert one["n"] == int(inside.sum())
-        assert one["low"] <= one["rate"] <= one["high"]
+        assert one["low"] <= one["value"] <= one["high"]
 
 
 def test_no_values_make_no_bins():
@@ -109,4 +111,12 @@ def test_rates_by_kind():
 
 
 def test_an_empty_group_has_no_rate():
-    assert rate(np.empty(0, bool)) == {"k": 0, "n": 0, "rate": None, "low": None, "high": None, "few": True}
+    assert rate(np.empty(0, bool)) == {
+        "k": 0,
+        "n": 0,
+        "low": None,
+        "high": None,
+        "confidence": 0.95,
+        "value": None,
+        "few": True,
+    }

@@ -18,7 +18,7 @@ def draw_roc(performance: dict[str, Any]) -> Figure:
     """Draw ``performance["roc"]``."""
     figure, (linear, log) = row_of_axes(FULL_WIDTH_IN, 3.7, columns=2)
     roc = performance["roc"]
-    floor = 0.5 / roc["n_nonlenses"]
+    floor = 0.5 / performance["n_non_lenses"]
     _curve(linear, roc)
     linear.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", label="guessing")
     linear.set(xlim=(0, 1), ylim=(0, 1.01), title="All thresholds")
@@ -26,14 +26,14 @@ def draw_roc(performance: dict[str, Any]) -> Figure:
     grid = np.geomspace(floor, 1, 200)
     log.plot(grid, grid, color=FAINT, linewidth=0.8, linestyle=":")
     log.set(xscale="log", xlim=(floor, 1), ylim=(0, 1.01), title="Few false positives (logarithmic)")
-    log.axvline(1 / roc["n_nonlenses"], color=FAINT, linewidth=0.8)
-    log.text(1 / roc["n_nonlenses"], 1.0, " one false positive", fontsize=7.5, va="top", color=QUIET)
+    log.axvline(1 / performance["n_non_lenses"], color=FAINT, linewidth=0.8)
+    log.text(1 / performance["n_non_lenses"], 1.0, " one false positive", fontsize=7.5, va="top", color=QUIET)
     _operating_point(linear, performance)
     _operating_point(log, performance)
     for axes in (linear, log):
-        axes.set(xlabel=f"False-positive rate (of {roc['n_nonlenses']} non-lenses)")
+        axes.set(xlabel=f"False-positive rate (of {performance['n_non_lenses']} non-lenses)")
         light_grid(axes)
-    linear.set_ylabel(f"Recall (of {roc['n_lenses']} lenses)")
+    linear.set_ylabel(f"Recall (of {performance['n_lenses']} lenses)")
     legend_below(figure, linear)
     return figure
 
@@ -43,7 +43,7 @@ def alt_roc(performance: dict[str, Any]) -> str:
     roc = performance["roc"]
     fpr, tpr = np.array(roc["fpr"]), np.array(roc["tpr"])
     at = ", ".join(f"{percent(float(tpr[fpr <= x].max(initial=0)))} at {percent(x)}" for x in (0.01, 0.1, 0.5))
-    of = f"{roc['n_lenses']} lenses and {roc['n_nonlenses']} non-lenses"
+    of = f"{performance['n_lenses']} lenses and {performance['n_non_lenses']} non-lenses"
     return f"ROC curve of {of}: recall at false-positive rate: {at}."
 
 
@@ -64,7 +64,7 @@ def _operating_point(axes: Axes, performance: dict[str, Any]) -> None:
     axes.plot(alarms, recall, "o", color="white", markeredgecolor=LENS, markeredgewidth=1.6, markersize=6, label=label)
 
 
-GROUPS = (("lenses", LENS, "-"), ("non-lenses", NON_LENS, "--"), ("unlabelled", UNLABELLED, ":"))
+GROUPS = (("lenses", LENS, "-"), ("non_lenses", NON_LENS, "--"), ("unlabelled", UNLABELLED, ":"))
 
 
 def draw_histogram(performance: dict[str, Any]) -> Figure:
@@ -75,7 +75,14 @@ def draw_histogram(performance: dict[str, Any]) -> Figure:
     for name, colour, line in GROUPS:
         counts = np.array(scores[name])
         if counts.sum():
-            axes.stairs(counts, edges, color=colour, linestyle=line, linewidth=1.5, label=f"{name}, n = {counts.sum()}")
+            axes.stairs(
+                counts,
+                edges,
+                color=colour,
+                linestyle=line,
+                linewidth=1.5,
+                label=f"{name.replace('_', '-')}, n = {counts.sum()}",
+            )
     axes.axvline(performance["threshold"], color=INK, linewidth=0.9)
     axes.text(performance["threshold"], 1.0, " threshold", transform=axes.get_xaxis_transform(), fontsize=7.5, va="top")
     axes.set(yscale="log", ylim=(0.7, None), xlim=(0, 1), xlabel="Score p(lens)", ylabel="Cutouts per 0.04 of score")
@@ -85,13 +92,17 @@ def draw_histogram(performance: dict[str, Any]) -> Figure:
     return figure
 
 
+def _words(name: str) -> str:
+    return name.replace("_", "-")
+
+
 def alt_histogram(performance: dict[str, Any]) -> str:
     """Say what the histogram shows."""
     scores, parts = performance["scores"], []
     for name, _, _ in GROUPS:
         total, first, last = sum(scores[name]), scores[name][0], scores[name][-1]
         if total:
-            parts.append(f"of {total} {name}, {first} score in the lowest bin and {last} in the highest")
+            parts.append(f"of {total} {_words(name)}, {first} score in the lowest bin and {last} in the highest")
     return "Histogram of scores: " + "; ".join(parts) + "."
 
 

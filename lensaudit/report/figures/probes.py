@@ -45,7 +45,7 @@ def arms_drawable(detail: dict[str, Any]) -> bool:
 def alt_arms(detail: dict[str, Any]) -> str:
     """List recalls and effects."""
     parts = [
-        f"{g['title']}: control {percent(g['control']['rate'])}, treated {percent(g['treated']['rate'])} "
+        f"{g['title']}: control {percent(g['control']['value'])}, treated {percent(g['treated']['value'])} "
         f"of {g['treated']['n']}, mean change of logit {decimal(g['effect']['value'], 2)}"
         for g in detail["groups"]
         if g["treated"]["n"]
@@ -54,10 +54,10 @@ def alt_arms(detail: dict[str, Any]) -> str:
 
 
 def _rate(axes: Axes, y: float, rate: dict[str, Any], colour: str, label: str | None) -> None:
-    if rate["rate"] is None:
+    if rate["value"] is None:
         return
     axes.hlines(y, rate["low"], rate["high"], color=colour, linewidth=1.5)
-    axes.plot(rate["rate"], y, "o", color=colour, markersize=6, label=label)
+    axes.plot(rate["value"], y, "o", color=colour, markersize=6, label=label)
 
 
 def _published(axes: Axes, y: float, group: dict[str, Any], first: bool) -> None:
@@ -101,9 +101,9 @@ def alt_doses(detail: dict[str, Any]) -> str:
     """List the recalls along the strength."""
     parts = []
     for groups in _series(detail).values():
-        recalls = ", ".join(f"{percent(g['treated']['rate'])} at {significant(g['dose'])}" for g in groups)
+        recalls = ", ".join(f"{percent(g['treated']['value'])} at {significant(g['dose'])}" for g in groups)
         control = groups[0]["control"]
-        parts.append(f"{groups[0]['title']}, n = {control['n']}: control {percent(control['rate'])}; {recalls}")
+        parts.append(f"{groups[0]['title']}, n = {control['n']}: control {percent(control['value'])}; {recalls}")
     return f"{detail['title']}, fraction called a lens along {detail['doses']['label']}. {'. '.join(parts)}."
 
 
@@ -118,13 +118,13 @@ def _series(detail: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 def _panel(axes: Axes, detail: dict[str, Any], groups: list[dict[str, Any]]) -> None:
     control = groups[0]["control"]
     axes.axhspan(control["low"], control["high"], color=LENS, alpha=0.14, linewidth=0)
-    axes.axhline(control["rate"], color=LENS, linewidth=1, label="control")
+    axes.axhline(control["value"], color=LENS, linewidth=1, label="control")
     if detail["nature"] == "contaminant":
         axes.axhline(detail["tolerance"], color=FAINT, linewidth=0.9, linestyle=":", label="tolerated fraction")
     else:
         signs = (-1, 1) if detail["nature"] == "nuisance" else (-1,)
         for sign in signs:
-            level = control["rate"] + sign * detail["tolerance"]
+            level = control["value"] + sign * detail["tolerance"]
             word = "tolerated change" if len(signs) > 1 else "tolerated loss"
             axes.axhline(level, color=FAINT, linewidth=0.9, linestyle=":", label=word if sign < 0 else None)
     if detail["doses"]["control"] is not None:
@@ -132,7 +132,7 @@ def _panel(axes: Axes, detail: dict[str, Any], groups: list[dict[str, Any]]) -> 
     x = [group["dose"] for group in groups]
     rates = [group["treated"] for group in groups]
     axes.vlines(x, [r["low"] for r in rates], [r["high"] for r in rates], color=TREATED, linewidth=1.3)
-    axes.plot(x, [r["rate"] for r in rates], "s-", color=TREATED, linewidth=0.8, markersize=4.5, label="treated")
+    axes.plot(x, [r["value"] for r in rates], "s-", color=TREATED, linewidth=0.8, markersize=4.5, label="treated")
     axes.set(ylim=(-0.02, 1.03), ylabel="Called a lens", xlabel=detail["doses"]["label"])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     light_grid(axes, "y")

@@ -48,27 +48,28 @@ def draw_selection(curve: dict[str, Any], overall: float | None) -> Figure:
 def alt_selection(curve: dict[str, Any]) -> str:
     """List the bins with their recall and n."""
     bins = "; ".join(
-        f"{significant(b['from'])} to {significant(b['to'])}: {percent(b['rate'])} of {b['n']}" for b in curve["bins"]
+        f"{significant(b['start'])} to {significant(b['end'])}: {percent(b['value'])} of {b['n']}"
+        for b in curve["bins"]
     )
     unit = f" in {curve['unit']}" if curve["unit"] else ""
     return f"Recall against {curve['label']}{unit}: {bins}."
 
 
 def _bin(axes: Axes, one: dict[str, Any], logarithmic: bool, label_height: float) -> None:
-    middle = np.sqrt(one["from"] * one["to"]) if logarithmic else (one["from"] + one["to"]) / 2
-    axes.hlines(one["rate"], one["from"], one["to"], color=LENS, linewidth=1.1)
+    middle = np.sqrt(one["start"] * one["end"]) if logarithmic else (one["start"] + one["end"]) / 2
+    axes.hlines(one["value"], one["start"], one["end"], color=LENS, linewidth=1.1)
     axes.vlines(middle, one["low"], one["high"], color=LENS, linewidth=1.1)
     face = "white" if one["few"] else LENS
-    axes.plot(middle, one["rate"], "o", color=face, markeredgecolor=LENS, markeredgewidth=1.3, markersize=5)
+    axes.plot(middle, one["value"], "o", color=face, markeredgecolor=LENS, markeredgewidth=1.3, markersize=5)
     mark = "*" if one["few"] else ""
     axes.text(middle, label_height, f"{one['n']}{mark}", fontsize=7.5, ha="center", va="center", color=QUIET)
 
 
 def _wants_logarithm(bins: list[dict[str, Any]]) -> bool:
     """Whether the last bin would crowd the others on a linear axis; never where an edge is not positive."""
-    if len(bins) < 3 or bins[0]["from"] <= 0:
+    if len(bins) < 3 or bins[0]["start"] <= 0:
         return False
-    return bool(bins[-1]["to"] / bins[len(bins) // 2]["from"] > 4)
+    return bool(bins[-1]["end"] / bins[len(bins) // 2]["start"] > 4)
 
 
 def draw_recall_maps(one: RecallMap) -> Figure:
@@ -133,7 +134,7 @@ def alt_kinds(selection: dict[str, Any]) -> str:
     """List every kind with its rate and n."""
     parts = []
     for title, table, _ in _tables(selection):
-        rows = ", ".join(f"{r['kind']} {percent(r['rate'])} of {r['n']}" for r in table["rows"])
+        rows = ", ".join(f"{r['kind']} {percent(r['value'])} of {r['n']}" for r in table["rows"])
         parts.append(f"{title}: {rows}")
     return "; ".join(parts) + "."
 
@@ -156,7 +157,7 @@ def _panel(axes: Axes, title: str, table: dict[str, Any], colour: str) -> None:
     for y, row in enumerate(rows):
         axes.hlines(y, row["low"], row["high"], color=colour, linewidth=1.3)
         face = "white" if row["few"] else colour
-        axes.plot(row["rate"], y, "o", color=face, markeredgecolor=colour, markeredgewidth=1.3, markersize=5.5)
+        axes.plot(row["value"], y, "o", color=face, markeredgecolor=colour, markeredgewidth=1.3, markersize=5.5)
     labels = [f"{row['kind']}  (n = {row['n']}{'*' if row['few'] else ''})" for row in rows]
     axes.set_yticks(range(len(rows)), labels)
     right = min(1.0, 1.3 * max(row["high"] for row in rows))
