@@ -137,7 +137,7 @@ class Record:
         kept: Any = handler.resolve_ref_schema(schema)
         if kept["type"] == "dataclass":  # pydantic keeps one schema a class, and takes it where the class comes again
             plain_fields = {name: value for name, value in kept.items() if name != "ref"}
-            wrapped = core_schema.no_info_before_validator_function(modern, plain_fields, ref=kept.get("ref"))  # type: ignore[arg-type]
+            wrapped = core_schema.no_info_before_validator_function(modern, plain_fields, ref=kept.get("ref"))
             kept.clear()
             kept.update(wrapped)
         return schema

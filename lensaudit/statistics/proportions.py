@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -72,7 +72,7 @@ class Proportion(Record):
     0.9
     """
 
-    ALSO = ("value",)
+    ALSO: ClassVar[tuple[str, ...]] = ("value",)
 
     k: int
     n: int

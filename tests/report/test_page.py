@@ -252,7 +252,7 @@ def test_a_missing_block_is_named(audit: dict, tmp_path: Path, block: str):
 
 def test_a_missing_field_is_one_line(audit: dict, write_folder):
     del audit["performance"]["scores"]
-    with pytest.raises(DataError, match="a field is missing or wrong"):
+    with pytest.raises(DataError, match=r"audit\.json: performance\.scores: Field required; "):
         render_report(write_folder(audit))
 
 
