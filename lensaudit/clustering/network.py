@@ -90,7 +90,7 @@ def check_recipe(recipe: Recipe) -> None:
         raise UsageError(f"{recipe.name}: symmetrise and extra_inputs do not fit clustering; take pose_free")
 
 
-def drawn_images(eater: Finder, lens_set: LensSet, options: ClusterOptions, cache: Path, tell: Tell) -> Images:
+def drawn_images(untrained: Finder, lens_set: LensSet, options: ClusterOptions, cache: Path, tell: Tell) -> Images:
     """Draw and prepare the images that are trained on and clustered, with or without labels.
 
     Raises
@@ -103,7 +103,7 @@ def drawn_images(eater: Finder, lens_set: LensSet, options: ClusterOptions, cach
         raise DataError(f"{lens_set.path}: has {len(lens_set)} images, --images asks for {n}; give fewer")
     generator = stream(options.seed, Purpose.SPLIT)
     rows = np.sort(generator.permutation(len(lens_set))[:n]).astype(np.int64)
-    prepared = prepare_set(eater, lens_set, cache, named(tell, "preparing images"), rows)
+    prepared = prepare_set(untrained, lens_set, cache, named(tell, "preparing images"), rows)
     order = generator.permutation(n).astype(np.int64)
     kept = min(max(round(options.validation_fraction * n), 1), n - 1)
     return Images(prepared, np.sort(order[kept:]), np.sort(order[:kept]))

@@ -26,7 +26,8 @@ class ClusterOptions(BaseModel):
     images
         How many images of the set are drawn to train on and to cluster; None for all.
     validation_fraction
-        Share of them whose reconstruction is measured after each epoch and never trained on; clustered like the others.
+        Fraction of them whose reconstruction is measured after each epoch and never trained on; clustered like the
+        others.
     precision
         ``full``, or ``bf16``: the training steps' convolutions in bfloat16.
     seed

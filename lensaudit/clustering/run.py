@@ -78,8 +78,8 @@ class ClusterData:
     lens_set: LensSet
     test: LensSet | None = None
 
-    def check(self, eater: Finder, extras: Extras) -> None:
-        """Refuse sets the finder cannot eat, twice the same set, and examinations without a test set.
+    def check(self, untrained: Finder, extras: Extras) -> None:
+        """Refuse sets the finder cannot take as input, twice the same set, and examinations without a test set.
 
         Raises
         ------
@@ -88,12 +88,12 @@ class ClusterData:
         UsageError
             Both sets are the same, or a test set is needed.
         """
-        eater.check(self.lens_set)
+        untrained.check(self.lens_set)
         if self.test is None:
             if extras.any:
                 raise UsageError("--ratios, --cut, --orientations and --source-only measure a test set; give --test")
             return
-        eater.check(self.test)
+        untrained.check(self.test)
         if self.test.content_hash == self.lens_set.content_hash:
             raise UsageError(f"{self.test.path}: is the set that is clustered; give --test other images")
 
@@ -146,12 +146,12 @@ def cluster(
     recipe = start.recipe if isinstance(start, Finder) else start
     check_recipe(recipe)
     options, extras, tell = options or ClusterOptions.of(recipe), extras or Extras(), tell or _silent
-    eater = Finder(recipe, nn.Identity(), "clustering")
-    data.check(eater, extras)
+    untrained = Finder(recipe, nn.Identity(), "clustering")
+    data.check(untrained, extras)
     if not place.restart:
         refuse_other(place.out / RECORD_FILE, data.inputs(), "clustering", "or add --restart")
     work = writable_folder(_emptied(place))
-    images = drawn_images(eater, data.lens_set, options, work, tell)
+    images = drawn_images(untrained, data.lens_set, options, work, tell)
     network = None
     if not isinstance(start, Finder):
         network = train_network(recipe, images, options, Workplace(work, work, device=place.device), tell)

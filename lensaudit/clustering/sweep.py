@@ -52,12 +52,12 @@ def sweep_embedding(
         A class is missing, so that there is no AUROC.
     """
     check_recipe(recipe)
-    eater = Finder(recipe, nn.Identity(), "clustering")
-    eater.check(data.lens_set)
+    untrained = Finder(recipe, nn.Identity(), "clustering")
+    untrained.check(data.lens_set)
     refuse_other(place.out / "sweep.json", data.inputs(), "sweep")
     work = writable_folder(place.work)
-    images = drawn_images(eater, data.lens_set, options, work, tell)
-    test = images.prepared if data.test is None else prepare_set(eater, data.test, work)
+    images = drawn_images(untrained, data.lens_set, options, work, tell)
+    test = images.prepared if data.test is None else prepare_set(untrained, data.test, work)
     if len(set(test.labels.tolist()) & {0, 1}) < 2:
         raise DataError("a sweep is measured on lenses and non-lenses with labels; give a set with both as --test")
     rows = []

@@ -214,7 +214,7 @@ def weighted_losses(logit: torch.Tensor, is_lens: torch.Tensor, weights: tuple[f
     return plain * torch.where(is_lens > 0.5, weights[1], weights[0])
 
 
-_WARM_UP = 0.3  # share of the steps in which one-cycle rises; Smith & Topin 2018 use a third to a half
+_WARM_UP = 0.3  # fraction of the steps in which one-cycle rises; Smith & Topin 2018 use a third to a half
 _START = 1 / 25  # one-cycle begins at this part of the peak rate
 _END = 1e-4  # and ends at this one
 
@@ -248,7 +248,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "steps": _steps,
     "plateau": _constant,
 }
-"""Name → factor on the learning rate, from the share of all steps done, in [0, 1).
+"""Name → factor on the learning rate, from the fraction of all steps done, in [0, 1).
 
 ``constant``
     Wilde et al. 2022.

@@ -49,7 +49,7 @@ class Fold:
         From 1 on.
     rows, scores
         Its images: positions in the set (m,), and their scores by the finder that was trained on the other folds.
-    found
+    evaluation
         Metrics on them, with β = 1.
     epochs, parameters
         Of that finder.
@@ -58,7 +58,7 @@ class Fold:
     number: int
     rows: NDArray[np.intp]
     scores: Scores
-    found: Evaluation
+    evaluation: Evaluation
     epochs: int
     parameters: int
 
@@ -66,13 +66,13 @@ class Fold:
         """Counts, epochs, and both metrics with their intervals."""
         return {
             "fold": self.number,
-            "n_lenses": self.found.n_lenses,
-            "n_non_lenses": self.found.n_non_lenses,
-            "n_unscored": self.found.n_unscored,
-            "threshold": self.found.threshold,
+            "n_lenses": self.evaluation.n_lenses,
+            "n_non_lenses": self.evaluation.n_non_lenses,
+            "n_unscored": self.evaluation.n_unscored,
+            "threshold": self.evaluation.threshold,
             "epochs": self.epochs,
-            "auroc": self.found.metric("auroc").to_json(),
-            "f1": self.found.metric("fbeta").to_json(),
+            "auroc": self.evaluation.metric("auroc").to_json(),
+            "f1": self.evaluation.metric("fbeta").to_json(),
         }
 
 
@@ -84,7 +84,7 @@ class CrossValidation:
 
     def spread(self, name: str) -> Spread:
         """Mean and standard deviation over folds of ``auroc`` or ``f1``."""
-        return Spread(tuple(fold.found.metric("fbeta" if name == "f1" else name).value for fold in self.folds))
+        return Spread(tuple(fold.evaluation.metric("fbeta" if name == "f1" else name).value for fold in self.folds))
 
     def as_json(self) -> dict[str, Any]:
         """Folds, and mean and standard deviation over them."""
@@ -196,7 +196,7 @@ def plot_cross_validation(path: Path, result: CrossValidation, labels: NDArray[n
     _draw_metrics(dots, result)
     for axes in (curves, dots):
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
-    counted = sum(fold.found.counts.n for fold in result.folds)
+    counted = sum(fold.evaluation.counts.n for fold in result.folds)
     figure.suptitle(f"{title} of {counted} images")
     save_figure(path, figure)
 
@@ -214,7 +214,7 @@ def _draw_curves(axes: Axes, result: CrossValidation, labels: NDArray[np.integer
 def _draw_metrics(axes: Axes, result: CrossValidation) -> None:
     numbers = np.array([fold.number for fold in result.folds])
     for shift, (name, label, marker) in zip((-0.1, 0.1), (("auroc", "ROC AUC", "o"), ("f1", "F1", "s")), strict=True):
-        metrics = [fold.found.metric("fbeta" if name == "f1" else name) for fold in result.folds]
+        metrics = [fold.evaluation.metric("fbeta" if name == "f1" else name) for fold in result.folds]
         values = np.array([metric.value for metric in metrics])
         reach = np.array([[metric.value - metric.low, metric.high - metric.value] for metric in metrics]).T
         colour, spread = (_ONE if name == "auroc" else _ALL), result.spread(name)

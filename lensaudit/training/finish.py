@@ -89,7 +89,7 @@ def _declaration(finder: Finder) -> list[str]:
 def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     protocol = finder.recipe.training
     drawn = f", population `{in_code(data['population'])}`" if data["population"] else ""
-    chosen = "a set of its own" if data["validation_set"] else "a share of the same set, classes split alike"
+    chosen = "a set of its own" if data["validation_set"] else "a fraction of the same set, classes split alike"
     left_out = data["n_unlabelled_left_out"]
     return [
         f"* Set `{data['set'][:16]}`, instrument `{in_code(data['instrument'])}`{drawn}: {data['n_training']} images "
@@ -170,19 +170,19 @@ class Finish:
     progress: Progress
     split: Split
     data: TrainingData
-    eater: Finder
+    untrained: Finder
 
 
 def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, FinderRecord]:
     """Measure the best weights on validation and test images; write weights, record, card, history and curves."""
     fit, options, files = ended.fit, ended.fit.options, ended.fit.files
-    recipe = as_trained(ended.eater.recipe, options)
+    recipe = as_trained(ended.untrained.recipe, options)
     module = unfilled_module(recipe)
     module.load_state_dict(ended.progress.best_weights)
     if (standard := ended.split.standard(options.inputs)) is not None:
         standard.fold(module)
     module = module.to(choose_device(fit.machine.device))
-    finder = Finder(recipe, module, str(files.out), figures=ended.eater.figures)
+    finder = Finder(recipe, module, str(files.out), figures=ended.untrained.figures)
     if options.half:
         finder = rounded_to_half(finder)
     prepared, rows = ended.split.validation

@@ -55,7 +55,7 @@ class SeededDropout(nn.Module):
         self.masks = masks
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Zero a share of `values` and scale the rest; nothing in evaluation mode."""
+        """Zero a fraction of `values` and scale the rest; nothing in evaluation mode."""
         if not self.training or self.level == 0:
             return values
         if self.level == _LEVELS:
@@ -67,7 +67,7 @@ class SeededSpatialDropout(SeededDropout):
     """The same for whole maps of (n, channels, h, w): one draw for each map."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Zero a share of the maps and scale the rest; nothing in evaluation mode."""
+        """Zero a fraction of the maps and scale the rest; nothing in evaluation mode."""
         if not self.training or self.level == 0:
             return values
         each = values.new_ones(values.shape[:2])

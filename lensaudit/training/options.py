@@ -35,7 +35,7 @@ class TrainingOptions(BaseModel):
     seed
         Initial weights, split, order, dropout and augmentation are derived from it.
     validation_fraction
-        Share of the set kept for choosing the epoch; unused where a validation set is given.
+        Fraction of the set kept for choosing the epoch; unused where a validation set is given.
     start
         Finder (name or folder) of the same architecture whose weights training begins from, with the recipe's bands
         and perhaps more; ``None`` draws them (the protocol).

@@ -41,14 +41,14 @@ def labelled(labels: NDArray[np.integer]) -> Rows:
 
 
 def stratified_split(labels: NDArray[np.integer], fraction: float, generator: np.random.Generator) -> tuple[Rows, Rows]:
-    """Split positions into (training, validation), the same share of each class; sorted.
+    """Split positions into (training, validation), the same fraction of each class; sorted.
 
     Parameters
     ----------
     labels
         0 and 1 (n,).
     fraction
-        Share of each class for validation, rounded; each class keeps at least one image on either side.
+        Fraction of each class for validation, rounded; each class keeps at least one image on either side.
 
     Raises
     ------
@@ -145,9 +145,9 @@ def prepare_set(
     Parameters
     ----------
     finder
-        Only what it eats matters, not its weights.
+        Only what it takes as input matters, not its weights.
     folder
-        Files go to a folder below it, named by the hash of the set's content and of what the finder eats.
+        Files go to a folder below it, named by the hash of the set's content and of the finder's input specification.
     rows
         Positions in the set; by default those of all labelled images.
 
@@ -180,9 +180,9 @@ def _write_from(done: int, prepared: PreparedSet, finder: Finder, lens_set: Lens
         scale_file.seek(done * prepared.shape[0] * 8)
         for first in range(done, len(prepared), _CHUNK):
             rows = prepared.rows[first : first + _CHUNK]
-            eaten: dict[str, Any] = {band: lens_set.images(band, rows) for band in finder.recipe.bands}
-            eaten.update({name: values[rows] for name, values in columns.items()})
-            codes, scales = encoded(finder.preprocess(eaten, [ids[row] for row in rows]))
+            inputs: dict[str, Any] = {band: lens_set.images(band, rows) for band in finder.recipe.bands}
+            inputs.update({name: values[rows] for name, values in columns.items()})
+            codes, scales = encoded(finder.preprocess(inputs, [ids[row] for row in rows]))
             code_file.write(codes.tobytes())
             scale_file.write(scales.tobytes())
             write_json(prepared.folder / STATE_FILE, {"done": first + len(rows)})
@@ -234,12 +234,12 @@ def _read_at(stream: BinaryIO, image: int, into: NDArray[np.generic]) -> None:
 
 def _key(finder: Finder, lens_set: LensSet, rows: Rows | None) -> str:
     recipe = finder.recipe
-    eats = [LAYOUT, lens_set.content_hash, list(recipe.bands), recipe.size, recipe.stretch]
-    eats += [list(recipe.extra_inputs)] if recipe.extra_inputs else []
-    eats += [weights_hash(nn.Identity(), finder.figures)] if finder.figures else []
-    eats += [dict(finder.given_unit)] if finder.given_unit else []
-    eats += [] if rows is None else [hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()]
-    return hashlib.sha256(json.dumps(eats).encode()).hexdigest()[:16]
+    specification = [LAYOUT, lens_set.content_hash, list(recipe.bands), recipe.size, recipe.stretch]
+    specification += [list(recipe.extra_inputs)] if recipe.extra_inputs else []
+    specification += [weights_hash(nn.Identity(), finder.figures)] if finder.figures else []
+    specification += [dict(finder.given_unit)] if finder.given_unit else []
+    specification += [] if rows is None else [hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()]
+    return hashlib.sha256(json.dumps(specification).encode()).hexdigest()[:16]
 
 
 INPUTS = ("as-is", "standardised")

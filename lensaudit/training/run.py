@@ -114,8 +114,8 @@ def train(
             f"augmentation {options.augment} turns images by any angle, which {', '.join(recipe.extra_inputs)} does "
             f"not follow; take dihedral, or a recipe without extra_inputs"
         )
-    eater = Finder(recipe, nn.Identity(), "training")
-    data.check(eater)
+    untrained = Finder(recipe, nn.Identity(), "training")
+    data.check(untrained)
     files = Files(writable_folder(place.out))
     fit = _fit_for(recipe, data, files, options, machine or Machine(), place.restart)
     if done := _finished(fit, data):
@@ -123,10 +123,10 @@ def train(
     watch = watch or Watch()
     with threads(fit.machine.threads):
         measured, figures = fit_to(data.training, recipe)
-        eater = replace(eater, recipe=measured, figures=figures)
-        split = prepare(data, eater, options, place.cache or files.work, watch.prepared)
+        untrained = replace(untrained, recipe=measured, figures=figures)
+        split = prepare(data, untrained, options, place.cache or files.work, watch.prepared)
         progress = fit.run(split, watch.stepped)
-        finder, record = finish(Finish(fit, progress, split, data, eater), watch.measured)
+        finder, record = finish(Finish(fit, progress, split, data, untrained), watch.measured)
     for folder in files.work.glob("prepared-*"):
         shutil.rmtree(folder)
     return Trained(finder, record, progress.history)

@@ -41,7 +41,7 @@ class TrainingData:
     training
         Unlabelled images (−1) are left out.
     validation
-        Chooses the epoch; None to take a share of `training`.
+        Chooses the epoch; None to take a fraction of `training`.
     test
         Measured once at the end, never looked at before; None for none.
     """
@@ -50,8 +50,8 @@ class TrainingData:
     validation: LensSet | None = None
     test: LensSet | None = None
 
-    def check(self, eater: Finder) -> None:
-        """Refuse sets the finder cannot eat, sets without both classes, and sets that share images.
+    def check(self, untrained: Finder) -> None:
+        """Refuse sets the finder cannot take as input, sets without both classes, and sets that share images.
 
         Raises
         ------
@@ -62,10 +62,10 @@ class TrainingData:
         """
         named = {"--data": self.training, "--validation": self.validation, "--test": self.test}
         given = [(option, lens_set) for option, lens_set in named.items() if lens_set is not None]
-        eater.check(self.training)
+        untrained.check(self.training)
         trained = replace(
-            eater,
-            recipe=in_units_of(self.training, eater.recipe),
+            untrained,
+            recipe=in_units_of(self.training, untrained.recipe),
             trained_scales=self.training.pixel_scale_arcsec,
             resamples=True,  # what other pixels do is said here, with the option
         )
@@ -116,19 +116,21 @@ class Split:
         return class_weights(self.training_labels, scheme)
 
 
-def prepare(data: TrainingData, eater: Finder, options: TrainingOptions, cache: Path, advance: Advance | None) -> Split:
+def prepare(
+    data: TrainingData, untrained: Finder, options: TrainingOptions, cache: Path, advance: Advance | None
+) -> Split:
     """Prepare the images of both sides and draw the split."""
-    training = prepare_set(eater, data.training, cache, advance)
+    training = prepare_set(untrained, data.training, cache, advance)
     if data.validation is None:
         generator = stream(options.seed, Purpose.SPLIT)
         rows, kept = stratified_split(training.labels, options.validation_fraction, generator)
         return Split((training, rows), (training, kept))
-    validation = prepare_set(eater.for_units(data.validation), data.validation, cache, advance)
+    validation = prepare_set(untrained.for_units(data.validation), data.validation, cache, advance)
     return Split((training, np.arange(len(training))), (validation, np.arange(len(validation))))
 
 
 def fit_to(lens_set: LensSet, recipe: Recipe) -> tuple[Recipe, dict[str, torch.Tensor]]:
-    """The recipe with the set's pixel unit, and the figures its stretch takes from the labelled images."""
+    """The recipe with the set's pixel unit, and normalisation statistics of its labelled images for the stretch."""
     figures = figures_of(lens_set, recipe, labelled(lens_set.labels))
     return in_units_of(lens_set, recipe), figures
 

@@ -90,8 +90,8 @@ def test_every_image_is_scored_by_the_finder_that_never_saw_it(tiny, mixed, tmp_
         mine = [float(lines[row]["logit"]) for row in fold.rows]
         assert mine == pytest.approx(whole.logit[fold.rows], rel=1e-6, abs=1e-6)  # float32, another batch
         labels, p = mixed.labels[fold.rows], whole.p_lens[fold.rows]
-        assert fold.found.metric("auroc").value == pytest.approx(roc_auc_score(labels, mine))
-        assert fold.found.metric("fbeta").value == pytest.approx(f1_score(labels, p >= 0.5))
+        assert fold.evaluation.metric("auroc").value == pytest.approx(roc_auc_score(labels, mine))
+        assert fold.evaluation.metric("fbeta").value == pytest.approx(f1_score(labels, p >= 0.5))
     words = json.loads((tmp_path / "cv" / "cross-validation.json").read_text())
     for name, metric in (("auroc", "auroc"), ("f1", "f1")):
         values = [fold[metric]["value"] for fold in words["folds"]]
