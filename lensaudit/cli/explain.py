@@ -43,7 +43,7 @@ def explain(
     """Map which pixels speak for "lens": gradients, Grad-CAM, DeepLIFT, occlusion and more; FITS and pictures."""
     from lensaudit.cli.opening import check_sets, read_by
     from lensaudit.errors import UsageError
-    from lensaudit.explain import METHODS, Request, applicable_methods, chosen_systems, no_gradient
+    from lensaudit.explain import METHODS, Explainer, Request, applicable_methods, chosen_systems, no_gradient
     from lensaudit.lensset import LensSet
 
     opened = LensSet.open(lens_set)
@@ -53,8 +53,8 @@ def explain(
     check_sets(loaded, [opened])
     if not set(names) & set(applicable_methods(loaded)) and set(names) <= set(METHODS):
         raise UsageError(no_gradient(METHODS[names[0]].title, loaded))
-    request = Request(loaded, that_apply(loaded, names), seed)
-    carry_out(request, opened, systems, out, force=force, as_json=as_json)
+    request = Request(that_apply(loaded, names), seed=seed)
+    carry_out(Explainer(loaded), request, opened, systems, out, force=force, as_json=as_json)
 
 
 def methods_named(repeated: Sequence[str], commas: str | None) -> tuple[str, ...]:
@@ -73,15 +73,18 @@ def that_apply(finder: Any, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in left)
 
 
-def carry_out(request: Any, lens_set: Any, systems: Any, out: Path, *, force: bool, as_json: bool) -> None:
+def carry_out(
+    explainer: Any, request: Any, lens_set: Any, systems: Any, out: Path, *, force: bool, as_json: bool
+) -> None:
     """Make the files and say which; shared with ``lensaudit gradcam``."""
     from lensaudit.cli.running import progress_bar
     from lensaudit.explain import explain_systems
 
-    with progress_bar(f"explaining {request.finder.name}") as report:
-        files = explain_systems(request, lens_set, systems, out, force=force, progress=report)
+    name = explainer.finder.name
+    with progress_bar(f"explaining {name}") as report:
+        files = explain_systems(explainer, request, lens_set, systems, out, force=force, progress=report)
     if as_json:
-        facts = {"finder": request.finder.name, "methods": list(request.methods), "seed": request.seed}
+        facts = {"finder": name, "methods": list(request.methods), "seed": request.seed}
         say_json({**facts, "systems": [one.summary() for one in files]})
         return
     for entry in files:
@@ -120,7 +123,7 @@ def gradcam(
     """Grad-CAM and Guided Grad-CAM of the last convolution, as in Fig. 17 of Wilde et al. 2022."""
     from lensaudit.cli.opening import check_sets, read_by
     from lensaudit.errors import UsageError
-    from lensaudit.explain import Request, chosen_systems, no_gradient
+    from lensaudit.explain import Explainer, Request, chosen_systems, no_gradient
     from lensaudit.lensset import LensSet
 
     if not threshold > 0:
@@ -131,8 +134,8 @@ def gradcam(
     if not loaded.differentiable:
         raise UsageError(no_gradient("Grad-CAM", loaded))
     check_sets(loaded, [opened])
-    request = Request(loaded, ("gradcam", "guided-gradcam"), threshold=threshold)
-    carry_out(request, opened, systems, out, force=force, as_json=as_json)
+    request = Request(("gradcam", "guided-gradcam"), "threshold", threshold=threshold)
+    carry_out(Explainer(loaded), request, opened, systems, out, force=force, as_json=as_json)
 
 
 def register_occlusion(app: typer.Typer) -> None:
@@ -178,24 +181,25 @@ def occlusion(
     """Map where hiding a patch changes the log-odds of lens: FITS with WCS and a picture per system."""
     from lensaudit.cli.opening import check_sets, read_by
     from lensaudit.cli.running import progress_bar
-    from lensaudit.explain import Occluder, chosen_systems, occlude_systems
+    from lensaudit.explain import Explainer, Request, chosen_systems, explain_systems
     from lensaudit.lensset import LensSet
 
     opened = LensSet.open(lens_set)
     systems = chosen_systems(opened, ids, first, every)
     loaded = read_by(finder, opt.Reading(field_of_view, resample, refit, device, threads), [opened])
     check_sets(loaded, [opened])
-    occluder = Occluder(loaded, patch, stride, engine, batch)
-    with progress_bar(f"occluding with {occluder.finder.name}") as report:
-        files = occlude_systems(occluder, opened, systems, out, view=view, force=force, progress=report)
+    explainer, request = Explainer(loaded, patch, stride, engine, batch), Request(("occlusion",), view)
+    with progress_bar(f"occluding with {loaded.name}") as report:
+        files = explain_systems(explainer, request, opened, systems, out, force=force, progress=report)
     if as_json:
-        facts = {"finder": occluder.finder.name, "patch": occluder.grid.patch, "stride": occluder.grid.stride}
-        say_json({**facts, "engine": engine, "maps": [entry.summary() for entry in files]})
+        grid = explainer.occluder.grid
+        facts = {"finder": loaded.name, "patch": grid.patch, "stride": grid.stride, "engine": engine}
+        say_json({**facts, "maps": [entry.occlusion_summary() for entry in files]})
         return
     for entry in files:
-        say(f"{entry.id}: {entry.status}" + (f", {entry.fits} and .png" if entry.fits else ""), err=entry.failed)
-    notes = {note for e in files if e.result for note in (e.result.note, _without_rule(e.result.fallbacks)) if note}
-    say(*sorted(notes), err=True)
+        say(f"{entry.id}: {entry.status}" + (f", {entry.fits} and .png" if entry.fits else ""), err=entry.fits is None)
+    patches = [result.patches for entry in files for result in entry.results if result.patches]
+    say(*sorted({note for one in patches for note in (one.note, _without_rule(one.fallbacks)) if note}), err=True)
 
 
 def _without_rule(fallbacks: tuple[str, ...]) -> str:

@@ -1,8 +1,6 @@
 """Explanations of a finder: where it looks, what excites it, and how far to believe that."""
 
 from lensaudit.display.images import NISP_RGB, ColourScale, colour_scale, nisp_rgb
-from lensaudit.explain.attribution.explain import Explanation, explain, explain_prepared
-from lensaudit.explain.attribution.map_files import ExplainedFiles, Request, explain_systems
 from lensaudit.explain.attribution.methods import METHODS, Method, applicable_methods, no_gradient
 from lensaudit.explain.dreaming.dream import Dream, dream
 from lensaudit.explain.dreaming.dream_files import DreamFiles, DreamRun, dream_files
@@ -11,6 +9,10 @@ from lensaudit.explain.dreaming.exciting import Exciting, Scan, most_exciting
 from lensaudit.explain.dreaming.settings import DreamSettings, Regularisation, cutout_start, noise_start, paper_settings
 from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target, chosen_targets
 from lensaudit.explain.dreaming.wish import Changes, DreamStart, DreamWish, from_cutouts, from_noise
+from lensaudit.explain.explained_files import ExplainedFiles, Request, chosen_systems, explain_systems
+from lensaudit.explain.explainer import Explainer
+from lensaudit.explain.explanation import Backdrop, Explanation, Patches
+from lensaudit.explain.functions import explain, explain_prepared, occlusion
 from lensaudit.explain.judging.compound_view import CompoundView, compound_view
 from lensaudit.explain.judging.explainer import JudgeSettings
 from lensaudit.explain.judging.judge import Watcher, judge
@@ -30,17 +32,9 @@ from lensaudit.explain.kernels.association import Correlations, Effects, TopLens
 from lensaudit.explain.kernels.kav_table import KavTable, Kernel
 from lensaudit.explain.kernels.kernel_files import KernelFiles, KernelWish, look_at_kernels
 from lensaudit.explain.kernels.study import KernelStudy, study_kernels
+from lensaudit.explain.map_picture import VIEWS
 from lensaudit.explain.occluding.exact import Cost, LayerReport
-from lensaudit.explain.occluding.map_files import MapFiles, chosen_systems, occlude_systems, write_occlusion_fits
-from lensaudit.explain.occluding.map_picture import (
-    VIEWS,
-    draw_colour_bar,
-    draw_image,
-    draw_occlusion,
-    occlusion_figure,
-    title_of,
-)
-from lensaudit.explain.occluding.occluder import ENGINES, Occluder, OcclusionMap, default_patch, occlusion
+from lensaudit.explain.occluding.occluder import ENGINES, Occluder, default_patch
 from lensaudit.explain.occluding.windows import Grid
 
 __all__ = [
@@ -49,6 +43,7 @@ __all__ = [
     "NISP_RGB",
     "SCORES",
     "VIEWS",
+    "Backdrop",
     "Changes",
     "ClassTarget",
     "ColourScale",
@@ -65,6 +60,7 @@ __all__ = [
     "Effects",
     "Exciting",
     "ExplainedFiles",
+    "Explainer",
     "Explanation",
     "Grid",
     "JudgeSettings",
@@ -76,10 +72,9 @@ __all__ = [
     "KernelTarget",
     "KernelWish",
     "LayerReport",
-    "MapFiles",
     "Method",
     "Occluder",
-    "OcclusionMap",
+    "Patches",
     "RandomisationResult",
     "Regularisation",
     "Request",
@@ -96,9 +91,6 @@ __all__ = [
     "cutout_start",
     "default_patch",
     "deletion_insertion",
-    "draw_colour_bar",
-    "draw_image",
-    "draw_occlusion",
     "dream",
     "dream_files",
     "explain",
@@ -114,9 +106,7 @@ __all__ = [
     "nisp_rgb",
     "no_gradient",
     "noise_start",
-    "occlude_systems",
     "occlusion",
-    "occlusion_figure",
     "paper_settings",
     "pointing_game",
     "positive_share",
@@ -125,6 +115,4 @@ __all__ = [
     "rank_accuracy",
     "read_judgement",
     "study_kernels",
-    "title_of",
-    "write_occlusion_fits",
 ]

@@ -31,21 +31,21 @@ def gallery_block(
     """
     if options.occlusion_n == 0:
         return None
-    from lensaudit.explain import Occluder
+    from lensaudit.explain import Explainer
 
     chosen = choose(lens_set.labels, p, finder.recipe.threshold, options.occlusion_n)
-    occluder = Occluder(finder)
+    explainer = Explainer(finder)
     total, done = sum(len(group["indices"]) for group in chosen), 0
     groups = []
     for group in chosen:
         entries = []
         for index in group.pop("indices"):
             progress("occlusion", done, total)
-            entries.append(_entry(occluder, lens_set, int(index), float(p[index]), Path(out)))
+            entries.append(_entry(explainer, lens_set, int(index), float(p[index]), Path(out)))
             done += 1
         groups.append({**group, "entries": entries})
     progress("occlusion", done, total)
-    grid = occluder.grid
+    grid = explainer.occluder.grid
     return {"patch": grid.patch, "stride": grid.stride, "groups": groups} if total else None
 
 
@@ -105,15 +105,16 @@ def _groups(*named: tuple[str, str, np.ndarray, np.ndarray], n: int) -> list[dic
     return groups
 
 
-def _entry(occluder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
+def _entry(explainer: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
     name = lens_set.ids[index]
-    path, key = gallery_piece(occluder.finder, occluder.grid, lens_set, index)
+    path, key = gallery_piece(explainer.finder, explainer.occluder.grid, lens_set, index)
     piece = arrays_piece(out, path, key)
     if piece.load() is None:
         cutouts = lens_set.cutouts([index])
         pixels = {f"band:{band}": images[0] for band, images in cutouts.items()}
-        result = occluder.map(cutouts, name=name)
-        piece.write({"map": result.delta, "attribution": result.attribution, **pixels})
+        result = explainer.explain(cutouts, "occlusion", names=[name])
+        change = -result.patches.p_lost[0]  # kept as Wilde et al. 2022 count it, occluded − whole
+        piece.write({"map": change, "attribution": result.maps[0], **pixels})
     band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
     return {
         "id": name,
@@ -167,11 +168,9 @@ def maps_block(
     """
     if options.maps_n == 0:
         return None
-    from lensaudit.explain import METHODS, applicable_methods
-    from lensaudit.explain.attribution.explain import notes_on
-    from lensaudit.explain.attribution.methods import Target
+    from lensaudit.explain import METHODS, Explainer
 
-    target = Target(finder)
+    explainer = Explainer(finder)
     chosen = [
         (group["title"], int(index))
         for group in choose(lens_set.labels, p, finder.recipe.threshold, options.maps_n)
@@ -180,7 +179,7 @@ def maps_block(
     entries = []
     for done, (title, index) in enumerate(chosen):
         progress("maps of every method", done, len(chosen))
-        entries.append({"group": title, **_map_entry(finder, lens_set, index, float(p[index]), Path(out))})
+        entries.append({"group": title, **_map_entry(explainer, lens_set, index, float(p[index]), Path(out))})
     progress("maps of every method", len(chosen), len(chosen))
     methods = [
         {
@@ -189,21 +188,21 @@ def maps_block(
             "paper": method.paper,
             "known_to_fail": method.known_to_fail,
             "quantity": method.quantity,
-            "notes": list(notes_on(method, target)),
+            "notes": list(explainer.notes_on(method.name)),
         }
-        for method in (METHODS[name] for name in applicable_methods(finder))
+        for method in (METHODS[name] for name in explainer.methods)
     ]
     return {"methods": methods, "entries": entries} if entries else None
 
 
-def _map_entry(finder: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
+def _map_entry(explainer: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
     from lensaudit.explain import METHODS
 
-    name = lens_set.ids[index]
+    finder, name = explainer.finder, lens_set.ids[index]
     band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
     path, key = maps_piece(finder, lens_set, index)
     arrays = arrays_piece(out, path, key).or_made(
-        lambda: _explained(finder, lens_set, index) | {f"band:{band}": lens_set.images(band, [index])[0]}
+        lambda: _explained(explainer, lens_set, index) | {f"band:{band}": lens_set.images(band, [index])[0]}
     )
     mask = _mask(finder, lens_set, index)
     return {
@@ -231,14 +230,12 @@ def maps_piece(finder: Any, lens_set: Any, index: int) -> tuple[str, str]:
     return f"{ARRAYS}/maps-{short_name(name)}.npz", key
 
 
-def _explained(finder: Any, lens_set: Any, index: int) -> dict[str, np.ndarray]:
-    from lensaudit.explain import applicable_methods, explain
-
+def _explained(explainer: Any, lens_set: Any, index: int) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
-    cutouts = lens_set.cutouts([index])
-    for method in applicable_methods(finder):
+    ready = explainer.prepare(lens_set.cutouts([index]), names=[lens_set.ids[index]])
+    for method in explainer.methods:
         try:
-            result = explain(finder, cutouts, method)
+            result = explainer.attribute(ready, method)
             found[MAP + method] = result.maps[0]
             found[TITLE + method], found[NOTES + method] = np.array(result.title), np.array(list(result.notes), str)
         except DataError as error:

@@ -200,9 +200,8 @@ def measured(finder: Any, lens_set: Any, batch: int | None = None, *, occlusion:
     """Time one batch through the finder and, where its work needs them, a gradient and an occlusion map."""
     import torch
 
-    from lensaudit.explain import METHODS
+    from lensaudit.explain import METHODS, Occluder
     from lensaudit.explain.attribution.methods import Target
-    from lensaudit.explain.occluding.occluder import Occluder
     from lensaudit.finders.score import default_batch_size
 
     size = batch or default_batch_size(finder)
@@ -223,7 +222,7 @@ def measured(finder: Any, lens_set: Any, batch: int | None = None, *, occlusion:
     return Speeds(
         forward=_seconds(score) / size,
         gradient=_seconds(gradient) if finder.differentiable else 0.0,
-        occlusion=_seconds(lambda: Occluder(finder).map_prepared(one)) if occlusion else 0.0,
+        occlusion=_seconds(lambda: Occluder(finder).map(one)) if occlusion else 0.0,
     )
 
 

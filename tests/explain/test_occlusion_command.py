@@ -27,7 +27,7 @@ def test_maps_are_made_kept_and_made_anew(places, lensaudit, tmp_path):
     assert out.startswith("system-1: made")
     with fits.open(path) as hdus:
         assert len(hdus[0].header["FNDHASH"]) == 64
-        assert hdus[0].data.shape == (66, 66)
+        assert hdus[1].data.shape == (66, 66)
     path.write_bytes(first[:5000])  # torn
     code, out, _ = lensaudit(*words)
     assert out.startswith("system-1: made")
@@ -60,7 +60,8 @@ def test_json_tells_numbers_and_layers(places, lensaudit, tmp_path):
     assert (facts["finder"], facts["patch"], facts["stride"], facts["engine"]) == ("ou66", 22, 22, "exact")
     (only,) = facts["maps"]
     assert only["id"] == "system-0"
-    assert only["min"] <= only["max"]
+    assert only["sign"] == "positive: for a lens"
+    assert only["p_lost_min"] <= only["p_lost_max"]
     assert only["attribution_min"] <= only["attribution_max"]
     assert only["attribution_unit"] == "log-odds, whole - occluded"
     assert Path(only["fits"]).is_file()
@@ -74,7 +75,7 @@ def test_engines_give_the_same_file_content(places, lensaudit, tmp_path):
         words = ("--first", 1, "--out", tmp_path / engine, "--patch", 22, "--engine", engine, "--threads", 1)
         code, _, _ = lensaudit("occlusion", *places, *words)
         assert code == 0
-        maps.append(fits.getdata(tmp_path / engine / "system-0-occlusion.fits"))
+        maps.append(fits.getdata(tmp_path / engine / "system-0-occlusion.fits", "P-LOST"))
     np.testing.assert_allclose(*maps, rtol=0, atol=2e-6)  # float32 rounding, carried to a probability
 
 

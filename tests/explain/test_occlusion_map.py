@@ -10,7 +10,7 @@ from scipy.special import expit
 from torch import nn
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain import Occluder, default_patch, occlusion
+from lensaudit.explain import Explainer, default_patch, occlusion
 from lensaudit.finders import Finder, Recipe, initialised, load_recipe
 
 FLOAT32 = 2e-6  # float32 sums of some 1e4 terms, carried to a probability
@@ -53,13 +53,14 @@ def test_attribution_is_positive_where_hiding_lowers_the_log_odds():
     signs = np.zeros((4, 4))
     signs[:2, :2], signs[2:, 2:] = 0.1, -0.1
     logit = float((blocks * signs).sum())
-    expected = np.kron(expit(logit - blocks * signs) - expit(logit), np.ones((2, 2)))
-    np.testing.assert_allclose(result.delta, expected, rtol=0, atol=1e-6)  # 16 float32 terms of order 0.1
+    expected = np.kron(expit(logit) - expit(logit - blocks * signs), np.ones((2, 2)))
+    np.testing.assert_allclose(result.patches.p_lost[0], expected, rtol=0, atol=1e-6)  # 16 float32 terms of order 0.1
     log_odds = np.kron(blocks * signs, np.ones((2, 2)))
-    np.testing.assert_allclose(result.attribution, log_odds, rtol=0, atol=1e-6)  # the same
-    assert result.p_lens == pytest.approx(expit(logit), abs=1e-6)
-    assert (result.delta[:4, :4] < 0).all()
-    assert (result.delta[4:, 4:] > 0).all()
+    np.testing.assert_allclose(result.maps[0], log_odds, rtol=0, atol=1e-6)  # the same
+    assert result.p_lens[0] == pytest.approx(expit(logit), abs=1e-6)
+    for values in (result.maps[0], result.patches.p_lost[0]):  # one sign
+        assert (values[:4, :4] > 0).all()
+        assert (values[4:, 4:] < 0).all()
 
 
 @pytest.mark.parametrize(
@@ -69,21 +70,19 @@ def test_both_engines_and_the_slow_reference_agree(patch, stride, outputs, make_
     finder, bands = small_finder(make_module, outputs=outputs), cutout(16)
     ours = occlusion(finder, bands, patch=patch, stride=stride)
     theirs = occlusion(finder, bands, patch=patch, stride=stride, engine="captum", batch=8)
-    np.testing.assert_allclose(ours.delta, theirs.delta, rtol=0, atol=FLOAT32)
-    np.testing.assert_allclose(
-        ours.attribution, theirs.attribution, rtol=0, atol=10 * FLOAT32
-    )  # p changes by ¼ at most
+    np.testing.assert_allclose(ours.patches.p_lost[0], theirs.patches.p_lost[0], rtol=0, atol=FLOAT32)
+    np.testing.assert_allclose(ours.maps[0], theirs.maps[0], rtol=0, atol=10 * FLOAT32)  # p changes by ¼ at most
     image = finder.preprocess({band: image[None] for band, image in bands.items()})
     logits, base = plain_logits(_Logit(finder), image, patch, stride)
-    slow = plain_map(expit(logits) - expit(base), 16, patch, stride)
-    np.testing.assert_allclose(ours.delta, slow, rtol=0, atol=FLOAT32)
+    slow = plain_map(expit(base) - expit(logits), 16, patch, stride)
+    np.testing.assert_allclose(ours.patches.p_lost[0], slow, rtol=0, atol=FLOAT32)
     in_log_odds = plain_map(base - logits, 16, patch, stride)
-    np.testing.assert_allclose(ours.attribution, in_log_odds, rtol=0, atol=10 * FLOAT32)
+    np.testing.assert_allclose(ours.maps[0], in_log_odds, rtol=0, atol=10 * FLOAT32)
     assert np.abs(slow).max() > 100 * FLOAT32, "an effect too small to tell"
-    assert theirs.layers == ()
-    assert theirs.cost is None
-    assert ours.note == ""
-    assert not ours.fallbacks
+    assert theirs.patches.layers == ()
+    assert theirs.patches.cost is None
+    assert ours.patches.note == ""
+    assert not ours.patches.fallbacks
 
 
 class _Logit(nn.Module):
@@ -101,8 +100,8 @@ def test_ou66_with_large_patches_equals_captum():
     finder, bands = Finder(recipe, module, "test"), cutout(66, recipe.bands)
     ours = occlusion(finder, bands, patch=11)
     theirs = occlusion(finder, bands, patch=11, engine="captum", batch=12)
-    np.testing.assert_allclose(ours.delta, theirs.delta, rtol=0, atol=FLOAT32)
-    assert ours.layers[0].mode == "window"
+    np.testing.assert_allclose(ours.patches.p_lost[0], theirs.patches.p_lost[0], rtol=0, atol=FLOAT32)
+    assert ours.patches.layers[0].mode == "window"
 
 
 def test_ou66_at_every_pixel_is_incremental_to_the_last_convolutions():
@@ -110,15 +109,15 @@ def test_ou66_at_every_pixel_is_incremental_to_the_last_convolutions():
     finder = Finder(recipe, initialised("ou66", 4, generator=torch.Generator().manual_seed(1)), "test")
     bands = cutout(66, recipe.bands)
     result = occlusion(finder, bands)
-    assert (result.patch, result.stride, result.delta.shape) == (1, 1, (66, 66))
-    assert result.cost.bound > 15  # the arithmetic of Wilde's OU-66; design.md puts it near 20
+    assert (result.patches.patch, result.patches.stride, result.maps.shape) == (1, 1, (1, 66, 66))
+    assert result.patches.cost.bound > 15  # the arithmetic of Wilde's OU-66; design.md puts it near 20
     image = finder.preprocess({band: image[None] for band, image in bands.items()})
     for row, column in [(0, 0), (65, 65), (0, 40), (33, 33), (20, 65), (7, 12)]:
         hidden = image.clone()
         hidden[:, :, row, column] = 0
         with torch.no_grad():
-            plain = float(finder.logit(hidden).double().sigmoid() - finder.logit(image).double().sigmoid())
-        assert result.delta[row, column] == pytest.approx(plain, abs=FLOAT32)
+            plain = float(finder.logit(image).double().sigmoid() - finder.logit(hidden).double().sigmoid())
+        assert result.patches.p_lost[0][row, column] == pytest.approx(plain, abs=FLOAT32)
 
 
 class Aliased(nn.Module):
@@ -139,10 +138,10 @@ def test_a_module_that_disturbs_its_trace_is_run_plainly_and_the_map_says_so(mak
     """Two names for one tensor changed in place: the trace sees two values, the module one."""
     finder, bands = finder_of(make_module(Aliased()).float(), 10), cutout(10)
     ours = occlusion(finder, bands, patch=5)
-    assert ours.note.startswith("plain batches throughout")
-    assert [layer.mode for layer in ours.layers] == ["fallback"]
+    assert ours.patches.note.startswith("plain batches throughout")
+    assert [layer.mode for layer in ours.patches.layers] == ["fallback"]
     theirs = occlusion(finder, bands, patch=5, engine="captum")
-    np.testing.assert_allclose(ours.delta, theirs.delta, rtol=0, atol=FLOAT32)
+    np.testing.assert_allclose(ours.patches.p_lost[0], theirs.patches.p_lost[0], rtol=0, atol=FLOAT32)
 
 
 def test_a_certain_finder_has_a_map_of_its_log_odds(make_module):
@@ -152,10 +151,10 @@ def test_a_certain_finder_has_a_map_of_its_log_odds(make_module):
         finder.module[-1].bias += 60.0
     plain = occlusion(small_finder(make_module), bands, patch=4)
     sure = occlusion(finder, bands, patch=4)
-    assert sure.note == ""
-    assert np.abs(sure.delta).max() < 1e-15
+    assert sure.patches.note == ""
+    assert np.abs(sure.patches.p_lost[0]).max() < 1e-15
     atol = 60 * FLOAT32  # float32 numbers near 60
-    np.testing.assert_allclose(sure.attribution, plain.attribution, rtol=0, atol=atol)
+    np.testing.assert_allclose(sure.maps[0], plain.maps[0], rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("bias", [0.0, 60.0])
@@ -167,8 +166,8 @@ def test_an_engine_that_is_wrong_is_found_out_by_the_log_odds(bias, make_module)
         finder.module[1].bias.fill_(bias)
         finder.module[1].weight.fill_(3.0)
     ours, theirs = (occlusion(finder, cutout(10), patch=5, engine=engine) for engine in ("exact", "captum"))
-    assert ours.note.startswith("plain batches throughout: log-odds differ by")
-    np.testing.assert_allclose(ours.attribution, theirs.attribution, rtol=0, atol=1e-4)
+    assert ours.patches.note.startswith("plain batches throughout: log-odds differ by")
+    np.testing.assert_allclose(ours.maps[0], theirs.maps[0], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +192,9 @@ def test_wrong_data_are_refused(make_module):
     with pytest.raises(DataError, match="band VIS has 2 images"):
         occlusion(finder, {band: np.stack([image, image]) for band, image in bands.items()})
     with pytest.raises(DataError, match=r"image odd-one: H is constant"):
-        Occluder(finder).map({"VIS": bands["VIS"], "H": np.ones((16, 16))}, name="odd-one")
+        Explainer(finder).explain(
+            {"VIS": bands["VIS"][None], "H": np.ones((1, 16, 16))}, "occlusion", names=["odd-one"]
+        )
 
 
 def test_a_finder_that_gives_no_number_is_refused(make_module):

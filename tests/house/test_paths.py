@@ -18,9 +18,8 @@ from hostile import EVERY
 from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import KernelTarget
 from lensaudit.explain.dreaming.wish import DreamStart, Group
+from lensaudit.explain.explained_files import PICTURES, Request
 from lensaudit.explain.judging.judgement import FOLDER, scores_part
-from lensaudit.explain.occluding.map_files import Place
-from lensaudit.explain.occluding.map_picture import LOG_ODDS
 from lensaudit.finders import Finder
 
 MADE_SAFE = {"file_stem", "short_name", "len", "as_identifier", "str"}
@@ -31,10 +30,9 @@ OURS = {
     "lensaudit.clustering.stage": {"self.stage.name"},  # denoiser or extractor
     "lensaudit.clustering.sweep": {"self.size", "self.rerun"},  # numbers
     "lensaudit.comparing.measuring": {"key[:32]"},  # a hash
-    "lensaudit.explain.attribution.map_files": {"request.stem"},  # method names
     "lensaudit.explain.dreaming.board": {"self.group.stem"},  # made of file_stem
     "lensaudit.explain.dreaming.wish": {"self.stem", "self.start.stem"},  # made of file_stem
-    "lensaudit.explain.occluding.map_files": {"stem", "shown"},  # made of file_stem
+    "lensaudit.explain.explained_files": {"stem", "shown"},  # made of file_stem
     "lensaudit.files": {"path.name", "out.name"},  # of a path that is there already
     "lensaudit.report.judged": {"name", "n", "options.seed"},  # a population of ours
     "lensaudit.report.quickstart": {"n", "options.seed"},
@@ -95,7 +93,7 @@ def test_files_called_by_foreign_words_lie_in_their_folder(tmp_path, kind):
     start = DreamStart(word, word, torch.zeros(1))
     layer = Group(cast(Finder, None), (KernelTarget(word, 3),), start, cast(DreamSettings, None), tmp_path)
     paths = [
-        *Place(tmp_path, LOG_ODDS, False).paths(word),
+        *(path for picture in PICTURES for path in Request((), picture).paths(tmp_path, word)),
         layer.checkpoint,
         layer.path(layer.targets[0]),
         tmp_path / f"{layer.stem}.png",

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from lensaudit.cli.console import say, say_json
 from lensaudit.errors import UsageError
-from lensaudit.explain.attribution.map_files import _cards as explanation_cards
+from lensaudit.explain import Request
 from lensaudit.explain.dreaming.dream_fits import identity_cards as dream_cards
 from lensaudit.explain.dreaming.settings import DreamSettings
-from lensaudit.explain.occluding.map_files import ascii_text
-from lensaudit.explain.occluding.map_files import identity_cards as map_cards
+from lensaudit.explain.explained_files import identity_cards as map_cards
 from lensaudit.untrusted import file_stem, identifier, in_header, in_markdown, path_within, printable
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -74,7 +73,7 @@ def test_a_link_that_points_out_is_refused(tmp_path):
 @pytest.mark.parametrize("kind", EVERY)
 def test_a_fits_header_holds_any_word(kind):
     """Ids and finders' names go into headers of maps; they come back as they were written, so that maps are kept."""
-    word, out = ascii_text(EVERY[kind]), io.BytesIO()
+    word, out = in_header(EVERY[kind]), io.BytesIO()
     header = fits.Header([fits.Card("OBJECT", word, ""), fits.Card("SEED", 1, "of the noise")])
     header.add_history(word)
     fits.HDUList([fits.PrimaryHDU(header=header)]).writeto(out)
@@ -86,12 +85,11 @@ def test_cards_of_maps_and_dreams_take_any_word(kind):
     """Ids, and layers of a user's own module."""
     word = EVERY[kind]
     finder = SimpleNamespace(name="toy", weights_hash="ab" * 32, field_arcsec=20.0)
-    request: Any = SimpleNamespace(finder=finder, methods=("saliency",), seed=0, threshold=None)
-    facts = {"id": word, "finder": "toy", "finder_hash": "ab" * 32, "set_hash": "cd" * 32}
+    occluder = SimpleNamespace(grid=SimpleNamespace(patch=2, stride=2), engine="exact")
+    explainer: Any = SimpleNamespace(finder=finder, occluder=occluder)
     target: Any = SimpleNamespace(name=word)
     for cards in (
-        map_cards({**facts, "patch": 2, "stride": 2, "engine": "exact", "field": 20.0}),
-        explanation_cards(request, cast(Any, SimpleNamespace(content_hash="cd" * 32)), word),
+        map_cards(explainer, Request(("saliency", "occlusion")), "cd" * 32, word),
         dream_cards(cast(Any, finder), target, DreamSettings(steps=10, rate=0.1), word, "ef" * 32),
     ):
         out = io.BytesIO()

@@ -11,7 +11,6 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import fx, nn
@@ -54,11 +53,16 @@ class Hookable:
         return f" in {', '.join(self.foreign)}" if self.foreign else ""
 
 
-_KEPT: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], Hookable]] = WeakKeyDictionary()
+def state_of(finder: Finder) -> tuple[object, ...]:
+    """What a copy rests on: the declaration, and every weight's place and sum."""
+    tensors = (*finder.module.parameters(), *finder.module.buffers())
+    sums = torch.stack([tensor.detach().sum(dtype=torch.float64).cpu() for tensor in tensors]) if tensors else None
+    places = tuple(tensor.data_ptr() for tensor in tensors)
+    return finder.recipe, places, () if sums is None else tuple(sums.tolist())
 
 
 def hookable(finder: Finder) -> Hookable:
-    """Copy the finder's module and make what can be hooked hookable; the last copy serves again.
+    """Copy the finder's module and make what can be hooked hookable.
 
     It is rewritten as far as it then still gives the finder's own answers and gradients on noise.
 
@@ -67,25 +71,8 @@ def hookable(finder: Finder) -> Hookable:
     LookupError
         Not even a plain copy does.
     """
-    state, found = _state(finder), _KEPT.get(finder.module)
-    if found is None or found[0] != state:
-        _KEPT.clear()
-        with uncompiled():
-            found = _KEPT[finder.module] = (state, _made(finder))
-    return found[1]
-
-
-def forget() -> None:
-    """Make the next copy anew: a method that failed may have left hooks on the last one."""
-    _KEPT.clear()
-
-
-def _state(finder: Finder) -> tuple[object, ...]:
-    """What a copy rests on: the declaration, and every weight's place and sum."""
-    tensors = (*finder.module.parameters(), *finder.module.buffers())
-    sums = torch.stack([tensor.detach().sum(dtype=torch.float64).cpu() for tensor in tensors]) if tensors else None
-    places = tuple(tensor.data_ptr() for tensor in tensors)
-    return finder.recipe, places, () if sums is None else tuple(sums.tolist())
+    with uncompiled():
+        return _made(finder)
 
 
 def _made(finder: Finder) -> Hookable:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
 from lensaudit.errors import UsageError
 from lensaudit.explain.attribution.gradcam import grad_cam, last_features, parallel
-from lensaudit.explain.attribution.hookable import Hookable, hookable
+from lensaudit.explain.attribution.hookable import Hookable, hookable, state_of
 from lensaudit.explain.occluding.occluder import Occluder
 from lensaudit.finders import Finder
 
@@ -125,21 +124,53 @@ IMAGES_AT_ONCE = 8
 """Images of one call; those of 200×200 pixels keep within some 100 MB with their gradients."""
 
 
-@dataclass(frozen=True, eq=False)
 class Target:
-    """What is explained: a finder, and the copy of its module that captum may hook."""
+    """What is explained: a finder, the copy of its module that captum may hook, and its occluder.
 
-    finder: Finder
+    Both are made once, at the first method that needs them, and anew where the finder's weights have changed since.
 
-    @cached_property
+    Parameters
+    ----------
+    finder
+        The finder.
+    occluder
+        By default of the paper's patches.
+    """
+
+    def __init__(self, finder: Finder, occluder: Occluder | None = None) -> None:
+        self.finder, self.occluder = finder, occluder or Occluder(finder)
+        self._state: tuple[object, ...] = ()
+        self._hookable: Hookable | None = None
+        self._reached: dict[str, Reached] = {}
+
+    def refresh(self) -> bool:
+        """Forget what was made where the finder's weights have changed; whether they had."""
+        state = state_of(self.finder)
+        if state == self._state:
+            return False
+        self.forget()
+        self._state = state
+        return True
+
+    def forget(self) -> None:
+        """Make all anew at the next call: a method that failed may have left hooks on the copy."""
+        self._state, self._hookable, self._reached = (), None, {}
+        self.occluder.forget()
+
+    @property
     def hookable(self) -> Hookable:
-        """Made at the first method that asks for gradients."""
-        return hookable(self.finder)
+        """The copy."""
+        if self._hookable is None:
+            self._hookable = hookable(self.finder)
+        return self._hookable
 
-    @cached_property
-    def occluder(self) -> Occluder:
-        """Of the paper's patches."""
-        return Occluder(self.finder)
+    def reached(self, method: Method) -> Reached:
+        """What a method hooks of the finder; LookupError where that would be another method."""
+        if method.reach is None:
+            return Reached("")
+        if method.name not in self._reached:
+            self._reached[method.name] = method.reach(self.hookable)
+        return self._reached[method.name]
 
 
 @dataclass(frozen=True)
@@ -231,7 +262,7 @@ def _guided_gradcam(target: Target, images: torch.Tensor, rng: torch.Generator) 
 
 def _occlusion(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
     """Log-odds whole − occluded, exactly (see `lensaudit.explain.occluding`)."""
-    maps = [torch.from_numpy(target.occluder.map_prepared(image[None]).attribution) for image in images.detach()]
+    maps = [torch.from_numpy(target.occluder.map(image[None]).attribution) for image in images.detach()]
     return torch.stack(maps)[:, None]
 
 

@@ -13,11 +13,11 @@ from lensaudit.errors import LensauditError
 from lensaudit.explain.dreaming.dream import Dream
 from lensaudit.explain.dreaming.settings import DreamSettings
 from lensaudit.explain.dreaming.target import ClassTarget, Target
-from lensaudit.explain.occluding.map_files import ascii_text
 from lensaudit.files import replacing
 from lensaudit.finders import Finder
 from lensaudit.fits_input import open_fits
 from lensaudit.provenance import provenance
+from lensaudit.untrusted import in_header
 
 Card = tuple[str, Any, str]
 
@@ -38,10 +38,10 @@ def identity_cards(finder: Finder, target: Target, settings: DreamSettings, star
     """
     regular = settings.regularisation
     return [
-        ("OBJECT", ascii_text(target.name), ""),
-        ("FINDER", ascii_text(finder.name), ""),
+        ("OBJECT", in_header(target.name), ""),
+        ("FINDER", in_header(finder.name), ""),
         ("FNDHASH", finder.weights_hash, ""),
-        ("BEGAN", ascii_text(start) if start else "uniform noise", ""),
+        ("BEGAN", in_header(start) if start else "uniform noise", ""),
         ("BEGHASH", start_hash, ""),
         ("MAXIMISE", settings.objective if isinstance(target, ClassTarget) else "mean before ReLU", ""),
         ("STEPS", settings.steps, "steps"),
@@ -81,7 +81,7 @@ def write_dream_fits(path: Path, dream: Dream, cards: list[Card], wcs: WCS | Non
     """
     header = fits.Header() if wcs is None else wcs.to_header(relax=True)
     header.extend([fits.Card(*card) for card in [*cards, *_facts(dream)]])
-    header.add_history(ascii_text(provenance()["command"]))
+    header.add_history(in_header(provenance()["command"]))
     steps = np.arange(len(dream.values))
     hdus = [
         fits.PrimaryHDU(dream.image, header),
@@ -122,7 +122,7 @@ def read_dream_fits(path: Path, target: Target, settings: DreamSettings, cards: 
 
 
 def _facts(dream: Dream) -> list[Card]:
-    bands = [(f"BAND{n + 1}", ascii_text(band), "") for n, band in enumerate(dream.bands)]
+    bands = [(f"BAND{n + 1}", in_header(band), "") for n, band in enumerate(dream.bands)]
     return [
         ("NBANDS", len(dream.bands), "planes of the image"),
         *bands,

@@ -23,8 +23,8 @@ from lensaudit.explain.dreaming.settings import (
     regularisation,
 )
 from lensaudit.explain.dreaming.target import KernelTarget, Target
+from lensaudit.explain.explained_files import chosen_systems
 from lensaudit.explain.layers import find_layer
-from lensaudit.explain.occluding.map_files import chosen_systems
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 from lensaudit.lensset.coordinates import wcs_on_grid

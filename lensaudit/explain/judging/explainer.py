@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from lensaudit.errors import UsageError
-from lensaudit.explain.attribution.explain import explain_prepared
 from lensaudit.explain.attribution.methods import METHODS, find_method
+from lensaudit.explain.functions import explain_prepared
 from lensaudit.explain.judging.scores import FILLS, PARTS, chosen_parts
 from lensaudit.finders import Finder
 

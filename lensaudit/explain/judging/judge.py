@@ -12,8 +12,8 @@ import torch
 
 from lensaudit.display.numbers import duration
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain.attribution.explain import missed
 from lensaudit.explain.attribution.methods import METHODS
+from lensaudit.explain.functions import explainer_of
 from lensaudit.explain.judging.compound_view import CompoundView, ImageShares, compound_shares, summarised
 from lensaudit.explain.judging.explainer import BASELINES, RANDOM, Explainer, JudgeSettings, explainer
 from lensaudit.explain.judging.image_scores import NOISE_SAMPLES, TILES, ImageJudge, ImageScore
@@ -192,7 +192,7 @@ class _Run:
     def _partial(self) -> dict[str, str]:
         """What methods that gave scores do not reach of the finder."""
         made = [METHODS[name] for name in self.settings.methods if name in METHODS and name not in self.failed]
-        missing = {method.name: missed(method, self.finder) for method in made}
+        missing = {method.name: explainer_of(self.finder).missed(method.name) for method in made}
         return {name: words for name, words in missing.items() if words}
 
     def tasks(self) -> list[_Task]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from lensaudit.errors import DataError, UsageError
@@ -88,25 +88,18 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class OcclusionMap:
-    """What hiding a patch does to one image's score.
+class Occluded:
+    """What hiding a patch does to one image's score; `Explainer` makes an `Explanation` of it.
 
     Attributes
     ----------
     attribution
         log-odds(whole) − log-odds(occluded), float32 (size, size); where patches overlap the mean over those that
-        cover a pixel. Above 0, positive attribution: hiding lowers the log-odds of "lens".
-    delta
-        The paper's quantity p(lens | occluded) − p(lens), float32 (size, size). Its sign is the other one: below 0,
-        positive attribution. Where p is close to 0 or 1 it says little.
-    p_lens, logit
-        Score of the whole image.
-    patch, stride
-        Pixels of the finder's grid.
-    engine
-        ``exact`` or ``captum``.
-    finder, finder_hash
-        Name of the finder and SHA-256 of its weights.
+        cover a pixel. Above 0 speaks for a lens: hiding lowers its log-odds.
+    p_lost
+        p(lens) − p(lens | occluded), float32 (size, size), with the same sign.
+    logit
+        Log-odds of the whole image.
     layers
         How the exact engine calculated each layer; empty for captum.
     cost
@@ -117,29 +110,13 @@ class OcclusionMap:
         Wall time.
     """
 
-    attribution: np.ndarray
-    delta: np.ndarray
-    p_lens: float
+    attribution: NDArray[np.float32]
+    p_lost: NDArray[np.float32]
     logit: float
-    patch: int
-    stride: int
-    engine: str
-    finder: str
-    finder_hash: str
     layers: tuple[LayerReport, ...]
     cost: Cost | None
     note: str
     seconds: float
-
-    @property
-    def size(self) -> int:
-        """Pixels along a side of the finder's grid."""
-        return int(self.delta.shape[0])
-
-    @property
-    def tiles(self) -> bool:
-        """Whether the patches fit the image; if not, the last of a row or column is cut off at the edge."""
-        return Grid(self.size, self.patch, self.stride).tiles
 
     @property
     def fallbacks(self) -> tuple[str, ...]:
@@ -150,43 +127,6 @@ class OcclusionMap:
 def default_patch(size: int) -> int:
     """Patch (and stride) of Wilde et al. 2022 for a finder of `size` pixels: 4 for 200, 1 for 66."""
     return max(1, size // PATCHES_ACROSS)
-
-
-def occlusion(
-    finder: Finder,
-    cutout: Mapping[str, np.ndarray],
-    *,
-    patch: int | None = None,
-    stride: int | None = None,
-    engine: str = "exact",
-    batch: int | None = None,
-    progress: Progress | None = None,
-) -> OcclusionMap:
-    """Occlusion map of one image: zeros in all bands at once, on the prepared input.
-
-    Parameters
-    ----------
-    finder
-        The finder; its module is left as it was.
-    cutout
-        Band → native image (h, w) or (1, h, w).
-    patch, stride
-        Pixels of the finder's grid; by default those of the paper (see `default_patch`), the stride equal to the patch.
-    engine
-        ``exact``: recalculates only what a patch changes. ``captum``: the reference, one forward pass per patch.
-    batch
-        Most positions at once; by default what suits the engine (captum: 1).
-    progress
-        Called with positions done and all positions.
-
-    Raises
-    ------
-    UsageError
-        The patch, stride or engine is not possible.
-    DataError
-        A band is missing, constant or not finite, or the finder's score is not a number.
-    """
-    return Occluder(finder, patch, stride, engine, batch).map(cutout, progress=progress)
 
 
 class Occluder:
@@ -200,7 +140,7 @@ class Occluder:
         engine: str = "exact",
         batch: int | None = None,
     ) -> None:
-        """Arguments and errors as in `occlusion`."""
+        """Arguments and errors as in `lensaudit.explain.occlusion`."""
         if engine not in ENGINES:
             raise UsageError(f"engine '{engine}' is not known; allowed: {', '.join(ENGINES)}")
         if batch is not None and batch < 1:
@@ -213,14 +153,8 @@ class Occluder:
         self._exact: ExactEngine | None = None
         self._note = ""
 
-    def map(
-        self, cutout: Mapping[str, np.ndarray], *, name: str = "", progress: Progress | None = None
-    ) -> OcclusionMap:
-        """Occlusion map of one image; `name` is for messages."""
-        return self.map_prepared(self._prepared(cutout, name), name=name, progress=progress)
-
-    def map_prepared(self, image: torch.Tensor, *, name: str = "", progress: Progress | None = None) -> OcclusionMap:
-        """The same for an image (1, bands, size, size) that `Finder.preprocess` gave."""
+    def map(self, image: torch.Tensor, *, name: str = "", progress: Progress | None = None) -> Occluded:
+        """Occlude one image (1, bands, size, size) that `Finder.preprocess` gave; `name` is for messages."""
         began = time.perf_counter()
         with evaluating(self.finder.module):
             logit = float(self.finder.logit(image)[0])
@@ -235,13 +169,9 @@ class Occluder:
         of_p = self.grid.spread(expit(outcome.logits) - expit(outcome.base_logit))
         return self._result((of_p, self.grid.spread(outcome.logits - outcome.base_logit)), logit, outcome, began)
 
-    def _prepared(self, cutout: Mapping[str, np.ndarray], name: str) -> torch.Tensor:
-        bands = {band: np.asarray(image) for band, image in cutout.items()}
-        single = {band: image[None] if image.ndim == 2 else image for band, image in bands.items()}
-        several = next((band for band, image in single.items() if len(image) != 1), None)
-        if several is not None:
-            raise DataError(f"band {several} has {len(single[several])} images; give the cutouts of one")
-        return self.finder.preprocess(single, [name] if name else None)
+    def forget(self) -> None:
+        """Trace the module anew with the next image: its weights or layers are others now."""
+        self._exact, self._note = None, ""
 
     def _read(self, outputs: torch.Tensor) -> torch.Tensor:
         return lens_logit(outputs, self.finder.recipe.outputs, self.finder.recipe.lens_index)
@@ -288,24 +218,16 @@ class Occluder:
 
     def _result(
         self, changes: tuple[np.ndarray, np.ndarray], logit: float, outcome: Outcome | None, began: float
-    ) -> OcclusionMap:
+    ) -> Occluded:
         """`changes` of p and of the log-odds, occluded − whole."""
         if not np.isfinite(changes).all():
             raise DataError(f"finder {self.finder.name} gives scores that are no numbers under occlusion")
-        facts: dict[str, Any] = {"layers": (), "cost": None}
-        if outcome is not None:
-            facts = {"layers": outcome.layers, "cost": outcome.cost}
-        return OcclusionMap(
+        return Occluded(
             attribution=-changes[1].astype(np.float32),
-            delta=changes[0].astype(np.float32),
-            p_lens=float(expit(logit)),
+            p_lost=-changes[0].astype(np.float32),
             logit=logit,
-            patch=self.grid.patch,
-            stride=self.grid.stride,
-            engine=self.engine,
-            finder=self.finder.name,
-            finder_hash=self.finder.weights_hash,
+            layers=() if outcome is None else outcome.layers,
+            cost=None if outcome is None else outcome.cost,
             note=self._note,
             seconds=time.perf_counter() - began,
-            **facts,
         )

@@ -12,11 +12,9 @@ from torch import nn
 from torch.nn import functional
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain import METHODS, explain, explain_prepared
+from lensaudit.explain import METHODS, Explainer, explain, explain_prepared
 from lensaudit.explain.attribution import methods as methods_module
-from lensaudit.explain.attribution.explain import _attributed
 from lensaudit.explain.attribution.hookable import hookable
-from lensaudit.explain.attribution.methods import Target
 from lensaudit.finders import Finder, declare_finder
 
 SIZE = 12
@@ -162,7 +160,7 @@ def test_a_forward_that_raises_leaves_no_hook_and_one_line(method):
         explain_prepared(finder, images(), method)
     real, x = methods_module.METHODS[method], images()
     with pytest.raises(DataError, match=f"{real.title} cannot explain plain: RuntimeError: the third layer is ill"):
-        _attributed(real, Target(finder), x, 0)
+        Explainer(finder)._attributions(real, x, 0)
     assert hooks(finder.module) == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from lensaudit.explain import METHODS, explain
-from lensaudit.explain.attribution.map_files import reached, scale_of
+from lensaudit.explain.map_picture import reached, scale_of
 from lensaudit.finders import load_finder
 from lensaudit.lensset import LensSet
 
@@ -30,7 +30,7 @@ def test_maps_are_made_kept_and_made_anew(places, lensaudit, tmp_path):
         for method in ("saliency", "gradcam"):
             expected = explain(finder, lens_set.cutouts([1]), method)
             np.testing.assert_array_equal(hdus[method].data, expected.maps[0])
-            assert hdus[method].header["SIGN"] == "above 0 positive attribution, raises the log-odds of lens"
+            assert hdus[method].header["SIGN"] == "positive: for a lens"
             assert hdus[method].header["QUANTITY"] == METHODS[method].quantity
         assert hdus["GRADCAM"].header["HOOKED"] == "last convolution with its ReLU, 30 maps of 4x4"
         assert hdus[0].header["PLENS"] == pytest.approx(expected.p_lens[0])

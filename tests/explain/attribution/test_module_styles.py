@@ -13,8 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain import METHODS, explain_prepared, occlusion
-from lensaudit.explain.attribution.explain import missed
+from lensaudit.explain import METHODS, Explainer, explain_prepared, occlusion
 from lensaudit.explain.kernels.activations import recording
 from lensaudit.explain.layers import convolutions
 from lensaudit.explain.trace import evaluating
@@ -226,9 +225,9 @@ def test_a_map_is_captums_of_the_clean_network_or_it_is_said_what_is_missing(sty
 
 def test_a_judgement_knows_what_a_method_does_not_reach(styled):
     half = styled["half hooked"]
-    assert missed(METHODS["deeplift"], half).startswith("DeepLIFT has no rule for 1 of 3 activations (relu)")
-    assert missed(METHODS["gradcam"], half) == ""
-    assert missed(METHODS["deeplift"], styled["branch"]) == ""  # no scores at all, which is said elsewhere
+    assert Explainer(half).missed("deeplift").startswith("DeepLIFT has no rule for 1 of 3 activations (relu)")
+    assert Explainer(half).missed("gradcam") == ""
+    assert Explainer(styled["branch"]).missed("deeplift") == ""  # no scores at all, which is said elsewhere
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -261,7 +260,7 @@ def test_a_finder_says_that_its_module_writes_into_its_input(styled):
 def test_both_engines_of_occlusion_agree(style, styled):
     rng = np.random.default_rng(1)
     native = {band: rng.random((SIZE, SIZE), np.float32) for band in ("H", "VIS")}
-    maps = [occlusion(styled[style], native, patch=2, engine=engine).attribution for engine in ("exact", "captum")]
+    maps = [occlusion(styled[style], native, patch=2, engine=engine).maps[0] for engine in ("exact", "captum")]
     np.testing.assert_allclose(*maps, rtol=0, atol=FLOAT32 * np.abs(maps[1]).max())
 
 
