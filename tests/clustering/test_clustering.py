@@ -225,8 +225,8 @@ def test_the_exact_occlusion_engine_carries_its_layers(clustered, place, other):
     image = {"VIS": other.images("VIS", slice(1, 2))}
     exact, plain = (occlusion(finder, image, patch=4, stride=4, engine=engine) for engine in ("exact", "captum"))
     # p in float32 after two autoencoders' worth of sums in another order, sharpened by the mixture
-    np.testing.assert_allclose(exact.delta, plain.delta, rtol=0, atol=1e-4)
-    assert np.ptp(plain.delta) > 1e-2, "the occlusion changes something"
+    np.testing.assert_allclose(exact.patches.p_lost, plain.patches.p_lost, rtol=0, atol=1e-4)
+    assert np.ptp(plain.patches.p_lost) > 1e-2, "the occlusion changes something"
 
 
 def test_every_epoch_and_stage_has_an_order_of_its_own(clustered, recipe, mixed, place, options):
