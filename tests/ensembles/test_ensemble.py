@@ -227,8 +227,11 @@ def test_what_needs_no_gradient_applies(ensemble, training):
     found = occlusion(ensemble, training.cutouts([1]), patch=5, engine="captum")
     exact = occlusion(ensemble, training.cutouts([1]), patch=5)
     np.testing.assert_allclose(
-        exact.patches.p_lost, found.patches.p_lost, rtol=0, atol=1e-6
-    )  # p of the members is rounded alike
+        exact.patches.p_lost,
+        found.patches.p_lost,
+        rtol=0,
+        atol=1e-6,  # p of the members is rounded alike
+    )
     assert explain(ensemble, training.cutouts([1]), "occlusion").maps.shape == (1, 20, 20)
     with pytest.raises(DataError, match=r"Grad-CAM does not apply .* no gradient"):
         explain(ensemble, training.cutouts([1]), "gradcam")
