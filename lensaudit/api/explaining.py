@@ -25,7 +25,7 @@ from lensaudit.api.calling import (
     watching,
 )
 from lensaudit.errors import UsageError
-from lensaudit.explain import Dream, Explanation, Judgement, KernelStudy, OcclusionMap
+from lensaudit.explain import Dream, Explanation, Judgement, KernelStudy
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 
@@ -125,7 +125,7 @@ def occlusion(
     stride: int | None = None,
     engine: str = "exact",
     progress: bool | Watcher = False,
-) -> OcclusionMap:
+) -> Explanation:
     """Map where hiding a patch changes the score of one cutout.
 
     Parameters
@@ -145,9 +145,9 @@ def occlusion(
 
     Returns
     -------
-    OcclusionMap
-        ``attribution``, the log-odds less those with the patch hidden, float32 (size, size): above 0, positive
-        attribution. ``delta`` is the paper's change of p(lens), with the other sign.
+    Explanation
+        With one map, the log-odds less those with the patch hidden, and in ``patches.p_lost`` p(lens) less that with
+        the patch hidden, the quantity of Wilde et al. 2022: above 0 speaks for a lens in both.
 
     Raises
     ------
@@ -164,8 +164,8 @@ def occlusion(
     --------
     >>> import lensaudit as la
     >>> found = la.occlusion("ou66", la.simulate("euclid", n=2, seed=7), patch=11)
-    >>> found.attribution.shape, found.patch, found.stride
-    ((66, 66), 11, 11)
+    >>> found.maps.shape, found.patches.patch, found.patches.stride
+    ((1, 66, 66), 11, 11)
     """
     loaded, cutouts, _ = _cutouts(finder, data, ids)
     with watching(progress) as watch:
