@@ -1,6 +1,7 @@
 """Explanations of a finder: where it looks, what excites it, and how far to believe that."""
 
 from lensaudit.display.images import NISP_RGB, ColourScale, colour_scale, nisp_rgb
+from lensaudit.explain.attributed import Backdrop, Patches
 from lensaudit.explain.attribution.methods import METHODS, Method, applicable_methods, no_gradient
 from lensaudit.explain.dreaming.dream import Dream, dream
 from lensaudit.explain.dreaming.dream_files import DreamFiles, DreamRun, dream_files
@@ -11,7 +12,7 @@ from lensaudit.explain.dreaming.target import ClassTarget, KernelTarget, Target,
 from lensaudit.explain.dreaming.wish import Changes, DreamStart, DreamWish, from_cutouts, from_noise
 from lensaudit.explain.explained_files import ExplainedFiles, Request, chosen_systems, explain_systems
 from lensaudit.explain.explainer import Explainer
-from lensaudit.explain.explanation import Backdrop, Explanation, Patches
+from lensaudit.explain.explanation import Explanation
 from lensaudit.explain.functions import explain, explain_prepared, occlusion
 from lensaudit.explain.judging.compound_view import CompoundView, compound_view
 from lensaudit.explain.judging.explainer import JudgeSettings

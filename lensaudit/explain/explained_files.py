@@ -16,9 +16,10 @@ from astropy.io import fits
 from lensaudit.display.figures import save_figure
 from lensaudit.display.images import main_band
 from lensaudit.errors import DataError, LensauditError, UsageError
+from lensaudit.explain.attributed import SIGN, Backdrop
 from lensaudit.explain.attribution.methods import find_method
 from lensaudit.explain.explainer import OCCLUSION, Explainer
-from lensaudit.explain.explanation import SIGN, Backdrop, Explanation
+from lensaudit.explain.explanation import Explanation
 from lensaudit.explain.explanation_fits import Card, creator, write_fits
 from lensaudit.explain.layers import refuse_other_maps
 from lensaudit.explain.map_picture import (

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lensaudit.display.images import main_band
 from lensaudit.errors import DataError, LensauditError
+from lensaudit.explain.attributed import Backdrop, Patches
 from lensaudit.explain.attribution.methods import (
     IMAGES_AT_ONCE,
     Method,
@@ -23,7 +24,7 @@ from lensaudit.explain.attribution.methods import (
     find_method,
     no_gradient,
 )
-from lensaudit.explain.explanation import Backdrop, Explanation, Patches
+from lensaudit.explain.explanation import Explanation
 from lensaudit.explain.occluding.occluder import Occluded, Occluder
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder

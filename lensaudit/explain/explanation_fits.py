@@ -19,7 +19,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
-from lensaudit.explain.explanation import SIGN, Backdrop, Explanation, Patches
+from lensaudit.explain.attributed import SIGN, Attributed, Backdrop, Patches
 from lensaudit.files import replacing
 from lensaudit.fits_input import open_fits
 from lensaudit.lensset.coordinates import from_cards
@@ -38,7 +38,7 @@ RECORD = "RECORD"
 Card = tuple[str, Any, str]
 
 
-def write_fits(path: Path, results: Sequence[Explanation], cards: Sequence[Card] = (), per_band: bool = False) -> None:
+def write_fits(path: Path, results: Sequence[Attributed], cards: Sequence[Card] = (), per_band: bool = False) -> None:
     """Write explanations of the same images: an empty primary with the facts, one extension a map, and the image.
 
     Parameters
@@ -88,7 +88,7 @@ def creator() -> str:
     return f"lensaudit {provenance()['lensaudit']}"
 
 
-def _facts(result: Explanation) -> list[Card]:
+def _facts(result: Attributed) -> list[Card]:
     """What is the same for every map of a file."""
     scores = [("LOGIT", float(result.logit[0]), "log-odds of lens"), ("PLENS", float(result.p_lens[0]), "p(lens)")]
     return [
@@ -105,7 +105,7 @@ def _sky(wcs: Sequence[WCS] | None) -> fits.Header:
     return wcs[0].to_header(relax=True) if wcs else fits.Header()
 
 
-def _header(one: Explanation) -> fits.Header:
+def _header(one: Attributed) -> fits.Header:
     """Of the map of one image."""
     header = _sky(one.wcs)
     header["METHOD"] = in_header(one.title.replace("×", "x"))
@@ -132,7 +132,7 @@ def patch_cards(patches: Patches) -> list[Card]:
     ]
 
 
-def _tiles(one: Explanation) -> bool:
+def _tiles(one: Attributed) -> bool:
     assert one.patches is not None
     return (one.size - one.patches.patch) % one.patches.stride == 0
 
@@ -146,7 +146,7 @@ def _remarks(patches: Patches | None) -> list[str]:
 _PLAIN = ("method", "title", "quantity", "bands", "field_arcsec", "finder", "finder_hash", "hooked", "notes")
 
 
-def _to_json(one: Explanation) -> str:
+def _to_json(one: Attributed) -> str:
     """All but arrays and coordinates, in ASCII without a quotation mark of FITS."""
     facts: dict[str, Any] = {name: getattr(one, name) for name in (*_PLAIN, "known_to_fail")}
     facts["logit"] = float(one.logit[0])
@@ -156,7 +156,7 @@ def _to_json(one: Explanation) -> str:
     return json.dumps(facts).replace("'", "\\u0027")
 
 
-def read_fits(path: Path) -> list[Explanation]:
+def read_fits(path: Path) -> list[Attributed]:
     """The explanations in a file of `write_fits`, one a method; those of earlier versions are brought to today's sign.
 
     Raises
@@ -174,7 +174,7 @@ def read_fits(path: Path) -> list[Explanation]:
         if "FNDHASH" not in primary or not maps:
             raise DataError(f"{path} holds no explanations; give a file of lensaudit occlusion, explain or gradcam")
         backdrop = _backdrop(hdus, len([hdu for hdu in maps if hdu.name == maps[0].name]))
-        singles: dict[str, list[Explanation]] = {}
+        singles: dict[str, list[Attributed]] = {}
         for hdu in maps:
             read = _read_one if RECORD in hdu.header else _of_old_method
             singles.setdefault(hdu.name, []).append(read(hdus, hdu))
@@ -189,7 +189,7 @@ def _wcs_of(header: fits.Header) -> tuple[WCS, ...] | None:
     return (from_cards(header.tostring(sep="\n")),) if "CTYPE1" in header else None
 
 
-def _read_one(hdus: fits.HDUList, hdu: Any) -> Explanation:
+def _read_one(hdus: fits.HDUList, hdu: Any) -> Attributed:
     facts = json.loads(hdu.header[RECORD])
     patches = facts.pop("patches", None)
     names = [(one.name, one.ver) for one in hdus]
@@ -199,13 +199,13 @@ def _read_one(hdus: fits.HDUList, hdu: Any) -> Explanation:
         patches = Patches(**patches, p_lost=_data(hdus[P_LOST, hdu.ver]))
     facts |= {"bands": tuple(facts["bands"]), "notes": tuple(facts["notes"]), "logit": np.array([facts["logit"]])}
     attributions = _data(hdus[per_band]) if per_band in names else None
-    return Explanation(**facts, maps=_data(hdu), attributions=attributions, wcs=_wcs_of(hdu.header), patches=patches)
+    return Attributed(**facts, maps=_data(hdu), attributions=attributions, wcs=_wcs_of(hdu.header), patches=patches)
 
 
-def _of_old_method(hdus: fits.HDUList, hdu: Any) -> Explanation:
+def _of_old_method(hdus: fits.HDUList, hdu: Any) -> Attributed:
     """Of ``lensaudit explain`` and ``gradcam`` up to version 0.1: the sign is today's."""
     header, primary = hdu.header, hdus[0].header
-    return Explanation(
+    return Attributed(
         method=hdu.name.lower(),
         title=header["METHOD"],
         quantity=header["QUANTITY"],
@@ -222,13 +222,13 @@ def _of_old_method(hdus: fits.HDUList, hdu: Any) -> Explanation:
     )
 
 
-def _of_old_occlusion(path: Path, hdus: fits.HDUList) -> Explanation:
+def _of_old_occlusion(path: Path, hdus: fits.HDUList) -> Attributed:
     """Of ``lensaudit occlusion`` up to version 0.1, whose primary array had the other sign."""
     header = hdus[0].header
     if "ATTRIBUTION" not in [hdu.name for hdu in hdus]:
         raise DataError(f"{path} has no map of the log-odds; make it again with lensaudit occlusion")
     lost = -_data(hdus[0])
-    return Explanation(
+    return Attributed(
         method="occlusion",
         title="Occlusion",
         quantity="log-odds, whole − patch hidden",
@@ -257,7 +257,7 @@ def _backdrop(hdus: fits.HDUList, n: int) -> Backdrop | None:
     )
 
 
-def _joined(singles: Sequence[Explanation]) -> Explanation:
+def _joined(singles: Sequence[Attributed]) -> Attributed:
     """Explanations of single images by one method as one of all."""
     first = singles[0]
     if len(singles) == 1:

@@ -22,7 +22,7 @@ from lensaudit.display.figures import draw_pixels, draw_signed_bar, new_figure, 
 from lensaudit.display.images import grey, nearest, over_image
 from lensaudit.display.numbers import probability, signed
 from lensaudit.errors import UsageError
-from lensaudit.explain.explanation import Backdrop, Explanation
+from lensaudit.explain.attributed import Attributed, Backdrop
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ SHOWN_FROM = 0.05
 ACROSS = 5
 
 
-def backdrop_of(result: Explanation) -> Backdrop:
+def backdrop_of(result: Attributed) -> Backdrop:
     """The native image of one image's explanation; where there is none, white of the same field."""
     if result.backdrop is not None:
         return result.backdrop
@@ -73,7 +73,7 @@ def check_view(view: str) -> None:
         raise UsageError(f"view '{view}' is not known; allowed: {', '.join(VIEWS)}")
 
 
-def values_of(result: Explanation, view: str = LOG_ODDS) -> np.ndarray:
+def values_of(result: Attributed, view: str = LOG_ODDS) -> np.ndarray:
     """What is drawn of one image, (size, size): its map, or in the paper's view p lost under the patch."""
     if view == LOG_ODDS:
         return result.maps[0]
@@ -82,7 +82,7 @@ def values_of(result: Explanation, view: str = LOG_ODDS) -> np.ndarray:
     return result.patches.p_lost[0]
 
 
-def scale_of(result: Explanation, view: str = LOG_ODDS) -> SignedScale:
+def scale_of(result: Attributed, view: str = LOG_ODDS) -> SignedScale:
     """Colours of one image's map: both sides alike, full from the `CLIPPED_ABOVE` percentile of |value|.
 
     Occlusion, which has no few pixels above the rest, is not clipped, and what no patch changes keeps pale; in the
@@ -96,7 +96,7 @@ def scale_of(result: Explanation, view: str = LOG_ODDS) -> SignedScale:
     return symmetric_scale(values, percentile=CLIPPED_ABOVE)
 
 
-def draw_signed(ax: Axes, result: Explanation, view: str = LOG_ODDS) -> None:
+def draw_signed(ax: Axes, result: Attributed, view: str = LOG_ODDS) -> None:
     """Draw one image's map, blue above 0, over the negative image of its field, with a scale bar."""
     under = backdrop_of(result)
     image = under.images[0]
@@ -104,7 +104,7 @@ def draw_signed(ax: Axes, result: Explanation, view: str = LOG_ODDS) -> None:
     draw_pixels(ax, pixels, image.shape[1] * under.pixel_scale_arcsec, dark=False)
 
 
-def draw_map(ax: Axes, result: Explanation) -> None:
+def draw_map(ax: Axes, result: Attributed) -> None:
     """Draw one image's map with its name above and its colour bar below."""
     draw_signed(ax, result)
     _name_panel(ax, result)
@@ -112,7 +112,7 @@ def draw_map(ax: Axes, result: Explanation) -> None:
     draw_signed_bar(bar, scale_of(result), result.quantity, horizontal=True)
 
 
-def _name_panel(ax: Axes, result: Explanation) -> None:
+def _name_panel(ax: Axes, result: Attributed) -> None:
     """Name of the method above its map, with what a reader must know of it in red."""
     ax.set_title(result.title, fontsize=9, pad=15 if result.notes else None)
     if result.notes:
@@ -123,7 +123,7 @@ def _name_panel(ax: Axes, result: Explanation) -> None:
 
 
 @styled
-def explanations_figure(results: Sequence[Explanation], title: str) -> Figure:
+def explanations_figure(results: Sequence[Attributed], title: str) -> Figure:
     """The image and a panel for each explanation of it; `results` are of this one image."""
     panels = 1 + len(results)
     across = min(panels, ACROSS)
@@ -143,7 +143,7 @@ def explanations_figure(results: Sequence[Explanation], title: str) -> Figure:
 
 
 @styled
-def gradcam_figure(gradcam: Explanation, guided: Explanation, title: str, threshold: float = SHOWN_FROM) -> Figure:
+def gradcam_figure(gradcam: Attributed, guided: Attributed, title: str, threshold: float = SHOWN_FROM) -> Figure:
     """Image, Grad-CAM, Guided Grad-CAM, and the image where Guided Grad-CAM reaches `threshold` in any band."""
     figure = new_figure(11.6, 4.2, constrained=False)
     grid = figure.add_gridspec(1, 4, wspace=0.04, left=0.01, right=0.99, bottom=0.17, top=0.82)
@@ -162,14 +162,14 @@ def gradcam_figure(gradcam: Explanation, guided: Explanation, title: str, thresh
     return figure
 
 
-def reached(guided: Explanation, threshold: float) -> np.ndarray:
+def reached(guided: Attributed, threshold: float) -> np.ndarray:
     """Where one image's Guided Grad-CAM is at least `threshold` in any band, bool (size, size)."""
     assert guided.attributions is not None
     where: np.ndarray = guided.attributions[0].max(axis=0) >= threshold
     return where
 
 
-def draw_colour_bar(ax: Axes, result: Explanation, view: str = LOG_ODDS) -> None:
+def draw_colour_bar(ax: Axes, result: Attributed, view: str = LOG_ODDS) -> None:
     """Draw the colours of an occlusion with the value of both ends and what they are."""
     if view == LOG_ODDS:
         draw_signed_bar(ax, scale_of(result), "attribution: Δ log-odds (whole − patch hidden)")
@@ -180,7 +180,7 @@ def draw_colour_bar(ax: Axes, result: Explanation, view: str = LOG_ODDS) -> None
 
 
 @styled
-def occlusion_figure(result: Explanation, title: str, view: str = LOG_ODDS) -> Figure:
+def occlusion_figure(result: Attributed, title: str, view: str = LOG_ODDS) -> Figure:
     """Image and occlusion map side by side, with the colour bar.
 
     Raises
@@ -205,13 +205,13 @@ def occlusion_figure(result: Explanation, title: str, view: str = LOG_ODDS) -> F
     return figure
 
 
-def title_of(name: str, label: int, result: Explanation) -> str:
+def title_of(name: str, label: int, result: Attributed) -> str:
     """``name: lens, ou66 p(lens) = 0.912``; label 1 lens, 0 non-lens, anything else unlabelled."""
     words = {1: "lens", 0: "non-lens"}.get(int(label), "unlabelled")
     return f"{name}: {words}, {result.finder} p(lens) = {probability(float(result.p_lens[0]))}"
 
 
-def _legend(result: Explanation, view: str) -> str:
+def _legend(result: Attributed, view: str) -> str:
     score, least = ("the log-odds of lens", LEAST_LOG_ODDS) if view == LOG_ODDS else ("p(lens)", LEAST_P)
     if np.abs(values_of(result, view)).max() < least:
         return f"No patch changes {score} by more than {least:g}."

@@ -14,8 +14,8 @@ from astropy.wcs import WCS
 from lensaudit.display.colour import BLUE, RED, symmetric_scale, two_scales
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import Backdrop, Explanation, Patches, Request
+from lensaudit.explain.attributed import SIGN
 from lensaudit.explain.explained_files import holds, identity_cards
-from lensaudit.explain.explanation import SIGN
 from lensaudit.explain.explanation_fits import read_fits, write_fits
 from lensaudit.explain.map_picture import occlusion_figure, title_of
 from lensaudit.lensset.coordinates import wcs_on_grid
