@@ -1,8 +1,8 @@
 """Time per image of gradient methods, whose network is copied and traced once a finder.
 
 ``python benchmarks/explaining.py [FINDER …] [--set FOLDER] [-n 10]`` explains the first n images of a lens set (by
-default one that is simulated) by saliency, Grad-CAM and DeepLIFT on one thread, through one `Explainer` and through one made
-anew for every image and method, as it was up to version 0.1. Nothing of the pictures and files is timed. Claim: one
+default one that is simulated) by saliency, Grad-CAM and DeepLIFT on one thread, through one `Explainer`
+and through one made anew for every image and method. Nothing of the pictures and files is timed. Claim: one
 `Explainer` takes at most 0.8 of the processor time, and the maps are the same.
 """
 
