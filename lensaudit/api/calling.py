@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from lensaudit.errors import LensauditError, LensauditWarning
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import called_as
+from lensaudit.untrusted import path_within
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
@@ -122,7 +123,7 @@ def folder_for(out: Path | str | None) -> Iterator[Path]:
 
 def temporary_folder(name: str) -> Path:
     """A new folder called `name`, for `kept_with`."""
-    return Path(mkdtemp(prefix="lensaudit-")) / name
+    return path_within(Path(mkdtemp(prefix="lensaudit-")), name)
 
 
 def kept_with(owner: R, folder: Path) -> R:

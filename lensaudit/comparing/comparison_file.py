@@ -90,7 +90,7 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     speed = Path(folder) / SPEED_NAME
     comparison["speed"] = _read(speed, _Speed)["finders"] if lexists(speed) else []
     for block in comparison["sets"]:
-        for row in block["rows"]:
+        for row in block.get("rows", ()):  # where there are none the page says that a field is missing
             row["calibration"] = Calibration.from_json(row["calibration"], f"{path}: calibration", MEND)
     return comparison
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lensaudit.display.figures import new_figure
+from lensaudit.display.figures import new_figure, styled
 from lensaudit.explain.attributed import Attributed
 from lensaudit.explain.explanation_fits import read_fits, write_fits
 from lensaudit.explain.map_picture import draw_map
@@ -31,6 +31,7 @@ class Explanation(Attributed):
     'positive: for a lens'
     """
 
+    @styled
     def plot(self, ax: Axes | None = None, *, index: int = 0) -> Axes:
         """Draw one map, blue what speaks for a lens, over its image where there is one.
 

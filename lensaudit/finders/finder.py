@@ -365,7 +365,7 @@ def weights_hash(module: nn.Module, figures: Figures | None = None) -> str:
     digest = hashlib.sha256()
     tensors = module.state_dict() | {f"{FIGURES_PREFIX}{name}": tensor for name, tensor in (figures or {}).items()}
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode("utf-8", "surrogatepass"))
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 

@@ -219,11 +219,19 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, flat: Tensors) -> None:
-    """Give a fresh `optimizer` the tensors that `optimizer_tensors` took; its settings stay."""
+    """Give a fresh `optimizer` the tensors that `optimizer_tensors` took; its settings stay.
+
+    Raises
+    ------
+    DataError
+        They are not those of one optimizer.
+    """
     state: dict[int, Tensors] = {}
     for key, tensor in flat.items():
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = tensor
+    if len({frozenset(entry) for entry in state.values()}) > 1:
+        raise DataError("the optimizer's tensors in a checkpoint are not of one optimizer; start anew with --restart")
     if state:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lensaudit.comparing import render_comparison
-from lensaudit.comparing.comparison_file import COMPARISON_NAME, SPEED_NAME, write_comparison
+from lensaudit.comparing.comparison_file import COMPARISON_NAME, SPEED_NAME, read_comparison, write_comparison
 from lensaudit.comparing.tables import HEADS, matrices_of, set_table, told_apart
 from lensaudit.errors import DataError, UsageError
 from tests.comparing.made_up import NAMES, REFUSED, comparison, speeds
@@ -140,9 +140,9 @@ def test_a_finder_that_learnt_from_the_set_is_marked(read: Text):
     assert marked[0].startswith("ou-j")
 
 
-def test_table_is_sorted_by_auroc_and_sorts_by_any_column(made: dict, page: str):
-    made["speed"] = speeds()
-    values = [row["cells"][0]["value"] for row in set_table(made, made["sets"][0])]
+def test_table_is_sorted_by_auroc_and_sorts_by_any_column(folder: Path, page: str):
+    written = read_comparison(folder)
+    values = [row["cells"][0]["value"] for row in set_table(written, written["sets"][0])]
     assert values == sorted(values, reverse=True)
     assert page.count('<button type="button">') == len(HEADS)
     assert 'data-value=""' in page  # what was not measured

@@ -8,6 +8,7 @@ from lensaudit.errors import UsageError
 from lensaudit.explain.layers import convolutions, find_layer
 from lensaudit.explain.trace import traced_graph
 from lensaudit.finders import ARCHITECTURES
+from lensaudit.finders.finder import weights_hash
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,9 @@ def test_a_graph_that_is_handed_on_can_be_written_whatever_its_layers_are_called
     assert (graph is None) == (name in {'a"b', "a\\", "a\nb", "a\0b"})
     if graph is not None:
         assert torch.equal(fx.GraphModule(module, graph)(image), module(image))
+
+
+def test_weights_are_hashed_whatever_their_layers_are_called():
+    module = nn.Sequential()
+    module.add_module("a\udc80", nn.Conv2d(2, 3, 3))  # a file's name that is no UTF-8
+    assert len(weights_hash(module)) == 64

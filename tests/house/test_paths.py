@@ -43,7 +43,10 @@ OURS = {
 # Fields that hold a name where they are read from a file or are given by a user.
 FOREIGN = re.compile(r"(^|[._])(id|ids|name|names|label|kind|layer|column|band|bands|population|probe|member|array)$")
 NAMES_OF_OURS = {
+    "lensaudit.api.auditing": {"self.page.name"},  # a page of ours
     "lensaudit.clustering.page": {"name"},  # template files
+    "lensaudit.display.markdown": {"name"},  # matches _PICTURE, which has no folder
+    "lensaudit.display.page": {"name"},  # style sheets
     "lensaudit.evaluation.selection.page": {"name", "figures[one.name]"},  # files by our own names
     "lensaudit.explain.judging.page": {"name"},  # pictures by our own names
     "lensaudit.ensembles.map_files": {"name"},

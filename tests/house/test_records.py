@@ -122,5 +122,5 @@ def test_an_audit_of_an_earlier_version_is_read_whole(repository: Path):
     "module", ["lensaudit.records", "lensaudit.evaluation", "lensaudit.evaluation.selection", "lensaudit.report.schema"]
 )
 def test_results_are_read_without_torch(module: str):
-    code = f"import sys, lensaudit.{module}; sys.exit('torch' in sys.modules)"
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

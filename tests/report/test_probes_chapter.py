@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import lensaudit.report
+import lensaudit.display
 from lensaudit.display.numbers import count, decimal, interval, percent
 from lensaudit.errors import DataError, UsageError
+from lensaudit.evaluation.selection.recall_maps import RecallMap
 from lensaudit.report.audit_file import certificate_block, write_audit
 from lensaudit.report.findings import find, not_measured
 from lensaudit.report.options import AuditOptions
@@ -21,7 +22,7 @@ from lensaudit.resources import QUICK_PROBES
 from lensaudit.verdicts import STATES, state_of
 from tests.report.made_up_probes import LOST, REFUSED, N
 
-TEMPLATE = Path(lensaudit.report.__file__).parent / "template"
+TEMPLATE = Path(lensaudit.display.__file__).parent / "template"
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
@@ -204,11 +205,12 @@ def test_a_finder_no_probe_applies_to_has_reasons(audit: dict, write_folder):
 
 def test_the_selection_function_shows_its_cells_and_marks_small_ones(audit: dict, source: str):
     function = audit["selection_function"]
-    first = function["maps"][0]
-    assert sum(cell["n"] for cell in first["cells"]) == first["n"] == 200 - first["n_outside"]
+    first = RecallMap.from_json(function["maps"][0])
+    drawn = first.cells()
+    assert sum(cell["n"] for cell in drawn) == 200 - first.n_outside
     shown = [cell for row in cells(source, "Every cell with its interval: arc S/N")[:-1] for cell in row[1:]]
-    assert len(shown) == len(first["cells"])
-    for text, cell in zip(shown, first["cells"], strict=True):
+    assert len(shown) == len(drawn)
+    for text, cell in zip(shown, drawn, strict=True):
         assert text.endswith("*") == cell["few"]
         assert text.startswith(percent(cell["recall"]) if cell["n"] else "0*")
     medians = cells(source, 'class="bins medians"')

@@ -63,7 +63,7 @@ def test_quickstart_ends_with_the_path_of_its_page(quick: tuple[Path, subprocess
     assert done.returncode == 0, done.stderr
     assert (folder / done.stdout.splitlines()[-1]).is_file()
     estimate, *stages = done.stderr.splitlines()
-    assert re.fullmatch(r"about .* of work \(.*simulating .*\), 0\.\d+ GB of disk, .* GB of memory; --n, .*", estimate)
+    assert re.fullmatch(r"about .* of work \(.*\), 0\.\d+ GB of disk, .* GB of memory; --n, .*", estimate)
     for line in stages:  # a log without a terminal: stages of more than a second
         assert re.fullmatch(r"[a-z ]+: \d+ of \d+ \(\d+ %\), \d+ (s|min)(, about \d+ (s|min) left)?", line)
 

@@ -76,7 +76,15 @@ def test_the_picture_shows_bands_path_curves_and_cutouts():
     figure = dream_figure(made(regularisation=Regularisation(jitter=4)), view)
     words = texts(figure)
     assert len(figure.axes) == 6 + 9 + 2 + 4
-    for part in ("layer 0 kernel 3", "−1 → 5", "p(lens): 0.200 → > 0.999", "VIS", "step 15", "−1.5, lens", "1.5, non"):
+    for part in (
+        "layer 0 kernel 3",
+        "−1 → 5",
+        "p(lens): 0.200 → 1 − 1.0×10⁻⁴",
+        "VIS",
+        "step 15",
+        "−1.5, lens",
+        "1.5, non",
+    ):
         assert part in words
     for part in ("uniform noise, seed 0", "150 % brighter", "jitter 4 px", "100 steps of ascent at rate 0.1"):
         assert part in words.replace(" | ", " ")
