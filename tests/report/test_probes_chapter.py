@@ -214,7 +214,7 @@ def test_the_selection_function_shows_its_cells_and_marks_small_ones(audit: dict
         assert text.endswith("*") == cell["few"]
         assert text.startswith(percent(cell["recall"]) if cell["n"] else "0*")
     medians = cells(source, 'class="bins medians"')
-    assert len(medians) == len({row["label"] for row in function["medians"]})
+    assert len(medians) == len({row["parameter"]["name"] for row in function["medians"]})
 
 
 def test_without_truth_there_is_no_selection_function(audit: dict, write_folder):
