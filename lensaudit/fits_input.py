@@ -121,6 +121,20 @@ def pixels_of(hdu: Any, where: str, plane: int | None = None) -> NDArray[Any]:
     return data
 
 
+def card(header: fits.Header, key: str, where: str) -> Any:
+    """The value of a card as astropy reads it; None where there is no such card.
+
+    Raises
+    ------
+    DataError
+        It cannot be read.
+    """
+    try:
+        return header.get(key)
+    except Exception as error:  # fits.VerifyError has no base below it, and text that is no number ends in others
+        raise DataError(f"{where}: header card {key} cannot be read; correct the card") from error
+
+
 def number(header: fits.Header, key: str, where: str) -> float | None:
     """The value of a card that must be a finite number; None where there is no such card, or it has no value.
 
@@ -129,12 +143,7 @@ def number(header: fits.Header, key: str, where: str) -> float | None:
     DataError
         It is text, a logical, infinite, or cannot be read.
     """
-    if key not in header:
-        return None
-    try:
-        value = header[key]
-    except Exception as error:  # fits.VerifyError, and what else an unreadable card leads to
-        raise DataError(f"{where}: header card {key} cannot be read; correct the card") from error
+    value = card(header, key, where)
     if value is None or isinstance(value, fits.card.Undefined):
         return None
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float) or not math.isfinite(value):

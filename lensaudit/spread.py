@@ -24,6 +24,9 @@ Task = Callable[[int], T]
 """Does one chunk and returns what came of it; picklable, and the same result wherever it runs."""
 
 Progress = Callable[[int, int], None]
+"""Called with how many are done, of how many."""
+StageProgress = Callable[[str, int, int], None]
+"""The same of a work with several stages, after the name of the one that is on."""
 """Called with (systems done, systems in all)."""
 
 _DECIDED_BY_PARENT = (signal.SIGINT, signal.SIGTERM)

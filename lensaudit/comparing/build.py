@@ -28,7 +28,7 @@ from lensaudit.comparing.measuring import (
 from lensaudit.comparing.tables import Told, pairs_of, ranking_of
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import calibrate, evaluate
-from lensaudit.explain.judging.explainer import chosen_methods
+from lensaudit.explain.judging.attributor import chosen_methods
 from lensaudit.explain.judging.sample import kinds_of
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, Scores, pixel_record, takes_statistics
@@ -38,9 +38,10 @@ from lensaudit.lensset import LensSet
 from lensaudit.probes.audit import audited_probes
 from lensaudit.provenance import provenance, refuse_other
 from lensaudit.report.build import set_block
-from lensaudit.report.options import Progress, quiet
+from lensaudit.report.options import quiet
 from lensaudit.report.quickstart import PAGE_BYTES, SCORE_BYTES, Asked, Estimate, measured, peak_memory, work_of_probes
 from lensaudit.scenes.scene import LENS_KINDS
+from lensaudit.spread import StageProgress
 
 SPEED = 2.0
 """Seconds that the measurement of images per second takes for a finder."""
@@ -190,7 +191,7 @@ def compare(
     sets: Sequence[LensSet],
     out: Path,
     options: CompareOptions | None = None,
-    progress: Progress = quiet,
+    progress: StageProgress = quiet,
 ) -> dict[str, Any]:
     """Compare finders on lens sets; write ``compare.json`` and, where speed is measured, ``speed.json``.
 
@@ -285,7 +286,7 @@ def _set_block(
     refused: Sequence[dict[str, str]],
     lens_set: LensSet,
     out: Path,
-    how: tuple[CompareOptions, Progress],
+    how: tuple[CompareOptions, StageProgress],
 ) -> dict[str, Any]:
     options, progress = how
     images = FirstImages(lens_set, options.n)

@@ -25,8 +25,9 @@ from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.definition import seen_by, why_no_scene
 from lensaudit.records import plain
 from lensaudit.report.build import scores_piece
-from lensaudit.report.options import Progress, key_of, short_name
+from lensaudit.report.options import key_of, short_name
 from lensaudit.scenes.scene import LENS_KINDS
+from lensaudit.spread import StageProgress
 from lensaudit.verdicts import STATES
 
 SCORES_FOLDER = "scores"
@@ -61,7 +62,9 @@ class FirstImages:
         return found
 
 
-def scored(entrant: Entrant, images: FirstImages, out: Path, options: CompareOptions, progress: Progress) -> Scores:
+def scored(
+    entrant: Entrant, images: FirstImages, out: Path, options: CompareOptions, progress: StageProgress
+) -> Scores:
     """Scores of the images, from an earlier run where weights, recipe, set and version are the same."""
     told = partial(progress, f"{entrant.label} on {images.lens_set.path.name}")
     return scores_of(entrant, images, out).or_made(
@@ -80,7 +83,7 @@ KEPT = "verdicts.json"
 
 
 def probes_block(
-    entrants: Sequence[Entrant], out: Path, options: CompareOptions, progress: Progress
+    entrants: Sequence[Entrant], out: Path, options: CompareOptions, progress: StageProgress
 ) -> dict[str, Any] | None:
     """Ask each finder about the probes that apply to it.
 
@@ -113,7 +116,7 @@ def probe_folder(out: Path, entrant: Entrant) -> Path:
     return out / PROBES_FOLDER / short_name(f"{entrant.label} {entrant.finder.weights_hash}")
 
 
-def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: Progress) -> dict[str, Any]:
+def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: StageProgress) -> dict[str, Any]:
     finder = entrant.finder.for_field(None)  # probes render the field the finder was trained on
     definitions = [seen_by(one, finder) for one in audited_probes(options.probes)]
     key = key_of(
@@ -133,7 +136,11 @@ def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: Progr
 
 
 def _audited(
-    entrant: Entrant, definitions: Sequence[ProbeDefinition], place: Path, options: CompareOptions, progress: Progress
+    entrant: Entrant,
+    definitions: Sequence[ProbeDefinition],
+    place: Path,
+    options: CompareOptions,
+    progress: StageProgress,
 ) -> dict[str, Any]:
     finder = entrant.finder.for_field(None)
     reasons = {one.name: why_not_applicable(one, finder) or why_no_scene(one) for one in definitions}
@@ -173,7 +180,7 @@ def _listed(refused: dict[str, str]) -> list[dict[str, str]]:
     return [{"probe": name, "why": why} for name, why in refused.items()]
 
 
-def _told(progress: Progress, label: str, what: str, done: int, total: int) -> None:
+def _told(progress: StageProgress, label: str, what: str, done: int, total: int) -> None:
     progress(f"{label}, {what.split(':')[0]}", done, total)
 
 
@@ -191,7 +198,7 @@ def methods_for(finder: Finder, methods: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def judged(
-    entrant: Entrant, lens_set: LensSet, out: Path, options: CompareOptions, progress: Progress
+    entrant: Entrant, lens_set: LensSet, out: Path, options: CompareOptions, progress: StageProgress
 ) -> dict[str, Any]:
     """Share of the positive attribution on the lensed light, by method and kind of lens.
 

@@ -14,8 +14,8 @@ from lensaudit.explain.explained_files import ExplainedFiles, Request, chosen_sy
 from lensaudit.explain.explainer import Explainer
 from lensaudit.explain.explanation import Explanation
 from lensaudit.explain.functions import explain, explain_prepared, occlusion
+from lensaudit.explain.judging.attributor import JudgeSettings
 from lensaudit.explain.judging.compound_view import CompoundView, compound_view
-from lensaudit.explain.judging.explainer import JudgeSettings
 from lensaudit.explain.judging.judge import Watcher, judge
 from lensaudit.explain.judging.judgement import Judgement, read_judgement
 from lensaudit.explain.judging.randomisation import RandomisationResult, randomisation_check

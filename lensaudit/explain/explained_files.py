@@ -6,7 +6,7 @@ One loop for ``lensaudit occlusion``, ``explain`` and ``gradcam``: they differ i
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from lensaudit.explain.map_picture import (
 from lensaudit.files import writable_folder
 from lensaudit.fits_input import open_fits
 from lensaudit.lensset import LensSet
+from lensaudit.spread import Progress
 from lensaudit.untrusted import file_stem, in_header
 
 GRADCAM = ("gradcam", "guided-gradcam")
@@ -41,8 +42,6 @@ PANELS, THRESHOLD = "panels", "threshold"
 PICTURES = {PANELS: "explained", THRESHOLD: "gradcam", **dict.fromkeys(VIEWS, OCCLUSION)}
 """Picture of a system → ending of its files' names. ``panels``: one a method; ``threshold``: Grad-CAM and where Guided
 Grad-CAM reaches a threshold; the views of an occlusion."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from warnings import catch_warnings
@@ -30,6 +30,7 @@ from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
 from lensaudit.finders.load import uncompiled
 from lensaudit.lensset.coordinates import wcs_on_grid
+from lensaudit.spread import Progress
 
 KNOWN_TO_FAIL = (
     "fails the parameter-randomisation check (Adebayo et al. 2018): much of what it shows are edges of the image, "
@@ -39,8 +40,6 @@ COMPLETE = 0.01
 """Most by which DeepLIFT's attributions may miss the difference of the log-odds, as a fraction of it."""
 
 OCCLUSION = "occlusion"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

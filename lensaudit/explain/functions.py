@@ -10,9 +10,10 @@ from astropy.wcs import WCS
 
 from lensaudit.errors import DataError
 from lensaudit.explain.attribution.methods import find_method, no_gradient
-from lensaudit.explain.explainer import OCCLUSION, Explainer, Progress
+from lensaudit.explain.explainer import OCCLUSION, Explainer
 from lensaudit.explain.explanation import Explanation
 from lensaudit.finders import Finder
+from lensaudit.spread import Progress
 
 _LAST: list[Explainer] = []
 

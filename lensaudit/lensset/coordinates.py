@@ -18,7 +18,7 @@ import numpy as np
 from astropy.coordinates import angular_separation
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS, Sip
+from astropy.wcs import WCS, NoConvergence, Sip
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
@@ -217,7 +217,7 @@ def _kept_or_fitted(text: str, on_sky: Callable[[Array], Array], like: WCS, shap
     places = _grid(shape)
     try:
         wanted = np.asarray(on_sky(places), float)
-    except Exception:  # wcslib's errors share no base below it: the sky ends inside the cutout
+    except (ValueError, NoConvergence):  # what all of wcslib's errors are: the sky ends inside the cutout
         return None
     if not np.isfinite(wanted).all():
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from lensaudit.probes.page import page
 from lensaudit.probes.response import Response, response
 from lensaudit.probes.result import JSON_FILE, PAGE_FILE, AuditedFinder, Example, ProbeResult, ProbeSettings
 from lensaudit.provenance import provenance, refuse_other
+from lensaudit.spread import StageProgress
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,6 @@ def why_not_applicable(definition: ProbeDefinition, finder: Finder, fields: Fiel
 SET_LABEL = "set"
 """Population label of the systems of a user's own lens set."""
 
-Progress = Callable[[str, int, int], None]
 """Told what is being done, how many images are done and of how many."""
 
 
@@ -136,7 +136,7 @@ def run_probe(
     seed: int,
     out: Path,
     options: ProbeOptions | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> ProbeResult:
     """Ask `finder` about `n` pairs of each population of `probe`; write the result into the folder `out`.
 
@@ -218,7 +218,7 @@ def _sample(
     source: Source,
     folder: Path,
     options: ProbeOptions,
-    progress: Progress | None,
+    progress: StageProgress | None,
 ) -> Sample:
     told = None if progress is None else partial(progress, label)
     experiment = Experiment(source, definition.arms())

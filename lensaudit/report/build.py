@@ -16,15 +16,16 @@ from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, certificate_block, r
 from lensaudit.report.explained import dreams_block, gallery_block, maps_block
 from lensaudit.report.findings import find, limits, not_measured
 from lensaudit.report.judged import judged_block, kernels_block
-from lensaudit.report.options import AuditOptions, Progress, key_of, quiet
+from lensaudit.report.options import AuditOptions, key_of, quiet
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
 from lensaudit.report.probes import check_probes, has_compound, probes_block
 from lensaudit.report.verdict import verdict
+from lensaudit.spread import StageProgress
 
 SCORES_NAME = "scores.parquet"
 
 
-def scored(finder: Any, lens_set: Any, out: Path, options: AuditOptions, progress: Progress) -> Any:
+def scored(finder: Any, lens_set: Any, out: Path, options: AuditOptions, progress: StageProgress) -> Any:
     """Return :class:`lensaudit.finders.Scores` of the set, from ``scores.parquet`` when it rests on the same inputs.
 
     A file that does not say what the stretch clipped, as earlier versions wrote it, is written again.
@@ -120,7 +121,7 @@ def _band(lens_set: Any, band: str) -> str:
 
 
 def build_audit(
-    finder: Any, lens_set: Any, out: Path, options: AuditOptions | None = None, progress: Progress = quiet
+    finder: Any, lens_set: Any, out: Path, options: AuditOptions | None = None, progress: StageProgress = quiet
 ) -> dict[str, Any]:
     """Audit `finder` on `lens_set` and write ``audit.json``, ``scores.parquet`` and ``arrays/`` into `out`.
 

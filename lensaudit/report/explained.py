@@ -10,7 +10,8 @@ import numpy as np
 from lensaudit.display.numbers import decimal, plural
 from lensaudit.errors import DataError
 from lensaudit.report.audit_file import ARRAYS
-from lensaudit.report.options import AuditOptions, Progress, arrays_piece, key_of, short_name
+from lensaudit.report.options import AuditOptions, arrays_piece, key_of, short_name
+from lensaudit.spread import StageProgress
 
 FACTS = (
     ("theta_e_arcsec", "θ_E {}″", 2),
@@ -20,7 +21,7 @@ FACTS = (
 
 
 def gallery_block(
-    finder: Any, lens_set: Any, p: np.ndarray, out: Path, options: AuditOptions, progress: Progress
+    finder: Any, lens_set: Any, p: np.ndarray, out: Path, options: AuditOptions, progress: StageProgress
 ) -> dict[str, Any] | None:
     """Choose the images, map each by occlusion, and write pixels and map under ``arrays/``.
 
@@ -151,7 +152,7 @@ TITLE, NOTES = "title:", "notes:"
 
 
 def maps_block(
-    finder: Any, lens_set: Any, p: np.ndarray, out: Path, options: AuditOptions, progress: Progress
+    finder: Any, lens_set: Any, p: np.ndarray, out: Path, options: AuditOptions, progress: StageProgress
 ) -> dict[str, Any] | None:
     """Explain ``options.maps_n`` systems per group of the gallery by every method and write the maps under ``arrays/``.
 
@@ -269,7 +270,7 @@ CLASSES = ("lens", "non-lens")
 
 
 def dreams_block(
-    finder: Any, lens_set: Any, p: np.ndarray, out: Path, options: AuditOptions, progress: Progress
+    finder: Any, lens_set: Any, p: np.ndarray, out: Path, options: AuditOptions, progress: StageProgress
 ) -> dict[str, Any] | None:
     """Optimise noise and the best-scored cutout towards both classes; keeps the images under ``arrays/``.
 
@@ -318,7 +319,7 @@ def dreams_piece(finder: Any, lens_set: Any, p: np.ndarray, options: AuditOption
 
 
 def _dreamt(
-    finder: Any, lens_set: Any, chosen: int | None, options: AuditOptions, progress: Progress
+    finder: Any, lens_set: Any, chosen: int | None, options: AuditOptions, progress: StageProgress
 ) -> dict[str, np.ndarray]:
     """Start, image and p(lens) at start and end of both classes, from noise and from the chosen cutout."""
     from dataclasses import replace

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit.errors import UsageError
-from lensaudit.report.options import AuditOptions, Progress
+from lensaudit.report.options import AuditOptions
+from lensaudit.spread import StageProgress
 
 SHARE = "positive-share"
 LENSES = ("single", "compound-arcs", "compound-rings", "lens")
@@ -20,7 +21,7 @@ COMPOUNDS = ("compound-arcs", "compound-rings")
 
 
 def judged_block(
-    finder: Any, lens_set: Any, compound: bool, out: Path, options: AuditOptions, progress: Progress
+    finder: Any, lens_set: Any, compound: bool, out: Path, options: AuditOptions, progress: StageProgress
 ) -> dict[str, Any] | None:
     """Judge the explanations on ``options.judge_n`` lenses of each kind; keeps its parts under ``judged/``.
 
@@ -37,7 +38,7 @@ def judged_block(
     """
     if options.judge_n == 0 or not lens_set.has_truth or not (lens_set.labels == 1).any():
         return None
-    from lensaudit.explain.judging.explainer import explainer
+    from lensaudit.explain.judging.attributor import attributor
     from lensaudit.explain.judging.judge import Watcher, judge
 
     watcher = Watcher(progress=lambda done, total: progress("judging explanations", 100 * done // max(total, 1), 100))
@@ -49,14 +50,14 @@ def judged_block(
         checks = judge(finder, sets[:1], Path(out) / "judged" / "checks", asked["checks"], watcher).to_json()
     block = laid_out(scores.to_json(), checks)
     for row in block["rows"]:
-        row["title"] = explainer(row["method"]).title
+        row["title"] = attributor(row["method"]).title
     return block
 
 
 def judge_settings(finder: Any, options: AuditOptions) -> dict[str, Any]:
     """Folder under ``judged/`` → settings of its judgement; no ``checks`` where none applies to the finder."""
     from lensaudit.explain import applicable_methods
-    from lensaudit.explain.judging.explainer import JudgeSettings
+    from lensaudit.explain.judging.attributor import JudgeSettings
 
     common: dict[str, Any] = {"kinds": LENSES, "seed": options.seed}
     apply = applicable_methods(finder)
@@ -128,7 +129,7 @@ EACH = 3
 
 
 def kernels_block(
-    finder: Any, lens_set: Any, out: Path, options: AuditOptions, progress: Progress
+    finder: Any, lens_set: Any, out: Path, options: AuditOptions, progress: StageProgress
 ) -> dict[str, Any] | None:
     """Kernel activation values of the whole set (kept as ``kav.parquet``) and what they go with.
 

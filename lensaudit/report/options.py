@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +98,6 @@ def _at_least(name: str, value: int, minimum: int) -> None:
         raise UsageError(f"{name} {value}: must be {minimum} or more")
 
 
-Progress = Callable[[str, int, int], None]
 """Told the name of the stage, how many of its steps are done and of how many."""
 
 

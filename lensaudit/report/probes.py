@@ -10,8 +10,9 @@ from typing import Any
 from lensaudit.kept import JsonForm, Piece
 from lensaudit.records import plain
 from lensaudit.report.audit_file import ARRAYS
-from lensaudit.report.options import AuditOptions, Progress, arrays_piece, key_of, short_name
+from lensaudit.report.options import AuditOptions, arrays_piece, key_of, short_name
 from lensaudit.report.probe_rows import detail_of, row_of
+from lensaudit.spread import StageProgress
 from lensaudit.verdicts import NATURES, STATES
 
 PER_POPULATION = {True: 3, False: 1}
@@ -70,7 +71,7 @@ KEPT = "report.json"
 COMPOUND = "compound"
 
 
-def probes_block(finder: Any, out: Path, options: AuditOptions, progress: Progress) -> dict[str, Any] | None:
+def probes_block(finder: Any, out: Path, options: AuditOptions, progress: StageProgress) -> dict[str, Any] | None:
     """Ask `finder` about ``options.probe_n`` pairs of each population of each probe; keeps all under ``probes/``.
 
     Answers are kept block by block, so that an interrupted run goes on; a finished one is taken as it is where it
@@ -141,7 +142,7 @@ def has_compound(probes: dict[str, Any] | None) -> bool:
 
 
 def _answers(
-    finder: Any, definitions: Sequence[Any], out: Path, options: AuditOptions, progress: Progress
+    finder: Any, definitions: Sequence[Any], out: Path, options: AuditOptions, progress: StageProgress
 ) -> dict[str, Any]:
     path = out / FOLDER / KEPT
     asked = [
@@ -158,7 +159,7 @@ def _answers(
 
 
 def _asked(
-    finder: Any, definitions: Sequence[Any], folder: Path, options: AuditOptions, progress: Progress
+    finder: Any, definitions: Sequence[Any], folder: Path, options: AuditOptions, progress: StageProgress
 ) -> dict[str, Any]:
     from lensaudit.probes import ProbeOptions, run_audit, why_not_applicable
     from lensaudit.probes.result import without_nan
@@ -182,7 +183,7 @@ def _asked(
 class _Together:
     """One bar for all probes: the pairs of every population of each, added up."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: StageProgress, total: int) -> None:
         self._progress, self._total = progress, total
         self._done: dict[str, int] = {}
 

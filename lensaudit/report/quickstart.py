@@ -19,9 +19,10 @@ from lensaudit.errors import AuditFailed, LensauditError, UsageError
 from lensaudit.report.audit_file import AUDIT_NAME
 from lensaudit.report.build import build_audit
 from lensaudit.report.left import left_of_audit
-from lensaudit.report.options import AuditOptions, Progress, quiet
+from lensaudit.report.options import AuditOptions, quiet
 from lensaudit.report.render import render_report
 from lensaudit.report.verdict import INVERTED
+from lensaudit.spread import StageProgress
 from lensaudit.untrusted import path_within
 from lensaudit.verdicts import CHANCE, failing
 
@@ -275,7 +276,7 @@ def quick_audit(
     out: Path,
     options: AuditOptions,
     device: str = "auto",
-    progress: Progress = quiet,
+    progress: StageProgress = quiet,
     tell: Callable[[str], object] | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Simulate `n` Euclid cutouts in ``out/set-…``, audit the finder on them, draw the page.

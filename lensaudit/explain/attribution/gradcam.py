@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,15 +66,15 @@ class Call:
         return "a product of activations" if self.name in PRODUCTS and len(self.inputs) > 1 else ""
 
 
-class Watch(TorchFunctionMode):
+class Watch(TorchFunctionMode, ABC):
     """Hands every call in the block that depends on the image to `see`.
 
     Weights must not ask for gradients: what asks for one then depends on the image.
     """
 
+    @abstractmethod
     def see(self, call: Call) -> None:
         """One call, after it was made."""
-        raise NotImplementedError
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +44,7 @@ from lensaudit.finders.load import uncompiled
 from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
 from lensaudit.kept import ArraysForm, Piece
 from lensaudit.provenance import provenance
+from lensaudit.spread import Progress
 
 
 class Checkpoint:
@@ -166,8 +167,6 @@ def _gradient(finder: Finder, image: torch.Tensor) -> torch.Tensor | None:
         score = finder.logit(leaf.clone())
         return torch.autograd.grad(score.sum(), leaf, allow_unused=True)[0] if score.requires_grad else None
 
-
-Progress = Callable[[int, int], None]
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints; what an interruption loses at most."""

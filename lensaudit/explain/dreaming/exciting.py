@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,14 +22,13 @@ from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_
 from lensaudit.kept import JsonForm, Piece
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
+from lensaudit.spread import Progress
 
 SCAN = 2000
 """Cutouts that are looked at by default."""
 
 KEEP = 4
 """Cutouts that stand beside an image."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
-from lensaudit.explain.judging.explainer import Explainer, explainer
+from lensaudit.explain.judging.attributor import Attributor, attributor
 from lensaudit.explain.judging.sample import COMPOUND_KINDS, TwoSources, two_sources
 from lensaudit.explain.judging.scores import area_share, positive_share
 from lensaudit.finders import Finder
@@ -110,7 +110,7 @@ class CompoundView:
 def compound_view(
     finder: Finder,
     lens_set: LensSet,
-    method: str | Explainer = "gradcam",
+    method: str | Attributor = "gradcam",
     *,
     systems: Sequence[int] | None = None,
     seed: int = 0,
@@ -122,7 +122,7 @@ def compound_view(
     finder, lens_set
         The set must have scenes, and the finder's bands and field.
     method
-        Name of a method, or an `Explainer`.
+        Name of a method, or an `Attributor`.
     systems
         Positions in the set; by default every compound lens.
     seed
@@ -134,7 +134,7 @@ def compound_view(
         The set is not what the finder eats, or holds no simulated compound lens.
     """
     finder.check(lens_set)
-    chosen = explainer(method)
+    chosen = attributor(method)
     kinds = lens_set.column("kind") if "kind" in lens_set.columns else np.array([""] * len(lens_set))
     wanted = np.arange(len(lens_set)) if systems is None else np.asarray(systems, dtype=np.intp)
     views = []
@@ -186,7 +186,7 @@ def _image_shares(attribution: NDArray[np.float32], sources: TwoSources, row: in
     )
 
 
-def summarised(finder: str, method: Explainer, kind: str, rows: Sequence[ImageShares], seed: int = 0) -> CompoundView:
+def summarised(finder: str, method: Attributor, kind: str, rows: Sequence[ImageShares], seed: int = 0) -> CompoundView:
     """Means over images with their intervals, and the verdict."""
     counted = [row for row in rows if row.counts]
     shares = tuple(_source_share(name, counted, seed) for name in SOURCES)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lensaudit.explain.judging.attributor import RANDOM, Attributor, JudgeSettings
 from lensaudit.explain.judging.compound_view import compound_shares
-from lensaudit.explain.judging.explainer import RANDOM, Explainer, JudgeSettings
 from lensaudit.explain.judging.sample import KindSample
 from lensaudit.explain.judging.scores import (
     area_share,
@@ -128,7 +128,7 @@ def unexplained(forward: Forward, image: torch.Tensor, attribution: NDArray[np.f
 
 
 def max_sensitivity(
-    finder: Finder, image: torch.Tensor, explainer: Explainer, *, seed: int = 0, samples: int = NOISE_SAMPLES
+    finder: Finder, image: torch.Tensor, explainer: Attributor, *, seed: int = 0, samples: int = NOISE_SAMPLES
 ) -> float:
     """Largest ‖map(x + ε) − map(x)‖ / ‖map(x)‖ over `samples` draws of ε, uniform within ±0.02 in every pixel.
 
@@ -206,7 +206,7 @@ class ImageJudge:
         self._forward: Forward = remembered(finder)
 
     def scores(
-        self, explainer: Explainer, sample: KindSample, progress: Callable[[int], object] | None = None
+        self, explainer: Attributor, sample: KindSample, progress: Callable[[int], object] | None = None
     ) -> tuple[ImageScore, ...]:
         """All scores of an explainer on the images of one kind.
 
@@ -231,13 +231,13 @@ class ImageJudge:
             found += self._of_sources(explainer, sample, rows, maps.total)
         return tuple(found)
 
-    def asked(self, explainer: Explainer, part: str) -> bool:
+    def asked(self, explainer: Attributor, part: str) -> bool:
         """Whether this part is wanted of this explainer."""
         return part in self._settings.parts and (explainer.name != RANDOM or part in RANDOM_PARTS)
 
     def _of_image(
         self,
-        explainer: Explainer,
+        explainer: Attributor,
         sample: KindSample,
         row: int,
         image: torch.Tensor,
@@ -268,7 +268,7 @@ class ImageJudge:
                 yield ImageScore(name, part, area)
 
     def _of_sources(
-        self, explainer: Explainer, sample: KindSample, rows: range, maps: NDArray[np.float32]
+        self, explainer: Attributor, sample: KindSample, rows: range, maps: NDArray[np.float32]
     ) -> Iterator[ImageScore]:
         if sample.sources is None or not self.asked(explainer, "compound"):
             return

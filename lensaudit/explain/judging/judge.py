@@ -14,8 +14,8 @@ from lensaudit.display.numbers import duration
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain.attribution.methods import METHODS
 from lensaudit.explain.functions import explainer_of
+from lensaudit.explain.judging.attributor import BASELINES, RANDOM, Attributor, JudgeSettings, attributor
 from lensaudit.explain.judging.compound_view import CompoundView, ImageShares, compound_shares, summarised
-from lensaudit.explain.judging.explainer import BASELINES, RANDOM, Explainer, JudgeSettings, explainer
 from lensaudit.explain.judging.image_scores import NOISE_SAMPLES, TILES, ImageJudge, ImageScore
 from lensaudit.explain.judging.judgement import (
     JSON_FILE,
@@ -126,7 +126,7 @@ def tasks_left(finder: Finder, sets: Sequence[LensSet], out: Path, settings: Jud
 class _Task:
     """One part: an explainer's scores on one kind, or its randomisation check (no sample)."""
 
-    explainer: Explainer
+    explainer: Attributor
     sample: KindSample | None
     part: Piece[Any]
 
@@ -198,7 +198,7 @@ class _Run:
     def tasks(self) -> list[_Task]:
         """Random maps first, as they are the chance of the others; a method's check before its scores."""
         tasks = []
-        methods = [explainer(name) for name in self.settings.methods]
+        methods = [attributor(name) for name in self.settings.methods]
         for one in (*BASELINES.values(), *methods):
             if "randomisation" in self.settings.parts and one.name not in BASELINES:
                 tasks.append(self._task(one, None))
@@ -206,7 +206,7 @@ class _Run:
                 tasks += [self._task(one, sample) for sample in self.samples]
         return tasks
 
-    def _task(self, one: Explainer, sample: KindSample | None) -> _Task:
+    def _task(self, one: Attributor, sample: KindSample | None) -> _Task:
         facts = {
             "finder": self.finder.weights_hash,
             "recipe": self.finder.recipe.model_dump(mode="json"),
@@ -256,7 +256,7 @@ class _Run:
         except DataError as error:
             self.failed[one.name] = str(error)
 
-    def _checked(self, one: Explainer, progress: Callable[[float], object]) -> RandomisationResult:
+    def _checked(self, one: Attributor, progress: Callable[[float], object]) -> RandomisationResult:
         """The check on the images asked for, and on more where these cannot tell."""
         seed, systems = self.settings.seed, self._check_systems()
         images = prepared(self.finder, systems[: self.settings.check_images])
@@ -286,7 +286,7 @@ class _Run:
                 costs[task] = 1 + round(1000 * self._cost(task, seconds[name], forward))
         return costs
 
-    def _seconds_of_map(self, one: Explainer, image: torch.Tensor) -> float:
+    def _seconds_of_map(self, one: Attributor, image: torch.Tensor) -> float:
         """Of one image; where the first was quick it only warmed up, and a second is timed."""
         seconds = 0.0
         try:
@@ -328,7 +328,7 @@ class _Run:
             for (name, kind), scores in self.scored.items():
                 if kind == sample.kind and name != RANDOM:
                     rows = _with_attribution(truth, sample, scores)
-                    views.append(summarised(self.finder.name, explainer(name), kind, rows, self.settings.seed))
+                    views.append(summarised(self.finder.name, attributor(name), kind, rows, self.settings.seed))
         return views
 
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from lensaudit import __version__
 from lensaudit.documents import keep_json, read_json, refuse_broken_seal
 from lensaudit.errors import DataError, LensauditError
+from lensaudit.explain.judging.attributor import JudgeSettings
 from lensaudit.explain.judging.compound_view import CompoundView, SourceShare
-from lensaudit.explain.judging.explainer import JudgeSettings
 from lensaudit.explain.judging.image_scores import ImageScore
 from lensaudit.explain.judging.randomisation import RandomisationResult, RandomisedStep
 from lensaudit.explain.judging.scores import SCORES

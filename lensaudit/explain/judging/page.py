@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from lensaudit.display.figures import save_figure
 from lensaudit.display.markdown import table, write_html
+from lensaudit.explain.judging.attributor import BASELINES, attributor
 from lensaudit.explain.judging.compound_view import CompoundView
-from lensaudit.explain.judging.explainer import BASELINES, explainer
 from lensaudit.explain.judging.judgement import JSON_FILE, Judgement
 from lensaudit.explain.judging.picture import (
     compound_figure,
@@ -94,8 +94,8 @@ def words(judgement: Judgement) -> list[str]:
     """Verdicts on methods and on the compound view, and what was left out or failed, a sentence each."""
     lines = [check.sentence for check in judgement.checks]
     lines += verdict_sentences(judgement)
-    lines += [f"{explainer(name).title} has no scores: {why}." for name, why in judgement.failed.items()]
-    lines += [f"{explainer(name).title} is partial: {what}." for name, what in judgement.partial.items()]
+    lines += [f"{attributor(name).title} has no scores: {why}." for name, why in judgement.failed.items()]
+    lines += [f"{attributor(name).title} is partial: {what}." for name, what in judgement.partial.items()]
     return lines + [f"{name} left out: {why}." for name, why in judgement.left_out.items()]
 
 
@@ -137,7 +137,7 @@ def _left_out(judgement: Judgement, kind: str) -> list[str]:
         if row.kind == kind and row.status != "ok" and row.n:
             notes.setdefault((row.method, row.status), []).append(row.score)
     told = [
-        f"{explainer(name).title}, {in_markdown(status)} ({', '.join(scores)})."
+        f"{attributor(name).title}, {in_markdown(status)} ({', '.join(scores)})."
         for (name, status), scores in notes.items()
     ]
     return [" ".join(told), ""] if told else []
@@ -191,7 +191,7 @@ def _share_cells(share: object) -> list[str]:
 
 def _name(judgement: Judgement, method: str) -> str:
     label = judgement.label(method)
-    return explainer(method).title + ("" if not label else " †" if label.startswith("fails") else " ‡")
+    return attributor(method).title + ("" if not label else " †" if label.startswith("fails") else " ‡")
 
 
 def _number(value: float) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lensaudit.display.colour import ALARM, BAND, INK, QUIET, SERIES
 from lensaudit.display.figures import light_grid, new_figure, styled
+from lensaudit.explain.judging.attributor import BASELINES, attributor
 from lensaudit.explain.judging.compound_view import CompoundView
-from lensaudit.explain.judging.explainer import BASELINES, explainer
 from lensaudit.explain.judging.judgement import Judgement
 from lensaudit.explain.judging.randomisation import FAILS, LEVEL
 from lensaudit.explain.judging.scores import SCORES, Score
@@ -176,7 +176,7 @@ def _name_methods(axes: Axes, judgement: Judgement, methods: Sequence[str], *, n
 
 def _name(judgement: Judgement, name: str) -> str:
     label = judgement.label(name)
-    title = explainer(name).title
+    title = attributor(name).title
     return f"{title}\n{label}" if label else title
 
 

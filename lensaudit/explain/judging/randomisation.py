@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.explain.judging.explainer import Explainer, explainer
+from lensaudit.explain.judging.attributor import Attributor, attributor
 from lensaudit.finders import Finder
 from lensaudit.statistics import bootstrap_interval
 
@@ -201,7 +201,7 @@ class RandomisationResult:
 def randomisation_check(
     finder: Finder,
     images: torch.Tensor,
-    method: str | Explainer,
+    method: str | Attributor,
     *,
     draws: int = DRAWS,
     seed: int = 0,
@@ -216,7 +216,7 @@ def randomisation_check(
     images
         Prepared images (n, bands, size, size); 3 or more for a verdict, 8 do for most methods.
     method
-        Name of a method, or an `Explainer`.
+        Name of a method, or an `Attributor`.
     draws
         Networks with all weights drawn anew; one random network may happen to resemble the trained one.
     seed
@@ -240,7 +240,7 @@ def randomisation_check(
     """
     if draws < 1:
         raise UsageError(f"{draws} draws of the weights: 1 or more are needed")
-    chosen = explainer(method)
+    chosen = attributor(method)
     original = chosen.maps(finder, images, seed).total
     kept = np.ptp(original.reshape(len(original), -1), axis=1) > 0 if len(original) else np.zeros(0, bool)
     original, images = original[kept], images[torch.from_numpy(kept).to(images.device)]
@@ -284,7 +284,7 @@ def mean_of(values: NDArray[np.float64]) -> float:
 def _cascade(
     finder: Finder,
     images: torch.Tensor,
-    chosen: Explainer,
+    chosen: Attributor,
     original: NDArray[np.float32],
     seed: int,
     draws: int,

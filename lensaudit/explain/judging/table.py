@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.explain.judging.explainer import RANDOM
+from lensaudit.explain.judging.attributor import RANDOM
 from lensaudit.explain.judging.image_scores import ImageScore
 from lensaudit.explain.judging.randomisation import RandomisationResult
 from lensaudit.explain.judging.scores import SCORES, Score

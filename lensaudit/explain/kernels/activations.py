@@ -22,6 +22,7 @@ from lensaudit.finders import Finder
 from lensaudit.finders.score import OK, ScoredBatch, scored_batches
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
+from lensaudit.spread import Progress
 
 LOOK_EVERY = 16
 """Of so many passes one is searched for the highest pixel of each map: a mean alone does not tell a silent kernel, and
@@ -117,9 +118,6 @@ def recording(module: nn.Module) -> Iterator[Recorder]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-Progress = Callable[[int, int], None]
 
 
 def kernel_activations(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import refuse_other_inputs
+from lensaudit.spread import Progress
 from lensaudit.untrusted import file_stem
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ MEANING = {
     BROKEN: "values that are no numbers",
 }
 """What a kernel's state says, for kernels that are not live."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

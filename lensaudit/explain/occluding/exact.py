@@ -19,6 +19,7 @@ from lensaudit.explain.occluding.operations import Convolution, Operation
 from lensaudit.explain.occluding.recognise import recognised
 from lensaudit.explain.occluding.windows import Axis, Base, CellIndex, Grid, Span, Windows, moved, read_map, whole_maps
 from lensaudit.explain.trace import Layer, Run, Trace, called, run_once, traced
+from lensaudit.spread import Progress
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,6 @@ WORKING_BYTES = 128 << 20
 BLOCK = 320
 """Positions per block: enough to fill the convolutions, few enough that the windows stay in the cache."""
 
-Progress = Callable[[int, int], None]
 """Called with the positions done and all positions."""
 
 

@@ -17,6 +17,7 @@ from lensaudit.explain.occluding.windows import Grid
 from lensaudit.explain.trace import evaluating
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import lens_logit
+from lensaudit.spread import Progress
 
 
 def captum_maps(
@@ -83,8 +84,6 @@ LOG_ODDS_TOLERANCE = 1e-4
 
 PATCHES_ACROSS = 50
 """Patches along one side in Wilde et al. 2022: 4 pixels of 200 for OU-200, 1 of 66 for OU-66."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from astropy.io import fits
 
 from lensaudit.errors import DataError
+from lensaudit.fits_input import card as read_card
 from lensaudit.fits_input import number
 from lensaudit.lensset.ingest.plan import ZERO_POINTS_MAG
 from lensaudit.untrusted import printable
@@ -95,12 +97,10 @@ def _sensitivity(header: fits.Header, about: Sequence[fits.Header], where: str) 
 
 def _word(headers: Sequence[fits.Header], card: str) -> str:
     """The first header's card as a word in capitals; empty where there is none, or it cannot be read."""
-    for header in headers:
-        try:
-            if card in header:
-                return str(header[card]).strip().upper()
-        except Exception:  # fits.VerifyError, and what else an unreadable card leads to
-            return ""
+    with suppress(DataError):
+        for header in headers:
+            if (word := read_card(header, card, "")) is not None:
+                return str(word).strip().upper()
     return ""
 
 

@@ -11,8 +11,8 @@ from judging_toys import plane
 
 from lensaudit.errors import DataError
 from lensaudit.explain import compound_view
+from lensaudit.explain.judging.attributor import Attributor, Maps
 from lensaudit.explain.judging.compound_view import BOTH, FARTHER_ONLY, NEARER_ONLY, NEITHER, compound_shares
-from lensaudit.explain.judging.explainer import Explainer, Maps
 from lensaudit.explain.judging.sample import FEWEST_PIXELS, TwoSources, light_of, two_sources
 from lensaudit.imaging import EUCLID
 
@@ -78,7 +78,7 @@ def view_of(monkeypatch, rings_set, finder, maps, apart=None):
     truth = planted(len(rings_set))
     room = import_module("lensaudit.explain.judging.compound_view")
     monkeypatch.setattr(room, "two_sources", lambda *_: apart or truth)
-    method = Explainer("planted", "Planted", lambda *_: Maps(maps(truth).astype(np.float32)))
+    method = Attributor("planted", "Planted", lambda *_: Maps(maps(truth).astype(np.float32)))
     (view,) = compound_view(finder, rings_set, method)
     return view
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from judging_toys import SIZE, pictures, plane, small
 
-from lensaudit.explain.judging.explainer import Explainer, Maps, explainer
+from lensaudit.explain.judging.attributor import Attributor, Maps, attributor
 from lensaudit.explain.judging.image_scores import (
     NOISE_RADIUS,
     NOISE_SAMPLES,
@@ -25,13 +25,13 @@ ROUNDING = 1e-6  # float32 log-odds of differences of order 0.1
 
 
 def attributed(method: str, finder, image: torch.Tensor) -> np.ndarray:
-    return explainer(method).maps(finder, image[None], 0).spread(len(image))[0]
+    return attributor(method).maps(finder, image[None], 0).spread(len(image))[0]
 
 
 @pytest.mark.parametrize("method", ["saliency", "input-x-gradient", "integrated-gradients", "deeplift", "smoothgrad"])
 def test_exact_attributions_of_a_linear_finder_leave_nothing_unexplained(method):
     finder, image = plane(), pictures(1)[0]
-    removal = Removal(per_unit=explainer(method).per_unit)
+    removal = Removal(per_unit=attributor(method).per_unit)
     assert unexplained(remembered(finder), image, attributed(method, finder, image), removal) < ROUNDING
 
 
@@ -97,7 +97,7 @@ def test_the_finder_is_asked_once_for_each_image():
 
 
 def test_the_gradient_of_a_linear_finder_never_changes():
-    assert max_sensitivity(plane(), pictures(1)[0], explainer("saliency")) == 0
+    assert max_sensitivity(plane(), pictures(1)[0], attributor("saliency")) == 0
 
 
 def test_sensitivity_is_its_formula():
@@ -107,10 +107,10 @@ def test_sensitivity_is_its_formula():
     weight = finder.module.weight.detach()
     change = (weight * noise).sum(dim=1).flatten(1).norm(dim=1)
     expected = float(change.max() / (weight * image).sum(dim=0).norm())
-    found = max_sensitivity(finder, image, explainer("input-x-gradient"))
+    found = max_sensitivity(finder, image, attributor("input-x-gradient"))
     assert found == pytest.approx(expected, rel=1e-4)  # float32 sums of image and noise
 
 
 def test_a_map_of_zeros_has_no_sensitivity():
-    blank = Explainer("blank", "blank", lambda _finder, images, _seed: Maps(np.zeros((len(images), SIZE, SIZE), "f4")))
+    blank = Attributor("blank", "blank", lambda _finder, images, _seed: Maps(np.zeros((len(images), SIZE, SIZE), "f4")))
     assert math.isnan(max_sensitivity(plane(), pictures(1)[0], blank))

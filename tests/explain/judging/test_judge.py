@@ -14,7 +14,7 @@ from judging_toys import flat, wide
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import METHODS, SCORES, JudgeSettings, Watcher, judge, positive_share, read_judgement
-from lensaudit.explain.judging.explainer import BASELINES, explainer
+from lensaudit.explain.judging.attributor import BASELINES, attributor
 from lensaudit.explain.judging.sample import choose, truth_masks
 from lensaudit.kept import Piece
 from lensaudit.lensset import LensSet
@@ -79,7 +79,7 @@ def test_a_row_is_the_mean_over_its_images(judged, mixed_set):
     finder = wide()
     singles = [i for i, kind in enumerate(mixed_set.column("kind")) if kind == "single"][:3]
     masks = truth_masks(finder, mixed_set, singles)
-    maps = explainer("saliency").maps(finder, finder.preprocess(mixed_set.cutouts(singles)), 0).total
+    maps = attributor("saliency").maps(finder, finder.preprocess(mixed_set.cutouts(singles)), 0).total
     expected = np.mean([positive_share(one, mask) for one, mask in zip(maps, masks, strict=True)])
     assert judged[0].row("saliency", "single", "positive-share").value == pytest.approx(expected, rel=1e-4)  # batches
 
@@ -268,7 +268,7 @@ def test_mistakes_are_told(mixed_set, tmp_path):
 @pytest.mark.parametrize("name", ["saliency", "integrated-gradients", "edges", "random", "centre-blob"])
 def test_a_map_does_not_depend_on_its_neighbours(name):
     images = torch.rand(3, 4, 24, 24, generator=torch.Generator().manual_seed(1))
-    together = explainer(name).maps(wide(), images, 0).total
-    alone = explainer(name).maps(wide(), images[2:], 0).total
+    together = attributor(name).maps(wide(), images, 0).total
+    alone = attributor(name).maps(wide(), images[2:], 0).total
     np.testing.assert_allclose(together[2], alone[0], rtol=0, atol=1e-5 * abs(alone).max())  # float32 batches
     assert name in METHODS or name in BASELINES

@@ -14,7 +14,7 @@ from skimage.metrics import structural_similarity as ssim
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explain import randomisation_check
-from lensaudit.explain.judging.explainer import BASELINES, Explainer, Maps
+from lensaudit.explain.judging.attributor import BASELINES, Attributor, Maps
 from lensaudit.explain.judging.randomisation import (
     FAILS,
     INCONCLUSIVE,
@@ -77,7 +77,7 @@ def test_an_interval_across_the_level_cannot_tell():
         total[1::2] = drawn[1::2]
         return Maps(total.astype(np.float32))
 
-    result = randomisation_check(small(), pictures(4), Explainer("half", "Half", maps))
+    result = randomisation_check(small(), pictures(4), Attributor("half", "Half", maps))
     assert result.low <= result.level < result.high
     assert result.verdict == INCONCLUSIVE
 
@@ -91,7 +91,7 @@ def test_constant_maps_are_not_counted():
     images = pictures(8)
     kept = int((images[:, 0, 0, 0] <= 0.5).sum())
     assert 2 < kept < 8
-    assert randomisation_check(small(), images, Explainer("some", "Some", maps)).images == kept
+    assert randomisation_check(small(), images, Attributor("some", "Some", maps)).images == kept
 
 
 def test_the_finder_stays_and_the_seed_decides():
@@ -173,7 +173,7 @@ def test_blank_maps_of_a_random_finder_are_no_proof_of_change():
             total[:] = 0  # every other random finder says nothing
         return Maps(total)
 
-    result = randomisation_check(small(), pictures(5), Explainer("half", "Half", maps), draws=8)
+    result = randomisation_check(small(), pictures(5), Attributor("half", "Half", maps), draws=8)
     assert result.excess == pytest.approx(
         randomisation_check(small(), pictures(5), BASELINES["edges"], draws=1).excess, abs=1e-9
     )
@@ -186,7 +186,7 @@ def test_a_method_that_is_blank_on_every_random_finder_cannot_be_told():
     def maps(finder, images: torch.Tensor, _seed: int) -> Maps:
         return Maps(images[:, 0].numpy() * (finder.weights_hash == trained))
 
-    result = randomisation_check(small(), pictures(5), Explainer("blank", "Blank", maps))
+    result = randomisation_check(small(), pictures(5), Attributor("blank", "Blank", maps))
     assert (result.verdict, result.images) == (INCONCLUSIVE, 0)
     assert math.isnan(result.excess)
     assert math.isnan(result.steps[-1].excess)

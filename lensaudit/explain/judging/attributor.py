@@ -72,7 +72,7 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Explainer:
+class Attributor:
     """A named way to make maps.
 
     Attributes
@@ -100,15 +100,15 @@ PER_UNIT = ("saliency", "smoothgrad", "guided-backprop", "guided-gradcam")
 """Methods that do not multiply by the input."""
 
 
-def explainer(method: str | Explainer) -> Explainer:
-    """The method or baseline of that name; an `Explainer` is handed back as it is.
+def attributor(method: str | Attributor) -> Attributor:
+    """The method or baseline of that name; an `Attributor` is handed back as it is.
 
     Raises
     ------
     UsageError
         There is none; the line lists the methods.
     """
-    if isinstance(method, Explainer):
+    if isinstance(method, Attributor):
         return method
     if method in BASELINES:
         return BASELINES[method]
@@ -119,7 +119,7 @@ def explainer(method: str | Explainer) -> Explainer:
         return Maps(found.maps, found.attributions)
 
     quantity = chosen.quantity if chosen.name == "occlusion" else ""  # which was the change of p once
-    return Explainer(chosen.name, chosen.title, maps, chosen.name in PER_UNIT, quantity)
+    return Attributor(chosen.name, chosen.title, maps, chosen.name in PER_UNIT, quantity)
 
 
 def chosen_methods(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -153,12 +153,12 @@ def _noise(finder: Finder, images: torch.Tensor, seed: int) -> Maps:
 
 
 RANDOM = "random"
-BASELINES: Mapping[str, Explainer] = {
+BASELINES: Mapping[str, Attributor] = {
     one.name: one
     for one in (
-        Explainer("centre-blob", "centre blob", _blobs),
-        Explainer("edges", "edge detector", _edges),
-        Explainer(RANDOM, "pixels in random order", _noise),
+        Attributor("centre-blob", "centre blob", _blobs),
+        Attributor("edges", "edge detector", _edges),
+        Attributor(RANDOM, "pixels in random order", _noise),
     )
 }
 """Two things to beat, and ``random``: what chance gives where it has no closed form."""
