@@ -69,8 +69,8 @@ def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[
             p,
         ),
         (
-            "Worst false alarms",
-            f"Non-lenses with the highest p; {plural(int(alarms.sum()), 'false alarm')} in all.",
+            "Worst false positives",
+            f"Non-lenses with the highest p; {plural(int(alarms.sum()), 'false positive')} in all.",
             alarms,
             -p,
         ),
@@ -82,7 +82,7 @@ def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[
     return groups + _groups(
         ("Misses with the highest p", "No lens is found at this threshold.", near_hits, -p),
         ("Hits with the lowest p", "No lens is lost at this threshold.", faint_hits, p),
-        ("Non-lenses with the highest p", "No false alarm at this threshold.", near, -p),
+        ("Non-lenses with the highest p", "No false positive at this threshold.", near, -p),
         n=n,
     )
 

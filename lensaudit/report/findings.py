@@ -45,7 +45,7 @@ def find(audit: dict[str, Any], tolerance: float) -> list[dict[str, Any]]:
 
     Each has ``title, text, group, worst, rest, gap, low, high, p_holm, significant, verdict, loses, section``: rates
     and gap are fractions, ``low`` and ``high`` the 95 % interval of the gap, ``significant`` whether p < 0.05 after
-    Holm, ``loses`` whether lenses are lost (not false alarms), ``difficult`` whether losing some is natural,
+    Holm, ``loses`` whether lenses are lost (not false positives), ``difficult`` whether losing some is natural,
     ``source`` whether it is from the ``set`` or the ``probes``, ``needed`` how many lenses (pairs) would settle it.
     """
     found = _selection_findings(audit.get("selection"))
@@ -140,7 +140,7 @@ def _selection_findings(selection: dict[str, Any] | None) -> list[dict[str, Any]
     along = [_along(curve) for curve in selection["curves"]]
     kinds = [
         _by_kind(selection.get("lens_kinds"), "Recall by kind of lens", loses=True),
-        _by_kind(selection.get("non_lens_kinds"), "False alarms by kind of non-lens", loses=False),
+        _by_kind(selection.get("non_lens_kinds"), "False positives by kind of non-lens", loses=False),
     ]
     return [finding for finding in (*along, *kinds) if finding is not None]
 

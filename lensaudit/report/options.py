@@ -30,7 +30,7 @@ class AuditOptions:
     beta
         β of the Fβ score.
     occlusion_n
-        Images per gallery group (hits, worst misses, worst false alarms); 0 leaves the gallery out.
+        Images per gallery group (hits, worst misses, worst false positives); 0 leaves the gallery out.
     maps_n
         Images per gallery group that are explained by every method; 0 leaves that chapter out.
     judge_n

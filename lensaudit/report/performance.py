@@ -190,7 +190,7 @@ def measured(
 
 
 def confusion(called: np.ndarray, lens: np.ndarray, other: np.ndarray) -> dict[str, int] | None:
-    """Counts of found, lost, false alarms and rejected; ``None`` without any label."""
+    """Counts of found, lost, false positives and rejected; ``None`` without any label."""
     if not (lens | other).any():
         return None
     cells = {"tp": called & lens, "fn": ~called & lens, "fp": called & other, "tn": ~called & other}

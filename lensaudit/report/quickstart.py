@@ -39,7 +39,7 @@ GRADIENTS = {
 """Method of explanation → its cost in gradients of one image."""
 
 GROUPS = 3
-"""Groups of a gallery: hits, worst misses, worst false alarms."""
+"""Groups of a gallery: hits, worst misses, worst false positives."""
 
 KERNELS = 1.3
 """Cost of looking at all kernels of an image, in forward passes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -24,6 +25,7 @@ from lensaudit.verdicts import (
     in_short,
     next_steps,
     on_the_command_line,
+    present_word,
     state_of,
 )
 
@@ -146,17 +148,20 @@ def _open(audit: dict[str, Any]) -> list[str]:
         clauses.append(f"it finds too few lenses for {_of(len(few), len(rows))} to be assessed")
     if left:
         pairs = plural(min(row["n"] for row in left), "pair")
-        verb = "is" if len(left) == 1 else "are"
-        clauses.append(
-            f"{_of(len(left), len(rows))} {verb} inconclusive with {pairs} each" + _likeliest(audit, probes=True)
-        )
+        clauses.append(f"{_counted(left, len(rows), 'probe')} with {pairs} each" + _likeliest(audit, probes=True))
     own = [f for f in audit["findings"] if f["source"] != PROBES]
-    waiting = sum(state_of(f["verdict"]).open for f in own)
+    waiting = [f for f in own if state_of(f["verdict"]).open]
     if not clauses and waiting:
-        counted = f"{count(waiting)} of {plural(len(own), 'comparison')} within the set"
-        verb = "is" if waiting == 1 else "are"
-        clauses.append(f"{counted} {verb} inconclusive" + _likeliest(audit, probes=False))
+        clauses.append(_counted(waiting, len(own), "comparison", " within the set") + _likeliest(audit, probes=False))
     return clauses
+
+
+def _counted(rows: Sequence[dict[str, Any]], total: int, what: str, where: str = "") -> str:
+    """``2 of 6 probes are inconclusive and 1 is tentative``: what is not settled, each by its own word."""
+    words = Counter(present_word(row["verdict"]) for row in rows)
+    said = [f"{count(n)} {'is' if n == 1 else 'are'} {word}" for word, n in words.most_common()]
+    number, verb = said[0].split(" ", 1)
+    return " and ".join([f"{number} of {plural(total, what)}{where} {verb}", *said[1:]])
 
 
 def _likeliest(audit: dict[str, Any], *, probes: bool) -> str:
@@ -255,8 +260,8 @@ def _losses(findings: Sequence[dict[str, Any]]) -> list[str]:
         return [f"{f['text']}." for f in shown[:2]]
     waiting = [f for f in own if state_of(f["verdict"]).open]
     if waiting:
-        counted = f"{count(len(waiting))} of {plural(len(own), 'comparison')} within the set"
-        return [f"{counted} {'is' if len(waiting) == 1 else 'are'} inconclusive; first: {_inline(waiting[0]['text'])}."]
+        counted = _counted(waiting, len(own), "comparison", " within the set")
+        return [f"{counted}; first: {_inline(waiting[0]['text'])}."]
     if own:
         return [f"{plural(len(own), 'comparison')} within the set: no gap beyond the tolerance."]
     return []

@@ -111,7 +111,7 @@ class Proportion(Record):
 
 @dataclass(frozen=True)
 class Confusion(Record):
-    """Counts of images: found lenses, false alarms, lost lenses, rejected non-lenses.
+    """Counts of images: found lenses, false positives, lost lenses, rejected non-lenses.
 
     A fraction whose denominator is zero is NaN.
     """

@@ -250,7 +250,7 @@ def fake_gallery(catalogue: dict[str, np.ndarray], folder: Path, n: int) -> dict
     orders = {
         "hits": np.argsort(-np.where(lens, p, -1)),
         "worst misses": np.argsort(np.where(lens, p, 2)),
-        "worst false alarms": np.argsort(-np.where(lens, -1, p)),
+        "worst false positives": np.argsort(-np.where(lens, -1, p)),
     }
     groups = []
     for title, order in orders.items():

@@ -142,7 +142,7 @@ def test_the_gallery_shows_the_extremes(built: tuple[Path, dict[str, Any]], lens
     assert not (scores.p_lens[lens] >= 0.5).any()  # this network finds no lens, and takes a non-lens for one
     assert shown["Misses with the highest p"]["p"] == scores.p_lens[lens].max()
     assert shown["Worst misses"]["p"] == scores.p_lens[lens].min()
-    assert shown["Worst false alarms"]["p"] == scores.p_lens[~lens].max()
+    assert shown["Worst false positives"]["p"] == scores.p_lens[~lens].max()
     with np.load(out / shown["Worst misses"]["array"]) as arrays:
         assert arrays["map"].shape == (20, 20)
         index = lens_set.index_of(shown["Worst misses"]["id"])
@@ -157,7 +157,7 @@ def test_every_method_has_a_map_with_its_scores(built: tuple[Path, dict[str, Any
         "guided-gradcam",
     }
     shown = {entry["group"]: entry for entry in audit["maps"]["entries"]}
-    lost, alarm = shown["Worst misses"], shown["Worst false alarms"]
+    lost, alarm = shown["Worst misses"], shown["Worst false positives"]
     assert set(lost["scores"]) == set(METHODS)
     assert alarm["scores"]["saliency"] is None  # a non-lens has no lensed light
     index = lens_set.index_of(lost["id"])
@@ -376,7 +376,7 @@ def test_galleries_of_nothing_lost_say_so():
     notes = {group["title"]: group["note"] for group in groups}
     assert "Worst misses" not in notes  # no lens is lost, so none is shown as a miss
     assert notes["Hits with the lowest p"].startswith("No lens is lost")
-    assert notes["Non-lenses with the highest p"].startswith("No false alarm")
+    assert notes["Non-lenses with the highest p"].startswith("No false positive")
     assert [list(group["indices"]) for group in groups] == [[0], [1], [3]]
 
 

@@ -186,6 +186,11 @@ def test_few_lenses_carry_their_number_and_interval(audit: dict):
         "ou66 finds 3 of 3 lenses (95 % interval 44–100\u202f%); 6 of 6 probes are inconclusive"
     )
     assert "--n 280" in said["next"][0]["command"]
+    audit["probes"]["rows"][0]["verdict"] = "tentative"
+    assert "; 5 of 6 probes are inconclusive and 1 is tentative with 20 pairs each" in verdict(audit)["headline"]
+    for row in audit["probes"]["rows"]:
+        row["verdict"] = "tentative"
+    assert "; 6 of 6 probes are tentative with 20 pairs each" in verdict(audit)["headline"]
 
 
 def test_what_was_not_asked_is_said(audit: dict):
