@@ -194,6 +194,7 @@ class Checkpoint:
                     part, _, name = key.partition("/")
                     parts[part][name] = stored.get_tensor(key)
             module = parts["module"] | parts[_STAGE_PART]
+            _refuse_gaps(parts["optimizer"])
             return cls(identity, module, parts["optimizer"], Progress.from_json(progress, parts["best"]))
         except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as broken:
             raise DataError(f"{path}: is torn or no checkpoint; start anew with --restart") from broken
@@ -218,20 +219,22 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
     return {f"{index}.{name}": tensor for index, entry in state.items() for name, tensor in entry.items()}
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, flat: Tensors) -> None:
-    """Give a fresh `optimizer` the tensors that `optimizer_tensors` took; its settings stay.
+def _refuse_gaps(flat: Tensors) -> None:
+    """ValueError where not every weight has the same moments: the optimizer would miss one at its first step."""
+    moments: dict[int, set[str]] = {}
+    for key in flat:
+        index, _, name = key.partition(".")
+        moments.setdefault(int(index), set()).add(name)
+    if len({frozenset(names) for names in moments.values()}) > 1:
+        raise ValueError("moments are missing")
 
-    Raises
-    ------
-    DataError
-        They are not those of one optimizer.
-    """
+
+def load_optimizer(optimizer: torch.optim.Optimizer, flat: Tensors) -> None:
+    """Give a fresh `optimizer` the tensors that `optimizer_tensors` took; its settings stay."""
     state: dict[int, Tensors] = {}
     for key, tensor in flat.items():
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = tensor
-    if len({frozenset(entry) for entry in state.values()}) > 1:
-        raise DataError("the optimizer's tensors in a checkpoint are not of one optimizer; start anew with --restart")
     if state:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 

@@ -197,6 +197,14 @@ def test_a_torn_checkpoint_is_named(tmp_path, content):
         Checkpoint.read(path)
 
 
+def test_a_checkpoint_in_which_a_moment_is_missing_is_torn(tmp_path):
+    path, moment = tmp_path / "c.safetensors", torch.ones(1)
+    flat = {"0.step": moment, "0.exp_avg": moment, "1.exp_avg": moment}
+    Checkpoint({}, {"w": torch.ones(9)}, flat, Progress()).write(path)
+    with pytest.raises(DataError, match=r"is torn or no checkpoint; .*--restart"):
+        Checkpoint.read(path)
+
+
 def test_history_is_read_as_written_and_drawn(tmp_path):
     rows = [row(1, 0.5), row(2, 0.25)]
     write_history(tmp_path / "history.csv", rows)
