@@ -198,8 +198,8 @@ def test_a_torn_checkpoint_is_named(tmp_path, content):
 
 
 def test_a_checkpoint_in_which_a_moment_is_missing_is_torn(tmp_path):
-    path, moment = tmp_path / "c.safetensors", torch.ones(1)
-    flat = {"0.step": moment, "0.exp_avg": moment, "1.exp_avg": moment}
+    path = tmp_path / "c.safetensors"
+    flat = {name: torch.ones(1) for name in ("0.step", "0.exp_avg", "1.exp_avg")}
     Checkpoint({}, {"w": torch.ones(9)}, flat, Progress()).write(path)
     with pytest.raises(DataError, match=r"is torn or no checkpoint; .*--restart"):
         Checkpoint.read(path)
