@@ -109,7 +109,7 @@ def test_what_an_earlier_version_wrote_is_read(name: str):
 
 def test_an_audit_of_an_earlier_version_is_read_whole(repository: Path):
     """Its maps name their axes and cells as they did then; a class that comes twice is turned twice."""
-    audit = Audit.from_json(json.loads((repository / "reports/example-ou66/audit.json").read_text(encoding="utf-8")))
+    audit = Audit.from_json(json.loads((repository / "tests/report/audit-0.1.json").read_text(encoding="utf-8")))
     assert audit.selection_function is not None
     first = audit.selection_function.maps[0]
     assert (first.x.parameter.name, first.y.parameter.name) == ("theta_e_arcsec", "arc_snr")
