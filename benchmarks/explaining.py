@@ -33,7 +33,7 @@ def best_of(call) -> tuple[float, object]:
 
 def measure(name: str, lens_set, n: int) -> bool:
     """Print the milliseconds per image of one finder; whether the claim holds."""
-    from lensaudit.explain import Explainer
+    from lensaudit.explaining import Explainer
     from lensaudit.finders import load_finder
 
     finder = load_finder(name)

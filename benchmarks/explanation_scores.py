@@ -27,8 +27,8 @@ the finder's grid. What each score is:
 
 
 def main() -> None:
-    from lensaudit.explain import SCORES, read_judgement
-    from lensaudit.explain.judging.page import markdown
+    from lensaudit.explaining import SCORES, read_judgement
+    from lensaudit.explaining.judging.page import markdown
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", help="written by lensaudit judge")

@@ -22,7 +22,7 @@ CLAIMED_RATIO = 0.90
 
 
 def main() -> None:
-    from lensaudit.explain import kernel_activations, study_kernels
+    from lensaudit.explaining import kernel_activations, study_kernels
     from lensaudit.finders import Finder, initialised, load_finder, load_recipe, score_set
     from lensaudit.lensset import LensSet
 

@@ -88,8 +88,8 @@ def one_by_one(finder, layer: str, kernels: list[int], start: torch.Tensor, sett
 
 def measure(finder, layer: str, looped: int | None, steps: int) -> bool:
     """Print one layer's figures; whether the images are equal and the claim holds."""
-    from lensaudit.explain import dream, noise_start, paper_settings
-    from lensaudit.explain.dreaming.target import layer_targets
+    from lensaudit.explaining import dream, noise_start, paper_settings
+    from lensaudit.explaining.dreaming.target import layer_targets
 
     settings = replace(paper_settings(kernels=True, from_cutout=False), steps=steps)
     few = replace(settings, steps=FEW)
@@ -114,8 +114,8 @@ def measure(finder, layer: str, looped: int | None, steps: int) -> bool:
 
 
 def main() -> int:
-    from lensaudit.explain import paper_settings
-    from lensaudit.explain.layers import convolutions
+    from lensaudit.explaining import paper_settings
+    from lensaudit.explaining.layers import convolutions
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("finder", nargs="?", default="ou66", help="architecture or a finder's folder")

@@ -115,7 +115,7 @@ def measure(name: str, threads: int) -> dict:
     """Both engines on one image: figures to print."""
     import torch
 
-    from lensaudit.explain import Occluder
+    from lensaudit.explaining import Occluder
 
     torch.set_num_threads(threads)
     finder = finder_called(name)

@@ -4,9 +4,7 @@
 before a function that needs it.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,14 +70,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _FrontDoor(ModuleType):
-    """This module: ``lensaudit.explain`` is the function, whoever imports the room of that name."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):  # as Python binds a submodule that was imported
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _FrontDoor

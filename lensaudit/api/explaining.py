@@ -10,7 +10,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-import lensaudit.explain as room
+import lensaudit.explaining as room
 from lensaudit.api.calling import (
     Data,
     Watcher,
@@ -25,7 +25,7 @@ from lensaudit.api.calling import (
     watching,
 )
 from lensaudit.errors import UsageError
-from lensaudit.explain import Dream, Explanation, Judgement, KernelStudy
+from lensaudit.explaining import Dream, Explanation, Judgement, KernelStudy
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 
@@ -56,7 +56,7 @@ def explain(
     ids
         Systems of the set, by id or position; of cutouts all are explained.
     method
-        A key of `lensaudit.explain.METHODS`: ``integrated-gradients``, ``gradcam``, ``occlusion`` …
+        A key of `lensaudit.explaining.METHODS`: ``integrated-gradients``, ``gradcam``, ``occlusion`` …
     seed
         Of the noise, for methods that draw any.
 
@@ -230,7 +230,7 @@ def kernels(
 
 
 class DreamOptions(TypedDict, total=False):
-    """What may differ from the paper's settings; see `lensaudit.explain.DreamSettings` for each."""
+    """What may differ from the paper's settings; see `lensaudit.explaining.DreamSettings` for each."""
 
     steps: int
     rate: float
@@ -290,7 +290,7 @@ def dream(
     >>> found.image.shape, bool(found.gain > 0)
     ((4, 66, 66), True)
     """
-    from lensaudit.explain.dreaming.target import CLASSES, class_target, kernel_target
+    from lensaudit.explaining.dreaming.target import CLASSES, class_target, kernel_target
 
     loaded = as_finder(finder) if data is None else as_pair(finder, data)[0]
     chosen = class_target(target) if target in CLASSES or ":" not in target else kernel_target(loaded.module, target)
@@ -309,7 +309,7 @@ def dream(
 
 
 class JudgeOptions(TypedDict, total=False):
-    """What is judged; see `lensaudit.explain.JudgeSettings` for each."""
+    """What is judged; see `lensaudit.explaining.JudgeSettings` for each."""
 
     parts: Sequence[str]
     few: int

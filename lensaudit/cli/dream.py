@@ -13,7 +13,7 @@ from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table
 
 if TYPE_CHECKING:
-    from lensaudit.explain import DreamFiles, Judgement, Score
+    from lensaudit.explaining import DreamFiles, Judgement, Score
 
 
 def register_dream(app: typer.Typer) -> None:
@@ -95,7 +95,7 @@ def dream(
     from lensaudit.cli.opening import check_sets, read_by
     from lensaudit.cli.running import progress_bar
     from lensaudit.errors import UsageError
-    from lensaudit.explain import Changes, DreamWish, chosen_targets, dream_files, from_cutouts, from_noise
+    from lensaudit.explaining import Changes, DreamWish, chosen_targets, dream_files, from_cutouts, from_noise
     from lensaudit.lensset import LensSet
 
     if ids and begin is None:
@@ -187,8 +187,8 @@ def judge(
     from lensaudit.cli.explain import methods_named, that_apply
     from lensaudit.cli.opening import open_all
     from lensaudit.cli.running import watching
-    from lensaudit.explain import JudgeSettings, Watcher
-    from lensaudit.explain import judge as score
+    from lensaudit.explaining import JudgeSettings, Watcher
+    from lensaudit.explaining import judge as score
 
     settings = JudgeSettings.of_words(
         ",".join(methods_named(method, old_methods)) or None,
@@ -211,8 +211,8 @@ def judge(
 
 
 def _show(found: Judgement, out: Path) -> None:
-    from lensaudit.explain.judging.page import scores_of, words
-    from lensaudit.explain.judging.picture import shown_kinds
+    from lensaudit.explaining.judging.page import scores_of, words
+    from lensaudit.explaining.judging.picture import shown_kinds
 
     for kind in shown_kinds(found):
         _show_kind(found, kind, scores_of(found, kind))
@@ -223,8 +223,8 @@ def _show(found: Judgement, out: Path) -> None:
 
 def _show_kind(found: Judgement, kind: str, scores: Sequence[Score]) -> None:
     """Methods and baselines down, scores across."""
-    from lensaudit.explain.judging.page import ARROWS, cell, chance_of
-    from lensaudit.explain.judging.picture import methods_of
+    from lensaudit.explaining.judging.page import ARROWS, cell, chance_of
+    from lensaudit.explaining.judging.picture import methods_of
 
     chance = [chance_of(found, kind, score) for score in scores]
     lines = [["chance", *("–" if math.isnan(value) else f"{value:.2f}" for value in chance)]]

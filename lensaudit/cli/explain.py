@@ -43,7 +43,7 @@ def explain(
     """Map which pixels speak for "lens": gradients, Grad-CAM, DeepLIFT, occlusion and more; FITS and pictures."""
     from lensaudit.cli.opening import check_sets, read_by
     from lensaudit.errors import UsageError
-    from lensaudit.explain import METHODS, Explainer, Request, applicable_methods, chosen_systems, no_gradient
+    from lensaudit.explaining import METHODS, Explainer, Request, applicable_methods, chosen_systems, no_gradient
     from lensaudit.lensset import LensSet
 
     opened = LensSet.open(lens_set)
@@ -65,7 +65,7 @@ def methods_named(repeated: Sequence[str], commas: str | None) -> tuple[str, ...
 
 def that_apply(finder: Any, names: tuple[str, ...]) -> tuple[str, ...]:
     """Of the methods `names` those that apply, with a line on the error stream where some need a gradient."""
-    from lensaudit.explain import METHODS, applicable_methods
+    from lensaudit.explaining import METHODS, applicable_methods
 
     apply = applicable_methods(finder)
     if left := [name for name in names if name in METHODS and name not in apply]:
@@ -78,7 +78,7 @@ def carry_out(
 ) -> None:
     """Make the files and say which; shared with ``lensaudit gradcam``."""
     from lensaudit.cli.running import progress_bar
-    from lensaudit.explain import explain_systems
+    from lensaudit.explaining import explain_systems
 
     name = explainer.finder.name
     with progress_bar(f"explaining {name}") as report:
@@ -123,7 +123,7 @@ def gradcam(
     """Grad-CAM and Guided Grad-CAM of the last convolution, as in Fig. 17 of Wilde et al. 2022."""
     from lensaudit.cli.opening import check_sets, read_by
     from lensaudit.errors import UsageError
-    from lensaudit.explain import Explainer, Request, chosen_systems, no_gradient
+    from lensaudit.explaining import Explainer, Request, chosen_systems, no_gradient
     from lensaudit.lensset import LensSet
 
     if not threshold > 0:
@@ -181,7 +181,7 @@ def occlusion(
     """Map where hiding a patch changes the log-odds of lens: FITS with WCS and a picture per system."""
     from lensaudit.cli.opening import check_sets, read_by
     from lensaudit.cli.running import progress_bar
-    from lensaudit.explain import Explainer, Request, chosen_systems, explain_systems
+    from lensaudit.explaining import Explainer, Request, chosen_systems, explain_systems
     from lensaudit.lensset import LensSet
 
     opened = LensSet.open(lens_set)
@@ -240,7 +240,7 @@ def kernels(
     """Show what excites each kernel of a finder over a set, and what it goes with among the lenses."""
     from lensaudit.cli.opening import open_both
     from lensaudit.cli.running import progress_bar
-    from lensaudit.explain import KernelWish, look_at_kernels, named_kernels
+    from lensaudit.explaining import KernelWish, look_at_kernels, named_kernels
 
     loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
     chosen = named_kernels(loaded.module, layers, numbers) if layers or numbers else None

@@ -34,7 +34,7 @@ EXPLANATIONS = (
     "guided-gradcam",
     "occlusion",
 )
-"""Names of ``lensaudit.explain.METHODS``, which imports torch; a test holds the two together."""
+"""Names of ``lensaudit.explaining.METHODS``, which imports torch; a test holds the two together."""
 
 PROBE_GROUPS = ("quick", "all", "none")
 

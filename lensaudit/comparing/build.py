@@ -28,8 +28,8 @@ from lensaudit.comparing.measuring import (
 from lensaudit.comparing.tables import Told, pairs_of, ranking_of
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import calibrate, evaluate
-from lensaudit.explain.judging.attributor import chosen_methods
-from lensaudit.explain.judging.sample import kinds_of
+from lensaudit.explaining.judging.attributor import chosen_methods
+from lensaudit.explaining.judging.sample import kinds_of
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, Scores, pixel_record, takes_statistics
 from lensaudit.finders.finder import Cutouts

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from lensaudit.comparing.comparison_file import CompareOptions, Entrant
 from lensaudit.errors import DataError
-from lensaudit.explain import METHODS, JudgeSettings, Watcher, judge
-from lensaudit.explain.judging.judge import tasks_left
-from lensaudit.explain.judging.sample import kinds_of
+from lensaudit.explaining import METHODS, JudgeSettings, Watcher, judge
+from lensaudit.explaining.judging.judge import tasks_left
+from lensaudit.explaining.judging.sample import kinds_of
 from lensaudit.finders import Finder, Scores, score_set
 from lensaudit.kept import JsonForm, Piece
 from lensaudit.lensset import LensSet

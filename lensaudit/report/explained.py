@@ -32,7 +32,7 @@ def gallery_block(
     """
     if options.occlusion_n == 0:
         return None
-    from lensaudit.explain import Explainer
+    from lensaudit.explaining import Explainer
 
     chosen = choose(lens_set.labels, p, finder.recipe.threshold, options.occlusion_n)
     explainer = Explainer(finder)
@@ -169,7 +169,7 @@ def maps_block(
     """
     if options.maps_n == 0:
         return None
-    from lensaudit.explain import METHODS, Explainer
+    from lensaudit.explaining import METHODS, Explainer
 
     explainer = Explainer(finder)
     chosen = [
@@ -197,7 +197,7 @@ def maps_block(
 
 
 def _map_entry(explainer: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
-    from lensaudit.explain import METHODS
+    from lensaudit.explaining import METHODS
 
     finder, name = explainer.finder, lens_set.ids[index]
     band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
@@ -224,7 +224,7 @@ def _map_entry(explainer: Any, lens_set: Any, index: int, p: float, out: Path) -
 
 def maps_piece(finder: Any, lens_set: Any, index: int) -> tuple[str, str]:
     """Where the maps of an image lie in the folder of the audit, and their key."""
-    from lensaudit.explain import METHODS
+    from lensaudit.explaining import METHODS
 
     name = lens_set.ids[index]
     key = key_of(finder, lens_set, id=name, methods={one.name: one.quantity for one in METHODS.values()})
@@ -248,7 +248,7 @@ def _mask(finder: Any, lens_set: Any, index: int) -> np.ndarray | None:
     """Where lensed light is, on the finder's grid; None without truth or lensed light."""
     if not lens_set.has_truth:
         return None
-    from lensaudit.explain.judging.sample import truth_masks
+    from lensaudit.explaining.judging.sample import truth_masks
 
     mask: np.ndarray = truth_masks(finder, lens_set, [index])[0]
     return mask if mask.any() else None
@@ -256,7 +256,7 @@ def _mask(finder: Any, lens_set: Any, index: int) -> np.ndarray | None:
 
 def _scores(values: np.ndarray, mask: np.ndarray, finder: Any) -> dict[str, Any]:
     """Localisation of one map: fraction of the positive attribution, rank accuracy, and the pointing game."""
-    from lensaudit.explain.judging.scores import pointing_game, pointing_tolerance, positive_share, rank_accuracy
+    from lensaudit.explaining.judging.scores import pointing_game, pointing_tolerance, positive_share, rank_accuracy
 
     tolerance = pointing_tolerance(finder.recipe.size, finder.field_arcsec)
     return {
@@ -324,9 +324,9 @@ def _dreamt(
     """Start, image and p(lens) at start and end of both classes, from noise and from the chosen cutout."""
     from dataclasses import replace
 
-    from lensaudit.explain.dreaming.dream import dream
-    from lensaudit.explain.dreaming.settings import cutout_start, noise_start, paper_settings
-    from lensaudit.explain.dreaming.target import class_target
+    from lensaudit.explaining.dreaming.dream import dream
+    from lensaudit.explaining.dreaming.settings import cutout_start, noise_start, paper_settings
+    from lensaudit.explaining.dreaming.target import class_target
 
     targets = [class_target(word) for word in CLASSES]
     starts = {"noise": noise_start(finder, options.seed)}

@@ -38,8 +38,8 @@ def judged_block(
     """
     if options.judge_n == 0 or not lens_set.has_truth or not (lens_set.labels == 1).any():
         return None
-    from lensaudit.explain.judging.attributor import attributor
-    from lensaudit.explain.judging.judge import Watcher, judge
+    from lensaudit.explaining.judging.attributor import attributor
+    from lensaudit.explaining.judging.judge import Watcher, judge
 
     watcher = Watcher(progress=lambda done, total: progress("judging explanations", 100 * done // max(total, 1), 100))
     sets = [lens_set, *(_compound_sets(Path(out), options) if compound else [])]
@@ -56,8 +56,8 @@ def judged_block(
 
 def judge_settings(finder: Any, options: AuditOptions) -> dict[str, Any]:
     """Folder under ``judged/`` → settings of its judgement; no ``checks`` where none applies to the finder."""
-    from lensaudit.explain import applicable_methods
-    from lensaudit.explain.judging.attributor import JudgeSettings
+    from lensaudit.explaining import applicable_methods
+    from lensaudit.explaining.judging.attributor import JudgeSettings
 
     common: dict[str, Any] = {"kinds": LENSES, "seed": options.seed}
     apply = applicable_methods(finder)
@@ -71,7 +71,7 @@ def judge_settings(finder: Any, options: AuditOptions) -> dict[str, Any]:
 
 
 def laid_out(scores: dict[str, Any], checks: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of two judgements (see `lensaudit.explain.judging.judgement.Judgement.to_json`)."""
+    """What the page shows of two judgements (see `lensaudit.explaining.judging.judgement.Judgement.to_json`)."""
     kinds = [kind for kind in LENSES if kind in scores["images"]]
     methods: dict[str, dict[str, Any]] = {}
     for row in scores["rows"]:
@@ -141,9 +141,9 @@ def kernels_block(
     """
     if not options.kernels:
         return None
-    from lensaudit.explain import kernel_activations, study_kernels
-    from lensaudit.explain.kernels.sheet import strongest_statements
-    from lensaudit.explain.kernels.study import LIVE
+    from lensaudit.explaining import kernel_activations, study_kernels
+    from lensaudit.explaining.kernels.sheet import strongest_statements
+    from lensaudit.explaining.kernels.study import LIVE
 
     try:
         table = kernel_activations(

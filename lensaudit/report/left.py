@@ -31,7 +31,7 @@ def left_of_audit(finder: Any, lens_set: Any, options: AuditOptions, out: Path) 
     left["kernels"] = 0.0 if _kernels_kept(finder, lens_set, out) else 1.0
     left["judging maps"] = _judging_left(finder, lens_set, options, out)
     if options.occlusion_n:
-        from lensaudit.explain import Occluder
+        from lensaudit.explaining import Occluder
 
         grid = Occluder(finder).grid
         shown = _chosen(lens_set, p, threshold, options.occlusion_n)
@@ -55,14 +55,14 @@ def _missing(out: Path, pieces: Sequence[tuple[str, str]]) -> float:
 
 
 def _kernels_kept(finder: Any, lens_set: Any, out: Path) -> bool:
-    from lensaudit.explain.kernels.activations import kept_activations
+    from lensaudit.explaining.kernels.activations import kept_activations
 
     return kept_activations(out / "kav.parquet", finder, lens_set) is not None
 
 
 def _judging_left(finder: Any, lens_set: Any, options: AuditOptions, out: Path) -> float:
     """Of the tasks of both judgements; all where one cannot be said without simulating or rendering anything."""
-    from lensaudit.explain.judging.judge import tasks_left
+    from lensaudit.explaining.judging.judge import tasks_left
     from lensaudit.lensset import LensSet
 
     if not options.judge_n or not (out / "judged" / "scores").is_dir():

@@ -107,8 +107,8 @@ class Estimate:
 
 def estimate_of_audit(finder: Any, lens_set: Any, options: AuditOptions, out: Path) -> Estimate:
     """What `lensaudit.report.build.build_audit` will take, less what an earlier run into `out` has finished."""
-    from lensaudit.explain import applicable_methods
-    from lensaudit.explain.layers import convolutions
+    from lensaudit.explaining import applicable_methods
+    from lensaudit.explaining.layers import convolutions
     from lensaudit.probes.audit import audited_probes
     from lensaudit.report.judged import CHECK_IMAGES, CHECKED, COMPOUNDS, DRAWN_PER_JUDGED
 
@@ -201,8 +201,8 @@ def measured(finder: Any, lens_set: Any, batch: int | None = None, *, occlusion:
     """Time one batch through the finder and, where its work needs them, a gradient and an occlusion map."""
     import torch
 
-    from lensaudit.explain import METHODS, Occluder
-    from lensaudit.explain.attribution.methods import Target
+    from lensaudit.explaining import METHODS, Occluder
+    from lensaudit.explaining.attribution.methods import Target
     from lensaudit.finders.score import default_batch_size
 
     size = batch or default_batch_size(finder)

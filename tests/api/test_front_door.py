@@ -12,6 +12,7 @@ import typing
 from doctest import DocTestFinder, DocTestRunner
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
@@ -43,10 +44,30 @@ def test_there_are_eighteen_names_and_no_others():
         la.no_such_name  # noqa: B018
 
 
-def test_explain_is_the_function_whoever_imports_the_room():
-    room = import_module("lensaudit.explain")
-    assert inspect.ismodule(room)
-    assert inspect.isfunction(la.explain)
+def test_no_name_is_a_room():
+    """Else the one hides the other, depending on which is imported first."""
+    assert not set(la.__all__) & {module.name for module in iter_modules(la.__path__)}
+
+
+@pytest.mark.parametrize("order", ["rooms, names", "names, rooms", "names backwards, rooms backwards"])
+def test_rooms_and_names_are_reached_in_every_order(order):
+    """In a fresh interpreter each, as what was imported first stays."""
+    program = (
+        "from importlib import import_module\n"
+        "from inspect import isclass, isfunction, ismodule\n"
+        "from pkgutil import iter_modules\n"
+        "import lensaudit as la\n"
+        "rooms = [module.name for module in iter_modules(la.__path__) if module.name != '__main__']\n"
+        "def reach(kind):\n"
+        "    for name in (rooms if 'rooms' in kind else la.__all__)[:: -1 if 'backwards' in kind else 1]:\n"
+        "        import_module(f'lensaudit.{name}') if 'rooms' in kind else getattr(la, name)\n"
+        f"for kind in {order!r}.split(', '):\n"
+        "    reach(kind)\n"
+        "assert all(ismodule(getattr(la, room)) for room in rooms)\n"
+        "assert all(isfunction(getattr(la, name)) or isclass(getattr(la, name)) for name in la.__all__)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -77,8 +98,8 @@ def test_the_finder_comes_first_and_the_data_second():
         ("api.probing.RunOptions", "probes.ProbeOptions"),
         ("api.auditing.AuditOptions", "report.AuditOptions"),
         ("api.auditing.ComparisonOptions", "comparing.CompareOptions"),
-        ("api.explaining.JudgeOptions", "explain.JudgeSettings"),
-        ("api.explaining.DreamOptions", "explain.Changes"),
+        ("api.explaining.JudgeOptions", "explaining.JudgeSettings"),
+        ("api.explaining.DreamOptions", "explaining.Changes"),
     ],
 )
 def test_keyword_options_are_those_of_the_settings(options, settings):

@@ -32,7 +32,7 @@ from campaigns.samples import make_samples, register_tiny
 
 WARM = (
     "lensaudit.clustering", "lensaudit.comparing", "lensaudit.ensembles", "lensaudit.evaluation.selection",
-    "lensaudit.explain", "lensaudit.lensset.ingest", "lensaudit.probes.outside", "lensaudit.report",
+    "lensaudit.explaining", "lensaudit.lensset.ingest", "lensaudit.probes.outside", "lensaudit.report",
     "lensaudit.training", "captum.attr", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg",
     "matplotlib.figure", "sklearn.linear_model", "sklearn.manifold", "sklearn.metrics", "sklearn.mixture",
     "skypy.pipeline", "lenstronomy.LensModel.lens_model", "PIL.PngImagePlugin", "astropy.visualization",

@@ -40,10 +40,10 @@ def allowed(commands: dict[str, Any], command: str, name: str) -> tuple[str, ...
 
 def test_choices_are_those_of_the_libraries(commands):
     from lensaudit.clustering.options import AUGMENTS
-    from lensaudit.explain import METHODS
-    from lensaudit.explain.dreaming.settings import BOUNDS, OBJECTIVES, OPTIMISERS
-    from lensaudit.explain.judging.scores import FILLS, PARTS
-    from lensaudit.explain.occluding.occluder import ENGINES
+    from lensaudit.explaining import METHODS
+    from lensaudit.explaining.dreaming.settings import BOUNDS, OBJECTIVES, OPTIMISERS
+    from lensaudit.explaining.judging.scores import FILLS, PARTS
+    from lensaudit.explaining.occluding.occluder import ENGINES
     from lensaudit.finders import DEVICES
     from lensaudit.finders.pretrained import MODES
     from lensaudit.finders.scores_file import FORMATS

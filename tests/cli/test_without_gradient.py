@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain import (
+from lensaudit.explaining import (
     ClassTarget,
     JudgeSettings,
     applicable_methods,

@@ -15,7 +15,7 @@ from lensaudit.clustering.network import drawn_images
 from lensaudit.clustering.stage import Stage, StageTask
 from lensaudit.display.page import content_policy
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain import occlusion
+from lensaudit.explaining import occlusion
 from lensaudit.finders import Finder, load_finder, load_recipe, score_set
 from lensaudit.training import Place, TrainingData, train
 

@@ -15,7 +15,7 @@ from lensaudit.ensembles.fit import Sets
 from lensaudit.ensembles.map_files import spread_rows
 from lensaudit.ensembles.map_picture import brier_scores, counted, lens_fraction
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explain import explain, kernel_activations, occlusion
+from lensaudit.explaining import explain, kernel_activations, occlusion
 from lensaudit.finders import Recipe, declare_finder, initialised_module, load_finder, save_finder, score_set
 from lensaudit.finders.ou_tsne import SUREST
 from lensaudit.finders.store import read_record

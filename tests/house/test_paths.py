@@ -15,11 +15,11 @@ import pytest
 import torch
 from hostile import EVERY
 
-from lensaudit.explain.dreaming.settings import DreamSettings
-from lensaudit.explain.dreaming.target import KernelTarget
-from lensaudit.explain.dreaming.wish import DreamStart, Group
-from lensaudit.explain.explained_files import PICTURES, Request
-from lensaudit.explain.judging.judgement import FOLDER, scores_part
+from lensaudit.explaining.dreaming.settings import DreamSettings
+from lensaudit.explaining.dreaming.target import KernelTarget
+from lensaudit.explaining.dreaming.wish import DreamStart, Group
+from lensaudit.explaining.explained_files import PICTURES, Request
+from lensaudit.explaining.judging.judgement import FOLDER, scores_part
 from lensaudit.finders import Finder
 
 MADE_SAFE = {"file_stem", "short_name", "len", "as_identifier", "str"}
@@ -30,9 +30,9 @@ OURS = {
     "lensaudit.clustering.stage": {"self.stage.name"},  # denoiser or extractor
     "lensaudit.clustering.sweep": {"self.size", "self.rerun"},  # numbers
     "lensaudit.comparing.measuring": {"key[:32]"},  # a hash
-    "lensaudit.explain.dreaming.board": {"self.group.stem"},  # made of file_stem
-    "lensaudit.explain.dreaming.wish": {"self.stem", "self.start.stem"},  # made of file_stem
-    "lensaudit.explain.explained_files": {"stem", "shown"},  # made of file_stem
+    "lensaudit.explaining.dreaming.board": {"self.group.stem"},  # made of file_stem
+    "lensaudit.explaining.dreaming.wish": {"self.stem", "self.start.stem"},  # made of file_stem
+    "lensaudit.explaining.explained_files": {"stem", "shown"},  # made of file_stem
     "lensaudit.files": {"path.name", "out.name"},  # of a path that is there already
     "lensaudit.report.judged": {"name", "n", "options.seed"},  # a population of ours
     "lensaudit.report.quickstart": {"n", "options.seed"},
@@ -48,7 +48,7 @@ NAMES_OF_OURS = {
     "lensaudit.display.markdown": {"name"},  # matches _PICTURE, which has no folder
     "lensaudit.display.page": {"name"},  # style sheets
     "lensaudit.evaluation.selection.page": {"name", "figures[one.name]"},  # files by our own names
-    "lensaudit.explain.judging.page": {"name"},  # pictures by our own names
+    "lensaudit.explaining.judging.page": {"name"},  # pictures by our own names
     "lensaudit.ensembles.map_files": {"name"},
     "lensaudit.lensset.store": {"name"},  # files of a set, by the names that the format has
     "lensaudit.lensset.writer": {"name"},

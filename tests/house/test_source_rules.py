@@ -14,7 +14,7 @@ MOST_PARAMETERS = 7
 MOST_LINES = 400
 
 # Functions whose parameters are not ours to choose, and whose they are.
-BORROWED = {"lensaudit.explain.occluding.recognise._batch_norm_function": "torch.nn.functional.batch_norm"}
+BORROWED = {"lensaudit.explaining.occluding.recognise._batch_norm_function": "torch.nn.functional.batch_norm"}
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from lensaudit.cli.console import say, say_json
 from lensaudit.errors import UsageError
-from lensaudit.explain import Request
-from lensaudit.explain.dreaming.dream_fits import identity_cards as dream_cards
-from lensaudit.explain.dreaming.settings import DreamSettings
-from lensaudit.explain.explained_files import identity_cards as map_cards
+from lensaudit.explaining import Request
+from lensaudit.explaining.dreaming.dream_fits import identity_cards as dream_cards
+from lensaudit.explaining.dreaming.settings import DreamSettings
+from lensaudit.explaining.explained_files import identity_cards as map_cards
 from lensaudit.untrusted import file_stem, identifier, in_header, in_markdown, path_within, printable
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

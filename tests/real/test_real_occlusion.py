@@ -11,7 +11,7 @@ import torch
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from lensaudit.explain import Explainer, Request, chosen_systems, explain_systems, occlusion
+from lensaudit.explaining import Explainer, Request, chosen_systems, explain_systems, occlusion
 from lensaudit.finders import Finder, load_recipe, read_published
 from lensaudit.lensset.ingest import PixelPolicy, ingest, parse_band, plan_euclid_q1, plan_fits
 

@@ -1,0 +1,125 @@
+"""Explanations of a finder: where it looks, what excites it, and how far to believe that."""
+
+from lensaudit.display.images import NISP_RGB, ColourScale, colour_scale, nisp_rgb
+from lensaudit.explaining.attributed import Backdrop, Patches
+from lensaudit.explaining.attribution.methods import METHODS, Method, applicable_methods, no_gradient
+from lensaudit.explaining.dreaming.dream import Dream, dream
+from lensaudit.explaining.dreaming.dream_files import DreamFiles, DreamRun, dream_files
+from lensaudit.explaining.dreaming.dream_picture import prepared_rgb
+from lensaudit.explaining.dreaming.exciting import Exciting, Scan, most_exciting
+from lensaudit.explaining.dreaming.settings import (
+    DreamSettings,
+    Regularisation,
+    cutout_start,
+    noise_start,
+    paper_settings,
+)
+from lensaudit.explaining.dreaming.target import ClassTarget, KernelTarget, Target, chosen_targets
+from lensaudit.explaining.dreaming.wish import Changes, DreamStart, DreamWish, from_cutouts, from_noise
+from lensaudit.explaining.explained_files import ExplainedFiles, Request, chosen_systems, explain_systems
+from lensaudit.explaining.explainer import Explainer
+from lensaudit.explaining.explanation import Explanation
+from lensaudit.explaining.functions import explain, explain_prepared, occlusion
+from lensaudit.explaining.judging.attributor import JudgeSettings
+from lensaudit.explaining.judging.compound_view import CompoundView, compound_view
+from lensaudit.explaining.judging.judge import Watcher, judge
+from lensaudit.explaining.judging.judgement import Judgement, read_judgement
+from lensaudit.explaining.judging.randomisation import RandomisationResult, randomisation_check
+from lensaudit.explaining.judging.scores import (
+    SCORES,
+    Curves,
+    Score,
+    deletion_insertion,
+    pointing_game,
+    positive_share,
+    rank_accuracy,
+)
+from lensaudit.explaining.kernels.activations import kernel_activations, named_kernels
+from lensaudit.explaining.kernels.association import Correlations, Effects, TopLenses
+from lensaudit.explaining.kernels.kav_table import KavTable, Kernel
+from lensaudit.explaining.kernels.kernel_files import KernelFiles, KernelWish, look_at_kernels
+from lensaudit.explaining.kernels.study import KernelStudy, study_kernels
+from lensaudit.explaining.map_picture import VIEWS
+from lensaudit.explaining.occluding.exact import Cost, LayerReport
+from lensaudit.explaining.occluding.occluder import ENGINES, Occluder, default_patch
+from lensaudit.explaining.occluding.windows import Grid
+
+__all__ = [
+    "ENGINES",
+    "METHODS",
+    "NISP_RGB",
+    "SCORES",
+    "VIEWS",
+    "Backdrop",
+    "Changes",
+    "ClassTarget",
+    "ColourScale",
+    "CompoundView",
+    "Correlations",
+    "Cost",
+    "Curves",
+    "Dream",
+    "DreamFiles",
+    "DreamRun",
+    "DreamSettings",
+    "DreamStart",
+    "DreamWish",
+    "Effects",
+    "Exciting",
+    "ExplainedFiles",
+    "Explainer",
+    "Explanation",
+    "Grid",
+    "JudgeSettings",
+    "Judgement",
+    "KavTable",
+    "Kernel",
+    "KernelFiles",
+    "KernelStudy",
+    "KernelTarget",
+    "KernelWish",
+    "LayerReport",
+    "Method",
+    "Occluder",
+    "Patches",
+    "RandomisationResult",
+    "Regularisation",
+    "Request",
+    "Scan",
+    "Score",
+    "Target",
+    "TopLenses",
+    "Watcher",
+    "applicable_methods",
+    "chosen_systems",
+    "chosen_targets",
+    "colour_scale",
+    "compound_view",
+    "cutout_start",
+    "default_patch",
+    "deletion_insertion",
+    "dream",
+    "dream_files",
+    "explain",
+    "explain_prepared",
+    "explain_systems",
+    "from_cutouts",
+    "from_noise",
+    "judge",
+    "kernel_activations",
+    "look_at_kernels",
+    "most_exciting",
+    "named_kernels",
+    "nisp_rgb",
+    "no_gradient",
+    "noise_start",
+    "occlusion",
+    "paper_settings",
+    "pointing_game",
+    "positive_share",
+    "prepared_rgb",
+    "randomisation_check",
+    "rank_accuracy",
+    "read_judgement",
+    "study_kernels",
+]

@@ -1,0 +1,228 @@
+"""Does a finder look at both sources of a compound lens, or only at one?
+
+A pixel of the finder's grid belongs to a source whose light exceeds 0.5 σ there; where both do, to the brighter one. Of
+each source is told which share of the positive attribution lies on its pixels, beside their share of the area (chance)
+and of both sources' light (what a finder would show that looks at every lensed photon alike).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensaudit.errors import DataError
+from lensaudit.explaining.judging.attributor import Attributor, attributor
+from lensaudit.explaining.judging.sample import COMPOUND_KINDS, TwoSources, two_sources
+from lensaudit.explaining.judging.scores import area_share, positive_share
+from lensaudit.finders import Finder
+from lensaudit.lensset import LensSet
+from lensaudit.statistics import bootstrap_interval
+
+SOURCES = ("nearer", "farther")
+
+FEWEST_IMAGES = 5
+"""Of a verdict; with fewer the resamples say little about other lenses."""
+
+ROUNDING = 1e-9
+"""An even map has exactly the share of the area, but for the rounding of sums."""
+
+BOTH, NEARER_ONLY, FARTHER_ONLY, NEITHER = (
+    "looks at both sources",
+    "looks at the nearer source only",
+    "looks at the farther source only",
+    "looks at neither source",
+)
+INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class SourceShare:
+    """Share of the positive attribution on one source's pixels; means over images.
+
+    Attributes
+    ----------
+    name
+        ``nearer`` or ``farther``.
+    value, low, high
+        With the 95 % interval over images.
+    area
+        Share of the area: chance.
+    light
+        Share of both sources' light.
+    gain_low, gain_high
+        95 % interval of the mean of value − area.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    area: float
+    light: float
+    gain_low: float
+    gain_high: float
+
+
+@dataclass(frozen=True)
+class CompoundView:
+    """How one method's attribution is spread over the two sources.
+
+    Attributes
+    ----------
+    finder, method, title, kind
+        What was looked at; kind is ``compound-arcs`` or ``compound-rings``.
+    shares
+        One of each of `SOURCES`.
+    n
+        Images counted.
+    left_out
+        Images of which a source has too few pixels, or the map nothing positive.
+    unlensed
+        Images whose nearer source is not lensed (``faithful`` scenes).
+    verdict
+        In words.
+    """
+
+    finder: str
+    method: str
+    title: str
+    kind: str
+    shares: tuple[SourceShare, ...]
+    n: int
+    left_out: int
+    unlensed: int
+    verdict: str
+
+    def share(self, name: str) -> SourceShare:
+        """That of ``nearer`` or ``farther``."""
+        return next(share for share in self.shares if share.name == name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; numbers that do not exist are NaN."""
+        return asdict(self)
+
+
+def compound_view(
+    finder: Finder,
+    lens_set: LensSet,
+    method: str | Attributor = "gradcam",
+    *,
+    systems: Sequence[int] | None = None,
+    seed: int = 0,
+) -> tuple[CompoundView, ...]:
+    """Where a method's positive attribution lies on simulated compound lenses, one view for each of their kinds.
+
+    Parameters
+    ----------
+    finder, lens_set
+        The set must have scenes, and the finder's bands and field.
+    method
+        Name of a method, or an `Attributor`.
+    systems
+        Positions in the set; by default every compound lens.
+    seed
+        Of the method's noise and the intervals.
+
+    Raises
+    ------
+    DataError
+        The set is not what the finder eats, or holds no simulated compound lens.
+    """
+    finder.check(lens_set)
+    chosen = attributor(method)
+    kinds = lens_set.column("kind") if "kind" in lens_set.columns else np.array([""] * len(lens_set))
+    wanted = np.arange(len(lens_set)) if systems is None else np.asarray(systems, dtype=np.intp)
+    views = []
+    for kind in COMPOUND_KINDS:
+        here = [int(system) for system in wanted if kinds[system] == kind]
+        if here:
+            images = finder.preprocess(lens_set.cutouts(here), [lens_set.ids[i] for i in here])
+            maps = chosen.maps(finder, images, seed).total
+            rows = compound_shares(maps, two_sources(finder, lens_set, here))
+            views.append(summarised(finder.name, chosen, kind, rows, seed))
+    if not views:
+        raise DataError(f"{lens_set.path}: no compound lens in it; make one with lensaudit simulate --population")
+    return tuple(views)
+
+
+@dataclass(frozen=True)
+class ImageShares:
+    """Of one image, source → share of the positive attribution, of the area and of both sources' light.
+
+    Empty where a source has too few pixels; attribution is NaN where nothing is positive.
+    """
+
+    attribution: Mapping[str, float]
+    area: Mapping[str, float]
+    light: Mapping[str, float]
+    lensed: bool
+
+    @property
+    def counts(self) -> bool:
+        """Whether the image has all of them."""
+        return bool(self.area) and not np.isnan(list(self.attribution.values())).any()
+
+
+def compound_shares(maps: NDArray[np.float32], sources: TwoSources) -> tuple[ImageShares, ...]:
+    """Shares of n maps (n, size, size) on the two sources' pixels."""
+    return tuple(_image_shares(one, sources, row) for row, one in enumerate(maps))
+
+
+def _image_shares(attribution: NDArray[np.float32], sources: TwoSources, row: int) -> ImageShares:
+    lensed = bool(sources.lensed[row])
+    if not sources.apart[row]:
+        return ImageShares({}, {}, {}, lensed)
+    pixels = {"nearer": sources.nearer[row], "farther": sources.farther[row]}
+    return ImageShares(
+        {name: positive_share(attribution, part) for name, part in pixels.items()},
+        {name: area_share(part) for name, part in pixels.items()},
+        {name: positive_share(sources.light[row], part) for name, part in pixels.items()},
+        lensed,
+    )
+
+
+def summarised(finder: str, method: Attributor, kind: str, rows: Sequence[ImageShares], seed: int = 0) -> CompoundView:
+    """Means over images with their intervals, and the verdict."""
+    counted = [row for row in rows if row.counts]
+    shares = tuple(_source_share(name, counted, seed) for name in SOURCES)
+    return CompoundView(
+        finder=finder,
+        method=method.name,
+        title=method.title,
+        kind=kind,
+        shares=shares,
+        n=len(counted),
+        left_out=len(rows) - len(counted),
+        unlensed=sum(not row.lensed for row in counted),
+        verdict=_verdict(shares[0], shares[1], len(counted)),
+    )
+
+
+def _source_share(name: str, rows: Sequence[ImageShares], seed: int) -> SourceShare:
+    value, area, light = (
+        np.array([getattr(row, what)[name] for row in rows], float) for what in ("attribution", "area", "light")
+    )
+    low, high = bootstrap_interval([value], np.mean, np.random.default_rng([seed, 2]))
+    gain_low, gain_high = bootstrap_interval([value - area], np.mean, np.random.default_rng([seed, 2]))
+    mean = [float(part.mean()) if len(rows) else math.nan for part in (value, area, light)]
+    return SourceShare(name, mean[0], low, high, mean[1], mean[2], gain_low, gain_high)
+
+
+def _verdict(nearer: SourceShare, farther: SourceShare, n: int) -> str:
+    """By the intervals of attribution less area on each source's pixels."""
+    if n < FEWEST_IMAGES:
+        return f"{INCONCLUSIVE} ({n} images)"
+    looks = {share.name: share.gain_low > ROUNDING for share in (nearer, farther)}
+    looks_away = {share.name: share.gain_high <= ROUNDING for share in (nearer, farther)}
+    if looks["nearer"] and looks["farther"]:
+        return BOTH
+    if looks["nearer"]:
+        return NEARER_ONLY if looks_away["farther"] else f"looks at the nearer source; {INCONCLUSIVE} for the farther"
+    if looks["farther"]:
+        return FARTHER_ONLY if looks_away["nearer"] else f"looks at the farther source; {INCONCLUSIVE} for the nearer"
+    return NEITHER if all(looks_away.values()) else INCONCLUSIVE

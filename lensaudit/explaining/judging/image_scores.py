@@ -1,0 +1,302 @@
+"""Scores of one explainer's maps, image by image."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lensaudit.explaining.judging.attributor import RANDOM, Attributor, JudgeSettings
+from lensaudit.explaining.judging.compound_view import compound_shares
+from lensaudit.explaining.judging.sample import KindSample
+from lensaudit.explaining.judging.scores import (
+    area_share,
+    deletion_insertion,
+    pointing_game,
+    pointing_tolerance,
+    positive_share,
+    rank_accuracy,
+    widened,
+)
+from lensaudit.explaining.trace import evaluating
+from lensaudit.finders import Finder
+from lensaudit.finders.score import default_batch_size
+
+TILES = 8
+"""Along each side; a tile is 2.5″ of 20″, about one Einstein ring. Every pixel is removed once."""
+
+NOISE_RADIUS = 0.02
+"""Largest change of a pixel on the image's scale of 0 to 1; captum's and the paper's own."""
+
+NOISE_SAMPLES = 4
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+def remembered(finder: Finder) -> Forward:
+    """The finder's logit (n,) of images (n, bands, size, size), each calculated once however often it is asked for.
+
+    captum runs the finder anew for each attribution it judges, on the same perturbed images.
+    """
+    known: dict[bytes, float] = {}
+
+    def forward(images: torch.Tensor) -> torch.Tensor:
+        keys = [hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=16).digest() for image in images]
+        new = [row for row, key in enumerate(keys) if key not in known]
+        for some in torch.tensor(new, dtype=torch.int64).split(default_batch_size(finder)):
+            if len(some):
+                with evaluating(finder.module):
+                    logits = finder.logit(images[some.to(images.device)]).tolist()
+                known.update(zip((keys[row] for row in some.tolist()), logits, strict=True))
+        return torch.tensor([known[key] for key in keys], dtype=torch.float64)
+
+    return forward
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The tiles of an image, set to 0 one at a time.
+
+    With `per_unit`, an attribution is per unit of input, and what it says of a removed tile is I·Φ, I being what went;
+    else it is the pixels' contributions, and says their sum over the tile (captum's "multiply by inputs").
+    """
+
+    per_unit: bool = False
+
+    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of as many copies of an image as there are tiles: what an attribution is multiplied with, what is left."""
+        inside = tiles(images.shape[-1]).to(images).expand_as(images)
+        gone = images * inside
+        return gone if self.per_unit else inside, images - gone
+
+
+def tiles(size: int) -> torch.Tensor:
+    """1 in one of 8×8 tiles each, 0 elsewhere: (64, 1, size, size); sides differ by a pixel where 8 does not divide."""
+    place = torch.arange(size) * TILES // size
+    along = place == torch.arange(TILES)[:, None]
+    return (along[:, None, :, None] & along[None, :, None, :]).reshape(TILES**2, 1, size, size)
+
+
+def unexplained(forward: Forward, image: torch.Tensor, attribution: NDArray[np.float32], removal: Removal) -> float:
+    """Share of the response to removed tiles that an attribution leaves unexplained.
+
+    Infidelity is the mean over tiles of (what the attribution says − (f(x) − f(x − I)))², f the log-odds. The
+    attribution is scaled at its best first, since units differ between methods, and the result is divided by that of an
+    attribution of 0: 0 explains all, 1 nothing. Where the best scale is negative the sign is wrong: 1.
+
+    Parameters
+    ----------
+    forward
+        Images → log-odds, see `remembered`.
+    image
+        Prepared image (bands, size, size).
+    attribution
+        Φ (bands, size, size).
+    removal
+        Says how the attribution is meant.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN where no tile changes the log-odds.
+    """
+    from captum.metrics import infidelity
+
+    inputs = image[None].double()
+    phi = torch.from_numpy(np.asarray(attribution, dtype=np.float64))[None].to(inputs.device)
+    phi = phi / (float(phi.abs().max()) or 1.0)
+
+    def log_odds(images: torch.Tensor) -> torch.Tensor:
+        return forward(images.to(image.dtype)).to(images.device)
+
+    def value(candidate: torch.Tensor, normalize: bool = False) -> float:
+        found = infidelity(log_odds, removal, inputs, candidate, n_perturb_samples=TILES**2, normalize=normalize)
+        return float(found[0])
+
+    response = value(torch.zeros_like(inputs))
+    if response == 0:
+        return math.nan
+    if value(-phi) < value(phi):
+        return 1.0
+    return min(max(value(phi, normalize=True) / response, 0.0), 1.0)
+
+
+def max_sensitivity(
+    finder: Finder, image: torch.Tensor, explainer: Attributor, *, seed: int = 0, samples: int = NOISE_SAMPLES
+) -> float:
+    """Largest ‖map(x + ε) − map(x)‖ / ‖map(x)‖ over `samples` draws of ε, uniform within ±0.02 in every pixel.
+
+    Parameters
+    ----------
+    finder
+        Whose maps are judged.
+    image
+        Prepared image (bands, size, size).
+    explainer
+        How they are made; its own noise is the same for all of them.
+
+    Returns
+    -------
+    float
+        0 or more; NaN where the map of the image itself is zero everywhere.
+    """
+    from captum.metrics import sensitivity_max
+
+    blank = False
+
+    def maps(images: torch.Tensor | tuple[torch.Tensor]) -> torch.Tensor | tuple[torch.Tensor]:
+        """captum hands over the image itself in a tuple and wants one back; the perturbed ones come without."""
+        nonlocal blank
+        if isinstance(images, tuple):
+            original = torch.from_numpy(explainer.maps(finder, images[0], seed).total).double()
+            blank = not bool(original.any())
+            return (original,)
+        return torch.from_numpy(explainer.maps(finder, images, seed).total).double()
+
+    def noisy(images: torch.Tensor) -> torch.Tensor:
+        rng = torch.Generator().manual_seed(seed)
+        noise = torch.rand(images.shape, generator=rng, dtype=images.dtype)
+        return images + (NOISE_RADIUS * (2 * noise - 1)).to(images.device)
+
+    found = sensitivity_max(maps, image[None], noisy, n_perturb_samples=samples)
+    return math.nan if blank else float(found[0])
+
+
+RANDOM_PARTS = ("deletion", "insertion", "infidelity")
+"""What random maps are scored for: chance of all else is known, or there is none."""
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """One score of one map.
+
+    Attributes
+    ----------
+    system
+        Name of the image.
+    score
+        Key of `SCORES`.
+    value
+        NaN where there is none, see `status`.
+    chance
+        Of this image where it has a closed form (shares of areas), else NaN.
+    status
+        Why there is no value; empty if there is one.
+    """
+
+    system: str
+    score: str
+    value: float
+    chance: float = math.nan
+    status: str = ""
+
+
+class ImageJudge:
+    """Scores maps of one finder; shares between explainers what the finder said of perturbed images."""
+
+    def __init__(self, finder: Finder, settings: JudgeSettings) -> None:
+        """A judge for one run."""
+        self.finder, self._settings = finder, settings
+        self._forward: Forward = remembered(finder)
+
+    def scores(
+        self, explainer: Attributor, sample: KindSample, progress: Callable[[int], object] | None = None
+    ) -> tuple[ImageScore, ...]:
+        """All scores of an explainer on the images of one kind.
+
+        Parameters
+        ----------
+        progress
+            Called with the images done.
+
+        Raises
+        ------
+        DataError
+            The explainer cannot explain the finder.
+        """
+        found: list[ImageScore] = []
+        for rows, images in sample.pieces(self.finder):
+            maps = explainer.maps(self.finder, images, self._settings.seed)
+            spread = maps.spread(len(self.finder.recipe.bands))
+            for place, row in enumerate(rows):
+                found += self._of_image(explainer, sample, row, images[place], (maps.total[place], spread[place]))
+                if progress is not None:
+                    progress(row + 1)
+            found += self._of_sources(explainer, sample, rows, maps.total)
+        return tuple(found)
+
+    def asked(self, explainer: Attributor, part: str) -> bool:
+        """Whether this part is wanted of this explainer."""
+        return part in self._settings.parts and (explainer.name != RANDOM or part in RANDOM_PARTS)
+
+    def _of_image(
+        self,
+        explainer: Attributor,
+        sample: KindSample,
+        row: int,
+        image: torch.Tensor,
+        maps: tuple[NDArray[np.float32], NDArray[np.float32]],
+    ) -> Iterator[ImageScore]:
+        name = sample.systems[row].name
+        if self.asked(explainer, "localisation") and sample.masks is not None:
+            yield from _localised(name, maps[0], sample.masks[row], self._tolerance)
+        if self.asked(explainer, "deletion") or self.asked(explainer, "insertion"):
+            yield from self._curves(name, image, maps[0])
+        seed = self._settings.seed
+        if self.asked(explainer, "infidelity"):
+            value = unexplained(self._forward, image, maps[1], Removal(explainer.per_unit))
+            yield _or_why(name, "infidelity", value, "no tile changes the score")
+        if self.asked(explainer, "sensitivity") and row < self._settings.few:
+            value = max_sensitivity(self.finder, image, explainer, seed=seed)
+            yield _or_why(name, "sensitivity", value, "the map is zero everywhere")
+
+    @property
+    def _tolerance(self) -> int:
+        return pointing_tolerance(self.finder.recipe.size, self.finder.field_arcsec)
+
+    def _curves(self, name: str, image: torch.Tensor, attribution: NDArray[np.float32]) -> Iterator[ImageScore]:
+        rng = np.random.default_rng([self._settings.seed, zlib.crc32(name.encode())])
+        curves = deletion_insertion(self.finder, image, attribution, rng, fill=self._settings.fill)
+        for part, area in (("deletion", curves.deletion_area), ("insertion", curves.insertion_area)):
+            if part in self._settings.parts:
+                yield ImageScore(name, part, area)
+
+    def _of_sources(
+        self, explainer: Attributor, sample: KindSample, rows: range, maps: NDArray[np.float32]
+    ) -> Iterator[ImageScore]:
+        if sample.sources is None or not self.asked(explainer, "compound"):
+            return
+        for row, shares in zip(rows, compound_shares(maps, sample.sources.rows(rows)), strict=True):
+            for source in ("nearer", "farther"):
+                value, chance = (part.get(source, math.nan) for part in (shares.attribution, shares.area))
+                why = "a source has too few pixels" if not shares.area else "nothing is positive"
+                yield _or_why(sample.systems[row].name, f"{source}-share", value, why, chance)
+
+
+def _localised(
+    name: str, attribution: NDArray[np.float32], mask: NDArray[np.bool_], tolerance: int
+) -> Iterator[ImageScore]:
+    empty = "the truth mask is empty on the finder's grid"
+    if not mask.any():
+        yield from (ImageScore(name, score, math.nan, status=empty) for score in _LOCALISATION)
+        return
+    area = area_share(mask)
+    yield _or_why(name, "positive-share", positive_share(attribution, mask), "nothing is positive", area)
+    yield ImageScore(name, "rank-accuracy", rank_accuracy(attribution, mask), area)
+    hit = pointing_game(attribution, mask, tolerance)
+    yield ImageScore(name, "pointing-game", hit, area_share(widened(mask, tolerance)))
+
+
+_LOCALISATION = ("positive-share", "rank-accuracy", "pointing-game")
+
+
+def _or_why(name: str, score: str, value: float, why: str, chance: float = math.nan) -> ImageScore:
+    """The score, or why there is none."""
+    missing = math.isnan(value)
+    return ImageScore(name, score, value, math.nan if missing else chance, why if missing else "")

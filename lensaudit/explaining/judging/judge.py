@@ -1,0 +1,344 @@
+"""``judge``: score a finder's explanations on sets with truth, method by method; an interrupted run goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lensaudit.display.numbers import duration
+from lensaudit.errors import DataError, UsageError
+from lensaudit.explaining.attribution.methods import METHODS
+from lensaudit.explaining.functions import explainer_of
+from lensaudit.explaining.judging.attributor import BASELINES, RANDOM, Attributor, JudgeSettings, attributor
+from lensaudit.explaining.judging.compound_view import CompoundView, ImageShares, compound_shares, summarised
+from lensaudit.explaining.judging.image_scores import NOISE_SAMPLES, TILES, ImageJudge, ImageScore
+from lensaudit.explaining.judging.judgement import (
+    JSON_FILE,
+    Judgement,
+    check_part,
+    scores_part,
+)
+from lensaudit.explaining.judging.page import write_judgement
+from lensaudit.explaining.judging.randomisation import (
+    DRAWS,
+    INCONCLUSIVE,
+    RandomisationResult,
+    layers_with_weights,
+    randomisation_check,
+)
+from lensaudit.explaining.judging.sample import KindSample, System, choose, prepared
+from lensaudit.explaining.judging.scores import SHARES
+from lensaudit.explaining.judging.table import rows_of, with_checks
+from lensaudit.explaining.trace import evaluating
+from lensaudit.files import writable_folder
+from lensaudit.finders import Finder
+from lensaudit.finders.score import default_batch_size
+from lensaudit.kept import Piece
+from lensaudit.lensset import LensSet
+from lensaudit.provenance import provenance, refuse_other
+from lensaudit.scenes.scene import LENS_KINDS
+
+DEFAULT_SETTINGS = JudgeSettings()
+WARM_UP_SECONDS = 3.0
+"""Most that a library's import and first call take."""
+
+CHECK_AGAIN = 4
+"""Times as many images a check is repeated on, and half as many times the draws, where it could not tell: coarse maps
+as Grad-CAM's agree by accident more often than others, and cost least."""
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told how it goes: `told` with lines of text, `progress` with milliseconds of work done and in all."""
+
+    told: Callable[[str], object] = field(default=lambda _line: None)
+    progress: Callable[[int, int], object] = field(default=lambda _done, _all: None)
+
+
+def judge(
+    finder: Finder,
+    sets: Sequence[LensSet],
+    out: Path,
+    settings: JudgeSettings = DEFAULT_SETTINGS,
+    watcher: Watcher | None = None,
+) -> Judgement:
+    """Score the explanations of `finder` on images of each kind of scene in `sets`, beside two baselines.
+
+    Parameters
+    ----------
+    finder
+        Its module is left as it was.
+    sets
+        One or more lens sets; kinds of scene are pooled over them. Without truth there is no localisation, all
+        else still comes.
+    out
+        Folder. What is finished lies in ``parts``; the same call goes on from there.
+    settings
+        What is asked, on how many images.
+    watcher
+        Is told the time it will take, and how it goes.
+
+    Returns
+    -------
+    Judgement
+        What was also written as ``explanation-scores.parquet``, ``.json``, ``.md`` and pictures.
+
+    Raises
+    ------
+    DataError
+        A set is not what the finder eats, no image can be used, or no method can explain the finder.
+    UsageError
+        No set is given, or `out` cannot be written.
+
+    Examples
+    --------
+    Does Grad-CAM of a finder fall on the arcs::
+
+        found = judge(load_finder("ou66"), [LensSet.open("set")], Path("scores"), JudgeSettings(methods=("gradcam",)))
+        found.row("gradcam", "single", "positive-share")
+    """
+    if not sets:
+        raise UsageError("no lens set is given; name one or more")
+    samples, left_out = choose(finder, sets, settings.per_kind, settings.kinds)
+    inputs = {"finder": finder.weights_hash} | {str(lens_set.path): lens_set.content_hash for lens_set in sets}
+    refuse_other(Path(out) / JSON_FILE, inputs, "judgement")
+    run = _Run(finder, sets, writable_folder(Path(out)), settings, samples, watcher or Watcher())
+    run.work()
+    found = run.judgement(left_out)
+    write_judgement(found, run.out)
+    return found
+
+
+def tasks_left(finder: Finder, sets: Sequence[LensSet], out: Path, settings: JudgeSettings) -> tuple[int, int]:
+    """How many parts of a judgement an earlier run into `out` has not finished, and how many there are."""
+    samples, _ = choose(finder, sets, settings.per_kind, settings.kinds)
+    run = _Run(finder, sets, out, settings, samples, Watcher())
+    tasks = run.tasks()
+    return sum(not run.kept(task) for task in tasks), len(tasks)
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One part: an explainer's scores on one kind, or its randomisation check (no sample)."""
+
+    explainer: Attributor
+    sample: KindSample | None
+    part: Piece[Any]
+
+
+class _Run:
+    """One call of `judge`."""
+
+    def __init__(
+        self,
+        finder: Finder,
+        sets: Sequence[LensSet],
+        out: Path,
+        settings: JudgeSettings,
+        samples: tuple[KindSample, ...],
+        watcher: Watcher,
+    ) -> None:
+        self.finder, self.sets, self.out, self.settings = finder, sets, out, settings
+        self.samples, self.watcher = samples, watcher
+        self.judge = ImageJudge(finder, settings)
+        self.scored: dict[tuple[str, str], tuple[ImageScore, ...]] = {}
+        self.checks: dict[str, RandomisationResult] = {}
+        self.failed: dict[str, str] = {}
+
+    def work(self) -> None:
+        """Do what no earlier run has finished."""
+        open_tasks = [task for task in self.tasks() if not self.kept(task)]
+        costs = self._costs(open_tasks)
+        total, done = sum(costs.values()), 0
+        if kept := len(self.scored) + len(self.checks):
+            self.watcher.told(f"{kept} parts kept from an earlier run")
+        if costs:
+            self.watcher.told(f"about {duration(total / 1000)} of work; --method, --with, --per-kind shorten it")
+        for task, cost in costs.items():
+            self._do(task, self._progress(done, cost, total))
+            done += cost
+            self.watcher.progress(done, total)
+        if self.failed.keys() >= set(self.settings.methods):
+            raise DataError(f"no method can explain {self.finder.name}: {next(iter(self.failed.values()))}")
+
+    def judgement(self, left_out: Mapping[str, str]) -> Judgement:
+        """All parts put together."""
+        name, seed = self.finder.name, self.settings.seed
+        no_mask = {sample.kind: sample.no_mask for sample in self.samples if sample.no_mask}
+        asked = "localisation" in self.settings.parts
+        rows = rows_of(name, self.scored, no_mask if asked else {}, seed)
+        checks = tuple(self.checks.values())
+        hashes = {str(lens_set.path): lens_set.content_hash for lens_set in self.sets}
+        return Judgement(
+            finder=name,
+            finder_hash=self.finder.weights_hash,
+            settings=self.settings,
+            sets=hashes,
+            images={sample.kind: len(sample) for sample in self.samples},
+            left_out=left_out,
+            rows=with_checks(name, rows, checks),
+            checks=checks,
+            views=tuple(self._views()) if "compound" in self.settings.parts else (),
+            failed=self.failed,
+            provenance=provenance(seed=seed, inputs={"finder": self.finder.weights_hash, **hashes}),
+            partial=self._partial(),
+        )
+
+    def _partial(self) -> dict[str, str]:
+        """What methods that gave scores do not reach of the finder."""
+        made = [METHODS[name] for name in self.settings.methods if name in METHODS and name not in self.failed]
+        missing = {method.name: explainer_of(self.finder).missed(method.name) for method in made}
+        return {name: words for name, words in missing.items() if words}
+
+    def tasks(self) -> list[_Task]:
+        """Random maps first, as they are the chance of the others; a method's check before its scores."""
+        tasks = []
+        methods = [attributor(name) for name in self.settings.methods]
+        for one in (*BASELINES.values(), *methods):
+            if "randomisation" in self.settings.parts and one.name not in BASELINES:
+                tasks.append(self._task(one, None))
+            if any(self.judge.asked(one, part) for part in self.settings.parts if part != "randomisation"):
+                tasks += [self._task(one, sample) for sample in self.samples]
+        return tasks
+
+    def _task(self, one: Attributor, sample: KindSample | None) -> _Task:
+        facts = {
+            "finder": self.finder.weights_hash,
+            "recipe": self.finder.recipe.model_dump(mode="json"),
+            "field": self.finder.field_arcsec,
+            "sets": [lens_set.content_hash for lens_set in self.sets],
+            "systems": [system.name for system in (self._check_systems() if sample is None else sample.systems)],
+            "check_images": self.settings.check_images if sample is None else None,
+            "explainer": f"{one.name} {one.quantity}".rstrip(),
+            "kind": None if sample is None else sample.kind,
+            "seed": self.settings.seed,
+        }
+        if sample is None:
+            return _Task(one, None, check_part(self.out, one.name, facts))
+        parts = [part for part in self.settings.parts if part != "randomisation"]
+        facts |= {"parts": parts, "few": self.settings.few, "fill": self.settings.fill}
+        return _Task(one, sample, scores_part(self.out, one.name, sample.kind, facts))
+
+    def _check_systems(self) -> list[System]:
+        """Lenses where there are any: on them the finder has something to explain."""
+        lenses = [one for sample in self.samples if sample.kind in (*LENS_KINDS, "lens") for one in sample.systems]
+        every = [one for sample in self.samples for one in sample.systems]
+        return (lenses or every)[: CHECK_AGAIN * self.settings.check_images]
+
+    def kept(self, task: _Task) -> bool:
+        """Take over what an earlier run finished."""
+        found = task.part.load()
+        if found is None:
+            return False
+        if task.sample is None:
+            self.checks[task.explainer.name] = found
+        else:
+            self.scored[task.explainer.name, task.sample.kind] = found
+        return True
+
+    def _do(self, task: _Task, progress: Callable[[float], object]) -> None:
+        one, sample = task.explainer, task.sample
+        if one.name in self.failed:
+            return
+        try:
+            if sample is None:
+                self.checks[one.name] = self._checked(one, progress)
+                task.part.write(self.checks[one.name])
+            else:
+                scores = self.judge.scores(one, sample, lambda done: progress(done / len(sample)))
+                task.part.write(scores)
+                self.scored[one.name, sample.kind] = scores
+        except DataError as error:
+            self.failed[one.name] = str(error)
+
+    def _checked(self, one: Attributor, progress: Callable[[float], object]) -> RandomisationResult:
+        """The check on the images asked for, and on more where these cannot tell."""
+        seed, systems = self.settings.seed, self._check_systems()
+        images = prepared(self.finder, systems[: self.settings.check_images])
+        check = randomisation_check(self.finder, images, one, seed=seed, progress=lambda done, n: progress(done / n))
+        if check.verdict == INCONCLUSIVE and len(systems) > len(images):
+            again, draws = prepared(self.finder, systems), DRAWS * CHECK_AGAIN // 2
+            check = randomisation_check(self.finder, again, one, draws=draws, seed=seed)
+        return check
+
+    def _progress(self, done: int, cost: int, total: int) -> Callable[[float], object]:
+        """Of a task that begins with `done` of `total` behind it; takes the share of the task that is finished."""
+        return lambda share: self.watcher.progress(done + round(cost * share), total)
+
+    def _costs(self, tasks: Sequence[_Task]) -> dict[_Task, int]:
+        """Task → milliseconds, from one image explained by each method and one batch through the finder."""
+        if not tasks:
+            return {}
+        image = prepared(self.finder, self.samples[0].systems[:1])
+        forward = self._seconds_of_forward(image)
+        seconds: dict[str, float] = {}
+        costs = {}
+        for task in tasks:
+            name = task.explainer.name
+            if name not in seconds:
+                seconds[name] = self._seconds_of_map(task.explainer, image)
+            if name not in self.failed:
+                costs[task] = 1 + round(1000 * self._cost(task, seconds[name], forward))
+        return costs
+
+    def _seconds_of_map(self, one: Attributor, image: torch.Tensor) -> float:
+        """Of one image; where the first was quick it only warmed up, and a second is timed."""
+        seconds = 0.0
+        try:
+            for _ in range(2):
+                began = time.perf_counter()
+                one.maps(self.finder, image, self.settings.seed)
+                seconds = time.perf_counter() - began
+                if seconds > WARM_UP_SECONDS:
+                    break
+        except DataError as error:
+            self.failed[one.name] = str(error)
+        return seconds
+
+    def _cost(self, task: _Task, maps: float, forward: float) -> float:
+        if task.sample is None:
+            networks = len(layers_with_weights(self.finder.module)) + DRAWS
+            return networks * min(len(self._check_systems()), self.settings.check_images) * maps
+        asked = {part: self.judge.asked(task.explainer, part) for part in self.settings.parts}
+        curves = 2 * len(SHARES) * forward * (asked.get("deletion", False) or asked.get("insertion", False))
+        infidelity = TILES**2 * forward * (task.explainer.name == RANDOM) * asked.get("infidelity", False)  # then known
+        sensitivity = (1 + NOISE_SAMPLES) * maps * asked.get("sensitivity", False)
+        return len(task.sample) * (maps + curves + infidelity) + min(len(task.sample), self.settings.few) * sensitivity
+
+    def _seconds_of_forward(self, image: torch.Tensor) -> float:
+        """Of one image in a batch; the first run warms up."""
+        batch = image.repeat(default_batch_size(self.finder), 1, 1, 1)
+        with evaluating(self.finder.module):
+            for _ in range(2):
+                began = time.perf_counter()
+                self.finder.logit(batch).cpu()
+        return (time.perf_counter() - began) / len(batch)
+
+    def _views(self) -> list[CompoundView]:
+        views = []
+        for sample in self.samples:
+            if sample.sources is None:
+                continue
+            truth = compound_shares(sample.sources.light, sample.sources)
+            for (name, kind), scores in self.scored.items():
+                if kind == sample.kind and name != RANDOM:
+                    rows = _with_attribution(truth, sample, scores)
+                    views.append(summarised(self.finder.name, attributor(name), kind, rows, self.settings.seed))
+        return views
+
+
+def _with_attribution(
+    truth: Sequence[ImageShares], sample: KindSample, scores: Sequence[ImageScore]
+) -> list[ImageShares]:
+    """Areas and light of the sources, with the attribution that was scored."""
+    values = {(one.system, one.score): one.value for one in scores}
+    rows = []
+    for system, shares in zip(sample.systems, truth, strict=True):
+        attribution = {source: values[system.name, f"{source}-share"] for source in shares.area}
+        rows.append(replace(shares, attribution=attribution))
+    return rows
