@@ -91,7 +91,7 @@ def _record(result: Evaluation, finder: Finder, lens_set: LensSet, seed: int) ->
 
 
 def _write(out: Path, record: dict[str, Any], result: Evaluation, labels: Any, scores: Scores) -> None:
-    from lensaudit.evaluation.calibration import plot_evaluation
+    from lensaudit.evaluation.metric import plot_evaluation
     from lensaudit.files import write_json
 
     title = f"{record['finder']} on {record['set']}: {result.n_lenses} lenses, {result.n_non_lenses} non-lenses"

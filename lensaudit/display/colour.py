@@ -61,7 +61,7 @@ def lens_fraction_map() -> LinearSegmentedColormap:
 def ink_on(background: ArrayLike) -> str:
     """Black or white, whichever is read more easily on the colour `background` (red, green, blue in [0, 1], …)."""
     linear = np.asarray(background, dtype=float)[:3] ** 2.2
-    return "white" if float(linear @ (0.2126, 0.7152, 0.0722)) < 0.22 else INK
+    return "white" if float(linear @ (0.2126, 0.7152, 0.0722)) < 0.179 else "black"  # equal contrast there
 
 
 BLUE = np.array([33, 102, 172]) / 255

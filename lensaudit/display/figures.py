@@ -111,6 +111,18 @@ def row_of_axes(width: float = HALF_WIDTH_IN, height: float = 2.9, columns: int 
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
+def axes_or_new(ax: Axes | None, width: float = HALF_WIDTH_IN, height: float = 3.4) -> Axes:
+    """`ax`, or the axes of a figure of its own of `width` × `height` inches."""
+    return row_of_axes(width, height)[1][0] if ax is None else ax
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The figure that `axes` are part of."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
 def light_grid(axes: Axes, axis: Any = "both") -> None:
     """Faint grid lines behind the data."""
     axes.grid(True, axis=axis, color=GRID, linewidth=0.6)
@@ -122,6 +134,21 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 4, **options: Any) -
     labelled = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     if labelled:
         figure.legend(list(labelled.values()), list(labelled), loc="outside lower center", ncols=columns, **options)
+
+
+def legend_under(axes: Axes, columns: int = 2, **options: Any) -> None:
+    """Legend of `axes` under its own label, where it hides no data; each label once, and none without labels."""
+    from matplotlib.transforms import ScaledTranslation
+
+    labelled = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if not labelled:
+        return
+    below = axes.transAxes + ScaledTranslation(0, -_ROOM_FOR_LABEL_IN, figure_of(axes).dpi_scale_trans)
+    place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below, "borderaxespad": 0}
+    axes.legend(list(labelled.values()), list(labelled), ncols=columns, **{**place, **options})
+
+
+_ROOM_FOR_LABEL_IN = 0.44
 
 
 def draw_pixels(axes: Axes, picture: np.ndarray, width_arcsec: float | None = None, *, dark: bool = True) -> None:

@@ -2,7 +2,7 @@
 
 from lensaudit.evaluation.calibration import Calibration, calibrate
 from lensaudit.evaluation.measure import FPR, PAPER_BETA, evaluate, in_order_of
-from lensaudit.evaluation.metric import CONFIDENCE, Evaluation, Metric, RocBand
+from lensaudit.evaluation.metric import CONFIDENCE, Evaluation, Metric, RocBand, ScoreHistogram
 
 __all__ = [
     "CONFIDENCE",
@@ -12,6 +12,7 @@ __all__ = [
     "Evaluation",
     "Metric",
     "RocBand",
+    "ScoreHistogram",
     "calibrate",
     "evaluate",
     "in_order_of",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from lensaudit.display.colour import FAINT, INK, LENS, NON_LENS
-from lensaudit.display.figures import new_figure, save_figure, styled
-from lensaudit.evaluation.metric import CONFIDENCE, Evaluation, Metric
+from lensaudit.display.colour import FAINT, LENS
+from lensaudit.display.figures import axes_or_new, legend_under, light_grid, styled
+from lensaudit.display.numbers import plural, with_interval
+from lensaudit.evaluation.metric import CONFIDENCE, Metric
 from lensaudit.records import Json, Number, Record
 from lensaudit.statistics import (
     RESAMPLES,
@@ -22,6 +23,9 @@ from lensaudit.statistics import (
     calibration_error,
     reliability,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _STREAM_BRIER, _STREAM_ECE = 5, 6  # 1 to 4 are those of `lensaudit.evaluation.measure`
 
@@ -45,6 +49,26 @@ class Calibration(Record):
     brier: Metric
     brier_of_fraction: Number
     bins: tuple[ReliabilityBin, ...]
+
+    @styled
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the reliability diagram: fraction of lenses against mean p, Wilson's 95 % intervals.
+
+        Parameters
+        ----------
+        ax
+            Where to draw; by default in a figure of its own.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            What was drawn on; its figure is ``.figure``.
+        """
+        axes = draw_reliability(axes_or_new(ax, 4.6, 4.2), self.bins)
+        error = with_interval(self.ece.value, self.ece.low, self.ece.high)
+        axes.set_title(f"n = {plural(self.ece.n, 'cutout')}; ECE {error}")
+        legend_under(axes)
+        return axes
 
     @classmethod
     def _modern(cls, words: Json) -> Json:
@@ -85,54 +109,16 @@ def calibrate(labels: ArrayLike, p_lens: ArrayLike, seed: int = 0) -> Calibratio
     )
 
 
-BINS = 40
-
-
-@styled
-def plot_evaluation(path: Path, evaluation: Evaluation, labels: ArrayLike, p_lens: ArrayLike, title: str) -> None:
-    """Write `path` as PNG: ROC (log false-positive axis) beside the histogram of p(lens) by class."""
-    figure = new_figure(10, 4.2)
-    curve, histogram = figure.subplots(1, 2)
-    _draw_roc(curve, evaluation)
-    _draw_scores(histogram, np.asarray(labels), np.asarray(p_lens, float), evaluation.threshold)
-    figure.suptitle(title)
-    save_figure(path, figure)
-
-
-def _draw_roc(axes: Axes, evaluation: Evaluation) -> None:
-    axes.set_xlabel("false-positive rate")
-    axes.set_ylabel("recall (true-positive rate)")
-    roc = evaluation.roc
-    if roc is None:
-        axes.text(0.5, 0.5, "needs lenses and non-lenses", ha="center", va="center", transform=axes.transAxes)
-        return
-    area = evaluation.metric("auroc")
-    smallest = 1 / evaluation.n_non_lenses
-    decades = [10.0**power for power in range(-9, 1) if 10.0**power > 2 * smallest]
-    axes.fill_between(roc.fpr, roc.low, roc.high, color=LENS, alpha=0.2, linewidth=0, step="post", label="95 % band")
-    axes.step(roc.fpr, roc.tpr, where="post", color=LENS, label=f"AUROC {area.value:.3f}")
-    axes.plot(roc.fpr, roc.fpr, color=FAINT, linewidth=1, linestyle=":", label="chance")
-    counts = evaluation.counts
-    point = (counts.fp / evaluation.n_non_lenses, counts.tp / evaluation.n_lenses)
-    axes.plot(*point, "o", color=INK, markersize=5, label=f"p ≥ {evaluation.threshold:g}")
-    axes.set_xscale("symlog", linthresh=smallest, linscale=0.3)
-    axes.set_xticks([0, *decades], labels=["0", *(f"{decade:g}" for decade in decades)])
-    axes.minorticks_off()
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1.02)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4)
-
-
-def _draw_scores(axes: Axes, labels: np.ndarray, p_lens: np.ndarray, threshold: float) -> None:
-    edges = np.linspace(0, 1, BINS + 1).tolist()
-    for value, name, colour in ((1, "lenses", LENS), (0, "non-lenses", NON_LENS)):
-        scores = p_lens[(labels == value) & np.isfinite(p_lens)]
-        if len(scores):
-            axes.hist(scores, edges, histtype="step", color=colour, linewidth=1.5, label=f"{len(scores)} {name}")
-    axes.axvline(threshold, color=INK, linewidth=1, linestyle="--")
-    axes.set_xlabel("p(lens)")
-    axes.set_ylabel("images per bin")
-    axes.set_yscale("symlog", linthresh=1)
-    axes.set_xlim(0, 1)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+def draw_reliability(
+    axes: Axes, bins: Sequence[ReliabilityBin], colour: str = LENS, label: str = "this finder, 95 % interval"
+) -> Axes:
+    """Draw the fraction of lenses of every bin that has images, with its interval; returns `axes`."""
+    there = [one for one in bins if one.lenses.n]
+    said, fraction = ([one.mean_p for one in there], [one.lenses.value for one in there])
+    low, high = ([getattr(one.lenses, end) for one in there] for end in ("low", "high"))
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", label="every p right")
+    axes.vlines(said, low, high, color=colour, linewidth=1.2)
+    axes.plot(said, fraction, "o-", color=colour, linewidth=0.8, markersize=4, label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="Mean p(lens) of the bin", ylabel="Fraction of lenses")
+    light_grid(axes)
+    return axes

@@ -1,14 +1,22 @@
-"""What an evaluation consists of."""
+"""What an evaluation consists of, and how it is drawn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from lensaudit.records import Floats, Json, Number, Record
+from lensaudit.display.colour import FAINT, INK, LENS, NON_LENS, QUIET, UNLABELLED, ink_on, recall_map
+from lensaudit.display.figures import axes_or_new, legend_under, light_grid, row_of_axes, save_figure, styled
+from lensaudit.display.numbers import count, percent, plural, with_interval
+from lensaudit.records import Counts, Floats, Json, Number, Record
 from lensaudit.statistics import Confusion
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 
@@ -36,6 +44,26 @@ class RocBand(Record):
         """Lists of numbers, rounded to 1e-6."""
         rounded = {name: np.round(getattr(self, name), 6).tolist() for name in ("fpr", "tpr", "low", "high")}
         return {**rounded, "method": self.method}
+
+    @styled
+    def plot(self, ax: Axes | None = None, *, log: bool = False) -> Axes:
+        """Draw the curve with its band; `Evaluation.plot` also says of how many lenses and shows the threshold.
+
+        Parameters
+        ----------
+        ax
+            Where to draw; by default in a figure of its own.
+        log
+            Whether the axis of false positives is logarithmic.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            What was drawn on; its figure is ``.figure``.
+        """
+        axes = draw_roc(axes_or_new(ax), self, log=log)
+        legend_under(axes)
+        return axes
 
 
 def roc_band(lenses: Array, others: Array, generator: np.random.Generator, confidence: float = 0.95) -> RocBand:
@@ -149,3 +177,173 @@ class Evaluation(Record):
     def metric(self, name: str) -> Metric:
         """The metric called `name`; KeyError if there is none."""
         return {metric.name: metric for metric in self.metrics}[name]
+
+    @styled
+    def plot(self, ax: Axes | None = None, *, log: bool = False) -> Axes:
+        """Draw the ROC curve with its 95 % band, the point of the threshold, and how many lenses there are.
+
+        Parameters
+        ----------
+        ax
+            Where to draw; by default in a figure of its own.
+        log
+            Whether the axis of false positives is logarithmic, as for surveys, in which lenses are rare.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            What was drawn on; its figure is ``.figure``. Without lenses or non-lenses it says so.
+
+        See Also
+        --------
+        Evaluation.plot_confusion : the counts at the threshold.
+        """
+        axes = axes_or_new(ax)
+        if self.roc is None:
+            axes.text(0.5, 0.5, "needs lenses and non-lenses", ha="center", va="center", transform=axes.transAxes)
+            return axes
+        draw_roc(axes, self.roc, self.counts, self.threshold, log=log)
+        area = self.metric("auroc")
+        axes.set_title(f"AUROC {with_interval(area.value, area.low, area.high)}")
+        legend_under(axes)
+        return axes
+
+    @styled
+    def plot_confusion(self, ax: Axes | None = None) -> Axes:
+        """Draw the counts at the threshold with their fractions of lenses and of non-lenses; returns the axes."""
+        axes = draw_confusion(axes_or_new(ax), self.counts)
+        axes.set_title(f"Called lenses at p ≥ {self.threshold:g}")
+        return axes
+
+
+BINS = 25
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreHistogram(Record):
+    """Images per bin of p(lens), by class.
+
+    Attributes
+    ----------
+    edges
+        Of the bins, float64 (m + 1,), from 0 to 1.
+    lenses, non_lenses, unlabelled
+        Counts, int64 (m,).
+    """
+
+    edges: Floats
+    lenses: Counts
+    non_lenses: Counts
+    unlabelled: Counts
+
+    @classmethod
+    def of(cls, labels: ArrayLike, p_lens: ArrayLike, bins: int = BINS) -> ScoreHistogram:
+        """Count p of images (n,) labelled 1 lens, 0 non-lens, −1 unknown (n,); NaN is left out."""
+        label, p = np.asarray(labels), np.asarray(p_lens, float)
+        edges, scored = np.linspace(0, 1, bins + 1), np.isfinite(p)
+        groups = (label == 1, label == 0, label < 0)
+        return cls(np.round(edges, 6), *(np.histogram(p[scored & members], edges)[0] for members in groups))
+
+    @styled
+    def plot(self, ax: Axes | None = None, *, threshold: float | None = None) -> Axes:
+        """Draw the counts on a logarithmic axis, so that tails stay visible; returns the axes.
+
+        Parameters
+        ----------
+        ax
+            Where to draw; by default in a figure of its own.
+        threshold
+            Of p, drawn as a line.
+        """
+        axes = axes_or_new(ax)
+        for name, colour, line in GROUPS:
+            counts = getattr(self, name)
+            if counts.sum():
+                label = f"{name.replace('_', '-')}, n = {counts.sum()}"
+                axes.stairs(counts, self.edges, color=colour, linestyle=line, linewidth=1.5, label=label)
+        if threshold is not None:
+            axes.axvline(threshold, color=INK, linewidth=0.9)
+            axes.text(threshold, 1.0, " threshold", transform=axes.get_xaxis_transform(), fontsize=7.5, va="top")
+        step = self.edges[1] - self.edges[0]
+        axes.set(yscale="log", ylim=(0.7, None), xlim=(0, 1), xlabel="Score p(lens)")
+        axes.set_ylabel(f"Cutouts per {step:g} of score")
+        light_grid(axes, "y")
+        legend_under(axes)
+        return axes
+
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        if "non-lenses" not in words:
+            return words
+        return {**words, "non_lenses": words["non-lenses"]}
+
+
+GROUPS = (("lenses", LENS, "-"), ("non_lenses", NON_LENS, "--"), ("unlabelled", UNLABELLED, ":"))
+
+
+@styled
+def plot_evaluation(path: Path, evaluation: Evaluation, labels: ArrayLike, p_lens: ArrayLike, title: str) -> None:
+    """Write `path` as PNG: ROC (logarithmic false-positive axis) beside the histogram of p(lens) by class."""
+    figure, (curve, histogram) = row_of_axes(10, 4.4, columns=2)
+    evaluation.plot(curve, log=True)
+    ScoreHistogram.of(labels, p_lens).plot(histogram, threshold=evaluation.threshold)
+    figure.suptitle(title)
+    save_figure(path, figure)
+
+
+def draw_roc(
+    axes: Axes, roc: RocBand, counts: Confusion | None = None, threshold: float | None = None, *, log: bool = False
+) -> Axes:
+    """Draw a ROC curve with its band and chance; the caller places the legend. Returns `axes`.
+
+    Parameters
+    ----------
+    counts
+        At `threshold`: of how many lenses and non-lenses the curve is, and the point on it.
+    log
+        Whether the axis of false positives is logarithmic; what has none stands at half of one.
+    """
+    n_lenses, n_others = (counts.tp + counts.fn, counts.fp + counts.tn) if counts else (0, 0)
+    one = 1 / n_others if n_others else float(roc.fpr[roc.fpr > 0].min(initial=1.0))
+    floor = one / 2 if log else 0.0
+    draw_curve(axes, roc, floor, label="this finder", color=LENS)
+    chance = np.geomspace(floor, 1, 200) if log else np.array([0.0, 1.0])
+    axes.plot(chance, chance, color=FAINT, linewidth=0.8, linestyle=":", label="chance")
+    if log:
+        axes.set_xscale("log")
+        axes.axvline(one, color=FAINT, linewidth=0.8)
+        axes.text(one, 1.0, " one false positive", fontsize=7.5, va="top", color=QUIET)
+    if counts and threshold is not None:
+        alarms, recall = counts.fp / max(n_others, 1), counts.tp / max(n_lenses, 1)
+        point: Any = {"color": "white", "markeredgecolor": LENS, "markeredgewidth": 1.6, "markersize": 6}
+        axes.plot(max(alarms, floor), recall, "o", **point, label=f"at the threshold p = {threshold:g}")
+    axes.set(xlim=(floor, 1), ylim=(0, 1.01))
+    axes.set_xlabel("False-positive rate" + (f" (of {plural(n_others, 'non-lens', 'non-lenses')})" if counts else ""))
+    axes.set_ylabel("Recall" + (f" (of {plural(n_lenses, 'lens', 'lenses')})" if counts else ""))
+    light_grid(axes)
+    return axes
+
+
+def draw_curve(axes: Axes, roc: RocBand, floor: float, label: str, **look: Any) -> None:
+    """Draw a curve and its band, no false-positive rate below `floor`; `look` as ``Axes.plot`` takes it."""
+    fpr = np.maximum(roc.fpr, floor)
+    band: Any = {"color": look["color"], "alpha": 0.15, "linewidth": 0, "step": "post"}
+    axes.fill_between(fpr, roc.low, roc.high, **band)
+    axes.plot(fpr, roc.tpr, drawstyle="steps-post", label=f"{label}, 95 % band", **look)
+
+
+def draw_confusion(axes: Axes, counts: Confusion) -> Axes:
+    """Draw the four counts with their fraction of the row; returns `axes`."""
+    rows = np.array([[counts.tp, counts.fn], [counts.fp, counts.tn]])
+    n = rows.sum(axis=1)
+    fractions = np.divide(rows, n[:, None], out=np.zeros(rows.shape), where=n[:, None] > 0)
+    shown = axes.imshow(fractions, vmin=0, vmax=1, cmap=recall_map(), aspect="auto")
+    for row, column in np.ndindex(2, 2):
+        words = f"{count(int(rows[row, column]))}\n{percent(fractions[row, column] if n[row] else None)}"
+        ink = ink_on(shown.get_cmap()(fractions[row, column]))
+        axes.text(column, row, words, ha="center", va="center", color=ink)
+    axes.set_xticks([0, 1], ["called lens", "called non-lens"])
+    axes.set_yticks([0, 1], [f"lenses\nn = {count(int(n[0]))}", f"non-lenses\nn = {count(int(n[1]))}"])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return axes

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 from scipy.special import expit
 from sklearn import metrics as sklearn_metrics
 
-from lensaudit.evaluation import evaluate
-from lensaudit.evaluation.calibration import plot_evaluation
-from lensaudit.evaluation.metric import allowed_counts, recalls
+from lensaudit.evaluation import ScoreHistogram, calibrate, evaluate
+from lensaudit.evaluation.metric import allowed_counts, plot_evaluation, recalls
 from lensaudit.statistics import roc_curve, wilson_interval
 
 NAMES = ["accuracy", "precision", "recall", "fbeta", "auroc", "tpr0", "tpr10", "tpr_at_fpr"]
@@ -142,6 +144,63 @@ def test_the_plot_is_drawn_for_any_set(tmp_path, labels):
     labels = drawn_labels if labels is None else np.full(60, labels)
     plot_evaluation(tmp_path / "e.png", evaluate(labels, p, logit), labels, p, "a title")
     assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_curve_is_drawn_with_its_band_the_threshold_and_n():
+    labels, p, logit = drawn(400)
+    result = evaluate(labels, p, logit)
+    for log in (False, True):
+        axes = result.plot(log=log)
+        curve = next(line for line in axes.lines if "this finder" in str(line.get_label()))
+        assert curve.get_ydata() == pytest.approx(result.roc.tpr)
+        low, high = result.roc.low, result.roc.high
+        corners = axes.collections[0].get_paths()[0].vertices
+        assert (corners[:, 1].min(), corners[:, 1].max()) == pytest.approx((low.min(), high.max()))
+        point = next(line for line in axes.lines if line.get_marker() == "o")
+        counts = result.counts
+        assert point.get_xydata()[0] == pytest.approx([counts.fp / result.n_non_lenses, counts.tp / result.n_lenses])
+        assert f"of {result.n_lenses} lenses" in axes.get_ylabel()
+        assert f"of {result.n_non_lenses} non-lenses" in axes.get_xlabel()
+        assert axes.get_xscale() == ("log" if log else "linear")
+    assert f"AUROC {result.metric('auroc').value:.3f}" in axes.get_title(loc="left")
+
+
+def test_results_are_drawn_where_they_are_told_to():
+    labels, p, logit = drawn(200)
+    result = evaluate(labels, p, logit)
+    for drawing in (result.plot, result.plot_confusion, result.roc.plot, ScoreHistogram.of(labels, p).plot,
+                    calibrate(labels, p).plot):  # fmt: skip
+        given = Figure().subplots()
+        assert drawing(given) is given
+        assert given.get_xlabel() or [tick.get_text() for tick in given.get_xticklabels()]
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_counts_and_histogram_are_drawn_as_they_are():
+    labels, p, logit = drawn(300)
+    result = evaluate(labels, p, logit)
+    counts = result.counts
+    words = [text.get_text().split("\n")[0] for text in result.plot_confusion().texts]
+    assert words == [str(n) for n in (counts.tp, counts.fn, counts.fp, counts.tn)]
+    histogram = ScoreHistogram.of(labels, p)
+    assert ScoreHistogram.from_json(histogram.to_json()).to_json() == histogram.to_json()
+    axes = histogram.plot(threshold=0.5)
+    stairs = [patch.get_data().values for patch in axes.patches if isinstance(patch, StepPatch)]
+    assert [values.tolist() for values in stairs] == [histogram.lenses.tolist(), histogram.non_lenses.tolist()]
+    assert histogram.lenses.sum() == result.n_lenses
+    assert f"n = {result.n_lenses}" in axes.get_legend().get_texts()[0].get_text()
+
+
+def test_the_reliability_diagram_shows_every_bin_with_its_interval():
+    labels, p, _ = drawn(300)
+    found = calibrate(labels, p)
+    there = [one for one in found.bins if one.lenses.n]
+    axes = found.plot()
+    line = next(line for line in axes.lines if line.get_marker() == "o")
+    assert line.get_xydata() == pytest.approx(np.array([[one.mean_p, one.lenses.value] for one in there]))
+    ends = np.array([segment[:, 1] for segment in axes.collections[0].get_segments()])
+    assert ends == pytest.approx(np.array([one.lenses.interval for one in there]))
+    assert "n = 300 cutouts" in axes.get_title(loc="left")
 
 
 def test_lists_of_other_lengths_are_refused():

@@ -2,8 +2,9 @@
 
 from lensaudit.evaluation.selection.driver_model import Coefficient, Driver, DriverModel
 from lensaudit.evaluation.selection.function import SelectionFunction, require_truth, selection_function
+from lensaudit.evaluation.selection.medians import Median, MedianRow
 from lensaudit.evaluation.selection.parameters import FEW, LADDER, Cut, Threshold
-from lensaudit.evaluation.selection.recall_maps import Axis, Median, MedianRow, RecallMap, recall_map
+from lensaudit.evaluation.selection.recall_maps import Axis, RecallBin, RecallCurve, RecallMap, recall_map
 
 __all__ = [
     "FEW",
@@ -15,6 +16,8 @@ __all__ = [
     "DriverModel",
     "Median",
     "MedianRow",
+    "RecallBin",
+    "RecallCurve",
     "RecallMap",
     "SelectionFunction",
     "Threshold",

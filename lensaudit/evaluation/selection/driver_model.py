@@ -1,13 +1,27 @@
-"""What the model of found and lost consists of."""
+"""What the model of found and lost consists of, and its picture."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lensaudit.display.colour import FAINT, INK, LENS
+from lensaudit.display.figures import (
+    FULL_WIDTH_IN,
+    axes_or_new,
+    legend_below,
+    legend_under,
+    light_grid,
+    row_of_axes,
+    styled,
+)
 from lensaudit.evaluation.selection.parameters import Parameter, known_parameter
 from lensaudit.records import Json, Number, Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ALPHA = 0.05
 
@@ -210,6 +224,85 @@ class DriverModel(Record):
         if costly:
             said.append(f"Without them the model is a little worse, so they may drive too: {', '.join(costly)}.")
         return said + [f"{note[0].upper()}{note[1:]}." for note in self.notes]
+
+    @property
+    def curved(self) -> bool:
+        """Whether it has squares."""
+        return any(one.bend is not None for one in self.drivers)
+
+    @styled
+    def plot(self, ax: Axes | None = None, *, of: str = "slope") -> Axes:
+        """Draw the slopes of all parameters, alone and with the others held, or their bends; 95 % intervals.
+
+        Parameters
+        ----------
+        ax
+            Where to draw; by default in a figure of its own.
+        of
+            ``slope`` or ``bend``.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            What was drawn on; its figure is ``.figure``. Where there is no model it says why.
+        """
+        axes = draw_coefficients(axes_or_new(ax, 6.4, 1.5 + 0.3 * max(len(self.drivers), 3)), self, of)
+        if not self.status:
+            axes.set_title(f"n = {self.n} lenses, {self.n_found} found; 95 % intervals; bold: drives", fontsize=8)
+            legend_under(axes)
+        return axes
+
+
+def draw_coefficients(axes: Axes, model: DriverModel, of: str = "slope") -> Axes:
+    """Draw the slopes or bends of a model; the one drawing of command and report. Returns `axes`.
+
+    The caller places the legend.
+    """
+    if model.status:
+        axes.text(0.5, 0.5, model.sentences[0], ha="center", va="center", wrap=True, transform=axes.transAxes)
+        axes.set_axis_off()
+        return axes
+    for place, driver in enumerate(model.drivers):
+        drawn = [(driver.alone, -0.15, FAINT, "alone"), (driver.slope, 0.15, LENS, "all others held")]
+        if of == "bend":
+            drawn = [(driver.bend, 0.0, LENS, "all others held")] if driver.bend is not None else []
+        for part, shift, colour, words in drawn:
+            axes.hlines(place + shift, part.low, part.high, color=colour, linewidth=1.4)
+            label = words if place == 0 else None
+            axes.plot(part.value, place + shift, "o", color=colour, markersize=4.5, label=label)
+    axes.axvline(0, color=INK, linewidth=0.8, zorder=0)
+    axes.set_yticks(range(len(model.drivers)), [one.parameter.words for one in model.drivers])
+    for tick, one in zip(axes.get_yticklabels(), model.drivers, strict=True):
+        tick.set_fontweight("bold" if one.verdict == "drives" else "normal")
+    axes.set_ylim(len(model.drivers) - 0.5, -0.6)
+    axes.tick_params(axis="y", length=0)
+    slope, bend = "Slope: log-odds of being found per σ", "Bend: log-odds per σ²; below 0 the middle is found best"
+    axes.set_xlabel(slope if of == "slope" else bend)
+    light_grid(axes, "x")
+    return axes
+
+
+@styled
+def draw_drivers(model: DriverModel, title: str = "", width: float = FULL_WIDTH_IN) -> Figure:
+    """Slopes, and where the model has them bends beside them; what drives is set in bold.
+
+    Parameters
+    ----------
+    title
+        Above n and what is found, such as finder and set.
+    """
+    curved = model.curved
+    figure, axes = row_of_axes(width, 1.4 + 0.32 * max(len(model.drivers), 3) + 0.2 * bool(title), 1 + curved)
+    draw_coefficients(axes[0], model)
+    if model.status:
+        return figure
+    if curved:
+        draw_coefficients(axes[1], model, "bend").set_yticks(range(len(model.drivers)), [""] * len(model.drivers))
+    legend_below(figure, axes[0])
+    if title:
+        told = f"n = {model.n} lenses, {model.n_found} found; 95 % intervals; bold: drives"
+        figure.suptitle(f"{title}\n{told}", fontsize=9, x=0.01, ha="left")
+    return figure
 
 
 def _named(words: Json) -> Json:

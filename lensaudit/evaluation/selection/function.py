@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.display.figures import axes_or_new, legend_under, styled
 from lensaudit.errors import DataError
 from lensaudit.evaluation.metric import CONFIDENCE
 from lensaudit.evaluation.selection.driver_model import DriverModel
 from lensaudit.evaluation.selection.drivers import driver_model
+from lensaudit.evaluation.selection.medians import MedianRow, draw_medians, median_rows
 from lensaudit.evaluation.selection.parameters import (
     FEW,
     LADDER,
@@ -24,8 +26,11 @@ from lensaudit.evaluation.selection.parameters import (
     parameters_of,
     values_of,
 )
-from lensaudit.evaluation.selection.recall_maps import MedianRow, RecallMap, default_axes, median_rows, recall_map
+from lensaudit.evaluation.selection.recall_maps import RecallMap, default_axes, recall_map
 from lensaudit.records import Json, Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _STREAM = 0x3ED1A2  # keeps these resamples apart from other draws of the same seed
 
@@ -88,6 +93,51 @@ class SelectionFunction(Record):
     def few_below(self) -> int:
         """Fewer lenses than this are marked."""
         return FEW
+
+    @styled
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the recall along the Einstein radius with its Wilson intervals, and the recall of all lenses.
+
+        Parameters
+        ----------
+        ax
+            Where to draw; by default in a figure of its own.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            What was drawn on; its figure is ``.figure``.
+
+        Raises
+        ------
+        DataError
+            The set knows no Einstein radius; `plot_medians` and ``drivers.plot`` draw what it knows.
+
+        See Also
+        --------
+        SelectionFunction.plot_medians : medians of the selected against those of all.
+        lensaudit.evaluation.selection.RecallMap.plot : each of `maps`, over two properties.
+        lensaudit.evaluation.selection.DriverModel.plot : what drives being found.
+        """
+        if not self.maps:
+            raise DataError("the set knows no Einstein radius to draw recall along; use plot_medians or drivers.plot")
+        return self.maps[0].along("x").plot(ax, overall=self.cut.recall.value)
+
+    @styled
+    def plot_medians(self, ax: Axes | None = None) -> Axes:
+        """Draw the median of the selected less that of all for every parameter and threshold; returns the axes.
+
+        Parameters
+        ----------
+        ax
+            Where to draw; by default in a figure of its own.
+        """
+        rows = len({row.parameter.name for row in self.medians})
+        axes = draw_medians(axes_or_new(ax, 8.6, 1.8 + 0.42 * rows), self.medians, self.cuts)
+        note = f"of {self.n_lenses} lenses; 95 % bootstrap; hollow: fewer than {FEW} selected"
+        axes.set_title(note, fontsize=9)
+        legend_under(axes, 3)
+        return axes
 
     @classmethod
     def _modern(cls, words: Json) -> Json:

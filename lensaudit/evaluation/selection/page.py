@@ -6,22 +6,26 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lensaudit.display.figures import axes_or_new, figure_of, save_figure, styled
 from lensaudit.display.markdown import table as markdown_table
 from lensaudit.display.markdown import write_html
-from lensaudit.evaluation.selection.driver_model import Carried, Companion, Driver, DriverModel
+from lensaudit.evaluation.selection.driver_model import Carried, Companion, Driver, DriverModel, draw_drivers
 from lensaudit.evaluation.selection.function import SelectionFunction
+from lensaudit.evaluation.selection.medians import Median, MedianRow
 from lensaudit.evaluation.selection.parameters import FEW, Cut
-from lensaudit.evaluation.selection.plot import plot_drivers, plot_map, plot_medians
-from lensaudit.evaluation.selection.recall_maps import Axis, Median, MedianRow, RecallMap
+from lensaudit.evaluation.selection.recall_maps import Axis, RecallMap
 from lensaudit.files import replacing, write_json, write_text
 from lensaudit.records import Json, plain
 from lensaudit.statistics import Proportion
 from lensaudit.untrusted import in_markdown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def markdown(selection: SelectionFunction, title: str, figures: Mapping[str, str]) -> str:
@@ -250,11 +254,8 @@ def write_selection(selection: SelectionFunction, about: Mapping[str, Any], titl
         "drivers.parquet": [driver.row() for driver in selection.drivers.drivers],
     }
     figures = {one.name: f"recall-{one.name}.png" for one in selection.maps}
-    for one in selection.maps:
-        plot_map(out / figures[one.name], one, selection.cut.words, title)
     figures |= {"medians": "medians.png", "drivers": "drivers.png"}
-    plot_medians(out / figures["medians"], selection, title)
-    plot_drivers(out / figures["drivers"], selection, title)
+    _draw(selection, title, out, figures)
     written = [name for name, rows in tables.items() if rows]
     for name in written:
         _write_table(tables[name], plain(about), out / name)
@@ -267,6 +268,21 @@ def write_selection(selection: SelectionFunction, about: Mapping[str, Any], titl
     )
     write_json(out / "selection.json", selection_record(selection, about))  # last: where it is, all is there
     return ["selection.json", "selection.md", "selection.html", *written, *figures.values()]
+
+
+@styled
+def _draw(selection: SelectionFunction, title: str, out: Path, figures: Mapping[str, str]) -> None:
+    """Write the PNGs."""
+    for one in selection.maps:
+        axes = one.plot(axes_or_new(None, 7.4, 5.6), bar=f"recall at {selection.cut.words}")
+        _save(out / figures[one.name], axes, title)
+    _save(out / figures["medians"], selection.plot_medians(), title)
+    save_figure(out / figures["drivers"], draw_drivers(selection.drivers, title))
+
+
+def _save(path: Path, axes: Axes, title: str) -> None:
+    axes.set_title(f"{title}\n{axes.get_title(loc='left')}", fontsize=9)
+    save_figure(path, figure_of(axes))
 
 
 def _write_table(rows: Sequence[Mapping[str, Any]], about: Any, path: Path) -> None:

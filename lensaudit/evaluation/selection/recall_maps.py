@@ -1,14 +1,18 @@
-"""Recall over two parameters at once, and medians of the selected lenses against those of all."""
+"""Recall over two parameters at once and along one: the numbers and their pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lensaudit.display.colour import FAINT, LENS, QUIET, ink_on
+from lensaudit.display.colour import recall_map as colours_of_recall
+from lensaudit.display.figures import axes_or_new, figure_of, light_grid, styled
+from lensaudit.display.numbers import percent, plural
 from lensaudit.evaluation.metric import CONFIDENCE
 from lensaudit.evaluation.selection.parameters import (
     ARC_SNR,
@@ -16,11 +20,13 @@ from lensaudit.evaluation.selection.parameters import (
     FEW,
     Array,
     Parameter,
-    Selected,
     known_parameter,
 )
-from lensaudit.records import Counts, Floats, Json, Number, Record
-from lensaudit.statistics import median_shifts, wilson_interval
+from lensaudit.records import Counts, Floats, Json, Record
+from lensaudit.statistics import Proportion, wilson_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # The same for every finder and set, so that two selection functions can be laid side by side.
 THETA_E_EDGES = (0.5, 0.75, 1.0, 1.5, 2.0, 5.0)
@@ -92,6 +98,34 @@ class RecallMap(Record):
         """How files and tables name it."""
         return f"{self.x.parameter.name}-{self.y.parameter.name}"
 
+    @styled
+    def plot(self, ax: Axes | None = None, *, bar: str = "") -> Axes:
+        """Draw recall as colour with its percentage and n in every cell, hatched below 100 lenses.
+
+        Parameters
+        ----------
+        ax
+            Where to draw; by default in a figure of its own.
+        bar
+            Words beside a bar of the colours, such as ``recall at p ≥ 0.5``; no bar without them.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            What was drawn on; its figure is ``.figure``.
+        """
+        return draw_recall_map(axes_or_new(ax, 4.6, 3.7), self, bar)
+
+    def along(self, which: str = "x") -> RecallCurve:
+        """Recall along one axis, all of the other axis together."""
+        axis, other = (self.x, 0) if which == "x" else (self.y, 1)
+        found, n = self.k.sum(axis=other), self.n.sum(axis=other)
+        bins = tuple(
+            RecallBin(*_proportion(int(k), int(of)), start=start, end=end)
+            for k, of, start, end in zip(found, n, axis.edges[:-1], axis.edges[1:], strict=True)
+        )
+        return RecallCurve(axis.parameter.words, axis.parameter.unit, bins, self.total)
+
     def cells(self) -> list[dict[str, Any]]:
         """One record per cell, row by row."""
         ends = [(axis.edges[:-1], axis.edges[1:]) for axis in (self.x, self.y)]
@@ -120,6 +154,44 @@ class RecallMap(Record):
         tables = {name: [cell[name] for cell in words["cells"]] for name in ("n", "k", "low", "high")}
         kinds = {"n": int, "k": int, "low": float, "high": float}
         return {**words, **{name: np.array(cells, kinds[name]).reshape(shape) for name, cells in tables.items()}}
+
+
+@dataclass(frozen=True)
+class RecallBin(Proportion):
+    """Recall of the lenses whose property lies in [start, end)."""
+
+    ALSO = ("value", "few")
+
+    start: float = field(kw_only=True)
+    end: float = field(kw_only=True)
+
+    @property
+    def few(self) -> bool:
+        """Fewer than 100 lenses."""
+        return self.n < FEW
+
+
+@dataclass(frozen=True)
+class RecallCurve(Record):
+    """Recall along one property of the lenses: its words and unit, the bins, and how many lenses are in them."""
+
+    label: str
+    unit: str
+    bins: tuple[RecallBin, ...]
+    n: int
+
+    @styled
+    def plot(self, ax: Axes | None = None, *, overall: float | None = None) -> Axes:
+        """Draw the recall of every bin with its Wilson interval and n, hollow where lenses are few; returns the axes.
+
+        Parameters
+        ----------
+        ax
+            Where to draw; by default in a figure of its own.
+        overall
+            Recall of all lenses, a dashed line.
+        """
+        return draw_recall_curve(axes_or_new(ax, height=2.9), self, overall)
 
 
 def recall_map(x_values: ArrayLike, y_values: ArrayLike, found: ArrayLike, x: Axis, y: Axis) -> RecallMap:
@@ -160,122 +232,132 @@ def _counts(rows: Array, columns: Array, edges: tuple[Array, Array]) -> NDArray[
     return np.histogram2d(rows, columns, bins=edges)[0].astype(np.int64)
 
 
-RESAMPLES = 1000
+def draw_recall_map(axes: Axes, one: RecallMap, bar: str = "") -> Axes:
+    """Draw a recall map: the one drawing of the command and of the report; returns `axes`."""
+    from matplotlib.patches import Rectangle
+
+    colours = colours_of_recall()
+    shown = axes.imshow(np.ma.masked_invalid(one.recall), origin="lower", vmin=0, vmax=1, cmap=colours, aspect="auto")
+    for row, column in np.ndindex(one.n.shape):
+        n, few, recall = int(one.n[row, column]), bool(one.few[row, column]), float(one.recall[row, column])
+        if not n:
+            axes.text(column, row, "n = 0*", ha="center", va="center", fontsize=7, color=QUIET)
+            continue
+        colour = colours(recall)
+        words = f"{100 * recall:.0f} %\nn = {n}{'*' if few else ''}"
+        back = {"facecolor": colour, "edgecolor": "none", "pad": 1.2} if few else None  # hatches off the digits
+        axes.text(column, row, words, ha="center", va="center", fontsize=7.5, color=ink_on(colour), bbox=back)
+        if few:
+            look: Any = {"fill": False, "hatch": "///", "edgecolor": (*_opposite(colour), 0.4), "linewidth": 0}
+            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **look))
+    for set_ticks, set_label, axis in (
+        (axes.set_xticks, axes.set_xlabel, one.x),
+        (axes.set_yticks, axes.set_ylabel, one.y),
+    ):
+        set_ticks(np.arange(len(axis.edges)) - 0.5, [f"{edge:g}" for edge in axis.edges])
+        set_label(_capital(axis.parameter.label))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    out = {"outside the edges": one.n_outside, "without a value": one.n_missing}
+    gone = "".join(f", {n} {why}" for why, n in out.items() if n)
+    axes.set_title(f"n = {plural(one.total, 'lens', 'lenses')}{gone}; hatched, *: fewer than {FEW}", fontsize=8)
+    if bar:
+        figure_of(axes).colorbar(shown, ax=axes, label=bar, format=lambda part, _: percent(part))
+    return axes
 
 
-@dataclass(frozen=True)
-class Median(Record):
-    """A median, or a difference of two, with its 95 % bootstrap interval; NaN where there is nobody."""
-
-    value: Number
-    low: Number
-    high: Number
-
-
-@dataclass(frozen=True)
-class MedianRow(Record):
-    """One parameter at one threshold.
-
-    Attributes
-    ----------
-    parameter
-        What it is.
-    threshold
-        The cut's words.
-    everyone, selected, shift
-        Median of all lenses, of the selected ones, and the second less the first, in the parameter's unit.
-    spread
-        Half the distance between the 16th and the 84th percentile of all lenses: the unit in which shifts compare.
-    n, n_selected
-        Lenses with a value, and of them the selected ones.
-    """
-
-    ALSO = ("few", "moved")
-
-    parameter: Parameter
-    threshold: str
-    everyone: Median
-    selected: Median
-    shift: Median
-    spread: Number
-    n: int
-    n_selected: int
+class _Bin(Protocol):
+    """Recall of the lenses in [start, end) and its interval, as `RecallBin` and the bins of an audit have it."""
 
     @property
-    def few(self) -> bool:
-        """Fewer than 100 lenses selected."""
-        return self.n_selected < FEW
+    def start(self) -> float: ...
+    @property
+    def end(self) -> float: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def few(self) -> bool: ...
+
+
+class Curve(Protocol):
+    """What `draw_recall_curve` draws."""
 
     @property
-    def moved(self) -> bool:
-        """Whether the interval of the shift leaves out zero."""
-        return self.shift.low > 0 or self.shift.high < 0
-
-    def row(self) -> dict[str, Any]:
-        """A row of a flat table, with NaN where there is nobody."""
-        words: dict[str, Any] = {
-            "parameter": self.parameter.name,
-            "label": self.parameter.label,
-            "threshold": self.threshold,
-        }
-        for name in ("everyone", "selected", "shift"):
-            median = getattr(self, name)
-            words |= {name: median.value, f"{name}_low": median.low, f"{name}_high": median.high}
-        counted = {"n": self.n, "n_selected": self.n_selected, "few": self.few, "moved": self.moved}
-        return {**words, "spread": self.spread, **counted}
-
-    @classmethod
-    def _modern(cls, words: Json) -> Json:
-        if "label" not in words:
-            return words
-        name, unit = words["label"].removesuffix("]").partition(" [")[::2]
-        medians = {one: _with_ends(words, one) for one in ("everyone", "selected", "shift")}
-        return {**words, "parameter": known_parameter(words["parameter"], name, unit), **medians}
+    def label(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def bins(self) -> Sequence[_Bin]: ...
+    @property
+    def n(self) -> int: ...
 
 
-def _with_ends(words: Json, name: str) -> Json:
-    """A value and its interval from a flat row."""
-    return {"value": words[name], "low": words[f"{name}_low"], "high": words[f"{name}_high"]}
+_LABEL_HEIGHTS = (-0.07, -0.145)
+"""Where n stands, in turn, so that the numbers of narrow bins do not run into each other."""
 
 
-def median_rows(
-    parameters: Sequence[Parameter],
-    values: Mapping[str, Array],
-    cuts: Sequence[Selected],
-    generator: np.random.Generator,
-) -> tuple[MedianRow, ...]:
-    """The table of Herle, O'Riordan & Vegetti 2024 (MNRAS 534, 1093): parameter by parameter, every threshold.
+def draw_recall_curve(axes: Axes, curve: Curve, overall: float | None = None) -> Axes:
+    """Draw recall along one property: the one drawing of selection function and report; returns `axes`.
 
     Parameters
     ----------
-    values
-        Name of each parameter → values of the lenses (n,); NaN is left out for that parameter alone.
-    cuts
-        Thresholds with whom they select.
-    generator
-        Of the resamples.
+    overall
+        Recall of all lenses, a dashed line.
     """
-    if not parameters or not cuts:
-        return ()
-    table = np.column_stack([values[parameter.name] for parameter in parameters])
-    members = np.column_stack([one.found for one in cuts])
-    found = median_shifts(table, members, generator, resamples=RESAMPLES, confidence=CONFIDENCE)
-    return tuple(
-        MedianRow(
-            parameter,
-            one.cut.words,
-            Median(*(float(part[i]) for part in (found.everyone, found.everyone_low, found.everyone_high))),
-            Median(*(float(part[c, i]) for part in (found.members, found.members_low, found.members_high))),
-            Median(*(float(part[c, i]) for part in (found.shift, found.shift_low, found.shift_high))),
-            _spread(table[:, i]),
-            int(found.n_everyone[i]),
-            int(found.n_members[c, i]),
-        )
-        for i, parameter in enumerate(parameters)
-        for c, one in enumerate(cuts)
-    )
+    from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
+
+    logarithmic = _wants_logarithm(curve.bins)
+    for place, one in enumerate(curve.bins):
+        if one.n:
+            _draw_bin(axes, one, logarithmic, _LABEL_HEIGHTS[place % 2])
+    if overall is not None:
+        axes.axhline(overall, color=FAINT, linewidth=0.9, linestyle="--", label=f"all lenses: {percent(overall)}")
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0)
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    unit = f" [{curve.unit}]" if curve.unit else ""
+    axes.set(ylim=(-0.2, 1.03), ylabel="Recall", xlabel=_capital(f"{curve.label}{unit}"))
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_title(f"n = {plural(curve.n, 'lens', 'lenses')}; per bin below", fontsize=8)
+    light_grid(axes, "y")
+    return axes
 
 
-def _spread(values: Array) -> float:
-    low, high = np.quantile(values[np.isfinite(values)], [0.16, 0.84])
-    return float(high - low) / 2
+def _draw_bin(axes: Axes, one: _Bin, logarithmic: bool, label_height: float) -> None:
+    middle = float(np.sqrt(one.start * one.end)) if logarithmic else (one.start + one.end) / 2
+    axes.hlines(one.value, one.start, one.end, color=LENS, linewidth=1.1)
+    axes.vlines(middle, one.low, one.high, color=LENS, linewidth=1.1)
+    face = "white" if one.few else LENS
+    axes.plot(middle, one.value, "o", color=face, markeredgecolor=LENS, markeredgewidth=1.3, markersize=5)
+    words = f"{one.n}{'*' if one.few else ''}"
+    axes.text(middle, label_height, words, fontsize=7.5, ha="center", va="center", color=QUIET)
+
+
+def _wants_logarithm(bins: Sequence[_Bin]) -> bool:
+    """Whether the last bin would crowd the others on a linear axis; never where an edge is not positive."""
+    if len(bins) < 3 or bins[0].start <= 0:
+        return False
+    return bool(bins[-1].end / bins[len(bins) // 2].start > 4)
+
+
+def _proportion(k: int, n: int) -> tuple[int, int, float, float]:
+    return k, n, *wilson_interval(k, n, CONFIDENCE)
+
+
+def _opposite(colour: Any) -> tuple[float, float, float]:
+    """White on dark cells and black on pale ones."""
+    return (1, 1, 1) if ink_on(colour) == "white" else (0, 0, 0)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

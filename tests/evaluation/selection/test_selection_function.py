@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from lensaudit.display.numbers import count, percent
 from lensaudit.errors import DataError
 from lensaudit.evaluation.selection import LADDER, Threshold, selection_function
+from lensaudit.evaluation.selection.driver_model import draw_drivers
 from lensaudit.evaluation.selection.page import markdown, write_selection
-from lensaudit.evaluation.selection.plot import draw_drivers, draw_map, draw_medians
+from lensaudit.statistics import wilson_interval
 from tests.evaluation.selection.conftest import FakeSet, scores_of
 
 HALF = (Threshold(0.5),)
@@ -149,13 +154,55 @@ def test_the_page_marks_what_is_few_and_gives_every_n(selection):
     assert "**arc S/N** (log)" in text
 
 
-def test_figures_show_counts_marks_and_n(selection):
+def test_a_recall_map_is_drawn_with_its_numbers_and_marks(selection):
     one = selection.maps[0]
-    axes = draw_map(one, "p ≥ 0.5", "toy").axes[0]
+    axes = one.plot(bar="recall at p ≥ 0.5")
     words = " ".join(text.get_text() for text in axes.texts)
     assert all(f"n = {n}" in words for n in one.n.ravel())
+    assert np.array(axes.images[0].get_array().filled(np.nan)) == pytest.approx(one.recall, nan_ok=True)
     hatched = [patch for patch in axes.patches if isinstance(patch, Rectangle) and patch.get_hatch()]
-    assert len(hatched) == one.few.sum()
-    assert f"n = {one.n.sum()} lenses" in axes.get_title(loc="left")
-    assert "of 1500 lenses" in draw_medians(selection, "toy").axes[0].get_title(loc="left")
-    assert "n = 1500 lenses" in draw_drivers(selection, "toy").get_suptitle()
+    assert len(hatched) == (one.few & (one.n > 0)).sum()
+    assert f"n = {count(one.total)} lenses" in axes.get_title(loc="left")
+    assert axes.get_xlabel() == "Einstein radius θ_E [″]"
+    assert axes.figure.axes[1].get_ylabel() == "recall at p ≥ 0.5"
+
+
+def test_the_recall_curve_sums_the_map_and_is_drawn_with_wilsons_intervals(selection):
+    one = selection.maps[0]
+    curve = one.along("x")
+    assert [part.n for part in curve.bins] == one.n.sum(axis=0).tolist()
+    assert [(part.start, part.end) for part in one.along("y").bins] == list(pairwise(one.y.edges))
+    wilson = [wilson_interval(part.k, part.n) for part in curve.bins]
+    axes = selection.plot()
+    uprights = [bar.get_segments()[0] for bar in axes.collections[1::2]]
+    assert np.array([segment[:, 1] for segment in uprights]) == pytest.approx(np.array(wilson))
+    dots = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert dots == pytest.approx([part.value for part in curve.bins])
+    assert f"{percent(selection.cut.recall.value)}" in axes.get_legend().get_texts()[0].get_text()
+    assert axes.get_xlabel().endswith("[″]")
+    assert f"n = {count(one.total)} lenses" in axes.get_title(loc="left")
+
+
+def test_slopes_and_bends_are_drawn_with_their_intervals(selection):
+    model = selection.drivers
+    axes = model.plot(Figure().subplots())
+    drawn = np.array([bar.get_segments()[0][:, 0] for bar in axes.collections])
+    parts = [part for driver in model.drivers for part in (driver.alone, driver.slope)]
+    assert drawn == pytest.approx(np.array([(part.low, part.high) for part in parts]))
+    assert f"n = {model.n} lenses" in axes.get_title(loc="left")
+    bends = model.plot(of="bend")
+    assert len(bends.collections) == sum(driver.bend is not None for driver in model.drivers)
+    assert len(draw_drivers(model).axes) == 1 + model.curved
+
+
+def test_medians_are_drawn_in_units_of_the_spread(selection):
+    axes = selection.plot_medians()
+    rows = [row for row in selection.medians if np.isfinite(row.shift.value)]
+    values = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert values == pytest.approx([row.shift.value / row.spread for row in rows])
+    assert "of 1500 lenses" in axes.get_title(loc="left")
+
+
+def test_without_an_einstein_radius_there_is_no_curve_to_draw(selection):
+    with pytest.raises(DataError, match="Einstein radius"):
+        replace(selection, maps=()).plot()
