@@ -22,7 +22,7 @@ from lensaudit.api.calling import (
 from lensaudit.comparing import CompareOptions, Entrant, entrant_of, render_comparison
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder
-from lensaudit.notebook import card, page_frame
+from lensaudit.notebook import Facts, Shown, page_frame
 
 
 class AuditOptions(TypedDict, total=False):
@@ -43,8 +43,8 @@ class AuditOptions(TypedDict, total=False):
     workers: int
 
 
-@dataclass(frozen=True, eq=False)
-class Audit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit(Shown):
     """An audit: its folder, and what ``audit.json`` there says. A notebook shows its page.
 
     Attributes
@@ -86,16 +86,20 @@ class Audit:
         UsageError
             There is something at `out` already.
         """
-        if Path(out).exists():
-            raise UsageError(f"{out}: is there already; choose another folder")
-        shutil.copytree(self.folder, out)
-        return Path(out) / self.page.name
+        return _copied(self.folder, out) / self.page.name
 
-    def __repr__(self) -> str:
-        return f"Audit({self.headline!r})"
+    def _facts(self) -> Facts:
+        return {"verdict": self.headline}
 
     def _repr_html_(self) -> str:
-        return card("Audit", {"verdict": self.headline, "": " ".join(self.sentences)}) + page_frame(self.page)
+        return super()._repr_html_() + page_frame(self.page)
+
+
+def _copied(folder: Path, out: Path | str) -> Path:
+    if Path(out).exists():
+        raise UsageError(f"{out}: is there already; choose another folder")
+    shutil.copytree(folder, out)
+    return Path(out)
 
 
 @front_door
@@ -221,8 +225,8 @@ class ComparisonOptions(TypedDict, total=False):
     refit: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Shown):
     """A comparison: its folder, and what ``compare.json`` there says. A notebook shows its page.
 
     Attributes
@@ -245,11 +249,16 @@ class Comparison:
         """``compare.html``, one file that asks the network for nothing."""
         return self.folder / "compare.html"
 
-    def __repr__(self) -> str:
-        return f"Comparison({', '.join(finder['finder'] for finder in self.content['finders'])})"
+    def write(self, out: Path | str) -> Path:
+        """Copy everything into the new folder `out`; returns the path of its page. UsageError as `Audit.write`."""
+        return _copied(self.folder, out) / self.page.name
+
+    def _facts(self) -> Facts:
+        finders, sets = self.content["finders"], self.content["sets"]
+        return {"finders": [one["finder"] for one in finders], "images": sum(one["n"] for one in sets)}
 
     def _repr_html_(self) -> str:
-        return page_frame(self.page)
+        return super()._repr_html_() + page_frame(self.page)
 
 
 @front_door
@@ -297,7 +306,7 @@ def compare(
     >>> import lensaudit as la
     >>> lenses = la.simulate("euclid", n=40, seed=7)
     >>> la.compare({"plain": "ou66", "symmetrised": la.load_finder("ou66").symmetrised()}, lenses, speed=False)
-    Comparison(plain, symmetrised)
+    Comparison(finders='plain, symmetrised', images=40)
     """
     from lensaudit.comparing import compare as run
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from lensaudit.display.colour import FAINT, INK, LENS, NON_LENS, QUIET, UNLABELLED, ink_on, recall_map
 from lensaudit.display.figures import axes_or_new, legend_under, light_grid, row_of_axes, save_figure, styled
 from lensaudit.display.numbers import count, percent, plural, with_interval
+from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.records import Counts, Floats, Json, Number, Record
 from lensaudit.statistics import Confusion
 
@@ -125,8 +126,8 @@ class Metric(Record):
     status: str = ""
 
 
-@dataclass(frozen=True)
-class Evaluation(Record):
+@dataclass(frozen=True, repr=False)
+class Evaluation(Shown, Record):
     """Metrics of one finder on one set.
 
     Attributes
@@ -153,6 +154,17 @@ class Evaluation(Record):
     n_unlabelled: int
     n_unscored: int
     roc: RocBand | None
+
+    def _facts(self) -> Facts:
+        left_out = {"unlabelled": self.n_unlabelled, "unscored": self.n_unscored}
+        counts = {"lenses": self.n_lenses, "non-lenses": self.n_non_lenses}
+        return {**counts, **{word: n for word, n in left_out.items() if n}, "threshold": self.threshold}
+
+    def _rows(self) -> list[Cells]:
+        return [
+            {"metric": one.name, "value": with_interval(one.value, one.low, one.high), "n": one.n, "status": one.status}
+            for one in self.metrics
+        ]
 
     @property
     def confidence(self) -> float:

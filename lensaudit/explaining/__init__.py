@@ -1,11 +1,10 @@
 """Explanations of a finder: where it looks, what excites it, and how far to believe that."""
 
-from lensaudit.display.images import NISP_RGB, ColourScale, colour_scale, nisp_rgb
+from lensaudit.display.images import NISP_RGB, ColourScale, colour_scale, nisp_rgb, prepared_rgb
 from lensaudit.explaining.attributed import Backdrop, Patches
 from lensaudit.explaining.attribution.methods import METHODS, Method, applicable_methods, no_gradient
 from lensaudit.explaining.dreaming.dream import Dream, dream
 from lensaudit.explaining.dreaming.dream_files import DreamFiles, DreamRun, dream_files
-from lensaudit.explaining.dreaming.dream_picture import prepared_rgb
 from lensaudit.explaining.dreaming.exciting import Exciting, Scan, most_exciting
 from lensaudit.explaining.dreaming.settings import (
     DreamSettings,

@@ -14,6 +14,8 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from lensaudit.notebook import Facts, Shown
+
 if TYPE_CHECKING:
     from lensaudit.explaining.occluding.exact import Cost, LayerReport
 
@@ -77,7 +79,7 @@ class Patches:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Attributed:
+class Attributed(Shown):
     """Attribution of the log-odds of "lens" to the pixels of n images, by any method.
 
     Attributes
@@ -137,10 +139,12 @@ class Attributed:
 
     sign = SIGN
 
-    def __repr__(self) -> str:
+    def _facts(self) -> Facts:
         n, height, width = self.maps.shape
-        maps = f"{n} maps of {height}×{width}"
-        return f"{type(self).__name__}({self.title} of {self.finder}, {maps}, {self.quantity}, {SIGN})"
+        facts = {"method": self.title, "finder": self.finder, "maps": f"{n} of {height}×{width}"}
+        facts |= {"quantity": self.quantity, "sign": self.sign}
+        notes = {"notes": "; ".join(self.notes)} if self.notes else {}
+        return {**facts, **notes}
 
     def __len__(self) -> int:
         return len(self.maps)

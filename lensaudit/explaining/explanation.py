@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lensaudit.display.figures import new_figure, styled
+from lensaudit.display.figures import new_figure, styled, svg_bytes
+from lensaudit.display.images import data_uri
 from lensaudit.explaining.attributed import Attributed
 from lensaudit.explaining.explanation_fits import read_fits, write_fits
 from lensaudit.explaining.map_picture import draw_map
@@ -30,6 +31,9 @@ class Explanation(Attributed):
     >>> Explanation.read(found.write("map.fits")).sign  # doctest: +SKIP
     'positive: for a lens'
     """
+
+    def _picture(self) -> str:
+        return data_uri("image/svg+xml", svg_bytes(self.plot().figure)) if len(self) else ""
 
     @styled
     def plot(self, ax: Axes | None = None, *, index: int = 0) -> Axes:

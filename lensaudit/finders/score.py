@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from queue import Full, Queue
 from typing import Any, Protocol, TypeVar
 
@@ -17,7 +18,7 @@ from scipy.special import expit
 from lensaudit.errors import OutOfMemory, UsageError
 from lensaudit.finders.finder import Declared, Finder
 from lensaudit.finders.refit import Clipping, clipped_fractions, summary_of
-from lensaudit.notebook import shown
+from lensaudit.notebook import MOST_ROWS, Cells, Facts, Shown
 
 T = TypeVar("T")
 
@@ -91,8 +92,8 @@ class Readable(Declared, Protocol):
     def column(self, name: str) -> NDArray[Any]: ...
 
 
-@dataclass(frozen=True)
-class Scores:
+@dataclass(frozen=True, repr=False)
+class Scores(Shown):
     """Scores of a set, one row per image, in the order of the set.
 
     Attributes
@@ -115,8 +116,14 @@ class Scores:
     status: tuple[str, ...]
     clipping: Mapping[str, Clipping] = field(default_factory=dict)
 
-    def _repr_html_(self) -> str:
-        return shown(self)
+    def _facts(self) -> Facts:
+        known = self.p_lens[np.isfinite(self.p_lens)]
+        span = f"{known.min():.3g} to {known.max():.3g}" if len(known) else "none"
+        return {"images": len(self.ids), "p_lens": span, "failed": len(self.failed)}
+
+    def _rows(self) -> list[Cells]:
+        rows = zip(self.ids, self.p_lens.tolist(), self.logit.tolist(), self.status, strict=True)
+        return [{"id": i, "p_lens": p, "logit": z, "status": word} for i, p, z, word in islice(rows, MOST_ROWS)]
 
     @property
     def failed(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from lensaudit.display.markdown import table as markdown_table
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
+from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.probes.collect import ChangesNothing
 from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition, seen_by, why_no_scene
 from lensaudit.probes.finding import Finding, concluded, corrected, cost, leading_finding
@@ -70,8 +71,8 @@ class Ranked:
     group: str | None = None
 
 
-@dataclass(frozen=True)
-class ProbeAudit:
+@dataclass(frozen=True, repr=False)
+class ProbeAudit(Shown):
     """All probes of one finder.
 
     Attributes
@@ -87,6 +88,13 @@ class ProbeAudit:
     results: tuple[ProbeResult, ...]
     ranked: tuple[Ranked, ...]
     not_applicable: dict[str, str]
+
+    def _facts(self) -> Facts:
+        ran = {"probes": len(self.results), "biased": self.biased}
+        return ran | ({"not applicable": sorted(self.not_applicable)} if self.not_applicable else {})
+
+    def _rows(self) -> list[Cells]:
+        return [{"probe": one.probe, **one.finding.as_row(), "verdict": one.verdict.word} for one in self.ranked]
 
     @property
     def biased(self) -> bool:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from lensaudit.display.numbers import p_short, with_interval
+from lensaudit.notebook import Cells
 from lensaudit.probes.verdict import Estimate, Evidence, Verdict, judge
 from lensaudit.statistics import (
     RESAMPLES,
@@ -92,6 +94,19 @@ class Finding:
     family: int = 1
     test: str = MCNEMAR
     verdict: Verdict | None = None
+
+    def as_row(self) -> Cells:
+        """Of a table of findings."""
+        change = self.recall_change
+        return {
+            "population": self.population,
+            "subset": self.subset,
+            "dose": "" if self.dose is None else self.dose,
+            "n": self.n,
+            "change of recall": with_interval(change.value, change.low, change.high, sign=True),
+            "p (Holm)": p_short(self.p_holm),
+            "verdict": self.verdict.word if self.verdict else "",
+        }
 
 
 def measure(

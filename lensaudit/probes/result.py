@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lensaudit.files import replacing
+from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.probes.columns import Curve
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.experiment import VISIBLE_PIXELS, PairColumn
@@ -66,8 +67,8 @@ class Example:
     p_treated: float
 
 
-@dataclass(frozen=True)
-class ProbeResult:
+@dataclass(frozen=True, repr=False)
+class ProbeResult(Shown):
     """Everything a probe found; `write` puts it into a folder, `to_json` is what ``probe.json`` holds::
 
         format          "lensaudit-probe/2"
@@ -116,6 +117,13 @@ class ProbeResult:
     every_dose: tuple[PairColumn, ...]
     figures: Mapping[str, str]
     provenance: Mapping[str, Any]
+
+    def _facts(self) -> Facts:
+        asked = {"probe": self.definition.name, "finder": self.finder.name, "pairs": self.settings.n}
+        return {**asked, "verdict": self.verdict.word, "because": self.verdict.sentence}
+
+    def _rows(self) -> list[Cells]:
+        return [finding.as_row() for finding in self.findings]
 
     @property
     def verdict(self) -> Verdict:

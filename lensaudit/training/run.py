@@ -15,6 +15,7 @@ from lensaudit.finders import Finder, FinderRecord, Recipe, body_facts, load_fin
 from lensaudit.finders.architectures import ARCHITECTURES, TRAIN
 from lensaudit.finders.recipe import CUSTOM
 from lensaudit.finders.store import FINDER_FILE
+from lensaudit.notebook import MOST_ROWS, Cells, Facts, Shown, rows_of
 from lensaudit.training.augment import TURNS_AN_ANGLE
 from lensaudit.training.checkpoint import Checkpoint, EpochRow, read_history
 from lensaudit.training.finish import Finish, finish
@@ -53,13 +54,21 @@ class Watch:
     measured: Advance | None = None
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, repr=False)
+class Trained(Shown):
     """A finished training: the finder, what ``finder.yaml`` says, and one row per epoch."""
 
     finder: Finder
     record: FinderRecord
     history: list[EpochRow]
+
+    def _facts(self) -> Facts:
+        losses = [row.validation_loss for row in self.history]
+        best = {"lowest validation loss": min(losses)} if losses else {}
+        return {"finder": self.finder.name, "origin": self.finder.origin, "epochs": len(self.history), **best}
+
+    def _rows(self) -> list[Cells]:
+        return rows_of(self.history[-MOST_ROWS:])
 
 
 def train(

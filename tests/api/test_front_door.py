@@ -176,17 +176,3 @@ def test_progress_is_told_to_a_function_or_shown_as_bars(capsys):
     assert told[-1] == ("simulating", 3, 3)
     la.score("ou66", lenses, progress=True)
     assert "scoring with ou66: 100%" in capsys.readouterr().err
-
-
-def test_sets_finders_and_results_show_themselves_in_a_notebook():
-    from torch import nn
-
-    lenses = la.simulate("euclid", n=30, seed=7)
-    net = nn.Sequential(nn.Conv2d(1, 4, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(324, 1))
-    finder = la.declare_finder(net, bands=("VIS",), size=40, name="mine")
-    assert "30: " in lenses._repr_html_()
-    assert "VIS 200×200 at 0.1″" in lenses._repr_html_()
-    assert "Finder mine" in finder._repr_html_()
-    assert repr(finder).startswith("Finder('mine', bands=('VIS',)")
-    assert "float64 (30,)" in la.score(finder, lenses)._repr_html_()
-    assert "<td>auroc</td>" in la.evaluate(finder, lenses)._repr_html_()

@@ -27,6 +27,7 @@ from lensaudit.evaluation.selection.parameters import (
     values_of,
 )
 from lensaudit.evaluation.selection.recall_maps import RecallMap, default_axes, recall_map
+from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.records import Json, Record
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class Scored(Protocol):
     def logit(self) -> NDArray[np.float64]: ...
 
 
-@dataclass(frozen=True)
-class SelectionFunction(Record):
+@dataclass(frozen=True, repr=False)
+class SelectionFunction(Shown, Record):
     """Which lenses a finder selects.
 
     Attributes
@@ -78,6 +79,16 @@ class SelectionFunction(Record):
     n_unlabelled: int
     absent: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def _facts(self) -> Facts:
+        found = f"{self.cut.recall.k} of {self.n_lenses}"
+        return {"lenses selected": found, "at": self.cut.words, "non-lenses": self.n_non_lenses}
+
+    def _rows(self) -> list[Cells]:
+        return [
+            {"threshold": cut.words, "p": cut.p, "recall": str(cut.recall), "false positives": str(cut.false_positives)}
+            for cut in self.cuts
+        ]
 
     @property
     def cut(self) -> Cut:

@@ -15,7 +15,7 @@ import numpy as np
 
 from lensaudit.display.colour import QUIET
 from lensaudit.display.figures import new_figure, save_figure, styled
-from lensaudit.display.images import picture_of, shown_bands
+from lensaudit.display.images import picture_of, prepared_rgb, shown_bands
 from lensaudit.explaining.dreaming.dream import Dream
 from lensaudit.explaining.dreaming.dream_picture import (
     Beside,
@@ -25,7 +25,6 @@ from lensaudit.explaining.dreaming.dream_picture import (
     legend,
     number,
     path_gif,
-    prepared_rgb,
 )
 from lensaudit.explaining.dreaming.exciting import Exciting, Scan
 from lensaudit.explaining.dreaming.target import KernelTarget, Target

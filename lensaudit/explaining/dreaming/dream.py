@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import fx, nn
 
+from lensaudit.display.images import png_uri, prepared_rgb, to_bytes
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining.attribution.methods import no_gradient
 from lensaudit.explaining.dreaming.ascent import Ascent, Record
@@ -43,6 +44,7 @@ from lensaudit.finders import Finder
 from lensaudit.finders.load import uncompiled
 from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
 from lensaudit.kept import ArraysForm, Piece
+from lensaudit.notebook import Facts, Shown
 from lensaudit.provenance import provenance
 from lensaudit.spread import Progress
 
@@ -172,8 +174,8 @@ CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints; what an interruption loses at most."""
 
 
-@dataclass(frozen=True, eq=False)
-class Dream:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dream(Shown):
     """One target's image and how it came about.
 
     Attributes
@@ -211,6 +213,15 @@ class Dream:
     path: NDArray[np.uint8]
     dead: bool
     fault: str
+
+    def _facts(self) -> Facts:
+        facts: dict[str, object] = {"target": self.target.name, "steps": self.settings.steps}
+        facts |= {"objective": f"{self.values[0]:.3g} → {self.values[-1]:.3g}"}
+        facts |= {"p_lens": f"{self.p_lens[-1]:.3g}"} if len(self.p_lens) else {}
+        return facts | ({"fault": self.fault} if self.fault else {})
+
+    def _picture(self) -> str:
+        return png_uri(to_bytes(np.flipud(prepared_rgb(self.image, self.bands))))
 
     @property
     def gain(self) -> float:

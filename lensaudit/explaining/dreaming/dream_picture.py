@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lensaudit.display.colour import QUIET, SERIES
 from lensaudit.display.figures import draw_pixels, light_grid, new_figure, styled
-from lensaudit.display.images import NISP_RGB, has_colour
+from lensaudit.display.images import has_colour, main_band, prepared_rgb
 from lensaudit.display.numbers import probability, significant
 from lensaudit.explaining.dreaming.dream import Dream
 from lensaudit.explaining.dreaming.target import ClassTarget
@@ -24,30 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.gridspec import SubplotSpec
 
 
-def prepared_rgb(image: np.ndarray, bands: Sequence[str], brighten: float = 0.0) -> NDArray[np.float64]:
-    """Colour picture of a prepared image, R, G, B = H, J, Y, linear: float64 (h, w, 3) in [0, 1].
-
-    Draw it with ``origin="lower"``. Without all three bands it is grey: ``VIS`` where there is one, else the first.
-
-    Parameters
-    ----------
-    image
-        (bands, h, w); what is beyond [0, 1] is clipped.
-    bands
-        Their names.
-    brighten
-        Per cent that H, J and Y are made brighter by; 150 multiplies them by 2.5. Wilde et al. 2022 did so with their
-        Deep Dreams (Fig. 16). Grey pictures stay as they are.
-    """
-    if not has_colour(tuple(bands)):
-        return np.repeat(np.clip(image[grey_band(bands)], 0, 1)[..., None].astype(np.float64), 3, axis=2)
-    planes = [np.asarray(image[list(bands).index(band)], dtype=np.float64) for band in NISP_RGB]
-    return np.clip(np.nan_to_num(np.stack(planes, axis=-1)) * (1 + brighten / 100), 0, 1)
-
-
 def grey_band(bands: Sequence[str]) -> int:
     """Index of the band that is shown where there is no colour, and beside it where there is."""
-    return list(bands).index("VIS") if "VIS" in bands else 0
+    return list(bands).index(main_band(bands))
 
 
 def colour_words(bands: Sequence[str], brighten: float) -> str:

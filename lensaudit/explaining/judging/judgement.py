@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensaudit import __version__
+from lensaudit.display.numbers import with_interval
 from lensaudit.documents import keep_json, read_json, refuse_broken_seal
 from lensaudit.errors import DataError, LensauditError
 from lensaudit.explaining.judging.attributor import JudgeSettings
@@ -22,6 +23,7 @@ from lensaudit.explaining.judging.scores import SCORES
 from lensaudit.explaining.judging.table import Row
 from lensaudit.files import replacing
 from lensaudit.kept import JsonForm, Piece, TableForm, key_of
+from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.untrusted import file_stem, printable
 
 FOLDER = "parts"
@@ -99,8 +101,8 @@ _COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class Judgement:
+@dataclass(frozen=True, repr=False)
+class Judgement(Shown):
     """Scores of a finder's explanations.
 
     Attributes
@@ -141,6 +143,16 @@ class Judgement:
     failed: Mapping[str, str]
     provenance: Mapping[str, Any]
     partial: Mapping[str, str] = field(default_factory=dict)
+
+    def _facts(self) -> Facts:
+        return {"finder": self.finder, "methods": self.settings.methods, "images": sum(self.images.values())}
+
+    def _rows(self) -> list[Cells]:
+        return [
+            {"method": row.method, "scene": row.kind, "score": row.score}
+            | {"value": with_interval(row.value, row.low, row.high), "chance": row.chance, "n": row.n}
+            for row in self.rows
+        ]
 
     def row(self, method: str, kind: str, score: str) -> Row | None:
         """One row of the table, or None."""

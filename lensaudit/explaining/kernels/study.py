@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from lensaudit.explaining.kernels.kav_table import RECORD_KEY, KavTable, Kernel
 from lensaudit.files import replacing
 from lensaudit.finders.score import OK
 from lensaudit.lensset import LensSet
+from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.provenance import provenance
 
 LIVE, SILENT, CONSTANT, UNUSED, BROKEN = "live", "silent", "constant", "unused", "not finite"
@@ -38,8 +40,8 @@ _ROUNDING = 1e-6
 """Relative spread that float32 arithmetic may give to a constant."""
 
 
-@dataclass(frozen=True, eq=False)
-class KernelStudy:
+@dataclass(frozen=True, eq=False, repr=False)
+class KernelStudy(Shown):
     """Statistics of all kernels of a table.
 
     Attributes
@@ -74,6 +76,18 @@ class KernelStudy:
     correlations: Correlations | None
     top_lenses: TopLenses | None
     note: str
+
+    def _facts(self) -> Facts:
+        return {"images": self.n, "kernels": len(self.state), **Counter(self.state)}
+
+    def _rows(self) -> list[Cells]:
+        layers: dict[str, Counter[str]] = {}
+        for kernel, state in zip(self.kernels, self.state, strict=True):
+            layers.setdefault(kernel.layer, Counter())[state] += 1
+        return [
+            {"layer": layer, "kernels": states.total(), **{state: states[state] for state in sorted({*self.state})}}
+            for layer, states in layers.items()
+        ]
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from lensaudit.display.images import prepared_rgb
 from lensaudit.explaining.dreaming.board import Tile, layer_figure
 from lensaudit.explaining.dreaming.dream import Dream
 from lensaudit.explaining.dreaming.dream_picture import (
@@ -18,7 +19,6 @@ from lensaudit.explaining.dreaming.dream_picture import (
     dream_figure,
     legend,
     path_gif,
-    prepared_rgb,
 )
 from lensaudit.explaining.dreaming.settings import DreamSettings, Regularisation
 from lensaudit.explaining.dreaming.target import ClassTarget, KernelTarget
