@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lensaudit.finders import Finder, load_finder
-from lensaudit.probes import Drawn, Experiment, ProbeAudit, ProbeDefinition, audited, collect, load_definition
+from lensaudit.probes import Drawn, Experiment, ProbeAudit, ProbeDefinition, audited, load_definition
+from lensaudit.probes.collect import collect
 from lensaudit.probes.definition import with_kernel
 from lensaudit.probes.finding import ALL_PAIRS
 from lensaudit.probes.page import crossing_sentence

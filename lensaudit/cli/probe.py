@@ -138,7 +138,7 @@ def all_probes(
     with watching() as progress:
         audit = run_audit(loaded, n, seed, out, tuple(probe), options, progress)
     if as_json:
-        say_json(audit.to_json())
+        say_json(audit.index.to_json())
     else:
         print_audit(audit, out)
     fail_where([one.verdict.word for one in audit.ranked], fail_on)

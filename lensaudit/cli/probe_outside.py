@@ -90,7 +90,7 @@ def import_scores(
     with watching() as show:
         audit = import_scores(exported, scores, out, finder, key, show)
     if as_json:
-        say_json(audit.to_json())
+        say_json(audit.index.to_json())
     else:
         print_audit(audit, out)
     fail_where([one.verdict.word for one in audit.ranked], fail_on)

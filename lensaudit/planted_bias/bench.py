@@ -33,7 +33,8 @@ from lensaudit.planted_bias.planted_finders import (
     train_small,
     training_images,
 )
-from lensaudit.probes import Drawn, Experiment, ProbeAudit, ProbeDefinition, audited, collect
+from lensaudit.probes import Drawn, Experiment, ProbeAudit, ProbeDefinition, audited
+from lensaudit.probes.collect import collect
 from lensaudit.probes.definition import Mode, load_definition
 from lensaudit.probes.result import ProbeSettings
 from lensaudit.probes.run import conclude, sample_of

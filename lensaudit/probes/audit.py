@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lensaudit.display.markdown import table as markdown_table
 from lensaudit.errors import UsageError
-from lensaudit.files import writable_folder, write_json, write_text
-from lensaudit.finders import Finder
+from lensaudit.files import write_text
 from lensaudit.notebook import Cells, Facts, Shown
-from lensaudit.probes.collect import ChangesNothing
-from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition, seen_by, why_no_scene
+from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
 from lensaudit.probes.finding import Finding, concluded, corrected, cost, leading_finding
 from lensaudit.probes.response import lenses_at, lenses_beyond
-from lensaudit.probes.result import OUTSIDE, ProbeResult, without_nan
-from lensaudit.probes.run import ProbeOptions, run_probe, why_not_applicable
+from lensaudit.probes.result import OUTSIDE, AuditedFinder, ProbeResult, ProbeSettings
 from lensaudit.probes.verdict import Verdict
-from lensaudit.provenance import provenance, refuse_other
+from lensaudit.provenance import provenance
+from lensaudit.records import Json, Number, Record, plain
 from lensaudit.resources import without_groups
 from lensaudit.untrusted import in_markdown, path_within
 from lensaudit.verdicts import (
@@ -42,7 +39,7 @@ FORMAT = "lensaudit-probe-audit/1"
 
 
 @dataclass(frozen=True)
-class Ranked:
+class Ranked(Record):
     """One probe's leading finding, in words for an astronomer.
 
     Attributes
@@ -66,13 +63,13 @@ class Ranked:
     nature: str
     verdict: Verdict
     finding: Finding
-    effect: float
+    effect: Number
     meaning: str
     group: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
-class ProbeAudit(Shown):
+class ProbeAudit(Shown, Record):
     """All probes of one finder.
 
     Attributes
@@ -121,23 +118,77 @@ class ProbeAudit(Shown):
         finder = on_the_command_line(first.finder.name, first.finder.origin) if runs_here else ""
         return next_steps(self.answers, finder, first.settings.seed)
 
-    def to_json(self) -> dict[str, Any]:
-        """``audit.json``: finder, settings, ranked findings, probes that do not apply."""
+    def to_json(self) -> Json:
+        """``records`` (``probe.json`` of each probe, corrected together), ``ranked`` and ``not_applicable``."""
+        found = {"records": self.results, "ranked": self.ranked, "not_applicable": self.not_applicable}
+        return {name: plain(value) for name, value in found.items()}
+
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        return {**words, "results": words.get("records", ())}
+
+    @property
+    def index(self) -> AuditIndex:
+        """What ``audit.json`` holds: what was found of each probe, whose results lie in folders beside it."""
         first = self.results[0] if self.results else None
-        record = {
-            "format": FORMAT,
-            "finder": asdict(first.finder) if first else None,
-            "ranked": [asdict(one) for one in self.ranked],
-            "summary": in_short(self.answers),
-            "next": [asdict(step) for step in self.next_steps()],
-            "not_applicable": self.not_applicable,
-            "probes": {result.definition.name: asdict(result.settings) for result in self.results},
-            "provenance": provenance(
-                seed=first.settings.seed if first else None,
-                inputs={"finder": first.finder.weights_hash} if first else {},
-            ),
-        }
-        return dict(without_nan(record))
+        return AuditIndex(
+            FORMAT,
+            first.finder if first else None,
+            self.ranked,
+            in_short(self.answers),
+            tuple(self.next_steps()) if first else (),
+            self.not_applicable,
+            {result.definition.name: result.settings for result in self.results},
+            {**first.provenance, "inputs": {"finder": first.finder.weights_hash}} if first else provenance(),
+        )
+
+    def write(self, path: Path) -> Path:
+        """Write ``audit.md`` and, last, ``audit.json`` into the folder `path`; each probe's result is written apart."""
+        write_text(Path(path) / PAGE_FILE, audit_page(self))
+        self.index.write(Path(path) / AUDIT_FILE)
+        return Path(path)
+
+    @classmethod
+    def read(cls, path: Path, fix: str = "run lensaudit probe all again") -> Self:
+        """The audit whose ``audit.json`` and probes lie in the folder `path`.
+
+        Raises
+        ------
+        DataError
+            A file is missing, torn, or of another kind, as that of ``lensaudit report``; the message names it.
+        """
+        index = AuditIndex.read(Path(path) / AUDIT_FILE, fix)
+        folders = [path_within(Path(path), one.probe) for one in index.ranked]
+        audit = audited([ProbeResult.read(folder, fix) for folder in folders], index.not_applicable)
+        return cls(audit.results, audit.ranked, audit.not_applicable)
+
+
+@dataclass(frozen=True)
+class AuditIndex(Record):
+    """``audit.json`` of an audit of probes.
+
+    Attributes
+    ----------
+    format
+        `FORMAT`.
+    finder, ranked, not_applicable
+        Of the audit; None where no probe applies.
+    summary, next
+        How many probes gave which verdict, and what to do next.
+    probes
+        Probe, whose folder has its name → its settings.
+    provenance
+        Version, command, seed, hash of the weights.
+    """
+
+    format: str
+    finder: AuditedFinder | None
+    ranked: tuple[Ranked, ...]
+    summary: str
+    next: tuple[Step, ...]
+    not_applicable: dict[str, str]
+    probes: dict[str, ProbeSettings]
+    provenance: dict[str, Any]
 
 
 def audited_probes(names: Sequence[str] = ()) -> list[ProbeDefinition]:
@@ -156,56 +207,6 @@ def audited_probes(names: Sequence[str] = ()) -> list[ProbeDefinition]:
     if doubled:
         raise UsageError(f"probe {', '.join(sorted(doubled))} is given twice; give each once")
     return found
-
-
-def run_audit(
-    finder: Finder,
-    n: int,
-    seed: int,
-    out: Path,
-    probes: Sequence[str] = (),
-    options: ProbeOptions | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> ProbeAudit:
-    """Run probes one after the other into ``out/PROBE``; write ``audit.json`` and ``audit.md``.
-
-    A probe that does not apply to this finder is listed with its reason. Findings of all probes are corrected together.
-
-    Raises
-    ------
-    UsageError
-        As `run_probe`; or no probe applies.
-    """
-    definitions = [seen_by(definition, finder) for definition in audited_probes(probes)]
-    folder = writable_folder(Path(out))
-    refuse_other(folder / AUDIT_FILE, {"finder": finder.weights_hash}, "audit")
-    (folder / AUDIT_FILE).unlink(missing_ok=True)  # where it lies, everything it names lies too
-    results, refused = [], {}
-    for definition in definitions:
-        if reason := why_not_applicable(definition, finder) or why_no_scene(definition):
-            refused[definition.name] = reason
-            continue
-        told = None if progress is None else partial(_told, progress, definition.name)
-        try:
-            results.append(run_probe(definition, finder, n, seed, path_within(folder, definition.name), options, told))
-        except ChangesNothing as nothing:
-            # For instance bands swapped that this finder does not look at; the other probes have their say.
-            refused[definition.name] = str(nothing)
-    if not results:
-        raise UsageError(f"no probe applies to finder '{finder.name}': {next(iter(refused.values()))}")
-    audit = audited(results, refused)
-    write_audit(audit, folder)
-    return audit
-
-
-def write_audit(audit: ProbeAudit, folder: Path) -> None:
-    """Write ``audit.md`` and, last, ``audit.json`` into `folder`."""
-    write_text(folder / PAGE_FILE, audit_page(audit))
-    write_json(folder / AUDIT_FILE, audit.to_json())
-
-
-def _told(progress: Callable[[str, int, int], None], name: str, what: str, done: int, total: int) -> None:
-    progress(f"{name}: {what}", done, total)
 
 
 def audited(results: Sequence[ProbeResult], not_applicable: dict[str, str] | None = None) -> ProbeAudit:

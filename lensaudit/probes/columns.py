@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.errors import UsageError
 from lensaudit.imaging import TRUTH_COLUMNS
-from lensaudit.probes.collect import Asked
 from lensaudit.probes.definition import LensRule, ProbeDefinition
 from lensaudit.probes.experiment import Experiment, PairColumn
-from lensaudit.probes.finding import ARMS, PairedScores, Recall, probability, recall
+from lensaudit.probes.finding import ARMS, PairedScores, Recall, probability
+from lensaudit.records import Record
+
+if TYPE_CHECKING:
+    from lensaudit.probes.collect import Asked
 
 PHYSICAL = "doses.physical.column"
 
@@ -166,7 +169,7 @@ def check_columns(definition: ProbeDefinition) -> None:
 
 
 @dataclass(frozen=True)
-class Bin:
+class Bin(Record):
     """Recall of both arms over the pairs with low ≤ value < high."""
 
     low: float
@@ -176,7 +179,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Record):
     """Recall against `column` (truth of the treated arm); `outside` counts the pairs in no bin, NaN among them."""
 
     population: str
@@ -196,5 +199,5 @@ def recall_curve(
     for low, high in pairwise(edges):
         here = (values >= low) & (values < high)
         inside |= here
-        bins.append(Bin(low, high, recall(control[here]), recall(treated[here])))
+        bins.append(Bin(low, high, Recall.among(control[here]), Recall.among(treated[here])))
     return Curve(population, *column, bins=tuple(bins), outside=int(np.sum(~inside)))

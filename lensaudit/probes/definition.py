@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from lensaudit.documents import read_yaml
 from lensaudit.errors import DataError, LensauditError, NoSuchFile, UsageError
-from lensaudit.finders import Finder
-from lensaudit.finders.stretch import STRETCHES
 from lensaudit.imaging.psf import check_kernel
 from lensaudit.probes.experiment import Drawn, Experiment
-from lensaudit.probes.steps import IDENTITY, Arm, Step, Steps
+from lensaudit.probes.steps import IDENTITY, RECORDED, Arm, Step, Steps
 from lensaudit.resources import builtin_folder
 from lensaudit.scenes import POPULATIONS
 from lensaudit.untrusted import Identifier, Label
+
+if TYPE_CHECKING:
+    from lensaudit.finders import Finder
 
 FROM_FILE = "psf-from-file"
 
@@ -107,12 +108,17 @@ class Mode(Checked):
     note: Text = ""
 
     @model_validator(mode="after")
-    def _known(self) -> Mode:
+    def _known(self, info: ValidationInfo) -> Mode:
+        if info.context == RECORDED:
+            return self
         for name in self.populations.values():
             if name not in POPULATIONS:
                 raise ValueError(f"population '{name}' is unknown; allowed: {', '.join(POPULATIONS)}")
-        if self.stretch is not None and self.stretch not in STRETCHES:
-            raise ValueError(f"stretch '{self.stretch}' is unknown; allowed: {', '.join(STRETCHES)}")
+        if self.stretch is not None:
+            from lensaudit.finders.stretch import STRETCHES  # imports torch
+
+            if self.stretch not in STRETCHES:
+                raise ValueError(f"stretch '{self.stretch}' is unknown; allowed: {', '.join(STRETCHES)}")
         return self
 
 
@@ -176,9 +182,11 @@ class ProbeDefinition(Checked):
     published: Published | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> ProbeDefinition:
+    def _consistent(self, info: ValidationInfo) -> ProbeDefinition:
         if self.default_mode not in self.modes:
             raise ValueError(f"default_mode '{self.default_mode}' is none of modes: {', '.join(self.modes)}")
+        if info.context == RECORDED:
+            return self
         dosed = [step.edit for step in self.edits.treated if step.strength is None and step.edit != IDENTITY]
         if self.doses and not dosed:
             raise ValueError("doses are given, but every treated step has a strength of its own; leave one out")
@@ -219,6 +227,14 @@ class ProbeDefinition(Checked):
         if name not in self.modes:
             raise UsageError(f"--mode '{name}' is unknown for probe {self.name}; allowed: {', '.join(self.modes)}")
         return name, self.modes[name]
+
+
+def _as_recorded(words: Any) -> Any:
+    return words if isinstance(words, ProbeDefinition) else ProbeDefinition.model_validate(words, context=RECORDED)
+
+
+Recorded = Annotated[ProbeDefinition, BeforeValidator(_as_recorded)]
+"""A definition as a field of a result: read without looking up the edits it names."""
 
 
 def with_kernel(definition: ProbeDefinition, path: Path | None, extension: str) -> ProbeDefinition:

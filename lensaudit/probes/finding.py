@@ -13,14 +13,15 @@ from scipy.special import expit
 from lensaudit.display.numbers import p_short, with_interval
 from lensaudit.notebook import Cells
 from lensaudit.probes.verdict import Estimate, Evidence, Verdict, judge
+from lensaudit.records import Json, Number, Record, plain
 from lensaudit.statistics import (
     RESAMPLES,
+    Proportion,
     binomial_exact,
     holm,
     mcnemar_exact,
     paired_bootstrap_interval,
     paired_difference_interval,
-    wilson_interval,
 )
 
 CONFIDENCE = 0.95
@@ -50,28 +51,24 @@ class PairedScores:
 
 
 @dataclass(frozen=True)
-class Recall:
-    """Lenses found out of n, with the Wilson interval; value and interval are NaN if n = 0."""
+class Recall(Proportion):
+    """Fraction of the pairs of one arm that is called a lens; in ``probe.json`` `k` is ``found``."""
 
-    found: int
-    n: int
-    value: float
-    low: float
-    high: float
+    def to_json(self) -> Json:
+        """``{found, n, value, low, high}``."""
+        words = {name: plain(getattr(self, name)) for name in ("n", "value", "low", "high")}
+        return {"found": self.k, **words}
 
 
 @dataclass(frozen=True)
-class Change:
+class Change(Estimate):
     """A paired change, treated − control, with its interval and the method that gave it."""
 
-    value: float
-    low: float
-    high: float
     method: str
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Record):
     """One comparison of the probe: one treated arm of one population with its control.
 
     `dose` is the strength of the treated arm, None where there is one such arm only. `gained` and `lost` count the
@@ -89,8 +86,8 @@ class Finding:
     logit_change: Change
     gained: int
     lost: int
-    p_value: float
-    p_holm: float = math.nan
+    p_value: Number
+    p_holm: Number = math.nan
     family: int = 1
     test: str = MCNEMAR
     verdict: Verdict | None = None
@@ -122,8 +119,8 @@ def measure(
         subset=subset,
         dose=dose,
         n=n,
-        control=recall(control),
-        treated=recall(treated),
+        control=Recall.among(control),
+        treated=Recall.among(treated),
         recall_change=Change((gained - lost) / n if n else math.nan, low, high, "Tango 1998 score interval"),
         logit_change=_logit_change(scores, rng),
         gained=gained,
@@ -180,13 +177,6 @@ def headline(findings: Sequence[Finding], nature: str) -> Verdict:
     return replace(finding.verdict, sentence=sentence)
 
 
-def recall(found: NDArray[np.bool_]) -> Recall:
-    """Recall of n lenses of which `found` were found."""
-    k, n = int(np.sum(found)), len(found)
-    low, high = wilson_interval(k, n, CONFIDENCE)
-    return Recall(k, n, k / n if n else math.nan, low, high)
-
-
 def probability(logit: NDArray[np.float64]) -> NDArray[np.float64]:
     """p = sigmoid(logit), without overflow."""
     return np.asarray(expit(logit), dtype=np.float64)
@@ -203,13 +193,10 @@ def _logit_change(scores: PairedScores, rng: np.random.Generator) -> Change:
 
 def _against_tolerance(finding: Finding, tolerance: float) -> Finding:
     """With the p-value that the fraction of the treated arm called a lens is the tolerated one."""
-    p = binomial_exact(finding.treated.found, finding.n, tolerance) if finding.n else math.nan
+    p = binomial_exact(finding.treated.k, finding.n, tolerance) if finding.n else math.nan
     return replace(finding, p_value=p, test=BINOMIAL)
 
 
 def _evidence(finding: Finding) -> Evidence:
-    change, control, treated = (
-        Estimate(one.value, one.low, one.high) for one in (finding.recall_change, finding.control, finding.treated)
-    )
-    counts = finding.gained, finding.lost
-    return Evidence(finding.n, change, control, treated, *counts, finding.p_holm, finding.family)
+    arms, counts = (finding.control, finding.treated), (finding.gained, finding.lost)
+    return Evidence(finding.n, finding.recall_change, *arms, *counts, finding.p_holm, finding.family)

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from lensaudit.probes.columns import TOLD, Sample
 from lensaudit.probes.definition import Doses
+from lensaudit.records import Number, Record
 from lensaudit.statistics import RESAMPLES
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Response:
+class Response(Record):
     """How one population answers to the doses, over all its pairs.
 
     Attributes
@@ -35,11 +36,11 @@ class Response:
     """
 
     population: str
-    crossing: float
-    low: float
-    high: float
-    crossed: float
-    truth: dict[str, tuple[float, ...]]
+    crossing: Number
+    low: Number
+    high: Number
+    crossed: Number
+    truth: dict[str, tuple[Number, ...]]
 
 
 def response(sample: Sample, tolerance: float, control: float | None, rng: np.random.Generator) -> Response | None:

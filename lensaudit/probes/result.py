@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import PlainValidator
 
+from lensaudit.errors import DataError
 from lensaudit.files import replacing
 from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.probes.columns import Curve
-from lensaudit.probes.definition import ProbeDefinition
+from lensaudit.probes.definition import Recorded
 from lensaudit.probes.experiment import VISIBLE_PIXELS, PairColumn
-from lensaudit.probes.finding import CONFIDENCE, Finding, headline
+from lensaudit.probes.finding import ARMS, CONFIDENCE, Finding, headline
 from lensaudit.probes.response import Response
 from lensaudit.probes.verdict import Verdict
+from lensaudit.records import Json, Record, plain
+from lensaudit.untrusted import printable
 
 FORMAT = "lensaudit-probe/2"
 JSON_FILE = "probe.json"
@@ -32,7 +35,7 @@ OUTSIDE = "outside lensaudit"
 
 
 @dataclass(frozen=True)
-class AuditedFinder:
+class AuditedFinder(Record):
     """The finder a probe was asked of: name, origin, SHA-256 of its weights, bands, stretch, threshold on p."""
 
     name: str
@@ -44,7 +47,7 @@ class AuditedFinder:
 
 
 @dataclass(frozen=True)
-class ProbeSettings:
+class ProbeSettings(Record):
     """What was asked: pairs per population, seed, mode, tolerated loss of recall; the lens set whose lenses were edited
     in place of drawn scenes, None where scenes were drawn."""
 
@@ -56,7 +59,7 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True)
-class Example:
+class Example(Record):
     """A pair shown in the gallery and why it was chosen."""
 
     pair_id: str
@@ -67,9 +70,13 @@ class Example:
     p_treated: float
 
 
+Columns = Annotated[tuple[PairColumn, ...], PlainValidator(tuple)]
+"""Columns of a table, which lies in a file of its own."""
+
+
 @dataclass(frozen=True, repr=False)
-class ProbeResult(Shown):
-    """Everything a probe found; `write` puts it into a folder, `to_json` is what ``probe.json`` holds::
+class ProbeResult(Shown, Record):
+    """Everything a probe found; `to_json` is what ``probe.json`` holds::
 
         format          "lensaudit-probe/2"
         probe           name of the definition, e.g. "compound"
@@ -104,19 +111,22 @@ class ProbeResult(Shown):
         provenance      version, command, seed, input hashes, packages
 
     A number that does not exist (n = 0) is null. `populations` are the labels of the definition (``arcs``, ``rings``).
+    `columns` and `every_dose` are the two tables; `read` finds them beside the file, `from_json` leaves them empty.
     """
 
-    definition: ProbeDefinition
+    definition: Recorded
     settings: ProbeSettings
     finder: AuditedFinder
     findings: tuple[Finding, ...]
     responses: tuple[Response, ...]
     curves: tuple[Curve, ...]
     examples: tuple[Example, ...]
-    columns: tuple[PairColumn, ...]
-    every_dose: tuple[PairColumn, ...]
-    figures: Mapping[str, str]
-    provenance: Mapping[str, Any]
+    figures: dict[str, str]
+    provenance: dict[str, Any]
+    visible_edits: dict[str, int] = field(default_factory=dict)
+    rule_counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    columns: Columns = ()
+    every_dose: Columns = ()
 
     def _facts(self) -> Facts:
         asked = {"probe": self.definition.name, "finder": self.finder.name, "pairs": self.settings.n}
@@ -137,30 +147,6 @@ class ProbeResult(Shown):
             return f"The lenses of the set {self.settings.lens_set}, whose images were edited; no scene was drawn."
         return self.definition.modes[self.settings.mode].note
 
-    @property
-    def rule_counts(self) -> dict[str, dict[str, int]]:
-        """Per population, how many pairs fulfil the lens rule in the control, the treated and both arms, of n."""
-        population = self.column("population")
-        control, treated = (self.column(f"{arm}_fulfils_rule") for arm in ("control", "treated"))
-        return {
-            label: {
-                "n": int(np.sum(population == label)),
-                "control": int(np.sum(control[population == label])),
-                "treated": int(np.sum(treated[population == label])),
-                "both": int(np.sum((control & treated)[population == label])),
-            }
-            for label in dict.fromkeys(population.tolist())
-        }
-
-    @property
-    def visible_edits(self) -> dict[str, int]:
-        """Per population, the pairs in which the edit changes more than `VISIBLE_PIXELS` pixels."""
-        population, changed = self.column("population"), self.column("n_changed_pixels")
-        return {
-            label: int(np.sum(changed[population == label] > VISIBLE_PIXELS))
-            for label in dict.fromkeys(population.tolist())
-        }
-
     def response(self, population: str) -> Response | None:
         """How a population answers to the doses; None where that was not measured."""
         return next((one for one in self.responses if one.population == population), None)
@@ -169,33 +155,52 @@ class ProbeResult(Shown):
         """One column of the pairs, (all pairs,)."""
         return next(column.values for column in self.columns if column.name == name)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The structure described above, fit for `json.dumps`."""
-        rule = self.definition.lens_rule
+        definition, rule = self.definition, self.definition.lens_rule
         record = {
             "format": FORMAT,
-            "probe": self.definition.name,
-            **{key: getattr(self.definition, key) for key in ("title", "question", "meaning", "nature")},
-            "settings": asdict(self.settings),
+            "probe": definition.name,
+            **{key: getattr(definition, key) for key in ("title", "question", "meaning", "nature")},
+            "settings": self.settings,
             "mode_note": self.mode_note,
             "confidence": CONFIDENCE,
             "lens_rule": rule and {"name": rule.name, "condition": rule.describe(), "fulfilled": self.rule_counts},
             "visible_edits": self.visible_edits,
-            "finder": asdict(self.finder),
-            "verdict": asdict(self.verdict),
-            "doses": self.definition.doses.model_dump() if self.definition.doses else None,
-            "responses": [asdict(response) for response in self.responses],
-            "findings": [asdict(finding) for finding in self.findings],
-            "curves": [asdict(curve) for curve in self.curves],
-            "examples": [asdict(example) for example in self.examples],
-            "published": self.definition.published.model_dump() if self.definition.published else None,
-            "figures": dict(self.figures),
+            "finder": self.finder,
+            "verdict": self.verdict,
+            "doses": definition.doses.model_dump() if definition.doses else None,
+            "responses": self.responses,
+            "findings": self.findings,
+            "curves": self.curves,
+            "examples": self.examples,
+            "published": definition.published.model_dump() if definition.published else None,
+            "figures": self.figures,
             "pairs": PAIRS_FILE,
             "every_dose": DOSES_FILE,
-            "definition": self.definition.model_dump(),
-            "provenance": dict(self.provenance),
+            "definition": definition.model_dump(),
+            "provenance": self.provenance,
         }
-        return without_nan(record)
+        return {name: plain(value) for name, value in record.items()}
+
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        rule = words.get("lens_rule") or {}
+        tables = {"columns": (), "every_dose": ()}  # the file names where they lie
+        return {**words, "rule_counts": rule.get("fulfilled", {}), **tables}
+
+    @classmethod
+    def read(cls, path: Path, fix: str = "run the probe again") -> Self:
+        """The result in ``probe.json`` or in the folder that holds it, with the tables that lie beside it.
+
+        Raises
+        ------
+        DataError
+            A file is missing, torn, or no result of a probe; the message names it.
+        """
+        path = Path(path) / JSON_FILE if Path(path).is_dir() else Path(path)
+        columns, every_dose = (_read_table(path.parent / name, fix) for name in (PAIRS_FILE, DOSES_FILE))
+        return replace(super().read(path, fix), columns=columns, every_dose=every_dose)
 
     def write_pairs(self, folder: Path) -> None:
         """Write ``pairs.parquet`` and ``doses.parquet``, unit and description in the metadata of each field."""
@@ -213,14 +218,42 @@ def _write_table(columns: Sequence[PairColumn], path: Path) -> None:
         pq.write_table(table, partial, compression="zstd")
 
 
-def without_nan(value: Any) -> Any:
-    """`value` with NaN and infinities as ``None``, tuples as lists and numpy scalars as Python ones."""
-    if isinstance(value, Mapping):
-        return {str(key): without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    if isinstance(value, np.generic):
-        return without_nan(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _read_table(path: Path, fix: str) -> tuple[PairColumn, ...]:
+    if not path.is_file():
+        return ()
+    try:
+        table = pq.read_table(path)
+        marks = [one.metadata or {} for one in table.schema]
+        described = [[mark.get(key, b"").decode() for key in (b"unit", b"description")] for mark in marks]
+    except (OSError, ValueError, pa.ArrowException) as torn:
+        raise DataError(f"{path}: is no table of pairs ({printable(torn, 100)}); {fix}") from torn
+    values = (np.asarray(column) for column in table.columns)
+    return tuple(
+        PairColumn(name, *words, value)
+        for name, words, value in zip(table.column_names, described, values, strict=True)
+    )
+
+
+def rule_counts(columns: Sequence[PairColumn]) -> dict[str, dict[str, int]]:
+    """Per population, how many pairs fulfil the lens rule in the control, the treated and both arms, of n."""
+    held = {one.name: one.values for one in columns}
+    population, control, treated = (held[name] for name in ("population", *(f"{arm}_fulfils_rule" for arm in ARMS)))
+    return {
+        label: {
+            "n": int(np.sum(population == label)),
+            "control": int(np.sum(control[population == label])),
+            "treated": int(np.sum(treated[population == label])),
+            "both": int(np.sum((control & treated)[population == label])),
+        }
+        for label in dict.fromkeys(population.tolist())
+    }
+
+
+def visible_edits(columns: Sequence[PairColumn]) -> dict[str, int]:
+    """Per population, the pairs in which the edit changes more than `VISIBLE_PIXELS` pixels."""
+    held = {one.name: one.values for one in columns}
+    population, changed = held["population"], held["n_changed_pixels"]
+    return {
+        label: int(np.sum(changed[population == label] > VISIBLE_PIXELS))
+        for label in dict.fromkeys(population.tolist())
+    }

@@ -15,17 +15,28 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
 from lensaudit.finders.stretch import STRETCHES
-from lensaudit.probes.collect import Asked, collect, systems_left
+from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited, audited_probes
+from lensaudit.probes.collect import Asked, ChangesNothing, collect, systems_left
 from lensaudit.probes.columns import Curve, Sample, check_columns, dose_columns, fulfilling, pair_columns, recall_curve
-from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, seen_by, with_kernel
+from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, seen_by, why_no_scene, with_kernel
 from lensaudit.probes.experiment import VISIBLE_PIXELS, Drawn, Experiment, Fields, Source, lenses_of
 from lensaudit.probes.figures import draw_figures, figure_files
 from lensaudit.probes.finding import ALL_PAIRS, Finding, PairedScores, concluded, measure, probability
 from lensaudit.probes.page import page
 from lensaudit.probes.response import Response, response
-from lensaudit.probes.result import JSON_FILE, PAGE_FILE, AuditedFinder, Example, ProbeResult, ProbeSettings
+from lensaudit.probes.result import (
+    JSON_FILE,
+    PAGE_FILE,
+    AuditedFinder,
+    Example,
+    ProbeResult,
+    ProbeSettings,
+    rule_counts,
+    visible_edits,
+)
 from lensaudit.provenance import provenance, refuse_other
 from lensaudit.spread import StageProgress
+from lensaudit.untrusted import path_within
 
 
 @dataclass(frozen=True)
@@ -236,6 +247,7 @@ def conclude(
 ) -> ProbeResult:
     """Measure, correct and judge all that a finder said; one outside Python is known by its record alone."""
     asked = finder if isinstance(finder, AuditedFinder) else _record(finder)
+    columns = pair_columns(samples)
     measured = [finding for sample in samples for finding in _measured(definition, settings.seed, sample)]
     return ProbeResult(
         definition=definition,
@@ -251,8 +263,10 @@ def conclude(
                 sample.label, sample.experiment.source, sample.scores(sample.last), _worth_showing(sample)
             )
         ),
-        columns=pair_columns(samples),
+        columns=columns,
         every_dose=dose_columns(samples),
+        visible_edits=visible_edits(columns),
+        rule_counts=rule_counts(columns) if definition.lens_rule else {},
         figures=figure_files(definition),
         provenance=provenance(
             seed=settings.seed,
@@ -325,3 +339,47 @@ def write(result: ProbeResult, samples: Sequence[Sample], folder: Path) -> None:
     draw_figures(result, {sample.label: sample.experiment for sample in samples}, folder)
     write_text(folder / PAGE_FILE, page(result))
     write_json(folder / JSON_FILE, result.to_json())
+
+
+def run_audit(
+    finder: Finder,
+    n: int,
+    seed: int,
+    out: Path,
+    probes: Sequence[str] = (),
+    options: ProbeOptions | None = None,
+    progress: StageProgress | None = None,
+) -> ProbeAudit:
+    """Run probes one after the other into ``out/PROBE``; write ``audit.json`` and ``audit.md``.
+
+    A probe that does not apply to this finder is listed with its reason. Findings of all probes are corrected together.
+
+    Raises
+    ------
+    UsageError
+        As `run_probe`; or no probe applies.
+    """
+    definitions = [seen_by(definition, finder) for definition in audited_probes(probes)]
+    folder = writable_folder(Path(out))
+    refuse_other(folder / AUDIT_FILE, {"finder": finder.weights_hash}, "audit")
+    (folder / AUDIT_FILE).unlink(missing_ok=True)  # where it lies, everything it names lies too
+    results, refused = [], {}
+    for definition in definitions:
+        if reason := why_not_applicable(definition, finder) or why_no_scene(definition):
+            refused[definition.name] = reason
+            continue
+        told = None if progress is None else partial(_told, progress, definition.name)
+        try:
+            results.append(run_probe(definition, finder, n, seed, path_within(folder, definition.name), options, told))
+        except ChangesNothing as nothing:
+            # For instance bands swapped that this finder does not look at; the other probes have their say.
+            refused[definition.name] = str(nothing)
+    if not results:
+        raise UsageError(f"no probe applies to finder '{finder.name}': {next(iter(refused.values()))}")
+    audit = audited(results, refused)
+    audit.write(folder)
+    return audit
+
+
+def _told(progress: StageProgress, name: str, what: str, done: int, total: int) -> None:
+    progress(f"{name}: {what}", done, total)

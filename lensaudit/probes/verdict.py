@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lensaudit.statistics import pairs_to_assess, pairs_to_settle, scenes_to_settle
+from lensaudit.records import Number, Record
+from lensaudit.statistics import Proportion, pairs_to_assess, pairs_to_settle, scenes_to_settle
 from lensaudit.verdicts import (
     BIAS,
     EQUIVALENT,
@@ -23,12 +24,12 @@ from lensaudit.verdicts import (
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Record):
     """A value with its 95 % interval; NaN where nothing was measured."""
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Evidence:
 
     n: int
     change: Estimate
-    control: Estimate
-    treated: Estimate
+    control: Proportion
+    treated: Proportion
     gained: int
     lost: int
     p_holm: float
@@ -68,7 +69,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """The word of a state, why in one sentence, and the pairs that would settle it.
 
     Attributes

@@ -13,6 +13,7 @@ from pydantic import Field
 from lensaudit.evaluation import Metric, RocBand
 from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.records import Json, Number, Record
+from lensaudit.report.probe_block import ProbesBlock
 from lensaudit.statistics import Confusion, Proportion
 
 MIN_BIN = 20
@@ -295,7 +296,7 @@ class Gallery(Record):
 class Audit(Record):
     """All of ``audit.json`` but its digest; see `lensaudit.report.audit_file`.
 
-    The blocks of maps, judgement, kernels, dreams and probes are what those rooms say, and are held by the digest.
+    The blocks of maps, judgement, kernels and dreams are what those rooms say, and are held by the digest.
     """
 
     schema: int
@@ -312,24 +313,10 @@ class Audit(Record):
     judged: dict[str, Any] | None
     kernels: dict[str, Any] | None
     dreams: dict[str, Any] | None
-    probes: dict[str, Any] | None
+    probes: ProbesBlock | None
     certificate: dict[str, Any]
     limits: tuple[str, ...]
     not_measured: tuple[Omission, ...]
     options: dict[str, Any] = field(default_factory=dict)
     findings_note: str = ""
     pixels: Pixels | None = None
-
-    @classmethod
-    def _modern(cls, words: Json) -> Json:
-        return {**words, "probes": _with_values(words.get("probes"))}
-
-
-def _with_values(words: Any) -> Any:
-    """Rates of the probes, which earlier versions named ``rate``, named ``value`` as all others."""
-    if isinstance(words, list):
-        return [_with_values(one) for one in words]
-    if not isinstance(words, dict):
-        return words
-    found = {name: _with_values(value) for name, value in words.items()}
-    return renamed(found, value="rate")

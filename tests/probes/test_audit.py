@@ -45,7 +45,7 @@ def result(name, *findings):
     judged = concluded(findings, definition.tolerance, definition.nature)
     finder = AuditedFinder("toy", "test", "0" * 64, ("VIS",), "minmax", 0.5)
     settings = ProbeSettings(N, SEED, "physical", definition.tolerance)
-    return ProbeResult(definition, settings, finder, judged, (), (), (), (), (), {}, {})
+    return ProbeResult(definition, settings, finder, judged, (), (), (), {}, {"seed": SEED})
 
 
 def test_holm_over_the_whole_audit_by_hand():
@@ -144,7 +144,7 @@ def test_an_audit_says_what_is_open_and_what_would_settle_it():
             result("recolour", finding(0, found=0.0, dose=0.1)),
         ]
     )
-    record = audit.to_json()
+    record = audit.index.to_json()
     assert record["summary"] == (
         "Of 4 probes with 200 pairs each, 1 measures a selection function (noise), 2 are inconclusive (red sources, "
         "rotated and mirrored), 1 is not assessable (zero points)."
@@ -175,7 +175,7 @@ def test_an_audit_writes_its_probes_and_goes_on(tmp_path):
     assert list(audit.not_applicable) == ["band-swap"]
     assert "band-swap changes no pixel" in audit.not_applicable["band-swap"]
     held = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
-    assert held == json.loads(json.dumps(audit.to_json(), allow_nan=False))
+    assert held == json.loads(json.dumps(audit.index.to_json(), allow_nan=False))
     assert [one["probe"] for one in held["ranked"]] == [one.probe for one in audit.ranked]
     assert set(held["probes"]) == {"orientation", "red-source", "false-positive"}
     for name in held["probes"]:

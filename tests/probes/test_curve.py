@@ -13,8 +13,8 @@ def test_each_pair_is_in_one_bin_or_outside():
     control = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0])
     scores = PairedScores(control, -control, 0.5)
     curve = recall_curve("arcs", ("theta_e_arcsec", "θ_E"), values, scores, [0.0, 0.5, 1.0, 2.0])
-    assert [(one.control.found, one.control.n) for one in curve.bins] == [(1, 2), (2, 2), (0, 1)]
-    assert [(one.treated.found, one.treated.n) for one in curve.bins] == [(1, 2), (0, 2), (1, 1)]
+    assert [(one.control.k, one.control.n) for one in curve.bins] == [(1, 2), (2, 2), (0, 1)]
+    assert [(one.treated.k, one.treated.n) for one in curve.bins] == [(1, 2), (0, 2), (1, 1)]
     assert curve.outside == 3  # the upper edge, NaN and a negative value
 
 

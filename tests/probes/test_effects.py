@@ -55,7 +55,7 @@ def test_a_red_source_is_nothing_to_a_finder_of_vis_flux(tmp_path, middle):
     result = run(on_plain("red-source"), finder, tmp_path, tolerance=0.45)  # 6 pairs can acquit of so much
     assert len(result.findings) == 5
     for found in result.findings:
-        assert 0 < found.control.found < N
+        assert 0 < found.control.k < N
         assert (found.gained, found.lost, found.p_value, found.verdict.state.beyond) == (0, 0, 1, False)
         # Light below 0.01 σ a pixel of any band is not drawn, so VIS gains faintest wings where H is brighter: at most
         # some 1e-5 of its flux.
@@ -177,7 +177,7 @@ def test_identity_arms_are_bit_equal_and_show_exactly_nothing(tmp_path, middle):
     same = on_plain("compound", edits=Edits(), lens_rule=None, curves={}, published=None)
     result = run(same, formula(lambda bands: total(bands["VIS"]) - middle), tmp_path, tolerance=0.45)
     found = result.findings[0]
-    assert 0 < found.control.found < N
+    assert 0 < found.control.k < N
     assert (found.recall_change.value, found.logit_change.value, found.logit_change.low, found.p_value) == (0, 0, 0, 1)
     assert result.verdict.state is NOT_ASSESSABLE  # of half of six lenses it could not be seen to lose 0.45
     assert (result.column("n_changed_pixels") == 0).all()

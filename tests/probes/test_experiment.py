@@ -11,7 +11,8 @@ import pytest
 from lensaudit.errors import DataError, UsageError
 from lensaudit.imaging import EUCLID, render
 from lensaudit.lensset import LensSet, simulate
-from lensaudit.probes import Arm, Drawn, Experiment, builtin_probes, collect, lenses_of, load_definition
+from lensaudit.probes import Arm, Drawn, Experiment, builtin_probes, lenses_of, load_definition
+from lensaudit.probes.collect import collect
 from lensaudit.probes.experiment import CHUNK, MakeBlock, changed_pixels
 from lensaudit.probes.steps import Step
 from lensaudit.scenes import draw_scene

@@ -18,7 +18,7 @@ def scores(control, treated, threshold=0.5):
 
 def test_counts_by_hand():
     found = measure("arcs", ALL_PAIRS, scores([3, 3, -3, 3, 0], [3, -3, 3, -3, -1]), np.random.default_rng(0))
-    assert (found.control.found, found.treated.found, found.n) == (4, 2, 5)  # a logit of 0 is p = 0.5: found
+    assert (found.control.k, found.treated.k, found.n) == (4, 2, 5)  # a logit of 0 is p = 0.5: found
     assert (found.lost, found.gained) == (3, 1)
     assert found.recall_change.value == pytest.approx(-2 / 5)
     assert found.logit_change.value == pytest.approx((0 - 6 + 6 - 6 - 1) / 5)

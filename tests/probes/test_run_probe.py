@@ -61,8 +61,8 @@ def test_finder_of_total_flux_changes_as_the_flux_does(flux_result, label):
     """Logits and recalls from images rendered apart, without finder or probe."""
     control, treated = (flux({"VIS": images(POPULATIONS[label], arm).astype(float)}) for arm in (0, 1))
     found = over_all_pairs(flux_result)[label]
-    assert found.control.found == np.sum(control >= 0)
-    assert found.treated.found == np.sum(treated >= 0)
+    assert found.control.k == np.sum(control >= 0)
+    assert found.treated.k == np.sum(treated >= 0)
     change = (treated - control).mean()
     assert found.logit_change.value == pytest.approx(change, rel=1e-9)  # the same sums
     assert found.logit_change.low <= change <= found.logit_change.high
@@ -71,7 +71,7 @@ def test_finder_of_total_flux_changes_as_the_flux_does(flux_result, label):
 def test_the_threshold_cuts_the_sample(flux_result):
     """Or the recalls above would be empty tests."""
     found = over_all_pairs(flux_result).values()
-    assert 0 < sum(f.treated.found for f in found) < 2 * PAIRS
+    assert 0 < sum(f.treated.k for f in found) < 2 * PAIRS
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -122,7 +122,7 @@ def test_a_contaminant_is_judged_by_what_is_called_a_lens(tmp_path, answer, tole
     finder = one_band(Constant(2.0 if answer == "all" else -2.0))
     result = run_probe("false-positive", finder, PAIRS, SEED, tmp_path, ProbeOptions(tolerance=tolerance))
     assert result.verdict.state is state
-    assert result.findings[0].treated.found == (PAIRS if answer == "all" else 0)
+    assert result.findings[0].treated.k == (PAIRS if answer == "all" else 0)
 
 
 def test_json_on_disk_is_the_result(flux_result, flux_out):
@@ -149,14 +149,14 @@ def test_parquet_holds_what_the_numbers_were_made_of(flux_result, flux_out):
     assert table.schema.field("treated_theta_e_arcsec").metadata[b"unit"] == b"arcsec"
     for label, found in over_all_pairs(flux_result).items():
         here = np.array(rows["population"]) == label
-        assert np.sum(np.array(rows["p_treated"])[here] >= 0.5) == found.treated.found
+        assert np.sum(np.array(rows["p_treated"])[here] >= 0.5) == found.treated.k
         both = np.ones(2 * PAIRS, dtype=bool)
         for arm in ("control", "treated"):
             both &= np.array(rows[f"{arm}_magnification"]) > 1.6
             both &= np.array(rows[f"{arm}_n_arc_pixels"]) > 20
         ruled = next(f for f in flux_result.findings if f.population == label and f.subset == "wilde2022")
         assert ruled.n == np.sum(both & here) == flux_result.rule_counts[label]["both"]
-        assert ruled.control.found == np.sum((np.array(rows["p_control"]) >= 0.5)[both & here])
+        assert ruled.control.k == np.sum((np.array(rows["p_control"]) >= 0.5)[both & here])
     doses = pq.read_table(flux_out / "doses.parquet").to_pydict()
     assert len(doses["arm"]) == 4 * PAIRS
     treated = [logit for logit, arm in zip(doses["logit"], doses["arm"], strict=True) if arm == 1]

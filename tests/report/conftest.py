@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +223,7 @@ def fake_selection(catalogue: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def fake_probes() -> dict[str, Any]:
     """The probes' block of the made-up answers, without pairs."""
-    return {"n": N_PAIRS, "seed": 3, **deepcopy(laid_out(made_up_audit(), TITLES, "ou66"))}
+    return laid_out(made_up_audit(), TITLES, "ou66", (N_PAIRS, 3)).to_json()
 
 
 def fake_certificate() -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from lensaudit.imaging import TRUTH_COLUMNS
-from lensaudit.probes import Drawn, Experiment, audited, load_definition
+from lensaudit.probes import Drawn, Experiment, ProbeAudit, audited, load_definition
 from lensaudit.probes.collect import Asked
 from lensaudit.probes.columns import Sample, fulfilling
-from lensaudit.probes.result import AuditedFinder, ProbeResult, ProbeSettings, without_nan
+from lensaudit.probes.result import AuditedFinder, ProbeResult, ProbeSettings
 from lensaudit.probes.run import conclude
 
 N = 100
@@ -26,14 +25,9 @@ TITLES = {name: load_definition(name).title for name in (*LOST, *REFUSED)}
 
 
 @cache
-def made_up_audit() -> dict[str, Any]:
-    """What ``probes/report.json`` holds."""
-    audit = audited([_result(name, lost) for name, lost in LOST.items()], REFUSED)
-    return {
-        "records": [result.to_json() for result in audit.results],
-        "ranked": [without_nan(asdict(one)) for one in audit.ranked],
-        "not_applicable": audit.not_applicable,
-    }
+def made_up_audit() -> ProbeAudit:
+    """What the made-up finder answered, corrected together."""
+    return audited([_result(name, lost) for name, lost in LOST.items()], REFUSED)
 
 
 def _result(name: str, lost: int) -> ProbeResult:

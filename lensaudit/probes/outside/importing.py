@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 from lensaudit.errors import DataError, NoSuchData, UsageError
 from lensaudit.files import sha256, writable_folder
 from lensaudit.finders.scores_file import read_scores
-from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited, write_audit
+from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited
 from lensaudit.probes.collect import Asked
 from lensaudit.probes.columns import Sample, fulfilling
 from lensaudit.probes.experiment import CHUNK
@@ -225,7 +225,7 @@ def import_scores(
     if not results:
         raise UsageError(f"no probe applies to finder '{finder.name}': {next(iter(refused.values()))}")
     audit = audited(results, refused)
-    write_audit(audit, folder)
+    audit.write(folder)
     return audit
 
 
