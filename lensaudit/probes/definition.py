@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, model_validator
 
 from lensaudit.documents import read_yaml
 from lensaudit.errors import DataError, LensauditError, NoSuchFile, UsageError
@@ -233,7 +233,7 @@ def _as_recorded(words: Any) -> Any:
     return words if isinstance(words, ProbeDefinition) else ProbeDefinition.model_validate(words, context=RECORDED)
 
 
-Recorded = Annotated[ProbeDefinition, BeforeValidator(_as_recorded)]
+Recorded = Annotated[ProbeDefinition, PlainValidator(_as_recorded)]
 """A definition as a field of a result: read without looking up the edits it names."""
 
 

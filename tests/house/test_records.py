@@ -119,7 +119,14 @@ def test_an_audit_of_an_earlier_version_is_read_whole(repository: Path):
 
 
 @pytest.mark.parametrize(
-    "module", ["lensaudit.records", "lensaudit.evaluation", "lensaudit.evaluation.selection", "lensaudit.report.schema"]
+    "module",
+    [
+        "lensaudit.records",
+        "lensaudit.evaluation",
+        "lensaudit.evaluation.selection",
+        "lensaudit.probes",
+        "lensaudit.report.schema",
+    ],
 )
 def test_results_are_read_without_torch(module: str):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
