@@ -34,8 +34,8 @@ lint: $(STAMP) ## ruff, ruff format, mypy
 	$(BIN)/python -m mypy
 
 .PHONY: docs
-docs: $(STAMP) ## the documentation, in docs/_build/html; warnings are errors
-	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+docs: $(STAMP) ## the documentation, in docs/_build/html; notebooks are run, warnings are errors
+	$(BIN)/python -m sphinx -E -b html -W --keep-going -q docs docs/_build/html
 
 .PHONY: format
 format: $(STAMP) ## let ruff fix what it can

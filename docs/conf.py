@@ -36,10 +36,8 @@ numpydoc_class_members_toctree = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "cache"  # a notebook is run again only where it changed
-nb_execution_cache_path = str(Path(__file__).parent / "_build" / "notebooks")
+nb_execution_mode = "force"  # each build runs every notebook: what they use is the package, not their text
 nb_execution_timeout = -1
-nb_execution_excludepatterns = ["explain.ipynb"]  # holds its outputs, and tests/house/test_notebooks.py runs it
 nb_execution_raise_on_error = True
 nb_output_stderr = "remove"  # where ipywidgets are missing, libraries say so
 os.environ.setdefault("OMP_NUM_THREADS", "2")
