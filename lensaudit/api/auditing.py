@@ -203,7 +203,7 @@ def render_report(audit: Audit | Path | str) -> Path:
     >>> la.render_report("no/such/audit")
     Traceback (most recent call last):
     ...
-    lensaudit.errors.NoSuchFile: no/such/audit: holds no audit.json; name a folder that `lensaudit report … --out` wrote
+    lensaudit.errors.NoSuchFile: no/such/audit: holds no audit.json; name a folder that la.audit(…, out=…) wrote
     """
     from lensaudit.report import render_report as render
 
@@ -325,6 +325,8 @@ def compare(
 
 
 def _entrants(finders: Sequence[Finder | str | Path] | Mapping[str, Finder | str | Path]) -> list[Entrant]:
+    if not finders:
+        raise UsageError("no finder is given; name two or more")
     if isinstance(finders, Mapping):
         return [entrant_of(label, as_finder(finder)) for label, finder in finders.items()]
     labels = [finder.name if isinstance(finder, Finder) else str(finder).rstrip("/") for finder in finders]

@@ -55,8 +55,15 @@ ARGUMENTS = {
 }
 """Options whose argument has another name; of all others it has the option's own, with underscores."""
 
+FUNCTIONS = (
+    {"report": "audit", "selection": "selection_function"}
+    | {name: name for name in ("compare", "dream", "evaluate", "explain", "ingest", "judge", "kernels", "occlusion")}
+    | {name: name for name in ("score", "simulate", "train")}
+)
+"""Commands that are functions too."""
+
 _COMMAND = re.compile(r"(`[^`]*`|\blensaudit [a-z][^;,`]*)")
-"""A command to type, which stays one."""
+"""A command to type."""
 
 _VALUE = r"'[^']*'|[\w*]+=[^\s;,]+|[-+]?\d[\w.+-]*|[A-Z]{2,}(?![\w-])|(?:zero|median|keep|none|quick|hub)\b"
 _OPTION = re.compile(rf"(?<![\w-])--(?P<name>[a-z][a-z0-9-]*)(?:[ =](?P<value>{_VALUE}))?")
@@ -71,16 +78,44 @@ def in_python(message: str) -> str:
     'set: pixels of 0.1″; have it resampled with resample=True, or give field_of_view=14'
     >>> in_python("give --pixel-scale VIS=ARCSEC, or choose another --out")
     "give pixel_scale={'VIS': ARCSEC}, or choose another out"
-    >>> in_python("train it with lensaudit train ou66 --data SET --out DIR")
-    'train it with lensaudit train ou66 --data SET --out DIR'
+    >>> in_python("train it with lensaudit train ou66 --data SET --out DIR.")
+    "train it with la.train('ou66', data=SET, out=DIR)."
+    >>> in_python("make it with lensaudit ensemble A B --data SET")
+    'make it with lensaudit ensemble A B --data SET'
     """
     parts = _COMMAND.split(message)
-    return "".join(part if place % 2 else _OPTION.sub(_argument, part) for place, part in enumerate(parts))
+    return "".join(_called(part) if place % 2 else _OPTION.sub(_argument, part) for place, part in enumerate(parts))
+
+
+def _called(command: str) -> str:
+    """A command with options as a call; one that is no function stays as it is."""
+    bare = command.strip("`. ")
+    name, *words = bare.removeprefix("lensaudit ").split()
+    if "--" not in command or name not in FUNCTIONS:
+        return command
+    arguments: list[str] = []
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
+        if word.startswith("--"):
+            flag = "True" if word[2:] in FLAGS else "…" if following.startswith("--") else ""
+            arguments.append(f"{_named(word[2:])}={flag}")
+        elif arguments and arguments[-1].endswith("="):
+            arguments[-1] += _literal(word)
+        else:
+            arguments.append(_literal(word))
+    return command.replace("`", "").replace(bare, f"la.{FUNCTIONS[name]}({', '.join(arguments)})")
+
+
+def _named(option: str) -> str:
+    return ARGUMENTS.get(option, option.replace("-", "_"))
+
+
+def _literal(word: str) -> str:
+    return word if word.isupper() or word == "…" or re.fullmatch(r"[\d.]+", word) else repr(word)
 
 
 def _argument(option: re.Match[str]) -> str:
     name, value = option["name"], option["value"]
-    argument = ARGUMENTS.get(name, name.replace("-", "_"))
+    argument = _named(name)
     if name in FLAGS:
         return f"{argument}=True" + (f" {value}" if value else "")
     if value is None:

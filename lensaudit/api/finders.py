@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from lensaudit import finders as room
 from lensaudit.api.calling import (
@@ -81,9 +81,18 @@ class TrainOptions(TypedDict, total=False):
     ----------
     quick
         Take the recipe's quick protocol: few epochs, for a first look.
+    body
+        Of a transfer finder: ``random``, ``fine-tuned`` or ``frozen``; by default as the recipe says.
+    restart
+        Forget an earlier training in `out`.
+    cache
+        Folder for prepared images, kept and shared between trainings; by default they go with the training's end.
     """
 
     quick: bool
+    body: str
+    restart: bool
+    cache: Path | str
     epochs: int
     batch_size: int
     learning_rate: float
@@ -163,12 +172,15 @@ def train(
     from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, Watch
     from lensaudit.training import train as run
 
-    loaded = room.load_recipe(str(recipe))
-    words = dict(options)
+    words: dict[str, Any] = dict(options)
+    if strange := words.keys() - TrainOptions.__annotations__.keys():
+        raise TypeError(f"train() got an unexpected keyword argument '{min(strange)}'")
+    loaded = room.in_mode(room.load_recipe(str(recipe)), words.pop("body", None), words.get("pretrained"))
+    cache, restart = words.pop("cache", None), bool(words.pop("restart", False))
     protocol = loaded.training.quickened() if words.pop("quick", False) else loaded.training
     chosen = TrainingOptions.of(protocol, **words)
     room.choose_device(device)
-    sets = TrainingData(as_set(data), _optional(validation), _optional(test))
+    sets = TrainingData(as_set(data), *(None if one is None else as_set(one) for one in (validation, test)))
     where = temporary_folder(loaded.name) if out is None else Path(out)
     with watching(progress) as watch:
 
@@ -176,12 +188,9 @@ def train(
             watch("training", at.epoch * steps + at.batch, chosen.epochs * steps)
 
         told = Watch(counting(watch, "preparing images"), stepped, counting(watch, "measuring"))
-        trained = run(loaded, sets, Place(where), chosen, Machine(device), told)
+        place = Place(where, None if cache is None else Path(cache), restart)
+        trained = run(loaded, sets, place, chosen, Machine(device), told)
     return trained if out is not None else kept_with(trained, where)
-
-
-def _optional(data: Data | None) -> LensSet | None:
-    return None if data is None else as_set(data)
 
 
 @front_door
@@ -301,6 +310,8 @@ def evaluate(
     """
     from lensaudit.evaluation import evaluate as measure
 
+    if not beta >= 0:
+        raise UsageError(f"beta {beta}: must be 0 or more")
     loaded, opened = as_pair(finder, data)
     p = _threshold(loaded, threshold)
     scores = _of_this_set(scores, opened) or _scored(loaded, opened, None, progress)

@@ -47,8 +47,8 @@ Probe = str | Path | ProbeDefinition
 def probe(
     finder: Finder | str | Path,
     probes: Probe,
-    data: Data | None = None,
     *,
+    data: Data | None = None,
     n: int = PAIRS,
     seed: int = 0,
     out: Path | str | None = None,
@@ -61,8 +61,8 @@ def probe(
 def probe(
     finder: Finder | str | Path,
     probes: list[str] | tuple[str, ...],
-    data: Data | None = None,
     *,
+    data: Data | None = None,
     n: int = PAIRS,
     seed: int = 0,
     out: Path | str | None = None,
@@ -75,8 +75,8 @@ def probe(
 def probe(
     finder: Finder | str | Path,
     probes: Probe | list[str] | tuple[str, ...],
-    data: Data | None = None,
     *,
+    data: Data | None = None,
     n: int = PAIRS,
     seed: int = 0,
     out: Path | str | None = None,

@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from lensaudit.documents import read_text
+from lensaudit.documents import complaint, read_text
 from lensaudit.errors import UsageError
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe, builtin_finder_folder, builtin_recipes, load_recipe, tell_hidden
@@ -160,7 +160,7 @@ def declare_finder(
     name
         How the finder is called in results.
     stretch
-        ``minmax`` or ``sqrt``, see `lensaudit.finders.stretch.STRETCHES`.
+        ``minmax``, ``sqrt`` or another key of `lensaudit.finders.stretch.STRETCHES`.
     field_of_view_arcsec
         Width of the cutouts it was trained on.
     lens_index
@@ -192,6 +192,8 @@ def declare_finder(
     >>> finder().parameters
     429
     """
+    if not bands or isinstance(bands, str) or size < 1:
+        raise UsageError(f"finder {name}: bands {bands!r}, size {size}: give a tuple of names, and 1 pixel or more")
     module = _evaluating(unwrapped(module), name)
     trial = tried(module, len(bands), size, name)
     try:
@@ -206,8 +208,7 @@ def declare_finder(
             lens_index=lens_index if trial.outputs > 1 else 0,
         )
     except ValidationError as invalid:
-        message = invalid.errors(include_url=False, include_context=False)[0]["msg"].removeprefix("Value error, ")
-        raise UsageError(f"finder {name}: {message}; correct its declaration") from invalid
+        raise UsageError(f"finder {name}: {complaint(invalid)}; correct its declaration") from invalid
     return Finder(recipe, module, CUSTOM, notes=trial.notes)
 
 
