@@ -20,6 +20,7 @@ from lensaudit.report.probes import laid_out
 from .conftest import SEED, Constant, formula, one_band
 
 N = 4
+OLD_AUDIT = Path(__file__).parents[1] / "report" / "audit-0.1.json"
 
 
 def flux(bands):
@@ -127,9 +128,9 @@ def test_the_block_of_an_audit_survives(folder: Path):
     assert [(one.probe, one.why) for one in again.not_applicable] == [("recolour", "one band")]
 
 
-def test_a_block_of_an_earlier_version_is_read(repository: Path):
+def test_a_block_of_an_earlier_version_is_read():
     """It says ``rate`` for a fraction, and nothing of the test, which was McNemar's."""
-    old = json.loads((repository / "tests/report/audit-0.1.json").read_text(encoding="utf-8"))["probes"]
+    old = json.loads(OLD_AUDIT.read_text(encoding="utf-8"))["probes"]
     assert "rate" in old["rows"][0]["control"]
     again = ProbesBlock.from_json(old)
     first = old["rows"][0]["control"]
