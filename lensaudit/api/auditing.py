@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -20,6 +21,7 @@ from lensaudit.api.calling import (
     watching,
 )
 from lensaudit.comparing import CompareOptions, Entrant, entrant_of, render_comparison
+from lensaudit.comparing import Comparison as ComparisonRecord
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder
 from lensaudit.notebook import Facts, Shown, page_frame
@@ -237,12 +239,15 @@ class Comparison(Shown):
 
     folder: Path
 
+    @cached_property
+    def record(self) -> ComparisonRecord:
+        """All that was measured; see `lensaudit.comparing.Comparison`."""
+        return ComparisonRecord.read(self.folder)
+
     @property
     def content(self) -> dict[str, Any]:
-        """The comparison as read from ``compare.json``; see `lensaudit.comparing.comparison_file`."""
-        from lensaudit.comparing import read_comparison
-
-        return read_comparison(self.folder)
+        """What ``compare.json`` holds, as plain values; `record` is the same in types."""
+        return self.record.to_json()
 
     @property
     def page(self) -> Path:
@@ -254,8 +259,8 @@ class Comparison(Shown):
         return _copied(self.folder, out) / self.page.name
 
     def _facts(self) -> Facts:
-        finders, sets = self.content["finders"], self.content["sets"]
-        return {"finders": [one["finder"] for one in finders], "images": sum(one["n"] for one in sets)}
+        record = self.record
+        return {"finders": [one.finder for one in record.finders], "images": sum(one.n for one in record.sets)}
 
     def _repr_html_(self) -> str:
         return super()._repr_html_() + page_frame(self.page)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, warn
 from lensaudit.verdicts import PAIRS
+
+if TYPE_CHECKING:
+    from lensaudit.comparing.comparison import Comparison, SetComparison
 
 SHORTER = "--probe quick, --probe-n, --judge-n and --dream-steps make it shorter"
 
@@ -243,10 +246,11 @@ def compare(
 
     from lensaudit.cli.opening import use_threads
     from lensaudit.cli.running import watching
-    from lensaudit.comparing import CompareOptions, entrants_of, read_comparison, render_comparison
+    from lensaudit.comparing import CompareOptions, entrants_of, render_comparison
     from lensaudit.comparing import compare as measure
     from lensaudit.comparing.build import check_comparison, estimate_of_comparison
-    from lensaudit.comparing.comparison_file import COMPARISON_NAME, METHODS
+    from lensaudit.comparing.comparison import COMPARISON_NAME
+    from lensaudit.comparing.entrants import METHODS
     from lensaudit.report.quickstart import told
 
     methods = opt.named(method, old_methods) or METHODS
@@ -268,42 +272,42 @@ def compare(
     with watching() as progress:
         if not (out / COMPARISON_NAME).exists():
             progress.tell(told(estimate_of_comparison(entrants, opened, options, out), SHORTER_COMPARISON))
-        measure(entrants, opened, out, options, progress)
+        comparison = measure(entrants, opened, out, options, progress)
     page = render_comparison(out)
-    comparison = read_comparison(out)
-    for block in comparison["sets"]:
-        for row in block["rows"]:
-            if row["other_pixels"]:
-                warn(f"{block['set']['name']}: {row['other_pixels']}; resampled as asked")
+    for block in comparison.sets:
+        for row in block.rows:
+            if row.other_pixels:
+                warn(f"{block.set.name}: {row.other_pixels}; resampled as asked")
     if as_json:
-        say_json(comparison)
+        say_json({**comparison.to_json(), "speed": comparison.speed})
     else:
         _show(comparison, page)
 
 
-def _show(comparison: dict[str, Any], page: Path) -> None:
+def _show(comparison: Comparison, page: Path) -> None:
     """Print tables per set, what could not be compared, and which differences are significant."""
     from lensaudit.comparing.tables import told_apart
 
-    for block in comparison["sets"]:
-        name = block["set"]["name"]
-        if block["rows"]:
-            say(f"{name}: {block['n']} cutouts; 95 % intervals under the values")
+    for block in comparison.sets:
+        name = block.set.name
+        if block.rows:
+            say(f"{name}: {block.n} cutouts; 95 % intervals under the values")
             _show_table(comparison, block)
-        say(*(f"{name}: {one['finder']} not compared: {one['why']}" for one in block["refused"]))
+        say(*(f"{name}: {one.finder} not compared: {one.why}" for one in block.refused))
         say(*(f"  {sentence}" for sentence in told_apart(block)))
     say(f"{page.parent}: {page.name}, compare.json")
 
 
-def _show_table(comparison: dict[str, Any], block: dict[str, Any]) -> None:
+def _show_table(comparison: Comparison, block: SetComparison) -> None:
     """What was measured of each finder; a column without a number is left out."""
     from lensaudit.comparing.tables import HEADS, set_table
+    from lensaudit.display.numbers import MISSING
 
     rows = set_table(comparison, block)
-    shown = [at for at in range(len(HEADS) - 1) if any(row["cells"][at]["text"] != "—" for row in rows)]
+    shown = [at for at in range(len(HEADS) - 1) if any(row.cells[at].text != MISSING for row in rows)]
     lines = []
     for row in rows:
-        about = [row["finder"], f"n = {row['n_lenses']} + {row['n_non_lenses']}", row["unused"], *row["warnings"]]
-        cells = [[row["cells"][at]["text"], *row["cells"][at]["under"]] for at in shown]
+        about = [row.finder, f"n = {row.n_lenses} + {row.n_non_lenses}", row.unused, *row.warnings]
+        cells = [[row.cells[at].text, *row.cells[at].under] for at in shown]
         lines.append(["\n".join(filter(None, parts)) for parts in (about, *cells)])
     say_table(["Finder", *(HEADS[1 + at][0] for at in shown)], lines, split=True)

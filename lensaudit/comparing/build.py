@@ -7,25 +7,34 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from lensaudit.comparing.comparison_file import COMPARISON_NAME, SCHEMA, CompareOptions, Entrant, write_comparison
+from lensaudit.comparing.comparison import (
+    COMPARISON_NAME,
+    SCHEMA,
+    ComparedSet,
+    Comparison,
+    FinderOnSet,
+    Refused,
+    SetComparison,
+    Speed,
+)
+from lensaudit.comparing.entrants import CompareOptions, Entrant
 from lensaudit.comparing.measuring import (
     FirstImages,
     check_probes,
+    compared_probes,
     fraction_left,
     judged,
     main_kind,
     methods_for,
     probe_folder,
-    probes_block,
     scored,
     scores_of,
 )
-from lensaudit.comparing.tables import Told, pairs_of, ranking_of
+from lensaudit.comparing.pairs import Told, pairs_of, ranking_of
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import calibrate, evaluate
 from lensaudit.explaining.judging.attributor import chosen_methods
@@ -40,6 +49,7 @@ from lensaudit.provenance import provenance, refuse_other
 from lensaudit.report.build import set_block
 from lensaudit.report.options import quiet
 from lensaudit.report.quickstart import PAGE_BYTES, SCORE_BYTES, Asked, Estimate, measured, peak_memory, work_of_probes
+from lensaudit.report.schema import Pixels
 from lensaudit.scenes.scene import LENS_KINDS
 from lensaudit.spread import StageProgress
 
@@ -95,16 +105,10 @@ SECONDS = 0.3
 """Least time of one repeat."""
 
 
-def speeds_of(entrants: Sequence[Entrant], lens_set: LensSet, batch: int | None = None) -> list[dict[str, Any]]:
+def speeds_of(entrants: Sequence[Entrant], lens_set: LensSet, batch: int | None = None) -> list[Speed]:
     """Images per second of preparing and scoring cutouts that lie in memory, for each finder.
 
     Repeats of the finders alternate, so that a busy minute of the machine does not fall on one of them alone.
-
-    Returns
-    -------
-    list of dict
-        ``finder``, ``images_per_s`` (median over the repeats), ``lowest``, ``highest``, ``repeats``, ``images`` of a
-        repeat, ``batch``, ``device`` and ``threads``.
     """
     runs = [_Run(entrant, lens_set, batch) for entrant in entrants]
     for _ in range(REPEATS):
@@ -128,20 +132,20 @@ class _Run:
         seconds = sum(self._score() for _ in range(self.rounds))
         self.found.append(self.rounds * self.batch / seconds)
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> Speed:
         """Median and range."""
         device = self.entrant.finder.device
-        return {
-            "finder": self.entrant.label,
-            "images_per_s": statistics.median(self.found),
-            "lowest": min(self.found),
-            "highest": max(self.found),
-            "repeats": len(self.found),
-            "images": self.rounds * self.batch,
-            "batch": self.batch,
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
-            "threads": torch.get_num_threads(),
-        }
+        return Speed(
+            finder=self.entrant.label,
+            images_per_s=statistics.median(self.found),
+            lowest=min(self.found),
+            highest=max(self.found),
+            repeats=len(self.found),
+            images=self.rounds * self.batch,
+            batch=self.batch,
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+            threads=torch.get_num_threads(),
+        )
 
     @torch.inference_mode()
     def _score(self) -> float:
@@ -159,31 +163,27 @@ def _cutouts(finder: Finder, lens_set: LensSet, batch: int) -> Cutouts:
     return {band: lens_set.images(band, rows) for band in finder.recipe.bands} | columns
 
 
-def row_of(entrant: Entrant, images: FirstImages, scores: Scores, seed: int) -> dict[str, Any]:
-    """Metrics, ROC curve and calibration with their intervals, as JSON.
-
-    Returns
-    -------
-    dict
-        ``finder``, ``n…``, ``metrics`` (name → value, low, high, n, method, status), ``counts`` at the finder's
-        threshold, ``roc``, ``calibration``, ``seen`` (``training`` where the finder learnt from this very set),
-        ``unused_bands`` (of the set, that the finder does not look at), ``other_pixels`` (in which band the set's
-        pixels are not those of its training), ``pixels`` (see `lensaudit.finders.pixel_record`).
-    """
+def row_of(entrant: Entrant, images: FirstImages, scores: Scores, seed: int) -> FinderOnSet:
+    """Metrics, ROC curve and calibration of a finder at its own threshold, with their intervals."""
     labels, recipe = images.labels, entrant.finder.recipe
-    result = evaluate(labels, scores.p_lens, scores.logit, threshold=recipe.threshold, seed=seed).to_json()
-    metrics = {metric["name"]: metric for metric in result["metrics"]}
-    counted = ("n", "n_lenses", "n_non_lenses", "n_unlabelled", "n_unscored", "threshold", "counts", "roc")
-    return {
-        "finder": entrant.label,
-        **{name: result[name] for name in counted},
-        "metrics": metrics,
-        "calibration": calibrate(labels, scores.p_lens, seed).to_json(),
-        "seen": entrant.has_seen(images.lens_set.content_hash),
-        "unused_bands": list(entrant.finder.unused_bands(images.lens_set)),
-        "other_pixels": entrant.finder.other_pixels(images.lens_set),
-        "pixels": pixel_record(entrant.finder, images.lens_set, scores.clipping),
-    }
+    result = evaluate(labels, scores.p_lens, scores.logit, threshold=recipe.threshold, seed=seed)
+    return FinderOnSet(
+        finder=entrant.label,
+        n=result.n,
+        n_lenses=result.n_lenses,
+        n_non_lenses=result.n_non_lenses,
+        n_unlabelled=result.n_unlabelled,
+        n_unscored=result.n_unscored,
+        threshold=result.threshold,
+        counts=result.counts,
+        roc=result.roc,
+        metrics={metric.name: metric for metric in result.metrics},
+        calibration=calibrate(labels, scores.p_lens, seed),
+        seen=entrant.has_seen(images.lens_set.content_hash),
+        unused_bands=tuple(entrant.finder.unused_bands(images.lens_set)),
+        other_pixels=entrant.finder.other_pixels(images.lens_set),
+        pixels=Pixels.from_json(pixel_record(entrant.finder, images.lens_set, scores.clipping)),
+    )
 
 
 def compare(
@@ -192,10 +192,10 @@ def compare(
     out: Path,
     options: CompareOptions | None = None,
     progress: StageProgress = quiet,
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare finders on lens sets; write ``compare.json`` and, where speed is measured, ``speed.json``.
 
-    A finder that cannot eat a set is listed with the reason, and compared on the others. Scores, probes and
+    A finder that cannot take a set as input is listed with the reason, and compared on the others. Scores, probes and
     explanations of an earlier run in `out` are taken up where they rest on the same weights, recipe, set and settings.
 
     Parameters
@@ -213,37 +213,37 @@ def compare(
 
     Returns
     -------
-    dict
-        As written; see :mod:`lensaudit.comparing.comparison_file`.
+    Comparison
+        As written.
 
     Raises
     ------
     UsageError
         No set is given or one is given twice, `out` cannot be written, or there is no such probe or method.
     DataError
-        No finder can eat any of the sets.
+        No finder can take any of the sets as input.
     """
     options = CompareOptions() if options is None else options
     check_comparison(entrants, sets, options)
-    eaters = [_eaters(entrants, lens_set, refit=options.refit) for lens_set in sets]
-    if not any(able for able, _ in eaters):
-        first = eaters[0][1][0]
-        raise DataError(f"no finder can be compared on any set; {sets[0].path}, first: {first['why']}")
+    taking = [_taking(entrants, lens_set, refit=options.refit) for lens_set in sets]
+    if not any(able for able, _ in taking):
+        raise DataError(f"no finder can be compared on any set; {sets[0].path}, first: {taking[0][1][0].why}")
     out = writable_folder(Path(out))
     refuse_other(out / COMPARISON_NAME, _inputs(entrants, sets), "comparison")
     blocks = [
         _set_block(able, refused, lens_set, out, (options, progress))
-        for lens_set, (able, refused) in zip(sets, eaters, strict=True)
+        for lens_set, (able, refused) in zip(sets, taking, strict=True)
     ]
-    comparison = {
-        "schema": SCHEMA,
-        "finders": [entrant.facts() for entrant in entrants],
-        "sets": blocks,
-        "probes": probes_block(entrants, out, options, progress),
-        "options": options.to_json(),
-        "provenance": provenance(seed=options.seed, inputs=_inputs(entrants, sets)),
-    }
-    write_comparison(out, comparison, _speeds(sets, [able for able, _ in eaters], options))
+    comparison = Comparison(
+        schema=SCHEMA,
+        finders=tuple(entrant.facts() for entrant in entrants),
+        sets=tuple(blocks),
+        probes=compared_probes(entrants, out, options, progress),
+        options=options,
+        provenance=provenance(seed=options.seed, inputs=_inputs(entrants, sets)),
+        speed=_speeds(sets, [able for able, _ in taking], options),
+    )
+    comparison.write(out)
     return comparison
 
 
@@ -266,9 +266,7 @@ def _check_sets(sets: Sequence[LensSet]) -> None:
         known[lens_set.content_hash] = lens_set.path
 
 
-def _eaters(
-    entrants: Sequence[Entrant], lens_set: LensSet, *, refit: bool
-) -> tuple[list[Entrant], list[dict[str, str]]]:
+def _taking(entrants: Sequence[Entrant], lens_set: LensSet, *, refit: bool) -> tuple[list[Entrant], list[Refused]]:
     """Finders that can take the set as input, and why the others cannot."""
     able, refused = [], []
     for entrant in entrants:
@@ -277,17 +275,17 @@ def _eaters(
             reader.finder.for_units(lens_set).check(lens_set)
             able.append(reader)
         except DataError as error:
-            refused.append({"finder": entrant.label, "why": str(error)})
+            refused.append(Refused(entrant.label, str(error)))
     return able, refused
 
 
 def _set_block(
     able: Sequence[Entrant],
-    refused: Sequence[dict[str, str]],
+    refused: Sequence[Refused],
     lens_set: LensSet,
     out: Path,
     how: tuple[CompareOptions, StageProgress],
-) -> dict[str, Any]:
+) -> SetComparison:
     options, progress = how
     images = FirstImages(lens_set, options.n)
     scores = [scored(entrant, images, out, options, progress) for entrant in able]
@@ -298,19 +296,17 @@ def _set_block(
     labels, told = _common(able, images, scores)
     pairs = pairs_of(labels, told, options.seed)
     explained = [judged(entrant, lens_set, out, options, progress) for entrant in able if options.explanations]
-    described = set_block(lens_set)
-    del described["made_by"]  # may hold paths of the machine it was made on
-    return {
-        "set": described,
-        "n": len(images),
-        "rows": rows,
-        "refused": list(refused),
-        "n_compared": len(labels),
-        "pairs": pairs,
-        "ranking": ranking_of(rows, pairs),
-        "explanations": explained,
-        "main_kind": main_kind(lens_set),
-    }
+    return SetComparison(
+        set=ComparedSet.from_json(set_block(lens_set)),
+        n=len(images),
+        rows=tuple(rows),
+        refused=tuple(refused),
+        n_compared=len(labels),
+        pairs=pairs,
+        ranking=ranking_of({row.finder: row.metrics["auroc"].value for row in rows}, pairs),
+        explanations=tuple(explained),
+        main_kind=main_kind(lens_set),
+    )
 
 
 def _common(able: Sequence[Entrant], images: FirstImages, scores: Sequence[Scores]) -> tuple[np.ndarray, list[Told]]:
@@ -326,17 +322,13 @@ def _common(able: Sequence[Entrant], images: FirstImages, scores: Sequence[Score
     return labels[kept], told
 
 
-def _speeds(
-    sets: Sequence[LensSet], eaters: Sequence[Sequence[Entrant]], options: CompareOptions
-) -> list[dict[str, Any]] | None:
-    """Each finder on the first set it can eat."""
-    if not options.speed:
-        return None
-    speeds: list[dict[str, Any]] = []
-    for lens_set, able in zip(sets, eaters, strict=True):
-        known = {one["finder"] for one in speeds}
+def _speeds(sets: Sequence[LensSet], taking: Sequence[Sequence[Entrant]], options: CompareOptions) -> tuple[Speed, ...]:
+    """Each finder on the first set it can take as input; nothing where speed is not asked for."""
+    speeds: list[Speed] = []
+    for lens_set, able in zip(sets, taking, strict=True) if options.speed else ():
+        known = {one.finder for one in speeds}
         speeds += speeds_of([entrant for entrant in able if entrant.label not in known], lens_set, options.batch)
-    return speeds
+    return tuple(speeds)
 
 
 def _inputs(entrants: Sequence[Entrant], sets: Sequence[LensSet]) -> dict[str, str]:

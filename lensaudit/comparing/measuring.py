@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.comparing.comparison_file import CompareOptions, Entrant
+from lensaudit.comparing.comparison import (
+    ArcFraction,
+    Change,
+    ComparedProbes,
+    Explained,
+    FinderProbes,
+    LeftOut,
+    NotApplicable,
+    ProbeAnswers,
+    ProbeTitle,
+    ProbeVerdict,
+    Recall,
+)
+from lensaudit.comparing.entrants import CompareOptions, Entrant
 from lensaudit.errors import DataError
 from lensaudit.explaining import METHODS, JudgeSettings, Watcher, judge
 from lensaudit.explaining.judging.judge import tasks_left
@@ -82,27 +95,19 @@ PROBES_FOLDER = "probes"
 KEPT = "verdicts.json"
 
 
-def probes_block(
+def compared_probes(
     entrants: Sequence[Entrant], out: Path, options: CompareOptions, progress: StageProgress
-) -> dict[str, Any] | None:
-    """Ask each finder about the probes that apply to it.
-
-    Returns
-    -------
-    dict or None
-        ``n`` pairs of each population, ``seed``, ``probes`` (name, title, nature) and ``finders``, each with its
-        ``verdicts`` (one per probe: its leading finding, corrected over all findings of this finder) and
-        ``not_applicable`` (``probe``, ``why``); None where none was asked for.
-    """
+) -> ComparedProbes | None:
+    """Ask each finder about the probes that apply to it; None where none was asked for."""
     if not options.probes:
         return None
     definitions = audited_probes(options.probes)
-    return {
-        "n": options.probe_n,
-        "seed": options.seed,
-        "probes": [{"probe": one.name, "title": one.title, "nature": one.nature} for one in definitions],
-        "finders": [_asked(entrant, Path(out), options, progress) for entrant in entrants],
-    }
+    return ComparedProbes(
+        n=options.probe_n,
+        seed=options.seed,
+        probes=tuple(ProbeTitle(one.name, one.title, one.nature) for one in definitions),
+        finders=tuple(_asked(entrant, Path(out), options, progress) for entrant in entrants),
+    )
 
 
 def check_probes(options: CompareOptions) -> None:
@@ -116,7 +121,7 @@ def probe_folder(out: Path, entrant: Entrant) -> Path:
     return out / PROBES_FOLDER / short_name(f"{entrant.label} {entrant.finder.weights_hash}")
 
 
-def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: StageProgress) -> dict[str, Any]:
+def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: StageProgress) -> FinderProbes:
     finder = entrant.finder.for_field(None)  # probes render the field the finder was trained on
     definitions = [seen_by(one, finder) for one in audited_probes(options.probes)]
     key = key_of(
@@ -128,11 +133,10 @@ def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: Stage
         states=[state.word for state in STATES],
     )
     place = probe_folder(out, entrant)
-    piece: Piece[dict[str, Any]] = Piece(place / KEPT, JsonForm("said", decode=dict), key)
-    return {
-        "finder": entrant.label,
-        **piece.or_made(lambda: plain(_audited(entrant, definitions, place, options, progress))),
-    }
+    form = JsonForm("said", encode=ProbeAnswers.to_json, decode=ProbeAnswers.from_json)
+    piece: Piece[ProbeAnswers] = Piece(place / KEPT, form, key)
+    said = piece.or_made(lambda: _audited(entrant, definitions, place, options, progress))
+    return FinderProbes(said.verdicts, said.not_applicable, finder=entrant.label)
 
 
 def _audited(
@@ -141,43 +145,42 @@ def _audited(
     place: Path,
     options: CompareOptions,
     progress: StageProgress,
-) -> dict[str, Any]:
+) -> ProbeAnswers:
     finder = entrant.finder.for_field(None)
     reasons = {one.name: why_not_applicable(one, finder) or why_no_scene(one) for one in definitions}
     refused = {name: why for name, why in reasons.items() if why}
     asked = [word for word, one in zip(options.probes, definitions, strict=True) if one.name not in refused]
     if not asked:
-        return {"verdicts": [], "not_applicable": _listed(refused)}
+        return ProbeAnswers((), _listed(refused))
     told = partial(_told, progress, entrant.label)
     workers = ProbeOptions(workers=options.workers, batch=options.batch)
     audit: ProbeAudit = run_audit(finder, options.probe_n, options.seed, place, asked, workers, told)
     instruments = {one.name: one.instrument for one in definitions}
-    return {
-        "verdicts": [{**_verdict(one), "instrument": instruments[one.probe]} for one in audit.ranked],
-        "not_applicable": _listed(refused | audit.not_applicable),
-    }
+    verdicts = tuple(_verdict(one, instruments[one.probe]) for one in audit.ranked)
+    return ProbeAnswers(verdicts, _listed(refused | audit.not_applicable))
 
 
-def _verdict(one: Ranked) -> dict[str, Any]:
+def _verdict(one: Ranked, instrument: str) -> ProbeVerdict:
     """What the page says of one probe."""
     finding = one.finding
-    return {
-        "probe": one.probe,
-        "word": one.verdict.word,
-        "needed": one.verdict.needed,
-        "sentence": one.verdict.sentence,
-        "meaning": one.meaning,
-        "dose": finding.dose,
-        "population": finding.population,
-        "n": finding.n,
-        "change": asdict(finding.recall_change),
-        "treated": asdict(finding.treated),
-        "p_holm": finding.p_holm,
-    }
+    return ProbeVerdict(
+        probe=one.probe,
+        word=one.verdict.word,
+        sentence=one.verdict.sentence,
+        meaning=one.meaning,
+        dose=finding.dose,
+        population=finding.population,
+        n=finding.n,
+        change=Change.from_json(plain(finding.recall_change)),
+        treated=Recall.from_json(plain(finding.treated)),
+        p_holm=finding.p_holm,
+        instrument=instrument,
+        needed=one.verdict.needed,
+    )
 
 
-def _listed(refused: dict[str, str]) -> list[dict[str, str]]:
-    return [{"probe": name, "why": why} for name, why in refused.items()]
+def _listed(refused: dict[str, str]) -> tuple[NotApplicable, ...]:
+    return tuple(NotApplicable(name, why) for name, why in refused.items())
 
 
 def _told(progress: StageProgress, label: str, what: str, done: int, total: int) -> None:
@@ -185,11 +188,9 @@ def _told(progress: StageProgress, label: str, what: str, done: int, total: int)
 
 
 EXPLANATIONS_FOLDER = "explanations"
-SHARE = "positive-share"
+POSITIVE_FRACTION = "positive-share"
 WITHOUT_GRADIENT = ("occlusion",)
 """Methods that only ask the finder for scores."""
-
-_COLUMNS = ("method", "kind", "value", "low", "high", "chance", "n", "status", "gain_low", "gain_high")
 
 
 def methods_for(finder: Finder, methods: tuple[str, ...]) -> tuple[str, ...]:
@@ -199,19 +200,12 @@ def methods_for(finder: Finder, methods: tuple[str, ...]) -> tuple[str, ...]:
 
 def judged(
     entrant: Entrant, lens_set: LensSet, out: Path, options: CompareOptions, progress: StageProgress
-) -> dict[str, Any]:
-    """Share of the positive attribution on the lensed light, by method and kind of lens.
-
-    Returns
-    -------
-    dict
-        ``finder``, ``rows`` (``method``, ``title``, ``kind``, value with interval, ``chance``, ``n``; ``gain_…`` is the
-        interval of value − chance) and ``why``, which says why there is no row; empty where there is one.
-    """
+) -> Explained:
+    """Fraction of the positive attribution on the lensed light, by method and kind of lens, or why there is none."""
     methods = methods_for(entrant.finder, options.methods)
     why = _why_not(lens_set, methods)
     if why:
-        return {"finder": entrant.label, "rows": [], "left_out": [], "why": why}
+        return Explained(entrant.label, (), (), why)
     settings, place = _settings(lens_set, methods, options), _place(entrant, lens_set, out)
     told = f"{entrant.label} explained on {lens_set.path.name}"
     try:
@@ -223,14 +217,25 @@ def judged(
             Watcher(progress=lambda done, of: progress(told, 100 * done // max(of, 1), 100)),
         )
     except DataError as error:
-        return {"finder": entrant.label, "rows": [], "left_out": [], "why": str(error)}
-    rows = [
-        {**{name: getattr(row, name) for name in _COLUMNS}, "title": METHODS[row.method].title}
+        return Explained(entrant.label, (), (), str(error))
+    rows = tuple(
+        ArcFraction(
+            method=row.method,
+            kind=row.kind,
+            value=row.value,
+            low=row.low,
+            high=row.high,
+            chance=row.chance,
+            n=row.n,
+            status=row.status,
+            gain_low=row.gain_low,
+            gain_high=row.gain_high,
+            title=METHODS[row.method].title,
+        )
         for row in found.rows
-        if row.score == SHARE and row.method in methods
-    ]
-    left_out = [{"method": name, "why": reason} for name, reason in found.failed.items()]
-    return {"finder": entrant.label, "rows": rows, "left_out": left_out, "why": ""}
+        if row.score == POSITIVE_FRACTION and row.method in methods
+    )
+    return Explained(entrant.label, rows, tuple(LeftOut(name, why) for name, why in found.failed.items()), "")
 
 
 def fraction_left(entrant: Entrant, lens_set: LensSet, out: Path, options: CompareOptions) -> float:

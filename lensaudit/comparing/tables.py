@@ -1,139 +1,27 @@
-"""Finders in pairs on the same images; rows of the page and of the printed table, numbers with n and interval."""
+"""Rows of the page and of the printed table: numbers with n and interval."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
+from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lensaudit.display.numbers import count, decimal, interval, p_value, significant
-from lensaudit.evaluation import FPR, Calibration
-from lensaudit.statistics import RESAMPLES, allowed_false_positives, holm, mcnemar_exact, paired_auroc, strict_threshold
+from lensaudit.comparing.comparison import (
+    ComparedProbes,
+    Comparison,
+    Explained,
+    FinderOnSet,
+    FinderProbes,
+    ProbeVerdict,
+    SetComparison,
+    Speed,
+)
+from lensaudit.comparing.entrants import ComparedFinder
+from lensaudit.comparing.pairs import SIGNIFICANCE, AreaDifference, McNemar, Pair
+from lensaudit.display.numbers import MISSING, count, decimal, interval, p_value, significant
+from lensaudit.evaluation import Calibration, Metric
 from lensaudit.verdicts import STATES, present_word, state_of
-
-SIGNIFICANCE = 0.05
-"""Holm-corrected p-value below which a difference is shown."""
-
-FEWEST = 2
-"""Images of each class that a comparison needs."""
-
-_STREAM = 21
-
-
-@dataclass(frozen=True, eq=False)
-class Told:
-    """What one finder said of the images that all finders of the set could score.
-
-    Attributes
-    ----------
-    finder
-        Its label.
-    p_lens, logit
-        Scores, float64 (n,).
-    threshold
-        On p.
-    """
-
-    finder: str
-    p_lens: NDArray[np.float64]
-    logit: NDArray[np.float64]
-    threshold: float
-
-
-def pairs_of(labels: NDArray[np.int8], told: Sequence[Told], seed: int) -> list[dict[str, Any]]:
-    """Compare every two finders on the same labelled images.
-
-    Parameters
-    ----------
-    labels
-        1 or 0 (n,).
-    told
-        One per finder, on these images in this order.
-
-    Returns
-    -------
-    list of dict
-        One per pair, in the order of `told`: ``a``, ``b``, and three comparisons. ``own``: which images each calls
-        right at its own threshold. ``fpr``: which lenses each finds at a false-positive rate of at most 1 % of
-        these non-lenses. ``auroc``: difference a − b. ``p`` is McNemar's exact one, for ``auroc`` DeLong's; ``p_holm``
-        is corrected over all pairs of that comparison. Empty with one finder, or fewer than two of a class.
-    """
-    lens = labels == 1
-    if len(told) < 2 or min(lens.sum(), (~lens).sum()) < FEWEST:
-        return []
-    right = {one.finder: (one.p_lens >= one.threshold) == lens for one in told}
-    found = {one.finder: _found_at_fpr(one, lens) for one in told}
-    logits = np.stack([one.logit for one in told], axis=1)
-    areas = paired_auroc(logits[lens], logits[~lens], np.random.default_rng([seed, _STREAM]))
-    pairs: list[dict[str, Any]] = []
-    for (i, a), (j, b) in combinations(enumerate(told), 2):
-        difference, low, high = areas.difference(i, j)
-        area = {"n": len(lens), "difference": difference, "low": low, "high": high, "p": areas.p_value(i, j)}
-        pairs.append(
-            {
-                "a": a.finder,
-                "b": b.finder,
-                "own": _mcnemar(right[a.finder], right[b.finder]),
-                "fpr": _mcnemar(found[a.finder], found[b.finder]),
-                "auroc": {**area, "method": f"paired bootstrap, {RESAMPLES} resamples; p by DeLong"},
-            }
-        )
-    for name in ("own", "fpr", "auroc"):
-        for pair, adjusted in zip(pairs, holm([pair[name]["p"] for pair in pairs]), strict=True):
-            pair[name]["p_holm"] = float(adjusted)
-    return pairs
-
-
-def ranking_of(rows: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Finders by AUROC, the highest first, each with those below and above it that it cannot be told from.
-
-    Returns
-    -------
-    list of dict
-        ``place``, ``finder``, ``not_told_from`` (labels whose AUROC differs with a Holm-corrected p of 0.05 or more;
-        None where no pair was tested).
-    """
-    areas = {row["finder"]: row["metrics"]["auroc"]["value"] for row in rows}
-    order = sorted(areas, key=lambda name: (areas[name] is None, -(areas[name] or 0.0), name))
-    alike: dict[str, list[str]] = {name: [] for name in order}
-    for pair in pairs:
-        if pair["auroc"]["p_holm"] >= SIGNIFICANCE:
-            alike[pair["a"]].append(pair["b"])
-            alike[pair["b"]].append(pair["a"])
-    return [
-        {
-            "place": place,
-            "finder": name,
-            "not_told_from": sorted(alike[name], key=order.index) if pairs else None,
-        }
-        for place, name in enumerate(order, 1)
-    ]
-
-
-def _found_at_fpr(one: Told, lens: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of the lenses (n1,) lie above the score that leaves at most 1 % of the non-lenses above it."""
-    others = one.logit[~lens]
-    return one.logit[lens] > strict_threshold(others, allowed_false_positives(len(others), FPR))
-
-
-def _mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> dict[str, Any]:
-    """Counts of a 2 × 2 table and McNemar's exact p-value."""
-    alone, other_alone = int((first & ~second).sum()), int((~first & second).sum())
-    return {
-        "n": len(first),
-        "both": int((first & second).sum()),
-        "a_alone": alone,
-        "b_alone": other_alone,
-        "neither": int((~first & ~second).sum()),
-        "p": mcnemar_exact(alone, other_alone),
-    }
-
 
 METRICS = (("auroc", "AUROC"), ("tpr0", "TPR0"), ("tpr10", "TPR10"), ("tpr_at_fpr", "Complete at FPR 1 %"))
 HIGHER, LOWER = "descending", "ascending"
@@ -170,198 +58,253 @@ MATRICES = (
 )
 
 
-def cell(text: str, *under: str, value: float | None = None) -> dict[str, Any]:
-    """A cell: its number, the small lines under it, and what the column is sorted by."""
-    return {"text": text, "under": [line for line in under if line], "value": value}
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its number, the small lines under it, and what the column is sorted by; None of what is not measured."""
+
+    text: str
+    under: tuple[str, ...] = ()
+    value: float | None = None
 
 
-def set_table(comparison: dict[str, Any], block: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row per finder of a set, the highest AUROC first: ``place``, ``finder``, ``cells``, ``warnings``."""
-    facts = {one["finder"]: one for one in comparison["finders"]}
-    speeds = {one["finder"]: one for one in comparison["speed"]}
-    probes = {one["finder"]: one for one in (comparison["probes"] or {"finders": []})["finders"]}
-    explained = {one["finder"]: one for one in block["explanations"]}
-    rows = {row["finder"]: row for row in block["rows"]}
+@dataclass(frozen=True)
+class TableRow:
+    """A finder in the table of a set: its place and label, its images, its cells, what a reader must know."""
+
+    place: int
+    finder: str
+    n_lenses: int
+    n_non_lenses: int
+    cells: tuple[Cell, ...]
+    unused: str
+    warnings: tuple[str, ...]
+
+
+def cell(text: str, *under: str, value: float | None = None) -> Cell:
+    """A cell without empty lines."""
+    return Cell(text, tuple(line for line in under if line), value)
+
+
+def set_table(comparison: Comparison, block: SetComparison) -> list[TableRow]:
+    """One row per finder of a set, the highest AUROC first."""
+    facts = {one.finder: one for one in comparison.finders}
+    speeds = {one.finder: one for one in comparison.speed}
+    probes = {one.finder: one for one in comparison.probes.finders} if comparison.probes else {}
+    explained = {one.finder: one for one in block.explanations}
     table = []
-    for place in block["ranking"]:
-        name = place["finder"]
-        row = rows[name]
-        cells = [metric_cell(row["metrics"][key]) for key, _ in METRICS]
-        cells += [error_cell(row["calibration"]), metric_cell(row["calibration"].brier.to_json())]
+    for place, row in zip(block.ranking, block.ranked, strict=True):
+        name = row.finder
+        cells = [metric_cell(row.metrics[key]) for key, _ in METRICS]
+        cells += [error_cell(row.calibration), metric_cell(row.calibration.brier)]
         cells += [size_cell(facts[name]), speed_cell(speeds.get(name))]
-        cells += [probe_cell(probes.get(name), comparison["probes"]), share_cell(explained.get(name), block)]
-        counted = {key: row[key] for key in ("n_lenses", "n_non_lenses")}
-        table.append({**place, **counted, "cells": cells, "unused": unused_of(row), "warnings": warnings_of(row)})
+        cells += [probe_cell(probes.get(name), comparison.probes), arcs_cell(explained.get(name), block)]
+        about = (row.n_lenses, row.n_non_lenses, tuple(cells), unused_of(row), warnings_of(row))
+        table.append(TableRow(place.place, name, *about))
     return table
 
 
-def metric_cell(metric: dict[str, Any]) -> dict[str, Any]:
+def metric_cell(metric: Metric, *more: str) -> Cell:
     """Value over its interval, or why there is none."""
-    if metric["value"] is None:
-        return cell("—", metric["status"])
-    between = interval(metric["low"], metric["high"])
-    return cell(decimal(metric["value"]), between, metric["status"], value=metric["value"])
+    if math.isnan(metric.value):
+        return cell(MISSING, metric.status)
+    between = interval(metric.low, metric.high)
+    return cell(decimal(metric.value), between, metric.status, *more, value=metric.value)
 
 
-def error_cell(calibration: Calibration) -> dict[str, Any]:
+def error_cell(calibration: Calibration) -> Cell:
     """The calibration error, with what chance alone would give."""
-    shown = metric_cell(calibration.ece.to_json())
-    if math.isfinite(calibration.ece.value):
-        shown["under"].append(f"chance < {decimal(calibration.ece_by_chance)}")
-    return shown
+    return metric_cell(calibration.ece, f"chance < {decimal(calibration.ece_by_chance)}")
 
 
-def size_cell(facts: dict[str, Any]) -> dict[str, Any]:
+def size_cell(facts: ComparedFinder) -> Cell:
     """Parameters over bytes; exact counts, so without an interval."""
-    on_disk = facts["bytes_on_disk"]
-    stored = f"{significant(on_disk / 1e6)} MB on disk" if on_disk else "no file"
-    return cell(count(facts["parameters"]), "parameters", stored, value=facts["parameters"])
+    stored = f"{significant(facts.bytes_on_disk / 1e6)} MB on disk" if facts.bytes_on_disk else "no file"
+    return cell(count(facts.parameters), "parameters", stored, value=facts.parameters)
 
 
-def speed_cell(speed: dict[str, Any] | None) -> dict[str, Any]:
+def speed_cell(speed: Speed | None) -> Cell:
     """Median over range; of this machine and run."""
     if speed is None:
-        return cell("—", "not measured")
-    between = f"{significant(speed['lowest'])}–{significant(speed['highest'])}"
-    n = f"{speed['repeats']} × {speed['images']} images"
-    return cell(significant(speed["images_per_s"]), between, n, value=speed["images_per_s"])
+        return cell(MISSING, "not measured")
+    between = f"{significant(speed.lowest)}–{significant(speed.highest)}"
+    n = f"{speed.repeats} × {speed.images} images"
+    return cell(significant(speed.images_per_s), between, n, value=speed.images_per_s)
 
 
-def probe_cell(said: dict[str, Any] | None, probes: dict[str, Any] | None) -> dict[str, Any]:
+def probe_cell(said: FinderProbes | None, probes: ComparedProbes | None) -> Cell:
     """How many probes got which verdict, the gravest first."""
     if said is None or probes is None:
-        return cell("—", "not asked")
-    if not said["verdicts"]:
-        return cell("—", "none applies")
-    counted = Counter(present_word(one["word"]) for one in said["verdicts"])
+        return cell(MISSING, "not asked")
+    if not said.verdicts:
+        return cell(MISSING, "none applies")
+    counted = Counter(present_word(one.word) for one in said.verdicts)
     gravest_first = sorted(counted, key=lambda word: state_of(word).gravity)
     words = [f"{counted[word]} {word}" for word in gravest_first]
-    under = f"of {len(said['verdicts'])}; n = {probes['n']} pairs each"
+    under = f"of {len(said.verdicts)}; n = {probes.n} pairs each"
     gravity = sum(counted[word] * 100.0 ** -state_of(word).gravity for word in counted)
     return cell(", ".join(words), under, value=gravity)
 
 
-def share_cell(explained: dict[str, Any] | None, block: dict[str, Any]) -> dict[str, Any]:
-    """Share of the positive attribution on the arcs by the first method that was asked for."""
+def arcs_cell(explained: Explained | None, block: SetComparison) -> Cell:
+    """Fraction of the positive attribution on the arcs by the first method that was asked for."""
     if explained is None:
-        return cell("—", "not asked")
-    rows = [row for row in explained["rows"] if row["kind"] == block["main_kind"]]
-    if not rows or rows[0]["value"] is None:
-        return cell("—", explained["why"] or (rows[0]["status"] if rows else "no such lens"))
-    row = rows[0]
-    under = (interval(row["low"], row["high"], 2), f"chance {decimal(row['chance'], 2)}")
-    return cell(decimal(row["value"], 2), *under, f"{row['title'].lower()}, n = {row['n']}", value=row["value"])
+        return cell(MISSING, "not asked")
+    row = next((row for row in explained.rows if row.kind == block.main_kind), None)
+    if row is None or math.isnan(row.value):
+        return cell(MISSING, explained.why or (row.status if row else "no such lens"))
+    under = (interval(row.low, row.high, 2), f"chance {decimal(row.chance, 2)}", f"{row.title.lower()}, n = {row.n}")
+    return cell(decimal(row.value, 2), *under, value=row.value)
 
 
-def warnings_of(row: dict[str, Any]) -> list[str]:
+def warnings_of(row: FinderOnSet) -> tuple[str, ...]:
     """What a reader of the row must know."""
     warnings = []
-    if row["seen"]:
-        warnings.append(f"this set was its {row['seen']} set: its numbers here say nothing of new images")
-    if row["other_pixels"]:
-        warnings.append(f"{row['other_pixels']}; resampled as asked")
-    if row.get("pixels"):  # not in comparisons of earlier versions
-        warnings += row["pixels"]["remarks"]
-    if row["n_unscored"]:
-        warnings.append(f"{count(row['n_unscored'])} images could not be scored")
-    return warnings
+    if row.seen:
+        warnings.append(f"this set was its {row.seen} set: its numbers here say nothing of new images")
+    if row.other_pixels:
+        warnings.append(f"{row.other_pixels}; resampled as asked")
+    if row.pixels:  # not in comparisons of earlier versions
+        warnings += row.pixels.remarks
+    if row.n_unscored:
+        warnings.append(f"{count(row.n_unscored)} images could not be scored")
+    return tuple(warnings)
 
 
-def unused_of(row: dict[str, Any]) -> str:
+def unused_of(row: FinderOnSet) -> str:
     """Bands of the set that the finder leaves aside; empty for none."""
-    return f"leaves out {', '.join(row['unused_bands'])}" if row["unused_bands"] else ""
+    return f"leaves out {', '.join(row.unused_bands)}" if row.unused_bands else ""
 
 
-def told_apart(block: dict[str, Any]) -> list[str]:
+def told_apart(block: SetComparison) -> list[str]:
     """Sentences: of each finder, from which others its AUROC is not told."""
     sentences = []
-    for one in block["ranking"]:
-        others = one["not_told_from"]
-        if others is None:
-            continue
-        words = f"not told from {', '.join(others)}" if others else "told from every other"
-        sentences.append(f"{one['place']}. {one['finder']}: {words}")
+    for one in block.ranking:
+        if one.not_told_from is not None:
+            others = ", ".join(one.not_told_from)
+            words = f"not told from {others}" if others else "told from every other"
+            sentences.append(f"{one.place}. {one.finder}: {words}")
     return sentences
 
 
-def matrices_of(block: dict[str, Any]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class PairCell:
+    """Two finders: the difference or the counts, the interval of the former, p, and whether it is below 0.05."""
+
+    head: str
+    under: str
+    p: str
+    shown: bool
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """A finder against those below it in the ranking; None left of the diagonal."""
+
+    finder: str
+    cells: tuple[PairCell | None, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One of the three comparisons of all pairs, each of `n` images."""
+
+    name: str
+    title: str
+    note: str
+    order: tuple[str, ...]
+    n: int
+    rows: tuple[MatrixRow, ...]
+
+
+def matrices_of(block: SetComparison) -> list[Matrix]:
     """The three comparisons as tables, above the diagonal, in the order of the ranking."""
-    order = [one["finder"] for one in block["ranking"]]
+    if not block.pairs:
+        return []
+    order = tuple(one.finder for one in block.ranking)
+    pairs = {(one.a, one.b): one for pair in block.pairs for one in (pair, pair.turned())}
     return [
-        {
-            "name": name,
-            "title": title,
-            "note": note,
-            "order": order,
-            "n": block["pairs"][0][name]["n"],
-            "rows": [{"finder": a, "cells": _matrix_row(name, a, order, block["pairs"])} for a in order[:-1]],
-        }
+        Matrix(name, title, note, order, getattr(block.pairs[0], name).n, _matrix_rows(name, order, pairs))
         for name, title, note in MATRICES
-        if block["pairs"]
     ]
 
 
-def _matrix_row(name: str, a: str, order: Sequence[str], pairs: Sequence[dict[str, Any]]) -> list[Any]:
-    found = {(pair["a"], pair["b"]): pair[name] for pair in pairs}
-    cells: list[Any] = []
-    for b in order[1:]:
-        if order.index(b) <= order.index(a):
-            cells.append(None)
-        elif (a, b) in found:
-            cells.append(_pair_cell(name, found[a, b], forward=True))
-        else:
-            cells.append(_pair_cell(name, found[b, a], forward=False))
-    return cells
+def _matrix_rows(name: str, order: Sequence[str], pairs: dict[tuple[str, str], Pair]) -> tuple[MatrixRow, ...]:
+    rows = []
+    for place, a in enumerate(order[:-1], 1):
+        cells = [None if at < place else _pair_cell(getattr(pairs[a, b], name)) for at, b in enumerate(order[1:], 1)]
+        rows.append(MatrixRow(a, tuple(cells)))
+    return tuple(rows)
 
 
-def _pair_cell(name: str, found: dict[str, Any], *, forward: bool) -> dict[str, Any]:
-    if name == "auroc":
-        values = [found["difference"], found["low"], found["high"]]
-        value, low, high = values if forward else [-values[0], -values[2], -values[1]]
-        head, under = f"{value:+.3f}".replace("-", "−"), interval(low, high)
+def _pair_cell(found: McNemar | AreaDifference) -> PairCell:
+    if isinstance(found, AreaDifference):
+        head, under = decimal(found.difference, sign=True), interval(found.low, found.high)
     else:
-        alone = (found["a_alone"], found["b_alone"])
-        head, under = "{} : {}".format(*map(count, alone if forward else alone[::-1])), ""
-    return {
-        "head": head,
-        "under": under,
-        "p": p_value(found["p_holm"]),
-        "shown": found["p_holm"] < SIGNIFICANCE,
-    }
+        head, under = f"{count(found.a_alone)} : {count(found.b_alone)}", ""
+    return PairCell(head, under, p_value(found.p_holm), found.p_holm < SIGNIFICANCE)
 
 
-def _instruments(verdicts: Sequence[dict[str, Any]]) -> str:
-    """Whose cutouts the finder was asked about."""
-    return ", ".join(dict.fromkeys(verdict["instrument"] for verdict in verdicts))
-
-
-def verdicts_said(probes: dict[str, Any] | None) -> dict[str, str]:
+def verdicts_said(probes: ComparedProbes | None) -> dict[str, str]:
     """Word of every state → its definition, with the words an earlier version wrote where they are in use."""
-    said = {
-        present_word(one["word"]) for finder in (probes or {"finders": []})["finders"] for one in finder["verdicts"]
-    }
+    said = {present_word(one.word) for finder in (probes.finders if probes else ()) for one in finder.verdicts}
     states = {state.word: state for state in STATES} | {word: state_of(word) for word in said}
     return {word: state.definition for word, state in sorted(states.items(), key=lambda item: item[1].gravity)}
 
 
-def probe_table(probes: dict[str, Any] | None) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class ProbeCell:
+    """What a probe showed of a finder, or why it was not asked."""
+
+    said: ProbeVerdict | None
+    why: str
+
+
+@dataclass(frozen=True)
+class ProbeRow:
+    """A probe with its cells, one per finder that was asked."""
+
+    title: str
+    nature: str
+    cells: tuple[ProbeCell, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A finder that probes apply to, and whose cutouts it was asked about."""
+
+    finder: str
+    instruments: str
+
+
+@dataclass(frozen=True)
+class ProbeTable:
+    """Probes as rows, finders as columns; `unasked` finder → why no probe applies."""
+
+    n: int
+    seed: int
+    finders: tuple[Asked, ...]
+    rows: tuple[ProbeRow, ...]
+    unasked: dict[str, str] = field(default_factory=dict)
+
+
+def probe_table(probes: ComparedProbes | None) -> ProbeTable | None:
     """Probes as rows, finders as columns; cells hold a verdict or why the finder was not asked."""
     if probes is None:
         return None
-    asked = [one for one in probes["finders"] if one["verdicts"]]
-    rows = []
-    for probe in probes["probes"]:
-        cells = []
-        for one in asked:
-            said = {verdict["probe"]: verdict for verdict in one["verdicts"]}
-            why = {refused["probe"]: refused["why"] for refused in one["not_applicable"]}
-            cells.append({"said": said.get(probe["probe"]), "why": why.get(probe["probe"], "")})
-        rows.append({**probe, "cells": cells})
-    unasked = [one for one in probes["finders"] if not one["verdicts"]]
-    return {
-        "n": probes["n"],
-        "seed": probes["seed"],
-        "finders": [{"finder": one["finder"], "instruments": _instruments(one["verdicts"])} for one in asked],
-        "rows": rows,
-        "unasked": [{"finder": one["finder"], "why": one["not_applicable"][0]["why"]} for one in unasked],
-    }
+    asked = [one for one in probes.finders if one.verdicts]
+    verdicts = [{said.probe: said for said in one.verdicts} for one in asked]
+    reasons = [{refused.probe: refused.why for refused in one.not_applicable} for one in asked]
+    rows = [
+        ProbeRow(
+            probe.title,
+            probe.nature,
+            tuple(
+                ProbeCell(said.get(probe.probe), why.get(probe.probe, ""))
+                for said, why in zip(verdicts, reasons, strict=True)
+            ),
+        )
+        for probe in probes.probes
+    ]
+    finders = [Asked(one.finder, ", ".join(dict.fromkeys(said.instrument for said in one.verdicts))) for one in asked]
+    unasked = {one.finder: one.not_applicable[0].why for one in probes.finders if not one.verdicts}
+    return ProbeTable(probes.n, probes.seed, tuple(finders), tuple(rows), unasked)

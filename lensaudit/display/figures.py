@@ -12,6 +12,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -210,10 +211,20 @@ def draw_signed_bar(
     axes.set_ylabel(label)
 
 
-def svg_picture(figure: Figure, alt: str) -> dict[str, Any]:
-    """What a page needs of a line plot: ``uri`` (SVG), ``alt``, ``width`` and ``height`` in CSS pixels."""
+@dataclass(frozen=True)
+class Picture:
+    """What a page needs of a plot: its ``data:`` URI, what it shows in words, its size in CSS pixels."""
+
+    uri: str
+    alt: str
+    width: int
+    height: int
+
+
+def svg_picture(figure: Figure, alt: str) -> Picture:
+    """A line plot as SVG."""
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return {"uri": data_uri("image/svg+xml", svg_bytes(figure)), "alt": alt, "width": width, "height": height}
+    return Picture(data_uri("image/svg+xml", svg_bytes(figure)), alt, width, height)
 
 
 def save_figure(path: Path, figure: Figure, *, metadata: Mapping[str, str] | None = None) -> None:

@@ -72,8 +72,8 @@ def environment(*folders: Path) -> Environment:
         count=numbers.count,
         p_value=numbers.p_value,
         p_short=numbers.p_short,
-        between=lambda group, digits=3: numbers.interval(group["low"], group["high"], digits),
-        span=lambda group: numbers.percent_interval(group["low"], group["high"]),
+        between=lambda group, digits=3: numbers.interval(*_ends(group), digits),
+        span=lambda group: numbers.percent_interval(*_ends(group)),
         symbols=_symbols,
         groupby_first=_grouped,
         slug=lambda text: text.replace(" ", "-"),
@@ -104,6 +104,11 @@ def write_page(path: Path, page: str, smaller: str) -> Path:
 
 def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
+
+
+def _ends(group: Any) -> tuple[float | None, float | None]:
+    """Both ends of a record's interval, or of a mapping's."""
+    return (group["low"], group["high"]) if isinstance(group, dict) else (group.low, group.high)
 
 
 def _symbols(text: str) -> Markup:

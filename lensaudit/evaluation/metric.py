@@ -318,7 +318,7 @@ def draw_roc(
     n_lenses, n_others = (counts.tp + counts.fn, counts.fp + counts.tn) if counts else (0, 0)
     one = 1 / n_others if n_others else float(roc.fpr[roc.fpr > 0].min(initial=1.0))
     floor = one / 2 if log else 0.0
-    draw_curve(axes, roc, floor, label="this finder", color=LENS)
+    draw_curve(axes, roc, floor, label="this finder, 95 % band", color=LENS)
     chance = np.geomspace(floor, 1, 200) if log else np.array([0.0, 1.0])
     axes.plot(chance, chance, color=FAINT, linewidth=0.8, linestyle=":", label="chance")
     if log:
@@ -341,7 +341,7 @@ def draw_curve(axes: Axes, roc: RocBand, floor: float, label: str, **look: Any) 
     fpr = np.maximum(roc.fpr, floor)
     band: Any = {"color": look["color"], "alpha": 0.15, "linewidth": 0, "step": "post"}
     axes.fill_between(fpr, roc.low, roc.high, **band)
-    axes.plot(fpr, roc.tpr, drawstyle="steps-post", label=f"{label}, 95 % band", **look)
+    axes.plot(fpr, roc.tpr, drawstyle="steps-post", label=label, **look)
 
 
 def draw_confusion(axes: Axes, counts: Confusion) -> Axes:

@@ -150,7 +150,7 @@ def test_scores_of_other_images_or_torn_ones_are_not_taken(entrants, place: Path
     sets, finders = [LensSet.open(place / "test")], entrants("visible")
     compare(finders, sets, tmp_path, CompareOptions(n=10, speed=False))
     found = compare(finders, sets, tmp_path, CompareOptions(speed=False))
-    assert found["sets"][0]["rows"][0]["n"] == 12
+    assert found.sets[0].rows[0].n == 12
     for path in (tmp_path / "scores").glob("*.parquet"):
         path.write_bytes(b"torn")
     compare(finders, sets, tmp_path, CompareOptions(speed=False))
@@ -184,9 +184,9 @@ def test_finders_of_one_recipe_are_named_as_typed(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     first, second = entrants_of(["one/", "./two"])
     assert [first.label, second.label] == ["one", "./two"]
-    assert first.facts()["bytes_on_disk"] == (tmp_path / "one" / "weights.safetensors").stat().st_size
-    assert first.facts()["bytes_in_memory"] == 4 * first.finder.parameters
-    assert str(tmp_path) not in json.dumps(first.facts())
+    assert first.facts().bytes_on_disk == (tmp_path / "one" / "weights.safetensors").stat().st_size
+    assert first.facts().bytes_in_memory == 4 * first.finder.parameters
+    assert str(tmp_path) not in json.dumps(first.facts().to_json())
     assert (first.has_seen("ab" * 32), first.has_seen("cd" * 32)) == ("training", "")
 
 

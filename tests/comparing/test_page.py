@@ -8,17 +8,21 @@ import html
 import json
 import re
 import shutil
-from copy import deepcopy
+import subprocess
+import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from lensaudit.comparing import render_comparison
-from lensaudit.comparing.comparison_file import COMPARISON_NAME, SPEED_NAME, read_comparison, write_comparison
-from lensaudit.comparing.tables import HEADS, matrices_of, set_table, told_apart
+from lensaudit.comparing import Comparison, render_comparison
+from lensaudit.comparing.comparison import COMPARISON_NAME, SPEED_NAME
+from lensaudit.comparing.pairs import AreaDifference, McNemar, Pair, Place
+from lensaudit.comparing.tables import HEADS, PairCell, matrices_of, set_table, told_apart
+from lensaudit.documents import sealed
 from lensaudit.errors import DataError, UsageError
-from tests.comparing.made_up import NAMES, REFUSED, comparison, speeds
+from tests.comparing.made_up import NAMES, REFUSED, comparison
 
 REPORTS = Path(__file__).parents[2] / "reports"
 
@@ -52,14 +56,14 @@ class Text(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def made() -> dict:
+def made() -> Comparison:
     return comparison()
 
 
 @pytest.fixture(scope="module")
-def folder(made: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(made: Comparison, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("page")
-    write_comparison(place, made, speeds())
+    made.write(place)
     render_comparison(place)
     return place
 
@@ -80,9 +84,9 @@ def test_every_finder_is_on_the_page_and_the_refused_one_with_its_reason(read: T
     text = " ".join(" ".join(read.words).split())
     for name in NAMES:
         assert name in text
-    assert f"{REFUSED['finder']} {REFUSED['why']}" in text
+    assert f"{REFUSED.finder} {REFUSED.why}" in text
     board = read.tables[0]
-    assert {row[0].split(" n =")[0] for row in board[1:]} == set(NAMES) - {REFUSED["finder"]}
+    assert {row[0].split(" n =")[0] for row in board[1:]} == set(NAMES) - {REFUSED.finder}
 
 
 def test_units_clipped_fractions_and_remarks_on_pixels_are_said(read: Text):
@@ -141,27 +145,28 @@ def test_a_finder_that_learnt_from_the_set_is_marked(read: Text):
 
 
 def test_table_is_sorted_by_auroc_and_sorts_by_any_column(folder: Path, page: str):
-    written = read_comparison(folder)
-    values = [row["cells"][0]["value"] for row in set_table(written, written["sets"][0])]
+    written = Comparison.read(folder)
+    values = [row.cells[0].value for row in set_table(written, written.sets[0])]
     assert values == sorted(values, reverse=True)
     assert page.count('<button type="button">') == len(HEADS)
     assert 'data-value=""' in page  # what was not measured
 
 
-def test_a_matrix_counts_for_its_row_whatever_the_order_of_the_finders():
+def test_a_matrix_counts_for_its_row_whatever_the_order_of_the_finders(made: Comparison):
     """The pair was tested as (worse, better); the better one is the row."""
-    table = {"n": 9, "a_alone": 2, "b_alone": 7, "p_holm": 0.2}
-    area = {"n": 9, "difference": -0.1, "low": -0.25, "high": 0.02, "p_holm": 0.01}
-    ranking = [{"finder": "better"}, {"finder": "worse"}]
-    pair = {"a": "worse", "b": "better", "own": table, "fpr": table, "auroc": area}
-    difference, own, fpr = (m["rows"][0] for m in matrices_of({"ranking": ranking, "pairs": [pair]}))
-    assert difference["finder"] == own["finder"] == "better"
-    assert own["cells"] == fpr["cells"] == [{"head": "7 : 2", "under": "", "p": "p = 0.2", "shown": False}]
-    assert difference["cells"] == [{"head": "+0.100", "under": "−0.020 to 0.250", "p": "p = 0.01", "shown": True}]
+    table = McNemar(n=9, both=0, a_alone=2, b_alone=7, neither=0, p=0.2, p_holm=0.2)
+    area = AreaDifference(n=9, difference=-0.1, low=-0.25, high=0.02, p=0.01, method="", p_holm=0.01)
+    ranking = (Place(1, "better", ()), Place(2, "worse", ()))
+    pair = Pair("worse", "better", own=table, fpr=table, auroc=area)
+    block = replace(made.sets[0], ranking=ranking, pairs=(pair,))
+    difference, own, fpr = (matrix.rows[0] for matrix in matrices_of(block))
+    assert difference.finder == own.finder == "better"
+    assert own.cells == fpr.cells == (PairCell("7 : 2", "", "p = 0.2", shown=False),)
+    assert difference.cells == (PairCell("+0.100", "−0.020 to 0.250", "p = 0.01", shown=True),)
 
 
-def test_differences_that_are_not_shown_are_said(made: dict):
-    sentences = told_apart(made["sets"][0])
+def test_differences_that_are_not_shown_are_said(made: Comparison):
+    sentences = told_apart(made.sets[0])
     assert sentences[0] == "1. ou66: told from every other"
     assert any(": not told from " in sentence for sentence in sentences)
 
@@ -170,42 +175,57 @@ def test_same_data_same_bytes(folder: Path, page: str):
     assert render_comparison(folder).read_text(encoding="utf-8") == page
 
 
-def test_a_page_without_speed_and_probes_says_so(made: dict, tmp_path: Path):
-    plain = {**made, "probes": None}
-    plain.pop("speed", None)
-    write_comparison(tmp_path, plain, None)
+def test_a_page_without_speed_and_probes_says_so(made: Comparison, tmp_path: Path):
+    replace(made, probes=None, speed=()).write(tmp_path)
     text = render_comparison(tmp_path).read_text(encoding="utf-8")
     assert text.count("not measured") >= 6
     assert 'id="probes"' not in text
 
 
-def test_folders_that_hold_no_comparison_are_refused(tmp_path: Path, made: dict):
+def test_folders_that_hold_no_comparison_are_refused(tmp_path: Path, made: Comparison):
+    path = tmp_path / COMPARISON_NAME
     with pytest.raises(UsageError, match=r"holds no compare\.json"):
         render_comparison(tmp_path)
-    (tmp_path / COMPARISON_NAME).write_text("{", encoding="utf-8")
+    path.write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match="is not readable as JSON"):
         render_comparison(tmp_path)
-    (tmp_path / COMPARISON_NAME).write_text(json.dumps({"schema": 99}), encoding="utf-8")
+    path.write_text(json.dumps({"schema": 99}), encoding="utf-8")
     with pytest.raises(DataError, match="schema is 99"):
         render_comparison(tmp_path)
-    broken = {**made, "sets": [{}]}
-    broken.pop("speed", None)
-    write_comparison(tmp_path, broken, speeds())
-    with pytest.raises(DataError, match="a field is missing"):
+    path.write_text(json.dumps(sealed({**made.to_json(), "sets": [{}]})), encoding="utf-8")
+    with pytest.raises(DataError, match=r"compare\.json: sets\.0\.set: .*; run lensaudit compare again"):
         render_comparison(tmp_path)
-    write_comparison(tmp_path, broken, None)
+    stranger = replace(made.sets[0], ranking=(Place(1, "nobody", None),))
+    replace(made, sets=(stranger,)).write(tmp_path)
+    with pytest.raises(DataError, match="do not fit each other"):
+        render_comparison(tmp_path)
+    assert (tmp_path / SPEED_NAME).exists()
+    replace(made, speed=()).write(tmp_path)
     assert not (tmp_path / SPEED_NAME).exists()  # speeds of another run are no longer there
 
 
-def test_words_of_an_earlier_version_are_counted_and_explained(made: dict, tmp_path: Path):
-    older = deepcopy(made)
-    for finder in older["probes"]["finders"]:
-        for said in finder["verdicts"]:
-            said["word"] = {"equivalent within tolerance": "no effect shown"}.get(said["word"], said["word"])
-    write_comparison(tmp_path, older, None)
+def test_a_comparison_survives_its_files(made: Comparison, tmp_path: Path):
+    written = Comparison.read(made.write(tmp_path).parent)
+    assert written.to_json() == made.to_json()
+    assert written.speed == made.speed
+    assert "speed" not in made.to_json()
+
+
+def test_words_of_an_earlier_version_are_counted_and_explained(made: Comparison, tmp_path: Path):
+    older = {"equivalent within tolerance": "no effect shown"}
+    finders = [
+        replace(one, verdicts=tuple(replace(said, word=older.get(said.word, said.word)) for said in one.verdicts))
+        for one in made.probes.finders
+    ]
+    replace(made, probes=replace(made.probes, finders=tuple(finders))).write(tmp_path)
     page = render_comparison(tmp_path).read_text(encoding="utf-8")
     assert "1 bias, 1 no effect shown" in page
     assert "an earlier version’s word: equivalent within tolerance" in page
+
+
+def test_a_comparison_is_read_and_its_page_drawn_without_torch():
+    code = "import sys, lensaudit.comparing; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_shipped_leaderboard_of_an_earlier_version_still_opens(tmp_path: Path):

@@ -23,7 +23,7 @@ from campaigns.damage import SPECIAL, make_special
 from campaigns.mutators import mutate
 
 from lensaudit.clustering.page import Marks, read_marks
-from lensaudit.comparing.comparison_file import read_comparison, write_comparison
+from lensaudit.comparing import Comparison
 from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation.grades import read_grades
@@ -40,6 +40,7 @@ from lensaudit.probes.outside.plan import plan_export
 from lensaudit.report.audit_file import certificate_block, read_audit, write_audit
 from lensaudit.resources import builtin_folder
 from lensaudit.scenes.scene import Scene
+from tests.comparing.made_up import comparison
 
 IDS = [f"s{i}" for i in range(6)]
 
@@ -65,6 +66,11 @@ def _whole_set(root: Path) -> Any:
 def _scores(path: Path) -> Any:
     scores, record = read_scores(path, IDS)
     return scores.ids, scores.p_lens.tolist(), scores.logit.tolist(), scores.status, record
+
+
+def _comparison(root: Path) -> Any:
+    found = Comparison.read(root)
+    return found.to_json(), found.speed
 
 
 def _key(path: Path) -> Any:
@@ -95,8 +101,8 @@ READERS = {
     "recipe": Reader("recipe.yaml", "yaml", lambda root: load_recipe(str(root / "recipe.yaml")), ours=False),
     "probe": Reader("probe.yaml", "yaml", lambda root: load_definition(root / "probe.yaml"), ours=False),
     "audit": Reader("audit.json", "json", read_audit),
-    "comparison": Reader("compare.json", "json", read_comparison),
-    "speed": Reader("speed.json", "json", read_comparison),
+    "comparison": Reader("compare.json", "json", _comparison),
+    "speed": Reader("speed.json", "json", _comparison),
     "certificate": Reader("planted.json", "json", lambda root: certificate_block(root / "planted.json"), ours=False),
     "marks": Reader("marks.json", "json", lambda root: read_marks(root / "marks.json", "ab" * 32, 4), ours=False),
     "key": Reader("key/key.parquet", "parquet", lambda root: _key(root / "key")),
@@ -129,8 +135,7 @@ def make_samples(root: Path) -> None:
     shutil.copy(builtin_folder("reports") / "planted-bias" / "planted.json", root / "planted.json")
     audit = json.loads((builtin_folder("reports") / "example-ou66" / "audit.json").read_text(encoding="utf-8"))
     write_audit(root, audit)
-    blocks: dict[str, Any] = {"schema": 1, "finders": [{"finder": "a"}], "sets": [], "probes": None}
-    write_comparison(root, {**blocks, "options": {"n": 1}, "provenance": {}}, [{"finder": "a", "rate": 1.5}])
+    comparison(("ou66", "ou200"), 40).write(root)
     Marks(clusters="ab" * 32, marks={0: 1.0, 1: 0.5, 3: 0.0}).write(root / "marks.json")
     keep_json(root / "kept.json", {"key": "k", "value": 0.5, "list": [1, 2]})
     _make_key(root / "key")

@@ -1,0 +1,244 @@
+"""What is compared: finders under the names they have in a comparison, and the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lensaudit.errors import UsageError
+from lensaudit.records import Json, Record, plain
+from lensaudit.resources import without_groups
+from lensaudit.verdicts import PAIRS
+
+if TYPE_CHECKING:
+    from lensaudit.finders import Finder, FinderRecord
+    from lensaudit.lensset import LensSet
+
+METHODS = ("occlusion", "input-x-gradient", "integrated-gradients")
+"""Explanations that are scored: the first asks for no gradient, so that it stands for every finder; the other two are
+cheap and depend on the weights."""
+
+NO_PROBES = "none"
+
+
+@dataclass(frozen=True)
+class CompareOptions(Record):
+    """Settings of :func:`lensaudit.comparing.compare`.
+
+    Attributes
+    ----------
+    seed
+        Root of every random draw.
+    n
+        Only the first so many images of each set; None for all.
+    batch
+        Cutouts per forward pass; None takes what runs fastest.
+    probes
+        Names of probes or paths of their YAML files, ``quick`` or ``all``; empty leaves them out.
+    probe_n
+        Pairs of each population of each probe.
+    explanations
+        Lenses of each kind whose explanations are scored; 0 leaves that out.
+    methods
+        Names of the methods of explanation; a finder without gradients gets those that need none.
+    speed
+        Whether images per second are measured.
+    workers
+        Processes that render the probes' scenes.
+    refit
+        Whether finders whose stretch takes statistics of a training set take them from each set instead.
+    """
+
+    seed: int = 0
+    n: int | None = None
+    batch: int | None = None
+    probes: tuple[str, ...] = ()
+    probe_n: int = PAIRS
+    explanations: int = 0
+    methods: tuple[str, ...] = METHODS
+    speed: bool = True
+    workers: int = 1
+    refit: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "probes", _named(self.probes))
+        for name, lowest in (("seed", 0), ("explanations", 0), ("workers", 1), ("probe_n", 2)):
+            if getattr(self, name) < lowest:
+                option = {"explanations": "judge-n"}.get(name, name.replace("_", "-"))
+                raise UsageError(f"--{option} {getattr(self, name)} is not possible; give {lowest} or more")
+        for name in ("n", "batch"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                option = {"n": "first"}.get(name, name)
+                raise UsageError(f"--{option} {getattr(self, name)} is not possible; give 1 or more")
+        if self.seed >= 2**32:
+            raise UsageError(f"--seed {self.seed} is not possible; give less than {2**32}")
+
+    def to_json(self) -> Json:
+        """What the results depend on."""
+        names = ("seed", "n", "probes", "probe_n", "explanations", "methods")
+        return {name: plain(getattr(self, name)) for name in names} | ({"refit": True} if self.refit else {})
+
+
+def _named(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of probes with the groups written out."""
+    if tuple(names) == (NO_PROBES,):
+        return ()
+    if "all" in names:
+        from lensaudit.probes.audit import audited_probes
+
+        return (*(definition.name for definition in audited_probes()), *without_groups(names)[1:])
+    return without_groups(names)
+
+
+@dataclass(frozen=True)
+class TrainedOn(Record):
+    """What the weights were trained on, as far as it is recorded with them."""
+
+    instrument: str | None = None
+    population: str | None = None
+    n_training: int | None = None
+
+    @classmethod
+    def of(cls, data: Mapping[str, object]) -> TrainedOn:
+        """From what ``finder.yaml`` records, which every training names its own way."""
+        instrument, population, n = (data.get(name) for name in ("instrument", "population", "n_training"))
+        return cls(
+            instrument if isinstance(instrument, str) else None,
+            population if isinstance(population, str) else None,
+            n if isinstance(n, int) else None,
+        )
+
+
+@dataclass(frozen=True)
+class ComparedFinder(Record):
+    """What a finder is: architecture, bands, input, parameters, bytes, threshold, training; no path."""
+
+    finder: str
+    origin: str
+    weights_hash: str
+    architecture: str
+    bands: tuple[str, ...]
+    size: int
+    stretch: str
+    field_of_view_arcsec: float
+    threshold: float
+    parameters: int
+    bytes_in_memory: int
+    bytes_on_disk: int | None
+    differentiable: bool
+    trained_on: TrainedOn
+
+
+BUILT_IN = "built-in"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One finder under the name it has in the comparison.
+
+    Attributes
+    ----------
+    label
+        What the user calls it: two finders of one recipe, in two folders, differ in it.
+    finder
+        The finder.
+    record
+        Its ``finder.yaml``; None for a user's own module.
+    file_bytes
+        Size of its file of weights; None where there is none.
+    """
+
+    label: str
+    finder: Finder
+    record: FinderRecord | None
+    file_bytes: int | None
+
+    def facts(self) -> ComparedFinder:
+        """Architecture, bands, input, size, threshold, what it was trained on; no path."""
+        recipe, data = self.finder.recipe, {} if self.record is None else self.record.training_data
+        tensors = self.finder.module.state_dict().values()
+        return ComparedFinder(
+            finder=self.label,
+            origin=BUILT_IN if self.finder.origin == BUILT_IN else "own code" if self.record is None else "folder",
+            weights_hash=self.finder.weights_hash,
+            architecture=recipe.architecture,
+            bands=tuple(recipe.bands),
+            size=recipe.size,
+            stretch=recipe.stretch,
+            field_of_view_arcsec=recipe.field_of_view_arcsec,
+            threshold=recipe.threshold,
+            parameters=int(self.finder.parameters),
+            bytes_in_memory=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+            bytes_on_disk=self.file_bytes,
+            differentiable=self.finder.differentiable,
+            trained_on=TrainedOn.of(data),
+        )
+
+    def refitted_to(self, lens_set: LensSet) -> Entrant:
+        """The same with statistics from the set, where its stretch takes statistics of a training set."""
+        from lensaudit.finders import refitted, takes_statistics
+
+        return replace(self, finder=refitted(self.finder, lens_set)) if takes_statistics(self.finder) else self
+
+    def has_seen(self, content_hash: str) -> str:
+        """What the set of that content was for this finder: ``training``, ``validation``, or empty."""
+        data = {} if self.record is None else self.record.training_data
+        parts = {"training": "set", "validation": "validation_set"}
+        return next((part for part, key in parts.items() if data.get(key) == content_hash), "")
+
+
+def entrants_of(
+    names: Sequence[str], device: str = "cpu", *, resample: bool = False, field_of_view: float | None = None
+) -> list[Entrant]:
+    """Load finders by what a user calls them, in that order.
+
+    Parameters
+    ----------
+    resample
+        Whether they take sets of pixels of another scale.
+    field_of_view
+        Width of the cutouts in arcseconds, where they were trained on another.
+
+    Raises
+    ------
+    UsageError
+        None is given, one does not exist or is given twice, or two are the same weights with the same recipe.
+    DataError
+        The files of one are torn.
+    """
+    from lensaudit.finders import load_finder
+
+    if not names:
+        raise UsageError("no finder is given; name two or more, see lensaudit models list")
+    labels = [name.rstrip("/") or name for name in names]
+    if doubled := next((label for label in labels if labels.count(label) > 1), None):
+        raise UsageError(f"finder {doubled} is given twice; give each once")
+    loaded = [load_finder(name, device).for_field(field_of_view, resample) for name in names]
+    _refuse_twins(names, loaded)
+    return [entrant_of(label, finder) for label, finder in zip(labels, loaded, strict=True)]
+
+
+def entrant_of(label: str, finder: Finder) -> Entrant:
+    """A loaded finder under the name it has in the comparison, with the record of its folder."""
+    from lensaudit.finders import read_record
+    from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
+    from lensaudit.finders.store import FINDER_FILE, WEIGHTS_FILE
+
+    if finder.recipe.architecture == CUSTOM:
+        return Entrant(label, finder, None, None)
+    folder = builtin_finder_folder(finder.name) if finder.origin == BUILT_IN else Path(finder.origin)
+    if not (folder / FINDER_FILE).is_file():
+        return Entrant(label, finder, None, None)
+    weights = folder / WEIGHTS_FILE
+    return Entrant(label, finder, read_record(folder), weights.stat().st_size if weights.is_file() else None)
+
+
+def _refuse_twins(names: Sequence[str], loaded: Sequence[Finder]) -> None:
+    known: dict[tuple[str, str], str] = {}
+    for name, finder in zip(names, loaded, strict=True):
+        same = finder.weights_hash, finder.recipe.model_dump_json()
+        if same in known:
+            raise UsageError(f"finders {known[same]} and {name} are the same weights and recipe; give each once")
+        known[same] = name
