@@ -35,6 +35,28 @@ _DECIDED_BY_PARENT = (signal.SIGINT, signal.SIGTERM)
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
+JOB_RANK, JOB_SIZE = "RANK", "WORLD_SIZE"
+_OF_A_JOB = (JOB_RANK, JOB_SIZE, "MASTER_ADDR", "MASTER_PORT")
+
+
+def rank_and_size() -> tuple[int, int]:
+    """(number of this process, number of all) in a job that ``torchrun`` or the like started; (0, 1) outside of one.
+
+    Raises
+    ------
+    UsageError
+        The environment says something else than numbers.
+    """
+    if not all(name in os.environ for name in _OF_A_JOB):
+        return 0, 1
+    try:
+        return int(os.environ[JOB_RANK]), int(os.environ[JOB_SIZE])
+    except ValueError as wrong:
+        raise UsageError(
+            f"environment: {JOB_RANK} and {JOB_SIZE} must be whole numbers, as torchrun sets them"
+        ) from wrong
+
+
 def spread(task: Task[T], chunks: Sequence[int], workers: int | str = 1) -> Generator[T, None, None]:
     """Run `task` on every chunk and yield what it gives for each, as they end.
 
@@ -90,12 +112,13 @@ def _in_processes(task: Task[T], chunks: Sequence[int], workers: int) -> Generat
 def _submitted(pool: ProcessPoolExecutor, chunks: Iterable[int]) -> set[Future[Any]]:
     """Hand chunks to the workers, which start now and inherit that signals wait until they can ignore them."""
     resource_tracker.ensure_running()  # started later, it would let signals through again
-    with _signals_waiting():
+    with signals_waiting():
         return {pool.submit(_do, chunk) for chunk in chunks}
 
 
 @contextmanager
-def _signals_waiting() -> Iterator[None]:
+def signals_waiting() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back from this process while the block runs, and from those that it starts, for good."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -20,6 +20,7 @@ from lensaudit.api.calling import (
 )
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Scores
+from lensaudit.spread import rank_and_size
 
 if TYPE_CHECKING:
     from lensaudit.evaluation import Evaluation
@@ -87,9 +88,13 @@ class TrainOptions(TypedDict, total=False):
         Forget an earlier training in `out`.
     cache
         Folder for prepared images, kept and shared between trainings; by default they go with the training's end.
+    processes
+        Divide each batch over so many processes, one a GPU. In a job of ``torchrun``, all of whose processes call
+        this, they are the job's; `out` is needed then, and each of them returns what the first one trained.
     """
 
     quick: bool
+    processes: int
     body: str
     restart: bool
     cache: Path | str
@@ -171,10 +176,15 @@ def train(
     """
     from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, Watch
     from lensaudit.training import train as run
+    from lensaudit.training.group import together
+    from lensaudit.training.run import follow
 
+    if rank_and_size()[0] > 0:
+        return follow(None if out is None else Path(out), device)
     words: dict[str, Any] = dict(options)
     if strange := words.keys() - TrainOptions.__annotations__.keys():
         raise TypeError(f"train() got an unexpected keyword argument '{min(strange)}'")
+    machine = Machine(device, processes=words.pop("processes", 1))
     loaded = room.in_mode(room.load_recipe(str(recipe)), words.pop("body", None), words.get("pretrained"))
     cache, restart = words.pop("cache", None), bool(words.pop("restart", False))
     protocol = loaded.training.quickened() if words.pop("quick", False) else loaded.training
@@ -182,14 +192,14 @@ def train(
     room.choose_device(device)
     sets = TrainingData(as_set(data), *(None if one is None else as_set(one) for one in (validation, test)))
     where = temporary_folder(loaded.name) if out is None else Path(out)
-    with watching(progress) as watch:
+    with together(device=device), watching(progress) as watch:
 
         def stepped(at: Progress, steps: int) -> None:
             watch("training", at.epoch * steps + at.batch, chosen.epochs * steps)
 
         told = Watch(counting(watch, "preparing images"), stepped, counting(watch, "measuring"))
         place = Place(where, None if cache is None else Path(cache), restart)
-        trained = run(loaded, sets, place, chosen, Machine(device), told)
+        trained = run(loaded, sets, place, chosen, machine, told)
     return trained if out is not None else kept_with(trained, where)
 
 

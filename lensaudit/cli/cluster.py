@@ -98,6 +98,7 @@ def cluster(
     seed: opt.Seed = 1,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
+    processes: opt.Processes = 1,
     restart: opt.Restart = False,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
@@ -134,13 +135,13 @@ def cluster(
     )
     sizes = None if sweep is None else Sweep(_sizes(sweep), reruns)
     data = ClusterData(LensSet.open(lens_set), None if test is None else LensSet.open(test))
-    place = ClusterPlace(out, marks, restart, device)
+    place = ClusterPlace(out, marks, restart, device, processes)
     extras = Extras(RATIOS if ratios else (), cut, orientations, source_only)
     found = start
     if finder is not None:
         loaded = load_finder(finder)
         found = replace(loaded, recipe=opt.of_width(loaded.recipe, field_of_view))
-    with with_threads(threads), watching() as tell:
+    with with_threads(threads, processes), watching() as tell:
         clustered = run(found, data, place, options, extras, tell)
         swept = None if sizes is None else sweep_embedding(start, data, place, options, sizes, tell)
     _show(clustered, swept, out, as_json=as_json)

@@ -165,6 +165,10 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads; by default torch's choice.")
 ]
+Processes = Annotated[
+    int,
+    typer.Option("--processes", metavar="N", min=1, help="Divide each batch over N processes, one a GPU; as torchrun."),
+]
 Batch = Annotated[
     int | None, typer.Option("--batch", metavar="N", min=1, help="Images at a time; by default what runs fastest.")
 ]

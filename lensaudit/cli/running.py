@@ -21,6 +21,7 @@ from lensaudit.cli.console import say
 from lensaudit.display.numbers import duration
 from lensaudit.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 from lensaudit.files import working_in
+from lensaudit.spread import rank_and_size
 from lensaudit.starting import AGAIN, leave
 from lensaudit.untrusted import printable
 
@@ -115,6 +116,9 @@ FOLDERS = ("out", "again")
 ALSO = {"export": "key"}
 """Further parameter of a command that names such a folder."""
 
+DIVIDED = frozenset({"train", "cross_validate", "cluster"})
+"""Commands whose trainings the processes of a job divide, which ``torchrun`` starts: the first one runs the command."""
+
 WRITES_A_FILE = frozenset({"score"})
 """Commands whose ``--out`` is one file."""
 
@@ -135,7 +139,16 @@ def _alone(callback: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(callback)
     def command(*words: Any, **options: Any) -> Any:
+        rank, size = rank_and_size() if callback.__name__ in DIVIDED else (0, 1)
+        if rank > 0:
+            from lensaudit.training.loop import serve_job
+
+            return serve_job(options["device"])
         with ExitStack() as held:
+            if size > 1:
+                from lensaudit.training.group import together
+
+                held.enter_context(together(device=options["device"]))
             for name in (*FOLDERS, *also):
                 if options.get(name) is not None:
                     held.enter_context(working_in(Path(options[name]), file=is_file))

@@ -123,6 +123,7 @@ def train(
     seed: opt.Seed = 1,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
+    processes: opt.Processes = 1,
     channels_last: Annotated[
         bool,
         typer.Option(
@@ -179,7 +180,7 @@ def train(
         validation_fraction=validation_fraction,
     )
     choose_device(device)
-    machine = Machine(device, threads, channels_last, compiled)
+    machine = Machine(device, threads, channels_last, compiled, processes)
     sets = TrainingData(*(None if path is None else LensSet.open(path) for path in (data, validation, test)))  # type: ignore[arg-type]
     if ablations:
         arms = arms_of(recipe, options, ablations)
@@ -263,6 +264,7 @@ def cross_validate(
     seed: opt.Seed = 1,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
+    processes: opt.Processes = 1,
     quick: opt.Quick = False,
     restart: opt.Restart = False,
     as_json: opt.Json = False,
@@ -287,7 +289,7 @@ def cross_validate(
         seed=seed,
     )
     choose_device(device)
-    place, machine = Place(out, restart=restart), Machine(device, threads)
+    place, machine = Place(out, restart=restart), Machine(device, threads, processes=processes)
     run(recipe, LensSet.open(data), place, options, folds, machine, _cross_validation_began)
     if as_json:
         say_json(json.loads((out / RESULT_FILE).read_text(encoding="utf-8")))

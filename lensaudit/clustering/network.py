@@ -14,11 +14,12 @@ from torch import nn
 from lensaudit.clustering.options import ClusterOptions
 from lensaudit.clustering.stage import Images, Stage, StageTraining
 from lensaudit.errors import DataError, UsageError
-from lensaudit.finders import Finder, Recipe, choose_device, initialised_module
+from lensaudit.finders import Finder, Recipe, initialised_module
 from lensaudit.finders.architectures import he_normal_
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
 from lensaudit.finders.layers import decoder
 from lensaudit.training.batches import Purpose, stream, torch_seed
+from lensaudit.training.group import check_processes, together
 from lensaudit.training.prepared import Advance, prepare_set
 
 if TYPE_CHECKING:
@@ -68,12 +69,15 @@ class Workplace:
         None for that of the options.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    processes
+        That each training is divided over.
     """
 
     denoiser: Path
     extractor: Path
     extractor_seed: int | None = None
     device: str = "auto"
+    processes: int = 1
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -111,7 +115,6 @@ def drawn_images(untrained: Finder, lens_set: LensSet, options: ClusterOptions, 
 
 def train_network(recipe: Recipe, images: Images, options: ClusterOptions, place: Workplace, tell: Tell) -> Network:
     """Train denoiser and extractor, or go on with what lies at `place`."""
-    device = choose_device(place.device)
     seed = options.seed if place.extractor_seed is None else place.extractor_seed
     module, mirrored = initial(recipe, seed)
     own = options.model_copy(update={"seed": seed})
@@ -122,9 +125,11 @@ def train_network(recipe: Recipe, images: Images, options: ClusterOptions, place
         StageTraining(second, images, own, _identity(recipe, images, own, _MIXTURE_OPTIONS), place.extractor),
     )
     history: History = {}
-    for training in trainings:
-        name = training.stage.name
-        history[name] = training.run(device, named(tell, f"training the {name}"))
+    check_processes(place.processes, place.device, options.batch_size)
+    with together(place.processes, place.device) as group:
+        for training in trainings:
+            name = training.stage.name
+            history[name] = training.run(group, place.device, named(tell, f"training the {name}"))
     trained = initial(recipe, seed)  # without the changes that made training quick
     for part, rest in zip(trained, (module, mirrored), strict=True):
         part.load_state_dict(rest.cpu().state_dict())

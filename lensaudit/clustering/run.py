@@ -58,12 +58,15 @@ class ClusterPlace:
         Forget an earlier clustering there.
     device
         ``auto``, ``cpu`` or ``cuda``, for the training.
+    processes
+        That each training is divided over.
     """
 
     out: Path
     marks: Path | None = None
     restart: bool = False
     device: str = "auto"
+    processes: int = 1
 
     @property
     def work(self) -> Path:
@@ -154,7 +157,8 @@ def cluster(
     images = drawn_images(untrained, data.lens_set, options, work, tell)
     network = None
     if not isinstance(start, Finder):
-        network = train_network(recipe, images, options, Workplace(work, work, device=place.device), tell)
+        where = Workplace(work, work, device=place.device, processes=place.processes)
+        network = train_network(recipe, images, options, where, tell)
     module = start.module if isinstance(start, Finder) else network.module if network else None
     assert isinstance(module, CaeBgm)
     with _on(choose_device(place.device), module):

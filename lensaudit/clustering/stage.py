@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from torch.nn import functional
 
 from lensaudit.clustering.options import ClusterOptions
 from lensaudit.errors import UsageError
-from lensaudit.finders.running import channels_last
+from lensaudit.finders.running import channels_last, choose_device
 from lensaudit.training.augment import AUGMENTATIONS, Draws
 from lensaudit.training.batches import Batches, count_batches, shuffled
 from lensaudit.training.checkpoint import Checkpoint, Progress, Tally
-from lensaudit.training.loop import Keep, Task, run
+from lensaudit.training.group import BatchPart, Group
+from lensaudit.training.loop import Keep, Task, run_in
 from lensaudit.training.network import MaskSource, training_form
 from lensaudit.training.prepared import PreparedSet, Rows, decoded
 
@@ -65,32 +67,33 @@ class Stage:
 class StageTask(Task[torch.Tensor]):
     """Adam on the mean cross-entropy per pixel of what a stage gives back."""
 
-    def __init__(self, stage: Stage, images: Images, options: ClusterOptions, device: torch.device) -> None:
-        self.number, self.images, self.options, self.device = stage.number, images, options, device
-        net = stage.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(self, stage: Stage, images: Images, options: ClusterOptions, device: str) -> None:
+        self.number, self.images, self.options = stage.number, images, options
+        self.device = choose_device(device)
+        net = stage.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.net = training_form(net, MaskSource(options.seed))
-        self.before = stage.before.to(device).eval()
+        self.before = stage.before.to(self.device).eval()
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=options.learning_rate)
         self.epochs, self.steps = stage.epochs, count_batches(len(images.training), options.batch_size)
         self.remedy = f"give a rate below --lr {options.learning_rate:g}, and --restart"
 
-    def batches(self, epoch: int, first: int) -> Iterator[torch.Tensor]:
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[torch.Tensor, BatchPart]]:
         """Training images in the order of the epoch, augmented."""
         prepared, seed = self.images.prepared, self.options.seed
         number = self.number * 1_000_000 + epoch  # an epoch of its own for every stage's random numbers
         order = shuffled(self.images.training, seed, number)
-        for batch in Batches(prepared, order, self.options.batch_size, seed, number, first):
+        for batch in Batches(prepared, order, self.options.batch_size, seed, number, first, self.group):
             draws = Draws(batch.choices, batch.uniform, batch.is_lens)
             images = AUGMENTATIONS[self.options.augment](decoded(batch.codes, batch.scales), draws, 0)
-            yield images.to(self.device)
+            yield images.to(self.device), batch.part
 
-    def validation(self) -> Iterator[torch.Tensor]:
+    def validation(self) -> Iterator[tuple[torch.Tensor, BatchPart]]:
         """Every validation image once."""
-        for batch in Batches(self.images.prepared, self.images.validation, self.options.batch_size):
-            yield decoded(batch.codes, batch.scales).to(self.device)
+        for batch in Batches(self.images.prepared, self.images.validation, self.options.batch_size, group=self.group):
+            yield decoded(batch.codes, batch.scales).to(self.device), batch.part
 
-    def losses(self, batch: torch.Tensor, tally: Tally) -> Iterator[torch.Tensor]:
-        """Mean cross-entropy per pixel of the batch, in one piece."""
+    def losses(self, batch: torch.Tensor, part: BatchPart, tally: Tally) -> Iterator[torch.Tensor]:
+        """Mean cross-entropy per pixel, in one piece."""
         images = channels_last(batch)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             with torch.no_grad():
@@ -119,7 +122,7 @@ class StageTraining:
     identity: dict[str, Any]
     folder: Path
 
-    def run(self, device: torch.device, advance: Advance | None = None) -> list[tuple[float, float]]:
+    def run(self, group: Group, device: str, advance: Advance | None = None) -> list[tuple[float, float]]:
         """Train until the last epoch; leaves the weights in the stage's net.
 
         A stage that has ended goes on if more epochs are asked for, as the rate is constant.
@@ -149,6 +152,6 @@ class StageTraining:
             if advance is not None and progress.batch:  # the end of an epoch was told with its last step
                 advance(progress.epoch * steps + progress.batch, self.stage.epochs * steps)
 
-        task = StageTask(self.stage, self.images, self.options, device)
-        progress = run(task, Keep(path, identity), earlier, report)
+        make = partial(StageTask, self.stage, self.images, self.options, device)
+        _, progress = run_in(group, make, Keep(path, identity), earlier, report)
         return [(row.train_loss, row.validation_loss) for row in progress.history]

@@ -64,7 +64,7 @@ def sweep_embedding(
     for size in sweep.sizes:
         words = recipe.model_copy(update={"architecture_options": {**recipe.architecture_options, "embedding": size}})
         runs = [_Run(words, images, test, options, work, rerun) for rerun in range(sweep.reruns)]
-        rows.append({"embedding": size, "auroc": [run.auroc(place.device, tell) for run in runs]})
+        rows.append({"embedding": size, "auroc": [run.auroc(place, tell) for run in runs]})
     record = {
         "sizes": rows,
         "reruns": sweep.reruns,
@@ -96,25 +96,24 @@ class _Run:
     def size(self) -> int:
         return int(self.recipe.architecture_options["embedding"])
 
-    def auroc(self, device: str, tell: Tell) -> float:
+    def auroc(self, place: ClusterPlace, tell: Tell) -> float:
         """By known fractions; from the file of an earlier call where there is one."""
         folder = self.work / f"sweep-{self.size}-{self.rerun}"
         form: JsonForm[float] = JsonForm("auroc", "identity", decode=float)
         kept = Piece(folder / "auroc.json", form, self._identity())
-        return kept.or_made(lambda: self._measured(folder, device, tell))
+        return kept.or_made(lambda: self._measured(folder, place, tell))
 
     def _identity(self) -> list[Any]:
         words = self.recipe.model_dump(mode="json", exclude={"training"})
         return [words, self.options.model_dump(mode="json"), self.images.prepared.folder.name, self.test.folder.name]
 
-    def _measured(self, folder: Path, device: str, tell: Tell) -> float:
+    def _measured(self, folder: Path, place: ClusterPlace, tell: Tell) -> float:
         def named(what: str, done: int, total: int) -> None:
             tell(f"{self.size} features, run {self.rerun + 1}: {what}", done, total)
 
         seed = self.options.seed + self.rerun
-        network = train_network(
-            self.recipe, self.images, self.options, Workplace(self.work, folder, seed, device), named
-        )
+        where = Workplace(self.work, folder, seed, place.device, place.processes)
+        network = train_network(self.recipe, self.images, self.options, where, named)
         finder = Finder(self.recipe, network.module, "sweep")
         shown = Posed(self.images.prepared, np.arange(len(self.images.prepared)))
         points = embeddings(network.module, shown, advance=lambda d, n: named("embedding", d, n))[:, 0]

@@ -22,6 +22,7 @@ from lensaudit.scenes import Scene, draw_scene
 from lensaudit.scenes import edits as scene_edits
 from lensaudit.spread import spread
 from lensaudit.training.checkpoint import Checkpoint, Progress, Tally
+from lensaudit.training.group import BatchPart
 from lensaudit.training.loop import Keep, Task, run
 
 POPULATION = "plain"
@@ -248,16 +249,19 @@ class PlantedTask(Task[tuple[torch.Tensor, torch.Tensor]]):
         self.steps = math.ceil(len(images) / BATCH)
         self._cycle = _one_cycle(self.steps * epochs)
 
-    def batches(self, epoch: int, first: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[tuple[torch.Tensor, torch.Tensor], BatchPart]]:
         """Images and labels in the order of the epoch, which goes on from those of the epochs before."""
         generator = np.random.default_rng([self.seed, 5])
         order = [generator.permutation(len(self.images)) for _ in range(epoch + 1)][-1]
         for start in range(first * BATCH, len(order), BATCH):
             chosen = np.sort(order[start : start + BATCH])
+            part = self.group.part(len(chosen))
+            chosen = chosen[part.rows]
             images = torch.from_numpy(self.images[chosen].astype(np.float32))
-            yield images.contiguous(memory_format=torch.channels_last), torch.from_numpy(self.labels[chosen]).float()
+            images = images.contiguous(memory_format=torch.channels_last)
+            yield (images, torch.from_numpy(self.labels[chosen]).float()), part
 
-    def losses(self, batch: tuple[torch.Tensor, torch.Tensor], tally: Tally) -> Iterator[torch.Tensor]:
+    def losses(self, batch: tuple[torch.Tensor, torch.Tensor], part: BatchPart, tally: Tally) -> Iterator[torch.Tensor]:
         """Mean cross-entropy of the batch, in one piece."""
         images, is_lens = batch
         with torch.autocast("cpu", torch.bfloat16):

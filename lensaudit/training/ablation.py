@@ -25,6 +25,7 @@ from lensaudit.finders import Recipe, Scores, read_scores, score_set, write_scor
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
 from lensaudit.statistics import roc_curve
+from lensaudit.training.group import together
 from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.run import Place, Trained, Watch, train
 from lensaudit.training.sets import TrainingData
@@ -218,15 +219,16 @@ def ablate(
         raise UsageError("--ablate compares on a test set; give one with --test")
     if repeats < 1:
         raise UsageError(f"--repeats {repeats}: at least 1 is needed")
-    cache = place.cache or place.out / "prepared"
+    cache, machine = place.cache or place.out / "prepared", machine or Machine()
     runs = []
-    for arm in arms:
-        for seed in range(arm.options.seed, arm.options.seed + repeats):
-            out = place.out / arm.name / f"seed-{seed}"
-            options = arm.options.model_copy(update={"seed": seed})
-            watch = began(arm.name, seed) if began is not None else None
-            trained = train(arm.recipe, data, Place(out, cache, place.restart), options, machine, watch)
-            runs.append(_measured(arm.name, seed, trained, data.test, out))
+    with together(machine.processes, machine.device):
+        for arm in arms:
+            for seed in range(arm.options.seed, arm.options.seed + repeats):
+                out = place.out / arm.name / f"seed-{seed}"
+                options = arm.options.model_copy(update={"seed": seed})
+                watch = began(arm.name, seed) if began is not None else None
+                trained = train(arm.recipe, data, Place(out, cache, place.restart), options, machine, watch)
+                runs.append(_measured(arm.name, seed, trained, data.test, out))
     _write(runs, arms, data, place.out)
     if place.cache is None and cache.exists():
         shutil.rmtree(cache)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lensaudit.finders.invariance import DIHEDRAL
 from lensaudit.training.augment import UNIFORMS
+from lensaudit.training.group import ALONE, BatchPart, Group
 from lensaudit.training.prepared import PreparedSet, Rows
 
 
@@ -50,6 +51,8 @@ class Batch(NamedTuple):
         Integers in [0, 8) (n,) for the augmentation.
     uniform
         Numbers in [0, 1) (n, `UNIFORMS`) for the augmentation.
+    part
+        Which images of the batch these are: all, or those of one process.
     """
 
     codes: torch.Tensor
@@ -57,6 +60,7 @@ class Batch(NamedTuple):
     is_lens: torch.Tensor
     choices: torch.Tensor
     uniform: torch.Tensor
+    part: BatchPart
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Batches:
         The augmentation's choices of a batch are drawn from these and its number.
     first
         Number of batches already done, when a killed epoch goes on.
+    group
+        The processes that each batch is divided over; what is drawn for an image does not depend on them.
     """
 
     prepared: PreparedSet
@@ -81,6 +87,7 @@ class Batches:
     seed: int = 0
     epoch: int = 0
     first: int = 0
+    group: Group = ALONE
 
     def __len__(self) -> int:
         return count_batches(len(self.order), self.batch_size) - self.first
@@ -98,12 +105,14 @@ class Batches:
 
     def _read(self, number: int) -> Batch:
         which = self.order[number * self.batch_size : (number + 1) * self.batch_size]
-        codes, scales = self.prepared.read(which)
-        labels = torch.from_numpy(self.prepared.labels[which].astype(np.float32))
+        part = self.group.part(len(which))
+        own = which[part.rows]
+        codes, scales = self.prepared.read(own)
+        labels = torch.from_numpy(self.prepared.labels[own].astype(np.float32))
         generator = stream(self.seed, Purpose.AUGMENT, self.epoch, number)
-        turns = torch.from_numpy(generator.integers(DIHEDRAL, size=len(which)))
-        uniform = torch.from_numpy(generator.random((len(which), UNIFORMS), dtype=np.float32))
-        return Batch(codes, scales, labels, turns, uniform)
+        turns = torch.from_numpy(generator.integers(DIHEDRAL, size=len(which))[part.rows])
+        uniform = torch.from_numpy(generator.random((len(which), UNIFORMS), dtype=np.float32)[part.rows])
+        return Batch(codes, scales, labels, turns, uniform, part)
 
 
 def shuffled(rows: Rows, seed: int, epoch: int) -> Rows:

@@ -51,6 +51,10 @@ class Tally:
         self.images += images
         self.correct += correct
 
+    def include(self, other: Tally) -> None:
+        """Add the images of another tally."""
+        self.add(other.loss, other.images, other.correct)
+
     @property
     def mean_loss(self) -> float:
         """Loss per image; NaN without images."""

@@ -25,8 +25,10 @@ from lensaudit.lensset.part import Part
 from lensaudit.provenance import provenance
 from lensaudit.records import plain
 from lensaudit.training.ablation import GRID, SCORES_FILE, Spread, kept_scores, recall_on_grid
+from lensaudit.training.group import together
 from lensaudit.training.options import Machine, TrainingOptions
-from lensaudit.training.run import Place, Watch, train
+from lensaudit.training.prepared import Rows
+from lensaudit.training.run import Place, Trained, Watch, train
 from lensaudit.training.sets import TrainingData
 
 FOLDS = 7
@@ -256,25 +258,30 @@ def cross_validate(
         As `folds_of` and `train`.
     """
     options = options or TrainingOptions.of(recipe.training)
+    machine, measured = machine or Machine(), []
     number_of = folds_of(lens_set.labels, folds, options.seed)
-    measured = []
-    for number in range(1, folds + 1):
-        held, others = np.flatnonzero(number_of == number), (number_of != number) & (number_of != UNUSED)
-        test, training = Part(lens_set, held), Part(lens_set, np.flatnonzero(others))
-        out = place.out / f"fold-{number}"
-        watch = began(number) if began is not None else None
-        trained = train(recipe, TrainingData(training), Place(out, place.cache, place.restart), options, machine, watch)
-        scores = kept_scores(trained, test, out / SCORES_FILE)
-        threshold = trained.finder.recipe.threshold
-        found = evaluate(test.labels, scores.p_lens, scores.logit, threshold=threshold, beta=F1, seed=options.seed)
-        measured.append(Fold(number, held, scores, found, len(trained.history), trained.finder.parameters))
+    with together(machine.processes, machine.device):
+        for number in range(1, folds + 1):
+            held, others = np.flatnonzero(number_of == number), (number_of != number) & (number_of != UNUSED)
+            training, out = Part(lens_set, np.flatnonzero(others)), place.out / f"fold-{number}"
+            watch = began(number) if began is not None else None
+            where = Place(out, place.cache, place.restart)
+            trained = train(recipe, TrainingData(training), where, options, machine, watch)
+            measured.append(_fold(number, held, trained, lens_set, out, options.seed))
     result = CrossValidation(tuple(measured))
     _write(result, recipe, lens_set, options, place.out)
     return result
 
 
-def _write(result: CrossValidation, recipe: Recipe, lens_set: LensSet, options: TrainingOptions, out: Path) -> None:
+def _fold(number: int, held: Rows, trained: Trained, lens_set: LensSet, out: Path, seed: int) -> Fold:
+    """What the finder makes of the images that were held back."""
+    test, threshold = Part(lens_set, held), trained.finder.recipe.threshold
+    scores = kept_scores(trained, test, out / SCORES_FILE)
+    found = evaluate(test.labels, scores.p_lens, scores.logit, threshold=threshold, beta=F1, seed=seed)
+    return Fold(number, held, scores, found, len(trained.history), trained.finder.parameters)
 
+
+def _write(result: CrossValidation, recipe: Recipe, lens_set: LensSet, options: TrainingOptions, out: Path) -> None:
     words: dict[str, Any] = {
         **result.as_json(),
         **body_facts(recipe, options.pretrained),

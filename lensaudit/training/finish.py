@@ -31,6 +31,7 @@ from lensaudit.training.augment import FAULTY
 from lensaudit.training.batches import Batches
 from lensaudit.training.checkpoint import Progress, plot_history, write_history
 from lensaudit.training.fit import Fit
+from lensaudit.training.group import all_processes
 from lensaudit.training.network import piece_size, start_facts
 from lensaudit.training.options import TrainingOptions
 from lensaudit.training.prepared import Advance, PreparedSet, Rows, decoded
@@ -102,7 +103,8 @@ def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any
         + ("" if data.get("precision", "full") == "full" else f"steps in `{data['precision']}`, ")
         + ("" if data.get("dropout") is None else f"dropout {data['dropout']:g}, ")
         + _start(data)
-        + f", seed {data['seed']}.",
+        + f", seed {data['seed']}"
+        + (f", divided over {data['processes']} processes." if "processes" in data else "."),
         *([f"* Body {data['body']}."] if "body" in data else []),
         f"* {metrics['epochs']} epochs; the weights of epoch {metrics['best_epoch']} had the lowest validation loss, "
         f"{metrics['validation_loss']:.4f}, and are kept. `history.csv` has every epoch.",
@@ -197,6 +199,7 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
             **_protocol(options),
             **start_facts(options.start, recipe),
             **{name: value for name, value in fit.identity.items() if name == "body"},
+            **({"processes": processes} if (processes := all_processes(fit.machine.processes)) > 1 else {}),
         },
         "metrics": _metrics(finder, ended, chosen_on, measured),
         "provenance": provenance(seed=options.seed, inputs=_inputs(ended.data, options.start)),

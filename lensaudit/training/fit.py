@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ from lensaudit.training.batches import (
     torch_seed,
 )
 from lensaudit.training.checkpoint import Checkpoint, Progress, Tally, write_history
-from lensaudit.training.loop import Keep, Report, Task, run
+from lensaudit.training.group import BatchPart, together
+from lensaudit.training.loop import Keep, Report, Task, run_in
 from lensaudit.training.network import MaskSource, piece_size, starting_weights, training_form
 from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.prepared import decoded, foldable
@@ -76,7 +78,7 @@ class FinderTask(Task[ImagesAndLabels]):
         # Full pieces run compiled; a short last piece as it is, as it would be compiled anew.
         self._compiled: Any = torch.compile(self.net) if machine.compile else self.net
 
-    def batches(self, epoch: int, first: int) -> Iterator[ImagesAndLabels]:
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[ImagesAndLabels, BatchPart]]:
         """Training images in the order of the epoch, augmented."""
         prepared, rows = self.split.training
         size, seed = self.options.batch_size, self.options.seed
@@ -84,26 +86,33 @@ class FinderTask(Task[ImagesAndLabels]):
             order = balanced(rows, prepared.labels[rows], seed, epoch)
         else:
             order = shuffled(rows, seed, epoch)
-        for number, batch in enumerate(Batches(prepared, order, size, seed, epoch, first), start=first):
+        batches = Batches(prepared, order, size, seed, epoch, first, self.group)
+        for number, batch in enumerate(batches, start=first):
             self.masks.start(epoch, number)
-            yield self._on_device(batch, self.options.augment)
+            yield self._on_device(batch, self.options.augment), batch.part
 
-    def validation(self) -> Iterator[ImagesAndLabels]:
+    def validation(self) -> Iterator[tuple[ImagesAndLabels, BatchPart]]:
         """Every validation image once; the fault of `FAULTY` is in the set before it is split, so in these too."""
         prepared, rows = self.split.validation
-        for batch in Batches(prepared, rows, self.options.batch_size):
-            yield self._on_device(batch, FAULTY if self.options.augment == FAULTY else "none")
+        for batch in Batches(prepared, rows, self.options.batch_size, group=self.group):
+            yield self._on_device(batch, FAULTY if self.options.augment == FAULTY else "none"), batch.part
 
-    def losses(self, batch: ImagesAndLabels, tally: Tally) -> Iterator[torch.Tensor]:
-        """Loss of each piece over the number of images of the batch.
+    def losses(self, batch: ImagesAndLabels, part: BatchPart, tally: Tally) -> Iterator[torch.Tensor]:
+        """Loss of each piece over the number of images.
 
         On a CPU the gradient is summed over pieces whose activations stay near the caches: a fifth quicker than the
         whole batch at once, in a tenth of the memory.
         """
         images, is_lens = batch
         full, bf16 = self._full_piece(), self.net.training and self.options.precision == "bf16"
-        for first in range(0, len(images), full):
-            piece = slice(first, first + full)
+        for first in range(0, part.images, full):
+            last = min(first + full, part.images)
+            piece = part.of(first, last)
+            if piece.start == piece.stop:  # all of it is another process's
+                if self.net.training and part.rows.start >= last:
+                    self.masks.skip(last - first, self.net, images)
+                continue
+            self.masks.place(part.rows.start + piece.start - first, last - first)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 logit = self._logit(images[piece])
             losses = weighted_losses(logit.float(), is_lens[piece], self._weights)
@@ -126,7 +135,8 @@ class FinderTask(Task[ImagesAndLabels]):
 
     def _on_device(self, batch: Batch, augment: str) -> ImagesAndLabels:
         """Decode and augment on the device; only undecoded images travel."""
-        batch = Batch(*(part.to(self.device, non_blocking=True) for part in batch))
+        moved = (part.to(self.device, non_blocking=True) for part in batch[:-1])
+        batch = Batch(*moved, batch.part)
         images = decoded(batch.codes, batch.scales)
         if self._standard is not None:
             images = self._standard.apply(images)
@@ -143,7 +153,8 @@ class FinderTask(Task[ImagesAndLabels]):
 
     def _logit(self, images: torch.Tensor) -> torch.Tensor:
         """Log-odds of "lens" (n,)."""
-        net = self._compiled if len(images) == self._full_piece() else self.net
+        of_a_batch = self.group.part(self.options.batch_size).own
+        net = self._compiled if len(images) == min(self._full_piece(), of_a_batch) else self.net
         return lens_logit(net(images), self.recipe.outputs, self.recipe.lens_index)
 
 
@@ -208,8 +219,10 @@ class Fit:
             if report is not None:
                 report(progress, steps)
 
-        task = FinderTask(self._initial(split), self.recipe, self.options, self.machine, split)
-        return run(task, Keep(self.files.checkpoint, self.identity), self.earlier, reported)
+        make = partial(FinderTask, self._initial(split), self.recipe, self.options, self.machine, split)
+        with together(self.machine.processes, self.machine.device) as group:
+            keep = Keep(self.files.checkpoint, self.identity)
+            return run_in(group, make, keep, self.earlier, reported)[1]
 
     def _initial(self, split: Split) -> nn.Module:
         """The finder's module as the training begins."""
@@ -232,12 +245,11 @@ class Fit:
 
 
 @contextmanager
-def threads(number: int | None) -> Iterator[None]:
-    """Let torch use so many CPU threads while the block runs; None for what is set."""
+def threads(number: int | None, processes: int = 1) -> Iterator[None]:
+    """Let torch use so many CPU threads while the block runs; None for what is set, divided over the processes."""
     before = torch.get_num_threads()
     try:
-        if number is not None:
-            torch.set_num_threads(number)
+        torch.set_num_threads(max(before // processes, 1) if number is None else number)
         yield
     finally:
         torch.set_num_threads(before)

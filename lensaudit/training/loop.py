@@ -3,16 +3,21 @@
 A training is a `Task`: a network, an optimizer, batches and losses. The loop counts epochs and steps, adds up the
 gradients of pieces, validates, writes a checkpoint every minute, after every epoch and when it is asked to stop. From a
 checkpoint it goes on to the bits of a training that was never stopped.
+
+It runs alike in every process of a `lensaudit.training.group.Group`: each has its part of every batch, all take the
+same step, and the first one reports, writes and answers signals.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,8 +26,10 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import nn
 
-from lensaudit.errors import UsageError
+from lensaudit.errors import EXIT_MACHINE, EXIT_OK, MachineError, UsageError
 from lensaudit.training.checkpoint import Checkpoint, EpochRow, Progress, Tally, load_optimizer, optimizer_tensors
+from lensaudit.training.group import ALONE, BatchPart, Group, joined_as_child, joined_in_job, leave_group
+from lensaudit.training.network import normalise_together
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -45,6 +52,8 @@ class Task(ABC, Generic[BatchT]):
         What to do where the loss is not a number, for the message.
     keeps_best
         Whether the weights of the epoch with the lowest validation loss are kept beside the last ones.
+    group
+        The processes that each batch is divided over, as `Group.part` says; set before the training begins.
     """
 
     net: nn.Module
@@ -53,20 +62,21 @@ class Task(ABC, Generic[BatchT]):
     steps: int
     remedy: str
     keeps_best = False
+    group: Group = ALONE
 
     @abstractmethod
-    def batches(self, epoch: int, first: int) -> Iterable[BatchT]:
-        """Training batches of epoch `epoch` (from 0), from batch number `first` on."""
+    def batches(self, epoch: int, first: int) -> Iterable[tuple[BatchT, BatchPart]]:
+        """This process's part of the training batches of epoch `epoch` (from 0), from batch number `first` on."""
 
     @abstractmethod
-    def losses(self, batch: BatchT, tally: Tally) -> Iterator[torch.Tensor]:
-        """Loss of each piece of a batch, whose gradients add up to the step's; adds the piece to `tally`.
+    def losses(self, batch: BatchT, part: BatchPart, tally: Tally) -> Iterator[torch.Tensor]:
+        """Loss of each piece of what `batches` gave; together the mean over its images. Adds the piece to `tally`.
 
         The gradient of a piece is taken before the next piece is asked for. ``net.training`` says which pass it is.
         """
 
-    def validation(self) -> Iterable[BatchT]:
-        """Batches that are measured after each epoch; none by default."""
+    def validation(self) -> Iterable[tuple[BatchT, BatchPart]]:
+        """This process's part of the batches that are measured after each epoch; none by default."""
         return ()
 
     def settings(self, step: int, progress: Progress) -> Mapping[str, Any]:
@@ -118,11 +128,81 @@ def run(
         progress = earlier.progress
         task.net.load_state_dict(earlier.module)
         load_optimizer(task.optimizer, earlier.optimizer)
+    if task.group.size > 1:
+        normalise_together(task.net, task.group)
     with _Signals() as signals:
         loop = _Loop(task, progress, keep or Keep(), report, signals)
         while not task.is_over(progress):
             loop.epoch()
     return progress
+
+
+@dataclass(frozen=True)
+class Order(Generic[BatchT]):
+    """A training that the first process hands out to the others.
+
+    Attributes
+    ----------
+    make
+        Makes the task, on the device of the process; pickle takes it.
+    threads
+        CPU threads of each process.
+    """
+
+    make: Callable[[], Task[BatchT]]
+    earlier: Checkpoint | None
+    threads: int
+
+
+def run_in(
+    group: Group,
+    make: Callable[[], Task[BatchT]],
+    keep: Keep | None = None,
+    earlier: Checkpoint | None = None,
+    report: Report | None = None,
+) -> tuple[Task[BatchT], Progress]:
+    """Train what `make` makes in all processes of `group`, of which this is the first; see `run`."""
+    group.hand_out(Order(make, earlier, torch.get_num_threads()))
+    task = make()
+    task.group = group
+    return task, run(task, keep, earlier, report)
+
+
+def serve(group: Group) -> None:
+    """Take part in every training that the first process hands out, until it lets this one go.
+
+    Raises
+    ------
+    MachineError
+        The first process is gone, or another one.
+    """
+    while (order := group.handed()) is not None:
+        torch.set_num_threads(order.threads)
+        task = order.make()
+        task.group = group
+        with suppress(UsageError):  # the loss is not a number: the first process says so
+            run(task, earlier=order.earlier)
+
+
+def work() -> None:
+    """What a process does that another one started."""
+    try:
+        serve(joined_as_child())
+    except MachineError:  # the first one says what happened
+        os._exit(EXIT_MACHINE)
+    leave_group()
+    os._exit(EXIT_OK)  # torch's own end takes seconds
+
+
+def serve_job(device: str) -> int:
+    """What a process of a job does that is not its first one; returns its exit code."""
+    try:
+        serve(joined_in_job(device))
+    except MachineError:
+        return EXIT_MACHINE
+    finally:
+        leave_group()
+    return EXIT_OK
 
 
 @dataclass
@@ -141,8 +221,8 @@ class _Loop(Generic[BatchT]):
         """What is left of the epoch that the training stands in."""
         task, progress = self.task, self.progress
         task.net.train()
-        for batch in task.batches(progress.epoch, progress.batch):
-            self._step(batch)
+        for batch, part in task.batches(progress.epoch, progress.batch):
+            self._step(batch, part)
             self._count_seconds()
             if time.monotonic() - self.written_at >= SECONDS_BETWEEN_CHECKPOINTS:
                 self._write()
@@ -164,15 +244,20 @@ class _Loop(Generic[BatchT]):
         self._write()
         self._tell()
 
-    def _step(self, batch: BatchT) -> None:
+    def _step(self, batch: BatchT, part: BatchPart) -> None:
         task, progress = self.task, self.progress
         settings = task.settings(progress.epoch * task.steps + progress.batch, progress)
         for group in task.optimizer.param_groups:
             group.update(settings)
         task.optimizer.zero_grad()
-        for loss in task.losses(batch, progress.tally):
-            loss.backward()
+        task.group.take(part)
+        tally = progress.tally if task.group.size == 1 else Tally()
+        for loss in task.losses(batch, part, tally):
+            (loss * part.fraction).backward()
+        if tally is not progress.tally:
+            progress.tally.include(task.group.tallied(tally if part.counts else Tally()))
         self._need_number(progress.tally.loss, f", step {progress.batch + 1}: the loss")
+        task.group.add_gradients(task.net)
         task.optimizer.step()
         progress.batch += 1
 
@@ -181,10 +266,11 @@ class _Loop(Generic[BatchT]):
         tally = Tally()
         self.task.net.eval()
         with torch.inference_mode():
-            for batch in self.task.validation():
-                for _ in self.task.losses(batch, tally):
+            for batch, part in self.task.validation():
+                for _ in self.task.losses(batch, part, tally if part.counts else Tally()):
                     pass
                 self._stop_if_asked()
+        tally = self.task.group.tallied(tally)
         if tally.images:
             self._need_number(tally.mean_loss, ": the validation loss")
         return tally

@@ -6,44 +6,88 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Recipe, load_finder
 from lensaudit.finders.build import unfilled_module
 from lensaudit.training.batches import Purpose, stream
+from lensaudit.training.group import Group
 
 _LEVELS = 2**16
 
 
 class MaskSource:
-    """The dropout masks of one optimisation step; they depend on (seed, epoch, step) alone."""
+    """The dropout masks of one optimisation step; they depend on (seed, epoch, step) alone.
+
+    A process that has a part of the images draws the masks of all, which costs a few per cent of a step, and takes
+    its own.
+    """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._numbers = stream(seed, Purpose.DROPOUT, 0, 0)
+        self._place: tuple[int, int] | None = None
+        self._per_image: list[int] | None = None
+        self._measuring = False
 
     def start(self, epoch: int, step: int) -> None:
         """Begin step `step` of epoch `epoch`."""
         self._numbers = stream(self._seed, Purpose.DROPOUT, epoch, step)
+        self._place = None
+
+    def place(self, first: int, images: int) -> None:
+        """What comes next is from image `first` on of a piece of so many `images`."""
+        self._place = (first, images)
+
+    def skip(self, images: int, net: nn.Module, example: torch.Tensor) -> None:
+        """Leave out a piece of so many images, all of another process.
+
+        Parameters
+        ----------
+        net, example
+            The network, without batch norms, and images that tell how many numbers it takes for each.
+        """
+        if self._per_image is None:
+            self._per_image, self._measuring = [], True
+            with torch.no_grad():
+                net(example[:1])
+            self._measuring = False
+        for numbers in self._per_image:
+            self._raw(images * numbers)
+
+    def _raw(self, numbers: int) -> NDArray[np.int16]:
+        return self._numbers.bit_generator.random_raw((numbers + 3) // 4).view(np.int16)[:numbers]
 
     @torch.compiler.disable
     def factors(self, like: torch.Tensor, level: int) -> torch.Tensor:
         """0 with probability `level` / 65 536, else the gain that keeps the mean, shaped and laid out as `like`."""
+        if self._measuring:
+            assert self._per_image is not None
+            self._per_image.append(like.numel() // len(like))
+            return torch.ones_like(like)
         kept = self._kept_on_cpu(like, level) if like.device.type == "cpu" else self._kept(like, level)
         return kept.to(torch.float32).mul_(_LEVELS / (_LEVELS - level))
 
     def _kept_on_cpu(self, like: torch.Tensor, level: int) -> torch.Tensor:
-        count = like.numel()
-        draws = self._numbers.bit_generator.random_raw((count + 3) // 4).view(np.int16)[:count]
+        own, numbers = self._own(like)
+        draws = self._raw(numbers)[own]
         kept = torch.from_numpy(draws >= level - _LEVELS // 2)
         dense = like.is_contiguous() or like.is_contiguous(memory_format=torch.channels_last)
         return kept.as_strided(like.shape, like.stride()) if dense else kept.view(like.shape)
 
     def _kept(self, like: torch.Tensor, level: int) -> torch.Tensor:
         generator = torch.Generator(like.device).manual_seed(int(self._numbers.integers(2**63 - 1)))
-        draws = torch.randint(_LEVELS, (like.numel(),), generator=generator, device=like.device, dtype=torch.int32)
-        return (draws >= level).view(like.shape)
+        own, numbers = self._own(like)
+        draws = torch.randint(_LEVELS, (numbers,), generator=generator, device=like.device, dtype=torch.int32)
+        return (draws[own] >= level).view(like.shape)
+
+    def _own(self, like: torch.Tensor) -> tuple[slice, int]:
+        """(numbers of these images among those of the piece, how many it has); images lie one behind the other."""
+        first, images = (0, len(like)) if self._place is None else self._place
+        each = like.numel() // len(like)
+        return slice(first * each, (first + len(like)) * each), images * each
 
 
 class SeededDropout(nn.Module):
@@ -93,6 +137,76 @@ def _pool_first(layers: nn.Sequential) -> None:
     for index in range(len(layers) - 1):
         if type(layers[index]) is nn.ReLU and type(layers[index + 1]) is nn.MaxPool2d:
             layers[index], layers[index + 1] = layers[index + 1], layers[index]
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over the processes that gradients go through: each gets the sum of what the others ask of it."""
+
+    @staticmethod
+    def forward(context: Any, values: torch.Tensor, group: Group) -> torch.Tensor:  # type: ignore[override]
+        context.group = group
+        return group.summed(values.clone())
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        return context.group.summed(gradient.clone()), None
+
+
+class GroupNormalisation(nn.modules.batchnorm._BatchNorm):
+    """Batch norm with the statistics of the whole batch, whose images several processes have.
+
+    torch's `SyncBatchNorm` does so on CUDA alone.
+    """
+
+    group: Group
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Normalise (n, channels, …); in evaluation mode by the running statistics."""
+        if not self.training:
+            return super().forward(values)
+        axes = [0, *range(2, values.ndim)]
+        exact = values.float()
+        sums = torch.cat([exact.sum(axes), exact.new_tensor([values.numel() / values.shape[1]])])
+        sums = _Sum.apply(sums, self.group)  # type: ignore[no-untyped-call]
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        centred = exact - self._along(mean, values)
+        squares: torch.Tensor = _Sum.apply(centred.square().sum(axes), self.group)  # type: ignore[no-untyped-call]
+        variance = squares / count
+        self._follow(mean.detach(), variance.detach(), count / self.group.copies)
+        scale = (variance + self.eps).rsqrt()
+        if self.affine:
+            return (centred * self._along(scale * self.weight, values) + self._along(self.bias, values)).to(
+                values.dtype
+            )
+        return (centred * self._along(scale, values)).to(values.dtype)
+
+    def _along(self, statistics: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        return statistics.view(1, -1, *[1] * (values.ndim - 2))
+
+    @torch.no_grad()
+    def _follow(self, mean: torch.Tensor, variance: torch.Tensor, count: torch.Tensor) -> None:
+        """The running statistics, as torch follows them."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        weight = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, weight)
+        self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), weight)
+
+    def _check_input_dim(self, values: torch.Tensor) -> None:
+        pass
+
+
+def normalise_together(net: nn.Module, group: Group) -> None:
+    """Change the batch norms of `net` in place into `GroupNormalisation`; weights and their names stay."""
+    for parent in list(net.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm) and not isinstance(layer, GroupNormalisation):
+                own = GroupNormalisation(layer.num_features, layer.eps, layer.momentum, device="meta")
+                own.__dict__.update(layer.__dict__)  # the very weights, which the optimizer has
+                own.group = group
+                setattr(parent, name, own)
 
 
 _PIXELS_PER_PIECE = 170_000

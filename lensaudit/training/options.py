@@ -148,16 +148,21 @@ class Machine:
     compile
         Run the module through ``torch.compile``: a minute before the first step, and no gain seen on a CPU (ou66, one
         thread: 98 images per CPU second with it, 103 without).
+    processes
+        That each batch is divided over, one a device.
     """
 
     device: str = "auto"
     threads: int | None = None
     channels_last: bool | None = None
     compile: bool = False
+    processes: int = 1
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"--threads {self.threads}: at least 1 is needed")
+        if self.processes < 1:
+            raise UsageError(f"--processes {self.processes}: at least 1 is needed")
 
 
 def _known(value: str, allowed: tuple[str, ...]) -> str:

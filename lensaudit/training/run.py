@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from lensaudit.errors import UsageError
+from lensaudit.errors import MachineError, UsageError
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, FinderRecord, Recipe, body_facts, load_finder, read_record
 from lensaudit.finders.architectures import ARCHITECTURES, TRAIN
@@ -20,7 +20,8 @@ from lensaudit.training.augment import TURNS_AN_ANGLE
 from lensaudit.training.checkpoint import Checkpoint, EpochRow, read_history
 from lensaudit.training.finish import Finish, finish
 from lensaudit.training.fit import Files, Fit, threads
-from lensaudit.training.loop import Report
+from lensaudit.training.group import check_processes
+from lensaudit.training.loop import Report, serve_job
 from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.prepared import Advance
 from lensaudit.training.sets import TrainingData, fit_to, prepare
@@ -82,7 +83,8 @@ def train(
     """Train `recipe` by the protocol of Wilde et al. 2022, or go on with a training that was stopped.
 
     The weights kept are those after the epoch with the lowest validation loss. Stopped at any moment, the same call
-    goes on and ends with the weights of an uninterrupted run (bit-equal on the CPU with the same threads).
+    goes on and ends with the weights of an uninterrupted run (bit-equal on the CPU with the same threads). So it does
+    with another number of processes, up to the rounding of sums.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ def train(
     options
         By default the recipe's own protocol.
     machine
-        By default the GPU if there is one, with torch's number of threads.
+        By default the GPU if there is one, one process, with torch's number of threads.
 
     Raises
     ------
@@ -102,9 +104,9 @@ def train(
     DataError
         A set is of another instrument, lacks a class, or holds images that cannot be scaled.
     MachineError
-        The disk is too small for the prepared images.
+        The disk is too small for the prepared images, or one of several processes died.
     """
-    options = options or TrainingOptions.of(recipe.training)
+    options, machine = options or TrainingOptions.of(recipe.training), machine or Machine()
     if recipe.architecture == CUSTOM:
         raise UsageError(f"finder {recipe.name}: your own module cannot be trained here; recipes of built-in ones can")
     if recipe.members:
@@ -123,14 +125,15 @@ def train(
             f"augmentation {options.augment} turns images by any angle, which {', '.join(recipe.extra_inputs)} does "
             f"not follow; take dihedral, or a recipe without extra_inputs"
         )
+    check_processes(machine.processes, machine.device, options.batch_size)
     untrained = Finder(recipe, nn.Identity(), "training")
     data.check(untrained)
     files = Files(writable_folder(place.out))
-    fit = _fit_for(recipe, data, files, options, machine or Machine(), place.restart)
+    fit = _fit_for(recipe, data, files, options, machine, place.restart)
     if done := _finished(fit, data):
         return done
     watch = watch or Watch()
-    with threads(fit.machine.threads):
+    with threads(fit.machine.threads, fit.machine.processes):
         measured, figures = fit_to(data.training, recipe)
         untrained = replace(untrained, recipe=measured, figures=figures)
         split = prepare(data, untrained, options, place.cache or files.work, watch.prepared)
@@ -180,4 +183,26 @@ def _finished(fit: Fit, data: TrainingData) -> Trained | None:
     same = record.metrics.get("epochs") == found.progress.epoch and record.training_data.get("test_set") == test
     if not same or "validation" not in record.metrics:
         return None
-    return Trained(load_finder(str(fit.files.out)), record, read_history(fit.files.history))
+    return ended_in(fit.files.out)
+
+
+def follow(out: Path | None, device: str) -> Trained:
+    """Take part in the trainings of a job's first process; what it left in the folder `out`.
+
+    Raises
+    ------
+    UsageError
+        There is no folder.
+    MachineError
+        A process died.
+    """
+    if out is None:
+        raise UsageError("--out: is needed where torchrun starts several processes; all of them read it at the end")
+    if serve_job(device):
+        raise MachineError("another process of the job died; run the same command again to go on")
+    return ended_in(out)
+
+
+def ended_in(out: Path) -> Trained:
+    """What a finished training left in the folder `out`."""
+    return Trained(load_finder(str(out)), read_record(out), read_history(Files(out).history))

@@ -17,6 +17,7 @@ from torch import nn
 from lensaudit.errors import UsageError
 from lensaudit.training import loop
 from lensaudit.training.checkpoint import Checkpoint, Tally
+from lensaudit.training.group import BatchPart
 from lensaudit.training.loop import Keep, Task, run
 
 STEPS, EPOCHS, RATE = 4, 3, 0.05
@@ -36,14 +37,15 @@ class Line(Task[torch.Tensor]):
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=RATE)
         self.epochs, self.steps = EPOCHS, STEPS
 
-    def batches(self, epoch: int, first: int) -> Iterator[torch.Tensor]:
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[torch.Tensor, BatchPart]]:
         for step in range(first, STEPS):
-            yield torch.rand(6, 2, generator=torch.Generator().manual_seed(100 * epoch + step))
+            points = torch.rand(6, 2, generator=torch.Generator().manual_seed(100 * epoch + step))
+            yield points, self.group.part(6)
 
-    def validation(self) -> Iterator[torch.Tensor]:
-        yield torch.ones(2, 2)
+    def validation(self) -> Iterator[tuple[torch.Tensor, BatchPart]]:
+        yield torch.ones(2, 2), self.group.part(2)
 
-    def losses(self, batch: torch.Tensor, tally: Tally) -> Iterator[torch.Tensor]:
+    def losses(self, batch: torch.Tensor, part: BatchPart, tally: Tally) -> Iterator[torch.Tensor]:
         for piece in batch.split(2):
             losses = (self.net(piece)[:, 0] - piece.sum(1)).square()
             yield losses.sum() / len(batch)
@@ -57,7 +59,7 @@ def plain() -> nn.Module:
     """The same by hand."""
     task = Line()
     for epoch in range(EPOCHS):
-        for step, batch in enumerate(task.batches(epoch, 0)):
+        for step, (batch, _) in enumerate(task.batches(epoch, 0)):
             task.optimizer.param_groups[0]["lr"] = RATE / (1 + epoch * STEPS + step)
             task.optimizer.zero_grad()
             for piece in batch.split(2):
