@@ -13,13 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from lensaudit.errors import LensauditError, LensauditWarning
+from lensaudit.errors import LensauditError, LensauditWarning, UsageError
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import called_as
 from lensaudit.untrusted import path_within
 
 if TYPE_CHECKING:
-    from lensaudit.finders import Finder
+    from lensaudit.finders import Finder, Scores
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -236,3 +236,10 @@ def as_pair(finder: Finder | str | Path, data: Data, refit: bool = False) -> tup
     for remark in (*loaded.notes, *loaded.unit_remarks(opened)):
         warn(remark)
     return loaded, opened
+
+
+def of_this_set(scores: Scores | None, data: LensSet) -> Scores | None:
+    """`scores`, if any were given; UsageError where they are of other images than `data`."""
+    if scores is not None and list(scores.ids) != data.ids:
+        raise UsageError(f"scores: {len(scores.ids)} ids are not those of {data.path}; score this set, or leave it out")
+    return scores

@@ -14,6 +14,7 @@ from lensaudit.api.calling import (
     counting,
     front_door,
     kept_with,
+    of_this_set,
     temporary_folder,
     warn,
     watching,
@@ -89,8 +90,7 @@ class TrainOptions(TypedDict, total=False):
     cache
         Folder for prepared images, kept and shared between trainings; by default they go with the training's end.
     processes
-        Divide each batch over so many processes, one a GPU. In a job of ``torchrun``, all of whose processes call
-        this, they are the job's; `out` is needed then, and each of them returns what the first one trained.
+        That each batch is divided over, one a GPU; under ``torchrun`` it is those, and `out` is needed.
     """
 
     quick: bool
@@ -174,13 +174,11 @@ def train(
     >>> trained.finder.name, len(trained.history)
     ('ou66', 1)
     """
-    from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, Watch
+    from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, Watch, follow, together
     from lensaudit.training import train as run
-    from lensaudit.training.group import together
-    from lensaudit.training.run import follow
 
     if rank_and_size()[0] > 0:
-        return follow(None if out is None else Path(out), device)
+        return follow(out, device)
     words: dict[str, Any] = dict(options)
     if strange := words.keys() - TrainOptions.__annotations__.keys():
         raise TypeError(f"train() got an unexpected keyword argument '{min(strange)}'")
@@ -198,8 +196,7 @@ def train(
             watch("training", at.epoch * steps + at.batch, chosen.epochs * steps)
 
         told = Watch(counting(watch, "preparing images"), stepped, counting(watch, "measuring"))
-        place = Place(where, None if cache is None else Path(cache), restart)
-        trained = run(loaded, sets, place, chosen, machine, told)
+        trained = run(loaded, sets, Place(where, cache and Path(cache), restart), chosen, machine, told)
     return trained if out is not None else kept_with(trained, where)
 
 
@@ -324,7 +321,7 @@ def evaluate(
         raise UsageError(f"beta {beta}: must be 0 or more")
     loaded, opened = as_pair(finder, data)
     p = _threshold(loaded, threshold)
-    scores = _of_this_set(scores, opened) or _scored(loaded, opened, None, progress)
+    scores = of_this_set(scores, opened) or _scored(loaded, opened, None, progress)
     return measure(opened.labels, scores.p_lens, scores.logit, threshold=p, beta=beta, seed=seed)
 
 
@@ -332,12 +329,6 @@ def _threshold(finder: Finder, given: float | None) -> float:
     if given is not None and not 0 <= given <= 1:
         raise UsageError(f"threshold {given}: must lie between 0 and 1")
     return finder.recipe.threshold if given is None else given
-
-
-def _of_this_set(scores: Scores | None, data: LensSet) -> Scores | None:
-    if scores is not None and list(scores.ids) != data.ids:
-        raise UsageError(f"scores: {len(scores.ids)} ids are not those of {data.path}; score this set, or leave it out")
-    return scores
 
 
 @front_door
@@ -405,5 +396,5 @@ def selection_function(
     require_truth(as_set(data))  # before minutes of scoring
     loaded, opened = as_pair(finder, data)
     asked = Threshold(_threshold(loaded, threshold)) if fpr is None else Threshold(fpr, "fpr")
-    scores = _of_this_set(scores, opened) or _scored(loaded, opened, None, progress)
+    scores = of_this_set(scores, opened) or _scored(loaded, opened, None, progress)
     return measure(scores, opened, (asked, *LADDER), seed=seed)

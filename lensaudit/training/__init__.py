@@ -4,8 +4,9 @@ from lensaudit.training.ablation import ABLATIONS, ablate, arms_of
 from lensaudit.training.augment import AUGMENTATIONS, SCHEDULES
 from lensaudit.training.checkpoint import EpochRow, Progress, read_history
 from lensaudit.training.cross_validation import CrossValidation, cross_validate, folds_of
+from lensaudit.training.group import together
 from lensaudit.training.options import Machine, TrainingOptions
-from lensaudit.training.run import Place, Trained, Watch, train
+from lensaudit.training.run import Place, Trained, Watch, follow, train
 from lensaudit.training.sets import TrainingData
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "arms_of",
     "cross_validate",
     "folds_of",
+    "follow",
     "read_history",
+    "together",
     "train",
 ]

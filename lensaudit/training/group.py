@@ -332,8 +332,8 @@ class _Job:
                 _MEETING.append(next(distributed.rendezvous("env://"))[0])
             except (RuntimeError, ValueError) as error:
                 raise UsageError(
-                    f"{address}: the processes of the job cannot meet there (is the port taken?); give torchrun "
-                    f"another --master-port"
+                    f"{address}: the processes of the job cannot meet there (is the port taken?); start it "
+                    f"with another MASTER_PORT"
                 ) from error
         _Job.groups += 1
         store = distributed.PrefixStore(f"lensaudit-{_Job.groups}", _MEETING[0])

@@ -186,7 +186,7 @@ def _finished(fit: Fit, data: TrainingData) -> Trained | None:
     return ended_in(fit.files.out)
 
 
-def follow(out: Path | None, device: str) -> Trained:
+def follow(out: Path | str | None, device: str) -> Trained:
     """Take part in the trainings of a job's first process; what it left in the folder `out`.
 
     Raises
@@ -200,7 +200,7 @@ def follow(out: Path | None, device: str) -> Trained:
         raise UsageError("--out: is needed where torchrun starts several processes; all of them read it at the end")
     if serve_job(device):
         raise MachineError("another process of the job died; run the same command again to go on")
-    return ended_in(out)
+    return ended_in(Path(out))
 
 
 def ended_in(out: Path) -> Trained:
