@@ -8,36 +8,59 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from lensaudit import __version__
 from lensaudit.errors import UsageError
+from lensaudit.records import Record
 
 _PACKAGES = ("numpy", "torch", "lenstronomy", "galsim", "astropy", "captum", "scikit-learn")
 
 
-def provenance(*, seed: int | None = None, inputs: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Record of how a result was made, to be stored inside the result.
+@dataclass(frozen=True)
+class Provenance(Record):
+    """How a result was made.
 
     Holds no time and no host name, so that the same command on the same inputs writes the same bytes.
 
-    Parameters
+    Attributes
     ----------
+    lensaudit, python, packages
+        Versions; None of a package that is not installed.
+    command
+        See `command_line`.
     seed
         The seed the work was derived from, if any.
     inputs
         Name of each input → SHA-256 of its content.
     """
-    return {
-        "lensaudit": __version__,
-        "command": command_line(),
-        "seed": seed,
-        "inputs": dict(sorted((inputs or {}).items())),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-    }
+
+    lensaudit: str
+    command: str
+    seed: int | None
+    inputs: dict[str, str]
+    python: str
+    packages: dict[str, str | None]
+
+    @classmethod
+    def here(cls, *, seed: int | None = None, inputs: Mapping[str, str] | None = None) -> Provenance:
+        """Of a result that is made now, by this process."""
+        return cls(
+            lensaudit=__version__,
+            command=command_line(),
+            seed=seed,
+            inputs=dict(sorted((inputs or {}).items())),
+            python=platform.python_version(),
+            packages={name: _version(name) for name in _PACKAGES},
+        )
+
+
+def provenance(*, seed: int | None = None, inputs: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """`Provenance.here` as JSON, to be stored inside a result."""
+    return Provenance.here(seed=seed, inputs=inputs).to_json()
 
 
 def refuse_other(path: Path, inputs: Mapping[str, str], what: str, mend: str = "or remove that file") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from lensaudit.api.calling import (
     Data,
@@ -25,6 +25,9 @@ from lensaudit.comparing import Comparison as ComparisonRecord
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder
 from lensaudit.notebook import Facts, Shown, page_frame
+
+if TYPE_CHECKING:
+    from lensaudit.report.schema import Audit as AuditRecord
 
 
 class AuditOptions(TypedDict, total=False):
@@ -58,22 +61,27 @@ class Audit(Shown):
 
     folder: Path
 
-    @property
-    def content(self) -> dict[str, Any]:
-        """The audit as read from ``audit.json``; its blocks are listed in `lensaudit.report.audit_file`."""
+    @cached_property
+    def record(self) -> AuditRecord:
+        """All that was measured and concluded, as read from ``audit.json``; see `lensaudit.report.schema.Audit`."""
         from lensaudit.report.audit_file import read_audit
 
         return read_audit(self.folder)
 
     @property
+    def content(self) -> dict[str, Any]:
+        """The same as plain values; its blocks are listed in `lensaudit.report.audit_file`."""
+        return self.record.to_json()
+
+    @property
     def headline(self) -> str:
         """The verdict in one sentence."""
-        return str(self.content["verdict"]["headline"])
+        return self.record.verdict.headline
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """What stands below it."""
-        return tuple(self.content["verdict"]["sentences"])
+        return self.record.verdict.sentences
 
     @property
     def page(self) -> Path:

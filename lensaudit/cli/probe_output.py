@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,6 +13,7 @@ from lensaudit.verdicts import Step, fail_words
 
 if TYPE_CHECKING:
     from lensaudit.probes import ProbeAudit, ProbeResult
+    from lensaudit.report.schema import Headline
 
 
 def check_fail_on(word: str | None) -> None:
@@ -32,11 +33,11 @@ def fail_where(words: Sequence[str], fail_on: str | None) -> None:
         raise typer.Exit(EXIT_AUDIT_FAILED)
 
 
-def say_verdict(verdict: dict[str, Any]) -> None:
+def say_verdict(verdict: Headline) -> None:
     """The verdict of a report: headline, sentences, and what to do next; an earlier version's has no next steps."""
-    say(verdict["headline"])
-    say(*(f"  {sentence}" for sentence in verdict["sentences"]))
-    say_next([Step(step["why"], step["command"]) for step in verdict.get("next", ())])
+    say(verdict.headline)
+    say(*(f"  {sentence}" for sentence in verdict.sentences))
+    say_next(verdict.next)
 
 
 def say_next(steps: Sequence[Step]) -> None:

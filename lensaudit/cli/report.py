@@ -137,7 +137,7 @@ def _finish(folder: Path, fail_on: str, as_json: bool) -> None:
     if as_json:
         say_json(summary(audit, page))
     else:
-        say_verdict(audit["verdict"])
+        say_verdict(audit.verdict)
         say(str(page))
     fail_where(audit, fail_on)
 
@@ -173,7 +173,6 @@ def quickstart(
     from lensaudit.cli.probe_output import say_verdict
     from lensaudit.cli.running import watching
     from lensaudit.files import writable_folder
-    from lensaudit.report.audit_file import read_audit
     from lensaudit.report.options import AuditOptions
     from lensaudit.report.probes import check_probes
     from lensaudit.report.quickstart import quick_audit, summary
@@ -190,11 +189,11 @@ def quickstart(
     writable_folder(out)
     use_threads(threads)
     with watching() as progress:
-        page, verdict = quick_audit(finder, n, out, options, device, progress, progress.tell)
+        page, audit = quick_audit(finder, n, out, options, device, progress, progress.tell)
     if as_json:
-        say_json(summary(read_audit(out), page))
+        say_json(summary(audit, page))
     else:
-        say_verdict(verdict)
+        say_verdict(audit.verdict)
         say(str(page))
 
 

@@ -297,7 +297,7 @@ def _set_block(
     pairs = pairs_of(labels, told, options.seed)
     explained = [judged(entrant, lens_set, out, options, progress) for entrant in able if options.explanations]
     return SetComparison(
-        set=ComparedSet.from_json(set_block(lens_set)),
+        set=ComparedSet.from_json(set_block(lens_set).to_json()),
         n=len(images),
         rows=tuple(rows),
         refused=tuple(refused),

@@ -60,6 +60,11 @@ class FirstImages:
         return getattr(self.lens_set, name)
 
     @property
+    def content_hash(self) -> str:
+        """Of the whole set."""
+        return self.lens_set.content_hash
+
+    @property
     def ids(self) -> list[str]:
         """Names of the images."""
         return self.lens_set.ids[: len(self)]

@@ -192,7 +192,7 @@ def _section(comparison: Comparison, place: int, block: SetComparison) -> Sectio
         block=block,
         table=set_table(comparison, block),
         told=told_apart(block),
-        pixels={row.finder: pixel_facts(row.pixels.to_json()) for row in block.rows if row.pixels},
+        pixels={row.finder: pixel_facts(row.pixels) for row in block.rows if row.pixels},
         matrices=matrices_of(block),
         roc=svg_picture(draw_roc(curves), roc_alt(curves)) if curves else None,
         reliability=svg_picture(draw_reliability(bins), reliability_alt(bins)) if bins else None,

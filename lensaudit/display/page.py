@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,7 @@ def environment(*folders: Path) -> Environment:
         p_short=numbers.p_short,
         between=lambda group, digits=3: numbers.interval(*_ends(group), digits),
         span=lambda group: numbers.percent_interval(*_ends(group)),
+        finite=lambda value: value is not None and math.isfinite(value),
         symbols=_symbols,
         groupby_first=_grouped,
         slug=lambda text: text.replace(" ", "-"),

@@ -34,15 +34,11 @@ import csv
 import io
 from os.path import lexists
 from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from lensaudit.documents import read_json, read_text, refuse_broken_seal, sealed, validated
+from lensaudit.documents import keep_json, read_json, read_text, refuse_broken_seal
 from lensaudit.errors import DataError, NoSuchFile, UsageError
-from lensaudit.files import write_json
-from lensaudit.records import plain
-from lensaudit.report.schema import Audit
+from lensaudit.report.chapters import Certificate, Planted
+from lensaudit.report.schema import BLOCKS, Audit
 from lensaudit.resources import builtin_folder
 from lensaudit.untrusted import printable
 
@@ -53,38 +49,15 @@ ARRAYS = "arrays"
 
 FIX = "build the audit again without --from"
 
-BLOCKS = (
-    "schema",
-    "finder",
-    "set",
-    "provenance",
-    "verdict",
-    "findings",
-    "performance",
-    "selection",
-    "selection_function",
-    "gallery",
-    "maps",
-    "judged",
-    "kernels",
-    "dreams",
-    "probes",
-    "certificate",
-    "limits",
-    "not_measured",
-)
 
-
-def write_audit(folder: Path, audit: dict[str, Any]) -> Path:
+def write_audit(folder: Path, audit: Audit) -> Path:
     """Write ``audit.json`` in `folder` with its digest, NaN as ``null``; returns its path."""
     path = Path(folder) / AUDIT_NAME
-    words = plain(audit)
-    missing = [block for block in BLOCKS if block not in words]
-    write_json(path, sealed(words if missing else Audit.from_json(words, f"{path}", FIX).to_json()))
+    keep_json(path, Audit.from_json(audit.to_json(), f"{path}", FIX).to_json())  # what is written can be read
     return path
 
 
-def read_audit(folder: Path) -> dict[str, Any]:
+def read_audit(folder: Path) -> Audit:
     """Read and check the audit in `folder`.
 
     Raises
@@ -97,68 +70,27 @@ def read_audit(folder: Path) -> dict[str, Any]:
     path = Path(folder) / AUDIT_NAME
     if not path.is_file():
         raise NoSuchFile(f"{folder}: holds no {AUDIT_NAME}; name a folder that `lensaudit report … --out` wrote")
-    audit = read_json(path, FIX)
-    if not isinstance(audit, dict) or audit.get("schema") != SCHEMA:
-        found = audit.get("schema") if isinstance(audit, dict) else type(audit).__name__
+    words = read_json(path, FIX)
+    if not isinstance(words, dict) or words.get("schema") != SCHEMA:
+        found = words.get("schema") if isinstance(words, dict) else type(words).__name__
         raise DataError(f"{path}: schema is {printable(found, 60)}, this version reads {SCHEMA}; {FIX}")
-    refuse_broken_seal(audit, f"{path}", FIX)
-    missing = [block for block in BLOCKS if block not in audit]
-    if missing:
+    refuse_broken_seal(words, f"{path}", FIX)
+    if missing := [block for block in BLOCKS if block not in words]:
         raise DataError(f"{path}: block '{missing[0]}' is missing; {FIX}")
-    checked = Audit.from_json(audit, f"{path}", FIX)
-    return {**checked.to_json(), "selection_function": checked.selection_function}
+    return Audit.from_json(words, f"{path}", FIX)
 
 
 COMMAND = "lensaudit planted-bias"
 PLACE = Path("planted-bias") / "planted.json"
 
-_Count = Annotated[int, Field(ge=0, le=1_000_000)]
-_Rate = Annotated[float, Field(ge=0, le=1)]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-class _Planted(_Part):
-    bias: str
-    finders: _Count
-    named_first: _Count
-    low: _Rate
-    high: _Rate
-    told: str = ""
-
-
-class _Clean(_Part):
-    audits: _Count
-    accused: _Count
-    low: _Rate
-    high: _Rate
-
-
-class _Certificate(_Part):
-    """What of ``planted.json`` an audit repeats."""
-
-    command: str
-    planted: list[_Planted] = Field(max_length=1000)
-    clean: _Clean
-    probes: list[str] = Field(max_length=1000)
-    n_pairs: _Count
-
-
-def certificate_block(path: Path | None = None) -> dict[str, Any]:
+def certificate_block(path: Path | None = None) -> Certificate:
     """The figures of the planted-bias bench, or the command that measures them.
 
     Parameters
     ----------
     path
         A ``planted.json``; None takes the one that came with lensaudit (``reports/planted-bias``), if any.
-
-    Returns
-    -------
-    dict
-        ``measured``, ``command``, and where measured ``planted`` (``bias``, ``told``, ``finders``, ``named_first``,
-        interval), ``clean``, ``probes`` and ``n_pairs``.
 
     Raises
     ------
@@ -171,10 +103,9 @@ def certificate_block(path: Path | None = None) -> dict[str, Any]:
         raise NoSuchFile(f"--certificate {path}: no such file; `{COMMAND}` writes one")
     found = _shipped() if path is None else Path(path)
     if found is None:
-        return {"measured": False, "command": COMMAND}
+        return Certificate(COMMAND, measured=False)
     fix = f"make it again with `{COMMAND}`"
-    record = validated(read_json(found, fix), _Certificate, f"{found}", fix)
-    return {"measured": True, **record.model_dump()}
+    return Planted.from_json(read_json(found, fix), f"{found}", fix).certificate
 
 
 def _shipped() -> Path | None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from lensaudit.files import writable_folder
 from lensaudit.kept import KEY, Piece
-from lensaudit.provenance import provenance, refuse_other
-from lensaudit.records import plain
+from lensaudit.provenance import Provenance, provenance, refuse_other
 from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, certificate_block, read_history, write_audit
 from lensaudit.report.explained import dreams_block, gallery_block, maps_block
 from lensaudit.report.findings import find, limits, not_measured
@@ -19,14 +19,19 @@ from lensaudit.report.judged import judged_block, kernels_block
 from lensaudit.report.options import AuditOptions, key_of, quiet
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
 from lensaudit.report.probes import check_probes, has_compound, probes_block
+from lensaudit.report.schema import Audit, AuditedFinder, AuditedSet, Measured, Pixels, Settings, Training
 from lensaudit.report.verdict import verdict
 from lensaudit.spread import StageProgress
+
+if TYPE_CHECKING:
+    from lensaudit.finders import Finder, Scores
+    from lensaudit.lensset import LensSet
 
 SCORES_NAME = "scores.parquet"
 
 
-def scored(finder: Any, lens_set: Any, out: Path, options: AuditOptions, progress: StageProgress) -> Any:
-    """Return :class:`lensaudit.finders.Scores` of the set, from ``scores.parquet`` when it rests on the same inputs.
+def scored(finder: Finder, lens_set: LensSet, out: Path, options: AuditOptions, progress: StageProgress) -> Scores:
+    """Return the scores of the set, from ``scores.parquet`` when it rests on the same inputs.
 
     A file that does not say what the stretch clipped, as earlier versions wrote it, is written again.
     """
@@ -41,7 +46,15 @@ def scored(finder: Any, lens_set: Any, out: Path, options: AuditOptions, progres
     return kept
 
 
-def scores_piece(finder: Any, lens_set: Any, path: Path, key: str, seed: int | None = None) -> Piece[Any]:
+class Images(Protocol):
+    """Images with the hash of the set that they are of."""
+
+    def __len__(self) -> int: ...
+    @property
+    def content_hash(self) -> str: ...
+
+
+def scores_piece(finder: Finder, lens_set: Images, path: Path, key: str, seed: int | None = None) -> Piece[Scores]:
     """The scores of a set that lie in `path` under `key`, whole only with all that is asked of them."""
     from lensaudit.finders import clips
     from lensaudit.finders.scores_file import ScoresForm
@@ -49,54 +62,54 @@ def scores_piece(finder: Any, lens_set: Any, path: Path, key: str, seed: int | N
     inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
     record = {KEY: key, "finder": finder.name, **provenance(seed=seed, inputs=inputs)}
 
-    def whole(scores: Any) -> bool:
+    def whole(scores: Scores) -> bool:
         return bool(scores.clipping) or len(scores.failed) == len(lens_set) or not clips(finder)
 
     return Piece(path, ScoresForm(record, whole=whole), key)
 
 
-def finder_block(finder: Any) -> dict[str, Any]:
+def finder_block(finder: Finder) -> AuditedFinder:
     """Name, origin, hash of the weights, recipe and, where it is stored with the weights, the training history."""
     recipe = finder.recipe
-    return {
-        "name": finder.name,
-        "origin": str(finder.origin),
-        "weights_hash": finder.weights_hash,
-        "architecture": recipe.architecture,
-        "parameters": int(finder.parameters),
-        "bands": list(recipe.bands),
-        "size": recipe.size,
-        "stretch": recipe.stretch,
-        "field_of_view_arcsec": recipe.field_of_view_arcsec,
-        "given_field_arcsec": finder.given_field_arcsec,
-        "threshold": recipe.threshold,
-        "recipe": recipe.model_dump(mode="json"),
-        "training": training_of(finder),
-        **({} if finder.differentiable else {"differentiable": False}),
-    }
+    return AuditedFinder(
+        name=finder.name,
+        origin=str(finder.origin),
+        weights_hash=finder.weights_hash,
+        architecture=recipe.architecture,
+        parameters=int(finder.parameters),
+        bands=tuple(recipe.bands),
+        size=recipe.size,
+        stretch=recipe.stretch,
+        field_of_view_arcsec=recipe.field_of_view_arcsec,
+        threshold=recipe.threshold,
+        given_field_arcsec=finder.given_field_arcsec,
+        recipe=recipe.model_dump(mode="json"),
+        training=training_of(finder),
+        differentiable=finder.differentiable,
+    )
 
 
-def set_block(lens_set: Any) -> dict[str, Any]:
+def set_block(lens_set: LensSet) -> AuditedSet:
     """Name, content hash, numbers per label, bands, seed, and whether it was simulated."""
     header, labels = lens_set.header, lens_set.labels
-    return {
-        "name": Path(lens_set.path).name,
-        "content_hash": lens_set.content_hash,
-        "instrument": lens_set.instrument,
-        "n": len(lens_set),
-        "n_lenses": int(np.sum(labels == 1)),
-        "n_non_lenses": int(np.sum(labels == 0)),
-        "n_unlabelled": int(np.sum(labels < 0)),
-        "bands": [_band(lens_set, band) for band in lens_set.bands],
-        "population": header.get("population"),
-        "seed": header.get("seed"),
-        "simulated": header.get("population") is not None,
-        "has_truth": bool(lens_set.has_truth),
-        "made_by": str((header.get("provenance") or {}).get("command", "unknown")),
-    }
+    return AuditedSet(
+        name=Path(lens_set.path).name,
+        content_hash=lens_set.content_hash,
+        instrument=lens_set.instrument,
+        n=len(lens_set),
+        n_lenses=int(np.sum(labels == 1)),
+        n_non_lenses=int(np.sum(labels == 0)),
+        n_unlabelled=int(np.sum(labels < 0)),
+        bands=tuple(_band(lens_set, band) for band in lens_set.bands),
+        population=header.get("population"),
+        seed=header.get("seed"),
+        simulated=header.get("population") is not None,
+        has_truth=bool(lens_set.has_truth),
+        made_by=str((header.get("provenance") or {}).get("command", "unknown")),
+    )
 
 
-def training_of(finder: Any) -> dict[str, Any] | None:
+def training_of(finder: Finder) -> Training | None:
     """History, data (hash, numbers of images) and origin of the weights; ``None`` where the folder records none."""
     from lensaudit.finders import read_record
     from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
@@ -109,20 +122,19 @@ def training_of(finder: Any) -> dict[str, Any] | None:
         return None
     record = read_record(folder)
     history = read_history(folder)
-    data = record.training_data
-    if not data and not history:
+    if not record.training_data and not history:
         return None
-    return {"history": history, "data": data, "origin": record.origin}
+    return Training(None if history is None else tuple(history), record.training_data, record.origin)
 
 
-def _band(lens_set: Any, band: str) -> str:
+def _band(lens_set: LensSet, band: str) -> str:
     h, w = lens_set.shape[band]
     return f"{band} {h}×{w} at {lens_set.pixel_scale_arcsec[band]:g}″"
 
 
 def build_audit(
-    finder: Any, lens_set: Any, out: Path, options: AuditOptions | None = None, progress: StageProgress = quiet
-) -> dict[str, Any]:
+    finder: Finder, lens_set: LensSet, out: Path, options: AuditOptions | None = None, progress: StageProgress = quiet
+) -> Audit:
     """Audit `finder` on `lens_set` and write ``audit.json``, ``scores.parquet`` and ``arrays/`` into `out`.
 
     Scores, occlusion maps and the probe of an earlier run in `out` are used again when they rest on the same
@@ -143,8 +155,8 @@ def build_audit(
 
     Returns
     -------
-    dict
-        The audit as written; its blocks are listed in :mod:`lensaudit.report.audit_file`.
+    Audit
+        As it is written.
 
     Raises
     ------
@@ -153,6 +165,8 @@ def build_audit(
     DataError
         The set lacks a band or the field of view the finder needs.
     """
+    from lensaudit.finders import pixel_record
+
     options = AuditOptions() if options is None else options
     finder.check(lens_set)
     check_probes(options)
@@ -161,41 +175,49 @@ def build_audit(
     refuse_other(out / AUDIT_NAME, inputs, "audit")
     certificate = certificate_block(options.certificate)  # a wrong path is told before the work starts
     scores = scored(finder, lens_set, out, options, progress)
-    threshold = finder.recipe.threshold
-    audit: dict[str, Any] = {
-        "schema": SCHEMA,
-        "finder": finder_block(finder),
-        "set": set_block(lens_set),
-        "options": _options(options, finder),
-        "provenance": _provenance(finder, lens_set, options),
-        "performance": performance_block(lens_set.labels, scores, threshold, options),
-        "pixels": _pixels(finder, lens_set, scores),
-        "selection": selection_block(lens_set, scores.p_lens, threshold, options.seed),
-        "selection_function": selection_function_block(lens_set, scores, threshold, options.seed),
-        "gallery": gallery_block(finder, lens_set, scores.p_lens, out, options, progress),
-        "maps": maps_block(finder, lens_set, scores.p_lens, out, options, progress),
-        "kernels": kernels_block(finder, lens_set, out, options, progress),
-        "dreams": dreams_block(finder, lens_set, scores.p_lens, out, options, progress),
-        "probes": probes_block(finder, out, options, progress),
-        "certificate": certificate,
-    }
-    audit["judged"] = judged_block(finder, lens_set, has_compound(audit["probes"]), out, options, progress)
-    write_audit(out, concluded(audit, options.tolerance))
+    p, threshold = scores.p_lens, finder.recipe.threshold
+    gallery = gallery_block(finder, lens_set, p, out, options, progress)
+    maps = maps_block(finder, lens_set, p, out, options, progress)
+    kernels = kernels_block(finder, lens_set, out, options, progress)
+    dreams = dreams_block(finder, lens_set, p, out, options, progress)
+    probes = probes_block(finder, out, options, progress)
+    measured = Measured(
+        schema=SCHEMA,
+        finder=finder_block(finder),
+        set=set_block(lens_set),
+        options=Settings.asked(options, str(finder.device)),
+        provenance=Provenance.here(seed=options.seed, inputs=inputs),
+        performance=performance_block(lens_set.labels, scores, threshold, options),
+        pixels=Pixels.from_json(pixel_record(finder, lens_set, scores.clipping)),
+        selection=selection_block(lens_set, p, threshold, options.seed),
+        selection_function=selection_function_block(lens_set, scores, threshold, options.seed),
+        gallery=gallery,
+        maps=maps,
+        kernels=kernels,
+        dreams=dreams,
+        probes=probes,
+        certificate=certificate,
+        judged=judged_block(finder, lens_set, has_compound(probes), out, options, progress),
+    )
+    audit = concluded(measured, options.tolerance)
+    write_audit(out, audit)
     return audit
 
 
-def concluded(audit: dict[str, Any], tolerance: float) -> dict[str, Any]:
-    """Add findings, verdict, limits and what was not measured to the measured blocks."""
-    audit.update(plain(audit))
-    audit["findings"] = find(audit, tolerance)
-    audit["findings_note"] = findings_note(tolerance, audit["probes"])
-    audit["verdict"] = verdict(audit)
-    audit["limits"] = limits(audit)
-    audit["not_measured"] = not_measured(audit)
-    return audit
+def concluded(measured: Measured, tolerance: float) -> Audit:
+    """The audit: what was measured with findings, verdict, limits and what was not measured."""
+    findings = find(measured, tolerance)
+    return Audit(
+        **{field.name: getattr(measured, field.name) for field in fields(Measured)},
+        findings=findings,
+        findings_note=findings_note(tolerance, measured.probes is not None),
+        verdict=verdict(measured, findings),
+        limits=limits(measured),
+        not_measured=not_measured(measured),
+    )
 
 
-def findings_note(tolerance: float, probes: dict[str, Any] | None) -> str:
+def findings_note(tolerance: float, probes: bool) -> str:
     """How verdict and order of the findings come about."""
     own = " Probes change one thing of the same lenses, and have tolerances of their own." if probes else ""
     return (
@@ -203,30 +225,3 @@ def findings_note(tolerance: float, probes: dict[str, Any] | None) -> str:
         "first, what is natural to lose last. Rows from the set compare the group treated worst with all "
         f"others, which may differ from it in more than the one property named; their tolerance is {tolerance:g}.{own}"
     )
-
-
-def _options(options: AuditOptions, finder: Any) -> dict[str, Any]:
-    return {
-        "seed": options.seed,
-        "tolerance": options.tolerance,
-        "beta": options.beta,
-        "occlusion_n": options.occlusion_n,
-        "maps_n": options.maps_n,
-        "judge_n": options.judge_n,
-        "kernels": options.kernels,
-        "dream_steps": options.dream_steps,
-        "probe_n": options.probe_n,
-        "probes": list(options.probes),
-        "device": str(finder.device),
-    }
-
-
-def _pixels(finder: Any, lens_set: Any, scores: Any) -> dict[str, Any]:
-    from lensaudit.finders import pixel_record
-
-    return pixel_record(finder, lens_set, scores.clipping)
-
-
-def _provenance(finder: Any, lens_set: Any, options: AuditOptions) -> dict[str, Any]:
-    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
-    return provenance(seed=options.seed, inputs=inputs)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lensaudit.display.numbers import decimal, plural
 from lensaudit.errors import DataError
+from lensaudit.kept import Arrays
 from lensaudit.report.audit_file import ARRAYS
+from lensaudit.report.chapters import (
+    DreamImage,
+    Dreams,
+    Gallery,
+    GalleryEntry,
+    GalleryGroup,
+    MapEntry,
+    MapMethod,
+    Maps,
+    MapScore,
+)
 from lensaudit.report.options import AuditOptions, arrays_piece, key_of, short_name
 from lensaudit.spread import StageProgress
+
+if TYPE_CHECKING:
+    from lensaudit.explaining import Explainer
+    from lensaudit.explaining.occluding.windows import Grid
+    from lensaudit.finders import Finder
+    from lensaudit.lensset import LensSet
 
 FACTS = (
     ("theta_e_arcsec", "θ_E {}″", 2),
@@ -21,8 +40,8 @@ FACTS = (
 
 
 def gallery_block(
-    finder: Any, lens_set: Any, p: np.ndarray, out: Path, options: AuditOptions, progress: StageProgress
-) -> dict[str, Any] | None:
+    finder: Finder, lens_set: LensSet, p: np.ndarray, out: Path, options: AuditOptions, progress: StageProgress
+) -> Gallery | None:
     """Choose the images, map each by occlusion, and write pixels and map under ``arrays/``.
 
     Parameters
@@ -36,22 +55,31 @@ def gallery_block(
 
     chosen = choose(lens_set.labels, p, finder.recipe.threshold, options.occlusion_n)
     explainer = Explainer(finder)
-    total, done = sum(len(group["indices"]) for group in chosen), 0
+    total, done = sum(len(group.indices) for group in chosen), 0
     groups = []
     for group in chosen:
         entries = []
-        for index in group.pop("indices"):
+        for index in group.indices:
             progress("occlusion", done, total)
-            entries.append(_entry(explainer, lens_set, int(index), float(p[index]), Path(out)))
+            entries.append(_entry(explainer, lens_set, index, float(p[index]), Path(out)))
             done += 1
-        groups.append({**group, "entries": entries})
+        groups.append(GalleryGroup(group.title, group.note, tuple(entries)))
     progress("occlusion", done, total)
     grid = explainer.occluder.grid
-    return {"patch": grid.patch, "stride": grid.stride, "groups": groups} if total else None
+    return Gallery(grid.patch, grid.stride, tuple(groups)) if total else None
 
 
-def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[dict[str, Any]]:
-    """Groups of at most `n` images with ``title``, ``note`` and ``indices``; unlabelled sets get both ends of p.
+@dataclass(frozen=True)
+class Chosen:
+    """Images that are shown for one reason, by their places in the set."""
+
+    title: str
+    note: str
+    indices: tuple[int, ...]
+
+
+def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[Chosen]:
+    """Groups of at most `n` images; unlabelled sets get both ends of p.
 
     No image is in two groups, and a group without an image is left out.
     """
@@ -76,7 +104,7 @@ def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[
         ),
         n=n,
     )
-    shown = np.isin(np.arange(len(p)), np.concatenate([np.zeros(0, int), *(group["indices"] for group in groups)]))
+    shown = np.isin(np.arange(len(p)), [index for group in groups for index in group.indices])
     near_hits, faint_hits = lost & ~shown & ~hits.any(), hits & ~shown & ~lost.any()
     near = other & known & ~shown & ~alarms.any()
     return groups + _groups(
@@ -87,26 +115,26 @@ def choose(labels: np.ndarray, p: np.ndarray, threshold: float, n: int) -> list[
     )
 
 
-def _both_ends(p: np.ndarray, known: np.ndarray, n: int) -> list[dict[str, Any]]:
+def _both_ends(p: np.ndarray, known: np.ndarray, n: int) -> list[Chosen]:
     """Highest and lowest scores of cutouts without label; none is shown twice."""
     highest = _groups(("Highest scores", "Cutouts without label, highest p first.", known, -p), n=n)
     rest = known.copy()
     for group in highest:
-        rest[group["indices"]] = False
+        rest[list(group.indices)] = False
     return highest + _groups(("Lowest scores", "Cutouts without label, lowest p first.", rest, p), n=n)
 
 
-def _groups(*named: tuple[str, str, np.ndarray, np.ndarray], n: int) -> list[dict[str, Any]]:
+def _groups(*named: tuple[str, str, np.ndarray, np.ndarray], n: int) -> list[Chosen]:
     groups = []
     for title, note, members, order in named:
         indices = np.flatnonzero(members)
         ranked = indices[np.argsort(order[indices], kind="stable")][:n]
         if len(ranked):
-            groups.append({"title": title, "note": note, "indices": ranked})
+            groups.append(Chosen(title, note, tuple(int(index) for index in ranked)))
     return groups
 
 
-def _entry(explainer: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
+def _entry(explainer: Explainer, lens_set: LensSet, index: int, p: float, out: Path) -> GalleryEntry:
     name = lens_set.ids[index]
     path, key = gallery_piece(explainer.finder, explainer.occluder.grid, lens_set, index)
     piece = arrays_piece(out, path, key)
@@ -114,26 +142,22 @@ def _entry(explainer: Any, lens_set: Any, index: int, p: float, out: Path) -> di
         cutouts = lens_set.cutouts([index])
         pixels = {f"band:{band}": images[0] for band, images in cutouts.items()}
         result = explainer.explain(cutouts, "occlusion", names=[name])
+        assert result.patches is not None
         change = -result.patches.p_lost[0]  # kept as Wilde et al. 2022 count it, occluded − whole
         piece.write({"map": change, "attribution": result.maps[0], **pixels})
     band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
-    return {
-        "id": name,
-        "p": p,
-        "facts": facts_of(lens_set, index),
-        "array": path,
-        "fov_arcsec": lens_set.shape[band][1] * lens_set.pixel_scale_arcsec[band],
-    }
+    width = lens_set.shape[band][1] * lens_set.pixel_scale_arcsec[band]
+    return GalleryEntry(name, p, facts_of(lens_set, index), path, width)
 
 
-def gallery_piece(finder: Any, grid: Any, lens_set: Any, index: int) -> tuple[str, str]:
+def gallery_piece(finder: Finder, grid: Grid, lens_set: LensSet, index: int) -> tuple[str, str]:
     """Where the map of an image lies in the folder of the audit, and its key."""
     name = lens_set.ids[index]
     key = key_of(finder, lens_set, id=name, patch=grid.patch, stride=grid.stride, quantity="log-odds")
     return f"{ARRAYS}/occlusion-{short_name(name)}.npz", key
 
 
-def facts_of(lens_set: Any, index: int) -> str:
+def facts_of(lens_set: LensSet, index: int) -> str:
     """Kind and main properties of one system, as far as its catalogue has them."""
     words = []
     if "kind" in lens_set.columns:
@@ -152,8 +176,8 @@ TITLE, NOTES = "title:", "notes:"
 
 
 def maps_block(
-    finder: Any, lens_set: Any, p: np.ndarray, out: Path, options: AuditOptions, progress: StageProgress
-) -> dict[str, Any] | None:
+    finder: Finder, lens_set: LensSet, p: np.ndarray, out: Path, options: AuditOptions, progress: StageProgress
+) -> Maps | None:
     """Explain ``options.maps_n`` systems per group of the gallery by every method and write the maps under ``arrays/``.
 
     Parameters
@@ -163,9 +187,8 @@ def maps_block(
 
     Returns
     -------
-    dict or None
-        ``methods`` (name, title, paper, notes) and ``entries`` (id, p, facts, array, ``scores`` per method); None
-        where none were asked for or no system has a score.
+    Maps or None
+        None where none were asked for or no system has a score.
     """
     if options.maps_n == 0:
         return None
@@ -173,30 +196,31 @@ def maps_block(
 
     explainer = Explainer(finder)
     chosen = [
-        (group["title"], int(index))
+        (group.title, index)
         for group in choose(lens_set.labels, p, finder.recipe.threshold, options.maps_n)
-        for index in group["indices"]
+        for index in group.indices
     ]
     entries = []
     for done, (title, index) in enumerate(chosen):
         progress("maps of every method", done, len(chosen))
-        entries.append({"group": title, **_map_entry(explainer, lens_set, index, float(p[index]), Path(out))})
+        entries.append(_map_entry(explainer, lens_set, index, (title, float(p[index])), Path(out)))
     progress("maps of every method", len(chosen), len(chosen))
-    methods = [
-        {
-            "name": method.name,
-            "title": method.title,
-            "paper": method.paper,
-            "known_to_fail": method.known_to_fail,
-            "quantity": method.quantity,
-            "notes": list(explainer.notes_on(method.name)),
-        }
+    methods = tuple(
+        MapMethod(
+            name=method.name,
+            title=method.title,
+            paper=method.paper,
+            known_to_fail=method.known_to_fail,
+            notes=tuple(explainer.notes_on(method.name)),
+            quantity=method.quantity,
+        )
         for method in (METHODS[name] for name in explainer.methods)
-    ]
-    return {"methods": methods, "entries": entries} if entries else None
+    )
+    return Maps(methods, tuple(entries)) if entries else None
 
 
-def _map_entry(explainer: Any, lens_set: Any, index: int, p: float, out: Path) -> dict[str, Any]:
+def _map_entry(explainer: Explainer, lens_set: LensSet, index: int, shown: tuple[str, float], out: Path) -> MapEntry:
+    """`shown`: title of its group, and p."""
     from lensaudit.explaining import METHODS
 
     finder, name = explainer.finder, lens_set.ids[index]
@@ -206,23 +230,24 @@ def _map_entry(explainer: Any, lens_set: Any, index: int, p: float, out: Path) -
         lambda: _explained(explainer, lens_set, index) | {f"band:{band}": lens_set.images(band, [index])[0]}
     )
     mask = _mask(finder, lens_set, index)
-    return {
-        "id": name,
-        "p": p,
-        "facts": facts_of(lens_set, index),
-        "array": path,
-        "fov_arcsec": lens_set.shape[band][1] * lens_set.pixel_scale_arcsec[band],
-        "area": None if mask is None else float(mask.mean()),
-        "scores": {
+    return MapEntry(
+        group=shown[0],
+        id=name,
+        p=shown[1],
+        facts=facts_of(lens_set, index),
+        array=path,
+        fov_arcsec=lens_set.shape[band][1] * lens_set.pixel_scale_arcsec[band],
+        area=None if mask is None else float(mask.mean()),
+        scores={
             method: None if mask is None else _scores(arrays[MAP + method], mask, finder)
             for method in METHODS
             if MAP + method in arrays
         },
-        "failed": {method: str(arrays[FAILED + method]) for method in METHODS if FAILED + method in arrays},
-    }
+        failed={method: str(arrays[FAILED + method]) for method in METHODS if FAILED + method in arrays},
+    )
 
 
-def maps_piece(finder: Any, lens_set: Any, index: int) -> tuple[str, str]:
+def maps_piece(finder: Finder, lens_set: LensSet, index: int) -> tuple[str, str]:
     """Where the maps of an image lie in the folder of the audit, and their key."""
     from lensaudit.explaining import METHODS
 
@@ -231,8 +256,8 @@ def maps_piece(finder: Any, lens_set: Any, index: int) -> tuple[str, str]:
     return f"{ARRAYS}/maps-{short_name(name)}.npz", key
 
 
-def _explained(explainer: Any, lens_set: Any, index: int) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
+def _explained(explainer: Explainer, lens_set: LensSet, index: int) -> Arrays:
+    found: Arrays = {}
     ready = explainer.prepare(lens_set.cutouts([index]), names=[lens_set.ids[index]])
     for method in explainer.methods:
         try:
@@ -244,7 +269,7 @@ def _explained(explainer: Any, lens_set: Any, index: int) -> dict[str, np.ndarra
     return found
 
 
-def _mask(finder: Any, lens_set: Any, index: int) -> np.ndarray | None:
+def _mask(finder: Finder, lens_set: LensSet, index: int) -> np.ndarray | None:
     """Where lensed light is, on the finder's grid; None without truth or lensed light."""
     if not lens_set.has_truth:
         return None
@@ -254,24 +279,24 @@ def _mask(finder: Any, lens_set: Any, index: int) -> np.ndarray | None:
     return mask if mask.any() else None
 
 
-def _scores(values: np.ndarray, mask: np.ndarray, finder: Any) -> dict[str, Any]:
+def _scores(values: np.ndarray, mask: np.ndarray, finder: Finder) -> MapScore:
     """Localisation of one map: fraction of the positive attribution, rank accuracy, and the pointing game."""
     from lensaudit.explaining.judging.scores import pointing_game, pointing_tolerance, positive_share, rank_accuracy
 
     tolerance = pointing_tolerance(finder.recipe.size, finder.field_arcsec)
-    return {
-        "share": positive_share(values, mask),
-        "rank": rank_accuracy(values, mask),
-        "pointing": pointing_game(values, mask, tolerance),
-    }
+    return MapScore(
+        share=positive_share(values, mask),
+        rank=rank_accuracy(values, mask),
+        pointing=pointing_game(values, mask, tolerance),
+    )
 
 
 CLASSES = ("lens", "non-lens")
 
 
 def dreams_block(
-    finder: Any, lens_set: Any, p: np.ndarray, out: Path, options: AuditOptions, progress: StageProgress
-) -> dict[str, Any] | None:
+    finder: Finder, lens_set: LensSet, p: np.ndarray, out: Path, options: AuditOptions, progress: StageProgress
+) -> Dreams | None:
     """Optimise noise and the best-scored cutout towards both classes; keeps the images under ``arrays/``.
 
     Parameters
@@ -281,49 +306,38 @@ def dreams_block(
 
     Returns
     -------
-    dict or None
-        ``array``, ``steps``, ``id``, ``bands`` and ``images`` (start, target, p at start and end); None where it was
-        switched off, or the finder has no gradient.
+    Dreams or None
+        None where it was switched off, or the finder has no gradient.
     """
     if options.dream_steps == 0 or not finder.differentiable:
         return None
     chosen, path, key = dreams_piece(finder, lens_set, p, options)
     name = None if chosen is None else lens_set.ids[chosen]
     arrays = arrays_piece(out, path, key).or_made(lambda: _dreamt(finder, lens_set, chosen, options, progress))
-    return {
-        "array": path,
-        "steps": options.dream_steps,
-        "id": name,
-        "bands": list(finder.recipe.bands),
-        "images": [
-            {
-                "start": start,
-                "target": word,
-                "p_start": float(arrays[f"p:{start}:{word}"][0]),
-                "p_end": float(arrays[f"p:{start}:{word}"][1]),
-            }
-            for start in ("noise", "cutout")
-            for word in CLASSES
-            if f"{start}:{word}" in arrays
-        ],
-    }
+    images = (
+        DreamImage(start, word, *(float(p) for p in arrays[f"p:{start}:{word}"]))
+        for start in ("noise", "cutout")
+        for word in CLASSES
+        if f"{start}:{word}" in arrays
+    )
+    return Dreams(path, options.dream_steps, name, tuple(finder.recipe.bands), tuple(images))
 
 
-def dreams_piece(finder: Any, lens_set: Any, p: np.ndarray, options: AuditOptions) -> tuple[int | None, str, str]:
+def dreams_piece(
+    finder: Finder, lens_set: LensSet, p: np.ndarray, options: AuditOptions
+) -> tuple[int | None, str, str]:
     """Which image is dreamt of (None without any that has a score), where the dreams lie, and their key."""
     groups = choose(lens_set.labels, p, finder.recipe.threshold, 1)
-    chosen = int(groups[0]["indices"][0]) if groups else None
+    chosen = groups[0].indices[0] if groups else None
     name = None if chosen is None else lens_set.ids[chosen]
     key = key_of(finder, lens_set, steps=options.dream_steps, seed=options.seed, id=name)
     return chosen, f"{ARRAYS}/dreams.npz", key
 
 
 def _dreamt(
-    finder: Any, lens_set: Any, chosen: int | None, options: AuditOptions, progress: StageProgress
-) -> dict[str, np.ndarray]:
+    finder: Finder, lens_set: LensSet, chosen: int | None, options: AuditOptions, progress: StageProgress
+) -> Arrays:
     """Start, image and p(lens) at start and end of both classes, from noise and from the chosen cutout."""
-    from dataclasses import replace
-
     from lensaudit.explaining.dreaming.dream import dream
     from lensaudit.explaining.dreaming.settings import cutout_start, noise_start, paper_settings
     from lensaudit.explaining.dreaming.target import class_target
@@ -332,7 +346,7 @@ def _dreamt(
     starts = {"noise": noise_start(finder, options.seed)}
     if chosen is not None:
         starts["cutout"] = cutout_start(finder, lens_set.cutouts([chosen]), lens_set.ids[chosen])
-    arrays: dict[str, np.ndarray] = {}
+    arrays: Arrays = {}
     for number, (start, image) in enumerate(starts.items()):
 
         def report(done: int, total: int, before: int = number) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from lensaudit.display.numbers import count, significant
+from lensaudit.provenance import Provenance
+from lensaudit.report.schema import Audit, AuditedFinder, AuditedSet, Clipping, Pixels, Settings
 
 _ENTRIES = (
     (
@@ -23,95 +25,110 @@ _ENTRIES = (
     ("Compound lens", "One source behind two lens galaxies at different distances: compound arcs, double rings."),
 )
 
-GLOSSARY = tuple({"term": term, "meaning": meaning} for term, meaning in _ENTRIES)
+
+@dataclass(frozen=True)
+class Term:
+    """An entry of the glossary."""
+
+    term: str
+    meaning: str
 
 
-def audited_facts(audit: dict[str, Any]) -> list[dict[str, Any]]:
-    """Titled lists of ``{"name", "value", "code"}``; values are text, hashes are marked as code."""
+GLOSSARY = tuple(Term(*entry) for entry in _ENTRIES)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something of what was audited, as text; a hash is shown as `code`."""
+
+    name: str
+    value: str
+    code: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts under a title."""
+
+    title: str
+    facts: tuple[Fact, ...]
+
+
+def audited_facts(audit: Audit) -> list[Facts]:
+    """Everything that identifies the audit."""
     return [
-        {"title": "Finder", "facts": _finder(audit["finder"])},
-        {"title": "Lens set", "facts": _set(audit["set"])},
-        *([{"title": "Pixels", "facts": pixel_facts(audit["pixels"])}] if audit.get("pixels") else []),
-        {"title": "Versions", "facts": _versions(audit["provenance"])},
-        {"title": "Audit", "facts": _audit(audit)},
+        Facts("Finder", _finder(audit.finder)),
+        Facts("Lens set", _set(audit.set)),
+        *([Facts("Pixels", pixel_facts(audit.pixels))] if audit.pixels else []),
+        Facts("Versions", _versions(audit.provenance)),
+        Facts("Audit", _options(audit.options)),
     ]
 
 
-def _finder(finder: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        _fact("name", finder["name"]),
-        _fact("loaded from", finder["origin"]),
-        _fact("weights", finder["weights_hash"], code=True),
-        *([_fact("trained", finder["training"]["origin"])] if finder.get("training") else []),
-        _fact("architecture", f"{finder['architecture']}, {count(finder['parameters'])} parameters"),
-        _fact("bands", ", ".join(finder["bands"]) + " (in this order)"),
-        _fact("input", _input(finder)),
-        _fact("stretch", finder["stretch"]),
-        _fact("threshold", f"p(lens) ≥ {significant(finder['threshold'])}"),
-    ]
+def _finder(finder: AuditedFinder) -> tuple[Fact, ...]:
+    return (
+        Fact("name", finder.name),
+        Fact("loaded from", finder.origin),
+        Fact("weights", finder.weights_hash, code=True),
+        *([Fact("trained", finder.training.origin)] if finder.training else []),
+        Fact("architecture", f"{finder.architecture}, {count(finder.parameters)} parameters"),
+        Fact("bands", ", ".join(finder.bands) + " (in this order)"),
+        Fact("input", _input(finder)),
+        Fact("stretch", finder.stretch),
+        Fact("threshold", f"p(lens) ≥ {significant(finder.threshold)}"),
+    )
 
 
-def _input(finder: dict[str, Any]) -> str:
-    text = f"{finder['size']} × {finder['size']} pixels, {finder['field_of_view_arcsec']:g}″ wide"
-    given = finder.get("given_field_arcsec")
+def _input(finder: AuditedFinder) -> str:
+    text = f"{finder.size} × {finder.size} pixels, {finder.field_of_view_arcsec:g}″ wide"
+    given = finder.given_field_arcsec
     return text if given is None else f"{text} in training; here cutouts of {given:g}″ were resized to it"
 
 
-def _set(lens_set: dict[str, Any]) -> list[dict[str, Any]]:
-    labels = f"{count(lens_set['n_lenses'])} lenses, {count(lens_set['n_non_lenses'])} non-lenses"
-    if lens_set["n_unlabelled"]:
-        labels += f", {count(lens_set['n_unlabelled'])} without label"
-    facts = [
-        _fact("name", lens_set["name"]),
-        _fact("content", lens_set["content_hash"], code=True),
-        _fact("cutouts", f"{count(lens_set['n'])}: {labels}"),
-        _fact("instrument", lens_set["instrument"]),
-        _fact("bands", "; ".join(lens_set["bands"])),
-        _fact("made by", lens_set["made_by"]),
-    ]
-    return facts + ([_fact("seed", str(lens_set["seed"]))] if lens_set["seed"] is not None else [])
+def _set(lens_set: AuditedSet) -> tuple[Fact, ...]:
+    labels = f"{count(lens_set.n_lenses)} lenses, {count(lens_set.n_non_lenses)} non-lenses"
+    if lens_set.n_unlabelled:
+        labels += f", {count(lens_set.n_unlabelled)} without label"
+    return (
+        Fact("name", lens_set.name),
+        Fact("content", lens_set.content_hash, code=True),
+        Fact("cutouts", f"{count(lens_set.n)}: {labels}"),
+        Fact("instrument", lens_set.instrument),
+        Fact("bands", "; ".join(lens_set.bands)),
+        Fact("made by", lens_set.made_by),
+        *([Fact("seed", str(lens_set.seed))] if lens_set.seed is not None else []),
+    )
 
 
-def pixel_facts(pixels: dict[str, Any]) -> list[dict[str, Any]]:
-    """By band the unit of the pixels, that of the finder's numbers where it holds any, and the fractions clipped.
-
-    Parameters
-    ----------
-    pixels
-        Of `lensaudit.finders.pixel_record`.
-    """
+def pixel_facts(pixels: Pixels) -> tuple[Fact, ...]:
+    """By band the unit of the pixels, that of the finder's numbers where it holds any, and the fractions clipped."""
     facts = []
-    for band, unit in pixels["units"].items():
-        own, clipped = pixels["finder_units"].get(band), pixels["clipping"].get(band)
+    for band, unit in pixels.units.items():
+        own, clipped = pixels.finder_units.get(band), pixels.clipping.get(band)
         words = [f"unit {unit}" if unit == "unknown" else unit]
         if own is not None:
             words.append(f"the stretch holds numbers in {'an unknown unit' if own == 'unknown' else own}")
         words.append(clipped_words(clipped) if clipped else "no clipping by the stretch")
-        facts.append(_fact(band, "; ".join(words)))
-    return facts
+        facts.append(Fact(band, "; ".join(words)))
+    return tuple(facts)
 
 
-def clipped_words(clipped: dict[str, Any]) -> str:
+def clipped_words(clipped: Clipping) -> str:
     """Fractions of the pixels beyond the limits of a stretch."""
-    return f"clipped {significant(100 * clipped['below'])} % below, {significant(100 * clipped['above'])} % above"
+    return f"clipped {significant(100 * clipped.below)} % below, {significant(100 * clipped.above)} % above"
 
 
-def _versions(provenance: dict[str, Any]) -> list[dict[str, Any]]:
-    packages = {"lensaudit": provenance["lensaudit"], "python": provenance["python"], **provenance["packages"]}
-    return [_fact(name, version) for name, version in packages.items() if version]
+def _versions(provenance: Provenance) -> tuple[Fact, ...]:
+    packages = {"lensaudit": provenance.lensaudit, "python": provenance.python, **provenance.packages}
+    return tuple(Fact(name, version) for name, version in packages.items() if version)
 
 
-def _audit(audit: dict[str, Any]) -> list[dict[str, Any]]:
-    options = audit["options"]
-    return [
-        _fact("seed", str(options["seed"])),
-        _fact("tolerance", f"{significant(options['tolerance'])} in recall or false-positive rate"),
-        _fact("device", options["device"]),
-    ]
-
-
-def _fact(name: str, value: str, code: bool = False) -> dict[str, Any]:
-    return {"name": name, "value": value, "code": code}
+def _options(options: Settings) -> tuple[Fact, ...]:
+    return (
+        Fact("seed", str(options.seed)),
+        Fact("tolerance", f"{significant(options.tolerance)} in recall or false-positive rate"),
+        Fact("device", options.device),
+    )
 
 
 TRUTH = {

@@ -11,20 +11,31 @@ Findings are ranked: what is accused, then the likeliest losses whatever their s
 from __future__ import annotations
 
 import math
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import replace
 
 from lensaudit.display.numbers import count, p_value, percent, percent_interval, significant
-from lensaudit.report.performance import rate
-from lensaudit.report.schema import MIN_BIN
-from lensaudit.statistics import holm, wilson_interval
+from lensaudit.report.probe_block import ProbeRow, ProbesBlock
+from lensaudit.report.schema import (
+    MIN_BIN,
+    AuditedSet,
+    Bin,
+    Curve,
+    Finding,
+    Kinds,
+    Measured,
+    Omission,
+    Performance,
+    Rate,
+    Selection,
+    Unscored,
+)
+from lensaudit.statistics import Proportion, holm, wilson_interval
 from lensaudit.verdicts import (
     BIAS,
     FALSE_POSITIVES,
     INCONCLUSIVE,
     NOT_ASSESSABLE,
-    SIGNIFICANCE,
     TENTATIVE,
     State,
     decide,
@@ -40,209 +51,216 @@ PROBES = "probes"
 MOST_LENSES = 100_000
 
 
-def find(audit: dict[str, Any], tolerance: float) -> list[dict[str, Any]]:
-    """All findings of an audit, ranked.
-
-    Each has ``title, text, group, worst, rest, gap, low, high, p_holm, significant, verdict, loses, section``: rates
-    and gap are fractions, ``low`` and ``high`` the 95 % interval of the gap, ``significant`` whether p < 0.05 after
-    Holm, ``loses`` whether lenses are lost (not false positives), ``difficult`` whether losing some is natural,
-    ``source`` whether it is from the ``set`` or the ``probes``, ``needed`` how many lenses (pairs) would settle it.
-    """
-    found = _selection_findings(audit.get("selection"))
-    for finding, p in zip(found, holm([finding["p"] for finding in found]) if found else [], strict=True):
-        finding["p_holm"], finding["tolerance"] = float(p), tolerance
-        finding["significant"] = bool(p < SIGNIFICANCE)
-        state = judge(finding, tolerance, _recall_low(finding, audit.get("performance")))
-        finding["verdict"] = state.word
-        finding["needed"] = _lenses_needed(finding, tolerance) if state in (TENTATIVE, INCONCLUSIVE) else None
-        finding["text"] += f" ({p_value(float(p))}, permutation test, Holm-corrected)" + _open_words(finding, tolerance)
-    found += _probe_findings(audit.get("probes"))
-    return sorted(found, key=_rank)
+def find(audit: Measured, tolerance: float) -> tuple[Finding, ...]:
+    """All findings of an audit, ranked."""
+    found = _selection_findings(audit.selection)
+    corrected = holm([1.0 if one.p is None else one.p for one in found]) if found else ()
+    settled = [_settled(one, float(p), tolerance, audit.performance) for one, p in zip(found, corrected, strict=True)]
+    return tuple(sorted([*settled, *_probe_findings(audit.probes)], key=_rank))
 
 
-def judge(finding: dict[str, Any], tolerance: float, recall_low: float = 1.0) -> State:
-    """State of a gap with its interval and corrected p-value.
+def _settled(finding: Finding, p: float, tolerance: float, performance: Performance) -> Finding:
+    """A comparison within the set with its corrected p, its verdict, and what would settle it."""
+    finding = replace(finding, p_holm=p, tolerance=tolerance)
+    state = judge(finding, tolerance, _recall_low(finding, performance))
+    needed = _lenses_needed(finding, tolerance) if state in (TENTATIVE, INCONCLUSIVE) else None
+    finding = replace(finding, verdict=state.word, needed=needed)
+    tested = f" ({p_value(p)}, permutation test, Holm-corrected)"
+    return replace(finding, text=finding.text + tested + _open_words(finding, tolerance))
+
+
+def judge(finding: Finding, tolerance: float, recall_low: float = 1.0) -> State:
+    """State of a gap with its interval and whether it is significant.
 
     Parameters
     ----------
     recall_low
         Lower end of the interval of the recall: of a finder that finds nearly nothing, no gap says anything.
     """
-    nature = "difficulty" if finding.get("difficult") else "population"
-    change = (-finding["high"], -finding["low"])
-    return decide(nature, change, tolerance, finding["p_holm"] < SIGNIFICANCE, recall_low > tolerance)
+    nature = "difficulty" if finding.difficult else "population"
+    return decide(nature, (-finding.high, -finding.low), tolerance, finding.significant, recall_low > tolerance)
 
 
-def _rank(finding: dict[str, Any]) -> tuple[int, int, float]:
-    state = state_of(finding["verdict"])
+def _rank(finding: Finding) -> tuple[int, int, float]:
+    state = state_of(finding.verdict)
     settled = not state.open and not state.beyond
     accused = state in (BIAS, FALSE_POSITIVES)
-    lost = not (finding["loses"] and _size(finding) <= 0)  # a change that is no loss by its estimate comes late
-    place = 0 if accused else 4 if settled else 3 if not lost else 2 if finding["difficult"] else 1
+    lost = not (finding.loses and _size(finding) <= 0)  # a change that is no loss by its estimate comes late
+    place = 0 if accused else 4 if settled else 3 if not lost else 2 if finding.difficult else 1
     gravity = state.gravity if accused or state is NOT_ASSESSABLE else 0
     return place, gravity, -_size(finding)
 
 
-def _size(finding: dict[str, Any]) -> float:
-    return -math.inf if finding["gap"] is None else float(finding["gap"])
+def _size(finding: Finding) -> float:
+    return -math.inf if math.isnan(finding.gap) else finding.gap
 
 
-def _recall_low(finding: dict[str, Any], performance: dict[str, Any] | None) -> float:
+def _recall_low(finding: Finding, performance: Performance) -> float:
     """Lower end of the recall's interval: over the groups that are compared, or of the set where they hold no lens."""
-    if finding["loses"]:
-        k, n = (finding["worst"][name] + finding["rest"][name] for name in ("k", "n"))
-    elif performance and performance["n_lenses"]:
-        k, n = performance["confusion"]["tp"], performance["n_lenses"]
-    else:
-        return 1.0
-    return wilson_interval(k, n)[0]
+    if finding.loses:
+        return wilson_interval(finding.worst.k + finding.rest.k, finding.worst.n + finding.rest.n)[0]
+    if performance.n_lenses and performance.confusion:
+        return wilson_interval(performance.confusion.tp, performance.n_lenses)[0]
+    return 1.0
 
 
-def _open_words(finding: dict[str, Any], tolerance: float) -> str:
-    state, needed = state_of(finding["verdict"]), finding["needed"]
-    objects = "lenses" if finding["loses"] else "non-lenses"
-    more = f"; about {count(needed)} {objects} in the set would settle it" if needed else ""
+def _open_words(finding: Finding, tolerance: float) -> str:
+    state = state_of(finding.verdict)
+    objects = "lenses" if finding.loses else "non-lenses"
+    more = f"; about {count(finding.needed)} {objects} in the set would settle it" if finding.needed else ""
     if state is TENTATIVE:
         return f": likely more than the tolerated {tolerance:g}, but not significant{more}"
     if state is INCONCLUSIVE:
-        also = "a difference is significant, but " if finding["significant"] else ""
+        also = "a difference is significant, but " if finding.significant else ""
         return f": {also}inconclusive as to more than the tolerated {tolerance:g}{more}"
     if state is NOT_ASSESSABLE:
         return ": it finds too few lenses for a difference to show"
     return ""
 
 
-def _lenses_needed(finding: dict[str, Any], tolerance: float) -> int | None:
+def _lenses_needed(finding: Finding, tolerance: float) -> int | None:
     """Objects in the set with which the interval leaves the tolerance in 80 % of sets, were the rates those seen."""
-    distance = abs(finding["gap"] - tolerance)
-    if finding["gap"] > tolerance and not finding["significant"]:
-        distance = min(distance, finding["gap"])
-    n = finding["worst"]["n"] + finding["rest"]["n"]
-    half = (finding["high"] - finding["low"]) / 2
+    distance = abs(finding.gap - tolerance)
+    if finding.gap > tolerance and not finding.significant:
+        distance = min(distance, finding.gap)
+    n = finding.worst.n + finding.rest.n
+    half = (finding.high - finding.low) / 2
     needed = n * (half * 2.8 / 1.96 / distance) ** 2 if distance > 0 else math.inf  # 2.8: z of 95 % plus that of 80 %
     if not needed <= MOST_LENSES:
         return None
     step = 10 ** max(math.floor(math.log10(max(needed, 1))) - 1, 0)
-    return max(math.ceil(needed / step) * step, n + 1)
+    return int(max(math.ceil(needed / step) * step, n + 1))
 
 
-def gap_interval(worse: dict[str, Any], better: dict[str, Any]) -> tuple[float, float]:
+def gap_interval(worse: Proportion, better: Proportion) -> tuple[float, float]:
     """95 % interval of better − worse for two independent rates (Newcombe 1998, method 10, from Wilson intervals)."""
-    gap = better["value"] - worse["value"]
-    below = math.hypot(better["value"] - better["low"], worse["high"] - worse["value"])
-    above = math.hypot(better["high"] - better["value"], worse["value"] - worse["low"])
+    gap = better.value - worse.value
+    below = math.hypot(better.value - better.low, worse.high - worse.value)
+    above = math.hypot(better.high - better.value, worse.value - worse.low)
     return gap - below, gap + above
 
 
-def _selection_findings(selection: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _selection_findings(selection: Selection | None) -> list[Finding]:
     if selection is None:
         return []
-    along = [_along(curve) for curve in selection["curves"]]
+    along = [_along(curve) for curve in selection.curves]
     kinds = [
-        _by_kind(selection.get("lens_kinds"), "Recall by kind of lens", loses=True),
-        _by_kind(selection.get("non_lens_kinds"), "False positives by kind of non-lens", loses=False),
+        _by_kind(selection.lens_kinds, "Recall by kind of lens", loses=True),
+        _by_kind(selection.non_lens_kinds, "False positives by kind of non-lens", loses=False),
     ]
     return [finding for finding in (*along, *kinds) if finding is not None]
 
 
-def _along(curve: dict[str, Any]) -> dict[str, Any] | None:
-    bins = [b for b in curve["bins"] if not b["few"]]
-    if len(bins) < 2 or curve["p"] is None:
+def _along(curve: Curve) -> Finding | None:
+    bins = [one for one in curve.bins if not one.few]
+    if len(bins) < 2 or curve.p is None:
         return None
-    worst = min(bins, key=lambda b: b["value"])
+    worst = min(bins, key=lambda one: one.value)
     rest = _others(bins, worst)
-    group = "lenses with " + curve["phrase"].format(range=range_text(worst, curve["bins"], curve["unit"]))
-    text = f"Of {group} it finds {rate_text(worst)}, of the others {rate_text(rest)}"
-    title = f"Recall against {lower_first(curve['label'])}"
-    difficult = curve["column"] in DIFFICULT
-    numbers = _numbers(worst, rest, curve["p"])
-    return {"title": title, "group": group, "text": text, "loses": True, "difficult": difficult, **numbers}
+    group = "lenses with " + curve.phrase.format(range=range_text(worst, curve.bins, curve.unit))
+    compared = _compared(worst, rest, curve.p, loses=True)
+    return replace(
+        compared,
+        title=f"Recall against {lower_first(curve.label)}",
+        group=group,
+        text=f"Of {group} it finds {rate_text(worst)}, of the others {rate_text(rest)}",
+        difficult=curve.column in DIFFICULT,
+    )
 
 
-def _by_kind(table: dict[str, Any] | None, title: str, loses: bool) -> dict[str, Any] | None:
-    rows = [] if table is None else [row for row in table["rows"] if not row["few"]]
-    if table is None or len(rows) < 2 or table["p"] is None:
+def _by_kind(table: Kinds | None, title: str, loses: bool) -> Finding | None:
+    rows = [] if table is None else [row for row in table.rows if not row.few]
+    if table is None or len(rows) < 2 or table.p is None:
         return None
-    worst = (min if loses else max)(rows, key=lambda row: row["value"])
+    worst = (min if loses else max)(rows, key=lambda row: row.value)
     rest = _others(rows, worst)
     verb = "it finds" if loses else "it calls lenses"
-    text = f"Of scenes “{worst['kind']}” {verb} {rate_text(worst)}, of the other kinds {rate_text(rest)}"
-    group = f"lenses of kind “{worst['kind']}”" if loses else f"non-lenses of kind “{worst['kind']}”"
-    return {
-        "title": title,
-        "group": group,
-        "text": text,
-        "loses": loses,
-        "difficult": False,
-        **_numbers(worst, rest, table["p"]),
-    }
+    return replace(
+        _compared(worst, rest, table.p, loses=loses),
+        title=title,
+        group=f"{'' if loses else 'non-'}lenses of kind “{worst.kind}”",
+        text=f"Of scenes “{worst.kind}” {verb} {rate_text(worst)}, of the other kinds {rate_text(rest)}",
+    )
 
 
-_FROM_SET = {"section": "selection", "source": "set"}
-
-
-def _numbers(worst: dict[str, Any], rest: dict[str, Any], p: float) -> dict[str, Any]:
-    worse, better = (worst, rest) if worst["value"] <= rest["value"] else (rest, worst)
+def _compared(worst: Rate, rest: Rate, p: float, *, loses: bool) -> Finding:
+    """The numbers of a comparison within the set, without words; the verdict waits for the correction over all."""
+    worse, better = (worst, rest) if worst.value <= rest.value else (rest, worst)
     low, high = gap_interval(worse, better)
-    gap = better["value"] - worse["value"]
-    return {"worst": worst, "rest": rest, "gap": gap, "low": low, "high": high, "p": p, **_FROM_SET}
+    return Finding(
+        title="",
+        text="",
+        worst=_rate(worst),
+        rest=rest,
+        gap=better.value - worse.value,
+        low=low,
+        high=high,
+        p=p,
+        p_holm=None,
+        verdict="",
+        loses=loses,
+        section="selection",
+        source="set",
+    )
 
 
-def _probe_findings(probes: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _probe_findings(probes: ProbesBlock | None) -> list[Finding]:
     """Every probe by its leading finding, whatever its verdict."""
-    return [_probed(row) for row in ([] if probes is None else probes["rows"])]
+    return [_probed(row) for row in (() if probes is None else probes.rows)]
 
 
-def _probed(row: dict[str, Any]) -> dict[str, Any]:
-    effect, alarms = row["effect"], row["nature"] == "contaminant"
-    if alarms or row["n"] == 0 or (row["nature"] == "nuisance" and effect["value"] > 0):
-        numbers = effect
+def _probed(row: ProbeRow) -> Finding:
+    effect, alarms = row.effect, row.nature == "contaminant"
+    if alarms or row.n == 0 or (row.nature == "nuisance" and effect.value > 0):
+        gap, low, high = effect.value, effect.low, effect.high
     else:
-        numbers = {"value": -effect["value"], "low": -effect["high"], "high": -effect["low"]}
-    interval = f"95 % interval {percent_interval(row['treated']['low'], row['treated']['high'])}, n = {row['n']}"
-    test = f"{p_value(row['p_holm'])}, exact test, Holm-corrected over all probes"
-    advice = f" {row['advice']}".rstrip(".") if row["advice"] else ""
-    return {
-        "title": f"Probe: {row['title']}",
-        "group": row["group"],
-        "text": f"{row['meaning'].rstrip('.')} ({interval if alarms else test}){'.' if advice else ''}{advice}",
-        "loses": not alarms,
-        "difficult": row["nature"] == "difficulty",
-        "rises": not alarms and row["n"] > 0 and effect["value"] > 0,
-        "worst": row["treated"],
-        "rest": row["control"],
-        "gap": numbers["value"],
-        "low": numbers["low"],
-        "high": numbers["high"],
-        "p": None,
-        "p_holm": row["p_holm"],
-        "verdict": row["verdict"],
-        "significant": row["p_holm"] is not None and row["p_holm"] < SIGNIFICANCE,
-        "needed": row["needed"],
-        "tolerance": row["tolerance"],
-        "section": f"probe-{row['probe']}",
-        "source": PROBES,
-    }
+        gap, low, high = -effect.value, -effect.high, -effect.low
+    interval = f"95 % interval {percent_interval(row.treated.low, row.treated.high)}, n = {row.n}"
+    test = f"{p_value(row.p_holm)}, exact test, Holm-corrected over all probes"
+    advice = f" {row.advice}".rstrip(".") if row.advice else ""
+    return Finding(
+        title=f"Probe: {row.title}",
+        group=row.group,
+        text=f"{row.meaning.rstrip('.')} ({interval if alarms else test}){'.' if advice else ''}{advice}",
+        loses=not alarms,
+        difficult=row.nature == "difficulty",
+        rises=not alarms and row.n > 0 and effect.value > 0,
+        worst=_rate(row.treated),
+        rest=_rate(row.control),
+        gap=gap,
+        low=low,
+        high=high,
+        p=None,
+        p_holm=None if math.isnan(row.p_holm) else row.p_holm,
+        verdict=row.verdict,
+        needed=row.needed,
+        tolerance=row.tolerance,
+        section=f"probe-{row.probe}",
+        source=PROBES,
+    )
 
 
-def _others(groups: list[dict[str, Any]], worst: dict[str, Any]) -> dict[str, Any]:
-    others = [g for g in groups if g is not worst]
-    n, k = sum(g["n"] for g in others), sum(g["k"] for g in others)
-    return rate(np.arange(n) < k)
+def _rate(one: Proportion) -> Rate:
+    return Rate(one.k, one.n, one.low, one.high)
 
 
-def rate_text(group: dict[str, Any]) -> str:
+def _others(groups: Sequence[Rate], worst: Rate) -> Rate:
+    others = [group for group in groups if group is not worst]
+    return Rate.of(sum(one.k for one in others), sum(one.n for one in others))
+
+
+def rate_text(group: Proportion) -> str:
     """``22 % (12–37 %, n = 45)``."""
-    return f"{percent(group['value'])} ({percent_interval(group['low'], group['high'])}, n = {group['n']})"
+    return f"{percent(group.value)} ({percent_interval(group.low, group.high)}, n = {group.n})"
 
 
-def range_text(one: dict[str, Any], bins: list[dict[str, Any]], unit: str) -> str:
+def range_text(one: Bin, bins: Sequence[Bin], unit: str) -> str:
     """``below 0.8″``, ``above 2.1″`` or ``between 0.8 and 1.1″`` for a bin among its neighbours."""
     suffix = unit if unit in ("", "″") else f" {unit}"
-    low, high = significant(one["start"]), significant(one["end"])
-    if one["start"] == bins[0]["start"]:
+    low, high = significant(one.start), significant(one.end)
+    if one.start == bins[0].start:
         return f"below {high}{suffix}"
-    if one["end"] == bins[-1]["end"]:
+    if one.end == bins[-1].end:
         return f"above {low}{suffix}"
     return f"between {low} and {high}{suffix}"
 
@@ -266,16 +284,17 @@ _NO_GRADIENT = (
 )
 
 
-def limits(audit: dict[str, Any]) -> list[str]:
+def limits(audit: Measured) -> tuple[str, ...]:
     """Sentences about the data and the method, for this audit."""
     said = [
-        _data(audit["set"]),
+        _data(audit.set),
         "Intervals are 95 % and cover the chance of drawing this set, not errors of the simulation or of labels.",
     ]
-    if _trained_on(audit["finder"]) == audit["set"]["content_hash"]:
+    training = audit.finder.training
+    if training is not None and training.trained_on == audit.set.content_hash:
         said.insert(0, "This is the set the finder was trained on: every number of this page is too good.")
-    said += [f"{remark[0].upper()}{remark[1:]}." for remark in (audit.get("pixels") or {"remarks": []})["remarks"]]
-    if audit["selection"] is not None:
+    said += [f"{remark[0].upper()}{remark[1:]}." for remark in (audit.pixels.remarks if audit.pixels else ())]
+    if audit.selection is not None:
         said.append(
             "Recall against one property mixes in others that go with it: small θ_E, faint arcs and faint sources are "
             "often the same lenses."
@@ -284,96 +303,89 @@ def limits(audit: dict[str, Any]) -> list[str]:
             "The worst group is named after looking, so its gap is on average a little too large; bins below "
             f"{MIN_BIN} lenses enter no test."
         )
-    if audit["gallery"] is not None:
+    if audit.gallery is not None:
         said.append(
             "An occlusion map shows where a black patch changes the score of one image. A black patch is not something "
             "the finder was trained on, and light hidden in two places at once is not shown."
         )
-    if audit["maps"] is not None:
+    if audit.maps is not None:
         said.append(
             "Maps of single images illustrate; they prove nothing about the finder. Their scores say how much falls on "
             "the lensed light, not whether the finder would have decided otherwise without it."
         )
-    if audit["probes"] is not None and audit["probes"]["rows"]:
+    if audit.probes is not None and audit.probes.rows:
         said.append(
             "Probes change one thing of simulated scenes: an effect is one of that edit on those scenes, and a probe "
             "that shows none says nothing of edits it did not make."
         )
-    if any(detail["published"] for detail in (audit["probes"] or {"details": []})["details"]):
+    if audit.probes is not None and any(detail.published for detail in audit.probes.details):
         said.append("Published recalls beside a probe were measured on other people’s images and are no test of it.")
-    return said
+    return tuple(said)
 
 
-def not_measured(audit: dict[str, Any]) -> list[dict[str, str]]:
-    """List of ``{"what", "why"}``: what this audit left out, first what its own data could not give."""
-    missing = [*_without_labels(audit), *_without_truth(audit), *_unscored(audit)]
-    if audit["gallery"] is None:
+def not_measured(audit: Measured) -> tuple[Omission, ...]:
+    """What this audit left out and why, first what its own data could not give."""
+    missing = [*_without_labels(audit.set), *_without_truth(audit), *_unscored(audit.performance.unscored)]
+    if audit.gallery is None:
         missing.append(("What the finder looks at", "The occlusion gallery was switched off for this audit."))
-    if not audit["finder"].get("differentiable", True):
+    if not audit.finder.differentiable:
         missing.append(("Gradients, Grad-CAM, DeepLIFT, class images and Deep Dreams", _NO_GRADIENT))
-    missing += _unprobed(audit["probes"])
-    return [{"what": what, "why": why} for what, why in (*missing, *_ALWAYS)]
+    missing += _unprobed(audit.probes)
+    return tuple(Omission(what, why) for what, why in (*missing, *_ALWAYS))
 
 
-def _unprobed(probes: dict[str, Any] | None) -> list[tuple[str, str]]:
+def _unprobed(probes: ProbesBlock | None) -> list[tuple[str, str]]:
     """Probes that were not run, by their reason."""
     if probes is None:
         return [("Probes", "They were switched off for this audit, so nothing is said of what changes an answer.")]
     by_reason: dict[str, list[str]] = {}
-    for one in probes["left_out"]:
-        by_reason.setdefault(one["why"], []).append(one["title"].lower())
+    for one in probes.left_out:
+        by_reason.setdefault(one.why, []).append(one.title.lower())
     missing = [(f"Probes: {', '.join(titles)}", f"{why[0].upper()}{why[1:]}.") for why, titles in by_reason.items()]
-    if probes["not_applicable"]:
-        titles = ", ".join(one["title"].lower() for one in probes["not_applicable"])
+    if probes.not_applicable:
+        titles = ", ".join(one.title.lower() for one in probes.not_applicable)
         missing.append((f"Probes: {titles}", "They do not apply to this finder; the chapter on probes says why."))
     return missing
 
 
-def _trained_on(finder: dict[str, Any]) -> str | None:
-    training = finder["training"] or {}
-    return (training.get("data") or {}).get("set")
-
-
-def _data(lens_set: dict[str, Any]) -> str:
-    if lens_set["simulated"]:
+def _data(lens_set: AuditedSet) -> str:
+    if lens_set.simulated:
         return (
-            f"Every cutout is simulated (population “{lens_set['population']}”, instrument {lens_set['instrument']}): "
+            f"Every cutout is simulated (population “{lens_set.population}”, instrument {lens_set.instrument}): "
             "real lenses, real PSFs and real contaminants differ, and recall on the sky can be lower."
         )
     return (
-        f"The cutouts were ingested ({lens_set['made_by']}); labels, where there are any, are those of their archive "
+        f"The cutouts were ingested ({lens_set.made_by}); labels, where there are any, are those of their archive "
         "and its naming rule."
     )
 
 
-def _without_labels(audit: dict[str, Any]) -> list[tuple[str, str]]:
-    lens_set = audit["set"]
-    if lens_set["n_lenses"] + lens_set["n_non_lenses"] == 0:
+def _without_labels(lens_set: AuditedSet) -> list[tuple[str, str]]:
+    if lens_set.n_lenses + lens_set.n_non_lenses == 0:
         return [("Recall, false positives, ROC curve", "No cutout of this set has a label.")]
     missing = []
-    if lens_set["n_lenses"] == 0:
+    if lens_set.n_lenses == 0:
         missing.append(("Recall and ROC curve", "This set has no lenses."))
-    if lens_set["n_non_lenses"] == 0:
+    if lens_set.n_non_lenses == 0:
         missing.append(("False positives, precision and ROC curve", "This set has no non-lenses."))
     return missing
 
 
-def _without_truth(audit: dict[str, Any]) -> list[tuple[str, str]]:
-    if audit["set"]["n_lenses"] == 0:
+def _without_truth(audit: Measured) -> list[tuple[str, str]]:
+    if audit.set.n_lenses == 0:
         return []
-    if audit["selection"] is None:
+    if audit.selection is None:
         return [("Which lenses are found", "The catalogue holds neither properties of the lenses nor kinds of scenes.")]
-    missing = [curve["label"] for curve in audit["selection"]["curves"] if not curve["bins"]]
-    missing += audit["selection"]["absent"]
+    missing = [curve.label for curve in audit.selection.curves if not curve.bins]
+    missing += audit.selection.absent
     if not missing:
         return []
     return [(f"Recall against: {', '.join(missing)}", "The catalogue of this set has no such values.")]
 
 
-def _unscored(audit: dict[str, Any]) -> list[tuple[str, str]]:
-    unscored = audit["performance"]["unscored"]
+def _unscored(unscored: Sequence[Unscored]) -> list[tuple[str, str]]:
     if not unscored:
         return []
-    examples = "; ".join(f"{one['id']}: {one['why']}" for one in unscored[:3])
+    examples = "; ".join(f"{one.id}: {one.why}" for one in unscored[:3])
     more = f" and {len(unscored) - 3} more" if len(unscored) > 3 else ""
     return [(f"{len(unscored)} cutouts without a score", f"They enter no number of this page. {examples}{more}.")]

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lensaudit.errors import UsageError
+from lensaudit.report.chapters import (
+    Judged,
+    JudgedCheck,
+    JudgedRow,
+    JudgedShare,
+    JudgedView,
+    Kernels,
+    KernelStatement,
+)
 from lensaudit.report.options import AuditOptions
 from lensaudit.spread import StageProgress
+
+if TYPE_CHECKING:
+    from lensaudit.explaining.judging.attributor import JudgeSettings
+    from lensaudit.explaining.judging.judgement import Judgement
+    from lensaudit.explaining.kernels.sheet import Statement
+    from lensaudit.finders import Finder
+    from lensaudit.lensset import LensSet
 
 SHARE = "positive-share"
 LENSES = ("single", "compound-arcs", "compound-rings", "lens")
@@ -21,8 +38,8 @@ COMPOUNDS = ("compound-arcs", "compound-rings")
 
 
 def judged_block(
-    finder: Any, lens_set: Any, compound: bool, out: Path, options: AuditOptions, progress: StageProgress
-) -> dict[str, Any] | None:
+    finder: Finder, lens_set: LensSet, compound: bool, out: Path, options: AuditOptions, progress: StageProgress
+) -> Judged | None:
     """Judge the explanations on ``options.judge_n`` lenses of each kind; keeps its parts under ``judged/``.
 
     Parameters
@@ -32,73 +49,70 @@ def judged_block(
 
     Returns
     -------
-    dict or None
-        ``kinds``, ``rows`` (one per method or baseline: ``shares`` by kind), ``checks`` and ``views``; None where
-        none was asked for, or the set has no truth to judge by.
+    Judged or None
+        None where none was asked for, or the set has no truth to judge by.
     """
     if options.judge_n == 0 or not lens_set.has_truth or not (lens_set.labels == 1).any():
         return None
-    from lensaudit.explaining.judging.attributor import attributor
     from lensaudit.explaining.judging.judge import Watcher, judge
 
     watcher = Watcher(progress=lambda done, total: progress("judging explanations", 100 * done // max(total, 1), 100))
     sets = [lens_set, *(_compound_sets(Path(out), options) if compound else [])]
     asked = judge_settings(finder, options)
     scores = judge(finder, sets, Path(out) / "judged" / "scores", asked["scores"], watcher)
-    checks: dict[str, Any] = {"randomisation": [], "failed": {}}
+    checks = None
     if "checks" in asked:
-        checks = judge(finder, sets[:1], Path(out) / "judged" / "checks", asked["checks"], watcher).to_json()
-    block = laid_out(scores.to_json(), checks)
-    for row in block["rows"]:
-        row["title"] = attributor(row["method"]).title
-    return block
+        checks = judge(finder, sets[:1], Path(out) / "judged" / "checks", asked["checks"], watcher)
+    return laid_out(scores, checks)
 
 
-def judge_settings(finder: Any, options: AuditOptions) -> dict[str, Any]:
+def judge_settings(finder: Finder, options: AuditOptions) -> dict[str, JudgeSettings]:
     """Folder under ``judged/`` → settings of its judgement; no ``checks`` where none applies to the finder."""
     from lensaudit.explaining import applicable_methods
     from lensaudit.explaining.judging.attributor import JudgeSettings
 
-    common: dict[str, Any] = {"kinds": LENSES, "seed": options.seed}
+    settings = partial(JudgeSettings, kinds=LENSES, seed=options.seed)
     apply = applicable_methods(finder)
-    parts = ("localisation", "compound")
-    asked = {"scores": JudgeSettings(methods=apply, parts=parts, per_kind=options.judge_n, **common)}
+    asked = {"scores": settings(methods=apply, parts=("localisation", "compound"), per_kind=options.judge_n)}
     if quick := tuple(name for name in CHECKED if name in apply):
-        asked["checks"] = JudgeSettings(
-            methods=quick, parts=("randomisation",), per_kind=CHECK_IMAGES, check_images=CHECK_IMAGES, **common
+        asked["checks"] = settings(
+            methods=quick, parts=("randomisation",), per_kind=CHECK_IMAGES, check_images=CHECK_IMAGES
         )
     return asked
 
 
-def laid_out(scores: dict[str, Any], checks: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of two judgements (see `lensaudit.explaining.judging.judgement.Judgement.to_json`)."""
-    kinds = [kind for kind in LENSES if kind in scores["images"]]
-    methods: dict[str, dict[str, Any]] = {}
-    for row in scores["rows"]:
-        if row["score"] == SHARE and row["kind"] in kinds:
-            entry = methods.setdefault(row["method"], {"method": row["method"], "shares": {}})
-            entry["shares"][row["kind"]] = {
-                name: row[name] for name in ("value", "low", "high", "chance", "n", "gain_low", "gain_high")
-            }
-    verdicts = {check["method"]: check["verdict"] for check in checks["randomisation"]}
-    asked = scores["settings"]["methods"]
-    rows = [
-        {**entry, "check": verdicts.get(name, ""), "baseline": name not in asked} for name, entry in methods.items()
-    ]
-    return {
-        "kinds": kinds,
-        "rows": rows,
-        "checks": [
-            {name: check[name] for name in ("method", "title", "verdict", "sentence", "label")}
-            for check in checks["randomisation"]
-        ],
-        "views": scores["compound"],
-        "failed": {**checks["failed"], **scores["failed"]},
-        "n_per_kind": scores["settings"]["per_kind"],
-    }
+def laid_out(scores: Judgement, checks: Judgement | None) -> Judged:
+    """What the page shows of two judgements."""
+    from lensaudit.explaining.judging.attributor import attributor
+
+    kinds = tuple(kind for kind in LENSES if kind in scores.images)
+    shares: dict[str, dict[str, JudgedShare]] = {}
+    for row in scores.rows:
+        if row.score == SHARE and row.kind in kinds:
+            share = JudgedShare(row.value, row.low, row.high, row.chance, row.n, row.gain_low, row.gain_high)
+            shares.setdefault(row.method, {})[row.kind] = share
+    made = () if checks is None else checks.checks
+    verdicts = {check.method: check.verdict for check in made}
+    return Judged(
+        kinds=kinds,
+        rows=tuple(
+            JudgedRow(
+                method=name,
+                title=attributor(name).title,
+                shares=found,
+                check=verdicts.get(name, ""),
+                baseline=name not in scores.settings.methods,
+            )
+            for name, found in shares.items()
+        ),
+        checks=tuple(JudgedCheck(one.method, one.title, one.verdict, one.sentence, one.label) for one in made),
+        views=tuple(JudgedView.from_json(view.to_json()) for view in scores.views),
+        failed={**({} if checks is None else checks.failed), **scores.failed},
+        n_per_kind=scores.settings.per_kind,
+    )
 
 
-def _compound_sets(out: Path, options: AuditOptions) -> list[Any]:
+def _compound_sets(out: Path, options: AuditOptions) -> list[LensSet]:
     """A few compound arcs and double rings, the first ones of the compound probe."""
     from lensaudit.lensset import simulate
 
@@ -129,15 +143,14 @@ EACH = 3
 
 
 def kernels_block(
-    finder: Any, lens_set: Any, out: Path, options: AuditOptions, progress: StageProgress
-) -> dict[str, Any] | None:
+    finder: Finder, lens_set: LensSet, out: Path, options: AuditOptions, progress: StageProgress
+) -> Kernels | None:
     """Kernel activation values of the whole set (kept as ``kav.parquet``) and what they go with.
 
     Returns
     -------
-    dict or None
-        ``kernels``, ``live``, ``n``, ``significant`` (pairs of kernel and property), ``pairs`` (all), ``statements``
-        (the surest for each property) and ``note``; None where it was switched off or the finder has no convolution.
+    Kernels or None
+        None where it was switched off or the finder has no convolution.
     """
     if not options.kernels:
         return None
@@ -157,12 +170,29 @@ def kernels_block(
         return None
     study = study_kernels(table, lens_set)
     found = study.correlations
-    return {
-        "kernels": len(study.kernels),
-        "live": len(study.in_state(LIVE)),
-        "n": study.n,
-        "significant": 0 if found is None else int(found.significant.sum()),
-        "pairs": 0 if found is None else int(found.rho.size),
-        "statements": [one.summary() for one in strongest_statements(study, EACH)],
-        "note": study.note,
-    }
+    return Kernels(
+        kernels=len(study.kernels),
+        live=len(study.in_state(LIVE)),
+        n=study.n,
+        significant=0 if found is None else int(found.significant.sum()),
+        pairs=0 if found is None else int(found.rho.size),
+        statements=tuple(_statement(one) for one in strongest_statements(study, EACH)),
+        note=study.note,
+    )
+
+
+def _statement(one: Statement) -> KernelStatement:
+    return KernelStatement(
+        layer=one.kernel.layer,
+        kernel=one.kernel.number,
+        column=one.column,
+        measure=one.measure,
+        words=one.words,
+        rho=one.value,
+        low=one.low,
+        high=one.high,
+        p_holm=one.p_holm,
+        n=one.n,
+        n_top=one.n_top,
+        silent=one.silent,
+    )

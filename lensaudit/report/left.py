@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +14,14 @@ from lensaudit.report.explained import choose, dreams_piece, gallery_piece, maps
 from lensaudit.report.judged import judge_settings, judged_folders
 from lensaudit.report.options import AuditOptions, arrays_piece, key_of
 
+if TYPE_CHECKING:
+    from lensaudit.finders import Finder
+    from lensaudit.lensset import LensSet
+
 PARTS = ("scoring", "gallery", "maps", "kernels", "dreams", "judging maps")
 
 
-def left_of_audit(finder: Any, lens_set: Any, options: AuditOptions, out: Path) -> dict[str, float]:
+def left_of_audit(finder: Finder, lens_set: LensSet, options: AuditOptions, out: Path) -> dict[str, float]:
     """Part of an audit → its fraction in [0, 1] that no earlier run into `out` has finished; probes count their own.
 
     Scores come first, and which images are shown follows from them: without them nothing is taken as done.
@@ -43,8 +47,8 @@ def left_of_audit(finder: Any, lens_set: Any, options: AuditOptions, out: Path) 
     return left
 
 
-def _chosen(lens_set: Any, p: np.ndarray, threshold: float, n: int) -> list[int]:
-    return [int(index) for group in choose(lens_set.labels, p, threshold, n) for index in group["indices"]]
+def _chosen(lens_set: LensSet, p: np.ndarray, threshold: float, n: int) -> list[int]:
+    return [index for group in choose(lens_set.labels, p, threshold, n) for index in group.indices]
 
 
 def _missing(out: Path, pieces: Sequence[tuple[str, str]]) -> float:
@@ -54,13 +58,13 @@ def _missing(out: Path, pieces: Sequence[tuple[str, str]]) -> float:
     return sum(arrays_piece(out, path, key).load() is None for path, key in pieces) / len(pieces)
 
 
-def _kernels_kept(finder: Any, lens_set: Any, out: Path) -> bool:
+def _kernels_kept(finder: Finder, lens_set: LensSet, out: Path) -> bool:
     from lensaudit.explaining.kernels.activations import kept_activations
 
     return kept_activations(out / "kav.parquet", finder, lens_set) is not None
 
 
-def _judging_left(finder: Any, lens_set: Any, options: AuditOptions, out: Path) -> float:
+def _judging_left(finder: Finder, lens_set: LensSet, options: AuditOptions, out: Path) -> float:
     """Of the tasks of both judgements; all where one cannot be said without simulating or rendering anything."""
     from lensaudit.explaining.judging.judge import tasks_left
     from lensaudit.lensset import LensSet

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lensaudit.display.numbers import percent
-from lensaudit.records import Json
+from lensaudit.errors import DataError
+from lensaudit.evaluation import RocBand, ScoreHistogram, evaluate
+from lensaudit.evaluation.selection import LADDER, SelectionFunction, Threshold, require_truth, selection_function
+from lensaudit.evaluation.selection.function import Scored
+from lensaudit.evaluation.selection.parameters import WithTruth
 from lensaudit.report.options import AuditOptions
-from lensaudit.report.schema import Rate
+from lensaudit.report.schema import (
+    Bin,
+    Curve,
+    KindRate,
+    Kinds,
+    LabelledMetric,
+    Performance,
+    Rate,
+    Selection,
+    Unscored,
+)
+from lensaudit.statistics import Proportion, confusion
+
+if TYPE_CHECKING:
+    from lensaudit.finders import Scores
+    from lensaudit.lensset import LensSet
 
 MAX_BINS = 8
 LENSES_PER_BIN = 25  # aimed at, so that rounding the edges seldom leaves a bin below MIN_BIN
@@ -36,7 +56,7 @@ AXES = (
 )
 
 
-def recall_along(values: np.ndarray, found: np.ndarray, axis: Axis, rng: np.random.Generator) -> dict[str, Any]:
+def recall_along(values: np.ndarray, found: np.ndarray, axis: Axis, rng: np.random.Generator) -> Curve:
     """Recall per bin of one column, with Wilson intervals and a permutation test of "the same in every bin".
 
     Parameters
@@ -54,30 +74,33 @@ def recall_along(values: np.ndarray, found: np.ndarray, axis: Axis, rng: np.rand
     finite = np.isfinite(values)
     edges = bin_edges(values[finite])
     place = np.clip(np.searchsorted(edges, values[finite], side="right") - 1, 0, max(len(edges) - 2, 0))
-    bins = [_bin(edges, i, found[finite][place == i]) for i in range(len(edges) - 1)]
-    return {
-        "column": axis.column,
-        "label": axis.label,
-        "unit": axis.unit,
-        "phrase": axis.phrase,
-        "bins": bins,
-        "n": int(finite.sum()),
-        "n_missing": int((~finite).sum()),
-        "p": heterogeneity([b for b in bins if not b["few"]], rng),
-    }
+    bins = tuple(_bin(edges, i, found[finite][place == i]) for i in range(len(edges) - 1))
+    return Curve(
+        **asdict(axis),
+        bins=bins,
+        n=int(finite.sum()),
+        n_missing=int((~finite).sum()),
+        p=heterogeneity([one for one in bins if not one.few], rng),
+    )
 
 
-def rates_by_kind(kinds: np.ndarray, called: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+def rates_by_kind(kinds: np.ndarray, called: np.ndarray, rng: np.random.Generator) -> Kinds:
     """Rate of "called a lens" per scene kind with Wilson intervals, largest n first."""
-    names, counts = np.unique(np.asarray(kinds).astype(str), return_counts=True)
+    kinds = np.asarray(kinds).astype(str)
+    names, counts = np.unique(kinds, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    rows = [{"kind": str(names[i]), **rate(called[np.asarray(kinds).astype(str) == names[i]])} for i in order]
-    return {"rows": rows, "n": len(called), "p": heterogeneity([r for r in rows if not r["few"]], rng)}
+    rows = tuple(_of_kind(str(names[i]), called[kinds == names[i]]) for i in order)
+    return Kinds(rows, len(called), heterogeneity([one for one in rows if not one.few], rng))
 
 
-def rate(called: np.ndarray) -> Json:
-    """k of n with its 95 % Wilson interval, as JSON; an empty group has ``None`` and no interval."""
-    return Rate.among(called).to_json()
+def _bin(edges: np.ndarray, i: int, found: np.ndarray) -> Bin:
+    rate = Rate.among(found)
+    return Bin(rate.k, rate.n, *rate.interval, start=float(edges[i]), end=float(edges[i + 1]))
+
+
+def _of_kind(kind: str, called: np.ndarray) -> KindRate:
+    rate = Rate.among(called)
+    return KindRate(rate.k, rate.n, *rate.interval, kind=kind)
 
 
 def bin_edges(values: np.ndarray) -> np.ndarray:
@@ -99,7 +122,7 @@ def bin_edges(values: np.ndarray) -> np.ndarray:
     return np.unique(np.round(edges, 10))
 
 
-def heterogeneity(groups: list[dict[str, Any]], rng: np.random.Generator) -> float | None:
+def heterogeneity(groups: Sequence[Proportion], rng: np.random.Generator) -> float | None:
     """Permutation p-value that all groups share one rate (Pearson χ² as the statistic).
 
     Under the null the k of the groups follow the multivariate hypergeometric law given n and Σk, so no
@@ -107,8 +130,8 @@ def heterogeneity(groups: list[dict[str, Any]], rng: np.random.Generator) -> flo
     """
     if len(groups) < 2:
         return None
-    n = np.array([g["n"] for g in groups])
-    k = np.array([g["k"] for g in groups])
+    n = np.array([group.n for group in groups])
+    k = np.array([group.k for group in groups])
     if k.sum() in (0, n.sum()):
         return 1.0
     drawn = rng.multivariate_hypergeometric(n, int(k.sum()), size=PERMUTATIONS, method="marginals")
@@ -119,15 +142,9 @@ def heterogeneity(groups: list[dict[str, Any]], rng: np.random.Generator) -> flo
     return float((1 + np.sum(null >= observed * (1 - 1e-12))) / (1 + PERMUTATIONS))
 
 
-def _bin(edges: np.ndarray, i: int, found: np.ndarray) -> dict[str, Any]:
-    return {"start": float(edges[i]), "end": float(edges[i + 1]), **rate(found)}
-
-
 def _readable(gaps: np.ndarray) -> np.ndarray:
     return np.asarray(10.0 ** np.floor(np.log10(gaps / 2)))
 
-
-BINS = 25
 
 LABELS = {
     "accuracy": "Accuracy",
@@ -140,7 +157,7 @@ LABELS = {
 """Readable names; a metric that is not here goes by its own."""
 
 
-def performance_block(labels: np.ndarray, scores: Any, threshold: float, options: AuditOptions) -> dict[str, Any]:
+def performance_block(labels: np.ndarray, scores: Scores, threshold: float, options: AuditOptions) -> Performance:
     """Everything about scores and labels; blocks that need a class the set does not have are ``None``.
 
     Parameters
@@ -154,61 +171,41 @@ def performance_block(labels: np.ndarray, scores: Any, threshold: float, options
     p, logit, labels = scores.p_lens[known], scores.logit[known], labels[known]
     lens, other = labels == 1, labels == 0
     metrics, roc = measured(labels, p, logit, threshold, options)
-    return {
-        "threshold": threshold,
-        "n": len(p),
-        "n_above": int(np.sum(p >= threshold)),
-        "n_lenses": int(lens.sum()),
-        "n_non_lenses": int(other.sum()),
-        "unscored": [{"id": name, "why": why} for name, why in scores.failed.items()],
-        "metrics": metrics,
-        "roc": roc,
-        "scores": histogram(labels, p),
-        "confusion": confusion(p >= threshold, lens, other),
-        "false_positive_rate": rate(p[other] >= threshold),
-    }
+    return Performance(
+        threshold=threshold,
+        n=len(p),
+        n_above=int(np.sum(p >= threshold)),
+        n_lenses=int(lens.sum()),
+        n_non_lenses=int(other.sum()),
+        unscored=tuple(Unscored(name, why) for name, why in scores.failed.items()),
+        metrics=metrics,
+        roc=roc,
+        scores=ScoreHistogram.of(labels, p),
+        confusion=confusion(labels[lens | other], (p >= threshold)[lens | other]) if (lens | other).any() else None,
+        false_positive_rate=Rate.among(p[other] >= threshold),
+    )
 
 
 def measured(
     labels: np.ndarray, p: np.ndarray, logit: np.ndarray, threshold: float, options: AuditOptions
-) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+) -> tuple[tuple[LabelledMetric, ...], RocBand | None]:
     """Rows of the metrics table and the ROC curve; empty and ``None`` without any label."""
-    from lensaudit.evaluation import evaluate
-
     if not (labels >= 0).any():
-        return [], None
+        return (), None
     result = evaluate(labels, p, logit, threshold=threshold, beta=options.beta, seed=options.seed)
     names = {
         **LABELS,
         "fbeta": f"Fβ, β = {result.beta:g}",
         "tpr_at_fpr": f"Recall at {percent(result.fpr)} false positives",
     }
-    rows = [{**metric.to_json(), "label": names.get(metric.name, metric.name)} for metric in result.metrics]
-    if result.roc is None:
-        return rows, None
-    return rows, result.roc.to_json()
-
-
-def confusion(called: np.ndarray, lens: np.ndarray, other: np.ndarray) -> dict[str, int] | None:
-    """Counts of found, lost, false positives and rejected; ``None`` without any label."""
-    if not (lens | other).any():
-        return None
-    cells = {"tp": called & lens, "fn": ~called & lens, "fp": called & other, "tn": ~called & other}
-    return {name: int(cell.sum()) for name, cell in cells.items()}
-
-
-def histogram(labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-    """Counts per bin of 0.04 in p for lenses, non-lenses and cutouts without label."""
-    edges = np.linspace(0, 1, BINS + 1)
-    groups = {"lenses": labels == 1, "non_lenses": labels == 0, "unlabelled": labels < 0}
-    counts = {name: np.histogram(p[members], edges)[0].tolist() for name, members in groups.items()}
-    return {"edges": np.round(edges, 2).tolist(), **counts}
+    rows = (LabelledMetric(**asdict(one), label=names.get(one.name, one.name)) for one in result.metrics)
+    return tuple(rows), result.roc
 
 
 _STREAM = 0x5E1EC7  # keeps these permutations apart from other draws of the same seed
 
 
-def selection_block(lens_set: Any, p: np.ndarray, threshold: float, seed: int) -> dict[str, Any] | None:
+def selection_block(lens_set: LensSet, p: np.ndarray, threshold: float, seed: int) -> Selection | None:
     """Recall along the axes and rates by kind; ``None`` where the set has no scored lens or no column to sort by.
 
     Parameters
@@ -224,24 +221,24 @@ def selection_block(lens_set: Any, p: np.ndarray, threshold: float, seed: int) -
         return None
     called, rng = p >= threshold, np.random.default_rng([seed, _STREAM])
     kinds = lens_set.column("kind").astype(str) if has_kinds else None
-    return {
-        "curves": [recall_along(lens_set.column(axis.column)[lens], called[lens], axis, rng) for axis in axes],
-        "absent": [axis.label for axis in AXES if axis not in axes],
-        "lens_kinds": _kinds(kinds, called, lens, rng),
-        "non_lens_kinds": _kinds(kinds, called, other, rng),
-    }
+    return Selection(
+        curves=tuple(recall_along(lens_set.column(axis.column)[lens], called[lens], axis, rng) for axis in axes),
+        absent=tuple(axis.label for axis in AXES if axis not in axes),
+        lens_kinds=_kinds(kinds, called, lens, rng),
+        non_lens_kinds=_kinds(kinds, called, other, rng),
+    )
 
 
-def _kinds(
-    kinds: np.ndarray | None, called: np.ndarray, members: np.ndarray, rng: np.random.Generator
-) -> dict[str, Any] | None:
+def _kinds(kinds: np.ndarray | None, called: np.ndarray, members: np.ndarray, rng: np.random.Generator) -> Kinds | None:
     if kinds is None or not members.any():
         return None
     return rates_by_kind(kinds[members], called[members], rng)
 
 
-def selection_function_block(lens_set: Any, scores: Any, threshold: float, seed: int) -> dict[str, Any] | None:
-    """What :meth:`lensaudit.evaluation.selection.SelectionFunction.to_json` holds; None without lenses or truth.
+def selection_function_block(
+    lens_set: WithTruth, scores: Scored, threshold: float, seed: int
+) -> SelectionFunction | None:
+    """The selection function at the finder's threshold; None without lenses or truth.
 
     Parameters
     ----------
@@ -250,13 +247,10 @@ def selection_function_block(lens_set: Any, scores: Any, threshold: float, seed:
     threshold
         p from which a system is called a lens; medians are also compared at the ladder of thresholds.
     """
-    from lensaudit.errors import DataError
-    from lensaudit.evaluation.selection import LADDER, Threshold, require_truth, selection_function
-
     try:
         require_truth(lens_set)
     except DataError:
         return None
     if not (np.isfinite(scores.p_lens) & (lens_set.labels == 1)).any():
         return None
-    return selection_function(scores, lens_set, (Threshold(threshold), *LADDER), seed=seed).to_json()
+    return selection_function(scores, lens_set, (Threshold(threshold), *LADDER), seed=seed)

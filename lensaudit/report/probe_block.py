@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lensaudit.probes.finding import MCNEMAR, Change
+from lensaudit.probes.finding import Change
 from lensaudit.probes.verdict import Estimate
 from lensaudit.records import Json, Number, Record, plain
 from lensaudit.statistics import Proportion
@@ -52,7 +52,7 @@ class ProbeRow(Record):
     group: str
     needed: int | None
     advice: str
-    test: str = MCNEMAR
+    test: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class ArmGroup(Record):
     verdict: str
     sentence: str
     published: tuple[PublishedRecall, ...]
-    test: str = MCNEMAR
+    test: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from lensaudit.kept import JsonForm, Piece
+from lensaudit.kept import Arrays, JsonForm, Piece
 from lensaudit.probes import Drawn, Experiment, ProbeAudit, ProbeDefinition, audited, builtin_probes, load_definition
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.result import Example, ProbeResult
@@ -19,11 +19,14 @@ from lensaudit.report.probe_rows import detail_of, row_of
 from lensaudit.spread import StageProgress
 from lensaudit.verdicts import NATURES, STATES
 
+if TYPE_CHECKING:
+    from lensaudit.finders import Finder
+
 PER_POPULATION = {True: 3, False: 1}
 """Pairs of each population: of a probe with an effect, and of one without, whose pairs look much alike."""
 
 
-def pairs_of(result: ProbeResult, finder: Any, out: Path, *, many: bool) -> tuple[PairShown, ...]:
+def pairs_of(result: ProbeResult, finder: Finder, out: Path, *, many: bool) -> tuple[PairShown, ...]:
     """The pairs shown of a probe, the control beside the treated arm of the last dose; one alone unless `many`."""
     shown: dict[str, list[Example]] = {}
     for example in result.examples:
@@ -32,7 +35,7 @@ def pairs_of(result: ProbeResult, finder: Any, out: Path, *, many: bool) -> tupl
     return tuple(_pair(example, result, finder, out) for example in chosen)
 
 
-def _pair(example: Example, result: ProbeResult, finder: Any, out: Path) -> PairShown:
+def _pair(example: Example, result: ProbeResult, finder: Finder, out: Path) -> PairShown:
     definition, settings = result.definition, result.settings
     population = definition.modes[settings.mode].populations[example.population]
     drawn = Drawn(population, settings.seed, settings.n, definition.instrument)
@@ -47,7 +50,7 @@ def _pair(example: Example, result: ProbeResult, finder: Any, out: Path) -> Pair
     return PairShown(example.pair_id, example.reason, path, width, example.p_control, example.p_treated)
 
 
-def _pixels(experiment: Any, index: int) -> dict[str, Any]:
+def _pixels(experiment: Experiment, index: int) -> Arrays:
     arms = {"control": 0, "treated": len(experiment.arms) - 1}
     images = {arm: experiment.images(index, number) for arm, number in arms.items()}
     return {f"{arm}:band:{band}": image for arm, bands in images.items() for band, image in bands.items()}
@@ -58,7 +61,7 @@ KEPT = "report.json"
 COMPOUND = "compound"
 
 
-def probes_block(finder: Any, out: Path, options: AuditOptions, progress: StageProgress) -> ProbesBlock | None:
+def probes_block(finder: Finder, out: Path, options: AuditOptions, progress: StageProgress) -> ProbesBlock | None:
     """Ask `finder` about ``options.probe_n`` pairs of each population of each probe; keeps all under ``probes/``.
 
     Answers are kept block by block, so that an interrupted run goes on; a finished one is taken as it is where it
@@ -117,7 +120,7 @@ def has_compound(probes: ProbesBlock | None) -> bool:
 
 
 def _audit(
-    finder: Any, definitions: Sequence[ProbeDefinition], out: Path, options: AuditOptions, progress: StageProgress
+    finder: Finder, definitions: Sequence[ProbeDefinition], out: Path, options: AuditOptions, progress: StageProgress
 ) -> ProbeAudit:
     asked = [
         {"definition": one.model_dump(mode="json"), "inputs": [dict(arm.inputs) for arm in one.arms()]}
@@ -134,7 +137,7 @@ def _audit(
 
 
 def _asked(
-    finder: Any, definitions: Sequence[ProbeDefinition], folder: Path, options: AuditOptions, progress: StageProgress
+    finder: Finder, definitions: Sequence[ProbeDefinition], folder: Path, options: AuditOptions, progress: StageProgress
 ) -> ProbeAudit:
     from lensaudit.probes import ProbeOptions, run_audit, why_not_applicable
 

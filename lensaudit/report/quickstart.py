@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from lensaudit.display.numbers import duration
 from lensaudit.errors import AuditFailed, LensauditError, UsageError
+from lensaudit.records import Json, plain
 from lensaudit.report.audit_file import AUDIT_NAME
 from lensaudit.report.build import build_audit
 from lensaudit.report.left import left_of_audit
 from lensaudit.report.options import AuditOptions, quiet
 from lensaudit.report.render import render_report
+from lensaudit.report.schema import Audit
 from lensaudit.report.verdict import INVERTED
 from lensaudit.spread import StageProgress
 from lensaudit.untrusted import path_within
@@ -266,7 +268,6 @@ def _of_scene(population: str, instrument: str) -> float:
 INSTRUMENT = POPULATION = "euclid"
 SMALLEST = 20
 
-
 SHORTER = "--n, --probe none and --probe-n make it shorter"
 
 
@@ -278,7 +279,7 @@ def quick_audit(
     device: str = "auto",
     progress: StageProgress = quiet,
     tell: Callable[[str], object] | None = None,
-) -> tuple[Path, dict[str, Any]]:
+) -> tuple[Path, Audit]:
     """Simulate `n` Euclid cutouts in ``out/set-…``, audit the finder on them, draw the page.
 
     Every stage goes on where an interrupted run stopped. `tell` is given one line on what is left to do, before the
@@ -286,8 +287,8 @@ def quick_audit(
 
     Returns
     -------
-    page, verdict
-        Path of ``index.html``; headline, sentences and what to do next, see :func:`lensaudit.report.verdict.verdict`.
+    page, audit
+        Path of ``index.html``, and what it shows.
 
     Raises
     ------
@@ -314,7 +315,7 @@ def quick_audit(
     progress("drawing the page", 0, 1)
     page = render_report(out)
     progress("drawing the page", 1, 1)
-    return page, dict(audit["verdict"])
+    return page, audit
 
 
 def set_folder(out: Path, n: int, options: AuditOptions) -> Path:
@@ -367,20 +368,14 @@ class OneScene:
         return np.zeros(self._n)
 
 
-def summary(audit: dict[str, Any], page: Path) -> dict[str, Any]:
+def summary(audit: Audit, page: Path) -> Json:
     """Verdict, findings and metrics, for ``--json``."""
-    return {
-        "page": str(page),
-        "finder": audit["finder"]["name"],
-        "set": audit["set"]["name"],
-        "verdict": audit["verdict"],
-        "findings": audit["findings"],
-        "metrics": audit["performance"]["metrics"],
-        "probes": None if audit["probes"] is None else audit["probes"]["rows"],
-    }
+    said = {"page": str(page), "finder": audit.finder.name, "set": audit.set.name, "verdict": audit.verdict}
+    said |= {"findings": audit.findings, "metrics": audit.performance.metrics}
+    return dict(plain({**said, "probes": audit.probes and audit.probes.rows}))
 
 
-def fail_where(audit: dict[str, Any], fail_on: str) -> None:
+def fail_where(audit: Audit, fail_on: str) -> None:
     """Raise AuditFailed where the audit holds what the user chose to fail on.
 
     Parameters
@@ -392,9 +387,9 @@ def fail_where(audit: dict[str, Any], fail_on: str) -> None:
     if not fail_on:
         return
     if fail_on == CHANCE:
-        if audit["verdict"]["level"] in (CHANCE, INVERTED):
-            raise AuditFailed(f"--fail-on {CHANCE}: {audit['verdict']['headline']}")
+        if audit.verdict.level in (CHANCE, INVERTED):
+            raise AuditFailed(f"--fail-on {CHANCE}: {audit.verdict.headline}")
         return
-    found = [finding for finding in audit["findings"] if failing([finding["verdict"]], fail_on)]
+    found = [finding for finding in audit.findings if failing([finding.verdict], fail_on)]
     if found:
-        raise AuditFailed(f"--fail-on {fail_on}: {len(found)} found, first: {found[0]['title']}: {found[0]['text']}")
+        raise AuditFailed(f"--fail-on {fail_on}: {len(found)} found, first: {found[0].title}: {found[0].text}")

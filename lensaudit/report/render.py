@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jinja2 import TemplateError
 
@@ -13,8 +13,9 @@ from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
 from lensaudit.report.facts import GLOSSARY, audited_facts
-from lensaudit.report.pictures import FULL_COLOUR, dream_strips, gallery_strips, map_tiles, pair_strips, pictures_of
-from lensaudit.report.schema import MIN_BIN
+from lensaudit.report.pictures import FULL_COLOUR, dream_strips, gallery_strips, map_tiles, pair_strips
+from lensaudit.report.plots import pictures_of
+from lensaudit.report.schema import MIN_BIN, Audit, Training
 from lensaudit.untrusted import printable
 
 SHOWN_FINDINGS = 6
@@ -47,28 +48,36 @@ def render_report(folder: Path) -> Path:
     return write_page(folder / PAGE_NAME, page, "use a smaller --occlusion-n or --maps-n")
 
 
-def sections_of(audit: dict[str, Any]) -> list[dict[str, str]]:
+@dataclass(frozen=True)
+class Section:
+    """A section of the page: its anchor, which names its template too, and its title."""
+
+    id: str
+    title: str
+
+
+def sections_of(audit: Audit) -> list[Section]:
     """Sections of the page in reading order; those without data are left out (the audit lists them as not measured)."""
     named = (
         ("verdict", "Verdict", True),
         ("limits", "How far to trust it", True),
-        ("probes", "What it loses", audit["probes"] is not None),
-        ("selection", "Which lenses are found", audit["selection"] is not None),
-        ("performance", "Performance", audit["performance"] is not None),
-        ("gallery", "What it looks at", audit["gallery"] is not None),
-        ("maps", "The same by other methods", audit["maps"] is not None),
-        ("judged", "How far to believe the maps", audit["judged"] is not None),
-        ("kernels", "What its kernels answer to", audit["kernels"] is not None),
-        ("dreams", "What it holds for a lens", audit["dreams"] is not None),
+        ("probes", "What it loses", audit.probes is not None),
+        ("selection", "Which lenses are found", audit.selection is not None),
+        ("performance", "Performance", True),
+        ("gallery", "What it looks at", audit.gallery is not None),
+        ("maps", "The same by other methods", audit.maps is not None),
+        ("judged", "How far to believe the maps", audit.judged is not None),
+        ("kernels", "What its kernels answer to", audit.kernels is not None),
+        ("dreams", "What it holds for a lens", audit.dreams is not None),
         ("certificate", "The audit, audited", True),
         ("not-measured", "Not measured", True),
         ("glossary", "Glossary", True),
         ("audited", "What was audited", True),
     )
-    return [{"id": name, "title": title} for name, title, there in named if there]
+    return [Section(name, title) for name, title, there in named if there]
 
 
-def _html(audit: dict[str, Any], folder: Path) -> str:
+def _html(audit: Audit, folder: Path) -> str:
     return render_page(
         _TEMPLATE,
         "page.html.j2",
@@ -82,10 +91,10 @@ def _html(audit: dict[str, Any], folder: Path) -> str:
         shown_findings=SHOWN_FINDINGS,
         full_colour=f"{FULL_COLOUR:g}",
         pairs=pair_strips(audit, folder),
-        history_n=_history_n(audit["finder"]),
+        history_n=_history_n(audit.finder.training),
         glossary=GLOSSARY,
         min_bin=MIN_BIN,
-        shown_cuts=_shown_cuts(audit["selection_function"]),
+        shown_cuts=_shown_cuts(audit.selection_function),
     )
 
 
@@ -96,8 +105,7 @@ def _shown_cuts(function: SelectionFunction | None) -> list[str]:
     return [cut.words for cut in cuts[:1]] + rates
 
 
-def _history_n(finder: dict[str, Any]) -> str:
-    data = (finder.get("training") or {}).get("data") or {}
-    if not data.get("n_training"):
+def _history_n(training: Training | None) -> str:
+    if training is None or not training.images("training"):
         return ""
-    return f" ({count(data['n_training'])} and {count(data.get('n_validation'))} images)"
+    return f" ({count(training.images('training'))} and {count(training.images('validation'))} images)"

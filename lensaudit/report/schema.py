@@ -1,20 +1,26 @@
 """The one schema of ``audit.json``: what each block holds, checked when it is written and when it is read.
 
-Earlier audits are read too: `_modern` turns their names into today's, and what they did not say has a default.
+Earlier audits are read too: `_modern` turns their names into today's, and what they did not say has a default. The
+blocks of the chapters that explain are in `lensaudit.report.chapters` and `lensaudit.report.probe_block`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+import math
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from lensaudit.evaluation import Metric, RocBand
+from lensaudit.evaluation import Metric, RocBand, ScoreHistogram
 from lensaudit.evaluation.selection import SelectionFunction
+from lensaudit.provenance import Provenance
 from lensaudit.records import Json, Number, Record
+from lensaudit.report.chapters import Certificate, Dreams, Gallery, Judged, Kernels, Maps
+from lensaudit.report.options import AuditOptions
 from lensaudit.report.probe_block import ProbesBlock
 from lensaudit.statistics import Confusion, Proportion
+from lensaudit.verdicts import SIGNIFICANCE, Step
 
 MIN_BIN = 20
 """Bins with fewer lenses are marked and left out of tests: at n = 20 a 95 % Wilson interval is up to 0.40 wide."""
@@ -93,11 +99,25 @@ class Selection(Record):
 
 @dataclass(frozen=True)
 class Training(Record):
-    """Rows of ``history.csv``, what the finder was trained on, and where its weights come from."""
+    """Rows of ``history.csv``, what the finder was trained on, and where its weights come from.
+
+    `data` are the facts that ``finder.yaml`` records, which every training names its own way.
+    """
 
     history: tuple[dict[str, Number], ...] | None
-    data: dict[str, Any]
+    data: dict[str, JsonValue]
     origin: str
+
+    @property
+    def trained_on(self) -> str | None:
+        """SHA-256 of the content of the training set, where it is recorded."""
+        found = self.data.get("set")
+        return found if isinstance(found, str) else None
+
+    def images(self, part: str) -> int | None:
+        """How many images of ``training`` or ``validation`` are recorded."""
+        found = self.data.get(f"n_{part}")
+        return found if isinstance(found, int) else None
 
 
 @dataclass(frozen=True)
@@ -115,7 +135,7 @@ class AuditedFinder(Record):
     field_of_view_arcsec: float
     threshold: float
     given_field_arcsec: float | None = None
-    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, JsonValue] = field(default_factory=dict)
     training: Training | None = None
     differentiable: bool = True
 
@@ -159,20 +179,6 @@ class LabelledMetric(Metric):
 
 
 @dataclass(frozen=True)
-class Histogram(Record):
-    """Images per bin of p(lens)."""
-
-    edges: tuple[float, ...]
-    lenses: tuple[int, ...]
-    non_lenses: tuple[int, ...]
-    unlabelled: tuple[int, ...]
-
-    @classmethod
-    def _modern(cls, words: Json) -> Json:
-        return renamed(words, non_lenses="non-lenses")
-
-
-@dataclass(frozen=True)
 class Performance(Record):
     """Scores against labels; what needs a class the set does not have is None."""
 
@@ -184,9 +190,13 @@ class Performance(Record):
     unscored: tuple[Unscored, ...]
     metrics: tuple[LabelledMetric, ...]
     roc: RocBand | None
-    scores: Histogram
+    scores: ScoreHistogram
     confusion: Confusion | None
     false_positive_rate: Rate | None = None
+
+    def metric(self, name: str) -> LabelledMetric | None:
+        """The metric of this name; None where it is not there or not defined."""
+        return next((one for one in self.metrics if one.name == name and math.isfinite(one.value)), None)
 
     @classmethod
     def _modern(cls, words: Json) -> Json:
@@ -195,7 +205,27 @@ class Performance(Record):
 
 @dataclass(frozen=True)
 class Finding(Record):
-    """One comparison, of the set or of a probe; see `lensaudit.report.findings.find`."""
+    """One comparison, of the set or of a probe.
+
+    Attributes
+    ----------
+    worst, rest
+        The group treated worst and all others; of a probe the treated arm and the control.
+    gap, low, high
+        Loss of recall (of non-lenses the rise of the fraction called a lens) with its 95 % interval.
+    p, p_holm
+        Of the comparison alone, and after Holm's correction over all of the set, or all of the probes.
+    loses, rises
+        Whether lenses are lost (not false positives), and whether a probe where nothing may change finds more.
+    difficult
+        Whether losing some is natural.
+    source, section
+        ``set`` or ``probes``, and the part of the page that shows it.
+    needed
+        Lenses (pairs) that would settle it; None where it is settled, or no number would do.
+    """
+
+    ALSO = ("significant",)
 
     title: str
     text: str
@@ -211,19 +241,15 @@ class Finding(Record):
     section: str
     source: str
     group: str = ""
-    significant: bool = False
     difficult: bool = False
     rises: bool = False
     needed: int | None = None
-    tolerance: Number = float("nan")
+    tolerance: Number = math.nan
 
-
-@dataclass(frozen=True)
-class NextStep(Record):
-    """What to do next, and the command that does it."""
-
-    why: str
-    command: str = ""
+    @property
+    def significant(self) -> bool:
+        """Whether p < 0.05 after Holm's correction."""
+        return self.p_holm is not None and self.p_holm < SIGNIFICANCE
 
 
 @dataclass(frozen=True)
@@ -233,7 +259,7 @@ class Headline(Record):
     level: str
     headline: str
     sentences: tuple[str, ...]
-    next: tuple[NextStep, ...] = ()
+    next: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -264,59 +290,74 @@ class Pixels(Record):
 
 
 @dataclass(frozen=True)
-class GalleryEntry(Record):
-    """An image with its occlusion map, in the file `array`."""
+class Settings(Record):
+    """What was asked of the audit, see `lensaudit.report.options.AuditOptions`, and the device it ran on."""
 
-    id: str
-    p: float
-    facts: str
-    array: str
-    fov_arcsec: float
+    seed: int
+    tolerance: float
+    beta: float
+    occlusion_n: int
+    maps_n: int
+    judge_n: int
+    kernels: bool
+    dream_steps: int
+    probe_n: int
+    probes: tuple[str, ...]
+    device: str
 
-
-@dataclass(frozen=True)
-class GalleryGroup(Record):
-    """Images shown for one reason."""
-
-    title: str
-    note: str
-    entries: tuple[GalleryEntry, ...]
-
-
-@dataclass(frozen=True)
-class Gallery(Record):
-    """Occlusion maps of hits, misses and false positives."""
-
-    patch: int
-    stride: int
-    groups: tuple[GalleryGroup, ...]
+    @classmethod
+    def asked(cls, options: AuditOptions, device: str) -> Settings:
+        """Those of `options`."""
+        named = {field.name: getattr(options, field.name) for field in fields(cls) if field.name != "device"}
+        return cls(**named, device=device)
 
 
-@dataclass(frozen=True)
-class Audit(Record):
-    """All of ``audit.json`` but its digest; see `lensaudit.report.audit_file`.
+@dataclass(frozen=True, kw_only=True)
+class Measured(Record):
+    """What was measured; a block is None where it was left out or the set cannot give it.
 
-    The blocks of maps, judgement, kernels and dreams are what those rooms say, and are held by the digest.
+    Attributes
+    ----------
+    selection
+        Recall along θ_E, arc S/N, source magnitude, colour; rates by kind. None without labels.
+    selection_function
+        Recall over two properties, medians, drivers. None without truth.
+    gallery, maps
+        Occlusion maps of many images, and the maps of every method of a few.
+    certificate
+        How the audit itself did on finders with planted biases.
+    pixels
+        None in audits of earlier versions.
     """
 
     schema: int
     finder: AuditedFinder
     set: AuditedSet
-    provenance: dict[str, Any]
-    verdict: Headline
-    findings: tuple[Finding, ...]
+    provenance: Provenance
+    options: Settings
     performance: Performance
     selection: Selection | None
     selection_function: SelectionFunction | None
     gallery: Gallery | None
-    maps: dict[str, Any] | None
-    judged: dict[str, Any] | None
-    kernels: dict[str, Any] | None
-    dreams: dict[str, Any] | None
+    maps: Maps | None
+    judged: Judged | None
+    kernels: Kernels | None
+    dreams: Dreams | None
     probes: ProbesBlock | None
-    certificate: dict[str, Any]
+    certificate: Certificate
+    pixels: Pixels | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit(Measured):
+    """All of ``audit.json`` but its digest: what was measured, and what follows from it."""
+
+    findings: tuple[Finding, ...]
+    findings_note: str = ""
+    verdict: Headline
     limits: tuple[str, ...]
     not_measured: tuple[Omission, ...]
-    options: dict[str, Any] = field(default_factory=dict)
-    findings_note: str = ""
-    pixels: Pixels | None = None
+
+
+BLOCKS = tuple(field.name for field in fields(Audit) if field.default is MISSING)
+"""What every ``audit.json`` holds."""

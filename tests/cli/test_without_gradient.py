@@ -141,13 +141,13 @@ def test_judge_scores_the_methods_that_apply(run, finder, lens_set, tmp_path):
 def test_the_report_leaves_them_out_and_says_so(finder, lens_set, tmp_path):
     options = AuditOptions(seed=3, occlusion_n=1, judge_n=1, probe_n=2, probes=("red-source",))
     audit = build_audit(finder, lens_set, tmp_path / "audit", options)
-    assert audit["finder"]["differentiable"] is False
-    assert audit["dreams"] is None
-    assert [method["name"] for method in audit["maps"]["methods"]] == ["occlusion"]
-    assert {row["method"] for row in audit["judged"]["rows"] if not row["baseline"]} == {"occlusion"}
-    assert audit["judged"]["checks"] == []
-    assert audit["probes"]["left_out"] is not None
-    missing = {one["what"]: one["why"] for one in audit["not_measured"]}
+    assert audit.finder.differentiable is False
+    assert audit.dreams is None
+    assert [method.name for method in audit.maps.methods] == ["occlusion"]
+    assert {row.method for row in audit.judged.rows if not row.baseline} == {"occlusion"}
+    assert audit.judged.checks == ()
+    assert audit.probes.left_out
+    missing = {one.what: one.why for one in audit.not_measured}
     assert "no gradient" in missing["Gradients, Grad-CAM, DeepLIFT, class images and Deep Dreams"]
     page = render_report(tmp_path / "audit")
     assert "no gradient" in Path(page).read_text(encoding="utf-8")

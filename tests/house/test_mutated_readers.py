@@ -38,6 +38,7 @@ from lensaudit.probes.outside.importing import read_outside_scores
 from lensaudit.probes.outside.key import SCHEMA, read_key, write_key
 from lensaudit.probes.outside.plan import plan_export
 from lensaudit.report.audit_file import certificate_block, read_audit, write_audit
+from lensaudit.report.schema import Audit
 from lensaudit.resources import builtin_folder
 from lensaudit.scenes.scene import Scene
 from tests.comparing.made_up import comparison
@@ -134,7 +135,7 @@ def make_samples(root: Path) -> None:
     shutil.copy(builtin_probes()["red-source"], root / "probe.yaml")
     shutil.copy(builtin_folder("reports") / "planted-bias" / "planted.json", root / "planted.json")
     audit = json.loads((builtin_folder("reports") / "example-ou66" / "audit.json").read_text(encoding="utf-8"))
-    write_audit(root, audit)
+    write_audit(root, Audit.from_json(audit))
     comparison(("ou66", "ou200"), 40).write(root)
     Marks(clusters="ab" * 32, marks={0: 1.0, 1: 0.5, 3: 0.0}).write(root / "marks.json")
     keep_json(root / "kept.json", {"key": "k", "value": 0.5, "list": [1, 2]})

@@ -19,7 +19,7 @@ from lensaudit.evaluation.selection import SelectionFunction, selection_function
 from lensaudit.records import Record
 from lensaudit.report.schema import Audit
 from lensaudit.statistics import Proportion
-from tests.report.made_up_selection import FakeScores, FakeSet
+from tests.report.drawn import DrawnScores, DrawnSet
 
 
 def catalogue(n: int) -> dict[str, np.ndarray]:
@@ -40,7 +40,7 @@ def evaluation(n: int) -> Evaluation:
 
 def selection(n: int) -> SelectionFunction:
     drawn = catalogue(n)
-    return selection_function(FakeScores(drawn["p"]), FakeSet(drawn))
+    return selection_function(DrawnScores(drawn["p"]), DrawnSet(drawn))
 
 
 RESULTS: dict[str, Callable[[], Record]] = {

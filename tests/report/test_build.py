@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,11 +24,13 @@ from lensaudit.finders import Finder, declare_finder, read_scores, write_scores
 from lensaudit.lensset import LensSet, simulate
 from lensaudit.records import plain
 from lensaudit.report import AuditOptions, build_audit, render_report
-from lensaudit.report.audit_file import BLOCKS, read_audit, read_history
+from lensaudit.report.audit_file import read_audit, read_history
 from lensaudit.report.explained import choose
 from lensaudit.report.findings import limits
 from lensaudit.report.judged import CHECKED
 from lensaudit.report.quickstart import estimate_of_audit, told
+from lensaudit.report.schema import BLOCKS, Audit
+from lensaudit.statistics import Confusion
 
 PROBES = ("compound", "band-duplicate", "false-positive")
 OPTIONS = AuditOptions(seed=3, occlusion_n=1, probe_n=2, probes=PROBES)
@@ -73,7 +76,7 @@ def lens_set(tmp_path_factory: pytest.TempPathFactory) -> LensSet:
 
 
 @pytest.fixture(scope="module")
-def built(lens_set: LensSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def built(lens_set: LensSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Audit]:
     out = tmp_path_factory.mktemp("audit")
     return out, build_audit(network(), lens_set, out, OPTIONS)
 
@@ -94,110 +97,101 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return forbid
 
 
-def nothing_lost(built: Any, read: Any) -> bool:
-    """Whether all that was built is in what was read; the file says more, as the ends of an interval's confidence."""
-    if isinstance(built, dict):
-        return all(key in read and nothing_lost(one, read[key]) for key, one in built.items())
-    if isinstance(built, list):
-        return len(built) == len(read) and all(map(nothing_lost, built, read))
-    return bool(built == read)
-
-
-def test_the_audit_is_whole_and_is_what_is_on_disk(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
+def test_the_audit_is_whole_and_is_what_is_on_disk(built: tuple[Path, Audit], lens_set: LensSet):
     out, audit = built
-    assert set(BLOCKS) <= set(audit)
-    assert nothing_lost(plain(audit), plain(read_audit(out)))
+    words = json.loads((out / "audit.json").read_text(encoding="utf-8"))
+    assert set(BLOCKS) <= set(words)
+    assert {name: words[name] for name in words if name != "digest"} == plain(audit)
+    assert plain(read_audit(out)) == plain(audit)
     labels = lens_set.labels
-    assert (audit["set"]["n_lenses"], audit["set"]["n_non_lenses"]) == (
-        int((labels == 1).sum()),
-        int((labels == 0).sum()),
-    )
-    assert audit["set"]["content_hash"] == lens_set.content_hash
-    assert audit["finder"]["weights_hash"] == network().weights_hash
-    assert audit["set"]["simulated"]
+    assert (audit.set.n_lenses, audit.set.n_non_lenses) == (int((labels == 1).sum()), int((labels == 0).sum()))
+    assert audit.set.content_hash == lens_set.content_hash
+    assert audit.finder.weights_hash == network().weights_hash
+    assert audit.set.simulated
 
 
-def test_numbers_agree_with_counting(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
+def test_numbers_agree_with_counting(built: tuple[Path, Audit], lens_set: LensSet):
     out, audit = built
     scores, _ = read_scores(out / "scores.parquet")
     called, lens = scores.p_lens >= 0.5, lens_set.labels == 1
-    assert audit["performance"]["confusion"] == {
-        "tp": int((called & lens).sum()),
-        "fn": int((~called & lens).sum()),
-        "fp": int((called & ~lens).sum()),
-        "tn": int((~called & ~lens).sum()),
-    }
-    for curve in audit["selection"]["curves"]:
-        assert sum(b["n"] for b in curve["bins"]) + curve["n_missing"] == int(lens.sum())
-    assert sum(audit["performance"]["scores"]["lenses"]) == int(lens.sum())
+    assert audit.performance.confusion == Confusion(
+        tp=int((called & lens).sum()),
+        fn=int((~called & lens).sum()),
+        fp=int((called & ~lens).sum()),
+        tn=int((~called & ~lens).sum()),
+    )
+    for curve in audit.selection.curves:
+        assert sum(b.n for b in curve.bins) + curve.n_missing == int(lens.sum())
+    assert sum(audit.performance.scores.lenses) == int(lens.sum())
 
 
-def test_the_gallery_shows_the_extremes(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
+def test_the_gallery_shows_the_extremes(built: tuple[Path, Audit], lens_set: LensSet):
     out, audit = built
     scores, _ = read_scores(out / "scores.parquet")
     lens = lens_set.labels == 1
-    shown = {group["title"]: group["entries"][0] for group in audit["gallery"]["groups"]}
+    shown = {group.title: group.entries[0] for group in audit.gallery.groups}
     assert not (scores.p_lens[lens] >= 0.5).any()  # this network finds no lens, and takes a non-lens for one
-    assert shown["Misses with the highest p"]["p"] == scores.p_lens[lens].max()
-    assert shown["Worst misses"]["p"] == scores.p_lens[lens].min()
-    assert shown["Worst false positives"]["p"] == scores.p_lens[~lens].max()
-    with np.load(out / shown["Worst misses"]["array"]) as arrays:
+    assert shown["Misses with the highest p"].p == scores.p_lens[lens].max()
+    assert shown["Worst misses"].p == scores.p_lens[lens].min()
+    assert shown["Worst false positives"].p == scores.p_lens[~lens].max()
+    with np.load(out / shown["Worst misses"].array) as arrays:
         assert arrays["map"].shape == (20, 20)
-        index = lens_set.index_of(shown["Worst misses"]["id"])
+        index = lens_set.index_of(shown["Worst misses"].id)
         np.testing.assert_array_equal(arrays["band:VIS"], lens_set.images("VIS", [index])[0])
 
 
-def test_every_method_has_a_map_with_its_scores(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
+def test_every_method_has_a_map_with_its_scores(built: tuple[Path, Audit], lens_set: LensSet):
     out, audit = built
-    assert [method["name"] for method in audit["maps"]["methods"]] == list(METHODS)
-    assert {method["name"] for method in audit["maps"]["methods"] if method["known_to_fail"]} == {
+    assert [method.name for method in audit.maps.methods] == list(METHODS)
+    assert {method.name for method in audit.maps.methods if method.known_to_fail} == {
         "guided-backprop",
         "guided-gradcam",
     }
-    shown = {entry["group"]: entry for entry in audit["maps"]["entries"]}
+    shown = {entry.group: entry for entry in audit.maps.entries}
     lost, alarm = shown["Worst misses"], shown["Worst false positives"]
-    assert set(lost["scores"]) == set(METHODS)
-    assert alarm["scores"]["saliency"] is None  # a non-lens has no lensed light
-    index = lens_set.index_of(lost["id"])
+    assert set(lost.scores) == set(METHODS)
+    assert alarm.scores["saliency"] is None  # a non-lens has no lensed light
+    index = lens_set.index_of(lost.id)
     expected = explain(network(), lens_set.cutouts([index]), "deeplift").maps[0]
     mask = truth_masks(network(), lens_set, [index])[0]
-    with np.load(out / lost["array"]) as arrays:
+    with np.load(out / lost.array) as arrays:
         np.testing.assert_array_equal(arrays["map:deeplift"], expected)
     positive = np.maximum(expected, 0)
-    assert lost["scores"]["deeplift"]["share"] == pytest.approx(positive[mask].sum() / positive.sum(), rel=1e-5)
-    assert lost["area"] == mask.mean()
+    assert lost.scores["deeplift"].share == pytest.approx(positive[mask].sum() / positive.sum(), rel=1e-5)
+    assert lost.area == mask.mean()
 
 
-def test_explanations_and_kernels_are_judged_by_the_truth(built: tuple[Path, dict[str, Any]], lens_set: LensSet):
+def test_explanations_and_kernels_are_judged_by_the_truth(built: tuple[Path, Audit], lens_set: LensSet):
     out, audit = built
-    judged, kernels = audit["judged"], audit["kernels"]
-    assert {"single", "compound-arcs", "compound-rings"} <= set(judged["kinds"])
-    rows = {row["method"]: row for row in judged["rows"]}
+    judged, kernels = audit.judged, audit.kernels
+    assert {"single", "compound-arcs", "compound-rings"} <= set(judged.kinds)
+    rows = {row.method: row for row in judged.rows}
     assert set(rows) == {*METHODS, "centre-blob", "edges"}
-    assert [name for name, row in rows.items() if row["baseline"]] == ["centre-blob", "edges"]
+    assert [name for name, row in rows.items() if row.baseline] == ["centre-blob", "edges"]
     singles = lens_set.column("kind") == "single"
-    assert rows["saliency"]["shares"]["single"]["n"] == min(8, int(singles.sum()))
-    assert {check["method"] for check in judged["checks"]} == set(CHECKED)
-    assert {view["kind"] for view in judged["views"]} <= {"compound-arcs", "compound-rings"}
-    assert (kernels["kernels"], kernels["n"]) == (4, len(lens_set))
+    assert rows["saliency"].shares["single"].n == min(8, int(singles.sum()))
+    assert {check.method for check in judged.checks} == set(CHECKED)
+    assert {view.kind for view in judged.views} <= {"compound-arcs", "compound-rings"}
+    assert (kernels.kernels, kernels.n) == (4, len(lens_set))
     assert pq.read_table(out / "kav.parquet").num_rows == len(lens_set)
 
 
-def test_dreams_go_towards_their_class(built: tuple[Path, dict[str, Any]]):
+def test_dreams_go_towards_their_class(built: tuple[Path, Audit]):
     out, audit = built
-    images = audit["dreams"]["images"]
-    assert [(one["start"], one["target"]) for one in images] == [
+    images = audit.dreams.images
+    assert [(one.start, one.target) for one in images] == [
         (start, target) for start in ("noise", "cutout") for target in ("lens", "non-lens")
     ]
     for one in images:
-        assert (one["p_end"] - one["p_start"]) * (1 if one["target"] == "lens" else -1) > 0
+        assert (one.p_end - one.p_start) * (1 if one.target == "lens" else -1) > 0
     assert "What it holds for a lens" in render_report(out).read_text(encoding="utf-8")
 
 
 def test_chapters_can_be_left_out(lens_set: LensSet, tmp_path: Path):
     bare = AuditOptions(seed=3, occlusion_n=0, maps_n=0, judge_n=0, kernels=False, dream_steps=0, probe_n=0)
     audit = build_audit(network(), lens_set, tmp_path, bare)
-    assert [audit[block] for block in ("gallery", "maps", "judged", "kernels", "dreams", "probes")] == [None] * 6
+    left_out = [audit.gallery, audit.maps, audit.judged, audit.kernels, audit.dreams, audit.probes]
+    assert left_out == [None] * 6
     page = render_report(tmp_path).read_text(encoding="utf-8")
     assert "How far to believe the maps" not in page
     assert "What its kernels answer to" not in page
@@ -207,22 +201,22 @@ def test_a_method_that_cannot_explain_is_named(lens_set: LensSet, tmp_path: Path
     dense = nn.Sequential(nn.Flatten(), nn.Linear(4 * 400, 2))
     finder = declare_finder(dense, bands=("J", "Y", "H", "VIS"), size=20, name="dense")
     audit = build_audit(finder, lens_set, tmp_path, NO_PROBE)
-    assert "no convolution" in audit["maps"]["entries"][0]["failed"]["gradcam"]
+    assert "no convolution" in audit.maps.entries[0].failed["gradcam"]
     assert "no convolution in it" in render_report(tmp_path).read_text(encoding="utf-8")
 
 
-def test_the_probe_has_both_populations_and_pictures(built: tuple[Path, dict[str, Any]]):
+def test_the_probe_has_both_populations_and_pictures(built: tuple[Path, Audit]):
     out, audit = built
-    assert {row["probe"] for row in audit["probes"]["rows"]} == set(PROBES)
-    probe = next(one for one in audit["probes"]["details"] if one["probe"] == "compound")
-    assert {"compound arcs", "double rings"} <= {group["title"] for group in probe["groups"]}
-    assert {group["treated"]["n"] for group in probe["groups"] if group["everything"]} == {2}
-    assert probe["pairs"]
-    assert all((out / pair["array"]).is_file() for pair in probe["pairs"])
-    assert {row["name"] for row in probe["published"]["rows"]} >= {"OU-66", "OU-200"}
+    assert {row.probe for row in audit.probes.rows} == set(PROBES)
+    probe = next(one for one in audit.probes.details if one.probe == "compound")
+    assert {"compound arcs", "double rings"} <= {group.title for group in probe.groups}
+    assert {group.treated.n for group in probe.groups if group.everything} == {2}
+    assert probe.pairs
+    assert all((out / pair.array).is_file() for pair in probe.pairs)
+    assert {row.name for row in probe.published.rows} >= {"OU-66", "OU-200"}
 
 
-def test_the_page_of_it_can_be_drawn(built: tuple[Path, dict[str, Any]]):
+def test_the_page_of_it_can_be_drawn(built: tuple[Path, Audit]):
     page = render_report(built[0]).read_text(encoding="utf-8")
     assert page.count('role="img"') > 12
     assert "Not measured" in page
@@ -233,10 +227,10 @@ def test_what_the_stretch_clips_is_in_the_audit_of_every_run(lens_set: LensSet, 
     options = AuditOptions(occlusion_n=0, maps_n=0, judge_n=0, kernels=False, dream_steps=0, probe_n=0)
     first = build_audit(finder, lens_set, tmp_path, options)
     negative = np.mean([lens_set.images("VIS", [row])[0] < 0 for row in range(len(lens_set))])
-    assert first["pixels"]["clipping"]["VIS"]["below"] == pytest.approx(negative, rel=1e-12)  # counts of pixels
-    assert first["pixels"]["units"]["VIS"] == "electron / s at 24 mag"
-    assert first["pixels"]["finder_units"]["VIS"] == "unknown"
-    assert any("does not record the pixel unit" in sentence for sentence in first["limits"])
+    assert first.pixels.clipping["VIS"].below == pytest.approx(negative, rel=1e-12)  # counts of pixels
+    assert first.pixels.units["VIS"] == "electron / s at 24 mag"
+    assert first.pixels.finder_units["VIS"] == "unknown"
+    assert any("does not record the pixel unit" in sentence for sentence in first.limits)
     before = (tmp_path / "audit.json").read_bytes()
     build_audit(finder, lens_set, tmp_path, options)  # from the scores on disk
     assert (tmp_path / "audit.json").read_bytes() == before
@@ -247,7 +241,7 @@ def test_what_the_stretch_clips_is_in_the_audit_of_every_run(lens_set: LensSet, 
 
 
 def test_a_second_run_computes_nothing_and_writes_the_same(
-    built: tuple[Path, dict[str, Any]], lens_set: LensSet, forbidden: Callable[[], None]
+    built: tuple[Path, Audit], lens_set: LensSet, forbidden: Callable[[], None]
 ):
     out, _ = built
     before = (out / "audit.json").read_bytes()
@@ -257,7 +251,7 @@ def test_a_second_run_computes_nothing_and_writes_the_same(
 
 
 def test_the_estimate_leaves_out_what_an_earlier_run_finished(
-    built: tuple[Path, dict[str, Any]], lens_set: LensSet, tmp_path: Path
+    built: tuple[Path, Audit], lens_set: LensSet, tmp_path: Path
 ):
     out, kept = built[0], tmp_path / "kept"
     fresh = estimate_of_audit(network(), lens_set, OPTIONS, tmp_path / "new")
@@ -278,9 +272,7 @@ def test_the_estimate_leaves_out_what_an_earlier_run_finished(
     assert re.fullmatch(r"about .+ of work \(.+\), 0\.\d+ GB of disk, [\d.]+ GB of memory; --n", told(again, "--n"))
 
 
-def test_other_weights_are_scored_anew(
-    built: tuple[Path, dict[str, Any]], lens_set: LensSet, forbidden: Callable[[], None]
-):
+def test_other_weights_are_scored_anew(built: tuple[Path, Audit], lens_set: LensSet, forbidden: Callable[[], None]):
     forbidden()
     with pytest.raises(UsageError, match=r"audit\.json: is the audit of another finder"):
         build_audit(network(seed=2), lens_set, built[0], NO_PROBE)
@@ -307,22 +299,22 @@ def test_torn_pieces_are_made_again(lens_set: LensSet, tmp_path: Path):
 def test_without_labels_scores_and_gallery_remain(lens_set: LensSet, tmp_path: Path):
     bare = Altered(lens_set, labels=np.full(24, -1, np.int8), columns=("id", "label"), has_truth=False)
     audit = build_audit(network(), bare, tmp_path, NO_PROBE)
-    assert audit["verdict"]["level"] == "unlabelled"
-    assert audit["selection"] is None
-    assert audit["performance"]["metrics"] == []
-    assert [group["title"] for group in audit["gallery"]["groups"]] == ["Highest scores", "Lowest scores"]
-    assert "No cutout of this set has a label." in {gap["why"] for gap in audit["not_measured"]}
+    assert audit.verdict.level == "unlabelled"
+    assert audit.selection is None
+    assert audit.performance.metrics == ()
+    assert [group.title for group in audit.gallery.groups] == ["Highest scores", "Lowest scores"]
+    assert "No cutout of this set has a label." in {gap.why for gap in audit.not_measured}
     assert "Confusion" not in render_report(tmp_path).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("label", "missing"), [(1, "This set has no non-lenses."), (0, "This set has no lenses.")])
 def test_one_class_is_enough_for_a_page(lens_set: LensSet, tmp_path: Path, label: int, missing: str):
     audit = build_audit(network(), Altered(lens_set, labels=np.full(24, label, np.int8)), tmp_path, NO_PROBE)
-    assert audit["performance"]["roc"] is None
-    undefined = [m for m in audit["performance"]["metrics"] if m["value"] is None]
+    assert audit.performance.roc is None
+    undefined = [m for m in audit.performance.metrics if m.value is None]
     assert undefined
-    assert all(m["status"] for m in undefined)
-    assert missing in {gap["why"] for gap in audit["not_measured"]}
+    assert all(m.status for m in undefined)
+    assert missing in {gap.why for gap in audit.not_measured}
     assert render_report(tmp_path).stat().st_size > 10_000
 
 
@@ -335,9 +327,9 @@ def test_cutouts_without_a_score_are_named_and_enter_no_number(lens_set: LensSet
 
     audit = build_audit(network(), Altered(lens_set, images=damaged), tmp_path, NO_PROBE)
     name = lens_set.ids[0]
-    assert audit["performance"]["n"] == 23
-    assert [one["id"] for one in audit["performance"]["unscored"]] == [name]
-    assert any(name in gap["why"] for gap in audit["not_measured"])
+    assert audit.performance.n == 23
+    assert [one.id for one in audit.performance.unscored] == [name]
+    assert any(name in gap.why for gap in audit.not_measured)
     assert name in render_report(tmp_path).read_text(encoding="utf-8")
 
 
@@ -347,10 +339,11 @@ def test_a_set_the_finder_cannot_eat_is_refused_before_anything_is_written(lens_
     assert not (tmp_path / "out").exists()
 
 
-def test_an_audit_on_the_training_set_says_so(audit: dict):
+def test_an_audit_on_the_training_set_says_so(audit: Audit):
     assert not any("trained on" in sentence for sentence in limits(audit))
-    audit["finder"]["training"]["data"]["set"] = audit["set"]["content_hash"]
-    assert "trained on" in limits(audit)[0]
+    assert audit.finder.training is not None
+    own = replace(audit.set, content_hash=audit.finder.training.trained_on)
+    assert "trained on" in limits(replace(audit, set=own))[0]
 
 
 def test_the_history_is_read_beside_the_weights(tmp_path: Path):
@@ -371,23 +364,23 @@ def test_a_history_of_other_hands_is_refused_in_one_line(tmp_path: Path, data: b
 def test_galleries_of_nothing_lost_say_so():
     labels, p = np.array([1, 1, 0, 0]), np.array([0.9, 0.8, 0.1, 0.2])
     groups = choose(labels, p, 0.5, 1)
-    notes = {group["title"]: group["note"] for group in groups}
+    notes = {group.title: group.note for group in groups}
     assert "Worst misses" not in notes  # no lens is lost, so none is shown as a miss
     assert notes["Hits with the lowest p"].startswith("No lens is lost")
     assert notes["Non-lenses with the highest p"].startswith("No false positive")
-    assert [list(group["indices"]) for group in groups] == [[0], [1], [3]]
+    assert [group.indices for group in groups] == [(0,), (1,), (3,)]
 
 
 def test_no_image_is_in_two_galleries():
     rng = np.random.default_rng(0)
     for n in (1, 3, 10):
         labels, p = rng.integers(0, 2, n), rng.random(n)
-        shown = np.concatenate([group["indices"] for group in choose(labels, p, 0.5, 4)])
+        shown = np.concatenate([group.indices for group in choose(labels, p, 0.5, 4)])
         assert len(set(shown)) == len(shown) > 0
     lost = choose(np.ones(3, int), np.array([0.1, 0.2, 0.3]), 0.5, 4)
-    assert [(group["title"], list(group["indices"])) for group in lost] == [("Worst misses", [0, 1, 2])]
+    assert [(group.title, group.indices) for group in lost] == [("Worst misses", (0, 1, 2))]
 
 
 def test_unscored_images_are_never_shown():
     groups = choose(np.array([1, 1, 0]), np.array([np.nan, 0.8, np.nan]), 0.5, 3)
-    assert [(group["title"], list(group["indices"])) for group in groups] == [("Hits", [1])]
+    assert [(group.title, group.indices) for group in groups] == [("Hits", (1,))]

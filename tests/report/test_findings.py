@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from lensaudit.display.numbers import count
 from lensaudit.errors import AuditFailed, UsageError
+from lensaudit.report.build import concluded
 from lensaudit.report.findings import find, gap_interval, judge, range_text
 from lensaudit.report.options import AuditOptions, check_fail_on
-from lensaudit.report.performance import AXES, rate, rates_by_kind, recall_along
+from lensaudit.report.performance import AXES, rates_by_kind, recall_along
 from lensaudit.report.quickstart import fail_where
+from lensaudit.report.schema import Audit, Bin, Selection
 from lensaudit.report.verdict import level, verdict
+from lensaudit.statistics import Confusion, Proportion
 from lensaudit.verdicts import (
     BIAS,
     EQUIVALENT,
@@ -22,54 +28,53 @@ from lensaudit.verdicts import (
     fail_words,
     state_of,
 )
+from tests.report.conftest import with_metric
 
 
-def planted(n: int, slope: float, seed: int = 0) -> dict:
-    """Blocks of an audit whose finder finds half of all lenses, more of the large ones by `slope` per arcsec."""
+def planted(audit: Audit, n: int, slope: float, seed: int = 0) -> Audit:
+    """An audit whose finder finds half of all lenses, more of the large ones by `slope` per arcsec."""
     rng = np.random.default_rng(seed)
     theta, magnitude = rng.uniform(0.5, 2.5, n), rng.normal(24, 1, n)
     found = rng.random(n) < np.clip(0.5 + slope * (theta - 1.5), 0, 1)
     kinds = np.repeat(["spiral", "merger"], n // 2)
-    return {
-        "selection": {
-            "curves": [recall_along(theta, found, AXES[0], rng), recall_along(magnitude, found, AXES[2], rng)],
-            "lens_kinds": None,
-            "non_lens_kinds": rates_by_kind(kinds, rng.random(len(kinds)) < 0.1, rng),
-        },
-        "probes": None,
-    }
+    curves = (recall_along(theta, found, AXES[0], rng), recall_along(magnitude, found, AXES[2], rng))
+    non_lenses = rates_by_kind(kinds, rng.random(len(kinds)) < 0.1, rng)
+    return replace(audit, selection=Selection(curves, (), None, non_lenses), probes=None)
 
 
-def test_a_planted_dependence_is_found_and_the_others_are_not():
-    findings = find(planted(1000, 0.5), 0.1)
-    assert [f["verdict"] for f in findings].count(SELECTION.word) == 1  # small rings: counted, not accused
-    assert not any(f["verdict"] == BIAS.word for f in findings)
-    assert findings[0]["title"] == "Recall against Einstein radius θ_E"
-    assert "below" in findings[0]["group"]
-    assert findings[0]["p_holm"] < 0.001
+def test_a_planted_dependence_is_found_and_the_others_are_not(audit: Audit):
+    findings = find(planted(audit, 1000, 0.5), 0.1)
+    assert [finding.verdict for finding in findings].count(SELECTION.word) == 1  # small rings: counted, not accused
+    assert not any(finding.verdict == BIAS.word for finding in findings)
+    assert findings[0].title == "Recall against Einstein radius θ_E"
+    assert "below" in findings[0].group
+    assert findings[0].p_holm < 0.001
 
 
-def test_a_clean_finder_is_rarely_accused():
-    accused = sum(find(planted(400, 0.0, seed), 0.1)[0]["verdict"] in (BIAS.word, SELECTION.word) for seed in range(40))
+def test_a_clean_finder_is_rarely_accused(audit: Audit):
+    first = [find(planted(audit, 400, 0.0, seed), 0.1)[0].verdict for seed in range(40)]
+    accused = sum(word in (BIAS.word, SELECTION.word) for word in first)
     assert accused <= 4  # at 5 % per family, 40 audits give 2 ± 1.4
 
 
-def test_few_lenses_prove_nothing():
-    assert {f["verdict"] for f in find(planted(100, 0.0), 0.02)} == {INCONCLUSIVE.word}
+def test_few_lenses_prove_nothing(audit: Audit):
+    assert {finding.verdict for finding in find(planted(audit, 100, 0.0), 0.02)} == {INCONCLUSIVE.word}
 
 
-def test_a_finder_that_finds_none_is_not_assessable_within_a_set_either():
-    blocks = planted(400, 0.0)
-    for curve in blocks["selection"]["curves"]:
-        for one in curve["bins"]:
-            one.update(rate(np.zeros(one["n"], bool)))
-    blocks["performance"] = {"n_lenses": 400, "confusion": {"tp": 0}}
-    assert {f["verdict"] for f in find(blocks, 0.1)} == {NOT_ASSESSABLE.word}
+def test_a_finder_that_finds_none_is_not_assessable_within_a_set_either(audit: Audit):
+    blocks = planted(audit, 400, 0.0)
+    rng, theta = np.random.default_rng(0), np.linspace(0.5, 2.5, 400)
+    curve = recall_along(theta, np.zeros(400, bool), AXES[0], rng)
+    lost = replace(audit.performance, n_lenses=400, confusion=Confusion(tp=0, fp=20, fn=400, tn=380))
+    selection = replace(blocks.selection, curves=(curve,))
+    assert {f.verdict for f in find(replace(blocks, selection=selection, performance=lost), 0.1)} == {
+        NOT_ASSESSABLE.word
+    }
 
 
 def test_newcombe_interval_is_the_published_one():
     """Newcombe 1998, Statistics in Medicine 17, 873, table II: 56/70 − 48/80, method 10: 0.0524 to 0.3339."""
-    low, high = gap_interval(rate(np.arange(80) < 48), rate(np.arange(70) < 56))
+    low, high = gap_interval(Proportion.of(48, 80), Proportion.of(56, 70))
     assert (low, high) == pytest.approx((0.0524, 0.3339), abs=5e-5)  # printed to four digits
 
 
@@ -83,80 +88,74 @@ def test_newcombe_interval_is_the_published_one():
         (0.0, 0.09, 0.5, EQUIVALENT),
     ],
 )
-def test_verdict_words(low: float, high: float, p: float, state: object):
-    assert judge({"low": low, "high": high, "p_holm": p}, 0.1) is state
+def test_verdict_words(audit: Audit, low: float, high: float, p: float, state: object):
+    finding = replace(audit.findings[0], low=low, high=high, p_holm=p, difficult=False)
+    assert judge(finding, 0.1) is state
 
 
-def test_what_is_accused_comes_first_and_the_likeliest_losses_next(audit: dict):
-    states = [state_of(f["verdict"]) for f in audit["findings"]]
+def test_what_is_accused_comes_first_and_the_likeliest_losses_next(audit: Audit):
+    states = [state_of(finding.verdict) for finding in audit.findings]
     assert states[0] is BIAS
     settled = [not state.open and not state.beyond for state in states]
     assert settled == sorted(settled)
-    waiting = [f["gap"] for f in audit["findings"] if state_of(f["verdict"]).open and not f["difficult"]]
+    waiting = [one.gap for one in audit.findings if state_of(one.verdict).open and not one.difficult]
     assert waiting == sorted(waiting, reverse=True)
 
 
-def test_an_inconclusive_difference_is_named_with_what_would_settle_it(audit: dict):
+def test_an_inconclusive_difference_is_named_with_what_would_settle_it(audit: Audit):
     """A difference that is significant but may be tolerable is no all-clear."""
-    audit["probes"] = None
-    audit["findings"] = [f for f in find(audit, 0.1) if f["verdict"] == INCONCLUSIVE.word]
-    assert audit["findings"]
-    first = audit["findings"][0]
-    assert f"inconclusive as to more than the tolerated 0.1; about {count(first['needed'])} lenses" in first["text"]
-    said = verdict(audit)
-    assert said["level"] == "inconclusive"
-    assert f"inconclusive for {first['group']}" in said["headline"] or f"loss: {first['group']}" in said["headline"]
+    audit = replace(audit, probes=None)
+    findings = [finding for finding in find(audit, 0.1) if finding.verdict == INCONCLUSIVE.word]
+    assert findings
+    first = findings[0]
+    assert f"inconclusive as to more than the tolerated 0.1; about {count(first.needed)} lenses" in first.text
+    said = verdict(audit, findings)
+    assert said.level == "inconclusive"
+    assert f"inconclusive for {first.group}" in said.headline or f"loss: {first.group}" in said.headline
 
 
 def test_ranges_in_words():
-    bins = [{"start": 0.0, "end": 0.8}, {"start": 0.8, "end": 1.25}, {"start": 1.25, "end": 3.0}]
+    edges = (0.0, 0.8, 1.25, 3.0)
+    bins = [Bin(3, 4, 0.3, 0.95, start=start, end=end) for start, end in pairwise(edges)]
     assert [range_text(b, bins, "″") for b in bins] == ["below 0.8″", "between 0.8 and 1.25″", "above 1.25″"]
     assert range_text(bins[2], bins, "mag") == "above 1.25 mag"
 
 
-def test_the_verdict_names_numbers_with_their_n(audit: dict):
-    said = verdict(audit)
-    assert said["level"] == BIAS.word
-    assert any("θ_E below" in sentence for sentence in said["sentences"])
-    assert "of 200 lenses" in said["sentences"][1]
-    assert any("n = " in sentence for sentence in said["sentences"])
-    assert "200 non-lenses" in said["sentences"][2]
+def test_the_verdict_names_numbers_with_their_n(audit: Audit):
+    said = audit.verdict
+    assert said.level == BIAS.word
+    assert any("θ_E below" in sentence for sentence in said.sentences)
+    assert "of 200 lenses" in said.sentences[1]
+    assert any("n = " in sentence for sentence in said.sentences)
+    assert "200 non-lenses" in said.sentences[2]
 
 
-def test_a_guess_is_called_a_guess(audit: dict):
-    area = next(m for m in audit["performance"]["metrics"] if m["name"] == "auroc")
-    area.update(value=0.52, low=0.46, high=0.58)
-    assert level(audit) == "chance"
-    assert (
-        "cannot be told from guessing on this set (AUROC 0.520, 95 % interval 0.460–0.580)"
-        in verdict(audit)["headline"]
-    )
+def test_a_guess_is_called_a_guess(audit: Audit):
+    guess = concluded(with_metric(audit, "auroc", value=0.52, low=0.46, high=0.58), 0.1)
+    assert guess.verdict.level == "chance"
+    assert "cannot be told from guessing on this set (AUROC 0.520, 95 % interval 0.460–0.580)" in guess.verdict.headline
 
 
-def test_worse_than_guessing_is_no_guess(audit: dict):
+def test_worse_than_guessing_is_no_guess(audit: Audit):
     """Issue 11, A.2: AUROC .208 [.139, .299] was "cannot be told from guessing"."""
-    area = next(m for m in audit["performance"]["metrics"] if m["name"] == "auroc")
-    area.update(value=0.208, low=0.139, high=0.299)
-    said = verdict(audit)
-    assert said["level"] == "inverted"
-    assert said["headline"] == (
+    worse = concluded(with_metric(audit, "auroc", value=0.208, low=0.139, high=0.299), 0.1)
+    assert worse.verdict.level == "inverted"
+    assert worse.verdict.headline == (
         "ou66 is worse than guessing (AUROC 0.208, 95 % interval 0.139–0.299): "
         "are the labels or the lens output swapped?"
     )
-    audit["verdict"] = said
     with pytest.raises(AuditFailed, match="worse than guessing"):
-        fail_where(audit, "chance")
-    area.update(value=0.5, low=0.4, high=0.5)
-    assert level(audit) == "chance"  # the interval holds 0.5
+        fail_where(worse, "chance")
+    touching = with_metric(audit, "auroc", value=0.5, low=0.4, high=0.5)
+    assert level(touching, audit.findings) == "chance"  # the interval holds 0.5
 
 
-def test_without_labels_there_is_no_verdict(bare_audit: dict):
-    said = verdict(bare_audit)
-    assert said["level"] == "unlabelled"
-    assert "400 cutouts" in said["sentences"][0]
+def test_without_labels_there_is_no_verdict(bare_audit: Audit):
+    assert bare_audit.verdict.level == "unlabelled"
+    assert "400 cutouts" in bare_audit.verdict.sentences[0]
 
 
-def test_failing_on_what_was_found(audit: dict, bare_audit: dict):
+def test_failing_on_what_was_found(audit: Audit, bare_audit: Audit):
     with pytest.raises(AuditFailed, match="1 found, first: Probe: Red sources"):
         fail_where(audit, "bias")
     fail_where(audit, "chance")

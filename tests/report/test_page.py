@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,9 +18,13 @@ import numpy as np
 import pytest
 
 from lensaudit.display.page import MAX_BYTES
+from lensaudit.documents import keep_json
 from lensaudit.errors import DataError, UsageError
-from lensaudit.report.audit_file import BLOCKS, write_audit
+from lensaudit.report.audit_file import read_audit
+from lensaudit.report.chapters import Gallery, GalleryEntry, GalleryGroup, Kernels
 from lensaudit.report.render import render_report, sections_of
+from lensaudit.report.schema import BLOCKS, Audit
+from tests.report.conftest import with_metric, write_full
 
 HOSTILE = "<script>alert(1)</script>"
 BREAKOUT = "\"><img src=x onerror='alert(2)'>"
@@ -95,15 +101,24 @@ def test_nothing_needs_what_the_policy_refuses(page: Page):
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
 
 
-def test_hostile_words_stay_words(audit: dict, write_folder):
-    audit["finder"]["name"] = HOSTILE
-    audit["set"]["name"] = BREAKOUT
-    audit["verdict"]["headline"] = f"{HOSTILE} and θ_E"
-    audit["selection"]["non_lens_kinds"]["rows"][0]["kind"] = f"$x_{{{HOSTILE}"  # also no formula for the figures
-    entry = {"id": HOSTILE, "p": 0.2, "facts": BREAKOUT, "array": f"arrays/{BREAKOUT}.npz", "fov_arcsec": 20.0}
-    audit["gallery"] = {"patch": 1, "stride": 1, "groups": [{"title": "Hits", "note": HOSTILE, "entries": [entry]}]}
-    audit["provenance"]["command"] = BREAKOUT
-    page = Page(render_report(write_folder(audit)))
+def test_hostile_words_stay_words(audit: Audit, write_folder):
+    assert audit.selection is not None
+    assert audit.selection.non_lens_kinds is not None
+    first, *others = audit.selection.non_lens_kinds.rows
+    kinds = replace(  # also no formula for the figures
+        audit.selection.non_lens_kinds, rows=(replace(first, kind=f"$x_{{{HOSTILE}"), *others)
+    )
+    entry = GalleryEntry(id=HOSTILE, p=0.2, facts=BREAKOUT, array=f"arrays/{BREAKOUT}.npz", fov_arcsec=20.0)
+    hostile = replace(
+        audit,
+        finder=replace(audit.finder, name=HOSTILE),
+        set=replace(audit.set, name=BREAKOUT),
+        verdict=replace(audit.verdict, headline=f"{HOSTILE} and θ_E"),
+        selection=replace(audit.selection, non_lens_kinds=kinds),
+        gallery=Gallery(1, 1, (GalleryGroup("Hits", HOSTILE, (entry,)),)),
+        provenance=replace(audit.provenance, command=BREAKOUT),
+    )
+    page = Page(render_report(write_folder(hostile)))
     assert page.all("script") == []
     assert not [a for a in page.all("img") if a["src"] == "x"]
     assert page.text.count(HOSTILE) >= 3
@@ -111,9 +126,9 @@ def test_hostile_words_stay_words(audit: dict, write_folder):
 
 
 def test_it_stays_below_five_megabytes_with_the_largest_gallery(
-    catalogue: dict[str, np.ndarray], tmp_path: Path, full_audit_writer
+    audit: Audit, catalogue: dict[str, np.ndarray], tmp_path: Path
 ):
-    full_audit_writer(tmp_path, catalogue, 9)  # one more per group than is drawn
+    write_full(audit, catalogue, tmp_path, 9)  # one more per group than is drawn
     path = render_report(tmp_path)
     assert path.stat().st_size < MAX_BYTES
     assert path.read_text(encoding="utf-8").count('class="entry"') == 3 * 8 + 1 + 4
@@ -137,10 +152,9 @@ def test_a_map_is_enlarged_beside_its_image_with_its_score(page: Page):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_page_too_large_is_refused(audit: dict, write_folder):
-    audit["limits"] = ["x" * (MAX_BYTES + 1)]
+def test_a_page_too_large_is_refused(audit: Audit, write_folder):
     with pytest.raises(DataError, match="8 MB at most"):
-        render_report(write_folder(audit))
+        render_report(write_folder(replace(audit, limits=("x" * (MAX_BYTES + 1),))))
 
 
 def test_every_picture_is_described(page: Page):
@@ -156,21 +170,23 @@ def test_the_same_audit_gives_the_same_bytes(full_folder: Path):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_every_metric_has_its_n_and_interval(audit: dict, write_folder):
+def test_every_metric_has_its_n_and_interval(audit: Audit, write_folder):
+    audit = with_metric(audit, "tpr0", value=math.nan, low=math.nan, high=math.nan)
     source = render_report(write_folder(audit)).read_text(encoding="utf-8")
     table = source[source.index("Metrics with") : source.index("</table>", source.index("Metrics with"))]
     rows = re.findall(r"<tr>\s*<th scope=\"row\">(.*?)</th>(.*?)</tr>", table, re.S)
-    assert [name for name, _ in rows] == [m["label"] for m in audit["performance"]["metrics"]]
-    for (_, cells), metric in zip(rows, audit["performance"]["metrics"], strict=True):
+    assert [name for name, _ in rows] == [metric.label for metric in audit.performance.metrics]
+    for (_, cells), metric in zip(rows, audit.performance.metrics, strict=True):
         value, between, n, method = (c.strip() for c in re.findall(r"<td[^>]*>(.*?)</td>", cells, re.S))
-        assert n == str(metric["n"])
+        assert n == str(metric.n)
         assert method
-        assert (value == "—") == (between == "—") == (not np.isfinite(metric["value"]))
+        assert (value == "—") == (between == "—") == math.isnan(metric.value)
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_nan_is_null_with_a_status(audit: dict, write_folder):
-    folder = write_folder(audit)
+def test_nan_is_null_with_a_status(audit: Audit, write_folder):
+    nothing = {"value": math.nan, "low": math.nan, "high": math.nan, "status": "not defined: for the test"}
+    folder = write_folder(with_metric(audit, "tpr0", **nothing))
     stored = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
     undefined = [m for m in stored["performance"]["metrics"] if m["value"] is None]
     assert [m["name"] for m in undefined] == ["tpr0"]
@@ -178,15 +194,16 @@ def test_nan_is_null_with_a_status(audit: dict, write_folder):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_small_bins_are_marked(audit: dict, write_folder):
-    few = [b for curve in audit["selection"]["curves"] for b in curve["bins"] if b["few"]]
+def test_small_bins_are_marked(audit: Audit, write_folder):
+    assert audit.selection is not None
+    few = [one for curve in audit.selection.curves for one in curve.bins if one.few]
     source = render_report(write_folder(audit)).read_text(encoding="utf-8")
     marked = re.findall(r'<td class="number">(\d+)\*</td>', source)
-    assert sorted(marked) == sorted(str(b["n"]) for b in few)
+    assert sorted(marked) == sorted(str(one.n) for one in few)
     assert few
 
 
-def test_a_set_without_labels_has_scores_and_says_what_is_missing(bare_audit: dict, write_folder):
+def test_a_set_without_labels_has_scores_and_says_what_is_missing(bare_audit: Audit, write_folder):
     page = Page(render_report(write_folder(bare_audit)))
     ids = {attributes.get("id") for _, attributes in page.elements}
     assert "performance" in ids
@@ -196,9 +213,8 @@ def test_a_set_without_labels_has_scores_and_says_what_is_missing(bare_audit: di
 
 
 def test_navigation_leads_to_every_section(page: Page, shared_folder: Path):
-    audit = json.loads((shared_folder / "audit.json").read_text(encoding="utf-8"))
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
-    assert {section["id"] for section in sections_of(audit)} <= ids
+    assert {section.id for section in sections_of(read_audit(shared_folder))} <= ids
     assert {a["href"].removeprefix("#") for a in page.all("a")} <= ids
 
 
@@ -242,17 +258,18 @@ def test_no_audit_is_a_user_error(tmp_path: Path):
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b != "schema"])
-def test_a_missing_block_is_named(audit: dict, tmp_path: Path, block: str):
-    del audit[block]
-    write_audit(tmp_path, audit)
+def test_a_missing_block_is_named(audit: Audit, tmp_path: Path, block: str):
+    keep_json(tmp_path / "audit.json", {name: words for name, words in audit.to_json().items() if name != block})
     with pytest.raises(DataError, match=f"'{block}' is missing"):
         render_report(tmp_path)
 
 
-def test_a_missing_field_is_one_line(audit: dict, write_folder):
-    del audit["performance"]["scores"]
+def test_a_missing_field_is_one_line(audit: Audit, tmp_path: Path):
+    words = audit.to_json()
+    del words["performance"]["scores"]
+    keep_json(tmp_path / "audit.json", words)
     with pytest.raises(DataError, match=r"audit\.json: performance\.scores: Field required; "):
-        render_report(write_folder(audit))
+        render_report(tmp_path)
 
 
 def test_an_audit_of_an_earlier_version_still_opens(tmp_path: Path, undrawn: None):
@@ -263,8 +280,8 @@ def test_an_audit_of_an_earlier_version_still_opens(tmp_path: Path, undrawn: Non
         assert f'">{finding["verdict"]}</span>' in source
 
 
-def test_trust_comes_first_and_hashes_last(page: Page, audit: dict):
-    order = [section["id"] for section in sections_of(audit)]
+def test_trust_comes_first_and_hashes_last(page: Page, audit: Audit):
+    order = [section.id for section in sections_of(audit)]
     assert order[:3] == ["verdict", "limits", "probes"]
     assert order[-1] == "audited"
     head = page.source[page.source.index('<header id="verdict"') : page.source.index("</header>")]
@@ -272,19 +289,17 @@ def test_trust_comes_first_and_hashes_last(page: Page, audit: dict):
     assert "lensaudit probe all ou66 --probe off-centre --n " in head
 
 
-def test_units_and_clipped_fractions_stand_with_what_was_audited(page: Page, audit: dict, write_folder, undrawn: None):
+def test_units_and_clipped_fractions_stand_with_what_was_audited(page: Page, audit: Audit, write_folder, undrawn: None):
     text = " ".join(page.text.split())
     assert "VISelectron / s at 24 mag; the stretch holds numbers in an unknown unit; clipped 31.4 % below" in text
     assert "Hunit unknown; no clipping by the stretch" in text
-    without = {name: block for name, block in audit.items() if name != "pixels"}  # as earlier versions wrote it
+    without = replace(audit, pixels=None)  # as earlier versions wrote it
     assert "no clipping by the stretch" not in Page(render_report(write_folder(without))).text
 
 
-def test_a_set_without_truth_has_no_empty_sentence_of_kernels(audit: dict, write_folder, undrawn: None):
-    audit["kernels"] = {
-        "significant": 0, "pairs": 0, "kernels": 40, "live": 38, "n": 3, "note": "", "statements": [],
-    }  # fmt: skip
-    source = render_report(write_folder(audit)).read_text(encoding="utf-8")
+def test_a_set_without_truth_has_no_empty_sentence_of_kernels(audit: Audit, write_folder, undrawn: None):
+    kernels = Kernels(kernels=40, live=38, n=3, significant=0, pairs=0, statements=(), note="")
+    source = render_report(write_folder(replace(audit, kernels=kernels))).read_text(encoding="utf-8")
     assert "40 kernels 38" in source
     assert "0 of 0" not in source
     assert "No kernel is shown" not in source

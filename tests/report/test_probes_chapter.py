@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,25 +12,38 @@ import pytest
 import lensaudit.display
 from lensaudit.display.numbers import count, decimal, interval, percent
 from lensaudit.errors import DataError, UsageError
-from lensaudit.evaluation.selection.recall_maps import RecallMap
 from lensaudit.report.audit_file import certificate_block, write_audit
-from lensaudit.report.findings import find, not_measured
+from lensaudit.report.build import concluded
+from lensaudit.report.findings import not_measured
 from lensaudit.report.options import AuditOptions
+from lensaudit.report.probe_block import ProbeRow
 from lensaudit.report.probe_rows import typeset
 from lensaudit.report.render import render_report
+from lensaudit.report.schema import Audit, LabelledMetric
 from lensaudit.report.verdict import verdict
 from lensaudit.resources import QUICK_PROBES
+from lensaudit.statistics import Confusion
 from lensaudit.verdicts import STATES, state_of
-from tests.report.made_up_probes import LOST, REFUSED, N
+from tests.report.answers import LOST, REFUSED, N
 
 TEMPLATE = Path(lensaudit.display.__file__).parent / "template"
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
-@pytest.fixture
-def source(audit: dict, write_folder) -> str:
-    """The page of the made-up audit."""
-    return render_report(write_folder(audit)).read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def source(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of the audit, its line plots left empty."""
+    folder = tmp_path_factory.mktemp("page")
+    write_audit(folder, audit)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lensaudit.display.figures.svg_bytes", lambda figure: b"")
+        return render_report(folder).read_text(encoding="utf-8")
+
+
+def with_rows(audit: Audit, *rows: ProbeRow) -> Audit:
+    """The audit, had the probes these rows and no detail."""
+    assert audit.probes is not None
+    return concluded(replace(audit, probes=replace(audit.probes, rows=rows, details=())), 0.1)
 
 
 def cells(source: str, start: str) -> list[list[str]]:
@@ -53,27 +67,27 @@ def test_every_verdict_word_has_its_definition(source: str):
         assert f".badge.{state.css}" in css
 
 
-def test_the_table_holds_the_numbers_of_the_json_gravest_first(audit: dict, source: str):
+def test_the_table_holds_the_numbers_of_the_json_gravest_first(audit: Audit, source: str):
     rows = cells(source, 'class="probes"')
-    stored = audit["probes"]["rows"]
-    assert [row["verdict"] for row in stored] == sorted(
-        (row["verdict"] for row in stored), key=lambda word: state_of(word).gravity
+    stored = audit.probes.rows
+    assert [row.verdict for row in stored] == sorted(
+        (row.verdict for row in stored), key=lambda word: state_of(word).gravity
     )
-    assert {row["probe"] for row in stored} == set(LOST)
+    assert {row.probe for row in stored} == set(LOST)
     for shown, row in zip(rows, stored, strict=False):
-        effect = row["effect"]
-        assert shown[0] == row["verdict"]
-        assert shown[1] == f"{row['title']} {row['nature']}"
-        assert shown[3].startswith(decimal(effect["value"]))
-        assert interval(effect["low"], effect["high"]) in shown[3]
-        assert shown[4] == str(row["n"]) == str(N)
+        effect = row.effect
+        assert shown[0] == row.verdict
+        assert shown[1] == f"{row.title} {row.nature}"
+        assert shown[3].startswith(decimal(effect.value))
+        assert interval(effect.low, effect.high) in shown[3]
+        assert shown[4] == str(row.n) == str(N)
     refused = rows[len(stored) :]
     assert [(row[0], row[1]) for row in refused] == [("not applicable", "Colour of the lens galaxy")]
     assert refused[0][2].lower() == f"{REFUSED['lens-colour']}.".lower()
 
 
-def test_verdicts_are_those_of_what_was_planted(audit: dict):
-    found = {row["probe"]: row["verdict"] for row in audit["probes"]["rows"]}
+def test_verdicts_are_those_of_what_was_planted(audit: Audit):
+    found = {row.probe: row.verdict for row in audit.probes.rows}
     assert found == {
         "red-source": "bias",
         "arc-snr": "selection function",
@@ -84,35 +98,35 @@ def test_verdicts_are_those_of_what_was_planted(audit: dict):
     }
 
 
-def test_an_inconclusive_probe_says_how_many_would_settle_it(audit: dict, source: str):
-    row = next(row for row in audit["probes"]["rows"] if row["probe"] == "off-centre")
-    assert row["needed"] > N
-    assert f"about {row['needed']} pairs would settle it" in row["sentence"]
-    assert f"About {count(row['needed'])} pairs would settle it." in source
-    others = [one for one in audit["probes"]["rows"] if one["verdict"] != "inconclusive"]
-    assert {one["needed"] for one in others} == {None}
+def test_an_inconclusive_probe_says_how_many_would_settle_it(audit: Audit, source: str):
+    row = next(row for row in audit.probes.rows if row.probe == "off-centre")
+    assert row.needed > N
+    assert f"about {row.needed} pairs would settle it" in row.sentence
+    assert f"About {count(row.needed)} pairs would settle it." in source
+    others = [one for one in audit.probes.rows if one.verdict != "inconclusive"]
+    assert {one.needed for one in others} == {None}
 
 
-def test_a_probe_in_full_has_every_strength_with_its_interval(audit: dict, source: str):
-    detail = next(one for one in audit["probes"]["details"] if one["probe"] == "red-source")
+def test_a_probe_in_full_has_every_strength_with_its_interval(audit: Audit, source: str):
+    detail = next(one for one in audit.probes.details if one.probe == "red-source")
     article = source[source.index('id="probe-red-source"') :]
     rows = cells(article, 'class="numbers"')
-    assert len(rows) == len(detail["groups"]) == 5
-    for shown, group in zip(rows, detail["groups"], strict=True):
-        treated = group["treated"]
-        assert shown[0].endswith(f"n = {treated['n']} pairs")
-        assert shown[2].startswith(f"{percent(treated['value'])} ({treated['k']} of {treated['n']};")
-        assert shown[3].startswith(decimal(group["recall_change"]["value"]))
-    crossing = detail["responses"][0]
-    assert crossing["low"] <= crossing["crossing"] <= crossing["high"]
+    assert len(rows) == len(detail.groups) == 5
+    for shown, group in zip(rows, detail.groups, strict=True):
+        treated = group.treated
+        assert shown[0].endswith(f"n = {treated.n} pairs")
+        assert shown[2].startswith(f"{percent(treated.value)} ({treated.k} of {treated.n};")
+        assert shown[3].startswith(decimal(group.recall_change.value))
+    crossing = detail.responses[0]
+    assert crossing.low <= crossing.crossing <= crossing.high
     truth = cells(article, 'class="bins truth"')
-    assert [float(cell) for cell in truth[0][1:]] == crossing["truth"][0]["values"]
+    assert [float(cell) for cell in truth[0][1:]] == list(crossing.truth[0].values)
     assert "100 scenes “single”" in article
 
 
-def test_probes_without_an_effect_are_folded(audit: dict, source: str):
-    for detail in audit["probes"]["details"]:
-        assert f'<{"article" if detail["open"] else "details"} class="probe" id="probe-{detail["probe"]}">' in source
+def test_probes_without_an_effect_are_folded(audit: Audit, source: str):
+    for detail in audit.probes.details:
+        assert f'<{"article" if detail.open else "details"} class="probe" id="probe-{detail.probe}">' in source
 
 
 def test_published_recalls_stay_beside_the_compound_probe(source: str):
@@ -121,32 +135,32 @@ def test_published_recalls_stay_beside_the_compound_probe(source: str):
     assert "Wilde et al. 2022, MNRAS 512, 3464" in part
 
 
-def test_the_verdict_takes_the_probes_into_account(audit: dict):
-    said = verdict(audit)
-    assert said["level"] == "bias"
-    assert "and loses, above all, lenses whose source is redder than VIS − H = " in said["headline"]
-    assert "; 1 of 6 probes is inconclusive with 100 pairs each, the likeliest loss: lenses more" in said["headline"]
-    assert said["sentences"][0].startswith(
+def test_the_verdict_takes_the_probes_into_account(audit: Audit):
+    said = audit.verdict
+    assert said.level == "bias"
+    assert "and loses, above all, lenses whose source is redder than VIS − H = " in said.headline
+    assert "; 1 of 6 probes is inconclusive with 100 pairs each, the likeliest loss: lenses more" in said.headline
+    assert said.sentences[0].startswith(
         "Of 6 probes with 100 pairs each, 1 shows a bias (red sources), 1 shows false positives (lensing switched "
         "off), 1 measures a selection function (fainter arcs), 1 is inconclusive (off-centre lenses), 2 are equivalent "
         "within tolerance (PSF rotation, compound lenses). 100 pairs each are fewer than the 277 that exclude a loss "
         "of 0.05"
     )
-    assert "train with more lenses whose source is redder" in said["next"][0]["why"]
-    needed = next(row["needed"] for row in audit["probes"]["rows"] if row["probe"] == "off-centre")
-    assert said["next"][1]["command"] == (
+    assert "train with more lenses whose source is redder" in said.next[0].why
+    needed = next(row.needed for row in audit.probes.rows if row.probe == "off-centre")
+    assert said.next[1].command == (
         f"lensaudit probe all ou66 --probe off-centre --n {needed} --seed 3 --out runs/probes-{needed}"
     )
 
 
-def test_the_headline_never_flatters(audit: dict):
+def test_the_headline_never_flatters(audit: Audit):
     """An all-clear only where every probe that applies is settled, and every comparison within the set too."""
-    audit["selection"] = None
-    rows = audit["probes"]["rows"]
+    assert audit.probes is not None
+    audit = replace(audit, selection=None)
     calm = [
-        {**row, "verdict": "equivalent within tolerance", "needed": None}
-        for row in rows
-        if row["nature"] != "contaminant"
+        replace(row, verdict="equivalent within tolerance", needed=None)
+        for row in audit.probes.rows
+        if row.nature != "contaminant"
     ]
     for word, wanted in (
         ("equivalent within tolerance", "clear"),
@@ -157,60 +171,51 @@ def test_the_headline_never_flatters(audit: dict):
         ("not assessable", "not assessable"),
         ("bias", "bias"),
     ):
-        audit["probes"]["rows"] = [{**calm[0], "verdict": word}, *calm[1:]]
-        audit["findings"] = find(audit, 0.1)
-        said = verdict(audit)
-        assert said["level"] == wanted
-        assert ("no loss beyond" in said["headline"] or "no other loss" in said["headline"]) == (wanted == "clear")
-        assert ("of 5 probes" in said["headline"]) == (wanted in ("inconclusive", "tentative", "not assessable"))
-    audit["probes"] = None
-    audit["findings"] = []
-    assert verdict(audit)["level"] == "inconclusive"
-    assert "was not measured" in verdict(audit)["headline"]
-    assert "without --probe none" in verdict(audit)["next"][0]["why"]
+        said = with_rows(audit, replace(calm[0], verdict=word), *calm[1:]).verdict
+        assert said.level == wanted
+        assert ("no loss beyond" in said.headline or "no other loss" in said.headline) == (wanted == "clear")
+        assert ("of 5 probes" in said.headline) == (wanted in ("inconclusive", "tentative", "not assessable"))
+    said = verdict(replace(audit, probes=None), ())
+    assert said.level == "inconclusive"
+    assert "was not measured" in said.headline
+    assert "without --probe none" in said.next[0].why
 
 
-def test_few_lenses_carry_their_number_and_interval(audit: dict):
+def test_few_lenses_carry_their_number_and_interval(audit: Audit):
     """Issue 11, A.1: three real lenses were "finds 100 % of lenses; no kind of lens is shown to be lost"."""
-    audit["selection"] = audit["selection_function"] = None
-    audit["performance"].update(n_lenses=3, n_non_lenses=0, confusion={"tp": 3, "fn": 0, "fp": 0, "tn": 0})
-    audit["performance"]["metrics"] = [
-        {"name": "recall", "value": 1.0, "low": 0.4385, "high": 1.0, "n": 3, "status": "", "method": "", "label": ""}
-    ]
-    audit["probes"]["rows"] = [
-        {**row, "verdict": "inconclusive", "needed": 280, "n": 20} for row in audit["probes"]["rows"] if row["n"]
-    ]
-    audit["findings"] = find(audit, 0.1)
-    said = verdict(audit)
-    assert said["headline"].startswith(
+    assert audit.probes is not None
+    recall = LabelledMetric("recall", 1.0, 0.4385, 1.0, 3, method="")
+    found = Confusion(tp=3, fn=0, fp=0, tn=0)
+    few = replace(audit.performance, n_lenses=3, n_non_lenses=0, confusion=found, metrics=(recall,))
+    audit = replace(audit, selection=None, selection_function=None, performance=few)
+    rows = [replace(row, verdict="inconclusive", needed=280, n=20) for row in audit.probes.rows if row.n]
+    said = with_rows(audit, *rows).verdict
+    assert said.headline.startswith(
         "ou66 finds 3 of 3 lenses (95 % interval 44–100\u202f%); 6 of 6 probes are inconclusive"
     )
-    assert "--n 280" in said["next"][0]["command"]
-    audit["probes"]["rows"][0]["verdict"] = "tentative"
-    assert "; 5 of 6 probes are inconclusive and 1 is tentative with 20 pairs each" in verdict(audit)["headline"]
-    for row in audit["probes"]["rows"]:
-        row["verdict"] = "tentative"
-    assert "; 6 of 6 probes are tentative with 20 pairs each" in verdict(audit)["headline"]
+    assert "--n 280" in said.next[0].command
+    said = with_rows(audit, replace(rows[0], verdict="tentative"), *rows[1:]).verdict
+    assert "; 5 of 6 probes are inconclusive and 1 is tentative with 20 pairs each" in said.headline
+    said = with_rows(audit, *(replace(row, verdict="tentative") for row in rows)).verdict
+    assert "; 6 of 6 probes are tentative with 20 pairs each" in said.headline
 
 
-def test_what_was_not_asked_is_said(audit: dict):
-    missing = {gap["what"]: gap["why"] for gap in not_measured(audit)}
+def test_what_was_not_asked_is_said(audit: Audit):
+    missing = {gap.what: gap.why for gap in audit.not_measured}
     assert any("companions" in what and "--probe all" in why for what, why in missing.items())
-    audit["probes"] = None
-    assert any("switched off" in gap["why"] for gap in not_measured(audit))
+    assert any("switched off" in gap.why for gap in not_measured(replace(audit, probes=None)))
 
 
-def test_a_finder_no_probe_applies_to_has_reasons(audit: dict, write_folder):
-    audit["probes"].update(rows=[], details=[])
-    audit["findings"] = find(audit, 0.1)
-    page = render_report(write_folder(audit)).read_text(encoding="utf-8")
+def test_a_finder_no_probe_applies_to_has_reasons(audit: Audit, write_folder):
+    page = render_report(write_folder(with_rows(audit))).read_text(encoding="utf-8")
     assert "No probe applies to this finder" in page
     assert "sees band VIS alone" in page
 
 
-def test_the_selection_function_shows_its_cells_and_marks_small_ones(audit: dict, source: str):
-    function = audit["selection_function"]
-    first = RecallMap.from_json(function["maps"][0])
+def test_the_selection_function_shows_its_cells_and_marks_small_ones(audit: Audit, source: str):
+    function = audit.selection_function
+    assert function is not None
+    first = function.maps[0]
     drawn = first.cells()
     assert sum(cell["n"] for cell in drawn) == 200 - first.n_outside
     shown = [cell for row in cells(source, "Every cell with its interval: arc S/N")[:-1] for cell in row[1:]]
@@ -219,37 +224,35 @@ def test_the_selection_function_shows_its_cells_and_marks_small_ones(audit: dict
         assert text.endswith("*") == cell["few"]
         assert text.startswith(percent(cell["recall"]) if cell["n"] else "0*")
     medians = cells(source, 'class="bins medians"')
-    assert len(medians) == len({row["parameter"]["name"] for row in function["medians"]})
+    assert len(medians) == len({row.parameter.name for row in function.medians})
 
 
-def test_without_truth_there_is_no_selection_function(audit: dict, write_folder):
-    audit["selection_function"] = None
-    page = render_report(write_folder(audit)).read_text(encoding="utf-8")
+def test_without_truth_there_is_no_selection_function(audit: Audit, write_folder):
+    page = render_report(write_folder(replace(audit, selection_function=None))).read_text(encoding="utf-8")
     assert 'id="selection-function"' not in page
 
 
-def test_the_certificate_shows_planted_and_detected(audit: dict, source: str):
+def test_the_certificate_shows_planted_and_detected(audit: Audit, source: str):
     rows = cells(source, "Planted × detected")
     assert [row[1:3] for row in rows] == [["6", "6"], ["6", "5"], ["20", "1"]]
-    assert audit["certificate"]["command"] in source
+    assert audit.certificate.command in source
 
 
 def test_an_absent_certificate_says_how_to_measure_it(
-    audit: dict, write_folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    audit: Audit, write_folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr("lensaudit.report.audit_file.builtin_folder", lambda name: tmp_path / name)
     block = certificate_block()
-    assert block == {"measured": False, "command": "lensaudit planted-bias"}
-    audit["certificate"] = block
-    page = render_report(write_folder(audit)).read_text(encoding="utf-8")
+    assert block.to_json() == {"measured": False, "command": "lensaudit planted-bias"}
+    page = render_report(write_folder(replace(audit, certificate=block))).read_text(encoding="utf-8")
     assert "was not measured on this installation" in page
     assert "<code>lensaudit planted-bias</code>" in page
 
 
-def test_a_certificate_is_read_and_checked(tmp_path: Path, audit: dict):
+def test_a_certificate_is_read_and_checked(tmp_path: Path, audit: Audit):
     path = tmp_path / "planted.json"
-    path.write_text(json.dumps({**audit["certificate"], "format": "x"}), encoding="utf-8")
-    assert certificate_block(path) == audit["certificate"]
+    path.write_text(json.dumps({**audit.certificate.to_json(), "format": "x"}), encoding="utf-8")
+    assert certificate_block(path) == audit.certificate
     path.write_text('{"planted": []}', encoding="utf-8")
     with pytest.raises(DataError, match=r"planted\.json"):
         certificate_block(path)
@@ -268,12 +271,10 @@ def test_sentences_are_typeset():
     assert typeset("Lensing switched off (lenses, all pairs), psf-2") == "Lensing switched off, psf-2"
 
 
-def test_fail_on_bias_is_exit_code_one_after_the_page(audit: dict, tmp_path: Path, monkeypatch, capsys):
+def test_fail_on_bias_is_exit_code_one_after_the_page(audit: Audit, tmp_path: Path, monkeypatch, capsys):
     from lensaudit.cli.app import main
 
-    audit["selection"] = audit["selection_function"] = None
-    audit["findings"] = find(audit, 0.1)
-    write_audit(tmp_path, audit)
+    write_audit(tmp_path, concluded(replace(audit, selection=None, selection_function=None), 0.1))
     monkeypatch.setattr("sys.argv", ["lensaudit", "report", "--from", str(tmp_path), "--fail-on", "bias"])
     with pytest.raises(SystemExit) as left:
         main()

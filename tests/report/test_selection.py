@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from lensaudit.report.performance import AXES, PERMUTATIONS, bin_edges, heterogeneity, rate, rates_by_kind, recall_along
-from lensaudit.report.schema import MIN_BIN
+from lensaudit.report.performance import AXES, PERMUTATIONS, bin_edges, heterogeneity, rates_by_kind, recall_along
+from lensaudit.report.schema import MIN_BIN, Rate
+from lensaudit.statistics import Proportion
 
 
 def exact_p(n: list[int], k: list[int]) -> float:
@@ -31,7 +32,7 @@ def exact_p(n: list[int], k: list[int]) -> float:
 
 @pytest.mark.parametrize(("n", "k"), [([20, 20], [4, 12]), ([20, 25, 30], [10, 11, 13]), ([20, 22], [10, 11])])
 def test_the_permutation_test_is_the_exact_one(n: list[int], k: list[int]):
-    groups = [{"n": a, "k": b} for a, b in zip(n, k, strict=True)]
+    groups = [Proportion.of(b, a) for a, b in zip(n, k, strict=True)]
     p, exact = heterogeneity(groups, np.random.default_rng(1)), exact_p(n, k)
     assert p is not None
     spread = math.sqrt(exact * (1 - exact) / PERMUTATIONS)
@@ -40,15 +41,15 @@ def test_the_permutation_test_is_the_exact_one(n: list[int], k: list[int]):
 
 def test_nothing_to_compare_gives_no_p_or_one():
     rng = np.random.default_rng(0)
-    assert heterogeneity([{"n": 30, "k": 3}], rng) is None
-    assert heterogeneity([{"n": 30, "k": 0}, {"n": 40, "k": 0}], rng) == 1.0
+    assert heterogeneity([Proportion.of(3, 30)], rng) is None
+    assert heterogeneity([Proportion.of(0, 30), Proportion.of(0, 40)], rng) == 1.0
 
 
 def test_p_values_are_uniform_where_nothing_is_planted():
     rng, small = np.random.default_rng(3), 0
     for _ in range(200):
         k = rng.binomial([40, 30, 50], 0.6)
-        p = heterogeneity([{"n": n, "k": int(x)} for n, x in zip((40, 30, 50), k, strict=True)], rng)
+        p = heterogeneity([Proportion.of(int(x), n) for n, x in zip((40, 30, 50), k, strict=True)], rng)
         small += p is not None and p < 0.1
     assert 6 <= small <= 36  # binomial(200, 0.1): 20 ± 16 is more than three standard deviations
 
@@ -81,37 +82,35 @@ def test_every_lens_is_counted_once():
     values, found = rng.normal(24, 1, 300), rng.random(300) < 0.4
     values[:17] = np.nan
     curve = recall_along(values, found, AXES[2], rng)
-    assert curve["n"] == 283
-    assert curve["n_missing"] == 17
-    assert sum(b["n"] for b in curve["bins"]) == 283
-    assert sum(b["k"] for b in curve["bins"]) == int(found[17:].sum())
-    for one in curve["bins"]:
-        inside = (values >= one["start"]) & (
-            values < one["end"] if one is not curve["bins"][-1] else values <= one["end"]
-        )
-        assert one["n"] == int(inside.sum())
-        assert one["low"] <= one["value"] <= one["high"]
+    assert curve.n == 283
+    assert curve.n_missing == 17
+    assert sum(b.n for b in curve.bins) == 283
+    assert sum(b.k for b in curve.bins) == int(found[17:].sum())
+    for one in curve.bins:
+        inside = (values >= one.start) & (values < one.end if one is not curve.bins[-1] else values <= one.end)
+        assert one.n == int(inside.sum())
+        assert one.low <= one.value <= one.high
 
 
 def test_no_values_make_no_bins():
     curve = recall_along(np.full(5, np.nan), np.ones(5, bool), AXES[0], np.random.default_rng(0))
-    assert curve["bins"] == []
-    assert curve["p"] is None
+    assert curve.bins == ()
+    assert curve.p is None
 
 
 def test_rates_by_kind():
     kinds = np.array(["spiral"] * 30 + ["merger"] * 10)
     called = np.arange(40) < 12
     table = rates_by_kind(kinds, called, np.random.default_rng(0))
-    assert [(row["kind"], row["k"], row["n"], row["few"]) for row in table["rows"]] == [
+    assert [(row.kind, row.k, row.n, row.few) for row in table.rows] == [
         ("spiral", 12, 30, False),
         ("merger", 0, 10, True),
     ]
-    assert table["p"] is None  # only one kind is large enough to be tested
+    assert table.p is None  # only one kind is large enough to be tested
 
 
 def test_an_empty_group_has_no_rate():
-    assert rate(np.empty(0, bool)) == {
+    assert Rate.among(np.empty(0, bool)).to_json() == {
         "k": 0,
         "n": 0,
         "low": None,

@@ -1,4 +1,4 @@
-"""An audit of probes by a made-up finder: answers are drawn, nothing is rendered, all that follows is the real code."""
+"""Drawn answers of a finder to six probes: nothing is rendered, all that follows is the real code."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from lensaudit.imaging import TRUTH_COLUMNS
-from lensaudit.probes import Drawn, Experiment, ProbeAudit, audited, load_definition
+from lensaudit.probes import Drawn, Experiment, audited, load_definition
 from lensaudit.probes.collect import Asked
 from lensaudit.probes.columns import Sample, fulfilling
 from lensaudit.probes.result import AuditedFinder, ProbeResult, ProbeSettings
 from lensaudit.probes.run import conclude
+from lensaudit.report.probe_block import ProbesBlock
+from lensaudit.report.probes import laid_out
 
 N = 100
 THRESHOLD = 0.5
@@ -25,9 +27,10 @@ TITLES = {name: load_definition(name).title for name in (*LOST, *REFUSED)}
 
 
 @cache
-def made_up_audit() -> ProbeAudit:
-    """What the made-up finder answered, corrected together."""
-    return audited([_result(name, lost) for name, lost in LOST.items()], REFUSED)
+def probes_block() -> ProbesBlock:
+    """The block of the audit, without pairs."""
+    audit = audited([_result(name, lost) for name, lost in LOST.items()], REFUSED)
+    return laid_out(audit, TITLES, "ou66", (N, 3))
 
 
 def _result(name: str, lost: int) -> ProbeResult:

@@ -1,0 +1,290 @@
+"""Records of the chapters that explain: gallery, maps, judgement, kernels, dreams; and of the certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from lensaudit.records import Json, Number, Record
+
+
+@dataclass(frozen=True)
+class GalleryEntry(Record):
+    """An image with its occlusion map, in the file `array`."""
+
+    id: str
+    p: float
+    facts: str
+    array: str
+    fov_arcsec: float
+
+
+@dataclass(frozen=True)
+class GalleryGroup(Record):
+    """Images shown for one reason."""
+
+    title: str
+    note: str
+    entries: tuple[GalleryEntry, ...]
+
+
+@dataclass(frozen=True)
+class Gallery(Record):
+    """Occlusion maps of hits, misses and false positives."""
+
+    patch: int
+    stride: int
+    groups: tuple[GalleryGroup, ...]
+
+
+@dataclass(frozen=True)
+class MapMethod(Record):
+    """A method of explanation; `known_to_fail` the randomisation check by its literature."""
+
+    name: str
+    title: str
+    paper: str
+    known_to_fail: bool
+    notes: tuple[str, ...]
+    quantity: str = ""
+    """What its values are; empty in audits of earlier versions, whose occlusion is a change of p."""
+
+
+@dataclass(frozen=True)
+class MapScore(Record):
+    """Fraction of the positive attribution on the lensed light (NaN without any), rank accuracy, pointing game."""
+
+    share: Number
+    rank: Number
+    pointing: Number
+
+
+@dataclass(frozen=True)
+class MapEntry(Record):
+    """A system explained by every method; its maps lie in the file `array`.
+
+    Attributes
+    ----------
+    area
+        Fraction of the image that the lensed light covers; None without truth or lensed light.
+    scores
+        Method → its score; None without truth.
+    failed
+        Method → why it has no map.
+    """
+
+    group: str
+    id: str
+    p: float
+    facts: str
+    array: str
+    fov_arcsec: float
+    area: float | None
+    scores: dict[str, MapScore | None]
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Maps(Record):
+    """A few systems explained by every method."""
+
+    methods: tuple[MapMethod, ...]
+    entries: tuple[MapEntry, ...]
+
+
+@dataclass(frozen=True)
+class JudgedShare(Record):
+    """Mean fraction of the positive attribution on the lensed light; `gain_low`, `gain_high`: value − chance."""
+
+    value: Number
+    low: Number
+    high: Number
+    chance: Number
+    n: int
+    gain_low: Number
+    gain_high: Number
+
+
+@dataclass(frozen=True)
+class JudgedRow(Record):
+    """A method or baseline: its shares by kind of lens, and the verdict of its randomisation check, if it was made."""
+
+    method: str
+    title: str
+    shares: dict[str, JudgedShare]
+    check: str
+    baseline: bool
+
+
+@dataclass(frozen=True)
+class JudgedCheck(Record):
+    """A randomisation check in words; `label` is what must stand beside every map of the method."""
+
+    method: str
+    title: str
+    verdict: str
+    sentence: str
+    label: str
+
+
+@dataclass(frozen=True)
+class JudgedSource(Record):
+    """Mean fraction of the positive attribution on one source of compound lenses, beside its area and its light."""
+
+    name: str
+    value: Number
+    low: Number
+    high: Number
+    area: Number
+    light: Number
+    gain_low: Number
+    gain_high: Number
+
+
+@dataclass(frozen=True)
+class JudgedView(Record):
+    """How one method's attribution is spread over the two sources of compound lenses of one kind."""
+
+    finder: str
+    method: str
+    title: str
+    kind: str
+    shares: tuple[JudgedSource, ...]
+    n: int
+    left_out: int
+    unlensed: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Judged(Record):
+    """Scores of the explanations by kind of lens; `failed`: method → why it cannot explain the finder."""
+
+    kinds: tuple[str, ...]
+    rows: tuple[JudgedRow, ...]
+    checks: tuple[JudgedCheck, ...]
+    views: tuple[JudgedView, ...]
+    failed: dict[str, str]
+    n_per_kind: int
+
+
+@dataclass(frozen=True)
+class KernelStatement(Record):
+    """What the activation of a kernel goes with: Spearman's ρ over `n` lenses, its interval, Holm-corrected p."""
+
+    layer: str
+    kernel: int
+    column: str
+    measure: str
+    words: str
+    rho: Number
+    low: Number
+    high: Number
+    p_holm: Number
+    n: int
+    n_top: int
+    silent: bool
+
+
+@dataclass(frozen=True)
+class Kernels(Record):
+    """What the kernels answer to.
+
+    Attributes
+    ----------
+    kernels, live
+        All, and those that tell the `n` images apart with maps above 0.
+    significant, pairs
+        Pairs of kernel and property that go together, and all pairs.
+    statements
+        The surest for each property.
+    """
+
+    kernels: int
+    live: int
+    n: int
+    significant: int
+    pairs: int
+    statements: tuple[KernelStatement, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class DreamImage(Record):
+    """An image optimised towards a class from noise or a cutout, with p(lens) at both ends."""
+
+    start: str
+    target: str
+    p_start: float
+    p_end: float
+
+
+@dataclass(frozen=True)
+class Dreams(Record):
+    """Class images and Deep Dreams, in the file `array`; `id` is the cutout that is dreamt of, None without any."""
+
+    array: str
+    steps: int
+    id: str | None
+    bands: tuple[str, ...]
+    images: tuple[DreamImage, ...]
+
+
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class PlantedBias(Record):
+    """Finders with one planted bias, and how many of them it was the first thing that the probes named in."""
+
+    bias: str
+    finders: Count
+    named_first: Count
+    low: Fraction
+    high: Fraction
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class CleanFinders(Record):
+    """Audits of finders without a planted bias, and how many of them accuse it of one."""
+
+    audits: Count
+    accused: Count
+    low: Fraction
+    high: Fraction
+
+
+@dataclass(frozen=True)
+class Planted(Record):
+    """What an audit repeats of ``planted.json``, which `lensaudit.planted_bias` writes."""
+
+    command: str
+    planted: Annotated[tuple[PlantedBias, ...], Field(max_length=1000)]
+    clean: CleanFinders
+    probes: Annotated[tuple[str, ...], Field(max_length=1000)]
+    n_pairs: Count
+
+    @property
+    def certificate(self) -> Certificate:
+        """As a block of an audit."""
+        return Certificate(self.command, True, self.planted, self.clean, self.probes, self.n_pairs)
+
+
+@dataclass(frozen=True)
+class Certificate(Record):
+    """How the audit itself did on finders with planted biases; only the command that measures it where nobody did."""
+
+    command: str
+    measured: bool
+    planted: tuple[PlantedBias, ...] = ()
+    clean: CleanFinders | None = None
+    probes: tuple[str, ...] = ()
+    n_pairs: int = 0
+
+    def to_json(self) -> Json:
+        """All fields where it was measured."""
+        return super().to_json() if self.measured else {"measured": False, "command": self.command}
