@@ -237,7 +237,9 @@ def draw_recall_map(axes: Axes, one: RecallMap, bar: str = "") -> Axes:
     from matplotlib.patches import Rectangle
 
     colours = colours_of_recall()
-    shown = axes.imshow(np.ma.masked_invalid(one.recall), origin="lower", vmin=0, vmax=1, cmap=colours, aspect="auto")
+    corners = [np.arange(cells + 1) - 0.5 for cells in one.n.shape]
+    cells = np.ma.masked_invalid(one.recall)
+    shown = axes.pcolormesh(corners[1], corners[0], cells, vmin=0, vmax=1, cmap=colours)  # vectors, no pixels in an SVG
     for row, column in np.ndindex(one.n.shape):
         n, few, recall = int(one.n[row, column]), bool(one.few[row, column]), float(one.recall[row, column])
         if not n:

@@ -159,7 +159,7 @@ def test_a_recall_map_is_drawn_with_its_numbers_and_marks(selection):
     axes = one.plot(bar="recall at p ≥ 0.5")
     words = " ".join(text.get_text() for text in axes.texts)
     assert all(f"n = {n}" in words for n in one.n.ravel())
-    assert np.array(axes.images[0].get_array().filled(np.nan)) == pytest.approx(one.recall, nan_ok=True)
+    assert np.array(axes.collections[0].get_array().filled(np.nan)) == pytest.approx(one.recall, nan_ok=True)
     hatched = [patch for patch in axes.patches if isinstance(patch, Rectangle) and patch.get_hatch()]
     assert len(hatched) == (one.few & (one.n > 0)).sum()
     assert f"n = {count(one.total)} lenses" in axes.get_title(loc="left")
