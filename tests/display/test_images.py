@@ -168,5 +168,5 @@ def test_png_keeps_the_colours():
 @pytest.mark.parametrize(("fov", "text"), [(20.0, "5″"), (10.1, "2″"), (8.1, "2″"), (60.0, "10″"), (2.0, "0.5″")])
 def test_scale_bars_are_round_and_to_scale(fov: float, text: str):
     bar = scale_bar(fov)
-    assert bar["text"] == text
-    assert bar["length"] == pytest.approx(100 * float(text.rstrip("″")) / fov, abs=0.01)  # rounded to 0.01
+    assert bar.text == text
+    assert bar.length == pytest.approx(100 * float(text.rstrip("″")) / fov, abs=0.01)  # rounded to 0.01
