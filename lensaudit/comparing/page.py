@@ -38,7 +38,7 @@ from lensaudit.display.page import render_page, write_page
 from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation.calibration import draw_reliability as draw_bins
 from lensaudit.evaluation.metric import draw_curve
-from lensaudit.report.facts import pixel_facts
+from lensaudit.report.facts import Fact, pixel_facts
 from lensaudit.untrusted import printable
 from lensaudit.verdicts import NATURES
 
@@ -68,7 +68,7 @@ class Section:
     block: SetComparison
     table: list[TableRow]
     told: list[str]
-    pixels: dict[str, list[dict[str, object]]]
+    pixels: dict[str, tuple[Fact, ...]]
     matrices: list[Matrix]
     roc: Picture | None
     reliability: Picture | None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lensaudit.display.colour import FAINT, LENS, NON_LENS
-from lensaudit.display.figures import FULL_WIDTH_IN, legend_below, light_grid, row_of_axes, styled, svg_picture
+from lensaudit.display.figures import FULL_WIDTH_IN, Picture, legend_below, light_grid, row_of_axes, styled, svg_picture
 from lensaudit.display.numbers import decimal, percent, plural, significant
 from lensaudit.evaluation.metric import GROUPS, draw_roc
 from lensaudit.evaluation.selection import RecallMap, SelectionFunction
@@ -22,9 +21,6 @@ from lensaudit.evaluation.selection.recall_maps import draw_recall_curve, draw_r
 from lensaudit.report import probe_plots as effects
 from lensaudit.report.probe_block import ProbeDetail
 from lensaudit.report.schema import Audit, Curve, Kinds, Performance, Selection, Training
-
-Picture = dict[str, Any]
-"""What `lensaudit.display.figures.svg_picture` gives."""
 
 
 @dataclass(frozen=True)
