@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table
+from lensaudit.display.numbers import interval, measured
 from lensaudit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,15 +116,9 @@ def _show(fitted: Fitted, out: Path, *, as_json: bool) -> None:
     )
     if "test" in record.metrics:
         for name, part in {fitted.finder.name: record.metrics["test"], **record.metrics["members"]}.items():
-            shown = ", ".join(f"{word} {_interval(part[word])}" for word in ("auroc", "precision", "recall"))
+            shown = ", ".join(f"{word} {measured(part[word])}" for word in ("auroc", "precision", "recall"))
             say(f"  {name} on {part['n']} test images: {shown}")
     say(f"  use it as: lensaudit evaluate {out} SET; see it with lensaudit ensemble-map {out} SET --out DIR")
-
-
-def _interval(metric: dict[str, Any]) -> str:
-    if metric["value"] is None:
-        return f"not measured ({metric['status']})"
-    return f"{metric['value']:.4f}" + ("" if metric["low"] is None else f" ({metric['low']:.4f}–{metric['high']:.4f})")
 
 
 def register_ensemble_map(app: typer.Typer) -> None:
@@ -184,7 +179,7 @@ def ensemble_map(
         lenses = "no labels"
         if one["lens_fraction"] is not None:
             low, high = one["interval_95"]
-            lenses = f"{one['n_lenses']} of {one['n_labelled']} ({low:.3f}–{high:.3f})"
+            lenses = f"{one['n_lenses']} of {one['n_labelled']} ({interval(low, high)})"
         x, y = (f"{one[axis][0]:.4g} to {one[axis][1]:.4g}" for axis in ("x", "y"))
         rows.append((str(number), x, y, str(one["n"]), lenses, one["name"]))
     if rows:

@@ -9,6 +9,7 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table
+from lensaudit.display.numbers import decimal, interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,10 +120,9 @@ def _row(metric: Metric, result: Evaluation) -> tuple[str, ...]:
         "tpr10": "TPR10",
         "tpr_at_fpr": f"TPR at FPR {100 * result.fpr:g} %",
     }
-    words = metric.to_json()
-    value = "–" if words["value"] is None else f"{metric.value:.4f}"
-    interval = "–" if words["low"] is None else f"{metric.low:.4f} … {metric.high:.4f}"
-    return labels.get(metric.name, metric.name), value, interval, str(metric.n), metric.status or metric.method
+    ends = interval(metric.low, metric.high, 4)
+    label = labels.get(metric.name, metric.name)
+    return label, decimal(metric.value, 4), ends, str(metric.n), metric.status or metric.method
 
 
 KIND_COLUMN = "kind"
@@ -218,9 +218,9 @@ def _show_false_positives(frequencies: list[KindFrequency]) -> None:
         ("kind", "among the worst", "fraction", "95 % interval", "of all non-lenses", "more than its fraction"),
         [
             (
-                one.kind, f"{one.among_worst.k} of {one.among_worst.n}", f"{one.among_worst.value:.2f}",
-                "[{:.2f}, {:.2f}]".format(*one.among_worst.interval),
-                f"{one.among_all.value:.2f} ({one.among_all.k} of {one.among_all.n})",
+                one.kind, f"{one.among_worst.k} of {one.among_worst.n}", decimal(one.among_worst.value, 2),
+                interval(*one.among_worst.interval, 2),
+                f"{decimal(one.among_all.value, 2)} ({one.among_all.k} of {one.among_all.n})",
                 "yes" if one.overrepresented else "",
             )
             for one in frequencies

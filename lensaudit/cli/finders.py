@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from os.path import lexists
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, say_text
+from lensaudit.display.numbers import decimal, measured, significant
 
 if TYPE_CHECKING:
     from lensaudit.evaluation import Metric
@@ -259,22 +261,22 @@ def _first(scores: Scores, top: int) -> list[int]:
 
 
 def _ranked(scores: Scores, more: dict[str, Any], row: int) -> dict[str, Any]:
-    import math
+    from lensaudit.records import plain
 
     found: dict[str, Any] = {"id": scores.ids[row]}
     found |= {"p_lens": float(scores.p_lens[row]), "logit": float(scores.logit[row])}
-    values = {name: float(values[row]) for name, values in more.items()}
-    return found | {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return found | {name: plain(values[row]) for name, values in more.items()}
 
 
 def _show(scores: Scores, more: dict[str, Any], rows: list[int]) -> None:
-    digits = {"p_lens_prior": ".4g", "ra": ".5f", "dec": "+.5f"}
+    written = {"p_lens_prior": partial(significant, digits=4), "ra": partial(decimal, digits=5)}
+    written["dec"] = partial(decimal, digits=5, sign=True)
     say_table(
         ("rank", "id", "p(lens)", "log-odds", *more),
         [
             (
-                str(rank), scores.ids[row], f"{scores.p_lens[row]:.6f}", f"{scores.logit[row]:+.3f}",
-                *(format(values[row], digits[name]) for name, values in more.items()),
+                str(rank), scores.ids[row], decimal(scores.p_lens[row], 6), decimal(scores.logit[row], 3, sign=True),
+                *(written[name](values[row]) for name, values in more.items()),
             )
             for rank, row in enumerate(rows, 1)
         ],
@@ -351,8 +353,8 @@ def threshold(
         say_json({"out": str(out), **facts, "recall": recall.to_json()})
         return
     say(
-        f"{out}: {placed.name} calls a lens from p = {placed.recipe.threshold:.6g}, which {fpr:g} of {n} "
-        f"non-lenses reach at most; recall there {recall.value:.4f} ({recall.low:.4f}–{recall.high:.4f}), "
+        f"{out}: {placed.name} calls a lens from p = {significant(placed.recipe.threshold, 6)}, which {fpr:g} of {n} "
+        f"non-lenses reach at most; recall there {measured(recall)}, "
         f"{result.n_lenses} lenses"
     )
 
@@ -367,6 +369,6 @@ def _card(folder: Path, facts: dict[str, Any], recall: Metric) -> str | None:
         return None
     return read_text(card, "write it again in UTF-8, or remove it") + (
         f"\n## Threshold\n\nSet afterwards to p = {facts['threshold']:.6g}: at most {facts['fpr']:g} of the "
-        f"{facts['n_non_lenses']} non-lenses of set `{facts['set'][:16]}` reach it; recall there {recall.value:.3f} "
-        f"({recall.low:.3f}–{recall.high:.3f}), n = {recall.n}. Calls above are at the earlier one.\n"
+        f"{facts['n_non_lenses']} non-lenses of set `{facts['set'][:16]}` reach it; recall there "
+        f"{measured(recall, 3)}, n = {recall.n}. Calls above are at the earlier one.\n"
     )

@@ -90,12 +90,13 @@ def _about(finder: Finder, lens_set: LensSet, seed: int) -> dict[str, Any]:
 
 
 def _show(found: SelectionFunction, name: str, lens_set: Path) -> None:
-    from lensaudit.evaluation.selection.page import fraction, left_out
+    from lensaudit.display.numbers import proportion
+    from lensaudit.evaluation.selection.page import left_out
 
     say(f"{name} on {lens_set}: {found.n_lenses} lenses, {found.n_non_lenses} non-lenses")
     say_table(
         ("threshold", "recall", "false positives"),
-        [(cut.words, fraction(cut.recall), fraction(cut.false_positives)) for cut in found.cuts],
+        [(cut.words, proportion(cut.recall), proportion(cut.false_positives)) for cut in found.cuts],
     )
     for one in found.maps:
         few = f"{int(one.few.sum())} of {one.n.size} cells have fewer than 100 lenses"

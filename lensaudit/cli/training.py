@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_text
 from lensaudit.cli.running import Watching, watching
+from lensaudit.display.numbers import measured
 
 if TYPE_CHECKING:
     from lensaudit.training import Machine, Place, Progress, Trained, TrainingData, Watch
@@ -223,14 +224,8 @@ def _show(trained: Trained, out: Path, *, as_json: bool) -> None:
     for part, what in (("validation", "validation images, which chose the epoch"), ("test", "test images")):
         if part in record.metrics:
             area, recall = record.metrics[part]["auroc"], record.metrics[part]["recall"]
-            say(f"  {record.metrics[part]['n']} {what}: AUROC {_interval(area)}, recall {_interval(recall)}")
+            say(f"  {record.metrics[part]['n']} {what}: AUROC {measured(area)}, recall {measured(recall)}")
     say(f"  use it as: lensaudit evaluate {out} SET")
-
-
-def _interval(metric: dict[str, Any]) -> str:
-    if metric["value"] is None:
-        return f"not measured ({metric['status']})"
-    return f"{metric['value']:.4f}" + ("" if metric["low"] is None else f" ({metric['low']:.4f}–{metric['high']:.4f})")
 
 
 def register_cross_validate(app: typer.Typer) -> None:

@@ -18,9 +18,10 @@ from lensaudit.documents import read_json, refuse_broken_seal, sealed
 from lensaudit.errors import DataError, NoSuchFile
 from lensaudit.evaluation import Calibration, Metric, RocBand
 from lensaudit.files import write_json
-from lensaudit.records import Json, Number, Record, plain
+from lensaudit.probes.finding import Change, Recall
+from lensaudit.records import Json, Number, Record
 from lensaudit.report.schema import AuditedSet, Pixels
-from lensaudit.statistics import Confusion, Proportion
+from lensaudit.statistics import Confusion
 from lensaudit.untrusted import printable
 
 SCHEMA = 1
@@ -171,25 +172,6 @@ class ProbeTitle(Record):
     probe: str
     title: str
     nature: str
-
-
-@dataclass(frozen=True)
-class Recall(Proportion):
-    """Fraction of the pairs of one arm that is called a lens; on disk `k` is ``found``."""
-
-    def to_json(self) -> Json:
-        """``{found, n, value, low, high}``."""
-        return {"found": self.k} | {name: plain(getattr(self, name)) for name in ("n", "value", "low", "high")}
-
-
-@dataclass(frozen=True)
-class Change(Record):
-    """A paired change, treated − control, with its interval and the method that gave it."""
-
-    value: Number
-    low: Number
-    high: Number
-    method: str
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from lensaudit.comparing.comparison import (
     ArcFraction,
-    Change,
     ComparedProbes,
     Explained,
     FinderProbes,
@@ -23,7 +22,6 @@ from lensaudit.comparing.comparison import (
     ProbeAnswers,
     ProbeTitle,
     ProbeVerdict,
-    Recall,
 )
 from lensaudit.comparing.entrants import CompareOptions, Entrant
 from lensaudit.errors import DataError
@@ -36,7 +34,6 @@ from lensaudit.lensset import LensSet
 from lensaudit.probes import ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.definition import seen_by, why_no_scene
-from lensaudit.records import plain
 from lensaudit.report.build import scores_piece
 from lensaudit.report.options import key_of, short_name
 from lensaudit.scenes.scene import LENS_KINDS
@@ -176,8 +173,8 @@ def _verdict(one: Ranked, instrument: str) -> ProbeVerdict:
         dose=finding.dose,
         population=finding.population,
         n=finding.n,
-        change=Change.from_json(plain(finding.recall_change)),
-        treated=Recall.from_json(plain(finding.treated)),
+        change=finding.recall_change,
+        treated=finding.treated,
         p_holm=finding.p_holm,
         instrument=instrument,
         needed=one.verdict.needed,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -62,11 +64,68 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
 def with_interval(
     value: float | None, low: float | None, high: float | None, digits: int = 3, sign: bool = False
 ) -> str:
-    """``(0.214, 0.173, 0.261)`` → ``0.214 [0.173, 0.261]``, as it stands in a cell of a table."""
-    if value is None or not math.isfinite(value):
+    """``(0.214, 0.173, 0.261)`` → ``0.214 [0.173, 0.261]``, the value alone where it has no interval."""
+    return _bracketed(*(decimal(one, digits, sign) for one in (value, low, high)))
+
+
+def significant_with_interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
+    """As `with_interval`, with `digits` significant figures each."""
+    return _bracketed(*(significant(one, digits) for one in (value, low, high)))
+
+
+def percent_with_interval(value: float | None, low: float | None, high: float | None, digits: int = 1) -> str:
+    """``(0.793, 0.672, 0.877)`` → ``79.3 % [67.2, 87.7]``."""
+    shown, *ends = (decimal(None if one is None else 100 * one, digits) for one in (value, low, high))
+    return _bracketed(shown if shown == MISSING else f"{shown}{_THIN}%", *ends)
+
+
+def _bracketed(value: str, low: str, high: str) -> str:
+    return value if MISSING in (value, low, high) else f"{value} [{low}, {high}]"
+
+
+class _Counted(Protocol):
+    """k of n with an interval, as `lensaudit.statistics.Proportion` has it."""
+
+    @property
+    def k(self) -> int: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+def proportion(one: _Counted, digits: int = 1) -> str:
+    """``79.3 % [67.2, 87.7], 46 of 58``; an em dash where there is nobody."""
+    if not one.n:
         return MISSING
-    ends = ", ".join(decimal(end, digits, sign) for end in (low, high))
-    return f"{decimal(value, digits, sign)} [{ends}]"
+    return f"{percent_with_interval(one.value, one.low, one.high, digits)}, {count(one.k)} of {count(one.n)}"
+
+
+class _Measured(Protocol):
+    """A number with its interval, and why it has none, as `lensaudit.evaluation.Metric` has it."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def status(self) -> str: ...
+
+
+def measured(one: _Measured | Mapping[str, Any], digits: int = 4) -> str:
+    """``0.9177 [0.8555, 0.9545]``, or ``not measured (no lenses)``; of a record or of its JSON."""
+    names = ("value", "low", "high", "status")
+    found = [one.get(name) if isinstance(one, Mapping) else getattr(one, name) for name in names]
+    value, low, high, status = found
+    if value is None or math.isnan(value):
+        return f"not measured ({status or 'nothing to measure'})"
+    return with_interval(value, low, high, digits)
 
 
 def p_value(p: float | None) -> str:

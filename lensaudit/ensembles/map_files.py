@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lensaudit.display.figures import save_figure
+from lensaudit.display.numbers import interval
 from lensaudit.ensembles.map_picture import (
     CUTOUTS,
     Region,
@@ -269,15 +270,11 @@ class _Placed:
         middle = np.array([np.mean(region.x), np.mean(region.y)])
         inside = np.flatnonzero(region.holds(self.positions))
         nearest = inside[np.argsort(np.linalg.norm(self.positions[inside] - middle, axis=1), kind="stable")][:CUTOUTS]
-        share = (
-            "no labels"
-            if facts["lens_fraction"] is None
-            else (
-                f"{facts['n_lenses']} of {facts['n_labelled']} lenses\n"
-                f"({facts['interval_95'][0]:.2f}–{facts['interval_95'][1]:.2f})"
-            )
-        )
-        return f"{number}: {region.name}\n{facts['n']} images\n{share}", [self._shown(int(one)) for one in nearest]
+        fraction = "no labels"
+        if facts["lens_fraction"] is not None:
+            low, high = facts["interval_95"]
+            fraction = f"{facts['n_lenses']} of {facts['n_labelled']} lenses\n({interval(low, high, 2)})"
+        return f"{number}: {region.name}\n{facts['n']} images\n{fraction}", [self._shown(int(one)) for one in nearest]
 
     def _shown(self, one: int) -> Shown:
         index = int(self.rows[one])

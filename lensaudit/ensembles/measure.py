@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from lensaudit.display.markdown import table as markdown_table
+from lensaudit.display.numbers import MISSING, with_interval
 from lensaudit.ensembles.map_files import BATCH, Advance, member_scores, spread_rows
 from lensaudit.evaluation import Evaluation, evaluate
 from lensaudit.finders import Finder
@@ -211,6 +212,5 @@ def _limits(found: Mapping[str, Any]) -> list[str]:
 
 def _value(metric: Mapping[str, Any]) -> str:
     if metric["value"] is None:
-        return f"– ({metric['status']})"
-    interval = "" if metric["low"] is None else f" ({metric['low']:.3f}–{metric['high']:.3f})"
-    return f"{metric['value']:.3f}{interval}"
+        return f"{MISSING} ({metric['status']})"
+    return with_interval(metric["value"], metric["low"], metric["high"])

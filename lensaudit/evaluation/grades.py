@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from lensaudit.display.colour import SERIES
 from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
 from lensaudit.display.markdown import table
+from lensaudit.display.numbers import MISSING, decimal, interval
 from lensaudit.errors import DataError
 from lensaudit.records import Number, Record
 from lensaudit.statistics import bootstrap_interval
@@ -169,10 +170,8 @@ def grade_rows(found: Sequence[Grade]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for one in found:
         counted = f"{one.n}" + (f" ({one.n_unscored} could not be scored)" if one.n_unscored else "")
-        mean = f"{one.mean:.4f}" if math.isfinite(one.mean) else "–"
-        interval = f"{one.low:.4f} … {one.high:.4f}" if math.isfinite(one.low) else f"– ({one.status})"
-        deviation = f"{one.deviation:.4f}" if math.isfinite(one.deviation) else "–"
-        rows.append((one.grade, counted, mean, interval, deviation))
+        ends = interval(one.low, one.high, 4) if math.isfinite(one.low) else f"{MISSING} ({one.status})"
+        rows.append((one.grade, counted, decimal(one.mean, 4), ends, decimal(one.deviation, 4)))
     return rows
 
 

@@ -8,7 +8,6 @@ from scipy.special import expit
 from lensaudit.comparing.comparison import (
     SCHEMA,
     ArcFraction,
-    Change,
     ComparedProbes,
     ComparedSet,
     Comparison,
@@ -19,7 +18,6 @@ from lensaudit.comparing.comparison import (
     NotApplicable,
     ProbeTitle,
     ProbeVerdict,
-    Recall,
     Refused,
     SetComparison,
     Speed,
@@ -27,6 +25,7 @@ from lensaudit.comparing.comparison import (
 from lensaudit.comparing.entrants import ComparedFinder, CompareOptions, TrainedOn
 from lensaudit.comparing.pairs import Told, pairs_of, ranking_of
 from lensaudit.evaluation import calibrate, evaluate
+from lensaudit.probes.finding import Change, Recall
 from lensaudit.provenance import provenance
 from lensaudit.report.schema import Clipping, Pixels
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from lensaudit.display import numbers
+from lensaudit.evaluation import Metric
 from lensaudit.records import plain
+from lensaudit.statistics import Proportion
 
 NB = "\u202f"
 
@@ -28,6 +30,26 @@ def test_intervals():
     assert numbers.decimal(-0.0001, 2) == "0.00"
     assert numbers.interval(-0.1, 0.25, 2) == "−0.10 to 0.25"
     assert numbers.interval(math.nan, 0.25) == numbers.interval(None, None) == "—"
+
+
+def test_a_number_stands_with_its_interval_or_alone():
+    assert numbers.with_interval(0.214, 0.173, 0.261) == "0.214 [0.173, 0.261]"
+    assert numbers.with_interval(-0.2, -0.31, 0.01, 2, sign=True) == "−0.20 [−0.31, +0.01]"
+    assert numbers.with_interval(0.2, math.nan, math.nan) == "0.200"
+    assert numbers.with_interval(math.nan, 0, 1) == "—"
+    assert numbers.significant_with_interval(1234.5, 0.5, None) == "1230"
+    assert numbers.significant_with_interval(12.345, 0.5, 20) == "12.3 [0.5, 20]"
+    assert numbers.percent_with_interval(0.7931, 0.6723, 0.8775) == f"79.3{NB}% [67.2, 87.8]"
+
+
+def test_k_of_n_and_what_is_not_measured_are_said():
+    assert numbers.proportion(Proportion.of(46, 58)) == f"79.3{NB}% [67.2, 87.7], 46 of 58"
+    assert numbers.proportion(Proportion.of(0, 0)) == "—"
+    words = {"value": 0.91772, "low": 0.8555, "high": 0.95449, "status": ""}
+    assert numbers.measured(words) == "0.9177 [0.8555, 0.9545]"
+    assert numbers.measured({**words, "low": None, "high": None}, 2) == "0.92"
+    assert numbers.measured({**words, "value": None, "status": "no lenses"}) == "not measured (no lenses)"
+    assert numbers.measured(Metric("recall", math.nan, math.nan, math.nan, 0, "", "no lenses")).endswith("(no lenses)")
 
 
 @pytest.mark.parametrize(

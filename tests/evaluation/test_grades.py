@@ -38,10 +38,10 @@ def test_a_lonely_candidate_has_neither_spread_nor_interval():
     assert (one.mean, one.n) == (0.25, 1)
     assert np.isnan([one.deviation, one.low, one.high, none.mean]).all()
     assert one.to_json()["deviation"] is None
-    assert "| A | 1 | 0.2500 | – (no spread and no interval with fewer than two candidates) | – |" in grades_table(
+    assert "| A | 1 | 0.2500 | — (no spread and no interval with fewer than two candidates) | — |" in grades_table(
         (one, none), "x"
     )
-    assert "| B | 0 (1 could not be scored) | – |" in grades_table((one, none), "x")
+    assert "| B | 0 (1 could not be scored) | — |" in grades_table((one, none), "x")
 
 
 @pytest.mark.parametrize(

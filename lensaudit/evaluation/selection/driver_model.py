@@ -16,6 +16,7 @@ from lensaudit.display.figures import (
     row_of_axes,
     styled,
 )
+from lensaudit.display.numbers import decimal, significant
 from lensaudit.evaluation.selection.parameters import Parameter, known_parameter
 from lensaudit.records import Json, Number, Record
 
@@ -48,7 +49,7 @@ class Companion(Record):
     correlation: Number
 
     def __str__(self) -> str:
-        return f"with {self.words}, r = {self.correlation:.2f}".replace("= -", "= −")
+        return f"with {self.words}, r = {decimal(self.correlation, 2)}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class Driver(Record):
         """Which values are found more often, in words."""
         if self.bend is not None and self.bend.shown and abs(self.slope.value) < 2 * abs(self.bend.value):
             place = self.mean - self.sd * self.slope.value / (2 * self.bend.value)  # within one σ of the mean
-            shown = f"{10**place if self.parameter.logarithmic else place:.2g} {self.parameter.unit}".rstrip()
+            number = significant(10**place if self.parameter.logarithmic else place, 2)
+            shown = f"{number} {self.parameter.unit}".rstrip()
             return f"found {'best' if self.bend.value < 0 else 'worst'} near {shown.replace(' ″', '″')}"
         return f"{'larger' if self.slope.value > 0 else 'smaller'} is found more often"
 

@@ -14,6 +14,17 @@ import pyarrow.parquet as pq
 from lensaudit.display.figures import axes_or_new, figure_of, save_figure, styled
 from lensaudit.display.markdown import table as markdown_table
 from lensaudit.display.markdown import write_html
+from lensaudit.display.numbers import (
+    MISSING,
+    decimal,
+    p_short,
+    percent,
+    percent_with_interval,
+    proportion,
+    significant,
+    significant_with_interval,
+    with_interval,
+)
 from lensaudit.evaluation.selection.driver_model import Carried, Companion, Driver, DriverModel, draw_drivers
 from lensaudit.evaluation.selection.function import SelectionFunction
 from lensaudit.evaluation.selection.medians import Median, MedianRow
@@ -21,7 +32,6 @@ from lensaudit.evaluation.selection.parameters import FEW, Cut
 from lensaudit.evaluation.selection.recall_maps import Axis, RecallMap
 from lensaudit.files import replacing, write_json, write_text
 from lensaudit.records import Json, plain
-from lensaudit.statistics import Proportion
 from lensaudit.untrusted import in_markdown
 
 if TYPE_CHECKING:
@@ -54,13 +64,6 @@ def markdown(selection: SelectionFunction, title: str, figures: Mapping[str, str
     return "\n".join(lines) + "\n"
 
 
-def fraction(one: Proportion) -> str:
-    """``81.8 % [80.0, 83.4], 1612 of 1971``; a dash where there is nobody."""
-    if not one.n:
-        return "–"
-    return f"{100 * one.value:.1f} % [{100 * one.low:.1f}, {100 * one.high:.1f}], {one.k} of {one.n}"
-
-
 def left_out(selection: SelectionFunction) -> list[str]:
     """What was not measured on, a phrase each."""
     counts = {"labelled images without a score": selection.n_unscored, "of unknown label": selection.n_unlabelled}
@@ -87,7 +90,12 @@ def _thresholds(selection: SelectionFunction) -> list[str]:
 
 def _cut(cut: Cut) -> tuple[str, ...]:
     sign = "≥" if cut.threshold.of == "p" else ">"
-    return cut.words, f"{sign} {cut.p:.6g}", fraction(cut.recall) + _star(cut.recall.k), fraction(cut.false_positives)
+    return (
+        cut.words,
+        f"{sign} {significant(cut.p, 6)}",
+        proportion(cut.recall) + _star(cut.recall.k),
+        proportion(cut.false_positives),
+    )
 
 
 def _map(one: RecallMap, threshold: str, figure: str | None) -> list[str]:
@@ -111,8 +119,8 @@ def _cell(one: RecallMap, j: int, i: int) -> str:
     n = int(one.n[j, i])
     if not n:
         return "n = 0*"
-    ends = f"{100 * one.low[j, i]:.0f}–{100 * one.high[j, i]:.0f}"
-    return f"{100 * one.recall[j, i]:.0f} % [{ends}] n = {n}{_star(n)}"
+    found = percent_with_interval(one.recall[j, i], one.low[j, i], one.high[j, i], 0)
+    return f"{found} n = {n}{_star(n)}"
 
 
 def _medians(selection: SelectionFunction, figure: str | None) -> list[str]:
@@ -139,7 +147,7 @@ def _medians(selection: SelectionFunction, figure: str | None) -> list[str]:
 
 
 def _median(one: Median) -> str:
-    return "–" if math.isnan(one.value) else f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}]"
+    return significant_with_interval(one.value, one.low, one.high)
 
 
 def _moved(row: MedianRow) -> str:
@@ -161,8 +169,8 @@ def _drivers(model: DriverModel, threshold: str, figure: str | None) -> list[str
         "deviation with all others held, bootstrap over lenses; alone is the slope with nothing else in the model. "
         "p: likelihood ratio without the parameter, after Holm. Explained: fraction of the explained deviance lost "
         "without it; what parameters explain together is in none of them. VIF: variance inflation. On lenses it "
-        f"was not fitted to, the model has AUROC {model.auroc:.3f}, {model.auroc_straight:.3f} without squares."
-        f"{out}{gone}"
+        f"was not fitted to, the model has AUROC {decimal(model.auroc)}, {decimal(model.auroc_straight)} without "
+        f"squares.{out}{gone}"
     )
     header = ("parameter", "σ", "alone", "slope", "bend", "p", "explained", "VIF", "goes with", "verdict")
     picture = [f"![Coefficients of the model]({figure})", ""] if figure else []
@@ -176,36 +184,30 @@ def _drivers(model: DriverModel, threshold: str, figure: str | None) -> list[str
 def _driver(one: Driver) -> tuple[str, ...]:
     words = f"**{one.parameter.words}**" if one.verdict == "drives" else one.parameter.words
     unit = "dex" if one.parameter.logarithmic else one.parameter.unit
-    coefficients = [_log_odds(part) for part in (one.alone, one.slope, one.bend)]
+    coefficients = [
+        MISSING if part is None else with_interval(part.value, part.low, part.high, 2, sign=True)
+        for part in (one.alone, one.slope, one.bend)
+    ]
     verdict = f"drives: {one.sense}" if one.verdict == "drives" else one.verdict
     return (
         words + (" (log)" if one.parameter.logarithmic else ""),
-        f"{one.sd:.2g} {unit}".rstrip(),
+        f"{significant(one.sd, 2)} {unit}".rstrip(),
         *coefficients,
-        _p(one.p_holm),
-        f"{100 * one.explained:.0f} %",
-        f"{one.vif:.1f}",
+        p_short(one.p_holm),
+        percent(one.explained),
+        decimal(one.vif, 1),
         _goes_with(one.companion),
         verdict,
     )
 
 
 def _carried(one: Carried) -> tuple[str, ...]:
-    vif = f"{one.vif:.1f}" if math.isfinite(one.vif) else "∞"
-    return one.parameter.words, vif, _goes_with(one.companion), _p(one.p_alone), _p(one.p_cost)
-
-
-def _log_odds(part: object) -> str:
-    value, low, high = (getattr(part, name, math.nan) for name in ("value", "low", "high"))
-    return "–" if math.isnan(value) else f"{value:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
+    vif = decimal(one.vif, 1) if math.isfinite(one.vif) else "∞"
+    return one.parameter.words, vif, _goes_with(one.companion), p_short(one.p_alone), p_short(one.p_cost)
 
 
 def _goes_with(companion: Companion | None) -> str:
-    return "–" if companion is None else f"{companion.words} ({companion.correlation:+.2f})".replace("(-", "(−")
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+    return MISSING if companion is None else f"{companion.words} ({decimal(companion.correlation, 2, sign=True)})"
 
 
 def _star(n: int) -> str:

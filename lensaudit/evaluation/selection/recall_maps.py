@@ -246,7 +246,7 @@ def draw_recall_map(axes: Axes, one: RecallMap, bar: str = "") -> Axes:
             axes.text(column, row, "n = 0*", ha="center", va="center", fontsize=7, color=QUIET)
             continue
         colour = colours(recall)
-        words = f"{100 * recall:.0f} %\nn = {n}{'*' if few else ''}"
+        words = f"{percent(recall)}\nn = {n}{'*' if few else ''}"
         back = {"facecolor": colour, "edgecolor": "none", "pad": 1.2} if few else None  # hatches off the digits
         axes.text(column, row, words, ha="center", va="center", fontsize=7.5, color=ink_on(colour), bbox=back)
         if few:

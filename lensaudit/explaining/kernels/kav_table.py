@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lensaudit.documents import json_of
 from lensaudit.errors import DataError, LensauditError, NoSuchData, UsageError
 from lensaudit.files import replacing
+from lensaudit.records import plain
 from lensaudit.untrusted import regular_size
 
 RECORD_KEY = b"lensaudit"
@@ -167,8 +168,7 @@ class KavWriter:
     def finish(self) -> None:
         """Write the rest, and what was searched."""
         self.flush()
-        highest = [float(value) if np.isfinite(value) else None for value in self._highest]
-        words = json.dumps({"highest": highest, "n_searched": self._n_searched}).encode()
+        words = json.dumps(plain({"highest": self._highest, "n_searched": self._n_searched})).encode()
         self._writer.add_key_value_metadata({SILENCE_KEY: words})
 
 
