@@ -67,10 +67,8 @@ def print_result(result: ProbeResult, out: Path) -> None:
     say(f"{result.definition.title}: {result.finder.name}")
     rows = findings_rows(result.findings)
     if len(rows) > 2:
-        named = [", ".join(filter(None, (row[0], row[1], f"dose {row[2]}" if row[2] else ""))) for row in rows]
-        cells = [
-            [name, *(cell.replace(" [", "\n[") for cell in row[3:])] for name, row in zip(named, rows, strict=True)
-        ]
+        each = zip(result.findings, rows, strict=True)
+        cells = [[one.which, *(cell.replace(" [", "\n[") for cell in row[3:])] for one, row in each]
         say_table(("pairs", *FINDINGS_HEAD[3:]), cells, split=True)
     else:
         say_table(("", *(f"pairs {k}" for k in range(1, 1 + len(rows)))), zip(FINDINGS_HEAD, *rows, strict=True))

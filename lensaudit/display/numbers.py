@@ -33,6 +33,11 @@ def significant(value: float | None, digits: int = 3) -> str:
     return np.format_float_positional(value, precision=digits, fractional=False, trim="-").replace("-", "−")
 
 
+def shortest(value: float) -> str:
+    """As short as it goes, with a true minus: ``0.25``, ``−1``; of a dose or a tolerance, which somebody typed."""
+    return f"{value:g}".replace("-", "−")
+
+
 def signed(value: float) -> str:
     """A number with its sign, as ``+0.250``, ``−4.0e−03`` and ``0``."""
     text = "0" if value == 0 else f"{value:+.3g}" if 0.01 <= abs(value) < 1000 else f"{value:+.1e}"
@@ -128,13 +133,17 @@ def measured(one: _Measured | Mapping[str, Any], digits: int = 4) -> str:
     return with_interval(value, low, high, digits)
 
 
+SIGNIFICANCE = 0.05
+
+
 def p_value(p: float | None) -> str:
-    """``0.00004`` → ``p < 0.001``; otherwise two significant figures."""
+    """``0.00004`` → ``p < 0.001``; otherwise two significant figures, or what tells on which side of 0.05 it lies."""
     if p is None or not math.isfinite(p):
         return f"p {MISSING}"
     if p < 0.001:
         return "p < 0.001"
-    return f"p = {min(p, 1.0):.2g}"
+    texts = (f"{min(p, 1.0):.{digits}g}" for digits in range(2, 18))
+    return f"p = {next(text for text in texts if (float(text) < SIGNIFICANCE) == (p < SIGNIFICANCE))}"
 
 
 def p_short(p: float | None) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from lensaudit.display.markdown import table as markdown_table
+from lensaudit.display.numbers import decimal, p_short, percent, shortest, with_interval
 from lensaudit.errors import UsageError
 from lensaudit.files import write_text
 from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
-from lensaudit.probes.finding import Finding, concluded, corrected, cost, leading_finding
+from lensaudit.probes.finding import ALL_PAIRS, Finding, called, concluded, corrected, cost, leading_finding
 from lensaudit.probes.response import lenses_at, lenses_beyond
 from lensaudit.probes.result import OUTSIDE, AuditedFinder, ProbeResult, ProbeSettings
 from lensaudit.probes.verdict import Verdict
@@ -36,6 +37,8 @@ from lensaudit.verdicts import (
 AUDIT_FILE = "audit.json"
 PAGE_FILE = "audit.md"
 FORMAT = "lensaudit-probe-audit/1"
+LENSES = "lenses"
+"""Label of the one population of most probes, which need not be said."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,16 @@ class ProbeAudit(Shown, Record):
     def _modern(cls, words: Json) -> Json:
         return {**words, "results": words.get("records", ())}
 
+    @classmethod
+    def from_json(cls, words: Any, where: str = "", fix: str = "write it again") -> Self:
+        """The audit of the results that `to_json` described, in today's words: corrected and ranked anew."""
+        kept = super().from_json(words, where, fix)
+        return cls._of(audited(kept.results, kept.not_applicable))
+
+    @classmethod
+    def _of(cls, audit: ProbeAudit) -> Self:
+        return cls(audit.results, audit.ranked, audit.not_applicable)
+
     @property
     def index(self) -> AuditIndex:
         """What ``audit.json`` holds: what was found of each probe, whose results lie in folders beside it."""
@@ -159,8 +172,7 @@ class ProbeAudit(Shown, Record):
         """
         index = AuditIndex.read(Path(path) / AUDIT_FILE, fix)
         folders = [path_within(Path(path), one.probe) for one in index.ranked]
-        audit = audited([ProbeResult.read(folder, fix) for folder in folders], index.not_applicable)
-        return cls(audit.results, audit.ranked, audit.not_applicable)
+        return cls._of(audited([ProbeResult.read(folder, fix) for folder in folders], index.not_applicable))
 
 
 @dataclass(frozen=True)
@@ -247,12 +259,13 @@ def meaning(result: ProbeResult, finding: Finding) -> str:
     """One sentence for an astronomer: which lenses, from what recall to what, and what follows."""
     definition, state = result.definition, _state(finding)
     where = _where(result, finding)
-    if definition.nature == "contaminant":
-        told = f"{where}, {finding.treated.value:.0%} of {finding.n} scenes without a lens are called one"
-        return told + (f": {definition.consequence}." if state is FALSE_POSITIVES else f": {state.word}.")
-    numbers = f"from {finding.control.value:.2f} to {finding.treated.value:.2f} (n = {finding.n} pairs)"
     if not finding.n:
         return f"{where}: {state.word}, for no pair fulfils the condition."
+    if definition.nature == "contaminant":
+        called_one = f"{percent(finding.treated.value)} of {finding.n} scenes without a lens are called one"
+        return f"{where}, {called_one}: {definition.consequence if state is FALSE_POSITIVES else state.word}."
+    control, treated = (decimal(one.value, 2) for one in (finding.control, finding.treated))
+    numbers = f"from {control} to {treated} (n = {finding.n} pairs)"
     change = finding.recall_change.value
     moved = f"recall {'falls' if change < 0 else 'rises' if change > 0 else 'goes'} {numbers}"
     if state.beyond and state is not TENTATIVE:
@@ -281,7 +294,9 @@ def _state(finding: Finding) -> State:
 def _where(result: ProbeResult, finding: Finding) -> str:
     doses = result.definition.doses
     if doses is None or finding.dose is None:
-        return f"{result.definition.title} ({finding.population}, {finding.subset})"
+        subset = () if finding.subset == ALL_PAIRS else (finding.subset,)
+        pairs = ", ".join((called(finding.population), *subset))
+        return result.definition.title + ("" if pairs == LENSES else f" ({pairs})")
     return f"For lenses {lenses_at(doses, finding.dose, result.response(finding.population))}"
 
 
@@ -297,9 +312,9 @@ def audit_page(audit: ProbeAudit) -> str:
         f"# Probes of {finder.name}",
         "",
         f"{len(audit.results)} probes, {settings.n} pairs each, seed {settings.seed}; found means p ≥ "
-        f"{finder.threshold:g}. p is exact (McNemar's; of contaminants the binomial test against the tolerance), "
-        "corrected after Holm over all findings of all probes. A probe is known by its leading finding, the one that "
-        "costs most among those of the gravest verdict.",
+        f"{shortest(finder.threshold)}. p is exact (McNemar’s; of contaminants the binomial test against the "
+        "tolerance), corrected after Holm over all findings of all probes. A probe is known by its leading finding, "
+        "the one that costs most among those of the gravest verdict.",
         "",
         in_markdown(in_short(audit.answers)),
         "",
@@ -313,8 +328,8 @@ def audit_page(audit: ProbeAudit) -> str:
                 f"[{one.probe}]({one.probe}/probe.md)",
                 one.nature,
                 f"**{one.verdict.word}**",
-                f"{change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]",
-                f"{one.finding.p_holm:.2g}",
+                with_interval(change.value, change.low, change.high, sign=True),
+                p_short(one.finding.p_holm),
                 in_markdown(one.meaning),
             )
         )

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from lensaudit.display.colour import CONTROL, FAINT, INK, TREATED
 from lensaudit.display.figures import draw_pixels, legend_below, light_grid, new_figure, save_figure, styled
 from lensaudit.display.images import NISP_RGB, colour_scale, grey, grey_scale, has_colour, main_band, nisp_rgb
-from lensaudit.display.numbers import probability
+from lensaudit.display.numbers import decimal, probability, shortest, with_interval
 from lensaudit.probes.columns import Curve
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.experiment import Experiment
-from lensaudit.probes.finding import ALL_PAIRS, ARMS, Finding, Recall
+from lensaudit.probes.finding import ALL_PAIRS, ARMS, Finding, Recall, called
 from lensaudit.probes.result import Example, ProbeResult
 
 COLOUR = {"control": CONTROL, "treated": TREATED}
@@ -55,8 +55,8 @@ def recall_figure(result: ProbeResult) -> Figure:
         axes.bar(places + shift, heights, WIDTH, color=COLOUR[arm], label=arm)
         axes.errorbar(places + shift, heights, errors(recalls), fmt="none", ecolor=INK, capsize=3)
         for place, one in zip(places + shift, recalls, strict=True):
-            axes.text(place, one.high + 0.01, f"{one.value:.2f}", ha="center", va="bottom", fontsize=8)
-    names = [f"{f.population}, {f.subset}\nn = {f.n}\n{f.verdict.word if f.verdict else ''}" for f in findings]
+            axes.text(place, one.high + 0.01, decimal(one.value, 2), ha="center", va="bottom", fontsize=8)
+    names = [f"{called(f.population)}, {f.subset}\nn = {f.n}\n{f.verdict.word if f.verdict else ''}" for f in findings]
     axes.set_xticks(places, names, fontsize=8)
     axes.set_title(f"{result.definition.title}: {result.finder.name}", fontsize=10, loc="left")
     recall_axis(axes)
@@ -88,11 +88,11 @@ def _draw(axes: Axes, curve: Curve) -> None:
             axes.errorbar(
                 x, heights, errors(recalls), fmt=MARKER[arm], color=COLOUR[arm], capsize=2, markersize=4, label=arm
             )
-    names = [f"{one.low:g}–{one.high:g}\nn = {one.control.n}" for one in curve.bins]
+    names = [f"{shortest(one.low)}–{shortest(one.high)}\nn = {one.control.n}" for one in curve.bins]
     axes.set_xticks(places, names, fontsize=7)
     axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_xlabel(f"{curve.label} of the treated arm" + (f"; {curve.outside} pairs outside" if curve.outside else ""))
-    axes.set_title(curve.population, fontsize=9)
+    axes.set_title(called(curve.population), fontsize=9)
     recall_axis(axes)
 
 
@@ -131,7 +131,7 @@ def _draw_doses(axes: Axes, population: str, findings: list[Finding], result: Pr
     for answer in result.responses:
         if answer.population == population and not math.isnan(answer.crossing):
             axes.axvline(answer.crossing, color=FAINT, linewidth=0.8, linestyle="--")
-    axes.set_title(f"{population}, n = {findings[0].n} pairs", fontsize=9)
+    axes.set_title(f"{called(population)}, n = {findings[0].n} pairs", fontsize=9)
     recall_axis(axes)
     if result.definition.nature == "contaminant":
         axes.set_ylabel("fraction called a lens")
@@ -154,11 +154,13 @@ def effect_figure(result: ProbeResult) -> Figure:
         mean = finding.logit_change
         axes.axvspan(mean.low, mean.high, color=COLOUR["treated"], alpha=0.3, linewidth=0)
         axes.axvline(
-            mean.value, color=COLOUR["treated"], label=f"mean {mean.value:+.2f} [{mean.low:+.2f}, {mean.high:+.2f}]"
+            mean.value,
+            color=COLOUR["treated"],
+            label=f"mean {with_interval(mean.value, mean.low, mean.high, 2, sign=True)}",
         )
         axes.axvline(0, color=INK, linewidth=0.8, linestyle=":")
-        dose = "" if last is None else f", dose {last:g}"
-        axes.set_title(f"{finding.population}{dose}, n = {finding.n} pairs", fontsize=9)
+        dose = "" if last is None else f", dose {shortest(last)}"
+        axes.set_title(f"{called(finding.population)}{dose}, n = {finding.n} pairs", fontsize=9)
         axes.set_xlabel("change of logit, treated − control")
         axes.set_ylabel("pairs")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))

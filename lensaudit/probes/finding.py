@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from lensaudit.display.numbers import p_short, with_interval
+from lensaudit.display.numbers import p_short, shortest, with_interval
 from lensaudit.notebook import Cells
 from lensaudit.probes.verdict import Estimate, Evidence, Verdict, judge
 from lensaudit.records import Json, Number, Record, plain
@@ -28,6 +28,14 @@ CONFIDENCE = 0.95
 ALL_PAIRS = "all pairs"
 ARMS = ("control", "treated")
 MCNEMAR, BINOMIAL = "McNemar", "binomial, against the tolerance"
+
+
+_CALLED = {"arcs": "compound arcs", "rings": "double rings"}
+
+
+def called(population: str) -> str:
+    """How a population is called in a sentence; labels that say it already stay as they are."""
+    return _CALLED.get(population, population)
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,12 @@ class Finding(Record):
     family: int = 1
     test: str = MCNEMAR
     verdict: Verdict | None = None
+
+    @property
+    def which(self) -> str:
+        """Which pairs, in words: ``double rings, all pairs, dose 0.5``."""
+        dose = () if self.dose is None else (f"dose {shortest(self.dose)}",)
+        return ", ".join((called(self.population), self.subset, *dose))
 
     def as_row(self) -> Cells:
         """Of a table of findings."""
@@ -172,9 +186,7 @@ def headline(findings: Sequence[Finding], nature: str) -> Verdict:
     """The verdict of a whole probe: that of its leading finding, which it names."""
     finding = leading_finding(findings, nature)
     assert finding.verdict is not None
-    dose = "" if finding.dose is None else f", dose {finding.dose:g}"
-    sentence = f"{finding.population}, {finding.subset}{dose}: {finding.verdict.sentence}"
-    return replace(finding.verdict, sentence=sentence)
+    return replace(finding.verdict, sentence=f"{finding.which}: {finding.verdict.sentence}")
 
 
 def probability(logit: NDArray[np.float64]) -> NDArray[np.float64]:

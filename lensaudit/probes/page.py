@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 
 from lensaudit.display.markdown import table as markdown_table
-from lensaudit.probes.finding import BINOMIAL, Change, Finding, Recall
+from lensaudit.display.numbers import decimal, p_short, shortest, significant, with_interval
+from lensaudit.probes.finding import BINOMIAL, Change, Finding, called
 from lensaudit.probes.response import Response
 from lensaudit.probes.result import ProbeResult
 from lensaudit.statistics import pairs_that_never_tell
@@ -24,7 +25,7 @@ def page(result: ProbeResult) -> str:
         _findings_table(result.findings),
         "![recall of both arms](recall.png)",
         "\n".join(
-            f"* {in_markdown(f'{f.population}, {f.subset}{_dose(f)}')}: **{f.verdict.word}**. {f.verdict.sentence}"
+            f"* {in_markdown(f.which)}: **{f.verdict.word}**. {f.verdict.sentence}"
             for f in result.findings
             if f.verdict
         ),
@@ -48,14 +49,12 @@ def findings_rows(findings: Iterable[Finding]) -> list[tuple[str, ...]]:
         (
             finding.population,
             finding.subset,
-            "" if finding.dose is None else f"{finding.dose:g}",
+            "" if finding.dose is None else shortest(finding.dose),
             str(finding.n),
-            _recall(finding.control),
-            _recall(finding.treated),
-            _change(finding.recall_change),
-            _change(finding.logit_change),
-            _p(finding.p_value),
-            _p(finding.p_holm),
+            *(with_interval(one.value, one.low, one.high) for one in (finding.control, finding.treated)),
+            *(_change(one) for one in (finding.recall_change, finding.logit_change)),
+            p_short(finding.p_value),
+            p_short(finding.p_holm),
             finding.verdict.word if finding.verdict else "",
         )
         for finding in findings
@@ -81,10 +80,6 @@ def _findings_table(findings: Iterable[Finding]) -> str:
     return markdown_table(FINDINGS_HEAD, ([in_markdown(cell) for cell in row] for row in findings_rows(findings)))
 
 
-def _dose(finding: Finding) -> str:
-    return "" if finding.dose is None else f", dose {finding.dose:g}"
-
-
 def _responses(result: ProbeResult) -> list[str]:
     """Where the loss leaves the tolerance, and what the doses mean."""
     doses = result.definition.doses
@@ -93,29 +88,27 @@ def _responses(result: ProbeResult) -> list[str]:
     parts = ["## Along the strength", "![recall along the strength of the edit](doses.png)"]
     for one in result.responses:
         parts.append(in_markdown(crossing_sentence(one, result)))
-        head = ("median over the systems", "control", *(f"{dose:g}" for dose in doses.values))
-        rows = [(name, *(_plain(value) for value in values)) for name, values in one.truth.items()]
-        parts.append(markdown_table(head, [row for row in rows if any(cell != "–" for cell in row[1:])]))
+        head = ("median over the systems", "control", *(shortest(dose) for dose in doses.values))
+        known = {name: values for name, values in one.truth.items() if not all(map(math.isnan, values))}
+        rows = [(name, *(significant(value) for value in values)) for name, values in known.items()]
+        parts.append(markdown_table(head, rows))
     return parts
 
 
 def crossing_sentence(one: Response, result: ProbeResult) -> str:
     """Where the loss of recall exceeds the tolerance, in one sentence."""
-    tolerance = result.settings.tolerance
+    tolerated, population = shortest(result.settings.tolerance), called(one.population)
     if math.isnan(one.crossing):
-        return f"{one.population}: at no dose is the measured loss above the tolerated {tolerance:g}."
+        return f"{population}: at no dose is the measured loss above the tolerated {tolerated}."
     interval = f"95 % interval {_end(one.low)} to {_end(one.high)}" if one.crossed > 0 else "no interval"
     return (
-        f"{one.population}: the loss exceeds the tolerated {tolerance:g} from dose {one.crossing:.3g} on ({interval})."
+        f"{population}: the loss exceeds the tolerated {tolerated} from dose {significant(one.crossing)} on "
+        f"({interval})."
     )
 
 
 def _end(value: float) -> str:
-    return "beyond the last dose" if math.isnan(value) else f"{value:.3g}"
-
-
-def _plain(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3g}"
+    return "beyond the last dose" if math.isnan(value) else significant(value)
 
 
 def _method(result: ProbeResult) -> list[str]:
@@ -126,16 +119,16 @@ def _method(result: ProbeResult) -> list[str]:
         "Both arms of a pair are the same scene with the same noise seed; the edits are "
         f"{arms[0].describe()} (control) and {arms[-1].describe()} (treated{', last dose' if len(arms) > 2 else ''}).",
         f"Finder {finder.name} ({finder.origin}), bands {', '.join(finder.bands)}, stretch {finder.stretch}, "
-        f"found means p ≥ {finder.threshold:g}, weights {finder.weights_hash[:12]}.",
+        f"found means p ≥ {shortest(finder.threshold)}, weights {finder.weights_hash[:12]}.",
         f"{result.verdict.word}: {result.verdict.state.definition}.",
-        f"{_tolerated(result)}: {settings.tolerance:g}. Up to {pairs_that_never_tell(settings.tolerance)} pairs cannot "
-        "exclude such a change even where both arms agree.",
+        f"{_tolerated(result)}: {shortest(settings.tolerance)}. Up to {pairs_that_never_tell(settings.tolerance)} "
+        "pairs cannot exclude such a change even where both arms agree.",
         "Intervals are 95 %: Wilson for a recall, Tango's paired score interval for its change, paired bootstrap for "
         f"the logit. p is exact ({result.findings[0].test}), and corrected after Holm over the findings above.",
     ]
     lines.append(
         "The edit is to be seen (more than 20 pixels of the first band change by more than 0.5 σ) in "
-        + ", ".join(f"{k} of {settings.n} {label}" for label, k in result.visible_edits.items())
+        + ", ".join(f"{k} of {settings.n} {called(label)}" for label, k in result.visible_edits.items())
         + "; where it is not, no finder can react to it."
     )
     if rule:
@@ -154,7 +147,8 @@ def _tolerated(result: ProbeResult) -> str:
 
 def _counts(result: ProbeResult) -> str:
     return "; ".join(
-        f"{counts['control']} control, {counts['treated']} treated and {counts['both']} both of {counts['n']} {label}"
+        f"{counts['control']} control, {counts['treated']} treated and {counts['both']} both of {counts['n']} "
+        + called(label)
         for label, counts in result.rule_counts.items()
     )
 
@@ -165,30 +159,16 @@ def _published(result: ProbeResult) -> list[str]:
         return []
     labels = list(dict.fromkeys(label for recalls in published.recall.values() for label in recalls))
     rows = [
-        (in_markdown(name), *(f"{recalls[label]:.4f}" for label in labels))
+        (in_markdown(name), *(decimal(recalls.get(label), 4) for label in labels))
         for name, recalls in published.recall.items()
     ]
     return [
         f"## Reference: {in_markdown(published.caption)}",
-        f"{in_markdown(published.source)}; recall at threshold {published.threshold:g}. These are other images than "
-        "ours: the table stands beside our numbers and enters none of them.",
-        markdown_table(("finder", *map(in_markdown, labels)), rows),
+        f"{in_markdown(published.source)}; recall at threshold {shortest(published.threshold)}. These are other "
+        "images than ours: the table stands beside our numbers and enters none of them.",
+        markdown_table(("finder", *(in_markdown(called(label)) for label in labels)), rows),
     ]
 
 
-def _recall(recall: Recall) -> str:
-    if recall.n == 0:
-        return "not measured"
-    return f"{recall.value:.3f} [{recall.low:.3f}, {recall.high:.3f}]"
-
-
 def _change(change: Change) -> str:
-    if change.value != change.value:
-        return "not measured"
-    return f"{change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
-
-
-def _p(value: float) -> str:
-    if value != value:
-        return "not measured"
-    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
+    return with_interval(change.value, change.low, change.high, sign=True)

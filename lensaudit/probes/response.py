@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.display.numbers import shortest, significant
 from lensaudit.probes.columns import TOLD, Sample
 from lensaudit.probes.definition import Doses
 from lensaudit.records import Number, Record
@@ -118,8 +119,8 @@ def lenses_at(doses: Doses, dose: float, response: Response | None) -> str:
     if physical is not None and physical.at:
         value = _value(doses, dose, response)
         if math.isfinite(value):
-            return physical.at.replace("{value}", short(value))
-    return doses.phrase.replace("{dose}", f"{dose:g}")
+            return physical.at.replace("{value}", significant(value, 2))
+    return doses.phrase.replace("{dose}", shortest(dose))
 
 
 def lenses_beyond(doses: Doses, dose: float, response: Response | None) -> str:
@@ -132,12 +133,7 @@ def lenses_beyond(doses: Doses, dose: float, response: Response | None) -> str:
     value = _value(doses, response.crossing, response)
     if not words or (response.crossing - control) * side <= 0 or not math.isfinite(value):
         return lenses_at(doses, dose, response)
-    return words.replace("{value}", short(value))
-
-
-def short(value: float) -> str:
-    """Two significant figures, without exponent: a median that the systems scatter about."""
-    return np.format_float_positional(value, precision=2, fractional=False, trim="-")
+    return words.replace("{value}", significant(value, 2))
 
 
 def _value(doses: Doses, dose: float, response: Response | None) -> float:

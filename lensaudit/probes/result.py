@@ -227,11 +227,8 @@ def _read_table(path: Path, fix: str) -> tuple[PairColumn, ...]:
         described = [[mark.get(key, b"").decode() for key in (b"unit", b"description")] for mark in marks]
     except (OSError, ValueError, pa.ArrowException) as torn:
         raise DataError(f"{path}: is no table of pairs ({printable(torn, 100)}); {fix}") from torn
-    values = (np.asarray(column) for column in table.columns)
-    return tuple(
-        PairColumn(name, *words, value)
-        for name, words, value in zip(table.column_names, described, values, strict=True)
-    )
+    each = zip(table.column_names, described, table.columns, strict=True)
+    return tuple(PairColumn(name, unit, words, np.asarray(column)) for name, (unit, words), column in each)
 
 
 def rule_counts(columns: Sequence[PairColumn]) -> dict[str, dict[str, int]]:

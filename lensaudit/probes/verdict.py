@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from lensaudit.display.numbers import decimal, p_value, shortest
 from lensaudit.records import Number, Record
 from lensaudit.statistics import Proportion, pairs_to_assess, pairs_to_settle, scenes_to_settle
 from lensaudit.verdicts import (
@@ -135,58 +135,53 @@ def _advice(state: State, needed: int | None) -> str:
 
 
 def _change_words(state: State, evidence: Evidence, tolerance: float, nature: str) -> str:
-    told, p = _numbers(evidence), p_text(evidence.p_holm)
+    numbers, p, tolerated = _numbers(evidence), p_text(evidence.p_holm), shortest(tolerance)
     what = "change" if nature == "nuisance" else "loss"
     if state in (BIAS, SELECTION):
         count = ", which the survey must count" if state is SELECTION else ""
-        return f"{told}: a {what} beyond the tolerated {tolerance:g}, significant ({p}){count}"
+        return f"{numbers}: a {what} beyond the tolerated {tolerated}, significant ({p}){count}"
     if state is TENTATIVE:
-        return f"{told}: likely a {what} beyond the tolerated {tolerance:g}, but not significant ({p})"
+        return f"{numbers}: likely a {what} beyond the tolerated {tolerated}, but not significant ({p})"
     if state is INCONCLUSIVE:
         also = "a change is significant" if evidence.significant else "no change is significant"
-        return f"{told}: inconclusive as to a {what} beyond the tolerated {tolerance:g}; {also} ({p})"
+        return f"{numbers}: inconclusive as to a {what} beyond the tolerated {tolerated}; {also} ({p})"
     if state is GAIN:
-        return f"{told}: a gain, {'significant' if evidence.significant else 'not significant'} ({p})"
+        return f"{numbers}: a gain, {'significant' if evidence.significant else 'not significant'} ({p})"
     assert state is EQUIVALENT
     small = "a significant change" if evidence.significant else "no significant change"
-    return f"{told}: no {what} beyond the tolerated {tolerance:g}; {small} ({p})"
+    return f"{numbers}: no {what} beyond the tolerated {tolerated}; {small} ({p})"
 
 
 def _numbers(evidence: Evidence) -> str:
     """Both recalls, the change, its interval and n."""
     change, control, treated = evidence.change, evidence.control.value, evidence.treated.value
     fate = "falls" if change.value < 0 else "rises" if change.value > 0 else "stays"
-    moved = f"{fate} from {control:.3f} to {treated:.3f}" if change.value else f"stays at {control:.3f}"
-    return (
-        f"Recall {moved} (change {change.value:+.3f}, 95 % interval {change.low:+.3f} to {change.high:+.3f}, "
-        f"n = {evidence.n} pairs)"
-    )
+    moved = f"{fate} from {decimal(control)} to {decimal(treated)}" if change.value else f"stays at {decimal(control)}"
+    value, low, high = (decimal(one, sign=True) for one in (change.value, change.low, change.high))
+    return f"Recall {moved} (change {value}, 95 % interval {low} to {high}, n = {evidence.n} pairs)"
 
 
 def _contaminant_words(state: State, evidence: Evidence, tolerance: float, nature: str) -> str:
-    treated, p = evidence.treated, p_text(evidence.p_holm)
-    told = (
-        f"{_counted(treated.value, evidence.n)} scenes without a lens are called one ({treated.value:.3f}, 95 % "
-        f"interval {treated.low:.3f} to {treated.high:.3f}; with the lensing {evidence.control.value:.3f})"
+    treated, p, tolerated = evidence.treated, p_text(evidence.p_holm), shortest(tolerance)
+    numbers = (
+        f"{_counted(treated.value, evidence.n)} scenes without a lens are called one ({_with_ends(treated)}; with the "
+        f"lensing {decimal(evidence.control.value)})"
     )
     if state is FALSE_POSITIVES:
-        return f"{told}: more than the tolerated {tolerance:g}, significant ({p})"
+        return f"{numbers}: more than the tolerated {tolerated}, significant ({p})"
     if state is TENTATIVE:
-        return f"{told}: likely more than the tolerated {tolerance:g}, but not significant ({p})"
+        return f"{numbers}: likely more than the tolerated {tolerated}, but not significant ({p})"
     if state is INCONCLUSIVE:
-        return f"{told}: inconclusive as to more than the tolerated {tolerance:g} ({p})"
+        return f"{numbers}: inconclusive as to more than the tolerated {tolerated} ({p})"
     assert state is EQUIVALENT
-    return f"{told}: fewer than the tolerated {tolerance:g}"
+    return f"{numbers}: fewer than the tolerated {tolerated}"
 
 
 def _not_assessable(evidence: Evidence, tolerance: float, nature: str) -> str:
     if evidence.n == 0:
         return "No pair fulfils the condition, so nothing can be said"
     control = evidence.control
-    found = (
-        f"The finder finds {_counted(control.value, evidence.n)} control lenses ({control.value:.3f}, 95 % interval "
-        f"{control.low:.3f} to {control.high:.3f})"
-    )
+    found = f"The finder finds {_counted(control.value, evidence.n)} control lenses ({_with_ends(control)})"
     if nature == "contaminant":
         scenes = _counted(evidence.treated.value, evidence.n)
         return (
@@ -194,7 +189,12 @@ def _not_assessable(evidence: Evidence, tolerance: float, nature: str) -> str:
             "lens says nothing at this threshold"
         )
     what = "change" if nature == "nuisance" else "loss"
-    return f"{found}, too few for a {what} beyond the tolerated {tolerance:g} to show at this threshold"
+    return f"{found}, too few for a {what} beyond the tolerated {shortest(tolerance)} to show at this threshold"
+
+
+def _with_ends(fraction: Proportion) -> str:
+    value, low, high = (decimal(one) for one in (fraction.value, fraction.low, fraction.high))
+    return f"{value}, 95 % interval {low} to {high}"
 
 
 def _counted(fraction: float, n: int) -> str:
@@ -202,9 +202,5 @@ def _counted(fraction: float, n: int) -> str:
 
 
 def p_text(p: float) -> str:
-    """``p = 0.012 after Holm’s correction``, with as many digits as tell on which side of 0.05 it lies."""
-    if math.isnan(p):
-        return "no test"
-    texts = (f"{p:.{digits}g}" for digits in range(2, 18))
-    shown = next(text for text in texts if (float(text) < SIGNIFICANCE) == (p < SIGNIFICANCE))
-    return f"p = {shown} after Holm’s correction" if p >= 1e-4 else "p < 0.0001 after Holm’s correction"
+    """``p = 0.012 after Holm’s correction``; ``no test`` without pairs."""
+    return "no test" if p != p else f"{p_value(p)} after Holm’s correction"

@@ -63,6 +63,7 @@ def test_significant_figures(value: float | None, text: str):
 def test_p_values_are_never_zero():
     assert numbers.p_value(1e-9) == "p < 0.001"
     assert numbers.p_value(0.0123) == "p = 0.012"
+    assert (numbers.p_value(0.0496), numbers.p_value(0.05)) == ("p = 0.0496", "p = 0.05")
     assert numbers.p_value(None) == numbers.p_value(math.nan) == "p —"
 
 

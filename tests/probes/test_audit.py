@@ -107,10 +107,10 @@ def test_meaning_is_a_sentence_for_an_astronomer():
     audit = audited([result("red-source", finding(60, dose=0.5)), result("false-positive", finding(60))])
     red, contaminant = audit.ranked
     assert red.meaning == (  # no truth column was measured here, so the dose stands for itself
-        "For lenses where the source's colour is 0.5 of the way from blue to the lens galaxy's, recall falls from 0.90 "
+        "For lenses where the source’s colour is 0.5 of the way from blue to the lens galaxy’s, recall falls from 0.90 "
         "to 0.60 (n = 200 pairs): lenses of dusty or old sources will be missed."
     )
-    assert "60% of 200 scenes without a lens are called one: such galaxies will fill" in contaminant.meaning
+    assert "60\u202f% of 200 scenes without a lens are called one: such galaxies will fill" in contaminant.meaning
     calm = audited([result("lens-light", finding(0, dose=0.5))]).ranked[0]
     assert calm.meaning.endswith("recall goes from 0.90 to 0.90 (n = 200 pairs): equivalent within tolerance.")
 

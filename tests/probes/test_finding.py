@@ -74,7 +74,7 @@ def test_headline_prefers_bias_anywhere_and_ignores_small_subsets():
     assert headline(concluded([same, small], 0.05, "population"), "population").state is EQUIVALENT
     bias = headline(concluded([same, lost], 0.05, "population"), "population")
     assert bias.state is BIAS
-    assert bias.sentence.startswith("rings, wilde2022: Recall falls from 1.000 to 0.000")
+    assert bias.sentence.startswith("double rings, wilde2022: Recall falls from 1.000 to 0.000")
 
 
 def test_a_contaminant_is_tested_against_its_tolerance():

@@ -131,7 +131,7 @@ def test_json_on_disk_is_the_result(flux_result, flux_out):
     assert held["format"] == "lensaudit-probe/2"
     assert held["finder"]["weights_hash"] == flux_result.finder.weights_hash
     assert held["provenance"]["seed"] == SEED
-    assert held["published"]["caption"] == "published, on the authors' images"
+    assert held["published"]["caption"] == "published, on the authors’ images"
     assert held["doses"] is None
     assert held["settings"] == {
         "n": PAIRS, "seed": SEED, "mode": "physical", "tolerance": 0.35, "lens_set": None
