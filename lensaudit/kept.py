@@ -123,13 +123,14 @@ class JsonForm(Generic[T]):
     def read(self, path: Path) -> tuple[Any, T]:
         """(key, value); see `Form`."""
         record = kept_json(path)
-        key = record.pop(self.key_name)
+        key = record.pop(self.key_name, None)
         return key, self.decode(record[self.under] if self.under else record)
 
     def write(self, path: Path, key: Any, value: T) -> None:
         """Write; see `Form`."""
         words = self.encode(value)
-        keep_json(path, {self.key_name: key, **({self.under: words} if self.under else words)})
+        keyed = {} if key is None else {self.key_name: key}
+        keep_json(path, {**keyed, **({self.under: words} if self.under else words)})
 
 
 Arrays = dict[str, NDArray[Any]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,18 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from scipy.special import digamma
 
 from lensaudit.clustering.stage import Advance
 from lensaudit.errors import DataError
-from lensaudit.files import write_bytes
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
 from lensaudit.finders.finder import weights_hash
 from lensaudit.finders.invariance import DIHEDRAL, dihedral
 from lensaudit.finders.layers import MixtureHead
 from lensaudit.finders.running import channels_last
+from lensaudit.kept import Piece, TensorsForm
 from lensaudit.training.batches import Batches
 from lensaudit.training.loop import SECONDS_BETWEEN_CHECKPOINTS
 from lensaudit.training.prepared import PreparedSet, Rows, decoded
@@ -33,7 +30,7 @@ from lensaudit.training.prepared import PreparedSet, Rows, decoded
 if TYPE_CHECKING:
     from sklearn.mixture import BayesianGaussianMixture
 
-
+_NAME = "embeddings"
 _BATCH = 8  # quickest of those tried for 101 pixels on a CPU core
 
 
@@ -65,18 +62,18 @@ def embeddings(
     store
         File that keeps what is done; one of other weights or images is written anew.
     """
-    identity = _identity(module, posed)
-    found = _kept(store, identity)
+    kept = None if store is None else Piece(store, TensorsForm(), _identity(module, posed))
+    found = ((kept and kept.load()) or {}).get(_NAME, np.empty((0, 0, 0), np.float32))
     last = time.monotonic()
     for part in _parts(module, posed, len(found)):
         found = np.concatenate([found, part]) if len(found) else part
-        if store is not None and time.monotonic() - last >= SECONDS_BETWEEN_CHECKPOINTS:
-            _write(store, found, identity)
+        if kept is not None and time.monotonic() - last >= SECONDS_BETWEEN_CHECKPOINTS:
+            kept.write({_NAME: found})
             last = time.monotonic()
         if advance is not None:
             advance(len(found), len(posed.rows))
-    if store is not None:
-        _write(store, found, identity)
+    if kept is not None:
+        kept.write({_NAME: found})
     return found
 
 
@@ -107,22 +104,6 @@ def _identity(module: CaeBgm, posed: Posed) -> dict[str, Any]:
         "rows": [len(posed.rows), int(np.sum(posed.rows * np.arange(1, len(posed.rows) + 1)))],
         "poses": posed.poses,
     }
-
-
-def _write(store: Path, found: NDArray[np.float32], identity: dict[str, Any]) -> None:
-    write_bytes(store, save({"embeddings": torch.from_numpy(found)}, {"identity": json.dumps(identity)}))
-
-
-def _kept(store: Path | None, identity: dict[str, Any]) -> NDArray[np.float32]:
-    nothing = np.empty((0, 0, 0), np.float32)
-    if store is None or not store.is_file():
-        return nothing
-    try:
-        with safe_open(store, framework="pt") as stored:
-            same = json.loads((stored.metadata() or {})["identity"]) == identity
-            return stored.get_tensor("embeddings").numpy() if same else nothing
-    except (SafetensorError, LookupError, ValueError, AttributeError, RecursionError):
-        return nothing
 
 
 MOST_ITERATIONS = 1000

@@ -21,7 +21,9 @@ from lensaudit.display.markdown import table as markdown_table
 from lensaudit.errors import UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.files import write_json, write_text
-from lensaudit.finders import Recipe, Scores, read_scores, score_set, write_scores
+from lensaudit.finders import Recipe, Scores, score_set
+from lensaudit.finders.scores_file import ScoresForm
+from lensaudit.kept import Piece
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
 from lensaudit.statistics import roc_curve
@@ -245,13 +247,9 @@ def _measured(arm: str, seed: int, trained: Trained, test: LensSet, out: Path) -
 def kept_scores(trained: Trained, test: LensSet, path: Path) -> Scores:
     """Scores of the test set, kept beside the weights they are of."""
     wanted = {"finder": trained.finder.weights_hash, "set": test.content_hash}
-    if path.is_file():
-        scores, record = read_scores(path)
-        if record["provenance"]["inputs"] == wanted:
-            return scores
-    scores = score_set(trained.finder, test)
-    write_scores(scores, path, {"finder": trained.finder.name, "provenance": provenance(inputs=wanted)})
-    return scores
+    record = {"finder": trained.finder.name, "provenance": provenance(inputs=wanted)}
+    form = ScoresForm(record, lambda earlier: earlier["provenance"]["inputs"])
+    return Piece(path, form, wanted).or_made(lambda: score_set(trained.finder, test))
 
 
 def _write(runs: Sequence[Run], arms: Sequence[Arm], data: TrainingData, out: Path) -> None:

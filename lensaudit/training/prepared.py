@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lensaudit.documents import kept_json
 from lensaudit.errors import DataError, MachineError, UsageError
-from lensaudit.files import explained, writable_folder, write_json
+from lensaudit.files import explained, writable_folder
 from lensaudit.finders.finder import weights_hash
 from lensaudit.finders.invariance import P4MLift
+from lensaudit.kept import JsonForm, Piece
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
@@ -174,7 +174,7 @@ def prepare_set(
 def _write_from(done: int, prepared: PreparedSet, finder: Finder, lens_set: LensSet, advance: Advance | None) -> None:
     ids = lens_set.ids
     columns = {name: np.asarray(lens_set.column(name), np.float64) for name in finder.extra_columns}
-    codes_path, scales_path = prepared.folder / CODES_FILE, prepared.folder / SCALES_FILE
+    count, codes_path, scales_path = _count(prepared), prepared.folder / CODES_FILE, prepared.folder / SCALES_FILE
     with explained(prepared.folder), _opened_at(codes_path) as code_file, _opened_at(scales_path) as scale_file:
         code_file.seek(done * _bytes_per_image(prepared))
         scale_file.seek(done * prepared.shape[0] * 8)
@@ -185,7 +185,7 @@ def _write_from(done: int, prepared: PreparedSet, finder: Finder, lens_set: Lens
             codes, scales = encoded(finder.preprocess(inputs, [ids[row] for row in rows]))
             code_file.write(codes.tobytes())
             scale_file.write(scales.tobytes())
-            write_json(prepared.folder / STATE_FILE, {"done": first + len(rows)})
+            count.write(first + len(rows))
             if advance is not None:
                 advance(first + len(rows), len(prepared))
 
@@ -198,13 +198,18 @@ def _opened_at(path: Path) -> BinaryIO:
 
 def _images_done(prepared: PreparedSet) -> int:
     """Images that an earlier attempt finished; 0 if its files are not what they say."""
-    try:
-        done = int(kept_json(prepared.folder / STATE_FILE)["done"])
-        sizes = [(prepared.folder / name).stat().st_size for name in (CODES_FILE, SCALES_FILE)]
-    except (OSError, ValueError, KeyError, TypeError):
+    done = _count(prepared).load()
+    files = [prepared.folder / name for name in (CODES_FILE, SCALES_FILE)]
+    if done is None or not all(path.is_file() for path in files):
         return 0
+    sizes = [path.stat().st_size for path in files]
     whole = sizes[0] >= done * _bytes_per_image(prepared) and sizes[1] >= done * prepared.shape[0] * 8
     return done if whole and 0 <= done <= len(prepared) else 0
+
+
+def _count(prepared: PreparedSet) -> Piece[int]:
+    """How many images are finished, beside them; the folder's name says what they rest on."""
+    return Piece(prepared.folder / STATE_FILE, JsonForm("done", decode=int))
 
 
 def _need_room(prepared: PreparedSet, done: int) -> None:

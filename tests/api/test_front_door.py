@@ -115,7 +115,7 @@ def test_a_user_s_script_that_make_lint_types_strictly_has_all_names():
 def test_keyword_options_are_those_of_the_settings(options, settings):
     """Those that the function itself takes, or spells as all functions do, aside."""
     named = {"batch": "batch_size", "explanations": "judge_n"}
-    given = {"quick", "body", "restart", "cache", "seed", "methods", "per_kind", "lens_set"}
+    given = {"quick", "body", "restart", "cache", "processes", "seed", "methods", "per_kind", "lens_set"}
     kind = _at(settings)
     fields = kind.model_fields if hasattr(kind, "model_fields") else [field.name for field in dataclasses.fields(kind)]
     assert {named.get(name, name) for name in fields} - given == set(_at(options).__annotations__) - given

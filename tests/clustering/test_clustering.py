@@ -1,5 +1,6 @@
 """From a set to finders, page and numbers: resuming, marks, sets without labels, and what is refused."""
 
+import copy
 import html
 import json
 import re
@@ -11,6 +12,7 @@ from pyarrow import parquet
 from torch import nn
 
 from lensaudit.clustering import ClusterData, ClusterPlace, Extras, Sweep, cluster, sweep_embedding
+from lensaudit.clustering.embed import Posed, embeddings
 from lensaudit.clustering.network import drawn_images
 from lensaudit.clustering.stage import Stage, StageTask
 from lensaudit.display.page import content_policy
@@ -18,6 +20,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import occlusion
 from lensaudit.finders import Finder, load_finder, load_recipe, score_set
 from lensaudit.training import Place, TrainingData, train
+from lensaudit.training.prepared import prepare_set
 
 EVERYTHING = Extras(ratios=(1, 100), cut=False, orientations=6, source_only=True)
 
@@ -151,6 +154,32 @@ def test_a_stopped_clustering_ends_with_the_same_weights(clustered, recipe, mixe
     ended = cluster(recipe, ClusterData(mixed), interrupted, options)
     for name, tensor in ended.finder.module.state_dict().items():
         assert torch.equal(tensor, whole[name]), name
+
+
+def test_embeddings_go_on_where_they_stopped_for_the_same_weights_and_images(clustered, mixed, tmp_path, monkeypatch):
+    module, prepared = clustered.finder.module, prepare_set(clustered.finder, mixed, tmp_path)
+    store, posed = tmp_path / "e.safetensors", Posed(prepared, np.arange(len(prepared)))
+    whole = embeddings(module, posed)
+    monkeypatch.setattr("lensaudit.clustering.embed.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    seen: list[int] = []
+
+    def stop(done, total):
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        embeddings(module, posed, store, stop)
+    assert np.array_equal(embeddings(module, posed, store, lambda done, _: seen.append(done)), whole)
+    assert min(seen) == 16, "the first 8 were kept"
+    for changed in (Posed(prepared, posed.rows[::-1].copy()), Posed(prepared, posed.rows, turned=True)):
+        seen.clear()
+        embeddings(module, changed, store, lambda done, _: seen.append(done))
+        assert min(seen) == 8
+    other = copy.deepcopy(module)
+    with torch.no_grad():
+        next(other.encoder.parameters()).add_(1.0)
+    seen.clear()
+    embeddings(other, posed, store, lambda done, _: seen.append(done))
+    assert min(seen) == 8
 
 
 def test_another_clustering_in_the_folder_is_refused(clustered, recipe, mixed, place, options):

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from lensaudit.errors import UsageError
-from lensaudit.finders import load_recipe
-from lensaudit.training import TrainingOptions, arms_of
-from lensaudit.training.ablation import BASELINE, Run, Spread, differences, summary, table
+from lensaudit.finders import Finder, initialised_module, load_recipe
+from lensaudit.training import Trained, TrainingOptions, arms_of
+from lensaudit.training.ablation import BASELINE, Run, Spread, differences, kept_scores, summary, table
 
 
 def arms(name, *ablations):
@@ -72,3 +73,20 @@ def test_the_table_says_what_was_measured_and_hides_what_was_not():
     assert "| without-clip | 2 | 3, 3 | 0.6500 ± 0.0000 | +0.0000 [" in table(result)
     single = summary([runs[0], runs[2]], [BASELINE, "without-clip"], labels)
     assert single["arms"][1]["auroc_gain"]["low"] is None
+
+
+def test_scores_of_an_earlier_run_are_taken_up_for_the_same_weights_and_set(tiny, mixed, make_set, tmp_path):
+    path, other = tmp_path / "test-scores.parquet", make_set("other", mixed.labels, 4)
+    first, second = (
+        Trained(Finder(tiny, initialised_module(tiny, torch.Generator().manual_seed(seed)), "here"), None, [])
+        for seed in (1, 2)
+    )
+    before = kept_scores(first, mixed, path).logit
+    written = path.read_bytes()
+    assert np.array_equal(kept_scores(first, mixed, path).logit, before)
+    assert path.read_bytes() == written
+    assert not np.array_equal(kept_scores(second, mixed, path).logit, before)
+    assert not np.array_equal(kept_scores(first, other, path).logit, before)
+    path.write_bytes(written[:-9])
+    assert np.array_equal(kept_scores(first, mixed, path).logit, before)
+    assert path.read_bytes() == written

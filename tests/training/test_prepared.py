@@ -101,6 +101,19 @@ def test_a_prepared_set_is_used_again_only_for_what_it_was_made_for(eater, mixed
     assert prepare_set(eater, make_set("other", mixed.labels, 4), tmp_path).folder != first.folder
 
 
+def test_the_count_of_an_earlier_version_is_taken_up_and_a_changed_one_is_not(eater, mixed, tmp_path):
+    state = prepare_set(eater, mixed, tmp_path).folder / STATE_FILE
+    words = json.loads(state.read_text(encoding="utf-8"))
+    assert words["done"] == 60
+    seen = []
+    state.write_text(json.dumps({"done": 48}), encoding="utf-8")  # version 0.1 had no digest
+    prepare_set(eater, mixed, tmp_path, lambda done, n: seen.append(done))
+    state.write_text(json.dumps({**words, "done": 59}), encoding="utf-8")
+    prepare_set(eater, mixed, tmp_path, lambda done, n: seen.append(done))
+    assert seen == [60, 60]
+    assert json.loads(state.read_text(encoding="utf-8")) == words
+
+
 def test_too_small_a_disk_is_said_before_the_work(eater, mixed, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10})())
     with pytest.raises(MachineError, match=r"needs 0\.1 GB, 0\.0 GB are free; .*--cache"):
