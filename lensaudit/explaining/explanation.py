@@ -33,7 +33,8 @@ class Explanation(Attributed):
     """
 
     def _picture(self) -> str:
-        return data_uri("image/svg+xml", svg_bytes(self.plot().figure)) if len(self) else ""
+        figure = self.plot().get_figure(root=True) if len(self) else None
+        return "" if figure is None else data_uri("image/svg+xml", svg_bytes(figure))
 
     @styled
     def plot(self, ax: Axes | None = None, *, index: int = 0) -> Axes:

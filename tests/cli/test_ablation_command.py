@@ -11,11 +11,6 @@ from lensaudit.lensset import simulate
 from lensaudit.training.ablation import BASELINE
 
 
-@pytest.fixture(scope="session")
-def run(cli):
-    return lambda *words: cli(*words).stdout
-
-
 @pytest.fixture(scope="module")
 def words(tmp_path_factory) -> tuple[object, ...]:
     """A training of seconds: the smallest of the finders on 48 LSST cutouts."""

@@ -18,8 +18,8 @@ def places(tmp_path_factory):
     sets = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sets)
     folder = tmp_path_factory.mktemp("command")
-    sets.write_set(folder / "set", np.arange(48) % 2, seed=1)
-    sets.write_set(folder / "test", np.arange(40) % 2, seed=2)
+    sets.write_arcs(folder / "set", np.arange(48) % 2, seed=1)
+    sets.write_arcs(folder / "test", np.arange(40) % 2, seed=2)
     words = {
         "name": "small",
         "architecture": "cae-bgm",

@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shlex
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
+from command_tree import is_group, parse, walk
 
-from lensaudit.cli import app
-from lensaudit.cli.app import build
+PAGES = list(walk())
+COMMANDS = [(words, one) for words, one in PAGES if not is_group(one)]
 
-
-def walk(command: Any, words: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    found = []
-    for name, child in getattr(command, "commands", {}).items():
-        if not (child.hidden and hasattr(child, "commands")):  # an old name
-            found += [((*words, name), child), *walk(child, (*words, name))]
-    return found
-
-
-APPLICATION = get_command(build())
-PAGES = walk(APPLICATION)
-COMMANDS = [(words, one) for words, one in PAGES if not hasattr(one, "commands")]
-
-
-@pytest.fixture(scope="module")
-def parse() -> Callable[[str], None]:
-    """Parses a line as the documents' test does it; the application is built once for all."""
-    path = Path(__file__).parents[1] / "house/test_documents.py"
-    spec = importlib.util.spec_from_file_location("documents_of_the_house", path)
-    assert spec is not None
-    assert spec.loader is not None
-    documents = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(documents)
-    documents.build, documents.get_command = lambda: None, lambda _: APPLICATION
-    return lambda line: documents.parse(shlex.split(line))
-
-
-@pytest.fixture(autouse=True)
-def built_once(monkeypatch):
-    monkeypatch.setattr(app, "build", lambda: APPLICATION)
+pytestmark = pytest.mark.usefixtures("built_once")
 
 
 def examples_of(command: Any) -> list[str]:
@@ -51,7 +18,7 @@ def examples_of(command: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(("words", "command"), COMMANDS, ids=[" ".join(words) for words, _ in COMMANDS])
-def test_examples_parse(words, command, parse):
+def test_examples_parse(words, command):
     found = examples_of(command)
     assert found, "no examples"
     for line in found:
@@ -60,7 +27,7 @@ def test_examples_parse(words, command, parse):
         parse(line)
 
 
-def test_a_wrong_example_is_seen(parse):
+def test_a_wrong_example_is_seen():
     from typer.exceptions import TyperException
 
     with pytest.raises(TyperException, match="No such option"):

@@ -8,35 +8,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 import pytest
-from typer.main import get_command
+from command_tree import is_group, walk
 
 from lensaudit import files
-from lensaudit.cli import app
-from lensaudit.cli.app import build
 from lensaudit.cli.running import WRITES_A_FILE
 
-
-def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command below `command` that has an ``--out``, with its words."""
-    children = getattr(command, "commands", None)
-    if children is not None:
-        for name, child in children.items() if not command.hidden else ():
-            yield from commands(child, (*path, name))
-    elif any(parameter.name == "out" for parameter in command.params):
-        yield path, command
-
-
-APPLICATION = get_command(build())
-WRITERS = dict(commands(APPLICATION))
+WRITERS = {
+    words: command
+    for words, command in walk()
+    if not is_group(command) and any(parameter.name == "out" for parameter in command.params)
+}
 IDS = [" ".join(words) for words in WRITERS]
 
-
-@pytest.fixture(autouse=True)
-def built_once(monkeypatch):
-    monkeypatch.setattr(app, "build", lambda: APPLICATION)
+pytestmark = pytest.mark.usefixtures("built_once")
 
 
 def words_for(path: tuple[str, ...], out: Path) -> list[str]:

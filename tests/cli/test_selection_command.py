@@ -8,66 +8,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lens_sets import EUCLID, LABEL, write_set
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, initialised, load_recipe, save_finder
-from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
+from lensaudit.lensset import CatalogueColumn, LensSet
 
 COLUMNS = (
-    CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens, -1 unknown", dtype="int64"),
+    LABEL,
     CatalogueColumn(name="theta_e_arcsec", unit="arcsec", description="Einstein radius", dtype="float64"),
     CatalogueColumn(name="arc_snr", unit="", description="S/N", dtype="float64"),
 )
 
 
-def write_set(path: Path, labels: np.ndarray, columns: tuple[CatalogueColumn, ...] = COLUMNS) -> None:
+def write_lenses(path: Path, labels: np.ndarray, columns: tuple[CatalogueColumn, ...] = COLUMNS) -> None:
     """Noise in the bands of ou66 with θ_E and S/N of the lenses; one lens lies outside the edges of the map."""
     n, rng = len(labels), np.random.default_rng(1)
-    bands = tuple(
-        BandHeader(name=b, shape=(20, 20), pixel_scale_arcsec=1.0, unit="adu") for b in ("VIS", "Y", "J", "H")
-    )
-    header = Header(instrument="euclid", bands=bands, n=n, chunk=chunk_for(n), columns=columns)
-    writer = LensSetWriter(path, header)
-    writer.start()
-    for chunk in range(header.n_chunks):
-        span = header.span(chunk)
-        ids = [f"image-{i:03d}" for i in range(span.start, span.stop)]
-        images = {band.name: rng.normal(size=(len(ids), 20, 20)).astype(np.float32) for band in bands}
-        rows = []
-        for i, label in zip(range(span.start, span.stop), labels[span], strict=True):
-            truth = {"theta_e_arcsec": 9.0 if i == 1 else rng.uniform(0.6, 3), "arc_snr": rng.uniform(5, 90)}
-            known = {c.name: truth[c.name] if label == 1 else np.nan for c in columns[1:]}
-            rows.append({"label": int(label), **known})
-        writer.write(chunk, Records(ids=ids, images=images, rows=rows))
-    writer.finish()
+    images = {band: rng.normal(size=(n, 20, 20)).astype(np.float32) for band in EUCLID}
+    truth = {"theta_e_arcsec": rng.uniform(0.6, 3, n), "arc_snr": rng.uniform(5, 90, n)}
+    truth["theta_e_arcsec"][1] = 9.0
+    known = {column.name: np.where(labels == 1, truth[column.name], np.nan) for column in columns[1:]}
+    table = {"label": labels.astype(int), **known}
+    write_set(path, images, dict.fromkeys(EUCLID, 1.0), table, columns=columns, unit="adu")
 
 
 @pytest.fixture(scope="module")
 def folder(run, tmp_path_factory) -> Path:
     """A set of 60 images, half of them lenses, one without truth, their scores, and an untrained ou66."""
     root = tmp_path_factory.mktemp("selection")
-    write_set(root / "set", np.arange(60) % 2)
-    write_set(root / "real", np.arange(6) % 2, COLUMNS[:1])
+    write_lenses(root / "set", np.arange(60) % 2)
+    write_lenses(root / "real", np.arange(6) % 2, COLUMNS[:1])
     module = initialised("ou66", 4, 2, generator=torch.Generator().manual_seed(1))
     save_finder(Finder(load_recipe("ou66"), module, "test"), root / "finder", origin="He-normal weights of a test")
     run("score", root / "finder", root / "set", "--out", root / "scores.parquet", "--device", "cpu")
     return root
-
-
-@pytest.fixture(scope="session")
-def run(cli):
-    return lambda *words: cli(*words).stdout
-
-
-@pytest.fixture(scope="session")
-def refused(cli):
-    def run(error: type[Exception], *words: object) -> str:
-        with pytest.raises(error) as caught:
-            cli(*words)
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    return run
 
 
 def test_it_writes_numbers_tables_page_and_figures(run, folder, tmp_path):

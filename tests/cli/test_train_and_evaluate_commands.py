@@ -11,58 +11,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lens_sets import EUCLID, write_set
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, initialised, load_recipe, save_finder
-from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
-
-LABEL = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens, -1 unknown", dtype="int64")
+from lensaudit.lensset import LensSet
 
 
-def write_set(path: Path, labels: np.ndarray, seed: int = 1) -> LensSet:
+def write_noise(path: Path, labels: np.ndarray, seed: int = 1) -> LensSet:
     """Noise of 20 pixels of 1″ in the bands of ou66, whose size is another on purpose."""
     n, rng = len(labels), np.random.default_rng(seed)
-    bands = tuple(
-        BandHeader(name=b, shape=(20, 20), pixel_scale_arcsec=1.0, unit="adu") for b in ("VIS", "Y", "J", "H")
-    )
-    header = Header(instrument="euclid", bands=bands, n=n, chunk=chunk_for(n), columns=(LABEL,))
-    writer = LensSetWriter(path, header)
-    writer.start()
-    for chunk in range(header.n_chunks):
-        span = header.span(chunk)
-        ids = [f"image-{i:03d}" for i in range(span.start, span.stop)]
-        images = {band.name: rng.normal(size=(len(ids), 20, 20)).astype(np.float32) for band in bands}
-        writer.write(chunk, Records(ids=ids, images=images, rows=[{"label": int(v)} for v in labels[span]]))
-    writer.finish()
-    return LensSet.open(path)
+    images = {band: rng.normal(size=(n, 20, 20)).astype(np.float32) for band in EUCLID}
+    return write_set(path, images, dict.fromkeys(EUCLID, 1.0), {"label": labels.astype(int)}, unit="adu")
 
 
 @pytest.fixture(scope="module")
 def folder(run, tmp_path_factory) -> Path:
     """A set of 24 labelled and 2 unlabelled images, its scores, and an untrained ou66."""
     root = tmp_path_factory.mktemp("commands")
-    write_set(root / "set", np.r_[np.arange(24) % 2, -1, -1])
+    write_noise(root / "set", np.r_[np.arange(24) % 2, -1, -1])
     recipe = load_recipe("ou66")
     module = initialised("ou66", 4, 2, generator=torch.Generator().manual_seed(1))
     save_finder(Finder(recipe, module, "test"), root / "finder", origin="He-normal weights of a test")
     run("score", root / "finder", root / "set", "--out", root / "scores.parquet", "--device", "cpu")
     return root
-
-
-@pytest.fixture(scope="session")
-def run(cli):
-    return lambda *words: cli(*words).stdout
-
-
-@pytest.fixture(scope="session")
-def refused(cli):
-    def run(error: type[Exception], *words: object) -> str:
-        with pytest.raises(error) as caught:
-            cli(*words)
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    return run
 
 
 def test_evaluate_prints_a_table_and_writes_json_and_plot(refused, run, folder, tmp_path):
@@ -75,7 +47,7 @@ def test_evaluate_prints_a_table_and_writes_json_and_plot(refused, run, folder, 
     assert record["provenance"]["inputs"]["set"] == LensSet.open(folder / "set").content_hash
     assert (tmp_path / "evaluation.png").is_file()
     run("evaluate", folder / "finder", folder / "set", "--scores", folder / "scores.parquet", "--out", tmp_path)
-    write_set(tmp_path / "other", np.arange(24) % 2, seed=2)
+    write_noise(tmp_path / "other", np.arange(24) % 2, seed=2)
     told = refused(UsageError, "evaluate", folder / "finder", tmp_path / "other", "--out", tmp_path)
     assert "evaluation.json: is the evaluation of another set" in told
     assert "choose another --out, or --force to replace it" in told
@@ -97,16 +69,16 @@ def test_threshold_and_beta_are_the_users(run, folder):
 
 
 def test_a_set_without_labels_is_nulls_and_no_error(run, folder, tmp_path):
-    write_set(tmp_path / "unknown", np.full(8, -1))
+    write_noise(tmp_path / "unknown", np.full(8, -1))
     record = json.loads(run("evaluate", folder / "finder", tmp_path / "unknown", "--json", "--device", "cpu"))
     assert all(metric["value"] is None and metric["status"] for metric in record["metrics"])
 
 
 def test_scores_of_other_images_are_refused(refused, folder, tmp_path):
-    write_set(tmp_path / "longer", np.arange(30) % 2)
+    write_noise(tmp_path / "longer", np.arange(30) % 2)
     words = ("evaluate", folder / "finder", tmp_path / "longer", "--scores", folder / "scores.parquet")
-    assert "4 ids are missing (image-026, image-027, image-028, …)" in refused(DataError, *words)
-    write_set(tmp_path / "alike", np.arange(26) % 2, seed=2)
+    assert "4 ids are missing (image-0026, image-0027, image-0028, …)" in refused(DataError, *words)
+    write_noise(tmp_path / "alike", np.arange(26) % 2, seed=2)
     words = ("evaluate", folder / "finder", tmp_path / "alike", "--scores", folder / "scores.parquet")
     assert "holds scores of another set" in refused(DataError, *words)
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lens_sets import write_set
 
 from lensaudit.clustering import ClusterOptions
 from lensaudit.finders import Recipe
-from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
+from lensaudit.lensset import CatalogueColumn, LensSet
 
 SIZE = 20
 COLUMNS = {
@@ -21,7 +22,7 @@ COLUMNS = {
 }
 
 
-def write_set(path: Path, labels: np.ndarray, seed: int) -> LensSet:
+def write_arcs(path: Path, labels: np.ndarray, seed: int) -> LensSet:
     """Noise and a bright middle; where the label is 1 an arc, brighter from image to image."""
     rng = np.random.default_rng(seed)
     n = len(labels)
@@ -33,41 +34,18 @@ def write_set(path: Path, labels: np.ndarray, seed: int) -> LensSet:
     arcs = np.exp(-(((np.hypot(x, y)[None] - radii[:, None, None]) / 0.12) ** 2)) * (towards > 0)
     light = (arcs * np.linspace(1, 8, n)[:, None, None] * (labels == 1)[:, None, None]).astype(np.float32)
     images = (rng.normal(size=light.shape) + 20 * np.exp(-6 * np.hypot(x, y)) + light).astype(np.float32)
-    columns = tuple(CatalogueColumn(name=k, unit=u, description=k, dtype=d) for k, (u, d) in COLUMNS.items())
-    header = Header(
-        instrument="vis101",
-        n=n,
-        chunk=chunk_for(n),
-        columns=columns,
-        bands=(BandHeader(name="VIS", shape=(SIZE, SIZE), pixel_scale_arcsec=0.1, unit="electron / s"),),
-        has_truth=True,
+    is_lens = labels == 1
+    table = {
+        "label": labels.astype(int),
+        "n_arc_pixels": (light > 0.5).sum((1, 2)),
+        "arc_snr": light.sum((1, 2)).astype(float),
+        "theta_e_arcsec": np.where(is_lens, radii, np.nan),
+        "arc_angle_rad": np.where(is_lens, angles, np.nan),
+    }
+    columns = [CatalogueColumn(name=k, unit=u, description=k, dtype=d) for k, (u, d) in COLUMNS.items()]
+    return write_set(
+        path, {"VIS": images}, {"VIS": 0.1}, table, columns=columns, light={"VIS": light}, instrument="vis101"
     )
-    writer = LensSetWriter(path, header)
-    writer.start()
-    for chunk in range(header.n_chunks):
-        span = header.span(chunk)
-        rows = [
-            {
-                "label": int(labels[i]),
-                "n_arc_pixels": int((light[i] > 0.5).sum()),
-                "arc_snr": float(light[i].sum()),
-                "theta_e_arcsec": float(radii[i]) if labels[i] == 1 else float("nan"),
-                "arc_angle_rad": float(angles[i]) if labels[i] == 1 else float("nan"),
-            }
-            for i in range(n)[span]
-        ]
-        writer.write(
-            chunk,
-            Records(
-                ids=[f"image-{i:04d}" for i in range(n)[span]],
-                images={"VIS": images[span]},
-                rows=rows,
-                source_light={"VIS": light[span]},
-                mask={"VIS": light[span] > 0.5},
-            ),
-        )
-    writer.finish()
-    return LensSet.open(path)
 
 
 @pytest.fixture(scope="session")
@@ -98,16 +76,16 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def mixed(folder) -> LensSet:
     """48 images, every second a lens."""
-    return write_set(folder / "mixed", np.arange(48) % 2, seed=1)
+    return write_arcs(folder / "mixed", np.arange(48) % 2, seed=1)
 
 
 @pytest.fixture(scope="session")
 def other(folder) -> LensSet:
     """Another 40, every second a lens."""
-    return write_set(folder / "other", np.arange(40) % 2, seed=2)
+    return write_arcs(folder / "other", np.arange(40) % 2, seed=2)
 
 
 @pytest.fixture(scope="session")
 def unlabelled(folder) -> LensSet:
     """24 images nobody knows anything of."""
-    return write_set(folder / "unlabelled", np.full(24, -1), seed=3)
+    return write_arcs(folder / "unlabelled", np.full(24, -1), seed=3)

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lens_sets import write_set
 from torch import nn
 
 from lensaudit.ensembles import EnsemblePlan, fit_ensemble
 from lensaudit.ensembles.fit import Sets
 from lensaudit.finders import ARCHITECTURES, Finder, Recipe, initialised_module, save_finder
 from lensaudit.finders.architectures import Architecture
-from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
+from lensaudit.lensset import LensSet
 
 PIXELS = {"VIS": (20, 0.1), "H": (7, 0.3)}
-LABEL = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens, -1 unknown", dtype="int64")
 
 
 def build_tiny(bands: int, outputs: int = 2) -> nn.Sequential:
@@ -60,28 +60,14 @@ def cutouts(n: int, seed: int = 3) -> dict[str, np.ndarray]:
     return images
 
 
-def write_set(path: Path, images: dict[str, np.ndarray]) -> LensSet:
-    n = len(next(iter(images.values())))
-    bands = tuple(
-        BandHeader(name=band, shape=block.shape[1:], pixel_scale_arcsec=PIXELS[band][1], unit="electron / s")
-        for band, block in images.items()
-    )
-    writer = LensSetWriter(
-        path, Header(instrument="euclid", bands=bands, n=n, chunk=chunk_for(n), columns=(LABEL,), seed=None)
-    )
-    writer.start()
-    for chunk in range(writer.header.n_chunks):
-        span = writer.header.span(chunk)
-        ids = [f"image-{i:03d}" for i in range(span.start, span.stop)]
-        rows = [{"label": i % 2} for i in range(span.start, span.stop)]
-        writer.write(chunk, Records(ids=ids, images={b: block[span] for b, block in images.items()}, rows=rows))
-    writer.finish()
-    return LensSet.open(path)
+def write_ringed(path: Path, images: dict[str, np.ndarray]) -> LensSet:
+    labels = np.arange(len(next(iter(images.values())))) % 2
+    return write_set(path, images, {band: scale for band, (_, scale) in PIXELS.items()}, {"label": labels}, seed=None)
 
 
 @pytest.fixture
 def training(tmp_path) -> LensSet:
-    return write_set(tmp_path / "set", cutouts(40))
+    return write_ringed(tmp_path / "set", cutouts(40))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from lensaudit.finders.ou_tsne import SUREST
 from lensaudit.finders.store import read_record
 from lensaudit.training import Place, TrainingData, train
 
-from .conftest import cutouts, make_member, write_set
+from .conftest import cutouts, make_member, write_ringed
 
 
 def test_members_score_as_they_do_alone(ensemble, members, training):
@@ -70,11 +70,11 @@ def test_a_score_depends_neither_on_its_neighbours_nor_on_broken_ones(ensemble, 
     for band in mixed:
         mixed[band][4] = images[band][4]
         mixed[band][5] = np.nan
-    plain = score_set(ensemble, write_set(tmp_path / "plain", images))
-    among = score_set(ensemble, write_set(tmp_path / "mixed", mixed))
+    plain = score_set(ensemble, write_ringed(tmp_path / "plain", images))
+    among = score_set(ensemble, write_ringed(tmp_path / "mixed", mixed))
     assert among.logit[4] == plain.logit[4]
     assert [i for i in range(9) if among.status[i] != "ok"] == [5]
-    single = score_set(ensemble, write_set(tmp_path / "plain-1", images), batch_size=1)
+    single = score_set(ensemble, write_ringed(tmp_path / "plain-1", images), batch_size=1)
     assert np.array_equal(single.logit, plain.logit)  # p of the members is rounded before it is placed
 
 

@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from lens_sets import LABEL, write_set
 from scipy import stats
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation.grades import by_grade, grades_of_column, grades_table, read_grades, rows_of
 from lensaudit.finders import Finder, Recipe, initialised_module, load_finder, save_finder, score_set
-from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
+from lensaudit.lensset import CatalogueColumn, LensSet
 
 
 def test_mean_deviation_and_interval_of_each_grade():
@@ -92,21 +93,10 @@ def test_a_column_grades_what_it_has():
 def folder(tmp_path_factory):
     """Twelve candidates, ten of them graded in the catalogue, and an untrained finder."""
     root = tmp_path_factory.mktemp("grades")
-    columns = (
-        CatalogueColumn(name="label", unit="", description="unknown", dtype="int64"),
-        CatalogueColumn(name="grade", unit="", description="by people", dtype="str"),
-    )
-    bands = (BandHeader(name="VIS", shape=(24, 24), pixel_scale_arcsec=0.1, unit="adu"),)
-    header = Header(instrument="euclid", bands=bands, n=12, chunk=chunk_for(12), columns=columns)
-    writer = LensSetWriter(root / "set", header)
-    writer.start()
+    grade = CatalogueColumn(name="grade", unit="", description="by people", dtype="str")
     images = np.random.default_rng(1).normal(size=(12, 24, 24)).astype(np.float32)
-    rows = [{"label": -1, "grade": grade} for grade in [*"ABCABCABCA", "", ""]]
-    for chunk in range(header.n_chunks):
-        span = header.span(chunk)
-        ids = [f"c{i}" for i in range(span.start, span.stop)]
-        writer.write(chunk, Records(ids=ids, images={"VIS": images[span]}, rows=rows[span]))
-    writer.finish()
+    table = {"label": [-1] * 12, "grade": [*"ABCABCABCA", "", ""]}
+    write_set(root / "set", {"VIS": images}, {"VIS": 0.1}, table, columns=(LABEL, grade), ids="c{}", unit="adu")
     options = {"spatial_dropout": False}
     recipe = Recipe(name="x", architecture="lastro", bands=("VIS",), size=81, field_of_view_arcsec=2.4, outputs=1,
                     lens_index=0, architecture_options=options)  # fmt: skip

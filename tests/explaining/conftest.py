@@ -13,14 +13,12 @@ from torch import nn
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "reference")]
 
+from lens_sets import EUCLID, write_set  # noqa: E402
 from occlusion_nets import ROUNDING, filled, picture, run_engine  # noqa: E402
 from plain_occlusion import plain_logits  # noqa: E402
 
 from lensaudit.explaining.occluding.exact import Outcome  # noqa: E402
 from lensaudit.finders import Finder, initialised, load_recipe, save_finder  # noqa: E402
-from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSetWriter, Records, chunk_for  # noqa: E402
-
-BANDS = {"VIS": (200, 0.1), "Y": (66, 0.3), "J": (66, 0.3), "H": (66, 0.3)}
 
 
 @pytest.fixture
@@ -57,21 +55,9 @@ def places(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("occlusion")
     module = initialised("ou66", 4, generator=torch.Generator().manual_seed(2))
     save_finder(Finder(load_recipe("ou66"), module, "test"), folder / "ou66", origin="He-normal weights of a test")
-    label = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens", dtype="int64")
-    bands = tuple(
-        BandHeader(name=b, shape=(n, n), pixel_scale_arcsec=s, zero_point_mag=24.0, unit="electron / s")
-        for b, (n, s) in BANDS.items()
-    )
-    header = Header(instrument="euclid", bands=bands, n=3, chunk=chunk_for(3), columns=(label,))
     rng = np.random.default_rng(8)
-    images = {b: rng.random((3, n, n)).astype(np.float32) for b, (n, _) in BANDS.items()}
+    images = {b: rng.random((3, n, n)).astype(np.float32) for b, (n, _) in EUCLID.items()}
     images["Y"][2] = 1.0
-    writer = LensSetWriter(folder / "set", header)
-    writer.start()
-    for chunk in range(header.n_chunks):
-        span = header.span(chunk)
-        ids = [f"system-{i}" for i in range(span.start, span.stop)]
-        part = {band: block[span] for band, block in images.items()}
-        writer.write(chunk, Records(ids=ids, images=part, rows=[{"label": 1} for _ in ids]))
-    writer.finish()
+    scales = {band: scale for band, (_, scale) in EUCLID.items()}
+    write_set(folder / "set", images, scales, {"label": [1, 1, 1]}, ids="system-{}", zero_point_mag=24.0)
     return folder / "ou66", folder / "set"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lens_sets import LABEL, write_set
 from torch import nn
 from torch.nn import functional
 
 from lensaudit.finders import Finder, declare_finder
-from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
+from lensaudit.lensset import CatalogueColumn, LensSet
 
 SIZE, SCALE = 24, 0.5  # 12″ wide
 TRUE_COLUMNS = (
@@ -63,41 +64,22 @@ def write_blobs(
     facts["arc_offset_arcsec"] = np.hypot(*places.T)
     facts["arc_angle_rad"] = np.arctan2(*(places - lenses).T[::-1])
     facts["lens_x_arcsec"], facts["lens_y_arcsec"] = lenses.T
-    columns = [CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens", dtype="int64")]
+    columns = [LABEL]
     if truth:
         columns.append(CatalogueColumn(name="kind", unit="", description="kind", dtype="str"))
         columns += [CatalogueColumn(name=c, unit="", description=c, dtype="float64") for c in TRUE_COLUMNS]
-    header = Header(
+    table = {"label": np.asarray(labels, int)} | ({"kind": ["single"] * n, **facts} if truth else {})
+    return write_set(
+        path,
+        dict.fromkeys(bands, images),
+        dict.fromkeys(bands, SCALE),
+        table,
+        columns=columns,
+        ids="blob-{:04d}",
+        unit="counts",
+        light=dict.fromkeys(bands, blobs(places)) if truth else None,
         instrument="toy",
-        bands=tuple(BandHeader(name=b, shape=(SIZE, SIZE), pixel_scale_arcsec=SCALE, unit="counts") for b in bands),
-        n=n,
-        chunk=chunk_for(n),
-        columns=tuple(columns),
-        has_truth=truth,
     )
-    writer = LensSetWriter(path, header)
-    writer.start()
-    for chunk in range(header.n_chunks):
-        span = header.span(chunk)
-        rows = [{"label": int(labels[i])} for i in range(span.start, span.stop)]
-        if truth:
-            rows = [
-                row | {"kind": "single"} | {name: float(facts[name][i]) for name in TRUE_COLUMNS}
-                for i, row in enumerate(rows, span.start)
-            ]
-        light = dict.fromkeys(bands, blobs(places[span]))
-        writer.write(
-            chunk,
-            Records(
-                ids=[f"blob-{i:04d}" for i in range(span.start, span.stop)],
-                images=dict.fromkeys(bands, images[span]),
-                rows=rows,
-                source_light=light if truth else None,
-                mask={band: maps > 0.5 for band, maps in light.items()} if truth else None,
-            ),
-        )
-    writer.finish()
-    return LensSet.open(path)
 
 
 def compass() -> nn.Sequential:

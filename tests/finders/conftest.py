@@ -7,19 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lens_sets import EUCLID, write_set
 
 from lensaudit.finders import Finder, fit_figures, initialised_module, load_recipe, save_finder
-from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
-
-SHAPES = {"VIS": (200, 0.1), "Y": (66, 0.3), "J": (66, 0.3), "H": (66, 0.3)}
-LABEL = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens", dtype="int64")
+from lensaudit.lensset import LensSet
 
 
 def noise(n: int, seed: int = 5) -> dict[str, np.ndarray]:
     """Euclid-shaped cutouts with a bright middle: band → float32 (n, h, w)."""
     rng = np.random.default_rng(seed)
     cutouts = {}
-    for band, (pixels, _) in SHAPES.items():
+    for band, (pixels, _) in EUCLID.items():
         grid = np.hypot(*np.meshgrid(*[np.linspace(-1, 1, pixels)] * 2))
         cutouts[band] = (rng.normal(size=(n, pixels, pixels)) + 20 * np.exp(-8 * grid)).astype(np.float32)
     return cutouts
@@ -28,28 +26,9 @@ def noise(n: int, seed: int = 5) -> dict[str, np.ndarray]:
 ELECTRONS = ("electron / s", 24.0)
 
 
-def write_set(
-    path: Path,
-    cutouts: dict[str, np.ndarray],
-    scales: dict[str, float] | None = None,
-    unit: tuple[str, float | None] = ELECTRONS,
-) -> LensSet:
-    n = len(next(iter(cutouts.values())))
-    scales = scales or {band: SHAPES[band][1] for band in cutouts}
-    bands = tuple(
-        BandHeader(name=b, shape=images.shape[1:], pixel_scale_arcsec=scales[b], zero_point_mag=unit[1], unit=unit[0])
-        for b, images in cutouts.items()
-    )
-    header = Header(instrument="euclid", bands=bands, n=n, chunk=chunk_for(n), columns=(LABEL,))
-    writer = LensSetWriter(path, header)
-    writer.start()
-    for chunk in range(header.n_chunks):
-        span = header.span(chunk)
-        ids = [f"noise-{i:04d}" for i in range(span.start, span.stop)]
-        images = {band: block[span] for band, block in cutouts.items()}
-        writer.write(chunk, Records(ids=ids, images=images, rows=[{"label": 0} for _ in ids]))
-    writer.finish()
-    return LensSet.open(path)
+def write_noise(path: Path, cutouts: dict[str, np.ndarray], scales: dict[str, float] | None, unit) -> LensSet:
+    scales = scales or {band: EUCLID[band][1] for band in cutouts}
+    return write_set(path, cutouts, scales, ids="noise-{:04d}", unit=unit[0], zero_point_mag=unit[1])
 
 
 def seeded_finder(name: str, seed: int = 2) -> Finder:
@@ -67,7 +46,7 @@ def figures_for(recipe) -> dict[str, torch.Tensor]:
 @pytest.fixture
 def make_set(tmp_path):
     """Write cutouts as a lens set under the test's own folder: (name, cutouts, scales, unit) → LensSet."""
-    return lambda name, cutouts, scales=None, unit=ELECTRONS: write_set(tmp_path / name, cutouts, scales, unit)
+    return lambda name, cutouts, scales=None, unit=ELECTRONS: write_noise(tmp_path / name, cutouts, scales, unit)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from typer.main import get_command
+from command_tree import walk
 
-from lensaudit.cli.app import COMMANDS, build
+from lensaudit.cli.app import COMMANDS
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 COMMAND = re.compile(r"lensaudit ((?:[a-z][a-z0-9-]*)(?: [a-z][a-z0-9-]*)?)([^;,]*)")
@@ -52,14 +52,8 @@ OTHERS = {
 
 @pytest.fixture(scope="module")
 def commands() -> dict[str, Any]:
-    """Name as typed → command."""
-
-    def walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-        for name, child in getattr(command, "commands", {}).items():
-            yield " ".join((*words, name)), child
-            yield from walk(child, (*words, name))
-
-    return dict(walk(get_command(build()), ()))
+    """Name as typed → command or group."""
+    return {" ".join(words): command for words, command in walk()}
 
 
 def options_of(command: Any) -> set[str]:

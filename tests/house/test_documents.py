@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_tree import APPLICATION, parse
 from typer.exceptions import TyperException
-from typer.main import get_command
 
-from lensaudit.cli.app import COMMANDS, build
+from lensaudit.cli.app import COMMANDS
 
 FENCE = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMED_FILE = re.compile(r"`((?:lensaudit|tests|benchmarks|docs|models|probes)/[a-z0-9_/.-]+\.[a-z]+)`")
@@ -33,24 +33,6 @@ def typed(text: str) -> Iterator[list[str]]:
                 yield words
 
 
-def parse(words: list[str]) -> None:
-    """Parse a ``lensaudit …`` line as the command line would, without running anything."""
-    command = get_command(build())
-    context = None
-    while True:
-        name, *rest = words
-        if {"-h", "--help", "--version"} & set(rest) and not hasattr(command, "commands"):
-            return
-        context = command.make_context(name, rest, parent=context)
-        if not hasattr(command, "commands"):
-            return
-        left = [*context._protected_args, *context.args]
-        if not left:
-            return
-        _, command, remaining = command.resolve_command(context, left)
-        words = [left[0], *remaining]
-
-
 def test_every_command_line_in_the_documents_parses(repository: Path):
     wrong, seen = [], set()
     for path in documents(repository):
@@ -63,7 +45,7 @@ def test_every_command_line_in_the_documents_parses(repository: Path):
             except TyperException as error:
                 wrong.append(f"{path.name}: {' '.join(words)}\n    {error.format_message()}")
     assert not wrong, "\n".join(wrong)
-    commands = get_command(build()).commands  # type: ignore[attr-defined]
+    commands = APPLICATION.commands
     named = {name for name in (module.replace("_", "-") for module in COMMANDS) if not commands[name].hidden}
     assert named <= seen, f"no document shows: {sorted(named - seen)}"
 
@@ -73,7 +55,7 @@ def test_every_command_line_in_the_documents_parses(repository: Path):
 )
 def test_a_wrong_command_line_is_seen(line):
     with pytest.raises(TyperException) as refused:
-        parse(shlex.split(line))
+        parse(line)
     assert re.match(r"No such (command|option)|Invalid value for '--n'", refused.value.format_message())
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lens_sets import LABEL, write_set
 from torch import nn
 
 from lensaudit.finders import ARCHITECTURES, Recipe
 from lensaudit.finders.architectures import Architecture
-from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
+from lensaudit.lensset import CatalogueColumn, LensSet
 
 SIZE = 12
 PIXELS = {"VIS": (20, 0.1), "H": (7, 0.3)}
-LABEL = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens, -1 unknown", dtype="int64")
 
 
 def build_tiny(bands: int, outputs: int = 2) -> nn.Sequential:
@@ -48,39 +48,14 @@ def cutouts(n: int, seed: int, labels: np.ndarray) -> dict[str, np.ndarray]:
 ANGLE = CatalogueColumn(name="psf_angle_deg", unit="deg", description="turn of the PSF", dtype="float64")
 
 
-def write_set(path: Path, labels: np.ndarray, seed: int = 3, **changes) -> LensSet:
+def write_ringed(path: Path, labels: np.ndarray, seed: int = 3, **changes) -> LensSet:
     angles = changes.pop("angles", None)
-    unit, zero_point_mag = changes.pop("unit", ("electron / s", None))
+    changes["unit"], changes["zero_point_mag"] = changes.pop("unit", ("electron / s", None))
+    changes["seed"] = changes.pop("drawn_with", None)
     images = changes.pop("images", None) or cutouts(len(labels), seed, labels == 1)
-    bands = tuple(
-        BandHeader(
-            name=band,
-            shape=block.shape[1:],
-            pixel_scale_arcsec=PIXELS[band][1],
-            unit=unit,
-            zero_point_mag=zero_point_mag,
-        )
-        for band, block in images.items()
-    )
-    changes |= {"seed": changes.pop("drawn_with", None)}
-    fields = {
-        "instrument": "euclid",
-        "n": len(labels),
-        "chunk": chunk_for(len(labels)),
-        "columns": (LABEL,) if angles is None else (LABEL, ANGLE),
-    }
-    header = Header(**(fields | {"bands": bands} | changes))
-    writer = LensSetWriter(path, header)
-    writer.start()
-    for chunk in range(header.n_chunks):
-        span = header.span(chunk)
-        ids = [f"image-{i:04d}" for i in range(span.start, span.stop)]
-        rows = [{"label": int(label)} for label in labels[span]]
-        if angles is not None:
-            rows = [{**row, "psf_angle_deg": float(angle)} for row, angle in zip(rows, angles[span], strict=True)]
-        writer.write(chunk, Records(ids=ids, images={b: block[span] for b, block in images.items()}, rows=rows))
-    writer.finish()
-    return LensSet.open(path)
+    table = {"label": labels.astype(int)} | ({} if angles is None else {"psf_angle_deg": angles.astype(float)})
+    fields = {"columns": (LABEL,) if angles is None else (LABEL, ANGLE)} | changes
+    return write_set(path, images, {band: scale for band, (_, scale) in PIXELS.items()}, table, **fields)
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +68,7 @@ def tiny(monkeypatch) -> Recipe:
 @pytest.fixture
 def make_set(tmp_path):
     """(name, labels, seed, header fields) → LensSet below the test's own folder."""
-    return lambda name, labels, seed=3, **changes: write_set(tmp_path / name, np.asarray(labels), seed, **changes)
+    return lambda name, labels, seed=3, **changes: write_ringed(tmp_path / name, np.asarray(labels), seed, **changes)
 
 
 @pytest.fixture
@@ -105,4 +80,4 @@ def mixed(make_set) -> LensSet:
 @pytest.fixture
 def make_angled(tmp_path):
     """(name, labels, angles of the PSF in degrees) → LensSet whose catalogue has them."""
-    return lambda name, labels, angles: write_set(tmp_path / name, np.asarray(labels), angles=np.asarray(angles))
+    return lambda name, labels, angles: write_ringed(tmp_path / name, np.asarray(labels), angles=np.asarray(angles))

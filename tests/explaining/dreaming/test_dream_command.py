@@ -10,14 +10,14 @@ import pytest
 import torch
 from astropy.io import fits
 from astropy.wcs import WCS
+from lens_sets import EUCLID, write_set
 from PIL import Image
 from skimage.transform import resize
 
 from lensaudit.explaining.dreaming import dream_files as files
 from lensaudit.finders import Finder, initialised, load_finder, load_recipe, save_finder
-from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
+from lensaudit.lensset import LensSet
 
-BANDS = {"VIS": (200, 0.1), "Y": (66, 0.3), "J": (66, 0.3), "H": (66, 0.3)}
 N = 7
 
 
@@ -27,28 +27,16 @@ def places(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("dreams")
     module = initialised("ou66", 4, generator=torch.Generator().manual_seed(2))
     save_finder(Finder(load_recipe("ou66"), module, "test"), folder / "ou66", origin="He-normal weights of a test")
-    write_set(folder / "set", N)
+    write_systems(folder / "set", N)
     return folder / "ou66", folder / "set"
 
 
-def write_set(path: Path, n: int, seed: int = 8) -> None:
-    label = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens", dtype="int64")
-    bands = tuple(
-        BandHeader(name=b, shape=(size, size), pixel_scale_arcsec=s, zero_point_mag=24.0, unit="electron / s")
-        for b, (size, s) in BANDS.items()
-    )
-    header = Header(instrument="euclid", bands=bands, n=n, chunk=chunk_for(n), columns=(label,))
+def write_systems(path: Path, n: int, seed: int = 8) -> None:
     rng = np.random.default_rng(seed)
-    images = {b: rng.random((n, size, size)).astype(np.float32) for b, (size, _) in BANDS.items()}
+    images = {b: rng.random((n, size, size)).astype(np.float32) for b, (size, _) in EUCLID.items()}
     images["Y"][n - 1] = np.nan
-    writer = LensSetWriter(path, header)
-    writer.start()
-    for chunk in range(header.n_chunks):
-        span = header.span(chunk)
-        ids = [f"system-{i}" for i in range(span.start, span.stop)]
-        part = {band: block[span] for band, block in images.items()}
-        writer.write(chunk, Records(ids=ids, images=part, rows=[{"label": i % 2} for i in range(len(ids))]))
-    writer.finish()
+    scales = {band: scale for band, (_, scale) in EUCLID.items()}
+    write_set(path, images, scales, {"label": np.arange(n) % 2}, ids="system-{}", zero_point_mag=24.0)
 
 
 def test_class_images_are_made_kept_drawn_anew_and_made_anew(places, lensaudit, tmp_path):

@@ -13,13 +13,10 @@ from lensaudit.errors import MachineError, UsageError
 from lensaudit.probes.outside import export_cutouts, plan_export
 from lensaudit.probes.outside.plan import CutoutFormat
 
+from ..conftest import content
 from .conftest import SEED
 
 PLAN = plan_export(8, SEED, ["false-positive"], ["H"])  # two units
-
-
-def content(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
