@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lensaudit.api.auditing import audit, compare, render_report
     from lensaudit.api.explaining import dream, explain, judge, kernels, occlusion
-    from lensaudit.api.finders import declare_finder, evaluate, load_finder, score, selection_function, train
-    from lensaudit.api.probing import probe
+    from lensaudit.api.finders import declare_finder, load_finder, score, train
+    from lensaudit.api.measuring import evaluate, probe, selection_function
     from lensaudit.api.sets import ingest, simulate
     from lensaudit.lensset import LensSet
 
@@ -44,17 +44,17 @@ _HOME = {
     "compare": "api.auditing",
     "declare_finder": "api.finders",
     "dream": "api.explaining",
-    "evaluate": "api.finders",
+    "evaluate": "api.measuring",
     "explain": "api.explaining",
     "ingest": "api.sets",
     "judge": "api.explaining",
     "kernels": "api.explaining",
     "load_finder": "api.finders",
     "occlusion": "api.explaining",
-    "probe": "api.probing",
+    "probe": "api.measuring",
     "render_report": "api.auditing",
     "score": "api.finders",
-    "selection_function": "api.finders",
+    "selection_function": "api.measuring",
     "simulate": "api.sets",
     "train": "api.finders",
 }

@@ -1,4 +1,4 @@
-"""Finders: loaded, declared, trained; scores, metrics and the selection function."""
+"""Finders: loaded, declared, trained; their scores."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ from lensaudit.api.calling import (
     counting,
     front_door,
     kept_with,
-    of_this_set,
     temporary_folder,
     warn,
     watching,
 )
-from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Scores
 from lensaudit.spread import rank_and_size
 
 if TYPE_CHECKING:
-    from lensaudit.evaluation import Evaluation
-    from lensaudit.evaluation.selection import SelectionFunction
     from lensaudit.lensset import LensSet
     from lensaudit.training import Progress, Trained
 
@@ -248,153 +244,14 @@ def score(
     ((4,), {})
     """
     loaded, opened = as_pair(finder, data, refit)
-    return _scored(loaded, opened, batch_size, progress)
+    return scored(loaded, opened, batch_size, progress)
 
 
-def _scored(finder: Finder, data: LensSet, batch_size: int | None, progress: bool | Watcher) -> Scores:
+def scored(finder: Finder, data: LensSet, batch_size: int | None, progress: bool | Watcher) -> Scores:
+    """Scores, with a warning for pixels that the stretch clips."""
     with watching(progress) as watch:
         report = counting(watch, f"scoring with {finder.name}")
         scores = room.score_set(finder, data, batch_size=batch_size, progress=report)
     for remark in room.remarks_on(finder.name, scores.clipping):
         warn(f"{data.path}: {remark}")
     return scores
-
-
-@front_door
-def evaluate(
-    finder: Finder | str | Path,
-    data: Data,
-    *,
-    scores: Scores | None = None,
-    threshold: float | None = None,
-    beta: float = 0.03,
-    seed: int = 0,
-    progress: bool | Watcher = False,
-) -> Evaluation:
-    """Measure a finder on labelled images: accuracy, precision, recall, Fβ, AUROC, TPR0, TPR10 and TPR at FPR 1 %.
-
-    Parameters
-    ----------
-    finder
-        A finder, or what `load_finder` takes.
-    data
-        A set with labels, or its folder; unlabelled images are left out and counted.
-    scores
-        Of `score` for this finder and set, to save scoring.
-    threshold
-        Lowest p of a lens, in [0, 1]; by default the finder's.
-    beta
-        β of Fβ; 0.03 in Wilde et al. 2022.
-    seed
-        Of the bootstrap.
-    progress
-        Whether to show a bar, or a function called with (stage, done, total).
-
-    Returns
-    -------
-    Evaluation
-        Each metric with its 95 % interval; NaN with a status where it does not exist.
-
-    Raises
-    ------
-    UsageError
-        `scores` are of other images, or `threshold` is out of range. Also a `ValueError`.
-    DataError
-        The finder cannot take the set as input. Also a `ValueError`.
-
-    See Also
-    --------
-    selection_function : which lenses are found.
-    compare : several finders on the same images.
-
-    Examples
-    --------
-    >>> import lensaudit as la
-    >>> found = la.evaluate("ou66", la.simulate("euclid", n=60, seed=7))
-    >>> auroc = found.metric("auroc")
-    >>> bool(auroc.low <= auroc.value <= auroc.high)
-    True
-    """
-    from lensaudit.evaluation import evaluate as measure
-
-    if not beta >= 0:
-        raise UsageError(f"beta {beta}: must be 0 or more")
-    loaded, opened = as_pair(finder, data)
-    p = _threshold(loaded, threshold)
-    scores = of_this_set(scores, opened) or _scored(loaded, opened, None, progress)
-    return measure(opened.labels, scores.p_lens, scores.logit, threshold=p, beta=beta, seed=seed)
-
-
-def _threshold(finder: Finder, given: float | None) -> float:
-    if given is not None and not 0 <= given <= 1:
-        raise UsageError(f"threshold {given}: must lie between 0 and 1")
-    return finder.recipe.threshold if given is None else given
-
-
-@front_door
-def selection_function(
-    finder: Finder | str | Path,
-    data: Data,
-    *,
-    scores: Scores | None = None,
-    threshold: float | None = None,
-    fpr: float | None = None,
-    seed: int = 1,
-    progress: bool | Watcher = False,
-) -> SelectionFunction:
-    """Measure which lenses a finder selects: recall over two parameters, medians, and what drives it.
-
-    Parameters
-    ----------
-    finder
-        A finder, or what `load_finder` takes.
-    data
-        A simulated set, or its folder; θ_E and sizes in arcsec, magnitudes AB.
-    scores
-        Of `score` for this finder and set, to save scoring.
-    threshold
-        Lowest p of a lens, in [0, 1]; by default the finder's.
-    fpr
-        In its place: the highest false-positive rate among the set's non-lenses, in [0, 1].
-    seed
-        Of the bootstrap and the folds.
-    progress
-        Whether to show a bar, or a function called with (stage, done, total).
-
-    Returns
-    -------
-    SelectionFunction
-        Recall maps, medians of selected lenses at several thresholds, and a logistic model of what drives selection.
-
-    Raises
-    ------
-    UsageError
-        Both thresholds are given, or one is out of range. Also a `ValueError`.
-    DataError
-        The set has no lens that could be scored, or no truth. Also a `ValueError`.
-
-    See Also
-    --------
-    probe : what one change of the same lenses does to the score.
-
-    References
-    ----------
-    Herle A., O'Riordan C. M., Vegetti S., 2024, MNRAS 534, 1093.
-
-    Examples
-    --------
-    >>> import lensaudit as la
-    >>> found = la.selection_function("ou66", la.simulate("euclid", n=100, seed=7), fpr=0.1)
-    >>> found.cut.threshold.words
-    'FPR ≤ 10 %'
-    """
-    from lensaudit.evaluation.selection import LADDER, Threshold, require_truth
-    from lensaudit.evaluation.selection import selection_function as measure
-
-    if threshold is not None and fpr is not None:
-        raise UsageError("threshold and fpr: give one of them; each fixes the other")
-    require_truth(as_set(data))  # before minutes of scoring
-    loaded, opened = as_pair(finder, data)
-    asked = Threshold(_threshold(loaded, threshold)) if fpr is None else Threshold(fpr, "fpr")
-    scores = of_this_set(scores, opened) or _scored(loaded, opened, None, progress)
-    return measure(scores, opened, (asked, *LADDER), seed=seed)

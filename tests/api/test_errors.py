@@ -254,7 +254,7 @@ def test_each_option_that_a_message_names_is_an_argument_of_the_front_door():
 def arguments() -> set[str]:
     """Of all functions of the front door, their keyword options included."""
     found = {name for one in la.__all__ if one != "LensSet" for name in inspect.signature(getattr(la, one)).parameters}
-    for module in ("auditing", "explaining", "finders", "probing", "sets"):
+    for module in ("auditing", "explaining", "finders", "measuring", "sets"):
         for kind in vars(import_module(f"lensaudit.api.{module}")).values():
             found |= set(kind.__annotations__) if isinstance(kind, type) and issubclass(kind, dict) else set()
     return found

@@ -18,7 +18,7 @@ import pytest
 
 import lensaudit as la
 
-MODULES = ("calling", "sets", "finders", "explaining", "probing", "auditing")
+MODULES = ("calling", "sets", "finders", "explaining", "measuring", "auditing")
 FUNCTIONS = [name for name in la.__all__ if name != "LensSet"]
 
 
@@ -105,7 +105,7 @@ def test_a_user_s_script_that_make_lint_types_strictly_has_all_names():
     ("options", "settings"),
     [
         ("api.finders.TrainOptions", "training.TrainingOptions"),
-        ("api.probing.RunOptions", "probes.ProbeOptions"),
+        ("api.measuring.RunOptions", "probes.ProbeOptions"),
         ("api.auditing.AuditOptions", "report.AuditOptions"),
         ("api.auditing.ComparisonOptions", "comparing.CompareOptions"),
         ("api.explaining.JudgeOptions", "explaining.JudgeSettings"),
