@@ -252,13 +252,13 @@ def now(device: torch.device) -> np.ndarray:
 def measure(name: str, bench: Bench, folder: Path) -> dict[str, object]:
     """Print and return all that is measured of one finder; a kind of training that is not ours is said."""
     recipe = load_recipe(name)
-    fitted, figures = fit_to(noise_set(recipe, folder / "figures", 2 * VALIDATION), recipe)
+    fitted, statistics = fit_to(noise_set(recipe, folder / "figures", 2 * VALIDATION), recipe)
     try:
         module = initialised_module(recipe, torch.Generator().manual_seed(1)).to(bench.device)
     except LensauditError as refused:  # an ensemble has no random start; a body of timm needs timm
         print(f"{name}: not measured: {refused}")
         return {"finder": name, "not_measured": str(refused)}
-    finder = Finder(fitted, module, "benchmark", figures=figures)
+    finder = Finder(fitted, module, "benchmark", statistics=statistics)
     flops = forward_flops(finder)
     print(f"{name}: {finder.parameters} parameters, {flops / 1e6:.1f} MFLOP per image forward", flush=True)
     scoring = scoring_turns(finder, bench, folder)

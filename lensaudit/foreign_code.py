@@ -198,14 +198,14 @@ def imported(reference: str, what: str, called: str) -> tuple[Callable[..., Any]
         The module cannot be imported or is a part of Python, or the name is not a function or class of it.
     """
     module, _, attribute = reference.partition(":")
-    mend = f"give package.module:{called}"
+    fix = f"give package.module:{called}"
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
         own = Path(f"{top}.py")
-        rename = f"rename your {own}, which it hides" if own.is_file() else mend
+        rename = f"rename your {own}, which it hides" if own.is_file() else fix
         raise UsageError(f"{what}: {top} is a module of Python itself, not one of yours; {rename}")
     if not all(module.split(".")):
-        raise UsageError(f"{what}: {module!r} is not the name of a module; {mend}")
+        raise UsageError(f"{what}: {module!r} is not the name of a module; {fix}")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # and it stays there: a function may import its neighbours when it is called
     with in_charge(f"{what}: cannot be imported: it"):
@@ -214,13 +214,13 @@ def imported(reference: str, what: str, called: str) -> tuple[Callable[..., Any]
         except ModuleNotFoundError as missing:
             if missing.name is None or not f"{module}.".startswith(f"{missing.name}."):
                 raise
-            raise UsageError(f"{what}: cannot be imported: there is no module {module}; {mend}") from missing
+            raise UsageError(f"{what}: cannot be imported: there is no module {module}; {fix}") from missing
         file = getattr(found, "__file__", None)
         made = getattr(found, attribute, None)
     if made is None:
-        raise UsageError(f"{what}: module {module} has no {attribute!r}; {mend}")
+        raise UsageError(f"{what}: module {module} has no {attribute!r}; {fix}")
     if not callable(made):
-        raise UsageError(f"{what}: {attribute} is not a function; {mend}")
+        raise UsageError(f"{what}: {attribute} is not a function; {fix}")
     _refuse_pythons_own(made, what, called)
     return made, None if file is None else Path(file)
 

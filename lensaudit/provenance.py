@@ -63,7 +63,7 @@ def provenance(*, seed: int | None = None, inputs: Mapping[str, str] | None = No
     return Provenance.here(seed=seed, inputs=inputs).to_json()
 
 
-def refuse_other(path: Path, inputs: Mapping[str, str], what: str, mend: str = "or remove that file") -> None:
+def refuse_other(path: Path, inputs: Mapping[str, str], what: str, fix: str = "or remove that file") -> None:
     """Refuse to replace a result of other inputs: `path` is the JSON file an earlier run wrote last, if there is one.
 
     What is torn or names no inputs is replaced, and so is a result of the same inputs and other settings.
@@ -87,18 +87,18 @@ def refuse_other(path: Path, inputs: Mapping[str, str], what: str, mend: str = "
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
     if isinstance(known, dict):
-        refuse_other_inputs(path, known, inputs, what, mend)
+        refuse_other_inputs(path, known, inputs, what, fix)
 
 
 def refuse_other_inputs(
-    path: Path, known: Mapping[str, Any], inputs: Mapping[str, str], what: str, mend: str = "or remove that file"
+    path: Path, known: Mapping[str, Any], inputs: Mapping[str, str], what: str, fix: str = "or remove that file"
 ) -> None:
     """As `refuse_other`, where the inputs `known` of the result at `path` have been read already."""
     for name, value in inputs.items():
         if known.get(name, value) != value:
             raise UsageError(
                 f"{path}: is the {what} of another {name} ({str(known[name])[:12]}, this one is {value[:12]}); "
-                f"choose another --out, {mend}"
+                f"choose another --out, {fix}"
             )
 
 

@@ -103,7 +103,7 @@ def import_model(
         return
     say(f"{out}: {recipe.name}, {record.parameters} parameters, bands {', '.join(recipe.bands)}")
     say(f"  {finder.origin}")
-    needed = [name for name in STRETCHES[recipe.stretch].fitted if name not in finder.figures]
+    needed = [name for name in STRETCHES[recipe.stretch].fitted if name not in finder.statistics]
     if needed:
         say(
             f"  the file has no {', '.join(needed)} for stretch {recipe.stretch}; use it as lensaudit score {out} SET "
@@ -165,10 +165,10 @@ def score(
     from lensaudit.files import writable_folder
     from lensaudit.finders import (
         check_scores_path,
+        fraction_expected_by,
         pixel_record,
         prior_shift,
         score_set,
-        share_expected_by,
         write_scores,
     )
     from lensaudit.finders.scores_file import format_of
@@ -183,7 +183,7 @@ def score(
         record["field_of_view_arcsec"] = field_of_view
     if prior is not None:
         prior_shift(prior)  # a wrong one is refused before anything is read
-        record |= {"prior": prior, "trained_share": share_expected_by(finder, loaded)}
+        record |= {"prior": prior, "trained_share": fraction_expected_by(finder, loaded)}
     check_scores_path(out, opened.ids)
     if not force:
         _refuse_other(out, record, inputs)

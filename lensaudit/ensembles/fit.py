@@ -87,8 +87,8 @@ def assembled(name: str, finders: Sequence[Finder], lens_set: Declared) -> Finde
     for finder in finders:
         member = module.members[finder.name]
         member.body.load_state_dict(finder.module.state_dict())  # type: ignore[union-attr]
-        for figure, values in finder.figures.items():
-            getattr(member, figure).copy_(values)
+        for name, values in finder.statistics.items():
+            getattr(member, name).copy_(values)
     first = finders[0]
     return Finder(
         recipe,

@@ -1,4 +1,4 @@
-"""Finders: architectures, recipes, what they eat, loading, saving, importing and scoring."""
+"""Finders: architectures, recipes, loading, saving, importing and scoring."""
 
 from lensaudit.finders.architectures import ARCHITECTURES, initialised
 from lensaudit.finders.build import initialised_module, unfilled_module
@@ -13,19 +13,19 @@ from lensaudit.finders.running import DEVICES, choose_device
 from lensaudit.finders.score import Scores, score_set
 from lensaudit.finders.scores_file import check_scores_path, read_scores, write_scores
 from lensaudit.finders.store import FinderRecord, read_record, rounded_to_half, save_finder
-from lensaudit.finders.stretch import STRETCHES, Figures, fit_figures
-from lensaudit.finders.threshold import calling_at, prior_shift, share_expected_by, trained_share, with_prior
+from lensaudit.finders.stretch import STRETCHES, Statistics, fit_statistics
+from lensaudit.finders.threshold import calling_at, fraction_expected_by, prior_shift, trained_fraction, with_prior
 
 __all__ = [
     "ARCHITECTURES",
     "DEVICES",
     "STRETCHES",
     "Clipping",
-    "Figures",
     "Finder",
     "FinderRecord",
     "Recipe",
     "Scores",
+    "Statistics",
     "Symmetrised",
     "Training",
     "body_facts",
@@ -36,7 +36,8 @@ __all__ = [
     "clips",
     "declare_finder",
     "fill_body",
-    "fit_figures",
+    "fit_statistics",
+    "fraction_expected_by",
     "in_mode",
     "initialised",
     "initialised_module",
@@ -53,9 +54,8 @@ __all__ = [
     "rounded_to_half",
     "save_finder",
     "score_set",
-    "share_expected_by",
     "takes_statistics",
-    "trained_share",
+    "trained_fraction",
     "unfilled_module",
     "with_prior",
     "write_scores",

@@ -1,4 +1,4 @@
-"""A finder: a module together with what it eats, so that trained, published and foreign ones are used alike."""
+"""A finder: a module together with what it takes as input; trained, published and foreign ones are used alike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.invariance import Symmetrised, angle_planes
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.running import channels_last, device_of, module_outputs, plain_float32
-from lensaudit.finders.stretch import STRETCHES, Figures, resized, scale_to_unit, scaled, usable
+from lensaudit.finders.stretch import STRETCHES, Statistics, resized, scale_to_unit, scaled, usable
 from lensaudit.finders.units import (
     FIELD_TOLERANCE,
     Declared,
@@ -30,8 +30,8 @@ from lensaudit.finders.units import (
 from lensaudit.foreign_code import on_its_account
 from lensaudit.notebook import card
 
-FIGURES_PREFIX = "preprocessing."
-"""Of the names that a finder's figures have beside its weights."""
+STATISTICS_PREFIX = "preprocessing."
+"""Of the names that a finder's statistics have beside its weights."""
 
 Cutouts = Mapping[str, "np.ndarray | torch.Tensor"]
 """Band → native images (n, h, w); bands may differ in h and w. Beside them, where a recipe has extra inputs, the
@@ -55,8 +55,8 @@ class Finder:
         Where it came from: ``built-in``, a folder, or ``package.module:factory``.
     given_field_arcsec
         Width of the cutouts it is given on purpose although it was trained on another; None: the recipe's.
-    figures
-        Figures of the training set that its stretch uses, by name; empty for most. See `lensaudit.finders.stretch`.
+    statistics
+        Statistics of the training set that its stretch uses, by name; empty for most. See `lensaudit.finders.stretch`.
     trained_scales
         Band → arcsec per native pixel of the images it was trained on; empty where that is not recorded.
     resamples
@@ -73,7 +73,7 @@ class Finder:
     module: nn.Module
     origin: str
     given_field_arcsec: float | None = None
-    figures: Figures = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=dict)
     trained_scales: Mapping[str, float] = field(default_factory=dict)
     resamples: bool = False
     given_unit: Units = field(default_factory=dict)
@@ -152,7 +152,7 @@ class Finder:
     @cached_property
     def weights_hash(self) -> str:
         """SHA-256 over name, type, shape and bytes of every tensor of the state dict; the same on any device."""
-        return weights_hash(self.module, self.figures)
+        return weights_hash(self.module, self.statistics)
 
     @property
     def differentiable(self) -> bool:
@@ -181,7 +181,7 @@ class Finder:
             fault = self.fault(cutouts, row)
             what = "the catalogue" if fault.startswith("its ") else f"band {name}"
             who = ids[row] if ids is not None else f"number {row}"
-            raise DataError(f"image {who}: {fault}; leave it out or mend {what}")
+            raise DataError(f"image {who}: {fault}; leave it out or correct {what}")
         return images
 
     def prepare(self, cutouts: Cutouts) -> tuple[torch.Tensor, torch.Tensor]:
@@ -207,8 +207,8 @@ class Finder:
         """Scale native images (n, h, w) of one band into `out`; NaN where `good` is false, or becomes so."""
         stretch = STRETCHES[self.recipe.stretch]
         if stretch.fitted:
-            figures = {name: tensor.to(out.device) for name, tensor in self._need_figures().items()}
-            scaled(images, self.recipe.stretch, figures, band, out)
+            statistics = {name: tensor.to(out.device) for name, tensor in self._need_statistics().items()}
+            scaled(images, self.recipe.stretch, statistics, band, out)
             good &= out.amax(dim=(-2, -1)) > out.amin(dim=(-2, -1))  # in place: not if every pixel is clipped
             if not bool(good.all()):
                 out[~good] = torch.nan
@@ -220,14 +220,14 @@ class Finder:
         if stretch.unit is not STRETCHES["minmax"].unit:
             out.copy_(stretch.unit(out))
 
-    def _need_figures(self) -> Figures:
-        missing = [name for name in STRETCHES[self.recipe.stretch].fitted if name not in self.figures]
+    def _need_statistics(self) -> Statistics:
+        missing = [name for name in STRETCHES[self.recipe.stretch].fitted if name not in self.statistics]
         if missing:
             raise UsageError(
                 f"finder {self.name}: stretch {self.recipe.stretch} takes {', '.join(missing)} from a training set, "
                 f"which this finder does not have; give --refit to take them from the set that is read, or train it"
             )
-        return self.figures
+        return self.statistics
 
     def fault(self, cutouts: Cutouts, row: int) -> str:
         """Why image `row` cannot be scaled, band by band; empty if it can."""
@@ -282,13 +282,13 @@ class Finder:
         return outputs
 
     def check(self, lens_set: Declared) -> None:
-        """Make sure the set has what the finder eats, before any image is read.
+        """Make sure the set has what the finder takes as input, before any image is read.
 
         Raises
         ------
         DataError
             A band is missing, or the field of view differs by more than 3 %, or the pixels do from those it was
-            trained on and resampling was not asked for; one line with the mend.
+            trained on and resampling was not asked for; one line with the fix.
         """
         have = ", ".join(lens_set.bands)
         for band in self.recipe.bands:
@@ -357,13 +357,15 @@ class Finder:
         return native if by is None else native * by
 
 
-def weights_hash(module: nn.Module, figures: Figures | None = None) -> str:
+def weights_hash(module: nn.Module, statistics: Statistics | None = None) -> str:
     """SHA-256 over name, type, shape and bytes of every tensor of the state dict, in the order of the names.
 
-    The `figures` of a stretch count as tensors called ``preprocessing.NAME``.
+    The `statistics` of a stretch count as tensors called ``preprocessing.NAME``.
     """
     digest = hashlib.sha256()
-    tensors = module.state_dict() | {f"{FIGURES_PREFIX}{name}": tensor for name, tensor in (figures or {}).items()}
+    tensors = module.state_dict() | {
+        f"{STATISTICS_PREFIX}{name}": tensor for name, tensor in (statistics or {}).items()
+    }
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode("utf-8", "surrogatepass"))
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

@@ -103,7 +103,7 @@ class MixtureHead(nn.Module):
     means, factors, constants
         m (K, features), L (K, features, features), the Cholesky factors of the precisions, and c (K,).
     known
-        Lens probability of each cluster (K,) by the share of lenses among its training images; 0.5 without labels.
+        Lens probability of each cluster (K,) by the fraction of lenses among its training images; 0.5 without labels.
     marks
         The same by a person's 0, 0.5 or 1 (K,); 0.5 where nobody has marked.
     marked
@@ -151,17 +151,17 @@ class MixtureHead(nn.Module):
 
     def forward(self, embedding: torch.Tensor) -> torch.Tensor:
         """Logarithms of P_non and P_len, or their difference."""
-        shares = self.log_responsibilities(embedding)
-        both = log_classes(shares, self.marks if self.marked else self.known)
+        weights = self.log_responsibilities(embedding)
+        both = log_classes(weights, self.marks if self.marked else self.known)
         answer = both if self.outputs == 2 else both[:, 1:] - both[:, :1]
         return answer.to(embedding.dtype)
 
 
 @fx.wrap  # one call in a trace, which would otherwise hang constants of its own on the module
-def log_classes(shares: torch.Tensor, lens: torch.Tensor) -> torch.Tensor:
+def log_classes(weights: torch.Tensor, lens: torch.Tensor) -> torch.Tensor:
     """Logarithms of P_non and P_len (n, 2) from those of the responsibilities (n, K) and lens probabilities (K,)."""
     lens = lens.clamp(SUREST, 1 - SUREST)
-    return torch.stack([(shares + log).logsumexp(1) for log in (torch.log1p(-lens), lens.log())], dim=1)
+    return torch.stack([(weights + log).logsumexp(1) for log in (torch.log1p(-lens), lens.log())], dim=1)
 
 
 class BottleneckUnit(nn.Module):

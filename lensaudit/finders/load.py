@@ -59,7 +59,7 @@ def describe(name: str) -> dict[str, Any]:
 
 def _row(recipe: Recipe, folder: Path) -> dict[str, Any]:
     if (folder / FINDER_FILE).is_file():
-        recipe = read_record(folder).recipe  # what the weights eat, which may differ from what a new training would
+        recipe = read_record(folder).recipe  # what the weights take, which may differ from what a new training would
     return {
         "name": recipe.name,
         "architecture": recipe.architecture,

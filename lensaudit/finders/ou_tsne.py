@@ -14,7 +14,7 @@ from torch import nn
 
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.recipe import Recipe
-from lensaudit.finders.stretch import STRETCHES, Figures, resize_matrix
+from lensaudit.finders.stretch import STRETCHES, Statistics, resize_matrix
 
 Floats = NDArray[np.float64]
 
@@ -106,8 +106,8 @@ def cells_of(positions: Floats, reference: Floats, cells: int) -> tuple[NDArray[
     A position beyond the edge is in the cell nearest to it.
     """
     low, high = reference.min(axis=0), reference.max(axis=0)
-    share = (positions - low) / np.where(high > low, high - low, 1.0)
-    index = np.clip(np.floor(share * cells), 0, cells - 1).astype(np.intp)
+    fraction = (positions - low) / np.where(high > low, high - low, 1.0)
+    index = np.clip(np.floor(fraction * cells), 0, cells - 1).astype(np.intp)
     return index[:, 0], index[:, 1]
 
 
@@ -125,7 +125,7 @@ Build = Callable[[Recipe], nn.Module]
 
 
 class Member(nn.Module):
-    """One finder of an ensemble: its module and the figures of its stretch, as buffers.
+    """One finder of an ensemble: its module and the statistics of its stretch, as buffers.
 
     Parameters
     ----------
@@ -146,8 +146,8 @@ class Member(nn.Module):
     @property
     def finder(self) -> Finder:
         """The member as a finder of its own."""
-        figures: Figures = {name: getattr(self, name) for name in STRETCHES[self.recipe.stretch].fitted}
-        return Finder(self.recipe, self.body, "member of an ensemble", figures=figures)
+        statistics: Statistics = {name: getattr(self, name) for name in STRETCHES[self.recipe.stretch].fitted}
+        return Finder(self.recipe, self.body, "member of an ensemble", statistics=statistics)
 
     def forward(self, bands: dict[str, torch.Tensor]) -> torch.Tensor:
         """p(lens) (n,) of native images, band → (n, h, w), through the member's own preprocessing; NaN without one."""

@@ -13,9 +13,9 @@ from torch import nn
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
 from lensaudit.finders.build import blueprint
-from lensaudit.finders.finder import FIGURES_PREFIX, Finder
+from lensaudit.finders.finder import STATISTICS_PREFIX, Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe
-from lensaudit.finders.store import checked_figures, fill
+from lensaudit.finders.store import checked_statistics, fill
 from lensaudit.finders.weights_file import Weights, most_bytes, read_weights
 from lensaudit.untrusted import printable
 
@@ -53,16 +53,16 @@ def read_published(path: Path, recipe: Recipe) -> Finder:
     expected = module.state_dict()
     path = Path(path)
     mappings = read_weights(path, most_bytes(expected))
-    figures = {
-        key.removeprefix(FIGURES_PREFIX): one.tensors.pop(key)
+    statistics = {
+        key.removeprefix(STATISTICS_PREFIX): one.tensors.pop(key)
         for one in mappings[:1]
-        for key in [key for key in one.tensors if key.startswith(FIGURES_PREFIX)]
+        for key in [key for key in one.tensors if key.startswith(STATISTICS_PREFIX)]
     }
     found = found_in(mappings, expected, [published_names(module)], path)
-    kept = checked_figures(figures, recipe, path)
+    kept = checked_statistics(statistics, recipe, path)
     fill(module, with_counts(found.tensors, expected), path)
     origin = f"imported from {printable(path.name, 100)} (SHA-256 {sha256(path)}){found.words}"
-    return Finder(recipe, module, origin, figures=kept)
+    return Finder(recipe, module, origin, statistics=kept)
 
 
 def published_names(module: nn.Module) -> dict[str, str]:

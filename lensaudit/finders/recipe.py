@@ -1,4 +1,4 @@
-"""What a finder eats and how it is trained, in the user's words: ``models/<name>/recipe.yaml``."""
+"""What a finder takes as input and how it is trained, in the user's words: ``models/<name>/recipe.yaml``."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Recipe(_Words):
     `extra_inputs` are columns of the catalogue given to the module as planes after the bands; ``psf_angle`` is the
     angle of the PSF on the sky, as the cosine and sine of three times it. `symmetrise` averages the logits over the
     eight rotations and mirrors of the image. `architecture_options` are the architecture's own. `pixel_unit` is what
-    a pixel of each band meant to the figures of the stretch; training sets it.
+    a pixel of each band meant to the statistics of the stretch; training sets it.
     """
 
     name: Identifier
@@ -132,7 +132,7 @@ class Recipe(_Words):
     architecture_options: dict[str, OptionValue] = Field(default={}, max_length=64)
     pixel_unit: dict[str, str] = Field(default={}, max_length=MOST_BANDS)
     members: tuple[Recipe, ...] = Field(default=(), max_length=MOST_BANDS)
-    """Of an ensemble: what each of its finders eats, by names that differ."""
+    """Of an ensemble: what each of its finders takes as input, by names that differ."""
     training: Training = Training()
 
     @field_validator("stretch")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lensaudit.errors import UsageError
 from lensaudit.finders.finder import Cutouts, Declared, Finder
 from lensaudit.finders.recipe import Recipe
-from lensaudit.finders.stretch import STRETCHES, Limits, fit_figures
+from lensaudit.finders.stretch import STRETCHES, Limits, fit_statistics
 from lensaudit.finders.units import bands_in_units, told_unit
 
 _CHUNK = 256
@@ -30,14 +30,14 @@ class Measured(Protocol):
     def pixel_units(self) -> Mapping[str, str]: ...
 
 
-def figures_of(lens_set: Measured, recipe: Recipe, rows: Rows | None = None) -> dict[str, torch.Tensor]:
-    """Figures that the recipe's stretch takes from the images `rows` of a set, all by default; see `fitted`."""
+def statistics_of(lens_set: Measured, recipe: Recipe, rows: Rows | None = None) -> dict[str, torch.Tensor]:
+    """Statistics that the recipe's stretch takes from the images `rows` of a set, all by default; see `fitted`."""
     chosen = np.arange(len(lens_set)) if rows is None else rows
     chunks = (
         [lens_set.images(band, chosen[first : first + _CHUNK]) for band in recipe.bands]
         for first in range(0, len(chosen), _CHUNK)
     )
-    return fit_figures(recipe.stretch, len(recipe.bands), recipe.size, chunks, len(chosen))
+    return fit_statistics(recipe.stretch, len(recipe.bands), recipe.size, chunks, len(chosen))
 
 
 def takes_statistics(finder: Finder) -> bool:
@@ -46,14 +46,14 @@ def takes_statistics(finder: Finder) -> bool:
 
 
 def refitted(finder: Finder, lens_set: Measured) -> Finder:
-    """The same finder with the figures of its stretch taken from `lens_set`: for pixels in another unit.
+    """The same finder with the statistics of its stretch taken from `lens_set`: for pixels in another unit.
 
     Its scores then depend on the set as a whole, and on lenses and non-lenses being in it in the usual proportion.
 
     Raises
     ------
     UsageError
-        Its stretch takes no figures.
+        Its stretch takes no statistics.
     DataError
         A band of the set has no spread.
     """
@@ -72,7 +72,7 @@ def refitted(finder: Finder, lens_set: Measured) -> Finder:
     missing = [band for band in recipe.bands if band not in lens_set.pixel_units]
     if missing:
         return finder  # its check names the band
-    return replace(finder, recipe=recipe, figures=figures_of(lens_set, recipe), given_unit={}, refitted=True)
+    return replace(finder, recipe=recipe, statistics=statistics_of(lens_set, recipe), given_unit={}, refitted=True)
 
 
 @dataclass(frozen=True)

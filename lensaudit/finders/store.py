@@ -17,7 +17,7 @@ from lensaudit.documents import complaint, read_yaml
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_bytes, write_text
 from lensaudit.finders.build import blueprint
-from lensaudit.finders.finder import FIGURES_PREFIX, Finder
+from lensaudit.finders.finder import STATISTICS_PREFIX, Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.finders.units import unit_clause
@@ -160,7 +160,9 @@ def save_finder(
     )
     folder = writable_folder(folder)
     (folder / FINDER_FILE).unlink(missing_ok=True)
-    tensors = finder.module.state_dict() | {f"{FIGURES_PREFIX}{key}": value for key, value in finder.figures.items()}
+    tensors = finder.module.state_dict() | {
+        f"{STATISTICS_PREFIX}{key}": value for key, value in finder.statistics.items()
+    }
     write_bytes(folder / WEIGHTS_FILE, tensors_as_bytes(_smallest(tensors)))
     write_text(folder / CARD_FILE, card if card is not None else finder_card(record.model_dump(mode="json")))
     words = yaml.safe_dump(record.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -168,7 +170,7 @@ def save_finder(
     return record
 
 
-def refuse_other_finder(folder: Path, inputs: Mapping[str, str], settings: Mapping[str, Any], mend: str) -> None:
+def refuse_other_finder(folder: Path, inputs: Mapping[str, str], settings: Mapping[str, Any], fix: str) -> None:
     """Refuse to write a finder where another one lies.
 
     A finder made of the same inputs with the same settings, as the same command would make again, is replaced.
@@ -179,7 +181,7 @@ def refuse_other_finder(folder: Path, inputs: Mapping[str, str], settings: Mappi
         What its provenance names: name → SHA-256.
     settings
         What ``training_data`` says of the making.
-    mend
+    fix
         What can be done beside choosing another folder.
 
     Raises
@@ -196,7 +198,7 @@ def refuse_other_finder(folder: Path, inputs: Mapping[str, str], settings: Mappi
     if known != dict(inputs) or any(record.training_data.get(key) != value for key, value in settings.items()):
         raise UsageError(
             f"{folder}: holds a finder already ({record.recipe.name}, {record.origin.rstrip('.')}); choose another "
-            f"--out, {mend}"
+            f"--out, {fix}"
         )
 
 
@@ -232,10 +234,12 @@ def open_finder(folder: Path, origin: str) -> Finder:
     except UsageError as error:
         raise DataError(f"{Path(folder) / FINDER_FILE}: {error}") from error
     tensors = read_tensors(path, module.state_dict(), recipe)
-    named = {key.removeprefix(FIGURES_PREFIX) for key in tensors if key.startswith(FIGURES_PREFIX)}
-    figures = checked_figures({name: tensors.pop(f"{FIGURES_PREFIX}{name}") for name in sorted(named)}, recipe, path)
+    named = {key.removeprefix(STATISTICS_PREFIX) for key in tensors if key.startswith(STATISTICS_PREFIX)}
+    statistics = checked_statistics(
+        {name: tensors.pop(f"{STATISTICS_PREFIX}{name}") for name in sorted(named)}, recipe, path
+    )
     fill(module, tensors, path)
-    finder = Finder(recipe, module, origin, figures=figures, trained_scales=_trained_scales(record))
+    finder = Finder(recipe, module, origin, statistics=statistics, trained_scales=_trained_scales(record))
     if finder.weights_hash != record.weights_hash:
         raise DataError(f"{path}: not the weights that {FINDER_FILE} records; restore the file or train again")
     return finder
@@ -275,7 +279,7 @@ def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Pat
     module.load_state_dict(ready, strict=True, assign=any(tensor.is_meta for tensor in expected.values()))
 
 
-def checked_figures(figures: Mapping[str, torch.Tensor], recipe: Recipe, path: Path) -> dict[str, torch.Tensor]:
+def checked_statistics(statistics: Mapping[str, torch.Tensor], recipe: Recipe, path: Path) -> dict[str, torch.Tensor]:
     """The statistics of the recipe's stretch in 32 bit: all of them, or none where the file has none.
 
     Raises
@@ -284,23 +288,27 @@ def checked_figures(figures: Mapping[str, torch.Tensor], recipe: Recipe, path: P
         One is missing, foreign, of another shape, not finite, or leaves nothing of an image.
     """
     shapes = figure_shapes(recipe)
-    if not figures:
+    if not statistics:
         return {}
-    for name in (*shapes, *figures):
-        if name not in figures or name not in shapes:
+    for name in (*shapes, *statistics):
+        if name not in statistics or name not in shapes:
             what = "is missing" if name in shapes else f"does not belong to stretch {recipe.stretch}"
             raise DataError(
-                f"{path}: statistics {printable(FIGURES_PREFIX + name, 80)!r} {what}; train the finder again"
+                f"{path}: statistics {printable(STATISTICS_PREFIX + name, 80)!r} {what}; train the finder again"
             )
-        if figures[name].shape != shapes[name]:
+        if statistics[name].shape != shapes[name]:
             raise DataError(
-                f"{path}: statistics {FIGURES_PREFIX + name!r} have shape {tuple(figures[name].shape)}, "
+                f"{path}: statistics {STATISTICS_PREFIX + name!r} have shape {tuple(statistics[name].shape)}, "
                 f"{shapes[name]} is needed; train the finder again"
             )
-    ready = {name: as_floats(figures[name], torch.float32, FIGURES_PREFIX + name, path) for name in sorted(figures)}
+    ready = {
+        name: as_floats(statistics[name], torch.float32, STATISTICS_PREFIX + name, path) for name in sorted(statistics)
+    }
     for name in ("sigma", "high"):
         if name in ready and not bool((ready[name] > 0).all()):
-            raise DataError(f"{path}: statistics {FIGURES_PREFIX + name!r} are not all above 0; train the finder again")
+            raise DataError(
+                f"{path}: statistics {STATISTICS_PREFIX + name!r} are not all above 0; train the finder again"
+            )
     return ready
 
 
@@ -331,12 +339,14 @@ def _smallest(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Tensors as they are stored: in 16 bit where all weights are numbers of 16 bit."""
     stored = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     weights = [
-        tensor for key, tensor in stored.items() if tensor.dtype == torch.float32 and not key.startswith(FIGURES_PREFIX)
+        tensor
+        for key, tensor in stored.items()
+        if tensor.dtype == torch.float32 and not key.startswith(STATISTICS_PREFIX)
     ]
     if not all(torch.equal(tensor, tensor.half().float()) for tensor in weights):
         return stored
     return {
-        key: tensor.half() if tensor.dtype == torch.float32 and not key.startswith(FIGURES_PREFIX) else tensor
+        key: tensor.half() if tensor.dtype == torch.float32 and not key.startswith(STATISTICS_PREFIX) else tensor
         for key, tensor in stored.items()
     }
 

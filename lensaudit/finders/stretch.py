@@ -52,7 +52,7 @@ class Stretch:
     unit
         Pixel-wise function of the resized image once it lies in [0, 1]; from [0, 1] to [0, 1].
     fitted
-        Names of the figures it takes from the training set; with any, the image is not brought to [0, 1] by its own
+        Names of the statistics it takes from the training set; with any, the image is not brought to [0, 1] by its own
         extremes.
     unscaled
         Whether the resized image stays in the units of its pixels.
@@ -261,7 +261,7 @@ def _mirrored(index: np.ndarray, n: int) -> np.ndarray:
     return np.where(folded < n, folded, 2 * (n - 1) - folded)
 
 
-Figures = Mapping[str, torch.Tensor]
+Statistics = Mapping[str, torch.Tensor]
 
 PERCENTILES = (0.25, 99.75)
 FLOOR_SHARE = 0.7
@@ -273,12 +273,12 @@ _MOST_PIXELS = 20_000_000
 """Pixels per band that percentiles and the noise are taken from: 80 MB, whatever the size of the set."""
 
 
-def scaled(images: torch.Tensor, stretch: str, figures: Figures, band: int, out: torch.Tensor) -> None:
-    """Scale native (n, h, w) images of one band by the fitted `figures`, resized, into `out` (n, size, size)."""
+def scaled(images: torch.Tensor, stretch: str, statistics: Statistics, band: int, out: torch.Tensor) -> None:
+    """Scale native (n, h, w) images of one band by the fitted `statistics`, resized, into `out` (n, size, size)."""
     if stretch == "noise":
-        out.copy_(_over_noise(images, figures["mean"][band], figures["sigma"][band]))
+        out.copy_(_over_noise(images, statistics["mean"][band], statistics["sigma"][band]))
     else:
-        _clipped_log(resized(images, out.shape[-1]), figures["low"][band], figures["high"][band], out)
+        _clipped_log(resized(images, out.shape[-1]), statistics["low"][band], statistics["high"][band], out)
 
 
 def _over_noise(images: torch.Tensor, mean: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
@@ -304,10 +304,10 @@ def _log_in_place(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
-def fit_figures(
+def fit_statistics(
     stretch: str, bands: int, size: int, chunks: Iterable[list[np.ndarray]], images: int
 ) -> dict[str, torch.Tensor]:
-    """Figures of `stretch` from the training images; nothing for a stretch that needs none.
+    """Statistics of `stretch` from the training images; nothing for a stretch that needs none.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def calling_at(finder: Finder, labels: ArrayLike, logits: ArrayLike, fpr: float)
 
 
 def with_prior(p_lens: ArrayLike, prior: float, trained: float = 0.5) -> NDArray[np.float64]:
-    """Probabilities of "lens" where the share of lenses is `prior` instead of the `trained` one.
+    """Probabilities of "lens" where the fraction of lenses is `prior` instead of the `trained` one.
 
     q' = λ q / (λ q + μ (1 − q)) with λ = prior / trained and μ = (1 − prior) / (1 − trained) (Lanusse et al. 2018, as
     in Saerens et al. 2002): the log-odds shift by a constant, so that no two images change places.
@@ -61,26 +61,26 @@ def with_prior(p_lens: ArrayLike, prior: float, trained: float = 0.5) -> NDArray
     p_lens
         Probabilities (n,), NaN stays.
     prior, trained
-        Shares of lenses in (0, 1): where the finder is used, and among the images (or the weights) of its training.
+        Fractions of lenses in (0, 1): where the finder is used, and among the images (or the weights) of its training.
 
     Raises
     ------
     UsageError
-        A share is not in (0, 1).
+        A fraction is not in (0, 1).
     """
     return np.asarray(expit(logit(np.asarray(p_lens, dtype=np.float64)) + prior_shift(prior, trained)))
 
 
 def prior_shift(prior: float, trained: float = 0.5) -> float:
     """What `with_prior` adds to the log-odds."""
-    for name, value in (("prior", prior), ("training share", trained)):
+    for name, value in (("prior", prior), ("training fraction", trained)):
         if not 0 < value < 1:
-            raise UsageError(f"{name} {value:g} is not a share of lenses; give a number between 0 and 1")
+            raise UsageError(f"{name} {value:g} is not a fraction of lenses; give a number between 0 and 1")
     return float(logit(prior) - logit(trained))
 
 
-def share_expected_by(name: str, finder: Finder) -> float:
-    """`trained_share` of a finder by the record of its folder; one half for one that has none.
+def fraction_expected_by(name: str, finder: Finder) -> float:
+    """`trained_fraction` of a finder by the record of its folder; one half for one that has none.
 
     Parameters
     ----------
@@ -93,11 +93,11 @@ def share_expected_by(name: str, finder: Finder) -> float:
     training = finder.recipe.training
     facts = read_record(folder).training_data
     balanced = training.balanced_batches or bool(facts.get("balanced_batches"))
-    return trained_share(facts, training.class_weights, balanced)
+    return trained_fraction(facts, training.class_weights, balanced)
 
 
-def trained_share(training_data: dict[str, Any], class_weights: str, balanced: bool) -> float:
-    """Share of lenses a training made its finder expect: one half if loss or batches weigh the classes alike."""
+def trained_fraction(training_data: dict[str, Any], class_weights: str, balanced: bool) -> float:
+    """Fraction of lenses a training made its finder expect: one half if loss or batches weigh the classes alike."""
     if class_weights == "inverse-frequency" or balanced or "training_lens_fraction" not in training_data:
         return 0.5
     return float(training_data["training_lens_fraction"])

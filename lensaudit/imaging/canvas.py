@@ -138,7 +138,7 @@ Array = NDArray[np.float64]
 Window = tuple[slice, slice]
 
 FAINTEST_SIGMA = 0.01
-"""Light below this share of a pixel's background noise is not drawn."""
+"""Light below this fraction of a pixel's background noise is not drawn."""
 
 
 @dataclass(frozen=True)

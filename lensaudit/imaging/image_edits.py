@@ -144,14 +144,14 @@ def _on_pixels(image: Image, like: Image) -> Image:
 
 
 def _overlap(old: int, new: int) -> NDArray[np.float64]:
-    """Share of each of `old` pixels that lies on each of `new` ones over the same length: (new, old), columns sum 1."""
-    shares = np.zeros((new, old))
+    """Fraction of each of `old` pixels on each of `new` ones over the same length: (new, old), columns sum to 1."""
+    overlaps = np.zeros((new, old))
     step = old / new
     for index in range(new):
         low, high = index * step, (index + 1) * step
         for pixel in range(floor(low), min(ceil(high), old)):
-            shares[index, pixel] = max(min(high, pixel + 1) - max(low, pixel), 0.0)
-    return shares
+            overlaps[index, pixel] = max(min(high, pixel + 1) - max(low, pixel), 0.0)
+    return overlaps
 
 
 def recolour(images: Mapping[str, Image], strength: float, rng: np.random.Generator) -> Images:

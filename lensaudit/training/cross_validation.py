@@ -123,8 +123,8 @@ def folds_of(labels: NDArray[np.integer[Any]], folds: int, seed: int) -> NDArray
     for value, name in ((1, "lenses"), (0, "non-lenses")):
         count = int((labels == value).sum())
         if count < folds:
-            mend = f"--folds {count} or fewer, or more {name}" if count > 1 else f"more {name}"
-            raise DataError(f"a fold would have one class: the set has {count} {name} for {folds} folds; give {mend}")
+            fix = f"--folds {count} or fewer, or more {name}" if count > 1 else f"more {name}"
+            raise DataError(f"a fold would have one class: the set has {count} {name} for {folds} folds; give {fix}")
     found = np.full(len(labels), UNUSED, np.intp)
     rows = np.flatnonzero((labels == 0) | (labels == 1))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)  # the most it takes

@@ -184,7 +184,7 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
     if (standard := ended.split.standard(options.inputs)) is not None:
         standard.fold(module)
     module = module.to(choose_device(fit.machine.device))
-    finder = Finder(recipe, module, str(files.out), figures=ended.untrained.figures)
+    finder = Finder(recipe, module, str(files.out), statistics=ended.untrained.statistics)
     if options.half:
         finder = rounded_to_half(finder)
     prepared, rows = ended.split.validation

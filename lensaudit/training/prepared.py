@@ -241,7 +241,7 @@ def _key(finder: Finder, lens_set: LensSet, rows: Rows | None) -> str:
     recipe = finder.recipe
     specification = [LAYOUT, lens_set.content_hash, list(recipe.bands), recipe.size, recipe.stretch]
     specification += [list(recipe.extra_inputs)] if recipe.extra_inputs else []
-    specification += [weights_hash(nn.Identity(), finder.figures)] if finder.figures else []
+    specification += [weights_hash(nn.Identity(), finder.statistics)] if finder.statistics else []
     specification += [dict(finder.given_unit)] if finder.given_unit else []
     specification += [] if rows is None else [hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()]
     return hashlib.sha256(json.dumps(specification).encode()).hexdigest()[:16]

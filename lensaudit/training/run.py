@@ -134,8 +134,8 @@ def train(
         return done
     watch = watch or Watch()
     with threads(fit.machine.threads, fit.machine.processes):
-        measured, figures = fit_to(data.training, recipe)
-        untrained = replace(untrained, recipe=measured, figures=figures)
+        measured, statistics = fit_to(data.training, recipe)
+        untrained = replace(untrained, recipe=measured, statistics=statistics)
         split = prepare(data, untrained, options, place.cache or files.work, watch.prepared)
         progress = fit.run(split, watch.stepped)
         finder, record = finish(Finish(fit, progress, split, data, untrained), watch.measured)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.finders.refit import figures_of
+from lensaudit.finders.refit import statistics_of
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.training.augment import class_weights
 from lensaudit.training.batches import Purpose, stream
@@ -131,8 +131,8 @@ def prepare(
 
 def fit_to(lens_set: LensSet, recipe: Recipe) -> tuple[Recipe, dict[str, torch.Tensor]]:
     """The recipe with the set's pixel unit, and normalisation statistics of its labelled images for the stretch."""
-    figures = figures_of(lens_set, recipe, labelled(lens_set.labels))
-    return in_units_of(lens_set, recipe), figures
+    statistics = statistics_of(lens_set, recipe, labelled(lens_set.labels))
+    return in_units_of(lens_set, recipe), statistics
 
 
 def in_units_of(lens_set: LensSet, recipe: Recipe) -> Recipe:

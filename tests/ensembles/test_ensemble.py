@@ -145,9 +145,9 @@ def test_a_grid_that_cannot_be_is_refused(lensaudit, member_folders, training, t
 
 
 def test_a_member_with_fitted_figures_keeps_them(members, training, tmp_path):
-    figures = {"mean": torch.full((1, 12, 12), 0.5), "sigma": torch.tensor([2.0])}
+    statistics = {"mean": torch.full((1, 12, 12), 0.5), "sigma": torch.tensor([2.0])}
     third = make_member("noisy", ("VIS",), 3, stretch="noise")
-    third = type(third)(third.recipe, third.module, "test", figures=figures)
+    third = type(third)(third.recipe, third.module, "test", statistics=statistics)
     fitted = fit_ensemble([*members, third], Sets(training), tmp_path / "e", EnsemblePlan(cells=6, perplexity=5))
     assert fitted.record.metrics["resized"]["noisy"]["highest_change_of_p"] < 1.5e-5  # rounding to five decimals
 

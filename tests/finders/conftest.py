@@ -9,7 +9,7 @@ import pytest
 import torch
 from lens_sets import EUCLID, write_set
 
-from lensaudit.finders import Finder, fit_figures, initialised_module, load_recipe, save_finder
+from lensaudit.finders import Finder, fit_statistics, initialised_module, load_recipe, save_finder
 from lensaudit.lensset import LensSet
 
 
@@ -34,13 +34,13 @@ def write_noise(path: Path, cutouts: dict[str, np.ndarray], scales: dict[str, fl
 def seeded_finder(name: str, seed: int = 2) -> Finder:
     recipe = load_recipe(name)
     generator = torch.Generator().manual_seed(seed)
-    return Finder(recipe, initialised_module(recipe, generator), "test", figures=figures_for(recipe))
+    return Finder(recipe, initialised_module(recipe, generator), "test", statistics=statistics_for(recipe))
 
 
-def figures_for(recipe) -> dict[str, torch.Tensor]:
-    """Figures of a stretch that takes some, fitted to noise around a blob."""
+def statistics_for(recipe) -> dict[str, torch.Tensor]:
+    """Statistics of a stretch that takes some, fitted to noise around a blob."""
     native = next(iter(noise(4, seed=11).values()))
-    return fit_figures(recipe.stretch, len(recipe.bands), recipe.size, [[native] * len(recipe.bands)], len(native))
+    return fit_statistics(recipe.stretch, len(recipe.bands), recipe.size, [[native] * len(recipe.bands)], len(native))
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def make_finder():
 
 
 @pytest.fixture
-def figures_of():
-    """Recipe → figures of its stretch, fitted to noise around a blob."""
-    return figures_for
+def statistics_of():
+    """Recipe → statistics of its stretch, fitted to noise around a blob."""
+    return statistics_for
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The contract every registered architecture keeps, and the figures of Wilde et al. 2022."""
+"""The contract every registered architecture keeps, and the statistics of Wilde et al. 2022."""
 
 import pytest
 import torch

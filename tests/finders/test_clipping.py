@@ -46,10 +46,10 @@ def test_fractions_of_fitted_stretches_are_those_on_their_limits(name, make_find
     size, band = finder.recipe.size, finder.recipe.bands[0]
     images = make_cutouts(3)["VIS"][:, :size, :size] * np.float32(600)
     if name == "deeplens":
-        native = (images - finder.figures["mean"].numpy()) / finder.figures["sigma"].numpy()
+        native = (images - finder.statistics["mean"].numpy()) / finder.statistics["sigma"].numpy()
         low, high = -250, 250
     else:
-        native, low, high = images, -0.7 * float(finder.figures["low"]), float(finder.figures["high"])
+        native, low, high = images, -0.7 * float(finder.statistics["low"]), float(finder.statistics["high"])
     found = clipped_fractions(finder, {band: images}, finder.prepare({band: images})[0])
     np.testing.assert_allclose(found[:, 0, 0], (native <= low).mean(axis=(1, 2)), atol=1e-4)  # rounding at a limit
     np.testing.assert_allclose(found[:, 0, 1], (native >= high).mean(axis=(1, 2)), atol=1e-4)

@@ -1,4 +1,4 @@
-"""Scalings by figures of the training set: what is fitted, what is masked, and that it travels with the weights."""
+"""Scalings by statistics of the training set: what is fitted, what is masked, and that it travels with the weights."""
 
 import gc
 import math
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.finders import Finder, fit_figures, load_finder, save_finder
+from lensaudit.finders import Finder, fit_statistics, load_finder, save_finder
 
 SIZE = 45
 
@@ -28,21 +28,21 @@ def chunks(images, size=64):
 
 def test_the_mean_image_and_the_noise_are_those_of_the_set():
     images = galaxies()
-    figures = fit_figures("noise", 1, SIZE, chunks(images), len(images))
-    np.testing.assert_allclose(figures["mean"][0], images.mean(0, dtype=np.float64), rtol=1e-5, atol=1e-5)
+    statistics = fit_statistics("noise", 1, SIZE, chunks(images), len(images))
+    np.testing.assert_allclose(statistics["mean"][0], images.mean(0, dtype=np.float64), rtol=1e-5, atol=1e-5)
     # the galaxies' spread covers a tenth of the image; the median deviation stays within a tenth of the noise
-    assert float(figures["sigma"][0]) == pytest.approx(2.0, rel=0.1)
+    assert float(statistics["sigma"][0]) == pytest.approx(2.0, rel=0.1)
 
 
 def test_noise_units_are_cut_at_250_and_masked_pixels_are_zero(make_finder):
     images = galaxies()
-    figures = fit_figures("noise", 1, SIZE, chunks(images), len(images))
-    finder = Finder(make_finder("deeplens").recipe, torch.nn.Identity(), "test", figures=figures)
+    statistics = fit_statistics("noise", 1, SIZE, chunks(images), len(images))
+    finder = Finder(make_finder("deeplens").recipe, torch.nn.Identity(), "test", statistics=statistics)
     image = images[:1].copy()
     image[0, 0, 0], image[0, 5, 5], image[0, 9, 9] = 1e6, np.nan, -1e6
     seen = finder.preprocess({"g": image})[0, 0].numpy()
     assert (seen[0, 0], seen[5, 5], seen[9, 9]) == (250.0, 0.0, -250.0)
-    expected = (image[0] - figures["mean"][0].numpy()) / float(figures["sigma"][0])
+    expected = (image[0] - statistics["mean"][0].numpy()) / float(statistics["sigma"][0])
     np.testing.assert_allclose(seen[20:, 20:], expected[20:, 20:], rtol=1e-5, atol=1e-5)
 
 
@@ -54,25 +54,25 @@ def test_noise_units_are_cut_at_250_and_masked_pixels_are_zero(make_finder):
         (np.where(np.eye(SIZE) > 0, np.inf, 1.0 * np.arange(SIZE)), "45 of 2025 pixels not finite"),
     ],
 )
-def test_what_is_mostly_masked_or_constant_is_refused(image, says, make_finder, figures_of):
+def test_what_is_mostly_masked_or_constant_is_refused(image, says, make_finder, statistics_of):
     recipe = make_finder("deeplens").recipe
-    finder = Finder(recipe, torch.nn.Identity(), "test", figures=figures_of(recipe))
+    finder = Finder(recipe, torch.nn.Identity(), "test", statistics=statistics_of(recipe))
     with pytest.raises(DataError, match=says):
         finder.preprocess({"g": image[None].astype(np.float32)})
 
 
 def test_the_clipped_logarithm_is_the_papers_formula():
     images = galaxies()
-    figures = fit_figures("clip-log", 1, SIZE, chunks(images), len(images))
+    statistics = fit_statistics("clip-log", 1, SIZE, chunks(images), len(images))
     low, high = np.percentile(images, [0.25, 99.75])
-    assert float(figures["low"][0]) == pytest.approx(low, rel=1e-5)
-    assert float(figures["high"][0]) == pytest.approx(high, rel=1e-5)
+    assert float(statistics["low"][0]) == pytest.approx(low, rel=1e-5)
+    assert float(statistics["high"][0]) == pytest.approx(high, rel=1e-5)
 
 
 def test_clip_log_runs_from_its_floor_to_the_bright_percentile(make_finder):
     recipe = make_finder("lastro-101").recipe
-    figures = {"low": torch.tensor([-2.0]), "high": torch.tensor([100.0])}
-    finder = Finder(recipe, torch.nn.Identity(), "test", figures=figures)
+    statistics = {"low": torch.tensor([-2.0]), "high": torch.tensor([100.0])}
+    finder = Finder(recipe, torch.nn.Identity(), "test", statistics=statistics)
     image = np.full((1, 101, 101), 12.0, np.float32)
     image[0, :4, 0] = [-5.0, 1.0, 100.0, 1e4]
     seen = finder.preprocess({"VIS": image})[0, 0].numpy()
@@ -87,7 +87,7 @@ def test_clip_log_runs_from_its_floor_to_the_bright_percentile(make_finder):
 )
 def test_a_set_without_noise_or_light_is_named(stretch, image, says):
     with pytest.raises(DataError, match=says):
-        fit_figures(stretch, 1, SIZE, chunks(image.astype(np.float32)), 3)
+        fit_statistics(stretch, 1, SIZE, chunks(image.astype(np.float32)), 3)
 
 
 def test_stretches_without_figures_read_no_image():
@@ -95,16 +95,16 @@ def test_stretches_without_figures_read_no_image():
         raise AssertionError("read")
         yield
 
-    assert fit_figures("minmax", 1, SIZE, never(), 3) == {}
+    assert fit_statistics("minmax", 1, SIZE, never(), 3) == {}
 
 
 def test_figures_travel_with_the_weights_and_count_in_their_hash(make_finder, tmp_path):
     finder = make_finder("deeplens")
     save_finder(finder, tmp_path / "a", origin="a test")
     loaded = load_finder(str(tmp_path / "a"))
-    assert loaded.figures.keys() == {"mean", "sigma"}
-    assert all(torch.equal(loaded.figures[name], finder.figures[name]) for name in finder.figures)
-    other = Finder(finder.recipe, finder.module, "test", figures={**finder.figures, "sigma": torch.tensor([9.0])})
+    assert loaded.statistics.keys() == {"mean", "sigma"}
+    assert all(torch.equal(loaded.statistics[name], finder.statistics[name]) for name in finder.statistics)
+    other = Finder(finder.recipe, finder.module, "test", statistics={**finder.statistics, "sigma": torch.tensor([9.0])})
     assert other.weights_hash != finder.weights_hash == loaded.weights_hash
 
 
@@ -115,7 +115,7 @@ def test_a_finder_without_its_figures_says_what_it_lacks(make_finder):
 
 
 def test_chunks_are_let_go_once_their_share_of_pixels_is_taken(monkeypatch):
-    """With views of them a set of 24 000 Euclid images stayed in memory whole while its figures were fitted."""
+    """With views of them a set of 24 000 Euclid images stayed in memory whole while its statistics were fitted."""
     monkeypatch.setattr("lensaudit.finders.stretch._MOST_PIXELS", 4 * SIZE**2)
     given: list[weakref.ref] = []
     alive: list[int] = []
@@ -129,5 +129,5 @@ def test_chunks_are_let_go_once_their_share_of_pixels_is_taken(monkeypatch):
             gc.collect()
             alive.append(sum(ref() is not None for ref in given))
 
-    fit_figures("clip-log", 1, SIZE, chunks_one_by_one(), len(galaxies()))
+    fit_statistics("clip-log", 1, SIZE, chunks_one_by_one(), len(galaxies()))
     assert alive == [1, 1, 1, 1]  # the one just read

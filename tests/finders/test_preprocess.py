@@ -76,10 +76,12 @@ def test_the_input_is_left_alone(make_finder, make_cutouts):
     ],
 )
 @pytest.mark.parametrize("stretch", sorted(set(STRETCHES) - {"noise"}))  # which masks: tests/finders/test_fitted.py
-def test_what_cannot_be_scaled_is_named_by_image_and_band(spoil, says, stretch, make_finder, make_cutouts, figures_of):
+def test_what_cannot_be_scaled_is_named_by_image_and_band(
+    spoil, says, stretch, make_finder, make_cutouts, statistics_of
+):
     finder = make_finder("ou66")
     recipe = finder.recipe.model_copy(update={"stretch": stretch})
-    finder = Finder(recipe, finder.module, "test", figures=figures_of(recipe))
+    finder = Finder(recipe, finder.module, "test", statistics=statistics_of(recipe))
     cutouts = make_cutouts(3)
     cutouts["VIS"][1] = spoil(cutouts["VIS"][1])
     with pytest.raises(DataError, match=f"image b: VIS.*{says.removeprefix('VIS ')}"):

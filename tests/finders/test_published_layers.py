@@ -95,7 +95,7 @@ def test_petrillo_has_the_seven_layers_that_lanusse_counts():
 
 
 def test_a_bottleneck_unit_by_hand():
-    """One pixel, one channel: BN of a standard normal's figures is the identity, so that the unit is ELUs and sums."""
+    """One pixel, one channel: BN of a standard normal's statistics is the identity, so the unit is ELUs and sums."""
     unit = BottleneckUnit(1, 1, 1).eval()
     with torch.no_grad():
         for layer, weight, bias in ((2, 2.0, -3.0), (5, 0.5, 0.0), (8, 4.0, 1.0)):

@@ -244,8 +244,8 @@ def test_an_ensemble_has_no_weights_of_its_own_to_import(tmp_path):
 
 def test_statistics_come_along_where_the_file_has_them(make_finder, tmp_path):
     finder = make_finder("deeplens")
-    own = {f"preprocessing.{name}": value for name, value in finder.figures.items()}
+    own = {f"preprocessing.{name}": value for name, value in finder.statistics.items()}
     torch.save({**finder.module.state_dict(), **own}, tmp_path / "w.pt")
     found = read_published(tmp_path / "w.pt", finder.recipe)
-    assert all(torch.equal(found.figures[name], finder.figures[name]) for name in ("mean", "sigma"))
+    assert all(torch.equal(found.statistics[name], finder.statistics[name]) for name in ("mean", "sigma"))
     assert found.weights_hash == finder.weights_hash

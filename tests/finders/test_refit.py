@@ -1,4 +1,4 @@
-"""Figures in one unit, pixels in another: refused, and taken anew when asked."""
+"""Statistics in one unit, pixels in another: refused, and taken anew when asked."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_another_unit_is_refused_with_the_mend(sets, make_finder):
     finder = finder_on(sets[0], make_finder)
     finder.check(sets[0])
     recipe = finder.recipe.model_copy(update={"pixel_unit": {"VIS": "challenge flux unit"}})
-    other = Finder(recipe, finder.module, "test", figures=finder.figures)
+    other = Finder(recipe, finder.module, "test", statistics=finder.statistics)
     with pytest.raises(DataError, match=r"challenge flux unit, .* electron / s at 24 mag"):
         other.check(sets[0])
 
@@ -37,7 +37,7 @@ def test_refitted_figures_make_the_unit_vanish(sets, make_finder):
     assert np.isfinite(ours).all()
     assert np.ptp(ours) > 1e-3, "the images differ, and so do their scores"
     np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.ptp(ours))
-    assert not torch.equal(plain.figures["high"], tiny.figures["high"])
+    assert not torch.equal(plain.statistics["high"], tiny.statistics["high"])
 
 
 def test_a_stretch_without_figures_cannot_be_refitted(sets, make_finder):

@@ -1,4 +1,4 @@
-"""Thresholds at a false-positive rate, and probabilities under another share of lenses."""
+"""Thresholds at a false-positive rate, and probabilities under another fraction of lenses."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_curve
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.finders import calling_at, trained_share, with_prior
+from lensaudit.finders import calling_at, trained_fraction, with_prior
 
 
 @pytest.mark.parametrize("fpr", [0.01, 0.05, 0.5])
@@ -60,13 +60,13 @@ def test_bayes_is_recovered_from_two_gaussians():
 
 @pytest.mark.parametrize("prior", [0.0, 1.0, -0.1, 7.0])
 def test_what_is_no_share_is_refused(prior):
-    with pytest.raises(UsageError, match="is not a share of lenses"):
+    with pytest.raises(UsageError, match="is not a fraction of lenses"):
         with_prior([0.5], prior)
 
 
 def test_the_share_a_training_expects():
     facts = {"training_lens_fraction": 0.2}
-    assert trained_share(facts, "inverse-frequency", False) == 0.5
-    assert trained_share(facts, "none", True) == 0.5
-    assert trained_share(facts, "none", False) == 0.2
-    assert trained_share({}, "none", False) == 0.5
+    assert trained_fraction(facts, "inverse-frequency", False) == 0.5
+    assert trained_fraction(facts, "none", True) == 0.5
+    assert trained_fraction(facts, "none", False) == 0.2
+    assert trained_fraction({}, "none", False) == 0.5

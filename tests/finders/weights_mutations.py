@@ -36,9 +36,9 @@ class Case:
     def __init__(self, root: Path) -> None:
         recipe = load_recipe(RECIPE).model_copy(update={"size": 29})
         module = initialised_module(recipe, torch.Generator().manual_seed(1))
-        figures = {"mean": torch.rand(1, 29, 29, generator=torch.Generator().manual_seed(2)), "sigma": torch.ones(1)}
-        self.finder = Finder(recipe, module, "test", figures=figures)
-        self.state = {**module.state_dict(), **{f"preprocessing.{name}": value for name, value in figures.items()}}
+        statistics = {"mean": torch.rand(1, 29, 29, generator=torch.Generator().manual_seed(2)), "sigma": torch.ones(1)}
+        self.finder = Finder(recipe, module, "test", statistics=statistics)
+        self.state = {**module.state_dict(), **{f"preprocessing.{name}": value for name, value in statistics.items()}}
         self.folder = root / "finder"
         save_finder(self.finder, self.folder, origin="a test")
         self.good = {path.name: path.read_bytes() for path in self.folder.iterdir()}

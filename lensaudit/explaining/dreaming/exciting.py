@@ -98,7 +98,7 @@ def most_exciting(
     Raises
     ------
     DataError
-        The set is not what the finder eats, or none of its cutouts could be read.
+        The finder cannot take the set as input, or none of its cutouts could be read.
     UsageError
         `scan` is below 1.
     """

@@ -116,7 +116,7 @@ def from_cutouts(finder: Finder, lens_set: LensSet, ids: Sequence[str]) -> tuple
     UsageError
         No id is given, or one is not in the set.
     DataError
-        The set is not what the finder eats, or a cutout is constant or not finite.
+        The finder cannot take the set as input, or a cutout is constant or not finite.
     """
     if not ids:
         raise UsageError(f"--from {lens_set.path} needs --id ID (as often as you like), the systems to begin from")

@@ -131,7 +131,7 @@ def compound_view(
     Raises
     ------
     DataError
-        The set is not what the finder eats, or holds no simulated compound lens.
+        The finder cannot take the set as input, or holds no simulated compound lens.
     """
     finder.check(lens_set)
     chosen = attributor(method)

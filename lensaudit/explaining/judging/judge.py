@@ -91,7 +91,7 @@ def judge(
     Raises
     ------
     DataError
-        A set is not what the finder eats, no image can be used, or no method can explain the finder.
+        The finder cannot take a set as input, no image can be used, or no method can explain the finder.
     UsageError
         No set is given, or `out` cannot be written.
 

@@ -229,7 +229,7 @@ def choose(
     Raises
     ------
     DataError
-        A set is not what the finder eats, or no image can be used.
+        The finder cannot take a set as input, or no image can be used.
     """
     left_out: dict[str, str] = {}
     by_kind: dict[str, list[System]] = {}

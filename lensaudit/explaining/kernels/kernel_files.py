@@ -163,7 +163,7 @@ def look_at_kernels(
     Raises
     ------
     DataError
-        The set is not what the finder eats, or no image could be scored.
+        The finder cannot take the set as input, or no image could be scored.
     UsageError
         The module has no convolution, a number is out of range, or `out` cannot be written.
     """

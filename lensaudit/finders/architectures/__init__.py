@@ -175,7 +175,7 @@ def he_normal_(module: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(layer, nn.Conv2d | nn.Linear | P4MLift | P4MConv):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
         elif isinstance(layer, nn.modules.batchnorm._BatchNorm | MixtureHead):
-            layer.reset_parameters()  # constants: of a batch norm ones, zeros, and the figures of a standard normal
+            layer.reset_parameters()  # constants: of a batch norm ones, zeros, and the statistics of a standard normal
             continue
         else:
             continue

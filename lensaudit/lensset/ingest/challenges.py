@@ -239,7 +239,7 @@ def _label(root: Path, name: str, files: Mapping[str, Path], listed: Mapping[str
             raise DataError(f"catalogue: id {name}: is_lens must be 0 or 1, not {listed.get('is_lens', 'missing')}")
         said.add(int(listed["is_lens"]))
     if len(said) > 1:
-        raise DataError(f"{root}: id {name} is a lens by one of its folders or catalogue and none by another; mend it")
+        raise DataError(f"{root}: id {name} is a lens by one of its folders or catalogue and none by another; fix it")
     return said.pop() if said else -1
 
 

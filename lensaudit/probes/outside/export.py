@@ -241,7 +241,7 @@ class _System:
 def _check_finite(images: Images, name: str) -> None:
     for band, image in images.items():
         if not np.isfinite(image).all():
-            raise DataError(f"{name}: band {band} has pixels that are not finite; mend the edit that makes them")
+            raise DataError(f"{name}: band {band} has pixels that are not finite; correct the edit that makes them")
 
 
 def export_cutouts(
