@@ -39,6 +39,19 @@ class LensSet:
         The content of ``lensset.json``.
     bands
         Band names, in the order of the header.
+
+    See Also
+    --------
+    lensaudit.simulate : a set with known truth.
+    lensaudit.ingest : a set from your own cutouts.
+
+    Examples
+    --------
+    >>> import lensaudit as la
+    >>> made = la.simulate("euclid", n=4, seed=7)
+    >>> lenses = la.LensSet.open(made.path)
+    >>> len(lenses), lenses.labels.shape, lenses.cutouts([0, 1])["VIS"].shape
+    (4, (4,), (2, 200, 200))
     """
 
     def __init__(self, path: Path, header: Header) -> None:

@@ -69,6 +69,12 @@ def test_rooms_and_names_are_reached_in_every_order(order):
     assert ran.returncode == 0, ran.stderr
 
 
+def test_the_class_among_the_names_is_described_too():
+    text = inspect.getdoc(la.LensSet) or ""
+    for section in ("Attributes", "Examples", "See Also"):
+        assert f"{section}\n{'-' * len(section)}\n" in text
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_each_function_is_described_as_numpydoc_has_it(name):
     function = getattr(la, name)
@@ -126,10 +132,10 @@ def _at(place: str) -> typing.Any:
     return getattr(import_module(f"lensaudit.{module}"), name)
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*(f"api.{name}" for name in MODULES), "lensset.store", "notebook"])
 def test_examples_run(module):
     runner = DocTestRunner(verbose=False)
-    for example in DocTestFinder().find(import_module(f"lensaudit.api.{module}")):
+    for example in DocTestFinder().find(import_module(f"lensaudit.{module}")):
         runner.run(example)
     assert runner.failures == 0
     assert runner.tries > 0
