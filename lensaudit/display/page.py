@@ -114,10 +114,10 @@ def _ends(group: Any) -> tuple[float | None, float | None]:
 
 
 def _symbols(text: str) -> Markup:
-    """Escape `text` and set θ_E with a real subscript."""
+    """Escape `text`, set θ_E with a real subscript, and keep a number and its per cent sign on one line."""
     from markupsafe import Markup
 
-    return Markup(str(Markup.escape(text)).replace("θ_E", "θ<sub>E</sub>"))
+    return Markup(str(Markup.escape(text)).replace("θ_E", "θ<sub>E</sub>").replace(" %", "\u202f%"))
 
 
 def _grouped(rows: Sequence[Any], name: str) -> list[list[Any]]:

@@ -37,6 +37,7 @@ from pathlib import Path
 
 from lensaudit.documents import keep_json, read_json, read_text, refuse_broken_seal
 from lensaudit.errors import DataError, NoSuchFile, UsageError
+from lensaudit.probes.audit import FORMAT, PAGE_FILE
 from lensaudit.report.chapters import Certificate, Planted
 from lensaudit.report.schema import BLOCKS, Audit
 from lensaudit.resources import builtin_folder
@@ -71,6 +72,8 @@ def read_audit(folder: Path) -> Audit:
     if not path.is_file():
         raise NoSuchFile(f"{folder}: holds no {AUDIT_NAME}; name a folder that `lensaudit report … --out` wrote")
     words = read_json(path, FIX)
+    if isinstance(words, dict) and words.get("format") == FORMAT:
+        raise DataError(f"{path}: is of lensaudit probe all, whose page is {PAGE_FILE} beside it; {FIX}")
     if not isinstance(words, dict) or words.get("schema") != SCHEMA:
         found = words.get("schema") if isinstance(words, dict) else type(words).__name__
         raise DataError(f"{path}: schema is {printable(found, 60)}, this version reads {SCHEMA}; {FIX}")

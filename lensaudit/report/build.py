@@ -16,7 +16,7 @@ from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, certificate_block, r
 from lensaudit.report.explained import dreams_block, gallery_block, maps_block
 from lensaudit.report.findings import find, limits, not_measured
 from lensaudit.report.judged import judged_block, kernels_block
-from lensaudit.report.options import AuditOptions, key_of, quiet
+from lensaudit.report.options import AuditOptions, Hashed, key_of, quiet
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
 from lensaudit.report.probes import check_probes, has_compound, probes_block
 from lensaudit.report.schema import Audit, AuditedFinder, AuditedSet, Measured, Pixels, Settings, Training
@@ -46,12 +46,10 @@ def scored(finder: Finder, lens_set: LensSet, out: Path, options: AuditOptions, 
     return kept
 
 
-class Images(Protocol):
+class Images(Hashed, Protocol):
     """Images with the hash of the set that they are of."""
 
     def __len__(self) -> int: ...
-    @property
-    def content_hash(self) -> str: ...
 
 
 def scores_piece(finder: Finder, lens_set: Images, path: Path, key: str, seed: int | None = None) -> Piece[Scores]:

@@ -140,6 +140,3 @@ TRUTH = {
     "mag_lens_VIS": ("lens magnitude VIS", "mag"),
 }
 """Truth columns of the doses → how an astronomer calls them, and the unit."""
-
-POPULATIONS = {"arcs": "compound arcs", "rings": "double rings"}
-"""Labels of populations that have a better name."""

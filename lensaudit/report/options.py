@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lensaudit import __version__, kept
 from lensaudit.errors import UsageError
 from lensaudit.kept import Arrays, ArraysForm, Piece
 from lensaudit.resources import without_groups
 from lensaudit.verdicts import CHANCE, PAIRS, fail_words
+
+if TYPE_CHECKING:
+    from lensaudit.finders import Finder
 
 FAIL_ON = (*fail_words(), CHANCE)
 """What a user may choose to fail on: a verdict or a graver one, or an AUROC that chance explains."""
@@ -98,14 +101,18 @@ def _at_least(name: str, value: int, minimum: int) -> None:
         raise UsageError(f"{name} {value}: must be {minimum} or more")
 
 
-"""Told the name of the stage, how many of its steps are done and of how many."""
-
-
 def quiet(what: str, done: int, total: int) -> None:
     """Report progress to nobody."""
 
 
-def key_of(finder: Any, lens_set: Any | None = None, **settings: Any) -> str:
+class Hashed(Protocol):
+    """A set of images, by what its hash says."""
+
+    @property
+    def content_hash(self) -> str: ...
+
+
+def key_of(finder: Finder, lens_set: Hashed | None = None, **settings: Any) -> str:
     """SHA-256 of everything a piece rests on: version, weights, recipe, content of the set and settings."""
     parts = {
         "lensaudit": __version__,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
-from lensaudit.display.numbers import count, percent, significant
+from lensaudit.display.numbers import count, percent, shortest, significant
 from lensaudit.probes.audit import Ranked
 from lensaudit.probes.definition import Published
-from lensaudit.probes.finding import ALL_PAIRS, Finding, Recall
+from lensaudit.probes.finding import ALL_PAIRS, Finding, Recall, called
 from lensaudit.probes.response import Response
 from lensaudit.probes.result import ProbeResult
 from lensaudit.probes.steps import Step
 from lensaudit.probes.verdict import Estimate, Verdict
-from lensaudit.report.facts import POPULATIONS, TRUTH
+from lensaudit.report.facts import TRUTH
 from lensaudit.report.probe_block import (
     ArmGroup,
     DoseAxis,
@@ -40,8 +39,8 @@ def row_of(one: Ranked, result: ProbeResult) -> ProbeRow:
         title=one.title,
         nature=one.nature,
         verdict=one.verdict.word,
-        sentence=typeset(one.verdict.sentence),
-        meaning=typeset(one.meaning),
+        sentence=one.verdict.sentence,
+        meaning=one.meaning,
         effect=Estimate(effect.value, effect.low, effect.high),
         effect_of="fraction called a lens" if contaminant else "change of recall",
         control=rate_of(finding.control),
@@ -64,25 +63,14 @@ def rate_of(recall: Recall) -> ProbeRate:
     return ProbeRate(recall.k, recall.n, recall.low, recall.high)
 
 
-def typeset(text: str) -> str:
-    """A sentence of a probe as the page writes it: true minus signs, per cents, apostrophes, names of populations."""
-    text = re.sub(r"(?<!\w)-(?=\d)", "−", text).replace("'", "’")
-    text = re.sub(r"(\d)%", "\\1\u202f%", text).replace(" (lenses, all pairs)", "")
-    return re.sub(r"\((\w+), all pairs\)", lambda found: f"({called(found[1])})", text)
-
-
-def called(population: str) -> str:
-    """How the page calls a population."""
-    return POPULATIONS.get(population, population)
-
-
 def _group(one: Ranked) -> str:
     if one.group is not None:
-        return f"lenses {typeset(one.group)}"
+        return f"lenses {one.group}"
     if one.nature == "contaminant":
         return f"scenes without a lens ({in_sentence(one.title)})"
     population = one.finding.population
-    return called(population) if population in POPULATIONS else f"lenses in the probe “{one.title}”"
+    name = called(population)
+    return f"lenses in the probe “{one.title}”" if name == population else name
 
 
 def _advice(verdict: Verdict) -> str:
@@ -112,8 +100,8 @@ def detail_of(one: Ranked, result: ProbeResult, architecture: str) -> ProbeDetai
         about=definition.meaning,
         verdict=one.verdict.word,
         open=one.verdict.state.beyond,
-        meaning=typeset(one.meaning),
-        sentence=typeset(one.verdict.sentence),
+        meaning=one.meaning,
+        sentence=one.verdict.sentence,
         tolerance=result.settings.tolerance,
         threshold=result.finder.threshold,
         change_method=first.recall_change.method,
@@ -143,7 +131,7 @@ def _effect_group(finding: Finding, result: ProbeResult, architecture: str) -> A
         mcnemar=PairCounts(finding.lost, finding.gained, finding.p_value, finding.p_holm),
         test=finding.test,
         verdict=finding.verdict.word,
-        sentence=typeset(finding.verdict.sentence),
+        sentence=finding.verdict.sentence,
         published=beside,
     )
 
@@ -186,7 +174,7 @@ def _how(result: ProbeResult) -> str:
     populations = definition.modes[settings.mode].populations
     drawn = " and ".join(f"{settings.n} scenes “{name}”" for name in populations.values())
     control, treated = (_steps(steps) for steps in (definition.edits.control, definition.edits.treated))
-    strengths = f" at {', '.join(typeset(f'{value:g}') for value in doses.values)}" if doses else ""
+    strengths = f" at {', '.join(map(shortest, doses.values))}" if doses else ""
     seen = ", ".join(f"{k} of {settings.n} {called(label)}" for label, k in result.visible_edits.items())
     condition = f" A pair fulfils the lens rule where both arms have {rule.describe()}." if rule else ""
     return (
@@ -201,20 +189,15 @@ def _how(result: ProbeResult) -> str:
 def _steps(steps: Sequence[Step]) -> str:
     words = [
         step.edit.replace("identity", "as drawn").replace("-", " ")
-        + ("" if step.strength is None else f" {decimal_short(step.strength)}")
+        + ("" if step.strength is None else f" {shortest(step.strength)}")
         for step in steps
     ]
     return ", then ".join(words)
 
 
-def decimal_short(value: float) -> str:
-    """A strength as short as it goes, with a true minus."""
-    return typeset(f"{value:g}")
-
-
 def _pairs_note(result: ProbeResult) -> str:
     doses = result.definition.doses
-    last = f"; treated at the last strength, {decimal_short(doses.values[-1])}" if doses else ""
+    last = f"; treated at the last strength, {shortest(doses.values[-1])}" if doses else ""
     return f"Chosen by the change of logit{last}."
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ from lensaudit.report.verdict import INVERTED
 from lensaudit.spread import StageProgress
 from lensaudit.untrusted import path_within
 from lensaudit.verdicts import CHANCE, failing
+
+if TYPE_CHECKING:
+    from lensaudit.finders import Finder
+    from lensaudit.probes import ProbeDefinition
 
 GRADIENTS = {
     "saliency": 1.0,
@@ -107,7 +111,7 @@ class Estimate:
     memory_bytes: float
 
 
-def estimate_of_audit(finder: Any, lens_set: Any, options: AuditOptions, out: Path) -> Estimate:
+def estimate_of_audit(finder: Finder, lens_set: Any, options: AuditOptions, out: Path) -> Estimate:
     """What `lensaudit.report.build.build_audit` will take, less what an earlier run into `out` has finished."""
     from lensaudit.explaining import applicable_methods
     from lensaudit.explaining.layers import convolutions
@@ -172,7 +176,7 @@ class ProbeWork:
     disk_bytes: float
 
 
-def work_of_probes(finder: Any, probes: Sequence[Any], asked: Asked) -> ProbeWork:
+def work_of_probes(finder: Finder, probes: Sequence[ProbeDefinition], asked: Asked) -> ProbeWork:
     """What the probes that apply have still to do: every arm of a pair is rendered and scored."""
     from lensaudit.probes import why_not_applicable
     from lensaudit.probes.definition import seen_by, why_no_scene
@@ -199,7 +203,7 @@ def peak_memory() -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
-def measured(finder: Any, lens_set: Any, batch: int | None = None, *, occlusion: bool = True) -> Speeds:
+def measured(finder: Finder, lens_set: Any, batch: int | None = None, *, occlusion: bool = True) -> Speeds:
     """Time one batch through the finder and, where its work needs them, a gradient and an occlusion map."""
     import torch
 
@@ -323,7 +327,7 @@ def set_folder(out: Path, n: int, options: AuditOptions) -> Path:
     return Path(out) / f"set-n{n}-seed{options.seed}"
 
 
-def estimate_of_quickstart(finder: Any, n: int, out: Path, options: AuditOptions) -> Estimate:
+def estimate_of_quickstart(finder: Finder, n: int, out: Path, options: AuditOptions) -> Estimate:
     """What `quick_audit` will take, less what an earlier run into `out` has finished."""
     from lensaudit.lensset import LensSet
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from lensaudit.display.numbers import count, decimal, interval, percent, percent_interval, plural, significant
 from lensaudit.report.findings import PROBES
 from lensaudit.report.probe_block import ProbeRow, ProbesBlock
-from lensaudit.report.probe_rows import typeset
 from lensaudit.report.schema import AuditedSet, Finding, Headline, Measured, Performance
 from lensaudit.statistics import TYPICAL_DISCORDANT, pairs_needed
 from lensaudit.verdicts import (
@@ -40,7 +39,7 @@ MOST_LENSES_AT_ONCE = 2000
 
 def verdict(audit: Measured, findings: Sequence[Finding]) -> Headline:
     """Headline, sentences, a level (see `level`), and what to do next, from an audit and its ranked findings."""
-    probed = [typeset(in_short(answers_of(audit.probes))), _fewer_pairs(audit.probes)]
+    probed = [in_short(answers_of(audit.probes)), _fewer_pairs(audit.probes)]
     in_the_set = [_found(audit.performance, audit.finder.name), _alarms(audit.performance), *_losses(findings)]
     return Headline(
         level=level(audit, findings),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lensaudit.imaging import TRUTH_COLUMNS
-from lensaudit.probes import Drawn, Experiment, audited, load_definition
+from lensaudit.probes import Drawn, Experiment, ProbeAudit, audited, load_definition
 from lensaudit.probes.collect import Asked
 from lensaudit.probes.columns import Sample, fulfilling
 from lensaudit.probes.result import AuditedFinder, ProbeResult, ProbeSettings
@@ -27,10 +27,15 @@ TITLES = {name: load_definition(name).title for name in (*LOST, *REFUSED)}
 
 
 @cache
+def probe_audit() -> ProbeAudit:
+    """What the finder answered, corrected together."""
+    return audited([_result(name, lost) for name, lost in LOST.items()], REFUSED)
+
+
+@cache
 def probes_block() -> ProbesBlock:
     """The block of the audit, without pairs."""
-    audit = audited([_result(name, lost) for name, lost in LOST.items()], REFUSED)
-    return laid_out(audit, TITLES, "ou66", (N, 3))
+    return laid_out(probe_audit(), TITLES, "ou66", (N, 3))
 
 
 def _result(name: str, lost: int) -> ProbeResult:

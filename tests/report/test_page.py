@@ -24,6 +24,7 @@ from lensaudit.report.audit_file import read_audit
 from lensaudit.report.chapters import Gallery, GalleryEntry, GalleryGroup, Kernels
 from lensaudit.report.render import render_report, sections_of
 from lensaudit.report.schema import BLOCKS, Audit
+from tests.report.answers import probe_audit
 from tests.report.conftest import with_metric, write_full
 
 HOSTILE = "<script>alert(1)</script>"
@@ -250,6 +251,12 @@ def test_an_unreadable_audit_is_one_line(tmp_path: Path, text: str):
         render_report(tmp_path)
     assert "audit.json" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_audit_of_probes_alone_is_said_to_be_another(tmp_path: Path):
+    probe_audit().write(tmp_path)
+    with pytest.raises(DataError, match=r"audit\.json: is of lensaudit probe all, whose page is audit\.md"):
+        render_report(tmp_path)
 
 
 def test_no_audit_is_a_user_error(tmp_path: Path):

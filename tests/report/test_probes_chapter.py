@@ -17,7 +17,6 @@ from lensaudit.report.build import concluded
 from lensaudit.report.findings import not_measured
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.probe_block import ProbeRow
-from lensaudit.report.probe_rows import typeset
 from lensaudit.report.render import render_report
 from lensaudit.report.schema import Audit, LabelledMetric
 from lensaudit.report.verdict import verdict
@@ -266,9 +265,13 @@ def test_names_of_probes():
     assert AuditOptions(probes=("compound", "arc-snr")).probes == ("compound", "arc-snr")
 
 
-def test_sentences_are_typeset():
-    assert typeset("X (rings, all pairs), recall goes -0.1 of 10%") == "X (double rings), recall goes −0.1 of 10\u202f%"
-    assert typeset("Lensing switched off (lenses, all pairs), psf-2") == "Lensing switched off, psf-2"
+def test_sentences_are_typeset(audit: Audit):
+    assert audit.probes is not None
+    said = " ".join(f"{row.sentence} {row.meaning} {row.group}" for row in audit.probes.rows)
+    for typed in ("-0", "0%", "all pairs", "'"):
+        assert typed not in said
+    assert "−0." in said
+    assert "Compound lenses (compound arcs)" in said
 
 
 def test_fail_on_bias_is_exit_code_one_after_the_page(audit: Audit, tmp_path: Path, monkeypatch, capsys):
