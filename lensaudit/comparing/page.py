@@ -33,9 +33,10 @@ from lensaudit.display.figures import (
     styled,
     svg_picture,
 )
-from lensaudit.display.numbers import decimal, interval
+from lensaudit.display.numbers import decimal, interval, percent
 from lensaudit.display.page import render_page, write_page
 from lensaudit.errors import DataError, LensauditError
+from lensaudit.evaluation import FPR
 from lensaudit.evaluation.calibration import draw_reliability as draw_bins
 from lensaudit.evaluation.metric import draw_curve
 from lensaudit.report.facts import Fact, pixel_facts
@@ -87,8 +88,9 @@ def draw_roc(rows: Sequence[FinderOnSet]) -> Figure:
     linear.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
     grid = np.geomspace(floor, 1, 200)
     log.plot(grid, grid, color=FAINT, linewidth=0.8, linestyle=":")
-    log.axvline(0.01, color=FAINT, linewidth=0.8)
-    log.text(0.01, 1.0, " 1 %", fontsize=7.5, va="top", color=QUIET)
+    if floor < FPR:
+        log.axvline(FPR, color=FAINT, linewidth=0.8)
+        log.text(FPR, 1.0, f" {percent(FPR)}", fontsize=7.5, va="top", color=QUIET)
     recall = f"Recall (of {_range(row.n_lenses for row in rows)} lenses)"
     linear.set(xlim=(0, 1), ylim=(0, 1.01), title="All thresholds; dotted: chance", ylabel=recall)
     log.set(xscale="log", xlim=(floor, 1), ylim=(0, 1.01), title="Few false positives (logarithmic)")

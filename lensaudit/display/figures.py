@@ -117,6 +117,12 @@ def axes_or_new(ax: Axes | None, width: float = HALF_WIDTH_IN, height: float = 3
     return row_of_axes(width, height)[1][0] if ax is None else ax
 
 
+def space_panels(figure: Figure, inches: float = 0.1) -> None:
+    """Keep the titles of one row of panels off the ticks of the row above."""
+    layout: Any = figure.get_layout_engine()
+    layout.set(h_pad=inches)
+
+
 def figure_of(axes: Axes) -> Figure:
     """The figure that `axes` are part of."""
     figure = axes.get_figure(root=True)

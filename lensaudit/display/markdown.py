@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _INTERVAL = re.compile(r"\[([^][,]{1,12}), ([^][,]{1,12})\]")
 """Two ends that stay on one line."""
 
+_COUNTED = re.compile(r"\bn = (\d)")
+_PERCENT = re.compile(r"(?<=\d) %")
+"""A number and what it belongs to stay on one line too."""
+
 _PICTURE = re.compile(r"[A-Za-z0-9._-]+\.png")
 
 
@@ -97,6 +101,7 @@ def _parser() -> Any:
 
         def text(self, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
             words = _INTERVAL.sub("[\\1,\u00a0\\2]", super().text(tokens, place, options, env))
+            words = _COUNTED.sub("n\u00a0=\u00a0\\1", _PERCENT.sub("\u202f%", words))
             return words.replace("θ_E", "θ<sub>E</sub>")
 
         def image(self, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:

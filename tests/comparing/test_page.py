@@ -18,8 +18,10 @@ import pytest
 
 from lensaudit.comparing import Comparison, render_comparison
 from lensaudit.comparing.comparison import COMPARISON_NAME, SPEED_NAME
+from lensaudit.comparing.page import draw_reliability, draw_roc
 from lensaudit.comparing.pairs import AreaDifference, McNemar, Pair, Place
 from lensaudit.comparing.tables import HEADS, PairCell, matrices_of, set_table, told_apart
+from lensaudit.display.numbers import percent
 from lensaudit.documents import sealed
 from lensaudit.errors import DataError, UsageError
 from tests.comparing.made_up import NAMES, REFUSED, comparison
@@ -169,6 +171,21 @@ def test_differences_that_are_not_shown_are_said(made: Comparison):
     sentences = told_apart(made.sets[0])
     assert sentences[0] == "1. ou66: told from every other"
     assert any(": not told from " in sentence for sentence in sentences)
+
+
+def test_curves_are_drawn_with_their_bands_n_and_the_mark_of_one_percent_inside(made: Comparison):
+    rows = [row for row in made.sets[0].ranked if row.roc is not None]
+    linear, log = draw_roc(rows).axes
+    curves = {line.get_label(): line for line in linear.lines}
+    for row in rows:
+        assert curves[row.finder].get_ydata() == pytest.approx(row.roc.tpr)
+    assert [text.get_text() for text in log.texts] == [f" {percent(0.01)}"]
+    assert "of 200 lenses" in linear.get_ylabel()
+    few = comparison(("ou66", "ou200"), 40).sets[0]
+    assert not draw_roc(few.ranked).axes[1].texts  # of 20 non-lenses, 1 % is off the axis
+    diagrams = draw_reliability(rows).axes
+    assert [axes.get_title(loc="left") for axes in diagrams if axes.axison] == [row.finder for row in rows]
+    assert all(f"n = {row.n}" in axes.texts[0].get_text() for axes, row in zip(diagrams, rows, strict=False))
 
 
 def test_same_data_same_bytes(folder: Path, page: str):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lensaudit.display.figures import save_figure
 from lensaudit.display.markdown import table, write_html
-from lensaudit.display.page import content_policy
+from lensaudit.display.page import TEMPLATE, content_policy
 from lensaudit.untrusted import in_markdown
 
 
@@ -37,6 +37,29 @@ def test_tables_scroll(tmp_path: Path):
     page = written(tmp_path, f"# A\n\n{table(('a', 'b'), [('1', '**2**')])}\n")
     assert '<div class="scroll"><table>' in page
     assert "<strong>2</strong>" in page
+
+
+def test_numbers_stay_with_what_belongs_to_them(tmp_path: Path):
+    page = written(tmp_path, "# A\n\n79.3 % [67.2, 87.7] n = 58\n")
+    assert "79.3\u202f% [67.2,\u00a087.7] n\u00a0=\u00a058" in page
+
+
+def rules(medium: str) -> dict[str, str]:
+    """Selector → declarations of the common style sheet's rules for a medium."""
+    css = re.sub(r"/\*.*?\*/", "", (TEMPLATE / "page.css").read_text(encoding="utf-8"), flags=re.DOTALL)
+    blocks = re.findall(rf"@media {medium} \{{(.*?)\n\}}", css, re.DOTALL)
+    return {one.strip(): said for block in blocks for one, said in re.findall(r"([^{}]+)\{([^{}]*)\}", block)}
+
+
+def test_on_paper_details_are_open_and_nothing_is_cut_or_in_the_way():
+    printed = rules("print")
+    assert "content-visibility: visible" in printed["details::details-content"]
+    assert "overflow: visible" in printed[".scroll"]
+    assert "min-width: 0" in printed["table, th, td"]
+    assert "white-space: normal" in printed["td .badge"]
+    assert "white-space: pre-wrap" in printed[".document pre"]
+    assert "page: wide" in printed[".wide:not(.document)"]
+    assert "display: none" in printed["nav, .skip"]
 
 
 @pytest.mark.parametrize("word", EVERY.values(), ids=EVERY)

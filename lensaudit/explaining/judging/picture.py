@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lensaudit.display.colour import ALARM, BAND, INK, QUIET, SERIES
-from lensaudit.display.figures import light_grid, new_figure, styled
+from lensaudit.display.figures import light_grid, new_figure, space_panels, styled
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
 from lensaudit.explaining.judging.compound_view import CompoundView
 from lensaudit.explaining.judging.judgement import Judgement
@@ -48,6 +48,7 @@ def scores_figure(judgement: Judgement) -> Figure:
     _kinds_legend(figure, {f"{kind} ({told[kind]} images)": colours[kind] for kind in kinds})
     title = f"Explanations of {judgement.finder}: mean over images with 95 % interval; dotted: chance"
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    space_panels(figure)
     return figure
 
 
