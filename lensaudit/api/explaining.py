@@ -182,7 +182,7 @@ def kernels(
     batch_size: int | None = None,
     progress: bool | Watcher = False,
 ) -> KernelStudy:
-    """Find what excites each convolution kernel over a set, and what that goes with among the lenses.
+    """Find what excites each convolution kernel over a set, and what that correlates with among the lenses.
 
     Parameters
     ----------

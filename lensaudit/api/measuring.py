@@ -259,7 +259,7 @@ def probe(
     progress
         Whether to show bars, or a function called with (stage, done, total).
     **options
-        See `lensaudit.api.probing.RunOptions`.
+        See `lensaudit.api.measuring.RunOptions`.
 
     Returns
     -------

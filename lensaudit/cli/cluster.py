@@ -47,7 +47,7 @@ def cluster(
     test: Annotated[Path | None, typer.Option("--test", metavar="SET", help="Labelled set to measure.")] = None,
     images: Annotated[
         int | None,
-        typer.Option("--images", metavar="N", min=2, help="Train on and cluster so many of SET; default all."),
+        typer.Option("--images", metavar="N", min=2, help="Images of SET to train on and cluster; default all."),
     ] = None,
     denoiser_epochs: Annotated[
         int | None, typer.Option("--denoiser-epochs", metavar="N", min=1, help="By default the recipe's epochs.")
@@ -82,7 +82,7 @@ def cluster(
     orientations: Annotated[
         int,
         typer.Option(
-            "--orientations", metavar="N", min=0, help="Rotate so many test images: how often do they change cluster?"
+            "--orientations", metavar="N", min=0, help="Test images to rotate: how often do they change cluster?"
         ),
     ] = 0,
     source_only: Annotated[

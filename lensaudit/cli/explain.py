@@ -237,7 +237,7 @@ def kernels(
     threads: opt.Threads = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Show what excites each kernel of a finder over a set, and what it goes with among the lenses."""
+    """Show what excites each kernel of a finder over a set, and what it correlates with among the lenses."""
     from lensaudit.cli.opening import open_both
     from lensaudit.cli.running import progress_bar
     from lensaudit.explaining import KernelWish, look_at_kernels, named_kernels
@@ -257,5 +257,5 @@ def kernels(
     say(*(f"  {line}" for line in lines))
     for kernel in chosen or ():
         if study.correlations is not None and not made.statements_of(kernel):
-            say(f"  {kernel}: goes with none of the truth columns")
+            say(f"  {kernel}: correlates with none of the truth columns")
     say(*made.notes(), err=True)

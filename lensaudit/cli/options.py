@@ -213,7 +213,7 @@ OldFirst = Annotated[int | None, _old_option("n", "--first")]
 OldTop = Annotated[int | None, _old_option("n", "--top", min=1)]
 All = Annotated[bool, typer.Option("--all", help="Every system of the set.")]
 Images = Annotated[
-    int | None, typer.Option("--images", metavar="N", min=1, help="So many images of the set, evenly spread.")
+    int | None, typer.Option("--images", metavar="N", min=1, help="Number of images of the set, evenly spread.")
 ]
 Threshold = Annotated[
     float | None, typer.Option("--threshold", metavar="P", min=0, max=1, help="p of a lens; default: the finder's.")
