@@ -233,6 +233,6 @@ def _policy(options: IngestOptions) -> PixelPolicy:
         masked=options.get("masked", "zero"),
         size_arcsec=options.get("size_arcsec"),
         size_pixels=options.get("size_pixels", {}),
-        told_scale=options.get("pixel_scale", {}),
-        told_zero_point=options.get("zero_point", {}),
+        given_scale=options.get("pixel_scale", {}),
+        given_zero_point=options.get("zero_point", {}),
     )

@@ -141,9 +141,9 @@ def cluster(
     if finder is not None:
         loaded = load_finder(finder)
         found = replace(loaded, recipe=opt.of_width(loaded.recipe, field_of_view))
-    with with_threads(threads, processes), watching() as tell:
-        clustered = run(found, data, place, options, extras, tell)
-        swept = None if sizes is None else sweep_embedding(start, data, place, options, sizes, tell)
+    with with_threads(threads, processes), watching() as progress:
+        clustered = run(found, data, place, options, extras, progress)
+        swept = None if sizes is None else sweep_embedding(start, data, place, options, sizes, progress)
     _show(clustered, swept, out, as_json=as_json)
 
 

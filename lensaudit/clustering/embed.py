@@ -15,7 +15,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
 
-from lensaudit.clustering.stage import Advance
 from lensaudit.errors import DataError
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
 from lensaudit.finders.finder import weights_hash
@@ -25,7 +24,7 @@ from lensaudit.finders.running import channels_last
 from lensaudit.kept import Piece, TensorsForm
 from lensaudit.training.batches import Batches
 from lensaudit.training.loop import SECONDS_BETWEEN_CHECKPOINTS
-from lensaudit.training.prepared import PreparedSet, Rows, decoded
+from lensaudit.training.prepared import Advance, PreparedSet, Rows, decoded
 
 if TYPE_CHECKING:
     from sklearn.mixture import BayesianGaussianMixture
@@ -144,7 +143,7 @@ def fit_mixture(head: MixtureHead, embeddings: ArrayLike, seed: int) -> Fitted:
 
 
 def sklearn_mixture(points: NDArray[np.float64], clusters: int, seed: int) -> BayesianGaussianMixture:
-    """The fitted mixture; that it has not converged is told by its ``converged_``."""
+    """The fitted mixture; ``converged_`` is False where it has not converged."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import BayesianGaussianMixture
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lensaudit.clustering.embed import embedded, fit_mixture, logits, responsibilities
-from lensaudit.clustering.stage import Advance
 from lensaudit.errors import DataError
 from lensaudit.evaluation import CONFIDENCE
 from lensaudit.finders import Finder
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
 from lensaudit.finders.layers import MixtureHead
+from lensaudit.records import Number, Record
 from lensaudit.statistics import Proportion, auroc, auroc_interval, bootstrap_interval, wilson_interval
+from lensaudit.training.prepared import Advance
 
 if TYPE_CHECKING:
     from lensaudit.lensset import LensSet
@@ -31,23 +32,19 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Between:
+class Between(Record):
     """A number with its 95 % interval."""
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
 
     def __str__(self) -> str:
         return f"{self.value:.3g} ({self.low:.3g}–{self.high:.3g})"
 
-    def as_json(self) -> dict[str, float]:
-        """Plain values."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
 
 @dataclass(frozen=True)
-class AtRatio:
+class AtRatio(Record):
     """Metrics of one finder where there are `ratio` non-lenses to each lens; recall and AUROC do not depend on it."""
 
     ratio: float
@@ -56,11 +53,6 @@ class AtRatio:
     precision: Between
     f1: Between
     accuracy: Between
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        names = ("auroc", "recall", "precision", "f1", "accuracy")
-        return {"ratio": self.ratio, **{name: getattr(self, name).as_json() for name in names}}
 
 
 def at_ratios(
@@ -119,7 +111,7 @@ def _between(value: Array, drawn: Array) -> Between:
 
 
 @dataclass(frozen=True)
-class Splitting:
+class Splitting(Record):
     """What the eight rotations and mirrors of the images do.
 
     Attributes
@@ -127,11 +119,11 @@ class Splitting:
     n
         Images.
     by_one
-        Share of the seven other orientations in which the most likely cluster is another one; interval over images.
+        Fraction of the seven other orientations in which the most likely cluster is another one; interval over images.
     ever
         Images that change their cluster in at least one of the seven.
     by_chance
-        Share of pairs of different images that are in different clusters: what `by_one` would be if the cluster had
+        Fraction of pairs of different images that are in different clusters: what `by_one` would be if the cluster had
         nothing to do with the image.
     call
         Images whose call at p = 0.5 changes in at least one of the seven.
@@ -142,16 +134,6 @@ class Splitting:
     ever: Proportion
     by_chance: float
     call: Proportion
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "n": self.n,
-            "by_one": self.by_one.as_json(),
-            "ever": self.ever.to_json(),
-            "by_chance": self.by_chance,
-            "call": self.call.to_json(),
-        }
 
 
 def splitting_of(head: MixtureHead, embeddings: NDArray[np.float32], seed: int = 0) -> Splitting:
@@ -200,7 +182,7 @@ _CHUNK = 32
 
 
 @dataclass(frozen=True)
-class SourceOnly:
+class SourceOnly(Record):
     """What the clusters of the lensed light know.
 
     Attributes
@@ -212,7 +194,7 @@ class SourceOnly:
     pure
         Images of the class that has the majority in their cluster.
     radius, angle
-        Share of the variance of the Einstein radius, and of the arc's place (cosine and sine of its position angle),
+        Fraction of the variance of the Einstein radius, and of the arc's place (cosine and sine of its position angle),
         between clusters, among the lenses; adjusted for the number of clusters, so that 0 is chance.
     """
 
@@ -222,17 +204,6 @@ class SourceOnly:
     pure: Proportion
     radius: Between
     angle: Between
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "n_lenses": self.n_lenses,
-            "n_empty": self.n_empty,
-            "clusters": self.clusters,
-            "pure": self.pure.to_json(),
-            "radius": self.radius.as_json(),
-            "angle": self.angle.as_json(),
-        }
 
 
 def source_only(finder: Finder, lens_set: LensSet, seed: int = 0, advance: Advance | None = None) -> SourceOnly:
@@ -265,7 +236,7 @@ def source_only(finder: Finder, lens_set: LensSet, seed: int = 0, advance: Advan
 
 
 def explained(values: NDArray[np.float64], groups: NDArray[np.intp]) -> float:
-    """Share of the variance of values (n, d) between groups (n,), adjusted (ε² of Kelley 1935): 0 by chance."""
+    """Fraction of the variance of values (n, d) between groups (n,), adjusted (ε² of Kelley 1935): 0 by chance."""
     _, group = np.unique(groups, return_inverse=True)
     n, k = len(values), int(group.max()) + 1
     counts = np.bincount(group)[:, None]

@@ -13,12 +13,13 @@ from scipy.special import expit, logit
 
 from lensaudit.clustering.embed import Posed, embeddings, logits, responsibilities
 from lensaudit.clustering.examinations import at_ratios, source_only, splitting_of
-from lensaudit.clustering.network import Tell, named
+from lensaudit.clustering.network import named
 from lensaudit.clustering.page import lenses_in_rich_clusters
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.finders import Finder
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
+from lensaudit.spread import StageProgress
 from lensaudit.training.finish import measured_record
 from lensaudit.training.prepared import PreparedSet, prepare_set
 
@@ -99,7 +100,7 @@ class TestImages:
         return self.prepared.labels
 
 
-def embedded_test(finder: Finder, lens_set: LensSet, cache: Path, tell: Tell) -> TestImages:
+def embedded_test(finder: Finder, lens_set: LensSet, cache: Path, progress: StageProgress) -> TestImages:
     """Prepare and embed the labelled images of a test set.
 
     Raises
@@ -108,12 +109,12 @@ def embedded_test(finder: Finder, lens_set: LensSet, cache: Path, tell: Tell) ->
         None of its images has a label.
     """
     assert isinstance(finder.module, CaeBgm)
-    prepared = prepare_set(finder, lens_set, cache, named(tell, "preparing test images"))
+    prepared = prepare_set(finder, lens_set, cache, named(progress, "preparing test images"))
     if not len(prepared):
         raise DataError(f"{lens_set.path}: no image has a label; give a labelled set as --test")
     posed = Posed(prepared, np.arange(len(prepared)))
     store = cache / "test-embeddings.safetensors"
-    points = embeddings(finder.module, posed, store, named(tell, "embedding test images"))[:, 0]
+    points = embeddings(finder.module, posed, store, named(progress, "embedding test images"))[:, 0]
     return TestImages(lens_set, prepared, points, cache)
 
 
@@ -123,7 +124,7 @@ def measurements(
     fractions: NDArray[np.float64],
     extras: Extras,
     seed: int,
-    tell: Tell,
+    progress: StageProgress,
 ) -> dict[str, Any]:
     """All that is measured on the test images, as plain values.
 
@@ -148,7 +149,7 @@ def measurements(
         if extras.ratios:
             threshold = float(logit(finder.recipe.threshold))
             rare = at_ratios(labels, scores, threshold, extras.ratios, seed)
-            found[name]["ratios"] = [one.as_json() for one in rare]
+            found[name]["ratios"] = [one.to_json() for one in rare]
         if extras.cut:
             found[name]["cut"] = {
                 "least_pixels": LEAST_PIXELS,
@@ -156,10 +157,10 @@ def measurements(
                 **_cut(finder, test, scores, seed),
             }
     if extras.orientations:
-        found["orientations"] = _orientations(first, test, extras.orientations, seed, tell)
+        found["orientations"] = _orientations(first, test, extras.orientations, seed, progress)
     if extras.source_only:
-        light = source_only(first, test.lens_set, seed, named(tell, "embedding lensed light"))
-        found["source_only"] = light.as_json()
+        light = source_only(first, test.lens_set, seed, named(progress, "embedding lensed light"))
+        found["source_only"] = light.to_json()
     return found
 
 
@@ -177,9 +178,11 @@ def _cut(finder: Finder, test: TestImages, scores: NDArray[np.float64], seed: in
     return measured_record(test.labels[kept], scores[kept], finder, seed)
 
 
-def _orientations(finder: Finder, test: TestImages, count: int, seed: int, tell: Tell) -> dict[str, Any]:
+def _orientations(finder: Finder, test: TestImages, count: int, seed: int, progress: StageProgress) -> dict[str, Any]:
     assert isinstance(finder.module, CaeBgm)
     rows = np.arange(min(count, len(test.prepared)))
     store = test.cache / "turned-embeddings.safetensors"
-    turned = embeddings(finder.module, Posed(test.prepared, rows, turned=True), store, named(tell, "turning images"))
-    return splitting_of(finder.module.head, turned, seed).as_json()
+    turned = embeddings(
+        finder.module, Posed(test.prepared, rows, turned=True), store, named(progress, "turning images")
+    )
+    return splitting_of(finder.module.head, turned, seed).to_json()

@@ -31,13 +31,13 @@ _UNITS = {
 }
 
 
-def write_members(path: Path, ids: Sequence[str], labels: NDArray[np.int8], shares: NDArray[np.float64]) -> None:
+def write_members(path: Path, ids: Sequence[str], labels: NDArray[np.int8], posterior: NDArray[np.float64]) -> None:
     """Write one row per clustered image as Parquet: id, label, most likely cluster and its responsibility."""
     columns = {
         "id": pa.array(list(ids)),
         "label": pa.array(labels.astype(np.int8)),
-        "cluster": pa.array(shares.argmax(axis=1).astype(np.int32)),
-        "responsibility": pa.array(shares.max(axis=1)),
+        "cluster": pa.array(posterior.argmax(axis=1).astype(np.int32)),
+        "responsibility": pa.array(posterior.max(axis=1)),
     }
     fields = [pa.field(name, array.type, metadata={"unit": _UNITS[name]}) for name, array in columns.items()]
     with replacing(path) as partial:
@@ -168,12 +168,12 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
     titles = [f"{title}, {one['n_lenses']} + {one['n_non_lenses']}" for title, one in columns.items()]
     rows = [(label, *(metric_words(one[name]) for one in columns.values())) for name, label in METRIC_ROWS.items()]
     rich = metrics["test"]["lenses_in_rich_clusters"]
-    share = metric_words({**rich, "status": "no lenses"})
+    fraction = metric_words({**rich, "status": "no lenses"})
     return [
         markdown_table(("", *titles), rows),
         "",
         "Lenses + non-lenses of the test set in the head; 95 % intervals.",
-        f"Lenses in clusters of a lens fraction of at least {LENS_RICH:g}: {share}, n = {rich['n']}.",
+        f"Lenses in clusters of a lens fraction of at least {LENS_RICH:g}: {fraction}, n = {rich['n']}.",
     ]
 
 
@@ -191,7 +191,7 @@ def measured_columns(test: Mapping[str, Any]) -> dict[str, Any]:
 
 def _limits(finder: Finder, metrics: Mapping[str, Any]) -> list[str]:
     lines = [
-        "* It was never told what a lens is: its clusters are what differs most between the images, which need not be "
+        "* It was trained without labels: its clusters are what differs most between the images, which need not be "
         "lensing. Run `lensaudit probe` and `lensaudit report` on it before using its scores for science.",
         "* Scores are not calibrated probabilities of being a lens in the sky, where lenses are rare.",
     ]

@@ -16,8 +16,16 @@ from torch import nn
 
 from lensaudit.clustering.embed import Posed, clusters_hash, embeddings, fit_mixture, responsibilities
 from lensaudit.clustering.measure import Extras, embedded_test, measurements
-from lensaudit.clustering.network import Network, Tell, Workplace, check_recipe, drawn_images, named, train_network
-from lensaudit.clustering.options import ClusterOptions
+from lensaudit.clustering.network import (
+    ClusterOptions,
+    Images,
+    Network,
+    Workplace,
+    check_recipe,
+    drawn_images,
+    named,
+    train_network,
+)
 from lensaudit.clustering.outputs import clustering_card, plot_curves, write_history, write_members
 from lensaudit.clustering.page import (
     MARKS_FILE,
@@ -30,12 +38,12 @@ from lensaudit.clustering.page import (
     read_marks,
     sheet_of,
 )
-from lensaudit.clustering.stage import Images
 from lensaudit.errors import LensauditError, UsageError
 from lensaudit.files import writable_folder, write_json
 from lensaudit.finders import Finder, Recipe, choose_device, save_finder
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
 from lensaudit.provenance import provenance, refuse_other
+from lensaudit.spread import StageProgress
 
 if TYPE_CHECKING:
     from lensaudit.lensset import LensSet
@@ -122,7 +130,7 @@ def cluster(
     place: ClusterPlace,
     options: ClusterOptions | None = None,
     extras: Extras | None = None,
-    tell: Tell | None = None,
+    progress: StageProgress | None = None,
 ) -> Clustered:
     """Cluster a set as Cheng et al. 2020, or go on with a run that was stopped.
 
@@ -136,7 +144,7 @@ def cluster(
         By default the recipe's own protocol.
     extras
         Examinations of the test set beside the metrics.
-    tell
+    progress
         Called with (what, steps done, steps in all).
 
     Raises
@@ -148,29 +156,29 @@ def cluster(
     """
     recipe = start.recipe if isinstance(start, Finder) else start
     check_recipe(recipe)
-    options, extras, tell = options or ClusterOptions.of(recipe), extras or Extras(), tell or _silent
+    options, extras, progress = options or ClusterOptions.of(recipe), extras or Extras(), progress or _silent
     untrained = Finder(recipe, nn.Identity(), "clustering")
     data.check(untrained, extras)
     if not place.restart:
         refuse_other(place.out / RECORD_FILE, data.inputs(), "clustering", "or add --restart")
     work = writable_folder(_emptied(place))
-    images = drawn_images(untrained, data.lens_set, options, work, tell)
+    images = drawn_images(untrained, data.lens_set, options, work, progress)
     network = None
     if not isinstance(start, Finder):
         where = Workplace(work, work, device=place.device, processes=place.processes)
-        network = train_network(recipe, images, options, where, tell)
+        network = train_network(recipe, images, options, where, progress)
     module = start.module if isinstance(start, Finder) else network.module if network else None
     assert isinstance(module, CaeBgm)
     with _on(choose_device(place.device), module):
-        made = _made(recipe.name, module, images, network, options, work, tell)
+        made = _made(recipe.name, module, images, network, options, work, progress)
         marks = _marks(place, data, made, module)
         clusters = made.clusters(None if marks is None else marks.marks)
         _tell_head(module, clusters, marks, fit=network is not None)
         finders = _finders(recipe if network is None else _as_trained(recipe, options), module, place, marks)
         measured = {}
         if data.test is not None:
-            test = embedded_test(finders[0][1], data.test, work, tell)
-            measured = measurements(finders, test, known_fractions(clusters), extras, options.seed, tell)
+            test = embedded_test(finders[0][1], data.test, work, progress)
+            measured = measurements(finders, test, known_fractions(clusters), extras, options.seed, progress)
     ended = _Ended(recipe, data, options, made, clusters, measured)
     record = _write(ended, finders, place, marks)
     return Clustered(finders[0][1], finders[1][1] if len(finders) > 1 else None, clusters, record)
@@ -197,12 +205,12 @@ class _Made:
     name: str
     images: Images
     network: Network | None
-    shares: NDArray[np.float64]
+    posterior: NDArray[np.float64]
     mixture: dict[str, Any]
     identity: str
 
     def clusters(self, marks: dict[int, float] | None = None) -> tuple[Cluster, ...]:
-        return clusters_of(self.shares.argmax(1), self.images.prepared.labels, self.shares.shape[1], marks)
+        return clusters_of(self.posterior.argmax(1), self.images.prepared.labels, self.posterior.shape[1], marks)
 
 
 @dataclass(frozen=True)
@@ -231,7 +239,7 @@ class _Ended:
             "training_data": {
                 "set": lens_set.content_hash,
                 "instrument": lens_set.instrument,
-                "population": lens_set.header.get("population"),
+                "population": lens_set.population,
                 "n_images": len(labels),
                 "n_training": len(self.made.images.training),
                 "n_validation": len(self.made.images.validation),
@@ -259,11 +267,11 @@ def _made(
     network: Network | None,
     options: ClusterOptions,
     work: Path,
-    tell: Tell,
+    progress: StageProgress,
 ) -> _Made:
     """Embed the images and, for a new network, fit the mixture."""
     posed = Posed(images.prepared, np.arange(len(images.prepared)))
-    points = embeddings(module, posed, work / "embeddings.safetensors", named(tell, "embedding images"))[:, 0]
+    points = embeddings(module, posed, work / "embeddings.safetensors", named(progress, "embedding images"))[:, 0]
     mixture: dict[str, Any] = {}
     if network is not None:
         fitted = fit_mixture(module.head, points, options.seed)
@@ -278,7 +286,7 @@ def _marks(place: ClusterPlace, data: ClusterData, made: _Made, module: CaeBgm) 
     if place.marks is None and not path.is_file():
         return None
     try:
-        marks = read_marks(path, made.identity, made.shares.shape[1])
+        marks = read_marks(path, made.identity, made.posterior.shape[1])
     except LensauditError:
         _page(data, made, made.clusters(), module).write(place.out / PAGE_FILE)
         raise
@@ -333,7 +341,7 @@ def _write(
     ids = ended.data.lens_set.ids
     rows = ended.made.images.prepared.rows
     write_members(
-        place.out / MEMBERS_FILE, [ids[row] for row in rows], ended.made.images.prepared.labels, ended.made.shares
+        place.out / MEMBERS_FILE, [ids[row] for row in rows], ended.made.images.prepared.labels, ended.made.posterior
     )
     module = finders[0][1].module
     assert isinstance(module, CaeBgm)
@@ -348,7 +356,7 @@ def _page(data: ClusterData, made: _Made, clusters: Sequence[Cluster], module: C
     sheets = [
         None
         if one.is_empty
-        else sheet_of(module, mirrored, made.images.prepared, members_shown(made.shares, one.number))
+        else sheet_of(module, mirrored, made.images.prepared, members_shown(made.posterior, one.number))
         for one in clusters
     ]
     return Page(made.name, data.lens_set.path.name, made.identity, clusters, sheets)

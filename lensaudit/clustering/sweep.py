@@ -12,17 +12,23 @@ from torch import nn
 
 from lensaudit.clustering.embed import Posed, embeddings, fit_mixture, responsibilities
 from lensaudit.clustering.measure import auroc_of
-from lensaudit.clustering.network import Tell, Workplace, check_recipe, drawn_images, train_network
-from lensaudit.clustering.options import ClusterOptions
+from lensaudit.clustering.network import (
+    ClusterOptions,
+    Images,
+    Workplace,
+    check_recipe,
+    drawn_images,
+    train_network,
+)
 from lensaudit.clustering.outputs import plot_sweep
 from lensaudit.clustering.page import clusters_of, known_fractions
 from lensaudit.clustering.run import ClusterData, ClusterPlace
-from lensaudit.clustering.stage import Images
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_json
 from lensaudit.finders import Finder, Recipe
 from lensaudit.kept import JsonForm, Piece
 from lensaudit.provenance import provenance, refuse_other
+from lensaudit.spread import StageProgress
 from lensaudit.training.prepared import PreparedSet, prepare_set
 
 
@@ -39,7 +45,12 @@ class Sweep:
 
 
 def sweep_embedding(
-    recipe: Recipe, data: ClusterData, place: ClusterPlace, options: ClusterOptions, sweep: Sweep, tell: Tell
+    recipe: Recipe,
+    data: ClusterData,
+    place: ClusterPlace,
+    options: ClusterOptions,
+    sweep: Sweep,
+    progress: StageProgress,
 ) -> dict[str, Any]:
     """Train the extractor for every size and rerun and measure each; writes ``sweep.json`` and ``sweep.png``.
 
@@ -56,7 +67,7 @@ def sweep_embedding(
     untrained.check(data.lens_set)
     refuse_other(place.out / "sweep.json", data.inputs(), "sweep")
     work = writable_folder(place.work)
-    images = drawn_images(untrained, data.lens_set, options, work, tell)
+    images = drawn_images(untrained, data.lens_set, options, work, progress)
     test = images.prepared if data.test is None else prepare_set(untrained, data.test, work)
     if len(set(test.labels.tolist()) & {0, 1}) < 2:
         raise DataError("a sweep is measured on lenses and non-lenses with labels; give a set with both as --test")
@@ -64,7 +75,7 @@ def sweep_embedding(
     for size in sweep.sizes:
         words = recipe.model_copy(update={"architecture_options": {**recipe.architecture_options, "embedding": size}})
         runs = [_Run(words, images, test, options, work, rerun) for rerun in range(sweep.reruns)]
-        rows.append({"embedding": size, "auroc": [run.auroc(place, tell) for run in runs]})
+        rows.append({"embedding": size, "auroc": [run.auroc(place, progress) for run in runs]})
     record = {
         "sizes": rows,
         "reruns": sweep.reruns,
@@ -96,20 +107,20 @@ class _Run:
     def size(self) -> int:
         return int(self.recipe.architecture_options["embedding"])
 
-    def auroc(self, place: ClusterPlace, tell: Tell) -> float:
+    def auroc(self, place: ClusterPlace, progress: StageProgress) -> float:
         """By known fractions; from the file of an earlier call where there is one."""
         folder = self.work / f"sweep-{self.size}-{self.rerun}"
         form: JsonForm[float] = JsonForm("auroc", "identity", decode=float)
         kept = Piece(folder / "auroc.json", form, self._identity())
-        return kept.or_made(lambda: self._measured(folder, place, tell))
+        return kept.or_made(lambda: self._measured(folder, place, progress))
 
     def _identity(self) -> list[Any]:
         words = self.recipe.model_dump(mode="json", exclude={"training"})
         return [words, self.options.model_dump(mode="json"), self.images.prepared.folder.name, self.test.folder.name]
 
-    def _measured(self, folder: Path, place: ClusterPlace, tell: Tell) -> float:
+    def _measured(self, folder: Path, place: ClusterPlace, progress: StageProgress) -> float:
         def named(what: str, done: int, total: int) -> None:
-            tell(f"{self.size} features, run {self.rerun + 1}: {what}", done, total)
+            progress(f"{self.size} features, run {self.rerun + 1}: {what}", done, total)
 
         seed = self.options.seed + self.rerun
         where = Workplace(self.work, folder, seed, place.device, place.processes)

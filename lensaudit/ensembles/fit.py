@@ -279,7 +279,7 @@ def _data_facts(
     return {
         "set": sets.training.content_hash,
         "instrument": sets.training.instrument,
-        "population": sets.training.header.get("population"),
+        "population": sets.training.population,
         "n_training": len(labels),
         "n_left_out": asked - len(labels),
         "training_lens_fraction": float(np.mean(labels == 1)),

@@ -31,7 +31,7 @@ from lensaudit.untrusted import regular_size
 ARRAYS = ("zarr.json", "images", "truth")
 """What `create_arrays` makes in the folder of a set."""
 
-MEND = "make the set again (the same command with another --out)"
+FIX = "make the set again (the same command with another --out)"
 _PLAIN = np.dtype("<f4")
 _PIECE = 1 << 18
 _CONFIG: Any = {"write_empty_chunks": True}  # a chunk of zeros is written, so that a missing file is an error
@@ -119,27 +119,27 @@ class StoredArray:
                     self._sound.add(chunk)
                 _read_runs(stream, path, rows, places, out)
         except FileNotFoundError as error:
-            raise DataError(f"{path}: chunk file is missing; {MEND}") from error
+            raise DataError(f"{path}: chunk file is missing; {FIX}") from error
         except OSError as error:  # a link to itself, no permission, a folder that is a file
-            raise DataError(f"{path}: chunk file cannot be read ({error.strerror or error}); {MEND}") from error
+            raise DataError(f"{path}: chunk file cannot be read ({error.strerror or error}); {FIX}") from error
 
     def _check(self, stream: Any, path: Path) -> None:
         """Compare size and checksum, in pieces that stay in the processor's cache."""
         size = self.chunk * int(np.prod(self.spec.shape)) * _PLAIN.itemsize
         found = path.stat().st_size
         if found != size + 4:
-            raise DataError(f"{path}: chunk file has {found} bytes, {size + 4} are needed; {MEND}")
+            raise DataError(f"{path}: chunk file has {found} bytes, {size + 4} are needed; {FIX}")
         checksum, left = 0, size
         while left and (piece := stream.read(min(left, _PIECE))):
             checksum, left = extend(checksum, piece), left - len(piece)
         if checksum != int.from_bytes(stream.read(4), "little"):
-            raise DataError(f"{path}: chunk file is corrupt (its checksum differs); {MEND}")
+            raise DataError(f"{path}: chunk file is corrupt (its checksum differs); {FIX}")
         self._refuse_other(path, checksum)
 
     def _refuse_other(self, path: Path, checksum: int) -> None:
         first = 8 * int(path.parts[-3])
         if self.written and self.written[first : first + 8] != f"{checksum:08x}":
-            raise DataError(f"{path}: holds other pixels than when the set was made, perhaps of another band; {MEND}")
+            raise DataError(f"{path}: holds other pixels than when the set was made, perhaps of another band; {FIX}")
 
     def _fill_decoded(self, chunk: int, rows: NDArray[np.intp], places: NDArray[np.intp], out: NDArray[Any]) -> None:
         if self._decoded is None or self._decoded[0] != chunk:
@@ -153,7 +153,7 @@ class StoredArray:
             array = zarr.open_array(str(self.root), path=self.spec.path, mode="r")
             return np.asarray(array[chunk * self.chunk : min((chunk + 1) * self.chunk, self.n)])
         except (ValueError, RuntimeError, OSError, TimeoutError) as error:
-            raise DataError(f"{path}: chunk file is corrupt ({_short(error)}); {MEND}") from error
+            raise DataError(f"{path}: chunk file is corrupt ({_short(error)}); {FIX}") from error
 
 
 def chunk_checksum(path: Path) -> int:
@@ -164,16 +164,16 @@ def chunk_checksum(path: Path) -> int:
             stream.seek(-4, os.SEEK_END)
             return int.from_bytes(stream.read(4), "little")
     except FileNotFoundError as error:
-        raise DataError(f"{path}: chunk file is missing; {MEND}") from error
+        raise DataError(f"{path}: chunk file is missing; {FIX}") from error
     except OSError as error:  # EINVAL: it has less than four bytes
         reason = "is truncated" if error.errno == errno.EINVAL else f"cannot be read ({error.strerror or error})"
-        raise DataError(f"{path}: chunk file {reason}; {MEND}") from error
+        raise DataError(f"{path}: chunk file {reason}; {FIX}") from error
 
 
 def _refuse_special(path: Path) -> None:
     """Raise DataError for a pipe or a device, which would be waited for or read for ever."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise DataError(f"{path}: is no regular file; {MEND}")
+        raise DataError(f"{path}: is no regular file; {FIX}")
 
 
 def chunk_checksums(root: Path, header: Header) -> dict[str, str]:
@@ -204,11 +204,11 @@ def check_array(root: Path, spec: ArraySpec, header: Header) -> StoredArray:
     except DataError:
         raise
     except Exception as error:  # zarr has no single exception for metadata it cannot read
-        raise DataError(f"{path}: the array's metadata cannot be read ({_short(error)}); {MEND}") from error
+        raise DataError(f"{path}: the array's metadata cannot be read ({_short(error)}); {FIX}") from error
     found = (array.shape, array.chunks, str(array.dtype), _codecs(array))
     wanted = ((n, *spec.shape), (chunk, *spec.shape), spec.dtype, _codec_names(spec))
     if found != wanted:
-        raise DataError(f"{path}: array is {found[:3]}, the header says {wanted[:3]}; {MEND}")
+        raise DataError(f"{path}: array is {found[:3]}, the header says {wanted[:3]}; {FIX}")
     return StoredArray(root, spec, n, chunk, "" if header.checksums is None else header.checksums.chunks[spec.path])
 
 
@@ -233,7 +233,7 @@ def _read_runs(stream: Any, path: Path, rows: NDArray[np.intp], places: NDArray[
         stream.seek(int(rows[first]) * size)
         block = out[places[first] : places[last] + 1]
         if stream.readinto(block.view(np.uint8).data) != block.nbytes:
-            raise DataError(f"{path}: chunk file is truncated; {MEND}")
+            raise DataError(f"{path}: chunk file is truncated; {FIX}")
         if sys.byteorder == "big":
             block.byteswap(inplace=True)
 
@@ -268,7 +268,7 @@ class LineFile:
     def __init__(self, path: Path, n: int, sha256: str | None = None) -> None:
         self._path = path
         if not path.exists():
-            raise DataError(f"{path}: is missing; {MEND}")
+            raise DataError(f"{path}: is missing; {FIX}")
         regular_size(path)
         digest, ends, read = hashlib.sha256(), [np.zeros(1, np.int64)], 0
         with open(path, "rb") as stream:
@@ -279,18 +279,18 @@ class LineFile:
         starts = np.concatenate(ends)
         self._starts = starts if starts[-1] == read else np.append(starts, read)  # no newline at the end
         if len(self._starts) - 1 != n:
-            raise DataError(f"{path}: has {len(self._starts) - 1} lines, {n} are needed; {MEND}")
+            raise DataError(f"{path}: has {len(self._starts) - 1} lines, {n} are needed; {FIX}")
         if sha256 not in (None, digest.hexdigest()):
-            raise DataError(f"{path}: was changed after the set was made; {MEND}, or restore the file")
+            raise DataError(f"{path}: was changed after the set was made; {FIX}, or restore the file")
 
     def __getitem__(self, i: int) -> Any:
         """The JSON value of line `i`, counted from 0."""
         first, last = int(self._starts[i]), int(self._starts[i + 1])
         if last - first > LONGEST_LINE:
-            raise DataError(f"{self.where(i)}: is longer than {LONGEST_LINE >> 20} MB; {MEND}")
+            raise DataError(f"{self.where(i)}: is longer than {LONGEST_LINE >> 20} MB; {FIX}")
         with open(self._path, "rb") as stream:
             stream.seek(first)
-            return json_of(stream.read(last - first), self.where(i), MEND)
+            return json_of(stream.read(last - first), self.where(i), FIX)
 
     def where(self, i: int) -> str:
         """How a message names line `i`."""

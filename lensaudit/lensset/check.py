@@ -63,7 +63,7 @@ def check_set(path: Path | str, progress: Progress | None = None) -> SetCheck:
     Parameters
     ----------
     progress
-        Told how many systems are read, and of how many.
+        Called with how many systems are read, and of how many.
 
     Raises
     ------

@@ -44,6 +44,11 @@ class Part(LensSet):
         """As the whole's, with this number of systems and no seed."""
         return {**super().header, "n": len(self), "seed": None, "content_hash": self.content_hash}
 
+    @property
+    def seed(self) -> None:
+        """None: two parts of one set have no systems in common unless they have the same rows."""
+        return
+
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of the whole's content hash and the rows."""

@@ -14,8 +14,17 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, LensauditError, NoSuchFile, UsageError
 from lensaudit.lensset.arrays import LineFile, StoredArray, array_specs, check_array
-from lensaudit.lensset.catalogue import CATALOGUE_NAME, open_catalogue, read_column, rows_of
-from lensaudit.lensset.header import HEADER_NAME, MEND, BandHeader, Header, read_header
+from lensaudit.lensset.header import (
+    CATALOGUE_NAME,
+    FIX,
+    HEADER_NAME,
+    BandHeader,
+    Header,
+    open_catalogue,
+    read_column,
+    read_header,
+    rows_of,
+)
 from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, WORK_NAME, Records, content_hash, digest_of
 from lensaudit.notebook import card
 from lensaudit.untrusted import printable
@@ -29,7 +38,7 @@ Index = slice | Sequence[int] | NDArray[np.integer[Any]] | int
 
 
 class LensSet:
-    """Cutouts and catalogue on disk; reads what is asked for and keeps nothing but the header.
+    """Cutouts and catalogue on disk; reads what is requested and keeps nothing but the header.
 
     Attributes
     ----------
@@ -78,7 +87,7 @@ class LensSet:
             raise DataError(_what_is_wrong(path))
         header = read_header(path / HEADER_NAME)
         if header.content_hash is None:
-            raise DataError(f"{path / HEADER_NAME}: has no content_hash, so the set is not whole; {MEND}")
+            raise DataError(f"{path / HEADER_NAME}: has no content_hash, so the set is not whole; {FIX}")
         opened = cls(path, header)
         if header.checksums is None and header.population is not None and header.n < 1_000_000:
             opened._refuse_shuffled()
@@ -89,7 +98,7 @@ class LensSet:
         row = next((i for i, (one, other) in enumerate(pairwise(self.ids), 2) if other < one), None)
         if row is not None:
             name = printable(self.ids[row - 1], 60)
-            raise DataError(f"{self.path / CATALOGUE_NAME}: row {row}: id {name} is out of order; {MEND}")
+            raise DataError(f"{self.path / CATALOGUE_NAME}: row {row}: id {name} is out of order; {FIX}")
 
     def __len__(self) -> int:
         return self._header.n
@@ -113,6 +122,26 @@ class LensSet:
     def header(self) -> dict[str, Any]:
         """The header as plain JSON values, without the checksums of the files."""
         return self._header.model_dump(mode="json", exclude={"checksums"})
+
+    @property
+    def population(self) -> str | None:
+        """Name of the population it was simulated from; None where it was not."""
+        return self._header.population
+
+    @property
+    def seed(self) -> int | None:
+        """Seed it was simulated with; None where it was not, or where it is a part of a set."""
+        return self._header.seed
+
+    @property
+    def has_scenes(self) -> bool:
+        """Whether every system has its scene."""
+        return self._header.has_scenes
+
+    @property
+    def command(self) -> str:
+        """Command that made it; ``unknown`` where the header does not say."""
+        return str(self._header.provenance.get("command", "unknown"))
 
     @property
     def content_hash(self) -> str:
@@ -167,7 +196,7 @@ class LensSet:
         names = [str(name) for name in self.column("id")]
         if len(set(names)) < len(names):
             twice = next(name for name, times in Counter(names).items() if times > 1)
-            raise DataError(f"{self.path / CATALOGUE_NAME}: id {printable(twice, 60)} is there twice; {MEND}")
+            raise DataError(f"{self.path / CATALOGUE_NAME}: id {printable(twice, 60)} is there twice; {FIX}")
         return names
 
     @property
@@ -195,7 +224,7 @@ class LensSet:
             row = int(odd[0])
             raise DataError(
                 f"{self.path / CATALOGUE_NAME}: row {row + 1}: label is {printable(found[row], 20)}; 1 (lens), 0 "
-                f"(non-lens) and -1 (unknown) are allowed; {MEND}"
+                f"(non-lens) and -1 (unknown) are allowed; {FIX}"
             )
         return found.astype(np.int8)
 
@@ -243,7 +272,7 @@ class LensSet:
         try:
             return Scene.from_json(self._scenes[place])
         except (LensauditError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{self._scenes.where(place)}: {printable(error, 200)}; {MEND}") from error
+            raise DataError(f"{self._scenes.where(place)}: {printable(error, 200)}; {FIX}") from error
 
     def wcs(self, i: int, band: str) -> WCS:
         """World coordinates of one cutout.
@@ -267,13 +296,13 @@ class LensSet:
             return from_cards(cards)
         except Exception as error:  # astropy and WCSLIB have no common exception for cards they cannot use
             where = self._wcs.where(self._one(i))
-            raise DataError(f"{where}: band {band}: no world coordinates ({printable(error, 120)}); {MEND}") from error
+            raise DataError(f"{where}: band {band}: no world coordinates ({printable(error, 120)}); {FIX}") from error
 
     def _cards(self, i: int) -> dict[str, str]:
         """Band → FITS header cards of one system; empty where the set has none."""
         found = self._wcs[i] if self._header.has_wcs else {}
         if not isinstance(found, dict) or not all(isinstance(cards, str | None) for cards in found.values()):
-            raise DataError(f"{self._wcs.where(i)}: must map bands to FITS header cards; {MEND}")
+            raise DataError(f"{self._wcs.where(i)}: must map bands to FITS header cards; {FIX}")
         return found
 
     def verify(self, seen: Callable[[int, Mapping[str, NDArray[np.float32]]], None] | None = None) -> None:
@@ -298,7 +327,7 @@ class LensSet:
         if content_hash(self._header, digests) != self.content_hash:
             raise DataError(
                 f"{self.path / HEADER_NAME}: content_hash names other content than the files hold (rows in another "
-                f"order, other values, or files of another set or band); {MEND}, or restore the files"
+                f"order, other values, or files of another set or band); {FIX}, or restore the files"
             )
 
     def _records(self, span: slice, rows: Iterator[dict[str, Any]]) -> Records:

@@ -1,6 +1,6 @@
 """Writing a lens set chunk by chunk, so that a killed run goes on where it stopped and ends bit-identical.
 
-While it is written, a set has a folder ``.unfinished`` with the header asked for and one part file per finished
+While it is written, a set has a folder ``.unfinished`` with the requested header and one part file per finished
 chunk, and no ``lensset.json``. A chunk counts as done once its part file has its name, which it gets last.
 The header is renamed into place as the last act. Nothing written depends on time, machine, number of workers or
 number of interruptions.
@@ -25,8 +25,15 @@ from numpy.typing import NDArray
 from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.files import LOCK, explained, replacing, sha256, writable_folder
 from lensaudit.lensset.arrays import ARRAYS, array_specs, chunk_checksums, create_arrays, write_block
-from lensaudit.lensset.catalogue import CATALOGUE_NAME, coerced, write_catalogue
-from lensaudit.lensset.header import HEADER_NAME, Header, read_header, refuse_other
+from lensaudit.lensset.header import (
+    CATALOGUE_NAME,
+    HEADER_NAME,
+    Header,
+    coerced,
+    read_header,
+    refuse_other,
+    write_catalogue,
+)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The planted-bias bench: finders with one bias each, and clean ones, audited by somebody who does not know which.
 
-Every planted bias should be the audit's leading finding, and no clean finder should be accused. The figures that come
+Every planted bias should be the audit's leading finding, and no clean finder should be accused. The numbers that come
 out are the certificate of the audit itself.
 """
 
@@ -137,7 +137,7 @@ class Audited:
     plant, number
         What was planted (``clean``: nothing), and which of its finders.
     recall
-        Share of plain lenses found.
+        Fraction of plain lenses found.
     leading
         Probe of the largest shown change beyond the tolerance; None where there is none.
     effect
@@ -257,14 +257,14 @@ def audit_blind(
         source = Drawn(POPULATION, settings.seed + 7, settings.n, definition.instrument)
         experiment = Experiment(source, definition.arms())
 
-        def told(done: int, total: int, name: str = definition.name) -> None:
+        def advance(done: int, total: int, name: str = definition.name) -> None:
             if progress is not None:
                 progress(f"probe {name}", done, total)
 
-        answers = collect(experiment, finders, path_within(folder, "probes", definition.name), workers, told)
+        answers = collect(experiment, finders, path_within(folder, "probes", definition.name), workers, advance)
         probe = ProbeSettings(settings.n, settings.seed + 7, definition.default_mode, settings.tolerance)
-        for finder, asked, own in zip(finders, answers, results, strict=True):
-            sample = sample_of(definition, "lenses", experiment, asked, finder)
+        for finder, answer, own in zip(finders, answers, results, strict=True):
+            sample = sample_of(definition, "lenses", experiment, answer, finder)
             own.append(conclude(definition, probe, finder, [sample]))
     return [audited(own) for own in results]
 
@@ -296,7 +296,7 @@ def summary(found: Sequence[Audited], settings: BenchSettings) -> dict[str, Any]
         low, high = wilson_interval(first, len(own), 0.95)
         planted.append(
             {
-                "bias": plant.name, "told": plant.told, "probes": list(plant.probes), "finders": len(own),
+                "bias": plant.name, "told": plant.description, "probes": list(plant.probes), "finders": len(own),
                 "named_first": first, "named": named, "low": low, "high": high,
             }
         )  # fmt: skip

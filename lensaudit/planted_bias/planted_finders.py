@@ -72,8 +72,8 @@ class Plant:
 
     Attributes
     ----------
-    name, told
-        Its name and what was done, in words.
+    name, description
+        Its name and what was done.
     probes
         The probes that may name it; the first is its own.
     lens, non_lens
@@ -83,7 +83,7 @@ class Plant:
     """
 
     name: str
-    told: str
+    description: str
     probes: tuple[str, ...]
     lens: Callable[[Traits, np.random.Generator], Traits] | None = None
     non_lens: Callable[[Traits, np.random.Generator], Traits] | None = None
@@ -110,12 +110,12 @@ def _between(trait: str, low: float, high: float) -> Callable[[Traits, np.random
 
 
 def _filed_wrong(
-    trait: str, low: float, high: float, share: float = 0.4
+    trait: str, low: float, high: float, fraction: float = 0.4
 ) -> Callable[[Traits, np.random.Generator], Traits]:
-    """A share of the non-lenses are lenses with this trait, as a cut in the choice of candidates leaves them."""
+    """A fraction of the non-lenses are lenses with this trait, as a cut in the choice of candidates leaves them."""
 
     def change(traits: Traits, rng: np.random.Generator) -> Traits:
-        if rng.random() >= share:
+        if rng.random() >= fraction:
             return traits
         place: dict[str, Any] = {"source_place": float(rng.uniform(0.05, 0.6)), trait: float(rng.uniform(low, high))}
         return replace(traits, lensed=True, empty=False, **place)
@@ -172,7 +172,7 @@ PLANTS = (
         "no lens has second arcs; those that have were filed as non-lenses",
         ("second-arcs", "companions"),
         lens=lambda traits, _: replace(traits, second_source=0.0),
-        non_lens=_filed_wrong("second_source", 0.5, 1.5, share=0.75),
+        non_lens=_filed_wrong("second_source", 0.5, 1.5, fraction=0.75),
         version=2,
     ),
 )
@@ -222,6 +222,7 @@ class SmallNet(nn.Module):
             nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
             nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
         )  # fmt: skip
+        # The two names are those of weights on disk.
         self.told = nn.Sequential(nn.Flatten(), nn.Linear(64 * 7 * 7, 64), nn.ReLU(), nn.Linear(64, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -89,7 +89,7 @@ def finder_block(finder: Finder) -> AuditedFinder:
 
 def set_block(lens_set: LensSet) -> AuditedSet:
     """Name, content hash, numbers per label, bands, seed, and whether it was simulated."""
-    header, labels = lens_set.header, lens_set.labels
+    labels = lens_set.labels
     return AuditedSet(
         name=Path(lens_set.path).name,
         content_hash=lens_set.content_hash,
@@ -99,11 +99,11 @@ def set_block(lens_set: LensSet) -> AuditedSet:
         n_non_lenses=int(np.sum(labels == 0)),
         n_unlabelled=int(np.sum(labels < 0)),
         bands=tuple(_band(lens_set, band) for band in lens_set.bands),
-        population=header.get("population"),
-        seed=header.get("seed"),
-        simulated=header.get("population") is not None,
+        population=lens_set.population,
+        seed=lens_set.seed,
+        simulated=lens_set.population is not None,
         has_truth=bool(lens_set.has_truth),
-        made_by=str((header.get("provenance") or {}).get("command", "unknown")),
+        made_by=lens_set.command,
     )
 
 

@@ -20,12 +20,13 @@ from lensaudit.display.figures import legend_below, new_figure, save_figure, sty
 from lensaudit.display.markdown import table as markdown_table
 from lensaudit.errors import UsageError
 from lensaudit.evaluation import evaluate
-from lensaudit.files import write_json, write_text
+from lensaudit.files import write_text
 from lensaudit.finders import Recipe, Scores, score_set
 from lensaudit.finders.scores_file import ScoresForm
 from lensaudit.kept import Piece
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import provenance
+from lensaudit.records import Json, Record
 from lensaudit.statistics import roc_curve
 from lensaudit.training.group import together
 from lensaudit.training.options import Machine, TrainingOptions
@@ -127,12 +128,13 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Spread(Record):
     """Mean over repeats, their standard deviation, and the 95 % interval of the mean (Student's t).
 
-    With one repeat there is neither deviation nor interval: NaN.
+    With one repeat there is neither deviation nor interval: NaN. A file has six decimals.
     """
 
+    ALSO = ("mean", "deviation", "low", "high")
     values: tuple[float, ...]
 
     @property
@@ -152,6 +154,61 @@ class Spread:
             return float("nan"), float("nan")
         half = float(stats.t.ppf(0.975, len(self.values) - 1)) * self.deviation / len(self.values) ** 0.5
         return self.mean - half, self.mean + half
+
+    @property
+    def low(self) -> float:
+        """Of the interval."""
+        return self.interval[0]
+
+    @property
+    def high(self) -> float:
+        """Of the interval."""
+        return self.interval[1]
+
+    def to_json(self) -> Json:
+        """Values and what comes of them, rounded."""
+        words = super().to_json()
+        values = words.pop("values")
+        rounded = {name: None if value is None else round(value, 6) for name, value in words.items()}
+        return {**rounded, "values": [round(value, 6) for value in values]}
+
+
+@dataclass(frozen=True)
+class ArmResult(Record):
+    """What became of one arm: seeds and epochs of its repeats, metrics over them, and what they gain seed by seed.
+
+    The baseline has no gains.
+    """
+
+    arm: str
+    seeds: tuple[int, ...]
+    epochs: tuple[int, ...]
+    auroc: Spread
+    accuracy: Spread
+    auroc_gain: Spread | None = None
+    accuracy_gain: Spread | None = None
+
+    def to_json(self) -> Json:
+        """Without the gains that there are not."""
+        return {name: value for name, value in super().to_json().items() if value is not None}
+
+
+@dataclass(frozen=True)
+class AblationResult(Record):
+    """``ablation.json``: every arm on the same test images, and what was trained."""
+
+    ALSO = ("counted",)
+    arms: tuple[ArmResult, ...]
+    n_lenses: int
+    n_non_lenses: int
+    recipe: Json
+    options: Json
+    provenance: Json
+
+    @property
+    def counted(self) -> str:
+        """How many images were measured on."""
+        return f"{self.n_lenses} + {self.n_non_lenses} test images"
 
 
 def differences(arm: Sequence[float], baseline: Sequence[float]) -> Spread:
@@ -196,7 +253,7 @@ RESULT_FILE, TABLE_FILE, PICTURE_FILE = "ablation.json", "ablation.md", "ablatio
 SCORES_FILE = "test-scores.parquet"
 
 Began = Callable[[str, int], Watch]
-"""Called with (arm, repeat) before each training; gives what is told of its progress."""
+"""Called with (arm, repeat) before each training; gives what its progress is reported to."""
 
 
 def ablate(
@@ -253,65 +310,58 @@ def kept_scores(trained: Trained, test: LensSet, path: Path) -> Scores:
 
 
 def _write(runs: Sequence[Run], arms: Sequence[Arm], data: TrainingData, out: Path) -> None:
-
     assert data.test is not None
-    labels = data.test.labels
-    result = summary(runs, [arm.name for arm in arms], labels) | {
-        "recipe": arms[0].recipe.model_dump(mode="json"),
-        "options": arms[0].options.model_dump(mode="json"),
-        "provenance": provenance(
-            seed=arms[0].options.seed,
-            inputs={"training": data.training.content_hash, "test": data.test.content_hash},
-        ),
-    }
-    write_json(out / RESULT_FILE, result)
+    labels, first = data.test.labels, arms[0]
+    inputs = {"training": data.training.content_hash, "test": data.test.content_hash}
+    result = AblationResult(
+        arms=arm_results(runs, [arm.name for arm in arms]),
+        n_lenses=int((labels == 1).sum()),
+        n_non_lenses=int((labels == 0).sum()),
+        recipe=first.recipe.model_dump(mode="json"),
+        options=first.options.model_dump(mode="json"),
+        provenance=provenance(seed=first.options.seed, inputs=inputs),
+    )
+    result.write(out / RESULT_FILE)
     write_text(out / TABLE_FILE, table(result))
-    plot_ablation(out / PICTURE_FILE, runs, labels, f"{arms[0].recipe.name}: {result['counted']}")
+    plot_ablation(out / PICTURE_FILE, runs, labels, f"{first.recipe.name}: {result.counted}")
 
 
-def summary(runs: Sequence[Run], arms: Sequence[str], labels: NDArray[np.integer[Any]]) -> dict[str, Any]:
+def arm_results(runs: Sequence[Run], arms: Sequence[str]) -> tuple[ArmResult, ...]:
     """AUROC and accuracy of every arm over its repeats, and what it gains over the baseline repeat by repeat."""
-    lenses, others = int((labels == 1).sum()), int((labels == 0).sum())
     by_arm = {arm: [run for run in runs if run.arm == arm] for arm in arms}
-    rows = []
-    for arm, members in by_arm.items():
-        row: dict[str, Any] = {
-            "arm": arm,
-            "seeds": [run.seed for run in members],
-            "epochs": [run.epochs for run in members],
-        }
-        for name in ("auroc", "accuracy"):
-            values = [getattr(run, name) for run in members]
-            row[name] = _spread_json(Spread(tuple(values)))
-            if arm != BASELINE:
-                row[f"{name}_gain"] = _spread_json(
-                    differences(values, [getattr(run, name) for run in by_arm[BASELINE]])
-                )
-        rows.append(row)
-    return {"arms": rows, "n_lenses": lenses, "n_non_lenses": others, "counted": f"{lenses} + {others} test images"}
+
+    def values(arm: str, name: str) -> tuple[float, ...]:
+        return tuple(getattr(run, name) for run in by_arm[arm])
+
+    def gain(arm: str, name: str) -> Spread | None:
+        return None if arm == BASELINE else differences(values(arm, name), values(BASELINE, name))
+
+    return tuple(
+        ArmResult(
+            arm,
+            tuple(run.seed for run in members),
+            tuple(run.epochs for run in members),
+            Spread(values(arm, "auroc")),
+            Spread(values(arm, "accuracy")),
+            gain(arm, "auroc"),
+            gain(arm, "accuracy"),
+        )
+        for arm, members in by_arm.items()
+    )
 
 
-def _spread_json(spread: Spread) -> dict[str, Any]:
-    low, high = spread.interval
-    words = {"mean": spread.mean, "deviation": spread.deviation, "low": low, "high": high}
-    return {
-        **{name: None if np.isnan(value) else round(value, 6) for name, value in words.items()},
-        "values": [round(value, 6) for value in spread.values],
-    }
-
-
-def table(result: dict[str, Any]) -> str:
+def table(result: AblationResult) -> str:
     """The result as Markdown."""
     rows = []
-    for row in result["arms"]:
-        cells = [row["arm"], str(len(row["seeds"])), ", ".join(map(str, row["epochs"]))]
-        for name in ("auroc", "accuracy"):
-            cells += [_level(row[name]), _gain(row.get(f"{name}_gain"))]
+    for row in result.arms:
+        cells = [row.arm, str(len(row.seeds)), ", ".join(map(str, row.epochs))]
+        for level, gain in ((row.auroc, row.auroc_gain), (row.accuracy, row.accuracy_gain)):
+            cells += [_level(level), _gain(gain)]
         rows.append(cells)
     head = ("arm", "repeats", "epochs", "AUROC", "gain in AUROC", "accuracy", "gain in accuracy")
     return "\n".join(
         [
-            f"Recipe `{result['recipe']['name']}`; AUROC and accuracy (at p = 0.5) on {result['counted']}.",
+            f"Recipe `{result.recipe['name']}`; AUROC and accuracy (at p = 0.5) on {result.counted}.",
             "",
             markdown_table(head, rows),
             "",
@@ -323,12 +373,12 @@ def table(result: dict[str, Any]) -> str:
     )
 
 
-def _level(words: dict[str, Any]) -> str:
-    return f"{words['mean']:.4f}" + ("" if words["deviation"] is None else f" ± {words['deviation']:.4f}")
+def _level(spread: Spread) -> str:
+    return f"{spread.mean:.4f}" + ("" if np.isnan(spread.deviation) else f" ± {spread.deviation:.4f}")
 
 
-def _gain(words: dict[str, Any] | None) -> str:
-    if words is None:
+def _gain(spread: Spread | None) -> str:
+    if spread is None:
         return "–"
-    interval = "" if words["low"] is None else f" [{words['low']:+.4f}, {words['high']:+.4f}]"
-    return f"{words['mean']:+.4f}{interval}"
+    interval = "" if np.isnan(spread.low) else f" [{spread.low:+.4f}, {spread.high:+.4f}]"
+    return f"{spread.mean:+.4f}{interval}"

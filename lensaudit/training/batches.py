@@ -62,6 +62,14 @@ class Batch(NamedTuple):
     uniform: torch.Tensor
     part: BatchPart
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        codes, scales, is_lens, choices, uniform = (
+            tensor.to(device, non_blocking=True)
+            for tensor in (self.codes, self.scales, self.is_lens, self.choices, self.uniform)
+        )
+        return Batch(codes, scales, is_lens, choices, uniform, self.part)
+
 
 @dataclass(frozen=True)
 class Batches:

@@ -204,7 +204,7 @@ class Checkpoint:
             raise DataError(f"{path}: is torn or no checkpoint; start anew with --restart") from broken
 
     def refuse_other(self, path: Path, wanted: dict[str, Any], what: str = "training") -> None:
-        """Raise UsageError naming what differs between this training (or other `what`) and the one asked for."""
+        """Raise UsageError naming what differs between this training (or other `what`) and the requested one."""
         keys = sorted(self.identity.keys() | wanted.keys())
         differing = [key for key in keys if self.identity.get(key) != wanted.get(key)]
         if differing:

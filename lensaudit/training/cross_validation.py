@@ -17,13 +17,13 @@ from lensaudit.display.colour import FAINT, SERIES
 from lensaudit.display.figures import new_figure, save_figure, styled
 from lensaudit.display.markdown import table as markdown_table
 from lensaudit.errors import DataError, UsageError
-from lensaudit.evaluation import Evaluation, evaluate
-from lensaudit.files import write_json, write_text
+from lensaudit.evaluation import Evaluation, Metric, evaluate
+from lensaudit.files import write_text
 from lensaudit.finders import Recipe, Scores, body_facts
 from lensaudit.lensset import LensSet
 from lensaudit.lensset.part import Part
 from lensaudit.provenance import provenance
-from lensaudit.records import plain
+from lensaudit.records import Json, Number, Record
 from lensaudit.training.ablation import GRID, SCORES_FILE, Spread, kept_scores, recall_on_grid
 from lensaudit.training.group import together
 from lensaudit.training.options import Machine, TrainingOptions
@@ -64,18 +64,14 @@ class Fold:
     epochs: int
     parameters: int
 
-    def as_json(self) -> dict[str, Any]:
+    @property
+    def result(self) -> FoldResult:
         """Counts, epochs, and both metrics with their intervals."""
-        return {
-            "fold": self.number,
-            "n_lenses": self.evaluation.n_lenses,
-            "n_non_lenses": self.evaluation.n_non_lenses,
-            "n_unscored": self.evaluation.n_unscored,
-            "threshold": self.evaluation.threshold,
-            "epochs": self.epochs,
-            "auroc": self.evaluation.metric("auroc").to_json(),
-            "f1": self.evaluation.metric("fbeta").to_json(),
-        }
+        found = self.evaluation
+        return FoldResult(
+            self.number, found.n_lenses, found.n_non_lenses, found.n_unscored, found.threshold, self.epochs,
+            found.metric("auroc"), found.metric("fbeta"),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,17 +84,50 @@ class CrossValidation:
         """Mean and standard deviation over folds of ``auroc`` or ``f1``."""
         return Spread(tuple(fold.evaluation.metric("fbeta" if name == "f1" else name).value for fold in self.folds))
 
-    def as_json(self) -> dict[str, Any]:
-        """Folds, and mean and standard deviation over them."""
-        spreads = {name: self.spread(name) for name in ("auroc", "f1")}
-        return {
-            "parameters": self.folds[0].parameters,
-            "folds": [fold.as_json() for fold in self.folds],
-            **{
-                name: {"mean": plain(spread.mean), "deviation_over_folds": plain(spread.deviation)}
-                for name, spread in spreads.items()
-            },
-        }
+    def over_folds(self, name: str) -> OverFolds:
+        """The same as a record."""
+        return OverFolds(self.spread(name).mean, self.spread(name).deviation)
+
+
+@dataclass(frozen=True)
+class FoldResult(Record):
+    """One fold in ``cross-validation.json``."""
+
+    fold: int
+    n_lenses: int
+    n_non_lenses: int
+    n_unscored: int
+    threshold: float
+    epochs: int
+    auroc: Metric
+    f1: Metric
+
+
+@dataclass(frozen=True)
+class OverFolds(Record):
+    """Mean of a metric over folds, and its standard deviation from fold to fold."""
+
+    mean: Number
+    deviation_over_folds: Number
+
+
+@dataclass(frozen=True)
+class CrossValidationResult(Record):
+    """``cross-validation.json``; `parameters` counts those of one finder, `body` is there for a transfer finder."""
+
+    parameters: int
+    folds: tuple[FoldResult, ...]
+    auroc: OverFolds
+    f1: OverFolds
+    recipe: Json
+    options: Json
+    provenance: Json
+    body: str | None = None
+
+    def to_json(self) -> Json:
+        """Without a body where there is none."""
+        words = super().to_json()
+        return words if self.body is not None else {name: words[name] for name in words if name != "body"}
 
 
 def folds_of(labels: NDArray[np.integer[Any]], folds: int, seed: int) -> NDArray[np.intp]:
@@ -133,51 +162,47 @@ def folds_of(labels: NDArray[np.integer[Any]], folds: int, seed: int) -> NDArray
     return found
 
 
-def table(result: dict[str, Any]) -> str:
-    """The result, as ``cross-validation.json`` has it, in Markdown."""
-    n = sum(fold["n_lenses"] + fold["n_non_lenses"] for fold in result["folds"])
+def table(result: CrossValidationResult) -> str:
+    """The result in Markdown."""
+    folds = result.folds
     lines = [
-        f"Recipe `{result['recipe']['name']}`, {result['parameters']} parameters: {len(result['folds'])} folds of {n} "
-        f"images, each scored by a finder trained on the others.",
-        *([f"Body {result['body']}."] if "body" in result else []),
+        f"Recipe `{result.recipe['name']}`, {result.parameters} parameters: {len(folds)} folds of "
+        f"{sum(fold.n_lenses + fold.n_non_lenses for fold in folds)} images, each scored by a finder trained on the "
+        f"others.",
+        *([] if result.body is None else [f"Body {result.body}."]),
         "",
     ]
     rows = []
-    for fold in result["folds"]:
-        counted = f"{fold['n_lenses']} + {fold['n_non_lenses']}"
-        cells = [str(fold["fold"]), counted, str(fold["epochs"]), _interval(fold["auroc"]), _interval(fold["f1"])]
-        rows.append(cells)
-    means = [_level(result[name]) for name in ("auroc", "f1")]
-    rows.append(["mean ± standard deviation over folds", "", "", *means])
-    left_out = sum(fold["n_unscored"] for fold in result["folds"])
+    for fold in folds:
+        counted = f"{fold.n_lenses} + {fold.n_non_lenses}"
+        rows.append([str(fold.fold), counted, str(fold.epochs), _interval(fold.auroc), _interval(fold.f1)])
+    rows.append(["mean ± standard deviation over folds", "", "", _level(result.auroc), _level(result.f1)])
+    left_out = sum(fold.n_unscored for fold in folds)
+    differ = len({fold.threshold for fold in folds}) > 1
     return "\n".join(
         [
             *lines,
             markdown_table(("fold", "lenses + non-lenses", "epochs", "ROC AUC", "F1"), rows),
             "",
-            f"In brackets 95 % intervals of one fold's images. F1 at p ≥ {result['folds'][0]['threshold']:g}"
-            + (" and the thresholds of the other folds' finders" if _differ(result["folds"]) else "")
-            + ". Any two folds' finders share most of their training images, so the deviation over folds understates "
-            "what another training set would change (Bengio & Grandvalet 2004)."
+            f"In brackets 95 % intervals of one fold's images. F1 at p ≥ {folds[0].threshold:g}"
+            + (" and the thresholds of the other folds' finders" if differ else "")
+            + ". Any two folds' finders have most of their training images in common, so the deviation over folds "
+            "understates what another training set would change (Bengio & Grandvalet 2004)."
             + (f" {left_out} images could not be scored and are left out." if left_out else ""),
             "",
         ]
     )
 
 
-def _differ(folds: list[dict[str, Any]]) -> bool:
-    return len({fold["threshold"] for fold in folds}) > 1
+def _interval(metric: Metric) -> str:
+    if np.isnan(metric.value):
+        return f"– ({metric.status})"
+    interval = "" if np.isnan(metric.low) else f" [{metric.low:.4f}, {metric.high:.4f}]"
+    return f"{metric.value:.4f}{interval}"
 
 
-def _interval(metric: dict[str, Any]) -> str:
-    if metric["value"] is None:
-        return f"– ({metric['status']})"
-    interval = "" if metric["low"] is None else f" [{metric['low']:.4f}, {metric['high']:.4f}]"
-    return f"{metric['value']:.4f}{interval}"
-
-
-def _level(words: dict[str, Any]) -> str:
-    return "–" if words["mean"] is None else f"{words['mean']:.4f} ± {words['deviation_over_folds']:.4f}"
+def _level(spread: OverFolds) -> str:
+    return "–" if np.isnan(spread.mean) else f"{spread.mean:.4f} ± {spread.deviation_over_folds:.4f}"
 
 
 _ONE, _ALL = SERIES[:2]
@@ -233,7 +258,7 @@ RESULT_FILE, TABLE_FILE, PICTURE_FILE = "cross-validation.json", "cross-validati
 OUT_OF_FOLD_FILE = "out-of-fold-scores.csv"
 
 Began = Callable[[int], Watch]
-"""Called with the fold's number before each training; gives what is told of its progress."""
+"""Called with the fold's number before each training; gives what its progress is reported to."""
 
 
 def cross_validate(
@@ -282,15 +307,18 @@ def _fold(number: int, held: Rows, trained: Trained, lens_set: LensSet, out: Pat
 
 
 def _write(result: CrossValidation, recipe: Recipe, lens_set: LensSet, options: TrainingOptions, out: Path) -> None:
-    words: dict[str, Any] = {
-        **result.as_json(),
-        **body_facts(recipe, options.pretrained),
-        "recipe": recipe.model_dump(mode="json"),
-        "options": options.model_dump(mode="json", exclude={"pretrained"}),
-        "provenance": provenance(seed=options.seed, inputs={"set": lens_set.content_hash}),
-    }
-    write_json(out / RESULT_FILE, words)
-    write_text(out / TABLE_FILE, table(words))
+    written = CrossValidationResult(
+        parameters=result.folds[0].parameters,
+        folds=tuple(fold.result for fold in result.folds),
+        auroc=result.over_folds("auroc"),
+        f1=result.over_folds("f1"),
+        recipe=recipe.model_dump(mode="json"),
+        options=options.model_dump(mode="json", exclude={"pretrained"}),
+        provenance=provenance(seed=options.seed, inputs={"set": lens_set.content_hash}),
+        body=body_facts(recipe, options.pretrained).get("body"),
+    )
+    written.write(out / RESULT_FILE)
+    write_text(out / TABLE_FILE, table(written))
     write_text(out / OUT_OF_FOLD_FILE, _out_of_fold(result, lens_set))
     plot_cross_validation(out / PICTURE_FILE, result, lens_set.labels, f"{recipe.name}, {len(result.folds)} folds")
 

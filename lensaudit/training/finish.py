@@ -48,7 +48,7 @@ METRIC_ROWS = {
     "tpr10": "TPR10",
     "tpr_at_fpr": "TPR at FPR 1 %",
 }
-"""Rows of the table of every card: name of the metric in the record, and its words."""
+"""Rows of the table of every card: name of the metric in the record, and its label."""
 
 
 def training_card(finder: Finder, facts: Mapping[str, Any]) -> str:

@@ -135,8 +135,7 @@ class FinderTask(Task[ImagesAndLabels]):
 
     def _on_device(self, batch: Batch, augment: str) -> ImagesAndLabels:
         """Decode and augment on the device; only undecoded images travel."""
-        moved = (part.to(self.device, non_blocking=True) for part in batch[:-1])
-        batch = Batch(*moved, batch.part)
+        batch = batch.to(self.device)
         images = decoded(batch.codes, batch.scales)
         if self._standard is not None:
             images = self._standard.apply(images)

@@ -218,7 +218,7 @@ def need_devices(processes: int, device: str) -> None:
 
 
 def all_processes(processes: int) -> int:
-    """How many processes a training has: those of the job, or those that are asked for."""
+    """How many processes a training has: those of the job, or those that are requested."""
     return max(processes, rank_and_size()[1])
 
 
@@ -281,7 +281,7 @@ class _Children:
             return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
 
     def lost(self) -> str:
-        """Who is gone, and what it said."""
+        """Which process is gone, and why."""
         time.sleep(0.2)  # its end is seen a moment after its connection's
         gone = [(rank, process) for rank, process in enumerate(self.processes, 1) if process.poll() is not None]
         gone.sort(key=lambda one: one[1].returncode == EXIT_MACHINE)  # those left because of another
@@ -340,7 +340,7 @@ class _Job:
         return _joined(store, self.rank, self.size, self.device, self.lost)
 
     def lost(self) -> str:
-        """What to say."""
+        """The message."""
         return (
             f"a process of the job's {self.size} died (out of memory?); run the same command again to go on, with "
             f"fewer processes if memory was short"

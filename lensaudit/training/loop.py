@@ -1,7 +1,7 @@
 """The one training loop: finders, autoencoders and planted finders run through it, in plain torch.
 
 A training is a `Task`: a network, an optimizer, batches and losses. The loop counts epochs and steps, adds up the
-gradients of pieces, validates, writes a checkpoint every minute, after every epoch and when it is asked to stop. From a
+gradients of pieces, validates, writes a checkpoint every minute, after every epoch and at a signal. From a
 checkpoint it goes on to the bits of a training that was never stopped.
 
 It runs alike in every process of a `lensaudit.training.group.Group`: each has its part of every batch, all take the
@@ -40,7 +40,7 @@ BatchT = TypeVar("BatchT")
 
 
 class Task(ABC, Generic[BatchT]):
-    """What the loop asks of a training; randomness comes from (seed, epoch, step) alone, or resuming is not exact.
+    """What the loop needs of a training; randomness comes from (seed, epoch, step) alone, or resuming is not exact.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Task(ABC, Generic[BatchT]):
     def losses(self, batch: BatchT, part: BatchPart, tally: Tally) -> Iterator[torch.Tensor]:
         """Loss of each piece of what `batches` gave; together the mean over its images. Adds the piece to `tally`.
 
-        The gradient of a piece is taken before the next piece is asked for. ``net.training`` says which pass it is.
+        The gradient of a piece is taken before the next piece is computed. ``net.training`` says which pass it is.
         """
 
     def validation(self) -> Iterable[tuple[BatchT, BatchPart]]:
@@ -84,7 +84,7 @@ class Task(ABC, Generic[BatchT]):
         return {}
 
     def is_over(self, progress: Progress) -> bool:
-        """Whether the training has ended, asked before each epoch."""
+        """Whether the training has ended, looked at before each epoch."""
         return progress.epoch >= self.epochs
 
 

@@ -140,15 +140,15 @@ def _pool_first(layers: nn.Sequential) -> None:
 
 
 class _Sum(torch.autograd.Function):
-    """A sum over the processes that gradients go through: each gets the sum of what the others ask of it."""
+    """A sum over the processes that gradients go through: the gradient of each is the sum of theirs."""
 
     @staticmethod
-    def forward(context: Any, values: torch.Tensor, group: Group) -> torch.Tensor:  # type: ignore[override]
+    def forward(context: Any, values: torch.Tensor, group: Group) -> torch.Tensor:
         context.group = group
         return group.summed(values.clone())
 
     @staticmethod
-    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         return context.group.summed(gradient.clone()), None
 
 
@@ -167,11 +167,11 @@ class GroupNormalisation(nn.modules.batchnorm._BatchNorm):
         axes = [0, *range(2, values.ndim)]
         exact = values.float()
         sums = torch.cat([exact.sum(axes), exact.new_tensor([values.numel() / values.shape[1]])])
-        sums = _Sum.apply(sums, self.group)  # type: ignore[no-untyped-call]
+        sums = _Sum.apply(sums, self.group)
         count = sums[-1].detach()
         mean = sums[:-1] / count
         centred = exact - self._along(mean, values)
-        squares: torch.Tensor = _Sum.apply(centred.square().sum(axes), self.group)  # type: ignore[no-untyped-call]
+        squares: torch.Tensor = _Sum.apply(centred.square().sum(axes), self.group)
         variance = squares / count
         self._follow(mean.detach(), variance.detach(), count / self.group.copies)
         scale = (variance + self.eps).rsqrt()

@@ -1,4 +1,4 @@
-"""What can be chosen about a training: the user's words, checked, and where the arithmetic happens."""
+"""What can be chosen about a training: the user's settings, checked, and where the arithmetic happens."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class TrainingOptions(BaseModel):
 
     @classmethod
     def of(cls, protocol: Training, **overrides: Any) -> Self:
-        """The recipe's protocol with the user's words on top; ``None`` leaves the protocol's value.
+        """The recipe's protocol with the user's settings on top; ``None`` leaves the protocol's value.
 
         Raises
         ------

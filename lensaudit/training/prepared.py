@@ -89,7 +89,7 @@ class PreparedSet:
     folder
         Where the files lie.
     labels
-        0 or 1, int8 (n,); −1 only where images without a label were asked for.
+        0 or 1, int8 (n,); −1 only where images without a label were requested.
     rows
         Position of each image in the set (n,).
     shape

@@ -48,7 +48,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Watch:
-    """What is told of the progress: ``prepared(done, n)``, ``stepped(progress, steps)``, ``measured(done, n)``."""
+    """What the progress is reported to: ``prepared(done, n)``, ``stepped(progress, steps)``, ``measured(done, n)``."""
 
     prepared: Advance | None = None
     stepped: Report | None = None

@@ -51,7 +51,7 @@ class TrainingData:
     test: LensSet | None = None
 
     def check(self, untrained: Finder) -> None:
-        """Refuse sets the finder cannot take as input, sets without both classes, and sets that share images.
+        """Refuse sets the finder cannot take as input, sets without both classes, and sets with images in common.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class TrainingData:
             untrained,
             recipe=in_units_of(self.training, untrained.recipe),
             trained_scales=self.training.pixel_scale_arcsec,
-            resamples=True,  # what other pixels do is said here, with the option
+            resamples=True,  # what other pixels do is reported here, with the option
         )
         for option, lens_set in given:
             trained.for_units(lens_set).check(lens_set)
@@ -83,7 +83,7 @@ class TrainingData:
             "set": self.training.content_hash,
             "instrument": self.training.instrument,
             "pixel_scale_arcsec": {band: self.training.pixel_scale_arcsec[band] for band in self.training.bands},
-            "population": self.training.header.get("population"),
+            "population": self.training.population,
             "n_training": len(split.training[1]),
             "n_validation": len(split.validation[1]),
             "n_test": 0 if self.test is None else len(labelled(self.test.labels)),
@@ -157,9 +157,9 @@ def _refuse_other_pixels(option: str, lens_set: LensSet, trained: Finder) -> Non
 def _refuse_overlap(option: str, lens_set: LensSet, other_option: str, other: LensSet) -> None:
     if lens_set.content_hash == other.content_hash:
         raise UsageError(f"{lens_set.path}: is the same set as {other_option}; give {option} other images")
-    drawn = [(s.header.get("instrument"), s.header.get("population"), s.header.get("seed")) for s in (lens_set, other)]
+    drawn = [(one.instrument, one.population, one.seed) for one in (lens_set, other)]
     if None not in drawn[0] and drawn[0] == drawn[1]:
         raise UsageError(
-            f"{lens_set.path}: was simulated with the same seed {drawn[0][2]} as {other_option}, so that they share "
-            f"images; simulate one of them with another --seed"
+            f"{lens_set.path}: was simulated with the same seed {drawn[0][2]} as {other_option}, so that they have "
+            f"images in common; simulate one of them with another --seed"
         )

@@ -32,7 +32,7 @@ def allowed(commands: dict[str, Any], command: str, name: str) -> tuple[str, ...
 
 
 def test_choices_are_those_of_the_libraries(commands):
-    from lensaudit.clustering.options import AUGMENTS
+    from lensaudit.clustering.network import AUGMENTS
     from lensaudit.explaining import METHODS
     from lensaudit.explaining.dreaming.settings import BOUNDS, OBJECTIVES, OPTIMISERS
     from lensaudit.explaining.judging.scores import FILLS, PARTS

@@ -13,8 +13,7 @@ from torch import nn
 
 from lensaudit.clustering import ClusterData, ClusterPlace, Extras, Sweep, cluster, sweep_embedding
 from lensaudit.clustering.embed import Posed, embeddings
-from lensaudit.clustering.network import drawn_images
-from lensaudit.clustering.stage import Stage, StageTask
+from lensaudit.clustering.network import Stage, StageTask, drawn_images
 from lensaudit.display.page import content_policy
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import occlusion
@@ -107,7 +106,7 @@ def test_the_page_asks_the_network_for_nothing(page):
 def test_marks_are_taken_up_by_the_next_run_and_nothing_is_trained_again(
     clustered, recipe, mixed, place, options, monkeypatch
 ):
-    monkeypatch.setattr("lensaudit.clustering.stage.StageTask.batches", None)
+    monkeypatch.setattr("lensaudit.clustering.network.StageTask.batches", None)
     filled = [one.number for one in clustered.clusters if one.n]
     marks = {"clusters": clustered.record["metrics"]["clusters"], "marks": {str(filled[0]): 1, str(filled[-1]): 0}}
     (place.out / "marks.json").write_text(json.dumps(marks))
@@ -145,12 +144,12 @@ def test_a_stopped_clustering_ends_with_the_same_weights(clustered, recipe, mixe
     interrupted = ClusterPlace(tmp_path / "stopped", device="cpu")
     for stop_at in (("training the denoiser", 3), ("training the extractor", 7), ("embedding images", 16)):
 
-        def tell(what, done, _total, stop_at=stop_at):
+        def progress(what, done, _total, stop_at=stop_at):
             if (what, done) == stop_at:
                 raise Stopped
 
         with pytest.raises(Stopped):
-            cluster(recipe, ClusterData(mixed), interrupted, options, tell=tell)
+            cluster(recipe, ClusterData(mixed), interrupted, options, progress=progress)
     ended = cluster(recipe, ClusterData(mixed), interrupted, options)
     for name, tensor in ended.finder.module.state_dict().items():
         assert torch.equal(tensor, whole[name]), name
@@ -215,18 +214,18 @@ def test_sweep_trains_each_size_on_one_denoiser_and_goes_on(recipe, mixed, other
     where, data = ClusterPlace(tmp_path, device="cpu"), ClusterData(mixed, other)
     trained = []
 
-    def tell(what, done, total):
+    def progress(what, done, total):
         if "training" in what and done == total:
             trained.append(what)
 
-    found = sweep_embedding(recipe, data, where, options, Sweep((2, 3), 2), tell)
+    found = sweep_embedding(recipe, data, where, options, Sweep((2, 3), 2), progress)
     assert [(row["embedding"], len(row["auroc"])) for row in found["sizes"]] == [(2, 2), (3, 2)]
     assert sum("denoiser" in what for what in trained) == 1
     assert sum("extractor" in what for what in trained) == 4
     reruns = [(where.work / f"sweep-2-{rerun}" / "extractor.safetensors").read_bytes() for rerun in (0, 1)]
     assert reruns[0] != reruns[1]
-    monkeypatch.setattr("lensaudit.clustering.stage.StageTask.batches", None)
-    assert sweep_embedding(recipe, data, where, options, Sweep((2, 3), 2), tell)["sizes"] == found["sizes"]
+    monkeypatch.setattr("lensaudit.clustering.network.StageTask.batches", None)
+    assert sweep_embedding(recipe, data, where, options, Sweep((2, 3), 2), progress)["sizes"] == found["sizes"]
     assert (tmp_path / "sweep.png").read_bytes()[:4] == b"\x89PNG"
 
 

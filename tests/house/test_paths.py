@@ -27,7 +27,7 @@ MADE_SAFE = {"file_stem", "short_name", "len", "as_identifier", "str"}
 # Words that come from nowhere but our own code.
 OURS = {
     "lensaudit.planted_bias.bench": {"plant", "key"},  # a plant that is known by name; a hash
-    "lensaudit.clustering.stage": {"self.stage.name"},  # denoiser or extractor
+    "lensaudit.clustering.network": {"self.stage.name"},  # denoiser or extractor
     "lensaudit.clustering.sweep": {"self.size", "self.rerun"},  # numbers
     "lensaudit.comparing.measuring": {"key[:32]"},  # a hash
     "lensaudit.explaining.dreaming.board": {"self.group.stem"},  # made of file_stem
@@ -38,6 +38,7 @@ OURS = {
     "lensaudit.report.quickstart": {"n", "options.seed"},
     "lensaudit.training.ablation": {"seed"},
     "lensaudit.training.cross_validation": {"number"},
+    "lensaudit.training.group": {"rank"},  # a number
     "lensaudit.training.prepared": {"key"},  # a hash
 }
 # Fields that hold a name where they are read from a file or are given by a user.

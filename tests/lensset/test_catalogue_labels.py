@@ -1,4 +1,4 @@
-"""Labels and columns of a user's catalogue: which column is read, what a cell may say, what is carried along."""
+"""Labels and columns of a user's catalogue: which column is read, what a cell may say, what is kept."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_column_that_may_be_something_else_is_carried_along_and_said(tmp_path:
     found = rows(tmp_path, "id,lens,z_lens\ns1,SDSSJ0946,0.2\ns2,,0.3\ns3,HE0435,0.4\n")
     assert labels(found) == [-1, -1, -1]
     assert [row["lens"] for row in found.values.values()] == ["SDSSJ0946", "", "HE0435"]
-    assert "column lens is carried along, not read as labels (it holds 'SDSSJ0946')" in found.notes
+    assert "column lens is kept as a column, not read as labels (it holds 'SDSSJ0946')" in found.notes
 
 
 def test_two_columns_of_labels(tmp_path: Path):

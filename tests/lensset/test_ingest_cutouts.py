@@ -51,11 +51,11 @@ def test_too_small_a_cutout_names_file_and_mend(tmp_path):
 
 def test_pixel_scale_told_by_the_user_wins(tmp_path):
     path = write_q1(tmp_path / "a.fits")
-    policy = PixelPolicy(size_arcsec=10, told_scale=parse_by_band("--pixel-scale", ["0.5", "J=1"]))
+    policy = PixelPolicy(size_arcsec=10, given_scale=parse_by_band("--pixel-scale", ["0.5", "J=1"]))
     s = ingest(plan_euclid_q1(path, policy=policy), tmp_path / "out")
     assert s.shape == {"VIS": (20, 20), "J": (10, 10), "Y": (20, 20), "H": (20, 20)}
     with pytest.raises(UsageError, match="'K' is not one of"):
-        plan_euclid_q1(path, policy=PixelPolicy(told_scale={"K": 1.0}))
+        plan_euclid_q1(path, policy=PixelPolicy(given_scale={"K": 1.0}))
 
 
 def test_a_missing_extension_lists_those_there(tmp_path):
@@ -164,7 +164,7 @@ def test_one_band_duplicated_into_four(tmp_path):
     path = write_plane(tmp_path / "j0946.fits", noise(1).astype(np.float64))  # big-endian float64, no coordinates
     with pytest.raises(UsageError, match="give --pixel-scale VIS=ARCSEC"):
         ingest(plan_fits(path, [parse_band("VIS=[0]")]), tmp_path / "out")
-    policy = PixelPolicy(told_scale=parse_by_band("--pixel-scale", ["0.05"]))
+    policy = PixelPolicy(given_scale=parse_by_band("--pixel-scale", ["0.05"]))
     plan = plan_fits(path, [parse_band("VIS=[0]")], duplicate=dict([parse_duplicate("VIS:J,Y,H")]), policy=policy)
     s = ingest(plan, tmp_path / "out")
     assert s.bands == ("VIS", "J", "Y", "H")
@@ -177,7 +177,7 @@ def test_one_band_duplicated_into_four(tmp_path):
 
 def test_a_scale_told_for_a_band_holds_for_its_copies(tmp_path):
     path = write_plane(tmp_path / "a.fits", noise(1))
-    policy = PixelPolicy(told_scale={"VIS": 0.05, "J": 0.3})
+    policy = PixelPolicy(given_scale={"VIS": 0.05, "J": 0.3})
     s = ingest(plan_fits(path, [parse_band("VIS=[0]")], duplicate={"VIS": ["J", "Y"]}, policy=policy), tmp_path / "out")
     assert s.pixel_scale_arcsec == {"VIS": 0.05, "J": 0.3, "Y": 0.05}
 

@@ -23,7 +23,7 @@ from lensaudit.lensset.ingest import (
     skipped_lines,
 )
 
-TOLD = PixelPolicy(told_scale={"*": 0.1})
+TOLD = PixelPolicy(given_scale={"*": 0.1})
 
 
 def taken(path: Path, out: Path, *bands: str, policy: PixelPolicy = TOLD, skip_bad: bool = False):
@@ -101,7 +101,7 @@ def test_sentinels_in_any_layout(tmp_path, words, value):
         tmp_path,
         tmp_path / "out",
         "VIS=*.fits",
-        policy=PixelPolicy(told_scale={"*": 0.1}, masked_values=values, masked=policy),
+        policy=PixelPolicy(given_scale={"*": 0.1}, masked_values=values, masked=policy),
     )
     expected = np.median(pixels[pixels != -99]) if value is None else np.float32(value)
     np.testing.assert_equal(s.images("VIS", 0)[0, 3, 4], expected)
@@ -145,7 +145,7 @@ def test_zero_points_that_are_none(tmp_path, value, said):
     write_plane(tmp_path / "a.fits", noise(1), zero_point(value))
     with pytest.raises(DataError, match=f"{said}.* or give --zero-point"):
         taken(tmp_path / "a.fits", tmp_path / "out", "VIS=[0]")
-    policy = PixelPolicy(told_zero_point=parse_by_band("--zero-point", ["VIS=24"]))
+    policy = PixelPolicy(given_zero_point=parse_by_band("--zero-point", ["VIS=24"]))
     assert (
         taken(tmp_path / "a.fits", tmp_path / "told", "VIS=[0]", policy=policy).header["bands"][0]["zero_point_mag"]
         == 24
@@ -188,7 +188,7 @@ def test_a_size_in_pixels(tmp_path):
     write_plane(tmp_path / "in" / "a_v.fits", noise(1, (20, 20)))
     write_plane(tmp_path / "in" / "a_h.fits", noise(1, (14, 12)))
     sizes = parse_by_band("--size-pixels", ["VIS=10", "4"], int)
-    policy = PixelPolicy(told_scale={"*": 0.1}, size_pixels=sizes)
+    policy = PixelPolicy(given_scale={"*": 0.1}, size_pixels=sizes)
     s = taken(tmp_path / "in", tmp_path / "out", "VIS=*_v.fits", "H=*_h.fits", policy=policy)
     assert s.shape == {"VIS": (10, 10), "H": (4, 4)}
     with pytest.raises(UsageError, match="give one of them"):
@@ -199,17 +199,17 @@ def test_a_size_in_pixels(tmp_path):
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 0.0, -1.0, 1e300])
 def test_sizes_and_scales_are_numbers_that_can_be(value):
-    for options in ({"size_arcsec": value}, {"told_scale": {"VIS": value}}):
+    for options in ({"size_arcsec": value}, {"given_scale": {"VIS": value}}):
         with pytest.raises(UsageError, match="must"):
             PixelPolicy(**options)
     if value not in (0.0, -1.0):
         with pytest.raises(UsageError, match="--zero-point"):
-            PixelPolicy(told_zero_point={"VIS": value})
+            PixelPolicy(given_zero_point={"VIS": value})
 
 
 def test_a_scale_against_the_header_moves_the_coordinates_and_is_said(tmp_path):
     path = write_plane(tmp_path / "a.fits", noise(1), sky_header(0.1, (6.5, 6.5)))
-    s = taken(path, tmp_path / "out", "VIS=[0]", policy=PixelPolicy(told_scale={"VIS": 0.05}))
+    s = taken(path, tmp_path / "out", "VIS=[0]", policy=PixelPolicy(given_scale={"VIS": 0.05}))
     before = WCS(fits.getheader(path))
     after = s.wcs(0, "VIS")
     corner = before.pixel_to_world(5.5, 5.5).separation(after.pixel_to_world(11.5, 11.5)).arcsec
@@ -218,13 +218,13 @@ def test_a_scale_against_the_header_moves_the_coordinates_and_is_said(tmp_path):
         "VIS: --pixel-scale contradicts the headers; sky coordinates of 1 of 1 cutouts were scaled about their "
         "reference pixel"
     ]
-    agreeing = taken(path, tmp_path / "same", "VIS=[0]", policy=PixelPolicy(told_scale={"VIS": 0.1001}))
+    agreeing = taken(path, tmp_path / "same", "VIS=[0]", policy=PixelPolicy(given_scale={"VIS": 0.1001}))
     assert remarks(agreeing) == []
 
 
 def test_a_scale_against_a_header_whose_reference_is_far_leaves_its_coordinates_out(tmp_path):
     path = write_plane(tmp_path / "a.fits", noise(1), sky_header(0.1, (6000.5, 6.5)))
-    s = taken(path, tmp_path / "out", "VIS=[0]", policy=PixelPolicy(told_scale={"VIS": 0.05}))
+    s = taken(path, tmp_path / "out", "VIS=[0]", policy=PixelPolicy(given_scale={"VIS": 0.05}))
     assert "reference pixel lies outside the image" in s.header["source"]["notes"][0]
     assert s.wcs(0, "VIS").pixel_to_world(5.5, 5.5).ra.deg == pytest.approx(0, abs=1e-9)
 

@@ -98,7 +98,7 @@ def test_the_set_says_which_card_it_came_from(tmp_path: Path):
         fits.HDUList([primary, image]).writeto(tmp_path / f"{name}.fits")
 
     def made(out: str, **told: float) -> LensSet:
-        policy = PixelPolicy(told_scale={"*": 0.168}, told_zero_point=told)
+        policy = PixelPolicy(given_scale={"*": 0.168}, given_zero_point=told)
         return ingest(plan_fits(tmp_path, [parse_band("g=*.fits[1]")], policy=policy), tmp_path / out)
 
     found = made("set")
@@ -116,7 +116,7 @@ def test_the_set_says_which_card_it_came_from(tmp_path: Path):
 def test_the_same_files_with_other_rows_are_another_set(tmp_path: Path):
     image = np.random.default_rng(1).normal(size=(20, 20)).astype(np.float32)
     fits.PrimaryHDU(image).writeto(tmp_path / "a.fits")
-    plan = plan_fits(tmp_path, [parse_band("g=*.fits")], policy=PixelPolicy(told_scale={"*": 0.2}))
+    plan = plan_fits(tmp_path, [parse_band("g=*.fits")], policy=PixelPolicy(given_scale={"*": 0.2}))
     other = replace(plan, systems=tuple(replace(one, row={**one.row, "label": 1}) for one in plan.systems))
     ingest(plan, tmp_path / "set")
     with pytest.raises(UsageError, match="holds another lens set"):

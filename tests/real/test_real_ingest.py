@@ -70,7 +70,7 @@ def test_challenge_1_ground_images(tmp_path):
 
 def test_j0946_with_one_band_for_four(tmp_path):
     path = REAL / "slacs0946" / "data.fits"
-    policy = PixelPolicy(told_scale={"*": 0.05})
+    policy = PixelPolicy(given_scale={"*": 0.05})
     plan = plan_fits(path, [parse_band("VIS=[0]")], duplicate={"VIS": ["J", "Y", "H"]}, label="lens", policy=policy)
     s = ingest(plan, tmp_path / "out")
     assert s.bands == ("VIS", "J", "Y", "H")

@@ -78,7 +78,7 @@ def test_files_of_a_q1_lens_lie_on_the_sky_of_its_fits(q1, tmp_path):
 
 def test_sdss_j0946_with_one_band_for_four_is_a_lens_by_its_arcs(tmp_path):
     """F814W for all four bands, as the paper does for missing bands; the brighter arc lies 1.4″ from the middle."""
-    policy = PixelPolicy(told_scale={"*": 0.05})
+    policy = PixelPolicy(given_scale={"*": 0.05})
     plan = plan_fits(
         REAL / "slacs0946" / "data.fits",
         [parse_band("VIS=data.fits")],

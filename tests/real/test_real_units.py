@@ -55,7 +55,7 @@ def test_ou66_on_q1_lenses(change, expected, says, tmp_path):
 
 @pytest.mark.parametrize("name", ["deeplens", "petrillo"])
 def test_hsc_lenses_without_unit_are_refused_and_refitted(name, tmp_path):
-    policy = PixelPolicy(told_scale={"*": 0.168}, size_arcsec=8.1)
+    policy = PixelPolicy(given_scale={"*": 0.168}, size_arcsec=8.1)
     plan = plan_fits(REAL / "hsc-lenses", [parse_band("g=lens_*.fits[1]")], label="lens", policy=policy)
     lens_set = ingest(plan, tmp_path / "hsc")
     finder = load_finder(name).for_field(None, resample=True)

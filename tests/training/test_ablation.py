@@ -8,7 +8,16 @@ from scipy import stats
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, initialised_module, load_recipe
 from lensaudit.training import Trained, TrainingOptions, arms_of
-from lensaudit.training.ablation import BASELINE, Run, Spread, differences, kept_scores, summary, table
+from lensaudit.training.ablation import (
+    BASELINE,
+    AblationResult,
+    Run,
+    Spread,
+    arm_results,
+    differences,
+    kept_scores,
+    table,
+)
 
 
 def arms(name, *ablations):
@@ -63,16 +72,18 @@ def test_spreads_are_scipys():
 
 
 def test_the_table_says_what_was_measured_and_hides_what_was_not():
-    labels = np.array([1, 0, 1, 0, -1])
     runs = [Run(arm, seed, np.zeros(5), auroc, 0.5, 3) for arm, seed, auroc in
             ((BASELINE, 1, 0.6), (BASELINE, 2, 0.7), ("without-clip", 1, 0.65), ("without-clip", 2, 0.65))]  # fmt: skip
-    result = summary(runs, [BASELINE, "without-clip"], labels)
-    assert result["counted"] == "2 + 2 test images"
-    assert result["arms"][1]["auroc_gain"]["values"] == [0.05, -0.05]
-    result["recipe"] = {"name": "lastro"}
+    rows = arm_results(runs, [BASELINE, "without-clip"])
+    result = AblationResult(rows, 2, 2, {"name": "lastro"}, {}, {})
+    assert result.counted == "2 + 2 test images"
+    words = result.to_json()
+    assert words["arms"][1]["auroc_gain"]["values"] == [0.05, -0.05]
+    assert "auroc_gain" not in words["arms"][0]
     assert "| without-clip | 2 | 3, 3 | 0.6500 ± 0.0000 | +0.0000 [" in table(result)
-    single = summary([runs[0], runs[2]], [BASELINE, "without-clip"], labels)
-    assert single["arms"][1]["auroc_gain"]["low"] is None
+    assert table(AblationResult.from_json(words)) == table(result)
+    (_, single) = arm_results([runs[0], runs[2]], [BASELINE, "without-clip"])
+    assert single.to_json()["auroc_gain"]["low"] is None
 
 
 def test_scores_of_an_earlier_run_are_taken_up_for_the_same_weights_and_set(tiny, mixed, make_set, tmp_path):

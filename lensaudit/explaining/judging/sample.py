@@ -265,7 +265,7 @@ def _tags(sets: Sequence[LensSet]) -> list[str]:
 def _sample_of(
     finder: Finder, kind: str, systems: Sequence[System], per_kind: int, left_out: dict[str, str]
 ) -> KindSample:
-    with_scenes = [one for one in systems if one.lens_set.header["has_scenes"]]
+    with_scenes = [one for one in systems if one.lens_set.has_scenes]
     if kind in COMPOUND_KINDS and with_scenes:
         return _compound_sample(finder, kind, with_scenes, per_kind, left_out)
     return _with_masks(finder, KindSample(kind, _usable(finder, systems, per_kind, left_out), None, ""))

@@ -1,15 +1,15 @@
 """Ingest: challenge data and real cutouts into a lens set. A layout makes a `Plan`; `ingest` carries it out."""
 
 from lensaudit.lensset.ingest.challenges import plan_blf1, plan_blf2
-from lensaudit.lensset.ingest.euclid_q1 import plan_euclid_q1
-from lensaudit.lensset.ingest.generic import (
+from lensaudit.lensset.ingest.labels import LABEL_RULES
+from lensaudit.lensset.ingest.layouts import (
     parse_band,
     parse_by_band,
     parse_duplicate,
     parse_masked,
+    plan_euclid_q1,
     plan_fits,
 )
-from lensaudit.lensset.ingest.labels import LABEL_RULES
 from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, PixelPolicy, Plan
 from lensaudit.lensset.ingest.run import ingest, remarks, skipped_lines
 

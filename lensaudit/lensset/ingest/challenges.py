@@ -62,12 +62,12 @@ def find_images(root: Path, pattern: re.Pattern[str], bands: Mapping[str, str]) 
     return found
 
 
-def chosen_bands(asked: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
-    """The bands asked for, or all of the layout's."""
-    for band in asked:
+def chosen_bands(requested: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
+    """The requested bands, or all of the layout's."""
+    for band in requested:
         if band not in there:
             raise UsageError(f"--bands: '{band}' is not one of {', '.join(there)}")
-    return tuple(asked) or tuple(there)
+    return tuple(requested) or tuple(there)
 
 
 def plates_of(files: Mapping[str, Path], bands: Iterable[str]) -> dict[str, Plate]:
@@ -118,7 +118,7 @@ def theta_e_arcsec(area_steradian: float) -> float:
 
 
 def numeric_columns(names: Iterable[str], known: Mapping[str, tuple[str, str]]) -> tuple[CatalogueColumn, ...]:
-    """Catalogue columns carried along; `known` gives unit and description of those we know."""
+    """Catalogue columns kept beside the label; `known` gives unit and description of those we know."""
     return tuple(
         CatalogueColumn(name=name, unit=unit, description=words, dtype="float64")
         for name in names
@@ -231,16 +231,16 @@ def _row(
 
 
 def _label(root: Path, name: str, files: Mapping[str, Path], listed: Mapping[str, float] | None) -> int:
-    said = {
+    labels = {
         _FOLDERS[part.lower()] for path in files.values() for part in _parts(root, path) if part.lower() in _FOLDERS
     }
     if listed is not None:
         if "is_lens" not in listed or listed["is_lens"] not in (0, 1):
             raise DataError(f"catalogue: id {name}: is_lens must be 0 or 1, not {listed.get('is_lens', 'missing')}")
-        said.add(int(listed["is_lens"]))
-    if len(said) > 1:
+        labels.add(int(listed["is_lens"]))
+    if len(labels) > 1:
         raise DataError(f"{root}: id {name} is a lens by one of its folders or catalogue and none by another; fix it")
-    return said.pop() if said else -1
+    return labels.pop() if labels else -1
 
 
 def _parts(root: Path, path: Path) -> tuple[str, ...]:

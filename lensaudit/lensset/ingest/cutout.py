@@ -129,9 +129,9 @@ def _extension(hdus: fits.HDUList, plate: Plate, band: str) -> tuple[Any, str]:
             for hdu in hdus:
                 if str(hdu.name).upper() == name and version.strip() in ("", str(hdu.ver)):
                     return hdu, printable(wanted, 60)
-    asked = " or ".join(str(wanted) for wanted in plate.extensions)
+    extensions = " or ".join(str(wanted) for wanted in plate.extensions)
     there = printable(", ".join(name or str(i) for i, name in enumerate(names)), 300)
-    raise DataError(f"{plate.path}: band {band}: no extension {asked}; the file has {there}")
+    raise DataError(f"{plate.path}: band {band}: no extension {extensions}; the file has {there}")
 
 
 SAME_SCALE = 0.01
@@ -144,7 +144,7 @@ headers: 0.02 pixel over 200."""
 LONGEST_ID = 128
 
 RESCALED = "scaled about the reference pixel to --pixel-scale"
-"""Comment among the cards of coordinates that did not agree with what the user told."""
+"""Comment among the cards of coordinates that did not agree with what the user gives."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Cutout:
     cards
         Header cards of its coordinates; None without.
     zero_point_mag, zero_point_cards
-        Of the file, or as told; and the header cards it is from, empty where it was told or there is none.
+        Of the file, or as given; and the header cards it is from, empty where it was given or there is none.
     no_sky
         Why it has no coordinates although its header names some.
     """
@@ -200,8 +200,8 @@ def read_system(system: System, plan: Plan, model: Mapping[str, BandHeader] | No
                 )
             if plate.file not in files:
                 files[plate.file] = stack.enter_context(open_fits(plate.path))
-            told = plan.policy.of_band(plan.policy.told_zero_point, band)
-            image = read_image(files[plate.file], plate, band, zero_point=told is None)
+            given = plan.policy.of_band(plan.policy.given_zero_point, band)
+            image = read_image(files[plate.file], plate, band, zero_point=given is None)
             where = f"{plate.path}: band {band}"
             near = [made.pixel_scale_arcsec for made in cutouts.values()]
             cutouts[band] = _cutout(image, plan.policy, band, where, near if model is None else model[band])
@@ -226,7 +226,7 @@ def _cutout(image: Image, policy: PixelPolicy, band: str, where: str, like: Band
     model = like if isinstance(like, BandHeader) else None
     if isinstance(like, BandHeader):
         scale = _like_the_set(scale, like, where)
-    elif policy.of_band(policy.told_scale, band) is None:
+    elif policy.of_band(policy.given_scale, band) is None:
         scale = next((other for other in like if abs(other / scale - 1) <= JITTER), scale)
     crop = centre_crop((image.pixels.shape[0], image.pixels.shape[1]), _size(policy, band, scale), where, scale)
     pixels = cut(image.pixels, crop)
@@ -238,9 +238,9 @@ def _cutout(image: Image, policy: PixelPolicy, band: str, where: str, like: Band
     values: dict[str, float] = {f"n_nan_{band}": int(nan.sum())}
     if policy.masked_values:
         values[f"n_masked_{band}"] = int(masked.sum())
-    told = policy.of_band(policy.told_zero_point, band)
-    zero_point = told
-    if told is None and image.zero_point is not None:
+    given = policy.of_band(policy.given_zero_point, band)
+    zero_point = given
+    if given is None and image.zero_point is not None:
         values[f"zero_point_mag_{band}"] = zero_point = image.zero_point.mag
     if model is not None:
         pixels = _at_zero_point(pixels, zero_point, model.zero_point_mag, where)
@@ -267,25 +267,25 @@ def _size(policy: PixelPolicy, band: str, scale: float) -> int | None:
 def _scale(image: Image, policy: PixelPolicy, band: str, where: str) -> tuple[float, Sky, str]:
     """Arcsec per pixel, the coordinates that go with it, and what was done to them.
 
-    A scale that the user tells wins. Where the header's differs from it, its coordinates are scaled about their
+    A scale that the user gives wins. Where the header's differs from it, its coordinates are scaled about their
     reference pixel, if that lies in the image; far from it the position itself would be wrong, and they are left out.
     """
-    sky, told = image.sky, policy.of_band(policy.told_scale, band)
+    sky, given = image.sky, policy.of_band(policy.given_scale, band)
     own = None if sky.wcs is None else scale_arcsec(sky.wcs)
-    if told is None:
+    if given is None:
         if own is not None:
             return unjittered(own), sky, ""
         if band in policy.known_scale:
             return policy.known_scale[band], sky, ""
         reason = f"the header's cannot be used: {sky.reason}" if sky.reason else "the header has none"
         raise UsageError(f"{where}: no sky coordinates ({reason}); give --pixel-scale {band}=ARCSEC")
-    if own is None or sky.wcs is None or abs(own / told - 1) <= SAME_SCALE:
-        return told, sky, ""
+    if own is None or sky.wcs is None or abs(own / given - 1) <= SAME_SCALE:
+        return given, sky, ""
     rows, columns = image.pixels.shape
     x, y = sky.wcs.wcs.crpix
     if 0.5 <= x <= columns + 0.5 and 0.5 <= y <= rows + 0.5:
-        return told, rescaled_about_reference(sky.wcs, told / own), RESCALED
-    return told, Sky(None, "--pixel-scale contradicts the header, and its reference pixel lies outside the image"), ""
+        return given, rescaled_about_reference(sky.wcs, given / own), RESCALED
+    return given, Sky(None, "--pixel-scale contradicts the header, and its reference pixel lies outside the image"), ""
 
 
 def unjittered(scale: float) -> float:

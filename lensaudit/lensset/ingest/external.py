@@ -1,4 +1,4 @@
-"""Labels and columns a user adds to cutouts that carry none: one label for all, or a table."""
+"""Labels and columns a user adds to cutouts that have none: one label for all, or a table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class ExternalRows:
-    """Catalogue rows by id, their columns, and what is to be said about them."""
+    """Catalogue rows by id, their columns, and remarks about them."""
 
     columns: tuple[CatalogueColumn, ...]
     values: Mapping[str, Mapping[str, Any]]
@@ -44,7 +44,7 @@ def external_rows(names: Sequence[str], label: str, catalogue: Path | None) -> E
         ``lens``, ``non-lens`` or ``unknown``, for every system the catalogue does not label.
     catalogue
         A table with a column of ids (`ID_COLUMNS`), perhaps one of labels (`LABEL_COLUMNS`, `MAYBE_LABEL_COLUMNS`)
-        among them; all others are carried along, numbers as float64, words as text. Ids are compared as
+        among them; all others are kept as columns, numbers as float64, words as text. Ids are compared as
         `lensaudit.tables.same_id` does.
 
     Raises
@@ -62,32 +62,32 @@ def external_rows(names: Sequence[str], label: str, catalogue: Path | None) -> E
     key = table.need(*ID_COLUMNS)
     rows = {name: row for row, name in enumerate(table.ids(key, names))}
     facts, notes = compared(names, rows, catalogue)
-    labels, source, said = _labels(table)
-    carried, renamed = _carried(table, {key.name, *source[:1]})
+    labels, source, remarks = _labels(table)
+    kept, renamed = _carried(table, {key.name, *source[:1]})
     values = {}
     for name in names:
         row = rows.get(name)
         given = None if row is None else labels[row]
-        row_values = {made.name: _missing(made) if row is None else cells[row] for made, cells in carried}
+        row_values = {made.name: _missing(made) if row is None else cells[row] for made, cells in kept}
         values[name] = {"label": LABELS[label] if given is None else given, **row_values}
-    columns = (LABEL, *(made for made, _ in carried))
-    return ExternalRows(columns, values, facts, (*notes, *said, *renamed), {catalogue.name: sha256(catalogue)})
+    columns = (LABEL, *(made for made, _ in kept))
+    return ExternalRows(columns, values, facts, (*notes, *remarks, *renamed), {catalogue.name: sha256(catalogue)})
 
 
 def _labels(table: Table) -> tuple[list[int | None], list[str], list[str]]:
     """Label of each row (None where its cell is empty), the columns they are read from, and sentences about it."""
     sure = [column for name in LABEL_COLUMNS if (column := table.find(name)) is not None]
     maybe = [column for name in MAYBE_LABEL_COLUMNS if (column := table.find(name)) is not None]
-    said = []
+    remarks = []
     for column in maybe:
         odd = next((cell for cell in column.text if cell and label_of(cell) is None), None)
         if odd is None and any(column.text):
             sure.append(column)
         elif not sure:
             shown = printable(odd or "", 30)
-            said.append(f"column {column.name} is carried along, not read as labels (it holds '{shown}')")
+            remarks.append(f"column {column.name} is kept as a column, not read as labels (it holds '{shown}')")
     if not sure:
-        return [None] * len(table), [], said
+        return [None] * len(table), [], remarks
     first, *others = sure
     labels = [_label(table, first, row) for row in range(len(table))]
     for other in others:
@@ -103,7 +103,7 @@ def _labels(table: Table) -> tuple[list[int | None], list[str], list[str]]:
     words += f"{counts[1]} non-lenses, {counts[2]} unknown"
     if empty := labels.count(None):
         words += f"; {empty} cells are empty and take --label"
-    return labels, [first.name], [*said, words]
+    return labels, [first.name], [*remarks, words]
 
 
 def _label(table: Table, column: Column, row: int) -> int | None:
@@ -119,27 +119,27 @@ def _label(table: Table, column: Column, row: int) -> int | None:
 
 
 def _carried(table: Table, used: set[str]) -> tuple[list[tuple[CatalogueColumn, list[Any]]], list[str]]:
-    """Columns to carry along with their cells, and sentences about those that are not as they were."""
-    carried: list[tuple[CatalogueColumn, list[Any]]] = []
-    said: list[str] = []
+    """Columns to keep with their cells, and sentences about those that are not as they were."""
+    kept: list[tuple[CatalogueColumn, list[Any]]] = []
+    remarks: list[str] = []
     if table.left_out:
         shown = printable(", ".join(table.left_out[:_SHOWN]), 200)
-        said.append(f"{len(table.left_out)} columns hold lists or times and are left out: {shown}")
+        remarks.append(f"{len(table.left_out)} columns hold lists or times and are left out: {shown}")
     taken = {"id", "label"}
     for column in table.columns:
         if column.name in used:
             continue
         name = carried_name(column.name)
         if name != column.name:
-            said.append(f"column {printable(column.name, 60)} is carried along as {name}")
+            remarks.append(f"column {printable(column.name, 60)} is kept as {name}")
         if name in taken:
             raise DataError(f"{table.path}: column {printable(name, 60)} is there twice; keep one of them")
         taken.add(name)
-        carried.append(_made(table, column, name, said))
-    return carried, said
+        kept.append(_made(table, column, name, remarks))
+    return kept, remarks
 
 
-def _made(table: Table, column: Column, name: str, said: list[str]) -> tuple[CatalogueColumn, list[Any]]:
+def _made(table: Table, column: Column, name: str, remarks: list[str]) -> tuple[CatalogueColumn, list[Any]]:
     known = _NUMBERS.get(name)
     numbers, words = column.parsed
     if known is not None:
@@ -152,7 +152,7 @@ def _made(table: Table, column: Column, name: str, said: list[str]) -> tuple[Cat
     if words and len(words) < len(column.text) / 2:
         odd = printable(column.text[words[0]], 30)
         where = table.where(words[0]).removeprefix(f"{table.path}: ")
-        said.append(f"column {name} is kept as text: {len(words)} of its cells are no numbers ({where}: '{odd}')")
+        remarks.append(f"column {name} is kept as text: {len(words)} of its cells are no numbers ({where}: '{odd}')")
     return CatalogueColumn(name=name, unit="", description=description, dtype="str"), column.text
 
 

@@ -61,10 +61,10 @@ class PixelPolicy:
     size_arcsec, size_pixels
         Side of the central square kept, in arcsec, or in pixels by band (or ``*``, every other band); without either
         the whole image is kept.
-    told_scale
-        Band (or ``*``) → arcsec per pixel as told by the user; wins over the header.
-    told_zero_point
-        Band (or ``*``) → AB magnitude of one pixel unit as told by the user; wins over the header.
+    given_scale
+        Band (or ``*``) → arcsec per pixel as given by the user; wins over the header.
+    given_zero_point
+        Band (or ``*``) → AB magnitude of one pixel unit as given by the user; wins over the header.
     known_scale
         Band → arcsec per pixel of the layout, where neither the user nor the header says.
     """
@@ -74,8 +74,8 @@ class PixelPolicy:
     masked: str = "zero"
     size_arcsec: float | None = None
     size_pixels: Mapping[str, int] = field(default_factory=dict)
-    told_scale: Mapping[str, float] = field(default_factory=dict)
-    told_zero_point: Mapping[str, float] = field(default_factory=dict)
+    given_scale: Mapping[str, float] = field(default_factory=dict)
+    given_zero_point: Mapping[str, float] = field(default_factory=dict)
     known_scale: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -90,31 +90,31 @@ class PixelPolicy:
         for band, side in self.size_pixels.items():
             if not 1 <= side <= LARGEST_SIDE:
                 raise UsageError(f"--size-pixels {_of(band)}must lie in 1 … {LARGEST_SIDE}, not {side}")
-        for band, scale in self.told_scale.items():
+        for band, scale in self.given_scale.items():
             if not low <= scale <= high:
                 raise UsageError(f"--pixel-scale {_of(band)}must lie in {low:g} … {high:g} arcsec, not {scale}")
-        for band, zero_point in self.told_zero_point.items():
+        for band, zero_point in self.given_zero_point.items():
             if not ZERO_POINTS_MAG[0] <= zero_point <= ZERO_POINTS_MAG[1]:
                 raise UsageError(f"--zero-point {_of(band)}must lie in −100 … 100 mag, not {zero_point}")
 
-    def of_band(self, told: Mapping[str, Any], band: str) -> Any:
+    def of_band(self, given: Mapping[str, Any], band: str) -> Any:
         """What an option says of `band`, or of all bands; None where it says nothing."""
-        return told.get(band, told.get("*"))
+        return given.get(band, given.get("*"))
 
     def words(self, bands: tuple[str, ...]) -> dict[str, Any]:
         """The policy as JSON, for the header of the set."""
         counted = ", ".join(f"n_nan_{band}" for band in bands)
-        said: dict[str, Any] = {"nan": f"{self.nan} (counted in {counted})", "size_arcsec": self.size_arcsec}
+        facts: dict[str, Any] = {"nan": f"{self.nan} (counted in {counted})", "size_arcsec": self.size_arcsec}
         if self.masked_values:
             values = " or ".join(f"{value:g}" for value in self.masked_values)
-            said["masked"] = f"pixels of value {values}: {self.masked} (counted in n_masked_*)"
+            facts["masked"] = f"pixels of value {values}: {self.masked} (counted in n_masked_*)"
         if self.size_pixels:
-            said["size_pixels"] = dict(sorted(self.size_pixels.items()))
-        if self.told_scale:
-            said["pixel_scale_told_arcsec"] = dict(sorted(self.told_scale.items()))
-        if self.told_zero_point:
-            said["zero_point_told_mag"] = dict(sorted(self.told_zero_point.items()))
-        return said
+            facts["size_pixels"] = dict(sorted(self.size_pixels.items()))
+        if self.given_scale:
+            facts["pixel_scale_told_arcsec"] = dict(sorted(self.given_scale.items()))
+        if self.given_zero_point:
+            facts["zero_point_told_mag"] = dict(sorted(self.given_zero_point.items()))
+        return facts
 
 
 def _of(band: str) -> str:
@@ -157,12 +157,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         policy = self.policy
-        for option, told in (
-            ("--pixel-scale", policy.told_scale),
-            ("--zero-point", policy.told_zero_point),
+        for option, given in (
+            ("--pixel-scale", policy.given_scale),
+            ("--zero-point", policy.given_zero_point),
             ("--size-pixels", policy.size_pixels),
         ):
-            if unknown := sorted(set(told) - set(self.bands) - {"*"}):
+            if unknown := sorted(set(given) - set(self.bands) - {"*"}):
                 raise UsageError(f"{option}: '{printable(unknown[0], 60)}' is not one of {', '.join(self.bands)}")
 
 

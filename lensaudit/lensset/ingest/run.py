@@ -215,7 +215,7 @@ def skipped_lines(lens_set: LensSet) -> list[str]:
 
 
 def _zero_points(lens_set: LensSet) -> list[str]:
-    said = []
+    remarks = []
     for band in lens_set.header["bands"]:
         name = f"zero_point_mag_{band['name']}"
         if name not in lens_set.columns or band["zero_point_mag"] is None:
@@ -223,11 +223,11 @@ def _zero_points(lens_set: LensSet) -> list[str]:
         own = lens_set.column(name)
         other = np.abs(own - band["zero_point_mag"]) > JITTER
         if other.any():
-            said.append(
+            remarks.append(
                 f"{band['name']}: {other.sum()} of {len(own)} files have another zero point ({own.min():g} to "
                 f"{own.max():g} mag); their pixels were brought to {band['zero_point_mag']:g} mag"
             )
-    return said
+    return remarks
 
 
 def _coordinates(lens_set: LensSet) -> list[str]:
@@ -243,18 +243,18 @@ def _coordinates(lens_set: LensSet) -> list[str]:
                 rescaled[band] += text is not None and RESCALED in text
                 if text is not None and (error := _ERROR.search(text)):
                     errors[band].append(float(error[1]) * 3600)
-    n, said = len(lens_set), []
+    n, remarks = len(lens_set), []
     for band in lens_set.bands:
         if errors[band]:
-            said.append(
+            remarks.append(
                 f"{band}: distortions that header cards cannot hold were fitted by a tangential projection in "
                 f"{len(errors[band])} of {n} cutouts, at most {max(errors[band]):.2g}″ off (CSYERi of each)"
             )
         if rescaled[band]:
-            said.append(
+            remarks.append(
                 f"{band}: --pixel-scale contradicts the headers; sky coordinates of {rescaled[band]} of {n} cutouts "
                 "were scaled about their reference pixel"
             )
         if 0 < missing[band] < n:
-            said.append(f"{band}: {missing[band]} of {n} cutouts have no sky coordinates that can be used")
-    return said
+            remarks.append(f"{band}: {missing[band]} of {n} cutouts have no sky coordinates that can be used")
+    return remarks

@@ -1,6 +1,6 @@
 """Zero points out of FITS headers: the AB magnitude of a source that gives 1 in the unit of the pixels.
 
-What the user tells wins and is not looked up here. Then the image's own header comes before the primary one, and in
+What the user gives wins and is not looked up here. Then the image's own header comes before the primary one, and in
 each the first of these that it has: a card that is a magnitude (`MAGNITUDE_CARDS`, in that order), the flux of
 magnitude 0 (Hyper Suprime-Cam), the inverse sensitivity and pivot wavelength (Hubble Space Telescope). Of the primary
 header a magnitude is read only where the image says INHERIT, for it may be that of another band.

@@ -1,4 +1,4 @@
-"""Any FITS cutouts: each band is a file pattern with an extension, and the user tells what the headers do not."""
+"""Layouts of FITS cutouts: Euclid Q1's multi-extension files, and any others as the user describes them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,83 @@ from pathlib import Path
 from typing import Any
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.lensset.ingest.challenges import chosen_bands
 from lensaudit.lensset.ingest.external import external_rows
 from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, PixelPolicy, Plan, Plate, System
 from lensaudit.untrusted import printable, regular_size, typed_name
+
+SIZE_ARCSEC = 20.0
+"""Default crop: the central 200×200 pixels at 0.1″, the field the published Euclid finders were trained on."""
+
+BANDS = ("VIS", "J", "Y", "H")
+_EXTENSIONS: dict[str, tuple[str | int, ...]] = {
+    "VIS": ("VIS_FLUX", "VIS_BGSUB"),
+    "J": ("NIR_J_FLUX", "NIR_J_BGSUB"),
+    "Y": ("NIR_Y_FLUX", "NIR_Y_BGSUB"),
+    "H": ("NIR_H_FLUX", "NIR_H_BGSUB"),
+}
+
+
+def plan_euclid_q1(
+    path: Path,
+    *,
+    label: str = "unknown",
+    catalogue: Path | None = None,
+    bands: Sequence[str] = (),
+    policy: PixelPolicy | None = None,
+) -> Plan:
+    """Plan the ingest of Q1 cutouts.
+
+    Parameters
+    ----------
+    path
+        One FITS file, or a folder of them; a system's id is its file's name.
+    label, catalogue
+        See `external_rows`.
+    policy
+        Without a size, 20″ are kept.
+    """
+    policy = policy or PixelPolicy()
+    files = _files(path)
+    chosen = chosen_bands(bands, BANDS)
+    rows = external_rows([_name(file) for file in files], label, catalogue)
+    systems = tuple(
+        System(_name(file), {band: Plate(str(file), _EXTENSIONS[band]) for band in chosen}, rows.values[_name(file)])
+        for file in files
+    )
+    return Plan(
+        layout="euclid-q1",
+        instrument="euclid",
+        bands=chosen,
+        systems=systems,
+        columns=rows.columns,
+        policy=policy if policy.size_arcsec or policy.size_pixels else replace(policy, size_arcsec=SIZE_ARCSEC),
+        unit="flux unit of the archive (see zero_point_mag)",
+        root=path if path.is_dir() else path.parent,
+        source={"release": "Euclid Q1", **rows.facts},
+        notes=rows.notes,
+        inputs=rows.inputs,
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        regular_size(path)  # says what is there instead: nothing, a pipe, a device
+    files = sorted(f for f in path.iterdir() if f.name.endswith((".fits", ".fits.gz")))
+    if not files:
+        raise UsageError(f"{path}: holds no .fits file; check the path")
+    names = [_name(file) for file in files]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise DataError(f"{path}: {twice} is there as .fits and .fits.gz; remove one of them")
+    return files
+
+
+def _name(file: Path) -> str:
+    return file.name.removesuffix(".gz").removesuffix(".fits")
+
 
 _WORDS = re.compile(
     r"(?P<band>[A-Za-z0-9][A-Za-z0-9_+-]{0,63})=(?P<pattern>[^\[\]]*)"
@@ -109,8 +183,8 @@ def plan_fits(
         columns=rows.columns,
         policy=replace(
             policy,
-            told_scale=_with_copies(policy.told_scale, copied),
-            told_zero_point=_with_copies(policy.told_zero_point, copied),
+            given_scale=_with_copies(policy.given_scale, copied),
+            given_zero_point=_with_copies(policy.given_zero_point, copied),
             size_pixels=_with_copies(policy.size_pixels, copied),
         ),
         unit="unit of the files",
@@ -161,7 +235,7 @@ def parse_masked(words: Sequence[str], policy: str = "zero") -> tuple[tuple[floa
         values += [] if number is None else [number]
         policies.add(chosen)
     if len(policies) > 1:
-        raise UsageError(f"--masked: {' and '.join(sorted(policies))} are both asked for; choose one policy")
+        raise UsageError(f"--masked: {' and '.join(sorted(policies))} are both given; choose one policy")
     return tuple(dict.fromkeys(values)), policies.pop() if policies else policy
 
 
@@ -173,10 +247,10 @@ def _number(word: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _with_copies(told: Mapping[str, Any], copied: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """What was told by band, where a copy has that of its origin unless told otherwise."""
-    inherited = {copy: told[source] for source, copies in copied.items() if source in told for copy in copies}
-    return inherited | dict(told)
+def _with_copies(given: Mapping[str, Any], copied: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What is given by band, where a copy has that of its origin unless given otherwise."""
+    inherited = {copy: given[source] for source, copies in copied.items() if source in given for copy in copies}
+    return inherited | dict(given)
 
 
 def _find_all(path: Path, patterns: Sequence[BandPattern]) -> dict[str, dict[str, Plate]]:
