@@ -97,8 +97,8 @@ class LensSet:
         """All that can be said of the order of a simulated set without checksums: its ids count upwards."""
         row = next((i for i, (one, other) in enumerate(pairwise(self.ids), 2) if other < one), None)
         if row is not None:
-            name = printable(self.ids[row - 1], 60)
-            raise DataError(f"{self.path / CATALOGUE_NAME}: row {row}: id {name} is out of order; {FIX}")
+            where = f"{self.path / CATALOGUE_NAME}: row {row}: id {printable(self.ids[row - 1], 60)}"
+            raise DataError(f"{where} is out of order; {FIX}")
 
     def __len__(self) -> int:
         return self._header.n
@@ -110,12 +110,8 @@ class LensSet:
         labels = self.labels
         pixels = (f"{b.name} {b.shape[0]}×{b.shape[1]} at {b.pixel_scale_arcsec:g}″" for b in self._header.bands)
         systems = f"{len(self)}: {(labels == 1).sum()} lenses, {(labels == 0).sum()} non-lenses"
-        facts = {
-            "systems": systems,
-            "pixels": ", ".join(pixels),
-            "truth": self.has_truth,
-            "hash": self.content_hash[:16],
-        }
+        facts = {"systems": systems, "pixels": ", ".join(pixels), "truth": self.has_truth}
+        facts["hash"] = self.content_hash[:16]
         return card(f"Lens set {self.path.name} ({self.instrument})", facts)
 
     @property
@@ -130,7 +126,7 @@ class LensSet:
 
     @property
     def seed(self) -> int | None:
-        """Seed it was simulated with; None where it was not, or where it is a part of a set."""
+        """Seed of the simulation; None where there is none, and of a part of a set."""
         return self._header.seed
 
     @property
