@@ -27,12 +27,12 @@ the finder's grid. What each score is:
 
 
 def main() -> None:
-    from lensaudit.explaining import SCORES, read_judgement
+    from lensaudit.explaining import SCORES, Judgement
     from lensaudit.explaining.judging.page import markdown
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", help="written by lensaudit judge")
-    judgements = [read_judgement(folder) for folder in parser.parse_args().folders]
+    judgements = [Judgement.read(folder) for folder in parser.parse_args().folders]
     scores = "\n".join(
         f"* **{score.name}**: {score.meaning}{f' {score.paper}.' if score.paper else ''}" for score in SCORES.values()
     )

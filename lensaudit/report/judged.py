@@ -20,8 +20,8 @@ from lensaudit.report.options import AuditOptions
 from lensaudit.spread import StageProgress
 
 if TYPE_CHECKING:
-    from lensaudit.explaining.judging.attributor import JudgeSettings
     from lensaudit.explaining.judging.judgement import Judgement
+    from lensaudit.explaining.judging.records import JudgeSettings
     from lensaudit.explaining.kernels.sheet import Statement
     from lensaudit.finders import Finder
     from lensaudit.lensset import LensSet
@@ -69,7 +69,7 @@ def judged_block(
 def judge_settings(finder: Finder, options: AuditOptions) -> dict[str, JudgeSettings]:
     """Folder under ``judged/`` → settings of its judgement; no ``checks`` where none applies to the finder."""
     from lensaudit.explaining import applicable_methods
-    from lensaudit.explaining.judging.attributor import JudgeSettings
+    from lensaudit.explaining.judging.records import JudgeSettings
 
     settings = partial(JudgeSettings, kinds=LENSES, seed=options.seed)
     apply = applicable_methods(finder)

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from lensaudit.evaluation.grades import Grade, grades_table
 from lensaudit.explaining.judging.page import markdown
-from lensaudit.explaining.judging.table import Row
+from lensaudit.explaining.judging.records import Row
 from lensaudit.files import write_text
 from lensaudit.finders.store import finder_card
 from lensaudit.untrusted import in_code, in_markdown, markdown_page, printable

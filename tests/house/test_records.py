@@ -124,6 +124,7 @@ def test_an_audit_of_an_earlier_version_is_read_whole(repository: Path):
         "lensaudit.records",
         "lensaudit.evaluation",
         "lensaudit.evaluation.selection",
+        "lensaudit.explaining.judging.judgement",
         "lensaudit.probes",
         "lensaudit.report.schema",
     ],

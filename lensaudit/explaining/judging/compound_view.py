@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
 from lensaudit.explaining.judging.attributor import Attributor, attributor
+from lensaudit.explaining.judging.records import CompoundView, SourceShare
 from lensaudit.explaining.judging.sample import COMPOUND_KINDS, TwoSources, two_sources
 from lensaudit.explaining.judging.scores import area_share, positive_share
 from lensaudit.finders import Finder
@@ -38,73 +38,6 @@ BOTH, NEARER_ONLY, FARTHER_ONLY, NEITHER = (
     "looks at neither source",
 )
 INCONCLUSIVE = "inconclusive"
-
-
-@dataclass(frozen=True)
-class SourceShare:
-    """Share of the positive attribution on one source's pixels; means over images.
-
-    Attributes
-    ----------
-    name
-        ``nearer`` or ``farther``.
-    value, low, high
-        With the 95 % interval over images.
-    area
-        Share of the area: chance.
-    light
-        Share of both sources' light.
-    gain_low, gain_high
-        95 % interval of the mean of value − area.
-    """
-
-    name: str
-    value: float
-    low: float
-    high: float
-    area: float
-    light: float
-    gain_low: float
-    gain_high: float
-
-
-@dataclass(frozen=True)
-class CompoundView:
-    """How one method's attribution is spread over the two sources.
-
-    Attributes
-    ----------
-    finder, method, title, kind
-        What was looked at; kind is ``compound-arcs`` or ``compound-rings``.
-    shares
-        One of each of `SOURCES`.
-    n
-        Images counted.
-    left_out
-        Images of which a source has too few pixels, or the map nothing positive.
-    unlensed
-        Images whose nearer source is not lensed (``faithful`` scenes).
-    verdict
-        In words.
-    """
-
-    finder: str
-    method: str
-    title: str
-    kind: str
-    shares: tuple[SourceShare, ...]
-    n: int
-    left_out: int
-    unlensed: int
-    verdict: str
-
-    def share(self, name: str) -> SourceShare:
-        """That of ``nearer`` or ``farther``."""
-        return next(share for share in self.shares if share.name == name)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; numbers that do not exist are NaN."""
-        return asdict(self)
 
 
 def compound_view(

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lensaudit.explaining.judging.attributor import RANDOM, Attributor, JudgeSettings
+from lensaudit.explaining.judging.attributor import Attributor
 from lensaudit.explaining.judging.compound_view import compound_shares
+from lensaudit.explaining.judging.records import RANDOM, ImageScore, JudgeSettings
 from lensaudit.explaining.judging.sample import KindSample
 from lensaudit.explaining.judging.scores import (
     area_share,
@@ -170,31 +171,6 @@ def max_sensitivity(
 
 RANDOM_PARTS = ("deletion", "insertion", "infidelity")
 """What random maps are scored for: chance of all else is known, or there is none."""
-
-
-@dataclass(frozen=True)
-class ImageScore:
-    """One score of one map.
-
-    Attributes
-    ----------
-    system
-        Name of the image.
-    score
-        Key of `SCORES`.
-    value
-        NaN where there is none, see `status`.
-    chance
-        Of this image where it has a closed form (shares of areas), else NaN.
-    status
-        Why there is no value; empty if there is one.
-    """
-
-    system: str
-    score: str
-    value: float
-    chance: float = math.nan
-    status: str = ""
 
 
 class ImageJudge:

@@ -14,9 +14,9 @@ from lensaudit.display.numbers import duration
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining.attribution.methods import METHODS
 from lensaudit.explaining.functions import explainer_of
-from lensaudit.explaining.judging.attributor import BASELINES, RANDOM, Attributor, JudgeSettings, attributor
-from lensaudit.explaining.judging.compound_view import CompoundView, ImageShares, compound_shares, summarised
-from lensaudit.explaining.judging.image_scores import NOISE_SAMPLES, TILES, ImageJudge, ImageScore
+from lensaudit.explaining.judging.attributor import BASELINES, Attributor, attributor
+from lensaudit.explaining.judging.compound_view import ImageShares, compound_shares, summarised
+from lensaudit.explaining.judging.image_scores import NOISE_SAMPLES, TILES, ImageJudge
 from lensaudit.explaining.judging.judgement import (
     JSON_FILE,
     Judgement,
@@ -24,12 +24,14 @@ from lensaudit.explaining.judging.judgement import (
     scores_part,
 )
 from lensaudit.explaining.judging.page import write_judgement
-from lensaudit.explaining.judging.randomisation import (
-    DRAWS,
+from lensaudit.explaining.judging.randomisation import DRAWS, layers_with_weights, randomisation_check
+from lensaudit.explaining.judging.records import (
     INCONCLUSIVE,
+    RANDOM,
+    CompoundView,
+    ImageScore,
+    JudgeSettings,
     RandomisationResult,
-    layers_with_weights,
-    randomisation_check,
 )
 from lensaudit.explaining.judging.sample import KindSample, System, choose, prepared
 from lensaudit.explaining.judging.scores import SHARES
@@ -104,6 +106,7 @@ def judge(
     """
     if not sets:
         raise UsageError("no lens set is given; name one or more")
+    settings = settings.settled()
     samples, left_out = choose(finder, sets, settings.per_kind, settings.kinds)
     inputs = {"finder": finder.weights_hash} | {str(lens_set.path): lens_set.content_hash for lens_set in sets}
     refuse_other(Path(out) / JSON_FILE, inputs, "judgement")
@@ -116,6 +119,7 @@ def judge(
 
 def tasks_left(finder: Finder, sets: Sequence[LensSet], out: Path, settings: JudgeSettings) -> tuple[int, int]:
     """How many parts of a judgement an earlier run into `out` has not finished, and how many there are."""
+    settings = settings.settled()
     samples, _ = choose(finder, sets, settings.per_kind, settings.kinds)
     run = _Run(finder, sets, out, settings, samples, Watcher())
     tasks = run.tasks()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,16 +14,19 @@ import pyarrow.parquet as pq
 from lensaudit import __version__
 from lensaudit.display.numbers import with_interval
 from lensaudit.documents import keep_json, read_json, refuse_broken_seal
-from lensaudit.errors import DataError, LensauditError
-from lensaudit.explaining.judging.attributor import JudgeSettings
-from lensaudit.explaining.judging.compound_view import CompoundView, SourceShare
-from lensaudit.explaining.judging.image_scores import ImageScore
-from lensaudit.explaining.judging.randomisation import RandomisationResult, RandomisedStep
+from lensaudit.errors import DataError
+from lensaudit.explaining.judging.records import (
+    CompoundView,
+    ImageScore,
+    JudgeSettings,
+    RandomisationResult,
+    Row,
+)
 from lensaudit.explaining.judging.scores import SCORES
-from lensaudit.explaining.judging.table import Row
 from lensaudit.files import replacing
 from lensaudit.kept import JsonForm, Piece, TableForm, key_of
 from lensaudit.notebook import Cells, Facts, Shown
+from lensaudit.records import Json, Record, plain
 from lensaudit.untrusted import file_stem, printable
 
 FOLDER = "parts"
@@ -48,7 +51,7 @@ def scores_part(out: Path, explainer: str, kind: str, facts: Mapping[str, Any]) 
 def check_part(out: Path, method: str, facts: Mapping[str, Any]) -> Piece[RandomisationResult]:
     """A method's randomisation check, which depends on `facts` and the version."""
     path = out / FOLDER / f"{file_stem(method)}--randomisation.json"
-    form = JsonForm("result", encode=lambda result: without_nan(asdict(result)), decode=check_of)
+    form = JsonForm("result", encode=_fields_of, decode=RandomisationResult.from_json)
     return Piece(path, form, key_of({**facts, "lensaudit": __version__}))
 
 
@@ -61,27 +64,8 @@ def _scores_of_table(table: pa.Table) -> tuple[ImageScore, ...]:
     return tuple(ImageScore(**row) for row in table.to_pylist())
 
 
-def check_of(record: Mapping[str, Any]) -> RandomisationResult:
-    """A randomisation check from its JSON; null becomes NaN."""
-    words = {field.name: record[field.name] for field in fields(RandomisationResult)}
-    steps = tuple(RandomisedStep(**with_nan(step)) for step in record["steps"])
-    return RandomisationResult(**{**with_nan(words), "steps": steps})
-
-
-def with_nan(record: Mapping[str, Any]) -> dict[str, Any]:
-    """`record` with NaN for null, the way back of `without_nan`."""
-    return {key: float("nan") if value is None else value for key, value in record.items()}
-
-
-def without_nan(value: Any) -> Any:
-    """`value` with NaN and infinities as None, and tuples as lists, as JSON wants it."""
-    if isinstance(value, Mapping):
-        return {str(key): without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
+def _fields_of(check: RandomisationResult) -> Json:
+    return {field.name: plain(getattr(check, field.name)) for field in fields(check)}
 
 
 FORMAT = "lensaudit-explanation-scores/1"
@@ -102,7 +86,7 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True, repr=False)
-class Judgement(Shown):
+class Judgement(Shown, Record):
     """Scores of a finder's explanations.
 
     Attributes
@@ -134,15 +118,15 @@ class Judgement(Shown):
     finder: str
     finder_hash: str
     settings: JudgeSettings
-    sets: Mapping[str, str]
-    images: Mapping[str, int]
-    left_out: Mapping[str, str]
+    sets: dict[str, str]
+    images: dict[str, int]
+    left_out: dict[str, str]
     rows: tuple[Row, ...]
     checks: tuple[RandomisationResult, ...]
     views: tuple[CompoundView, ...]
-    failed: Mapping[str, str]
-    provenance: Mapping[str, Any]
-    partial: Mapping[str, str] = field(default_factory=dict)
+    failed: dict[str, str]
+    provenance: dict[str, Any]
+    partial: dict[str, str] = field(default_factory=dict)
 
     def _facts(self) -> Facts:
         return {"finder": self.finder, "methods": self.settings.methods, "images": sum(self.images.values())}
@@ -165,32 +149,38 @@ class Judgement(Shown):
         """What must stand beside every map of this method; empty if it passes the randomisation check."""
         return next((check.label for check in self.checks if check.method == method), "")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The content of ``explanation-scores.json``; numbers that do not exist are null."""
-        record = {
-            "format": FORMAT,
-            "finder": self.finder,
-            "finder_hash": self.finder_hash,
-            "settings": self.settings.to_json(),
-            "sets": dict(self.sets),
-            "images": dict(self.images),
-            "left_out": dict(self.left_out),
-            "scores": {score.name: asdict(score) for score in SCORES.values()},
-            "rows": [asdict(row) for row in self.rows],
-            "randomisation": [check.to_json() for check in self.checks],
-            "compound": [view.to_json() for view in self.views],
-            "failed": dict(self.failed),
-            "partial": dict(self.partial),
-            "provenance": dict(self.provenance),
-        }
-        plain: dict[str, Any] = without_nan(record)
-        return plain
+        words = super().to_json()
+        checks, views = words.pop("checks"), words.pop("views")
+        return {"format": FORMAT, "scores": plain(SCORES), "randomisation": checks, "compound": views, **words}
 
-    def write(self, out: Path) -> tuple[str, str]:
-        """Write the table as Parquet and everything as JSON, the JSON last; their names."""
-        self._write_table(out / TABLE_FILE)
-        keep_json(out / JSON_FILE, self.to_json())
-        return TABLE_FILE, JSON_FILE
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        return {**words, "checks": words.get("randomisation"), "views": words.get("compound")}
+
+    def write(self, path: Path) -> Path:
+        """Write the table as Parquet and everything as JSON, the JSON last, into the folder `path`."""
+        self._write_table(Path(path) / TABLE_FILE)
+        keep_json(Path(path) / JSON_FILE, self.to_json())
+        return Path(path)
+
+    @classmethod
+    def read(cls, path: Path, fix: str = "write it with lensaudit judge") -> Self:
+        """The judgement that ``lensaudit judge`` wrote into the folder `path`.
+
+        Raises
+        ------
+        DataError
+            There is none, or the file is torn.
+        """
+        where = Path(path) / JSON_FILE
+        words = read_json(where, fix)
+        refuse_broken_seal(words, f"{where}", fix)
+        found = words.get("format") if isinstance(words, dict) else type(words).__name__
+        if found != FORMAT:
+            raise DataError(f"{where}: format '{printable(found, 60)}', {FORMAT} is needed; run lensaudit judge again")
+        return cls.from_json(words, f"{where}", fix)
 
     def _write_table(self, path: Path) -> None:
         columns = {column.name: [getattr(row, column.name) for row in self.rows] for column in fields(Row)}
@@ -205,49 +195,3 @@ class Judgement(Shown):
         )
         with replacing(path) as partial:
             pq.write_table(pa.table(columns, schema=schema), partial)
-
-
-def read_judgement(folder: Path) -> Judgement:
-    """The judgement that ``lensaudit judge`` wrote into `folder`.
-
-    Raises
-    ------
-    DataError
-        There is none, or the file is torn.
-    """
-    path = Path(folder) / JSON_FILE
-    record = read_json(path, "write it with lensaudit judge")
-    refuse_broken_seal(record, f"{path}", "write it with lensaudit judge")
-    try:
-        if record["format"] != FORMAT:
-            raise DataError(f"{path}: format '{record['format']}', {FORMAT} is needed; run lensaudit judge again")
-        return _judgement(record)
-    except LensauditError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError) as broken:
-        raise DataError(f"{path}: no judgement ({printable(broken, 100)}); write it with lensaudit judge") from broken
-
-
-def _judgement(record: Mapping[str, Any]) -> Judgement:
-    settings: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in record["settings"].items()
-    }
-    return Judgement(
-        finder=record["finder"],
-        finder_hash=record["finder_hash"],
-        settings=JudgeSettings(**settings),
-        sets=record["sets"],
-        images=record["images"],
-        left_out=record["left_out"],
-        rows=tuple(Row(**with_nan(row)) for row in record["rows"]),
-        checks=tuple(check_of(check) for check in record["randomisation"]),
-        views=tuple(_view(view) for view in record["compound"]),
-        failed=record["failed"],
-        provenance=record["provenance"],
-        partial=record.get("partial", {}),  # which earlier versions did not say
-    )
-
-
-def _view(record: Mapping[str, Any]) -> CompoundView:
-    shares = tuple(SourceShare(**with_nan(share)) for share in record["shares"])
-    return CompoundView(**{**record, "shares": shares})

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from lensaudit.display.figures import save_figure
 from lensaudit.display.markdown import table, write_html
+from lensaudit.display.numbers import MISSING, decimal, shortest, with_interval
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
-from lensaudit.explaining.judging.compound_view import CompoundView
-from lensaudit.explaining.judging.judgement import JSON_FILE, Judgement
+from lensaudit.explaining.judging.judgement import JSON_FILE, TABLE_FILE, Judgement
 from lensaudit.explaining.judging.picture import (
     compound_figure,
     methods_of,
@@ -19,9 +19,9 @@ from lensaudit.explaining.judging.picture import (
     scores_figure,
     shown_kinds,
 )
-from lensaudit.explaining.judging.randomisation import PASSES
+from lensaudit.explaining.judging.records import PASSES, CompoundView, Row, SourceShare
 from lensaudit.explaining.judging.scores import SCORES, Score
-from lensaudit.explaining.judging.table import ALL_KINDS, Row
+from lensaudit.explaining.judging.table import ALL_KINDS
 from lensaudit.files import write_text
 from lensaudit.scenes.scene import KINDS
 from lensaudit.untrusted import in_markdown
@@ -54,8 +54,8 @@ def markdown(judgements: Sequence[Judgement]) -> str:
 def cell(row: Row | None, *, marks: bool = True) -> str:
     """``0.41 [0.33, 0.50]``, a dash where there is no value; `marks` adds the bold of what beats chance."""
     if row is None or not row.n or math.isnan(row.value):
-        return "–"
-    text = f"{row.value:.2f}" if math.isnan(row.low) else f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
+        return MISSING
+    text = decimal(row.value, 2) if math.isnan(row.low) else with_interval(row.value, row.low, row.high, 2)
     return f"**{text}**" if marks and row.beats_chance and SCORES[row.score].better else text
 
 
@@ -121,7 +121,7 @@ def _kind_table(judgement: Judgement, kind: str) -> list[str]:
         return []
     head = [score.name + ARROWS[score.better] for score in scores]
     chance = [chance_of(judgement, kind, score) for score in scores]
-    lines = [["*chance*", *map(_number, chance)]]
+    lines = [["*chance*", *(decimal(value, 2) for value in chance)]]
     for name in methods_of(judgement):
         rows = [judgement.row(name, kind, score.name) for score in scores]
         if any(row is not None for row in rows):
@@ -150,14 +150,15 @@ def _checks(judgement: Judgement) -> list[str]:
     lines = [
         f"### {judgement.finder}: parameter randomisation",
         "",
-        f"Similarity left when all weights are drawn anew, beyond that with other images' maps (level {first.level:g}, "
-        f"{first.draws} draws); beside it Spearman's correlation of |map| and SSIM with the image's own map.",
+        f"Similarity left when all weights are drawn anew, beyond that with other images’ maps (level "
+        f"{shortest(first.level)}, {first.draws} draws); beside it Spearman’s correlation of |map| and SSIM with the "
+        "image’s own map.",
         "",
     ]
     rows = []
     for check in judgement.checks:
         beside = (check.steps[-1].absolute, check.steps[-1].ssim) if check.steps else (math.nan, math.nan)
-        extra = [_number(value) for value in beside]
+        extra = [decimal(value, 2) for value in beside]
         row = judgement.row(check.method, ALL_KINDS, "randomised-similarity")
         rows.append([check.title, cell(row, marks=False), *extra, str(check.images), check.verdict])
     head = ("method", "similarity", "of absolute values", "SSIM", "images", "verdict")
@@ -182,20 +183,13 @@ def _views(judgement: Judgement) -> list[str]:
     return lines + [line for sentence in verdict_sentences(judgement) for line in (in_markdown(sentence), "")]
 
 
-def _share_cells(share: object) -> list[str]:
-    value, low, high, area, light = (getattr(share, name) for name in ("value", "low", "high", "area", "light"))
-    if math.isnan(value):
-        return ["–"] * 3
-    return [f"{value:.3f} [{low:.3f}, {high:.3f}]", f"{area:.3f}", f"{light:.3f}"]
+def _share_cells(share: SourceShare) -> list[str]:
+    return [with_interval(share.value, share.low, share.high), decimal(share.area), decimal(share.light)]
 
 
 def _name(judgement: Judgement, method: str) -> str:
     label = judgement.label(method)
     return attributor(method).title + ("" if not label else " †" if label.startswith("fails") else " ‡")
-
-
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
 
 
 PAGE_FILE = "explanation-scores.md"
@@ -230,5 +224,5 @@ def write_judgement(judgement: Judgement, out: Path) -> tuple[str, ...]:
     write_text(out / PAGE_FILE, text)
     made_by = f"The same as {PAGE_FILE}; every number stands in {JSON_FILE} beside it."
     write_html(out / HTML_FILE, text, made_by)
-    tables = judgement.write(out)
-    return (*tables, PAGE_FILE, HTML_FILE, *(name for name, (wanted, _) in drawn.items() if wanted))
+    judgement.write(out)
+    return (TABLE_FILE, JSON_FILE, PAGE_FILE, HTML_FILE, *(name for name, (wanted, _) in drawn.items() if wanted))

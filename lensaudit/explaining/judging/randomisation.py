@@ -12,8 +12,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from torch import nn
 
 from lensaudit.errors import UsageError
 from lensaudit.explaining.judging.attributor import Attributor, attributor
+from lensaudit.explaining.judging.records import FAILS, INCONCLUSIVE, PASSES, RandomisationResult, RandomisedStep
 from lensaudit.finders import Finder
 from lensaudit.statistics import bootstrap_interval
 
@@ -112,90 +112,6 @@ to 0.35; gradients, their products with the input, integrated gradients, DeepLIF
 
 DRAWS = 4
 FEWEST_IMAGES = 3
-
-PASSES, FAILS, INCONCLUSIVE = "passes", "fails", "inconclusive"
-
-
-@dataclass(frozen=True)
-class RandomisedStep:
-    """Maps of a finder whose last layers were drawn anew against those of the finder itself; means over images.
-
-    Attributes
-    ----------
-    layer
-        The layer drawn last: it and all behind it are random; empty before any is.
-    excess
-        Spearman's correlation with the original map of the same image, less that with those of other images.
-    correlation, absolute
-        Spearman's correlation of the maps, and of their absolute values, for the same image.
-    ssim
-        Structural similarity of the absolute values, for the same image.
-
-    Images whose map is constant are not counted; NaN where all are.
-    """
-
-    layer: str
-    excess: float
-    correlation: float
-    absolute: float
-    ssim: float
-
-
-@dataclass(frozen=True)
-class RandomisationResult:
-    """Whether a method's maps depend on what the finder has learnt.
-
-    Attributes
-    ----------
-    method, title, finder, finder_hash
-        What was checked.
-    steps
-        Nothing random, then layer by layer from the last to the first, of the first draw of weights.
-    excess, low, high
-        After all weights were drawn anew: mean over draws and images, with its 95 % interval over both.
-    level
-        Excess above which the method fails.
-    images, draws
-        How many of each. Constant maps have nothing to compare: an image is counted where the finder's own map and
-        that of one random finder at least are not.
-    verdict
-        ``passes``, ``fails`` or ``inconclusive``: the whole interval below the level, above it, or neither.
-    """
-
-    method: str
-    title: str
-    finder: str
-    finder_hash: str
-    steps: tuple[RandomisedStep, ...]
-    excess: float
-    low: float
-    high: float
-    level: float
-    images: int
-    draws: int
-    verdict: str
-
-    @property
-    def label(self) -> str:
-        """A few words to stand beside every map of a method that fails; empty for one that passes."""
-        if self.verdict == PASSES:
-            return ""
-        return "fails the randomisation check" if self.verdict == FAILS else "randomisation check inconclusive"
-
-    @property
-    def sentence(self) -> str:
-        """The verdict with its numbers."""
-        if math.isnan(self.excess):
-            return f"{self.title}: {self.verdict} ({self.images} images with a map)."
-        return (
-            f"{self.title}: {self.verdict}. With all weights drawn anew its maps keep a rank correlation with the "
-            f"image's own map of {self.excess:.2f} [{self.low:.2f}, {self.high:.2f}] beyond that with other images' "
-            f"(level {self.level:g}, {self.images} images, {self.draws} draws)."
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; numbers that do not exist are NaN."""
-        return {**asdict(self), "label": self.label, "sentence": self.sentence}
 
 
 def randomisation_check(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.special import expit
 
 from lensaudit.errors import UsageError
-from lensaudit.explaining.trace import evaluating
-from lensaudit.finders import Finder
-from lensaudit.finders.score import default_batch_size
+
+if TYPE_CHECKING:
+    import torch
+
+    from lensaudit.finders import Finder
 
 
 @dataclass(frozen=True)
@@ -331,6 +333,11 @@ def deletion_insertion(
     """
     order = order_of(attribution, generator)
     empty = _empty(image, fill)
+    import torch
+
+    from lensaudit.explaining.trace import evaluating
+    from lensaudit.finders.score import default_batch_size
+
     rank = torch.empty(order.size, dtype=torch.int64)
     rank[torch.from_numpy(order)] = torch.arange(order.size)
     counts = torch.tensor([round(share * order.size) for share in SHARES])
@@ -352,6 +359,8 @@ def order_of(attribution: NDArray[np.float32], generator: np.random.Generator) -
 
 
 def _empty(image: torch.Tensor, fill: str) -> torch.Tensor:
+    import torch
+
     if fill not in FILLS:
         raise UsageError(f"fill '{fill}' is not known; allowed: {', '.join(FILLS)}")
     if fill == "zero":

@@ -6,14 +6,12 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.explaining.judging.attributor import RANDOM
-from lensaudit.explaining.judging.image_scores import ImageScore
-from lensaudit.explaining.judging.randomisation import RandomisationResult
+from lensaudit.explaining.judging.records import RANDOM, ImageScore, RandomisationResult, Row
 from lensaudit.explaining.judging.scores import SCORES, Score
 from lensaudit.scenes.scene import NON_LENS_KINDS
 from lensaudit.statistics import bootstrap_interval, wilson_interval
@@ -27,49 +25,6 @@ TABLE_RESAMPLES = 1000
 
 Scored = Mapping[tuple[str, str], Sequence[ImageScore]]
 """(explainer, kind) → scores."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One score of one explainer on one kind of scene.
-
-    Attributes
-    ----------
-    finder, method, kind, score
-        Of what; method is also a baseline's name, kind also ``all non-lenses``.
-    value, low, high
-        Mean over images with its 95 % interval (bootstrap; Wilson for hits and misses); none for fewer than two.
-    chance
-        Mean of what chance gives on the same images; NaN where the score knows no chance.
-    n
-        Images with a value.
-    status
-        ``ok``, or how many images were left out and why.
-    gain_low, gain_high
-        95 % interval of the mean of value − chance, image by image.
-    check
-        Verdict of the method's randomisation check; empty where it was not made.
-    """
-
-    finder: str
-    method: str
-    kind: str
-    score: str
-    value: float
-    low: float
-    high: float
-    chance: float
-    n: int
-    status: str
-    gain_low: float
-    gain_high: float
-    check: str = ""
-
-    @property
-    def beats_chance(self) -> bool:
-        """Whether the whole interval of value − chance lies on the better side."""
-        better = SCORES[self.score].better
-        return self.gain_low > 0 if better != "lower" else self.gain_high < 0
 
 
 def rows_of(finder: str, scored: Scored, no_mask: Mapping[str, str], seed: int) -> tuple[Row, ...]:

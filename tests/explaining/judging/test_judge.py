@@ -12,8 +12,9 @@ import pytest
 import torch
 from judging_toys import flat, wide
 
+from lensaudit.documents import keep_json
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explaining import METHODS, SCORES, JudgeSettings, Watcher, judge, positive_share, read_judgement
+from lensaudit.explaining import METHODS, SCORES, Judgement, JudgeSettings, Watcher, judge, positive_share
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
 from lensaudit.explaining.judging.sample import choose, truth_masks
 from lensaudit.kept import Piece
@@ -117,8 +118,9 @@ def test_views_of_both_sources_are_made_of_every_method_and_baseline(judged):
 
 def test_files_hold_what_was_found(judged):
     found, out = judged
-    again = read_judgement(out)
+    again = Judgement.read(out)
     assert again.to_json() == found.to_json()
+    assert np.isnan(next(row for row in again.rows if not row.n).value)
     table = pq.read_table(out / "explanation-scores.parquet")
     assert table.column_names[:10] == (
         ["finder", "method", "kind", "score", "value", "low", "high", "chance", "n", "status"]
@@ -130,6 +132,23 @@ def test_files_hold_what_was_found(judged):
     assert "nan" not in page.lower().replace("lensaudit", "")
     for name in ("explanation-scores.png", "randomisation.png", "compound-view.png"):
         assert (out / name).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_judgement_of_an_earlier_version_or_another_kind(judged):
+    """What a method does not reach was not told once; another format is refused in one line."""
+    found, _ = judged
+    words = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    old = Judgement.from_json({name: value for name, value in words.items() if name != "partial"})
+    assert old.partial == {}
+    assert (old.views, old.settings) == (found.views, found.settings)
+    with pytest.raises(DataError, match=r"^f: .*rows\.0\.n: .*'many'.*; judge it again$"):
+        Judgement.from_json({**words, "rows": [{**words["rows"][0], "n": "many"}]}, "f", "judge it again")
+
+
+def test_a_judgement_of_another_format_is_refused(judged, tmp_path):
+    keep_json(tmp_path / "explanation-scores.json", {**judged[0].to_json(), "format": "another/1"})
+    with pytest.raises(DataError, match="format 'another/1', .* is needed; run lensaudit judge again"):
+        Judgement.read(tmp_path)
 
 
 def stamps(out) -> dict[str, int]:
@@ -258,7 +277,7 @@ def test_mistakes_are_told(mixed_set, tmp_path):
     with pytest.raises(UsageError, match="method 'magic' is not known"):
         JudgeSettings.of_words("saliency,magic", None)
     with pytest.raises(DataError, match="no such file; write it with lensaudit judge"):
-        read_judgement(tmp_path)
+        Judgement.read(tmp_path)
     assert JudgeSettings.of_words(None, None).methods == tuple(METHODS)
     assert JudgeSettings.of_words(" gradcam , saliency,gradcam", "compound, deletion") == JudgeSettings(
         methods=("gradcam", "saliency"), parts=("deletion", "compound")

@@ -16,9 +16,6 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import randomisation_check
 from lensaudit.explaining.judging.attributor import BASELINES, Attributor, Maps
 from lensaudit.explaining.judging.randomisation import (
-    FAILS,
-    INCONCLUSIVE,
-    PASSES,
     excess_similarity,
     fully_randomised,
     layers_with_weights,
@@ -26,6 +23,7 @@ from lensaudit.explaining.judging.randomisation import (
     rank_correlations,
     structural_similarity,
 )
+from lensaudit.explaining.judging.records import FAILS, INCONCLUSIVE, PASSES
 from lensaudit.finders import declare_finder
 from lensaudit.finders.finder import weights_hash
 
