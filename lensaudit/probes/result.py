@@ -199,7 +199,9 @@ class ProbeResult(Shown, Record):
             A file is missing, torn, or no result of a probe; the message names it.
         """
         path = Path(path) / JSON_FILE if Path(path).is_dir() else Path(path)
-        columns, every_dose = (_read_table(path.parent / name, fix) for name in (PAIRS_FILE, DOSES_FILE))
+        columns, every_dose = (
+            _read_table(table, fix) for table in (path.parent / PAIRS_FILE, path.parent / DOSES_FILE)
+        )
         return replace(super().read(path, fix), columns=columns, every_dose=every_dose)
 
     def write_pairs(self, folder: Path) -> None:

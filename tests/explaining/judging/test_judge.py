@@ -147,7 +147,7 @@ def test_a_judgement_of_an_earlier_version_or_another_kind(judged):
 
 def test_a_judgement_of_another_format_is_refused(judged, tmp_path):
     keep_json(tmp_path / "explanation-scores.json", {**judged[0].to_json(), "format": "another/1"})
-    with pytest.raises(DataError, match="format 'another/1', .* is needed; run lensaudit judge again"):
+    with pytest.raises(DataError, match=r"format 'another/1', .* is needed; run lensaudit judge again"):
         Judgement.read(tmp_path)
 
 
