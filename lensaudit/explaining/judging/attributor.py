@@ -13,7 +13,7 @@ from scipy import ndimage
 from lensaudit.errors import UsageError
 from lensaudit.explaining.attribution.methods import METHODS, find_method
 from lensaudit.explaining.functions import explain_prepared
-from lensaudit.explaining.judging.records import RANDOM
+from lensaudit.explaining.judging.scores import RANDOM
 from lensaudit.finders import Finder
 
 BLOB_SIGMA_ARCSEC = 1.0

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from lensaudit.explaining.judging.attributor import Attributor
 from lensaudit.explaining.judging.compound_view import compound_shares
-from lensaudit.explaining.judging.records import RANDOM, ImageScore, JudgeSettings
+from lensaudit.explaining.judging.records import ImageScore, JudgeSettings
 from lensaudit.explaining.judging.sample import KindSample
 from lensaudit.explaining.judging.scores import (
+    RANDOM,
     area_share,
     deletion_insertion,
     pointing_game,

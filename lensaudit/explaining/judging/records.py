@@ -12,9 +12,6 @@ from lensaudit.errors import UsageError
 from lensaudit.explaining.judging.scores import FILLS, PARTS, SCORES, chosen_parts
 from lensaudit.records import Number, Record
 
-RANDOM = "random"
-"""The baseline that stands for chance: pixels in random order."""
-
 PASSES, FAILS, INCONCLUSIVE = "passes", "fails", "inconclusive"
 
 

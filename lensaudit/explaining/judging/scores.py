@@ -51,6 +51,9 @@ class Score:
     paper: str
 
 
+RANDOM = "random"
+"""The baseline that stands for chance: pixels in random order."""
+
 PARTS = ("localisation", "deletion", "insertion", "infidelity", "sensitivity", "randomisation", "compound")
 """What can be asked for; ``randomisation`` judges the method, all others judge its maps image by image."""
 

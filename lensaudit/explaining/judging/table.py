@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.explaining.judging.records import RANDOM, ImageScore, RandomisationResult, Row
-from lensaudit.explaining.judging.scores import SCORES, Score
+from lensaudit.explaining.judging.records import ImageScore, RandomisationResult, Row
+from lensaudit.explaining.judging.scores import RANDOM, SCORES, Score
 from lensaudit.scenes.scene import NON_LENS_KINDS
 from lensaudit.statistics import bootstrap_interval, wilson_interval
 
