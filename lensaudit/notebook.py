@@ -30,6 +30,8 @@ _FRAME = (
     'style="width: 100%; height: 36em; border: 1px solid #ccc"></iframe>'
 )
 
+_TABLE = '<table style="margin: 0; text-align: left; border-collapse: separate; border-spacing: 1em 0">'
+
 Facts = Mapping[str, object]
 """Name → value."""
 
@@ -71,11 +73,11 @@ def card(title: str, facts: Facts, picture: str = "") -> str:
     Examples
     --------
     >>> card("Finder", {"bands": "<VIS>"})
-    '<div><strong>Finder</strong><table><tr><th>bands</th><td>&lt;VIS&gt;</td></tr></table></div>'
+    '<div><strong>Finder</strong><table ...><tr><th>bands</th><td>&lt;VIS&gt;</td></tr></table></div>'
     """
     rows = "".join(f"<tr><th>{_cell(name)}</th><td>{_cell(value)}</td></tr>" for name, value in facts.items())
     drawn = f'<img src="{escape(picture)}" alt="{_cell(title)}" style="max-width: 24em">' if picture else ""
-    return f"<div><strong>{_cell(title)}</strong><table>{rows}</table>{drawn}</div>"
+    return f"<div><strong>{_cell(title)}</strong>{_TABLE}{rows}</table>{drawn}</div>"
 
 
 def table(rows: Sequence[Cells], title: str = "") -> str:
@@ -86,7 +88,7 @@ def table(rows: Sequence[Cells], title: str = "") -> str:
     body = "".join(_line(row.values()) for row in rows[:MOST_ROWS])
     more = f"<p>… and {len(rows) - MOST_ROWS} more</p>" if len(rows) > MOST_ROWS else ""
     named = f"<strong>{_cell(title)}</strong>" if title else ""
-    return f"<div>{named}<table><tr>{head}</tr>{body}</table>{more}</div>"
+    return f"<div>{named}{_TABLE}<tr>{head}</tr>{body}</table>{more}</div>"
 
 
 def _line(values: Iterable[object]) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import typing
-from doctest import DocTestFinder, DocTestRunner
+from doctest import ELLIPSIS, DocTestFinder, DocTestRunner
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -135,7 +135,7 @@ def _at(place: str) -> typing.Any:
 
 @pytest.mark.parametrize("module", [*(f"api.{name}" for name in MODULES), "lensset.store", "notebook"])
 def test_examples_run(module):
-    runner = DocTestRunner(verbose=False)
+    runner = DocTestRunner(verbose=False, optionflags=ELLIPSIS)
     for example in DocTestFinder().find(import_module(f"lensaudit.{module}")):
         runner.run(example)
     assert runner.failures == 0
