@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 LARGEST_BYTES = 8_000_000
 
 # Written in pieces so that this file does not hold what it forbids.
@@ -106,3 +108,16 @@ def test_files_that_documents_and_docstrings_name_are_there(tracked: list[Path],
                 if path not in there | NAMED_BY_USERS and not any(one.endswith(f"/{path}") for one in there):
                     gone.append(f"{name}:{number}: {found}")
     assert not gone, "\n".join(gone)
+
+
+def test_the_workflow_and_the_hooks_run_what_is_there(repository: Path):
+    workflow = yaml.safe_load((repository / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert [step["run"] for step in steps if "run" in step] == ["bash .ci/run"]
+    config = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    entries = [hook["entry"].split() for source in config["repos"] for hook in source["hooks"]]
+    named = [word for entry in entries for word in entry if "/" in word and not word.startswith(".venv/")]
+    assert named
+    assert [word for word in named if not (repository / word).is_file()] == []
+    ran = (repository / ".ci/run").read_text(encoding="utf-8")
+    assert re.findall(r"make --no-print-directory (\w+)", ran) == ["test", "lint", "docs"]
