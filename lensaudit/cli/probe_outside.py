@@ -145,21 +145,15 @@ def planted(
     with watching() as progress:
         record = run_planted(out, settings, workers, tuple(plant), progress)
     if as_json:
-        say_json(record)
+        say_json(record.to_json())
         return
     say_table(
         ("planted bias", "leading finding in", "95 % interval", "found in"),
         [
-            (
-                one["bias"], f"{one['named_first']} of {one['finders']}", f"[{one['low']:.2f}, {one['high']:.2f}]",
-                str(one["named"]),
-            )
-            for one in record["planted"]
+            (one.bias, f"{one.named_first} of {one.finders}", f"[{one.low:.2f}, {one.high:.2f}]", str(one.named))
+            for one in record.planted
         ],
-    )  # fmt: skip
-    clean_ones = record["clean"]
-    say(
-        f"clean finders accused: {clean_ones['accused']} of {clean_ones['audits']} "
-        f"[{clean_ones['low']:.2f}, {clean_ones['high']:.2f}]"
     )
+    found = record.clean
+    say(f"clean finders accused: {found.accused} of {found.audits} [{found.low:.2f}, {found.high:.2f}]")
     say(f"written to {out / PAGE_FILE}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lensaudit.clustering.embed import Posed, clusters_hash, embeddings, fit_mixture, responsibilities
+from lensaudit.clustering.embed import Fitted, Posed, clusters_hash, embeddings, fit_mixture, responsibilities
 from lensaudit.clustering.measure import Extras, embedded_test, measurements
 from lensaudit.clustering.network import (
     ClusterOptions,
@@ -173,7 +173,7 @@ def cluster(
         made = _made(recipe.name, module, images, network, options, work, progress)
         marks = _marks(place, data, made, module)
         clusters = made.clusters(None if marks is None else marks.marks)
-        _tell_head(module, clusters, marks, fit=network is not None)
+        _give_probabilities(module, clusters, marks, fit=network is not None)
         finders = _finders(recipe if network is None else _as_trained(recipe, options), module, place, marks)
         measured = {}
         if data.test is not None:
@@ -206,7 +206,7 @@ class _Made:
     images: Images
     network: Network | None
     posterior: NDArray[np.float64]
-    mixture: dict[str, Any]
+    mixture: Fitted | None
     identity: str
 
     def clusters(self, marks: dict[int, float] | None = None) -> tuple[Cluster, ...]:
@@ -228,7 +228,8 @@ class _Ended:
         """What `save_finder` takes beside the finder."""
         options, lens_set, labels = self.options, self.data.lens_set, self.made.images.prepared.labels
         inputs = self.data.inputs() | ({} if marks is None else {"marks": marks.digest})
-        metrics: dict[str, Any] = {"mixture": self.made.mixture, "clusters": self.made.identity}
+        mixture = {} if self.made.mixture is None else asdict(self.made.mixture)
+        metrics: dict[str, Any] = {"mixture": mixture, "clusters": self.made.identity}
         if self.made.network is not None:
             metrics["validation_cross_entropy"] = {
                 name: rows[-1][1] for name, rows in self.made.network.history.items()
@@ -272,16 +273,13 @@ def _made(
     """Embed the images and, for a new network, fit the mixture."""
     posed = Posed(images.prepared, np.arange(len(images.prepared)))
     points = embeddings(module, posed, work / "embeddings.safetensors", named(progress, "embedding images"))[:, 0]
-    mixture: dict[str, Any] = {}
-    if network is not None:
-        fitted = fit_mixture(module.head, points, options.seed)
-        mixture = {"iterations": fitted.iterations, "converged": fitted.converged}
+    mixture = None if network is None else fit_mixture(module.head, points, options.seed)
     return _Made(name, images, network, responsibilities(module.head, points), mixture, clusters_hash(module))
 
 
 def _marks(place: ClusterPlace, data: ClusterData, made: _Made, module: CaeBgm) -> Marks | None:
-    """The marks that were given, or that lie in the folder; where they do not fit, the page is written before that is
-    told, so that there is one to mark."""
+    """The marks that were given, or that lie in the folder; where they do not fit, the page is written before the
+    error, so that there is one to mark."""
     path = place.marks or place.out / MARKS_FILE
     if place.marks is None and not path.is_file():
         return None
@@ -294,7 +292,7 @@ def _marks(place: ClusterPlace, data: ClusterData, made: _Made, module: CaeBgm) 
     return marks
 
 
-def _tell_head(module: CaeBgm, clusters: Sequence[Cluster], marks: Marks | None, *, fit: bool) -> None:
+def _give_probabilities(module: CaeBgm, clusters: Sequence[Cluster], marks: Marks | None, *, fit: bool) -> None:
     """Give the mixture's clusters their lens probabilities; a finder that is given keeps its known ones."""
     if fit:
         module.head.known.copy_(torch.from_numpy(known_fractions(clusters)))

@@ -7,7 +7,7 @@ out are the certificate of the audit itself.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 
 from lensaudit.display.markdown import table as markdown_table
 from lensaudit.errors import UsageError
-from lensaudit.files import writable_folder, write_json, write_text
+from lensaudit.files import writable_folder, write_text
 from lensaudit.finders import Finder
 from lensaudit.planted_bias.planted_finders import (
     ALL_PLANTS,
@@ -39,7 +39,8 @@ from lensaudit.probes.definition import Mode, load_definition
 from lensaudit.probes.result import ProbeSettings
 from lensaudit.probes.run import conclude, sample_of
 from lensaudit.provenance import provenance
-from lensaudit.spread import spread
+from lensaudit.records import Json, Number, Record
+from lensaudit.spread import StageProgress, spread
 from lensaudit.statistics import wilson_interval
 from lensaudit.untrusted import path_within
 from lensaudit.verdicts import BIAS, SELECTION
@@ -129,7 +130,7 @@ class TrainOne:
 
 
 @dataclass(frozen=True)
-class Audited:
+class Audited(Record):
     """One blind audit, and then what the finder was.
 
     Attributes
@@ -150,11 +151,50 @@ class Audited:
 
     plant: str
     number: int
-    recall: float
+    recall: Number
     leading: str | None
     effect: float
     biases: tuple[str, ...]
     shown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Detected(Record):
+    """Finders with one planted bias, which leads the findings of `named_first` (Wilson's 95 % interval)."""
+
+    bias: str
+    told: str
+    probes: tuple[str, ...]
+    finders: int
+    named_first: int
+    named: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Accused(Record):
+    """Clean finders: how many were audited and accused of a bias, with the 95 % interval (Wilson)."""
+
+    audits: int
+    accused: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PlantedResult(Record):
+    """``planted.json``: planted × detected, and every audit."""
+
+    planted: tuple[Detected, ...]
+    clean: Accused
+    audits: tuple[Audited, ...]
+    settings: BenchSettings
+    n_pairs: int
+    probes: tuple[str, ...]
+    command: str
+    provenance: Json
+    format: str = FORMAT
 
 
 def run_planted(
@@ -162,8 +202,8 @@ def run_planted(
     settings: BenchSettings | None = None,
     workers: int = 1,
     plants: Sequence[str] = (),
-    progress: Callable[[str, int, int], None] | None = None,
-) -> dict[str, Any]:
+    progress: StageProgress | None = None,
+) -> PlantedResult:
     """Train what is missing, audit all finders blind, write ``planted.json`` and ``planted.md``; returns the former.
 
     Trained finders and answers are kept in `out`: an interrupted bench goes on, a larger one adds to it.
@@ -189,7 +229,7 @@ def run_planted(
     found = [_unblinded(audit, *job) for audit, job in zip(audits, jobs, strict=True)]
     record = summary(found, settings)
     write_text(folder / PAGE_FILE, bench_page(record))
-    write_json(folder / RESULT_FILE, record)
+    record.write(folder / RESULT_FILE)
     return record
 
 
@@ -210,7 +250,7 @@ def _check(settings: BenchSettings) -> None:
         raise UsageError(f"--tolerance {settings.tolerance:g}: must lie between 0 and 1")
 
 
-def _train(task: TrainOne, workers: int, progress: Callable[[str, int, int], None] | None) -> None:
+def _train(task: TrainOne, workers: int, progress: StageProgress | None) -> None:
     total = len(task.jobs)
     missing = [job for job in range(total) if not task.path(job).is_file()]
     done = total - len(missing)
@@ -249,7 +289,7 @@ def audit_blind(
     folder: Path,
     settings: BenchSettings,
     workers: int = 1,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: StageProgress | None = None,
 ) -> list[ProbeAudit]:
     """Audit finders of which nothing but their answers is known; each pair is rendered once for all."""
     results: list[list[Any]] = [[] for _ in finders]
@@ -284,36 +324,29 @@ def _unblinded(audit: ProbeAudit, plant: str, number: int) -> Audited:
     )
 
 
-def summary(found: Sequence[Audited], settings: BenchSettings) -> dict[str, Any]:
-    """``planted.json``: planted × detected with Wilson intervals, and every audit."""
-    planted = []
-    for plant in PLANTS:
-        own = [one for one in found if one.plant == plant.name]
-        if not own:
-            continue
-        first = sum(one.leading in plant.probes for one in own)
-        named = sum(any(probe in one.shown for probe in plant.probes) for one in own)
-        low, high = wilson_interval(first, len(own), 0.95)
-        planted.append(
-            {
-                "bias": plant.name, "told": plant.description, "probes": list(plant.probes), "finders": len(own),
-                "named_first": first, "named": named, "low": low, "high": high,
-            }
-        )  # fmt: skip
+def summary(found: Sequence[Audited], settings: BenchSettings) -> PlantedResult:
+    """Planted × detected with Wilson intervals, and every audit."""
     clean = [one for one in found if one.plant == CLEAN.name]
     accused = sum(bool(one.biases) for one in clean)
     low, high = wilson_interval(accused, len(clean), 0.95) if clean else (0.0, 1.0)
-    return {
-        "format": FORMAT,
-        "planted": planted,
-        "clean": {"audits": len(clean), "accused": accused, "low": low, "high": high},
-        "audits": [asdict(one) for one in found],
-        "settings": asdict(settings),
-        "n_pairs": settings.n,
-        "probes": list(DOSES),
-        "command": command(settings),
-        "provenance": provenance(seed=settings.seed) | {"command": command(settings)},  # without this machine's --out
-    }
+    of_each = ((plant, [one for one in found if one.plant == plant.name]) for plant in PLANTS)
+    return PlantedResult(
+        planted=tuple(_detected(plant, own) for plant, own in of_each if own),
+        clean=Accused(len(clean), accused, low, high),
+        audits=tuple(found),
+        settings=settings,
+        n_pairs=settings.n,
+        probes=tuple(DOSES),
+        command=command(settings),
+        provenance=provenance(seed=settings.seed) | {"command": command(settings)},  # without this machine's --out
+    )
+
+
+def _detected(plant: Plant, own: Sequence[Audited]) -> Detected:
+    first = sum(one.leading in plant.probes for one in own)
+    named = sum(any(probe in one.shown for probe in plant.probes) for one in own)
+    low, high = wilson_interval(first, len(own), 0.95)
+    return Detected(plant.name, plant.description, plant.probes, len(own), first, named, low, high)
 
 
 def command(settings: BenchSettings) -> str:
@@ -322,49 +355,44 @@ def command(settings: BenchSettings) -> str:
     return f"{COMMAND} --out runs/planted {words}"
 
 
-def bench_page(record: dict[str, Any]) -> str:
+def bench_page(result: PlantedResult) -> str:
     """The table planted × detected as Markdown."""
-    settings, clean = record["settings"], record["clean"]
+    settings, clean = result.settings, result.clean
     lines = [
         "# The audit, audited: planted biases",
         "",
-        f"Small finders (`lensaudit/planted_bias/`), each trained on {settings['images']} images in which one "
+        f"Small finders (`lensaudit/planted_bias/`), each trained on {settings.images} images in which one "
         "trait is tied to the label, and clean ones in which none is; every finder has a training set and weights of "
-        f"its own. Each was audited blind with {len(record['probes'])} probes of {settings['n']} pairs, tolerance "
-        f"{settings['tolerance']:g}; verdicts are corrected over all findings of an audit (Holm). Intervals are 95 % "
+        f"its own. Each was audited blind with {len(result.probes)} probes of {settings.n} pairs, tolerance "
+        f"{settings.tolerance:g}; verdicts are corrected over all findings of an audit (Holm). Intervals are 95 % "
         "(Wilson) over finders.",
         "",
-        f"`{record['command']}`",
+        f"`{result.command}`",
         "",
     ]
     rows = []
-    for one in record["planted"]:
-        leading = f"{one['named_first']} of {one['finders']} [{one['low']:.2f}, {one['high']:.2f}]"
-        found = f"{one['named']} of {one['finders']}"
-        rows.append((one["bias"], one["told"], str(one["finders"]), leading, found))
-    total, first = sum(one["finders"] for one in record["planted"]), sum(o["named_first"] for o in record["planted"])
+    for one in result.planted:
+        leading = f"{one.named_first} of {one.finders} [{one.low:.2f}, {one.high:.2f}]"
+        rows.append((one.bias, one.told, str(one.finders), leading, f"{one.named} of {one.finders}"))
+    total, first = sum(one.finders for one in result.planted), sum(one.named_first for one in result.planted)
     if total:
         low, high = wilson_interval(first, total, 0.95)
         rows.append(("**all**", "", str(total), f"**{first} of {total}** [{low:.2f}, {high:.2f}]", ""))
     lines += [
         markdown_table(("planted", "what was done", "finders", "leading finding", "found at all"), rows),
         "",
-        f"Clean finders accused of a bias: **{clean['accused']} of {clean['audits']}** [{clean['low']:.2f}, "
-        f"{clean['high']:.2f}].",
+        f"Clean finders accused of a bias: **{clean.accused} of {clean.audits}** [{clean.low:.2f}, {clean.high:.2f}].",
         "",
     ]
     audits = [
         (
-            f"{one['plant']} {one['number']}",
-            f"{one['recall']:.2f}",
-            one["leading"] or "none",
-            f"{one['effect']:+.2f}",
-            ", ".join(one["biases"]) or "none",
+            f"{one.plant} {one.number}",
+            f"{one.recall:.2f}",
+            one.leading or "none",
+            f"{one.effect:+.2f}",
+            ", ".join(one.biases) or "none",
         )
-        for one in record["audits"]
+        for one in result.audits
     ]
     head = ("finder", "recall of plain lenses", "leading finding", "change of recall", "all biases named")
     return "\n".join([*lines, markdown_table(head, audits)]) + "\n"
-
-
-__all__ = ["BenchSettings", "audit_blind", "bench_page", "plant_named", "run_planted", "summary"]

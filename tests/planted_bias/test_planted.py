@@ -13,6 +13,7 @@ from lensaudit.planted_bias.bench import (
     DOSES,
     Audited,
     BenchSettings,
+    PlantedResult,
     _unblinded,
     audit_blind,
     bench_page,
@@ -106,9 +107,10 @@ def test_the_table_counts_as_by_hand():
         Audited("clean", 2, 0.9, "off-centre", -0.2, ("off-centre",), ("off-centre",)),
     ]
     record = summary(found, BenchSettings())
-    [blue] = record["planted"]
-    assert (blue["finders"], blue["named_first"], blue["named"]) == (2, 1, 2)
-    assert (record["clean"]["audits"], record["clean"]["accused"]) == (3, 1)
+    [blue] = record.planted
+    assert (blue.finders, blue.named_first, blue.named) == (2, 1, 2)
+    assert (record.clean.audits, record.clean.accused) == (3, 1)
+    assert PlantedResult.from_json(record.to_json()) == record
     page = bench_page(record)
     assert "1 of 2" in page
     assert "**1 of 3**" in page
@@ -119,14 +121,14 @@ def test_bench_runs_resumes_and_grows(tmp_path):
     told = []
     record = run_planted(tmp_path, TINY, plants=("blue-sources",), progress=lambda *words: told.append(words))
     assert told[0] == ("training finders", 0, 1)
-    assert json.loads((tmp_path / "planted.json").read_text("utf-8")) == json.loads(json.dumps(record))
+    assert json.loads((tmp_path / "planted.json").read_text("utf-8")) == json.loads(json.dumps(record.to_json()))
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "finders").iterdir()}
     told.clear()
     again = run_planted(tmp_path, TINY, plants=("blue-sources", "clean"), progress=lambda *words: told.append(words))
     assert told[0] == ("training finders", 1, 2)
     assert all(path.stat().st_mtime_ns == when for path, when in files.items())
-    assert [one["plant"] for one in again["audits"]] == ["clean", "blue-sources"]
-    assert again["audits"][1] == record["audits"][0]
+    assert [one.plant for one in again.audits] == ["clean", "blue-sources"]
+    assert again.audits[1] == record.audits[0]
 
 
 @pytest.mark.parametrize(
