@@ -81,6 +81,33 @@ def test_no_module_imports_itself_in_a_circle(trees: dict[str, ast.Module]):
     assert _circle(graph) is None
 
 
+def test_what_is_imported_of_ours_exists(trees: dict[str, ast.Module]):
+    """Imports inside functions too, which nothing else would try before a command reaches them."""
+    wrong = []
+    known = {module: _names_of(tree) for module, tree in trees.items()}
+    for module, tree in trees.items():
+        for line, name in imported(tree, module):
+            home, _, attribute = name.rpartition(".")
+            if home in known and name not in trees and not {attribute, "__getattr__"} & known[home]:
+                wrong.append(f"{module}:{line}: {home} has no {attribute}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _names_of(tree: ast.Module) -> set[str]:
+    """What a module defines or imports at its top, in conditions too."""
+    found: set[str] = set()
+    for node in (
+        inner for top in tree.body for inner in (ast.walk(top) if isinstance(top, ast.If | ast.Try) else [top])
+    ):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            found |= {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+    return found
+
+
 def test_statistics_is_numbers_only(trees: dict[str, ast.Module]):
     allowed = {"numpy", "scipy", "lensaudit"} | set(sys.stdlib_module_names)
     for module, line, name in _imports_of(trees, "statistics"):

@@ -27,14 +27,13 @@ from lensaudit.explaining.judging.page import write_judgement
 from lensaudit.explaining.judging.randomisation import DRAWS, layers_with_weights, randomisation_check
 from lensaudit.explaining.judging.records import (
     INCONCLUSIVE,
-    RANDOM,
     CompoundView,
     ImageScore,
     JudgeSettings,
     RandomisationResult,
 )
 from lensaudit.explaining.judging.sample import KindSample, System, choose, prepared
-from lensaudit.explaining.judging.scores import SHARES
+from lensaudit.explaining.judging.scores import RANDOM, SHARES
 from lensaudit.explaining.judging.table import rows_of, with_checks
 from lensaudit.explaining.trace import evaluating
 from lensaudit.files import writable_folder
