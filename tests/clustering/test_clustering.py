@@ -13,7 +13,7 @@ from torch import nn
 
 from lensaudit.clustering import ClusterData, ClusterPlace, Extras, Sweep, cluster, sweep_embedding
 from lensaudit.clustering.embed import Posed, embeddings
-from lensaudit.clustering.network import Stage, StageTask, drawn_images
+from lensaudit.clustering.network import Stage, StageTask, Workplace, drawn_images, train_network
 from lensaudit.display.page import content_policy
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import occlusion
@@ -153,6 +153,20 @@ def test_a_stopped_clustering_ends_with_the_same_weights(clustered, recipe, mixe
     ended = cluster(recipe, ClusterData(mixed), interrupted, options)
     for name, tensor in ended.finder.module.state_dict().items():
         assert torch.equal(tensor, whole[name]), name
+
+
+def test_two_processes_train_the_autoencoder_that_one_does(recipe, mixed, options, tmp_path):
+    images = drawn_images(Finder(recipe, nn.Identity(), "test"), mixed, options, tmp_path, lambda *_: None)
+    nets = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        where = Workplace(folder, folder, device="cpu", processes=processes)
+        nets.append(train_network(recipe, images, options, where, lambda *_: None))
+    for (name, one), two in zip(nets[0].module.state_dict().items(), nets[1].module.state_dict().values(), strict=True):
+        # float32 sums in another order, then rounded to 16 bit, of which a last digit may change
+        torch.testing.assert_close(two, one, rtol=2e-3, atol=2e-4, msg=name)
+    for stage, rows in nets[0].history.items():
+        np.testing.assert_allclose(nets[1].history[stage], rows, rtol=1e-5, err_msg=stage)
 
 
 def test_embeddings_go_on_where_they_stopped_for_the_same_weights_and_images(clustered, mixed, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Prepared images: what is read back is what the finder eats, whatever was interrupted."""
+"""Prepared images: what is read back is what the finder takes as input, whatever was interrupted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lensaudit.training.sets import TrainingData, fit_to
 
 
 @pytest.fixture
-def eater(tiny) -> Finder:
+def untrained(tiny) -> Finder:
     return Finder(tiny, nn.Identity(), "test")
 
 
@@ -39,27 +39,27 @@ def test_scaled_images_keep_zero_and_one():
     assert float(back.max()) == pytest.approx(1, abs=1e-7)
 
 
-def test_prepared_is_what_the_finder_eats(eater, mixed, tmp_path):
-    prepared = prepare_set(eater, mixed, tmp_path)
+def test_prepared_is_what_the_finder_takes_as_input(untrained, mixed, tmp_path):
+    prepared = prepare_set(untrained, mixed, tmp_path)
     rows = [7, 0, 59, 7]
-    eaten = eater.preprocess(mixed.cutouts(rows))
-    assert float((images_of(prepared, rows) - eaten).abs().max()) < 1e-5  # half a step is 7.6e-6
+    prepared_now = untrained.preprocess(mixed.cutouts(rows))
+    assert float((images_of(prepared, rows) - prepared_now).abs().max()) < 1e-5  # half a step is 7.6e-6
     assert prepared.labels.tolist() == mixed.labels.tolist()
 
 
-def test_unlabelled_images_are_not_prepared(eater, make_set, tmp_path):
+def test_unlabelled_images_are_not_prepared(untrained, make_set, tmp_path):
     labels = np.array([1, -1, 0, -1, 1])
     lens_set = make_set("some", labels)
-    prepared = prepare_set(eater, lens_set, tmp_path)
+    prepared = prepare_set(untrained, lens_set, tmp_path)
     assert prepared.rows.tolist() == [0, 2, 4]
-    eaten = eater.preprocess(lens_set.cutouts([4]))
-    assert float((images_of(prepared, [2]) - eaten).abs().max()) < 1e-5
+    prepared_now = untrained.preprocess(lens_set.cutouts([4]))
+    assert float((images_of(prepared, [2]) - prepared_now).abs().max()) < 1e-5
 
 
-def test_an_interrupted_preparation_goes_on(eater, make_set, tmp_path, monkeypatch):
+def test_an_interrupted_preparation_goes_on(untrained, make_set, tmp_path, monkeypatch):
     monkeypatch.setattr("lensaudit.training.prepared._CHUNK", 16)
     lens_set = make_set("mixed", np.arange(60) % 3 == 0)
-    whole = prepare_set(eater, lens_set, tmp_path / "whole")
+    whole = prepare_set(untrained, lens_set, tmp_path / "whole")
 
     class Stopped(BaseException):
         pass
@@ -69,17 +69,17 @@ def test_an_interrupted_preparation_goes_on(eater, make_set, tmp_path, monkeypat
             raise Stopped
 
     with pytest.raises(Stopped):
-        prepare_set(eater, lens_set, tmp_path / "parts", stop)
+        prepare_set(untrained, lens_set, tmp_path / "parts", stop)
     seen = []
-    parts = prepare_set(eater, lens_set, tmp_path / "parts", lambda done, n: seen.append(done))
+    parts = prepare_set(untrained, lens_set, tmp_path / "parts", lambda done, n: seen.append(done))
     assert seen == [48, 60]
     for name in ("codes.i2", "scales.f4"):
         assert (parts.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
 @pytest.mark.parametrize("damage", ["cut", "no state", "nonsense", "too many"])
-def test_files_that_are_not_what_they_say_are_made_again(eater, mixed, tmp_path, damage):
-    prepared = prepare_set(eater, mixed, tmp_path)
+def test_files_that_are_not_what_they_say_are_made_again(untrained, mixed, tmp_path, damage):
+    prepared = prepare_set(untrained, mixed, tmp_path)
     before, codes, state = images_of(prepared, [3]), prepared.folder / CODES_FILE, prepared.folder / STATE_FILE
     if damage == "cut":
         codes.write_bytes(codes.read_bytes()[:-5])
@@ -88,40 +88,40 @@ def test_files_that_are_not_what_they_say_are_made_again(eater, mixed, tmp_path,
     else:
         state.write_text("]" if damage == "nonsense" else json.dumps({"done": 61}), encoding="utf-8")
     seen = []
-    prepare_set(eater, mixed, tmp_path, lambda done, n: seen.append(done))
+    prepare_set(untrained, mixed, tmp_path, lambda done, n: seen.append(done))
     assert seen == [60]
     assert torch.equal(images_of(prepared, [3]), before)
 
 
-def test_a_prepared_set_is_used_again_only_for_what_it_was_made_for(eater, mixed, make_set, tmp_path, tiny):
-    first = prepare_set(eater, mixed, tmp_path)
-    assert prepare_set(eater, mixed, tmp_path).folder == first.folder
+def test_a_prepared_set_is_used_again_only_for_what_it_was_made_for(untrained, mixed, make_set, tmp_path, tiny):
+    first = prepare_set(untrained, mixed, tmp_path)
+    assert prepare_set(untrained, mixed, tmp_path).folder == first.folder
     other = Finder(tiny.model_copy(update={"stretch": "sqrt-minmax"}), nn.Identity(), "test")
     assert prepare_set(other, mixed, tmp_path).folder != first.folder
-    assert prepare_set(eater, make_set("other", mixed.labels, 4), tmp_path).folder != first.folder
+    assert prepare_set(untrained, make_set("other", mixed.labels, 4), tmp_path).folder != first.folder
 
 
-def test_the_count_of_an_earlier_version_is_taken_up_and_a_changed_one_is_not(eater, mixed, tmp_path):
-    state = prepare_set(eater, mixed, tmp_path).folder / STATE_FILE
+def test_the_count_of_an_earlier_version_is_taken_up_and_a_changed_one_is_not(untrained, mixed, tmp_path):
+    state = prepare_set(untrained, mixed, tmp_path).folder / STATE_FILE
     words = json.loads(state.read_text(encoding="utf-8"))
     assert words["done"] == 60
     seen = []
     state.write_text(json.dumps({"done": 48}), encoding="utf-8")  # version 0.1 had no digest
-    prepare_set(eater, mixed, tmp_path, lambda done, n: seen.append(done))
+    prepare_set(untrained, mixed, tmp_path, lambda done, n: seen.append(done))
     state.write_text(json.dumps({**words, "done": 59}), encoding="utf-8")
-    prepare_set(eater, mixed, tmp_path, lambda done, n: seen.append(done))
+    prepare_set(untrained, mixed, tmp_path, lambda done, n: seen.append(done))
     assert seen == [60, 60]
     assert json.loads(state.read_text(encoding="utf-8")) == words
 
 
-def test_too_small_a_disk_is_said_before_the_work(eater, mixed, tmp_path, monkeypatch):
+def test_too_small_a_disk_is_said_before_the_work(untrained, mixed, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10})())
     with pytest.raises(MachineError, match=r"needs 0\.1 GB, 0\.0 GB are free; .*--cache"):
-        prepare_set(eater, mixed, tmp_path)
+        prepare_set(untrained, mixed, tmp_path)
 
 
-def test_a_file_that_shrinks_under_the_reader_is_named(eater, mixed, tmp_path):
-    prepared = prepare_set(eater, mixed, tmp_path)
+def test_a_file_that_shrinks_under_the_reader_is_named(untrained, mixed, tmp_path):
+    prepared = prepare_set(untrained, mixed, tmp_path)
     (prepared.folder / CODES_FILE).write_bytes(b"")
     with pytest.raises(MachineError, match="ended early"):
         prepared.read(np.array([0]))
@@ -131,15 +131,15 @@ def test_sets_in_another_unit_are_refused_or_brought_to_that_of_the_training_set
     """A stretch by statistics: a validation set without zero point is refused, one with another is prepared alike."""
     labels = np.arange(40) % 2
     recipe = tiny.model_copy(update={"stretch": "clip-log"})
-    eater = Finder(recipe, nn.Identity(), "training")
+    untrained = Finder(recipe, nn.Identity(), "training")
     trained = make_set("trained", labels, unit=("electron / s", 24.0))
     other = make_set("other", labels, 4, unit=("challenge flux unit", None))
     with pytest.raises(DataError, match="set's pixels are in challenge flux unit"):
-        TrainingData(trained, validation=other).check(eater)
+        TrainingData(trained, validation=other).check(untrained)
     plain = make_set("plain", labels, 5, unit=("electron / s", 24.0))
     tenfold = {band: images * np.float32(10) for band, images in plain.cutouts(slice(None)).items()}
     tens = make_set("tens", labels, images=tenfold, unit=("ADU", 26.5))
-    TrainingData(trained, validation=tens).check(eater)
+    TrainingData(trained, validation=tens).check(untrained)
     measured, statistics = fit_to(trained, recipe)
     assert measured.pixel_unit == {"H": "electron / s at 24 mag", "VIS": "electron / s at 24 mag"}
     fitted = Finder(measured, nn.Identity(), "training", statistics=statistics)
