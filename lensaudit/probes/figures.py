@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,13 +11,23 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lensaudit.display.colour import CONTROL, FAINT, INK, TREATED
-from lensaudit.display.figures import draw_pixels, legend_below, light_grid, new_figure, save_figure, styled
+from lensaudit.display.figures import (
+    FULL_WIDTH_IN,
+    draw_pixels,
+    legend_below,
+    light_grid,
+    new_figure,
+    row_of_axes,
+    save_figure,
+    styled,
+)
 from lensaudit.display.images import NISP_RGB, colour_scale, grey, grey_scale, has_colour, main_band, nisp_rgb
-from lensaudit.display.numbers import decimal, probability, shortest, with_interval
+from lensaudit.display.numbers import probability, shortest, with_interval
 from lensaudit.probes.columns import Curve
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.experiment import Experiment
-from lensaudit.probes.finding import ALL_PAIRS, ARMS, Finding, Recall, called
+from lensaudit.probes.finding import ALL_PAIRS, ARMS, Recall, called, draw_arms
+from lensaudit.probes.response import draw_doses
 from lensaudit.probes.result import Example, ProbeResult
 
 COLOUR = {"control": CONTROL, "treated": TREATED}
@@ -38,28 +47,17 @@ def recall_axis(axes: Axes) -> None:
     light_grid(axes, "y")
 
 
-WIDTH = 0.36
-
-
 @styled
 def recall_figure(result: ProbeResult) -> Figure:
-    """Two bars per finding: control and last dose, 95 % Wilson intervals, number of pairs and the verdict below."""
+    """Control and last dose of every finding with pairs, 95 % Wilson intervals, number of pairs and the verdict."""
     last = result.definition.arms()[-1].dose
     findings = [finding for finding in result.findings if finding.n > 0 and finding.dose == last]
-    figure = new_figure(max(1.6 + 1.5 * len(findings), 3.6), 3.8)
+    figure = new_figure(FULL_WIDTH_IN, 1.6 + 0.62 * len(findings))
     axes = figure.add_subplot()
-    places = np.arange(len(findings))
-    for arm, shift in zip(ARMS, (-WIDTH / 2, WIDTH / 2), strict=True):
-        recalls = [getattr(finding, arm) for finding in findings]
-        heights = [one.value for one in recalls]
-        axes.bar(places + shift, heights, WIDTH, color=COLOUR[arm], label=arm)
-        axes.errorbar(places + shift, heights, errors(recalls), fmt="none", ecolor=INK, capsize=3)
-        for place, one in zip(places + shift, recalls, strict=True):
-            axes.text(place, one.high + 0.01, decimal(one.value, 2), ha="center", va="bottom", fontsize=8)
-    names = [f"{called(f.population)}, {f.subset}\nn = {f.n}\n{f.verdict.word if f.verdict else ''}" for f in findings]
-    axes.set_xticks(places, names, fontsize=8)
+    words = [f.verdict.word if f.verdict else "" for f in findings]
+    names = [f"{f.which}\n(n = {f.n} pairs)\n{word}" for f, word in zip(findings, words, strict=True)]
+    draw_arms(axes, findings, names)
     axes.set_title(f"{result.definition.title}: {result.finder.name}", fontsize=10, loc="left")
-    recall_axis(axes)
     legend_below(figure, axes)
     return figure
 
@@ -98,44 +96,15 @@ def _draw(axes: Axes, curve: Curve) -> None:
 
 @styled
 def doses_figure(result: ProbeResult) -> Figure:
-    """Per population: recall at every dose with its Wilson interval, the control's level and the tolerated loss."""
-    by_population: dict[str, list[Finding]] = {}
-    for finding in result.findings:
-        if finding.subset == ALL_PAIRS:
-            by_population.setdefault(finding.population, []).append(finding)
-    figure = new_figure(4.4 * len(by_population), 3.3)
-    grid = figure.subplots(1, len(by_population), squeeze=False)[0]
-    for axes, (population, findings) in zip(grid, by_population.items(), strict=True):
-        _draw_doses(axes, population, findings, result)
-    legend_below(figure, grid[0], 2 * len(grid))
+    """One panel for each population: `draw_doses`."""
+    populations = list(dict.fromkeys(finding.population for finding in result.findings))
+    figure, grid = row_of_axes(4.4 * len(populations), 3.3, columns=len(populations))
+    for axes, population in zip(grid, populations, strict=True):
+        findings = result.dosed(population)
+        draw_doses(axes, findings, result.dose_scale, result.response(population))
+        axes.set_title(f"{called(population)}, n = {findings[0].n} pairs", fontsize=9)
+    legend_below(figure, grid[0], 4)
     return figure
-
-
-def _draw_doses(axes: Axes, population: str, findings: list[Finding], result: ProbeResult) -> None:
-    doses = result.definition.doses
-    assert doses is not None
-    control = findings[0].control
-    axes.axhspan(control.low, control.high, color=COLOUR["control"], alpha=0.15, linewidth=0)
-    axes.axhline(control.value, color=COLOUR["control"], linewidth=1, label="control, 95 % interval")
-    if result.definition.nature != "contaminant":
-        tolerated = control.value - result.settings.tolerance
-        axes.axhline(tolerated, color=FAINT, linewidth=0.8, linestyle=":", label="tolerated loss")
-    if doses.control is not None:
-        axes.axvline(doses.control, color=COLOUR["control"], linewidth=0.6)
-    recalls = [finding.treated for finding in findings]
-    x = [math.nan if finding.dose is None else finding.dose for finding in findings]
-    axes.errorbar(
-        x, [one.value for one in recalls], errors(recalls), fmt="s-", color=COLOUR["treated"],
-        capsize=2, markersize=4, linewidth=0.8, label="treated, 95 % interval",
-    )  # fmt: skip
-    for answer in result.responses:
-        if answer.population == population and not math.isnan(answer.crossing):
-            axes.axvline(answer.crossing, color=FAINT, linewidth=0.8, linestyle="--")
-    axes.set_title(f"{called(population)}, n = {findings[0].n} pairs", fontsize=9)
-    recall_axis(axes)
-    if result.definition.nature == "contaminant":
-        axes.set_ylabel("fraction called a lens")
-    axes.set_xlabel(doses.label)
 
 
 BINS = 40

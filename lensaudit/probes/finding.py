@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from lensaudit.display.colour import CONTROL, TREATED
+from lensaudit.display.figures import light_grid
 from lensaudit.display.numbers import p_short, shortest, with_interval
 from lensaudit.notebook import Cells
 from lensaudit.probes.verdict import Estimate, Evidence, Verdict, judge
@@ -23,6 +26,9 @@ from lensaudit.statistics import (
     paired_bootstrap_interval,
     paired_difference_interval,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CONFIDENCE = 0.95
 ALL_PAIRS = "all pairs"
@@ -212,3 +218,32 @@ def _against_tolerance(finding: Finding, tolerance: float) -> Finding:
 def _evidence(finding: Finding) -> Evidence:
     arms, counts = (finding.control, finding.treated), (finding.gained, finding.lost)
     return Evidence(finding.n, finding.recall_change, *arms, *counts, finding.p_holm, finding.family)
+
+
+class BothArms(Protocol):
+    """Both arms of one comparison: a `Finding`, or a group of the report."""
+
+    @property
+    def control(self) -> Proportion: ...
+    @property
+    def treated(self) -> Proportion: ...
+
+
+def draw_arms(axes: Axes, arms: Sequence[BothArms], names: Sequence[str]) -> Axes:
+    """Fraction called a lens of control and treated, one line for each of `names`, 95 % intervals; those without pairs
+    stay empty."""
+    from matplotlib.ticker import PercentFormatter
+
+    for y, one in enumerate(arms):
+        each = (("control", one.control, y - 0.14, CONTROL), ("treated", one.treated, y + 0.14, TREATED))
+        for word, fraction, place, colour in each:
+            if fraction.n:
+                axes.hlines(place, fraction.low, fraction.high, color=colour, linewidth=1.5)
+                axes.plot(fraction.value, place, "o", color=colour, markersize=6, label=word if y == 0 else None)
+    axes.set(xlim=(-0.02, 1.02), xlabel="Called a lens at the threshold, 95 % Wilson interval")
+    axes.set_ylim(len(names) - 0.4, -0.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    light_grid(axes, "x")
+    return axes

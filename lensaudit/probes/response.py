@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.display.colour import CONTROL, FAINT, TREATED
+from lensaudit.display.figures import light_grid
 from lensaudit.display.numbers import shortest, significant
 from lensaudit.probes.columns import TOLD, Sample
 from lensaudit.probes.definition import Doses
 from lensaudit.records import Number, Record
-from lensaudit.statistics import RESAMPLES
+from lensaudit.statistics import RESAMPLES, Proportion
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 
@@ -147,3 +153,91 @@ def _value(doses: Doses, dose: float, response: Response | None) -> float:
     places = np.array([doses.control, *doses.values])
     order = np.argsort(places, kind="stable")
     return float(np.interp(dose, places[order], np.asarray(medians, float)[order]))
+
+
+class ArmsAtDose(Protocol):
+    """Both arms at one dose: a `Finding`, or a group of the report."""
+
+    @property
+    def dose(self) -> float | None: ...
+    @property
+    def control(self) -> Proportion: ...
+    @property
+    def treated(self) -> Proportion: ...
+
+
+class Crossed(Protocol):
+    """Where the loss leaves the tolerance: a `Response`, or that of the report."""
+
+    @property
+    def crossing(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def crossed(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class DoseScale:
+    """What a response curve is drawn against.
+
+    Attributes
+    ----------
+    label
+        Of the doses, with their unit.
+    control
+        Where the control stands among them; None where it has no place there.
+    nature, tolerance
+        Of the probe.
+    """
+
+    label: str
+    control: float | None
+    nature: str
+    tolerance: float
+
+
+def draw_doses(axes: Axes, arms: Sequence[ArmsAtDose], scale: DoseScale, response: Crossed | None) -> Axes:
+    """Fraction called a lens at every dose of one population, the control's band, what is tolerated, the crossing."""
+    from matplotlib.ticker import PercentFormatter
+
+    ordered = sorted((one for one in arms if one.treated.n), key=lambda one: one.dose or 0.0)
+    if ordered:
+        control, treated = ordered[0].control, [one.treated for one in ordered]
+        axes.axhspan(control.low, control.high, color=CONTROL, alpha=0.14, linewidth=0)
+        axes.axhline(control.value, color=CONTROL, linewidth=1, label="control")
+        for level, words in _tolerated(scale, control.value).items():
+            axes.axhline(level, color=FAINT, linewidth=0.9, linestyle=":", label=words)
+        x = [one.dose or 0.0 for one in ordered]
+        axes.vlines(x, [one.low for one in treated], [one.high for one in treated], color=TREATED, linewidth=1.3)
+        values = [one.value for one in treated]
+        axes.plot(x, values, "s-", color=TREATED, linewidth=0.8, markersize=4.5, label="treated")
+    if scale.control is not None:
+        axes.axvline(scale.control, color=CONTROL, linewidth=0.6)
+    axes.set(ylim=(-0.02, 1.03), ylabel="Called a lens", xlabel=scale.label)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    light_grid(axes, "y")
+    if response is not None and not math.isnan(response.crossing):
+        _draw_crossing(axes, response)
+    return axes
+
+
+def _tolerated(scale: DoseScale, control: float) -> dict[float, str | None]:
+    """Level → its words in the legend; both ways where nothing may change."""
+    if scale.nature == "contaminant":
+        return {scale.tolerance: "tolerated fraction"}
+    if scale.nature == "nuisance":
+        return {control - scale.tolerance: "tolerated change", control + scale.tolerance: None}
+    return {control - scale.tolerance: "tolerated loss"}
+
+
+def _draw_crossing(axes: Axes, response: Crossed) -> None:
+    left, right = axes.get_xlim()
+    low = left if math.isnan(response.low) else response.low
+    high = right if math.isnan(response.high) else response.high
+    if response.crossed:
+        axes.axvspan(min(low, high), max(low, high), ymax=0.035, color=FAINT, alpha=0.55, linewidth=0)
+    axes.axvline(response.crossing, color=FAINT, linewidth=1, linestyle="--", label="tolerance crossed")
+    axes.set_xlim(left, right)

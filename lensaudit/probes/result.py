@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -13,17 +13,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import PlainValidator
 
+from lensaudit.display.figures import axes_or_new, legend_under
 from lensaudit.errors import DataError
 from lensaudit.files import replacing
 from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.probes.columns import Curve
 from lensaudit.probes.definition import Recorded
 from lensaudit.probes.experiment import VISIBLE_PIXELS, PairColumn
-from lensaudit.probes.finding import ARMS, CONFIDENCE, Finding, headline
-from lensaudit.probes.response import Response
+from lensaudit.probes.finding import ALL_PAIRS, ARMS, CONFIDENCE, Finding, draw_arms, headline, leading_finding
+from lensaudit.probes.response import DoseScale, Response, draw_doses
 from lensaudit.probes.verdict import Verdict
 from lensaudit.records import Json, Record, plain
 from lensaudit.untrusted import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FORMAT = "lensaudit-probe/2"
 JSON_FILE = "probe.json"
@@ -146,6 +150,37 @@ class ProbeResult(Shown, Record):
         if self.settings.lens_set is not None:
             return f"The lenses of the set {self.settings.lens_set}, whose images were edited; no scene was drawn."
         return self.definition.modes[self.settings.mode].note
+
+    def plot(self, ax: Axes | None = None, population: str | None = None) -> Axes:
+        """Draw the fraction called a lens along the doses; of a probe without doses, that of both arms.
+
+        Parameters
+        ----------
+        ax
+            Where; a figure of its own by default.
+        population
+            Whose doses; by default the one that the verdict rests on.
+        """
+        axes = axes_or_new(ax)
+        if len(self.definition.arms()) > 2:
+            of = leading_finding(self.findings, self.definition.nature).population if population is None else population
+            draw_doses(axes, self.dosed(of), self.dose_scale, self.response(of))
+        else:
+            draw_arms(axes, self.findings, [f"{one.which}\n(n = {one.n} pairs)" for one in self.findings])
+        axes.set_title(f"{self.definition.title}: {self.finder.name}", fontsize=9)
+        legend_under(axes)
+        return axes
+
+    @property
+    def dose_scale(self) -> DoseScale:
+        """What the response curves are drawn against."""
+        doses, nature = self.definition.doses, self.definition.nature
+        label, control = (doses.label, doses.control) if doses else ("", None)
+        return DoseScale(label, control, nature, self.settings.tolerance)
+
+    def dosed(self, population: str) -> list[Finding]:
+        """The findings over all pairs of a population, dose by dose."""
+        return [one for one in self.findings if (one.population, one.subset) == (population, ALL_PAIRS)]
 
     def response(self, population: str) -> Response | None:
         """How a population answers to the doses; None where that was not measured."""

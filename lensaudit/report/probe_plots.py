@@ -8,33 +8,28 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
-from lensaudit.display.colour import FAINT, INK, LENS, QUIET, TREATED
+from lensaudit.display.colour import FAINT, INK, QUIET, TREATED
 from lensaudit.display.figures import FULL_WIDTH_IN, HALF_WIDTH_IN, legend_below, light_grid, row_of_axes
 from lensaudit.display.numbers import decimal, percent, significant
+from lensaudit.probes import finding as arms
+from lensaudit.probes import response as doses
 from lensaudit.probes.verdict import Estimate
-from lensaudit.report.probe_block import ArmGroup, DoseResponse, ProbeDetail
-from lensaudit.statistics import Proportion
+from lensaudit.report.probe_block import ArmGroup, ProbeDetail
 
 
 def draw_arms(detail: ProbeDetail) -> Figure:
     """Draw all groups: recalls on the left, mean paired effect on the right."""
     groups = [group for group in detail.groups if group.treated.n]
     figure, (recall, effect) = row_of_axes(FULL_WIDTH_IN, 1.5 + 0.62 * len(groups), columns=2)
+    arms.draw_arms(recall, groups, [f"{group.title}\n(n = {group.treated.n} pairs)" for group in groups])
     for y, group in enumerate(groups):
-        _rate(recall, y - 0.14, group.control, LENS, "control" if y == 0 else None)
-        _rate(recall, y + 0.14, group.treated, TREATED, "treated" if y == 0 else None)
         _published(recall, y + 0.36, group, first=y == 0)
         _effect(effect, y, group.effect)
-    names = [f"{group.title}\n(n = {group.treated.n} pairs)" for group in groups]
-    for axes in (recall, effect):
-        axes.set_ylim(len(groups) - 0.4, -0.5)
-        axes.set_yticks(range(len(groups)), names if axes is recall else [""] * len(groups))
-        axes.tick_params(axis="y", length=0)
-        light_grid(axes, "x")
-    recall.set(xlim=(-0.02, 1.02), xlabel="Called a lens at the threshold, 95 % Wilson interval")
-    recall.xaxis.set_major_formatter(PercentFormatter(1.0))
+    effect.set_ylim(len(groups) - 0.4, -0.5)
+    effect.set_yticks(range(len(groups)), [""] * len(groups))
+    effect.tick_params(axis="y", length=0)
+    light_grid(effect, "x")
     recall.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     effect.axvline(0, color=INK, linewidth=0.8)
     effect.set(xlabel="Mean paired change of logit, treated − control")
@@ -55,13 +50,6 @@ def alt_arms(detail: ProbeDetail) -> str:
         if g.treated.n
     ]
     return f"{detail.title}, fraction called a lens. " + "; ".join(parts) + "."
-
-
-def _rate(axes: Axes, y: float, rate: Proportion, colour: str, label: str | None) -> None:
-    if not rate.n:
-        return
-    axes.hlines(y, rate.low, rate.high, color=colour, linewidth=1.5)
-    axes.plot(rate.value, y, "o", color=colour, markersize=6, label=label)
 
 
 def _published(axes: Axes, y: float, group: ArmGroup, first: bool) -> None:
@@ -86,11 +74,11 @@ def draw_doses(detail: ProbeDetail) -> Figure:
     """One panel per population: recalls, the control's band, the tolerated loss."""
     series = _series(detail)
     figure, axes = row_of_axes(HALF_WIDTH_IN * len(series), 3.0, columns=len(series))
+    assert detail.doses is not None
+    scale = doses.DoseScale(detail.doses.label, detail.doses.control, detail.nature, detail.tolerance)
+    responses = {response.population: response for response in detail.responses}
     for one, (population, groups) in zip(axes, series.items(), strict=True):
-        _panel(one, detail, groups)
-        for response in detail.responses:
-            if response.population == population and not math.isnan(response.crossing):
-                _crossing(one, response)
+        doses.draw_doses(one, groups, scale, responses.get(population))
         name = "" if population == "lenses" else f"{groups[0].title}, "
         one.set_title(f"{name}n = {groups[0].treated.n} pairs at each strength", fontsize=8)
     legend_below(figure, axes[0], 2, fontsize=7)
@@ -119,37 +107,3 @@ def _series(detail: ProbeDetail) -> dict[str, list[ArmGroup]]:
         if group.everything and group.treated.n:
             series.setdefault(group.population, []).append(group)
     return {name: sorted(groups, key=lambda group: group.dose or 0.0) for name, groups in series.items()}
-
-
-def _panel(axes: Axes, detail: ProbeDetail, groups: list[ArmGroup]) -> None:
-    assert detail.doses is not None
-    control = groups[0].control
-    axes.axhspan(control.low, control.high, color=LENS, alpha=0.14, linewidth=0)
-    axes.axhline(control.value, color=LENS, linewidth=1, label="control")
-    if detail.nature == "contaminant":
-        axes.axhline(detail.tolerance, color=FAINT, linewidth=0.9, linestyle=":", label="tolerated fraction")
-    else:
-        signs = (-1, 1) if detail.nature == "nuisance" else (-1,)
-        for sign in signs:
-            level = control.value + sign * detail.tolerance
-            word = "tolerated change" if len(signs) > 1 else "tolerated loss"
-            axes.axhline(level, color=FAINT, linewidth=0.9, linestyle=":", label=word if sign < 0 else None)
-    if detail.doses.control is not None:
-        axes.axvline(detail.doses.control, color=LENS, linewidth=0.6)
-    x = [group.dose or 0.0 for group in groups]
-    rates = [group.treated for group in groups]
-    axes.vlines(x, [r.low for r in rates], [r.high for r in rates], color=TREATED, linewidth=1.3)
-    axes.plot(x, [r.value for r in rates], "s-", color=TREATED, linewidth=0.8, markersize=4.5, label="treated")
-    axes.set(ylim=(-0.02, 1.03), ylabel="Called a lens", xlabel=detail.doses.label)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    light_grid(axes, "y")
-
-
-def _crossing(axes: Axes, response: DoseResponse) -> None:
-    left, right = axes.get_xlim()
-    low = left if math.isnan(response.low) else response.low
-    high = right if math.isnan(response.high) else response.high
-    if response.crossed:
-        axes.axvspan(min(low, high), max(low, high), ymax=0.035, color=FAINT, alpha=0.55, linewidth=0)
-    axes.axvline(response.crossing, color=FAINT, linewidth=1, linestyle="--", label="tolerance crossed")
-    axes.set_xlim(left, right)

@@ -129,11 +129,27 @@ def test_the_block_of_an_audit_survives(folder: Path):
 
 
 def test_a_block_of_an_earlier_version_is_read():
-    """It says ``rate`` for a fraction, and nothing of the test, which was McNemar's."""
+    """It says ``rate`` for a fraction, and nothing of the test."""
     old = json.loads(OLD_AUDIT.read_text(encoding="utf-8"))["probes"]
     assert "rate" in old["rows"][0]["control"]
     again = ProbesBlock.from_json(old)
     first = old["rows"][0]["control"]
     assert again.rows[0].control.value == pytest.approx(first["rate"], rel=1e-12)
-    assert (again.rows[0].test, again.details[0].doses.physical) == ("McNemar", None)
+    assert (again.rows[0].test, again.details[0].doses.physical) == ("", None)
     assert words_of(ProbesBlock.from_json(words_of(again))) == words_of(again)
+
+
+def test_a_result_draws_its_doses_or_its_arms_from_its_numbers(folder: Path):
+    """Also one that was read: every treated fraction is a point of the line, and nothing asks for torch or pixels."""
+    dosed = ProbeResult.from_json(json.loads((folder / "red-source" / "probe.json").read_text(encoding="utf-8")))
+    axes = dosed.plot()
+    line = next(one for one in axes.lines if one.get_label() == "treated")
+    assert line.get_ydata().tolist() == [one.treated.value for one in dosed.findings]
+    assert line.get_xdata().tolist() == [one.dose for one in dosed.findings]
+    crossing = dosed.response("lenses").crossing
+    drawn = [one.get_xdata()[0] for one in axes.lines if one.get_label() == "tolerance crossed"]
+    assert drawn == ([] if np.isnan(crossing) else [crossing])
+    arms = ProbeResult.read(folder / "compound")
+    points = [one for one in arms.plot(axes.figure.add_axes((0, 0, 1, 1))).lines if one.get_marker() == "o"]
+    both = [value for one in arms.findings if one.n for value in (one.control.value, one.treated.value)]
+    assert [float(one.get_xdata()[0]) for one in points] == both

@@ -183,7 +183,7 @@ class _Run:
             settings=self.settings,
             sets=hashes,
             images={sample.kind: len(sample) for sample in self.samples},
-            left_out=left_out,
+            left_out=dict(left_out),
             rows=with_checks(name, rows, checks),
             checks=checks,
             views=tuple(self._views()) if "compound" in self.settings.parts else (),
