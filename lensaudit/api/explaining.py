@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import index
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 import lensaudit.explaining as room
 from lensaudit.api.calling import (
@@ -32,15 +34,17 @@ from lensaudit.lensset import LensSet
 Cutouts = Mapping[str, np.ndarray]
 """Band → native images (n, h, w)."""
 
-System = str | int
+System = str | int | np.integer[Any]
 """Id of a system, or its position in the set."""
+
+Systems = System | Sequence[System] | NDArray[np.integer[Any]]
 
 
 @front_door
 def explain(
     finder: Finder | str | Path,
     data: Data | Cutouts,
-    ids: System | Sequence[System] = 0,
+    ids: Systems = 0,
     *,
     method: str = "integrated-gradients",
     seed: int = 0,
@@ -94,14 +98,12 @@ def explain(
     return room.explain(loaded, cutouts, method, wcs=wcs, seed=seed)
 
 
-def _cutouts(
-    finder: Finder | str | Path, data: Data | Cutouts, ids: System | Sequence[System]
-) -> tuple[Finder, Cutouts, list[int]]:
+def _cutouts(finder: Finder | str | Path, data: Data | Cutouts, ids: Systems) -> tuple[Finder, Cutouts, list[int]]:
     """The finder, the cutouts of the systems, and their positions in the set (none where cutouts were given)."""
     if not isinstance(data, LensSet | str | Path):
         return as_finder(finder), data, []
     loaded, opened = as_pair(finder, data)
-    places = [_place(opened, one) for one in ([ids] if isinstance(ids, System) else ids)]
+    places = [_place(opened, one) for one in ([ids] if isinstance(ids, str | int | np.integer) else ids)]
     if not places:
         raise UsageError("ids names no system; give ids of the set, or positions")
     return loaded, opened.cutouts(places), places
@@ -110,9 +112,10 @@ def _cutouts(
 def _place(data: LensSet, system: System) -> int:
     if isinstance(system, str):
         return room.chosen_systems(data, [system], None, False)[0]
-    if not 0 <= system < len(data):
-        raise UsageError(f"{data.path}: no system at position {system}; choose 0 to {len(data) - 1}")
-    return int(system)
+    position = index(system)  # a TypeError for 0.5
+    if not 0 <= position < len(data):
+        raise UsageError(f"{data.path}: no system at position {position}; choose 0 to {len(data) - 1}")
+    return position
 
 
 @front_door

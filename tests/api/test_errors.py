@@ -275,6 +275,14 @@ def test_options_become_arguments(told, argued):
     assert in_python(told) == argued
 
 
+def test_systems_are_named_by_ids_and_whole_numbers_of_any_kind(place):
+    finder = la.declare_finder(place.net, bands=("VIS",), size=40)
+    for ids, n in ((np.int64(1), 1), (np.array([2, 3]), 2), ("euclid-000004", 1), (["euclid-000004", 5], 2)):
+        assert len(la.explain(finder, place.set, ids, method="saliency")) == n
+    with pytest.raises(TypeError, match="integer"):
+        la.explain(finder, place.set, [0.5])
+
+
 def test_what_is_no_option_is_pythons_own_error(place):
     wrong: dict[str, Any] = {"no_such_option": 1}
     for call in (la.audit, la.train, la.judge, la.dream):
