@@ -38,7 +38,7 @@ def evaluate(
     seed: int = 0,
     progress: bool | Watcher = False,
 ) -> Evaluation:
-    """Measure a finder on labelled images: accuracy, precision, recall, Fβ, AUROC, TPR0, TPR10 and TPR at FPR 1 %.
+    """Measure a finder on labelled images: accuracy, recall, AUROC, completeness at FPR 1 % and more, with intervals.
 
     Parameters
     ----------

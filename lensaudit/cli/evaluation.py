@@ -111,17 +111,8 @@ def _show(result: Evaluation, name: str, where: str) -> None:
 
 
 def _row(metric: Metric, result: Evaluation) -> tuple[str, ...]:
-    labels = {
-        "accuracy": f"accuracy at p ≥ {result.threshold:g}",
-        "precision": "precision (in this set)",
-        "fbeta": f"Fβ, β = {result.beta:g}",
-        "auroc": "AUROC",
-        "tpr0": "TPR0",
-        "tpr10": "TPR10",
-        "tpr_at_fpr": f"TPR at FPR {100 * result.fpr:g} %",
-    }
     ends = interval(metric.low, metric.high, 4)
-    label = labels.get(metric.name, metric.name)
+    label = result.label(metric.name)
     return label, decimal(metric.value, 4), ends, str(metric.n), metric.status or metric.method
 
 

@@ -21,9 +21,12 @@ from lensaudit.comparing.entrants import ComparedFinder
 from lensaudit.comparing.pairs import SIGNIFICANCE, AreaDifference, McNemar, Pair
 from lensaudit.display.numbers import MISSING, count, decimal, interval, p_value, significant
 from lensaudit.evaluation import Calibration, Metric
+from lensaudit.evaluation.metric import LABELS
 from lensaudit.verdicts import STATES, present_word, state_of
 
-METRICS = (("auroc", "AUROC"), ("tpr0", "TPR0"), ("tpr10", "TPR10"), ("tpr_at_fpr", "Complete at FPR 1 %"))
+METRICS = tuple(
+    (name, f"{LABELS[name][0].upper()}{LABELS[name][1:]}") for name in ("auroc", "tpr0", "tpr10", "tpr_at_fpr")
+)
 HIGHER, LOWER = "descending", "ascending"
 
 HEADS: tuple[tuple[str, str, str], ...] = (

@@ -99,6 +99,19 @@ def recalls(lenses: Array, others: Array, allowed: NDArray[np.int64]) -> Array:
 CONFIDENCE = 0.95
 
 
+LABELS = {
+    "accuracy": "accuracy",
+    "precision": "precision (purity in this set)",
+    "recall": "recall (completeness)",
+    "fbeta": "Fβ",
+    "auroc": "AUROC",
+    "tpr0": "TPR0",
+    "tpr10": "TPR10",
+    "tpr_at_fpr": "completeness at FPR 1\u202f%",
+}
+"""The one name of each metric in tables and pages."""
+
+
 @dataclass(frozen=True)
 class Metric(Record):
     """One number with its interval.
@@ -189,6 +202,11 @@ class Evaluation(Shown, Record):
     def metric(self, name: str) -> Metric:
         """The metric called `name`; KeyError if there is none."""
         return {metric.name: metric for metric in self.metrics}[name]
+
+    def label(self, name: str) -> str:
+        """The name of a metric with the threshold or the β that it depends on."""
+        told = {"accuracy": f" at p ≥ {self.threshold:g}", "fbeta": f", β = {self.beta:g}"}
+        return LABELS[name] + told.get(name, "")
 
     @styled
     def plot(self, ax: Axes | None = None, *, log: bool = False) -> Axes:

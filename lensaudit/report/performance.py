@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lensaudit.display.numbers import percent
 from lensaudit.errors import DataError
 from lensaudit.evaluation import RocBand, ScoreHistogram, evaluate
 from lensaudit.evaluation.selection import LADDER, SelectionFunction, Threshold, require_truth, selection_function
@@ -146,17 +145,6 @@ def _readable(gaps: np.ndarray) -> np.ndarray:
     return np.asarray(10.0 ** np.floor(np.log10(gaps / 2)))
 
 
-LABELS = {
-    "accuracy": "Accuracy",
-    "precision": "Precision (purity in this set)",
-    "recall": "Recall (completeness)",
-    "auroc": "AUROC",
-    "tpr0": "TPR0",
-    "tpr10": "TPR10",
-}
-"""Readable names; a metric that is not here goes by its own."""
-
-
 def performance_block(labels: np.ndarray, scores: Scores, threshold: float, options: AuditOptions) -> Performance:
     """Everything about scores and labels; blocks that need a class the set does not have are ``None``.
 
@@ -193,12 +181,11 @@ def measured(
     if not (labels >= 0).any():
         return (), None
     result = evaluate(labels, p, logit, threshold=threshold, beta=options.beta, seed=options.seed)
-    names = {
-        **LABELS,
-        "fbeta": f"Fβ, β = {result.beta:g}",
-        "tpr_at_fpr": f"Recall at {percent(result.fpr)} false positives",
-    }
-    rows = (LabelledMetric(**asdict(one), label=names.get(one.name, one.name)) for one in result.metrics)
+    labels = (result.label(one.name) for one in result.metrics)
+    rows = (
+        LabelledMetric(**asdict(one), label=f"{label[0].upper()}{label[1:]}")
+        for one, label in zip(result.metrics, labels, strict=True)
+    )
     return tuple(rows), result.roc
 
 

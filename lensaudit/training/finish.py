@@ -46,7 +46,7 @@ METRIC_ROWS = {
     "auroc": "AUROC",
     "tpr0": "TPR0",
     "tpr10": "TPR10",
-    "tpr_at_fpr": "TPR at FPR 1 %",
+    "tpr_at_fpr": "completeness at FPR 1 %",
 }
 """Rows of the table of every card: name of the metric in the record, and its label."""
 
