@@ -6,7 +6,6 @@ What a finder says of it is drawn too; every number of an audit is then the real
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,8 @@ class DrawnSet:
     instrument: str = "euclid"
     content_hash: str = "cd" * 32
     has_truth: bool = True
+    population: str = "euclid"
+    seed: int = 3
     shape: dict[str, tuple[int, int]] = field(
         default_factory=lambda: {"VIS": (200, 200), "Y": (66, 66), "J": (66, 66), "H": (66, 66)}
     )
@@ -47,9 +48,8 @@ class DrawnSet:
         return {band: 20.0 / width for band, (_, width) in self.shape.items()}
 
     @property
-    def header(self) -> dict[str, Any]:
-        command = f"lensaudit simulate euclid --n {len(self)} --seed 3"
-        return {"population": "euclid", "seed": 3, "provenance": {"command": command}}
+    def command(self) -> str:
+        return f"lensaudit simulate {self.population} --n {len(self)} --seed {self.seed}"
 
     def column(self, name: str) -> np.ndarray:
         return self.catalogue[name]
