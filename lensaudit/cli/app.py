@@ -121,7 +121,8 @@ def build() -> typer.Typer:
 def main() -> None:
     """Entry point of the ``lensaudit`` script: whatever happens, one line and a documented exit code."""
     any_encoding()
-    with stopped_by_signals() as stop:
+    message, code = Stop().outcome
+    with suppress(KeyboardInterrupt), stopped_by_signals() as stop:  # one that comes now changes nothing any more
         message, code = _run(stop)
     if message:
         _say(message)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -81,6 +82,20 @@ def test_what_the_machine_refuses_is_one_line(monkeypatch, capsys, error, code, 
     left, shown = leave(monkeypatch, capsys, error)
     assert left == code
     assert_one_line(shown, *words)
+
+
+def test_a_signal_at_the_very_end_does_not_hide_what_happened(monkeypatch, capsys):
+    """As torchrun sends it where another process died."""
+
+    @contextmanager
+    def late():
+        yield app.Stop()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "stopped_by_signals", late)
+    left, shown = leave(monkeypatch, capsys, errors.MachineError("a process died"))
+    assert left == errors.EXIT_MACHINE
+    assert_one_line(shown, "a process died")
 
 
 def fault_of_ours(**_: object) -> None:
