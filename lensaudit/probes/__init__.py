@@ -1,24 +1,23 @@
 """Probes: controlled experiments on a finder, made of pairs of scenes that differ in one thing.
 
 A probe is two edits of one scene (`lensaudit.probes.steps`) and a YAML definition; `run_probe` renders the pairs, asks
-the finder about both arms, and says what the difference costs. Results and definitions are read without torch; what
-asks a finder is imported when it is first used.
+the finder about both arms, and says what the difference costs. Results and definitions are read without torch. Every
+name is imported when it is first used, so that a page of results needs neither scenes nor sets.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lensaudit.probes.audit import AuditIndex, ProbeAudit, Ranked, audited
-from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
-from lensaudit.probes.experiment import Drawn, Experiment, lenses_of
-from lensaudit.probes.finding import Finding, PairedScores
-from lensaudit.probes.page import FINDINGS_HEAD, findings_rows, page
-from lensaudit.probes.result import ProbeResult
-from lensaudit.probes.steps import EDITS, Arm, Edit, Step
-from lensaudit.probes.verdict import Verdict
-
 if TYPE_CHECKING:
+    from lensaudit.probes.audit import AuditIndex, ProbeAudit, Ranked, audited
+    from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
+    from lensaudit.probes.experiment import Drawn, Experiment, lenses_of
+    from lensaudit.probes.finding import Finding, PairedScores
+    from lensaudit.probes.page import FINDINGS_HEAD, findings_rows
+    from lensaudit.probes.result import ProbeResult
     from lensaudit.probes.run import ProbeOptions, run_audit, run_probe, why_not_applicable
+    from lensaudit.probes.steps import EDITS, Arm, Edit, Step
+    from lensaudit.probes.verdict import Verdict
 
 __all__ = [
     "EDITS",
@@ -42,19 +41,26 @@ __all__ = [
     "findings_rows",
     "lenses_of",
     "load_definition",
-    "page",
     "run_audit",
     "run_probe",
     "why_not_applicable",
 ]
 
-_ASKING = {
-    "collect": "collect",
-    **dict.fromkeys(("ProbeOptions", "run_audit", "run_probe", "why_not_applicable"), "run"),
+_HOME = {
+    "audit": ("AuditIndex", "ProbeAudit", "Ranked", "audited"),
+    "definition": ("ProbeDefinition", "builtin_probes", "load_definition"),
+    "experiment": ("Drawn", "Experiment", "lenses_of"),
+    "finding": ("Finding", "PairedScores"),
+    "page": ("FINDINGS_HEAD", "findings_rows"),
+    "result": ("ProbeResult",),
+    "run": ("ProbeOptions", "run_audit", "run_probe", "why_not_applicable"),
+    "steps": ("EDITS", "Arm", "Edit", "Step"),
+    "verdict": ("Verdict",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ASKING:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.run"), name)
+    for home, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

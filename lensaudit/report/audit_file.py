@@ -37,7 +37,6 @@ from pathlib import Path
 
 from lensaudit.documents import keep_json, read_json, read_text, refuse_broken_seal
 from lensaudit.errors import DataError, NoSuchFile, UsageError
-from lensaudit.probes.audit import FORMAT, PAGE_FILE
 from lensaudit.report.chapters import Certificate, Planted
 from lensaudit.report.schema import BLOCKS, Audit
 from lensaudit.resources import builtin_folder
@@ -58,6 +57,13 @@ def write_audit(folder: Path, audit: Audit) -> Path:
     return path
 
 
+def _refuse_other_audit(path: Path, found: object) -> None:
+    from lensaudit.probes.audit import FORMAT, PAGE_FILE  # scenes and sets come with it, which no page needs
+
+    if found == FORMAT:
+        raise DataError(f"{path}: is of lensaudit probe all, whose page is {PAGE_FILE} beside it; {FIX}")
+
+
 def read_audit(folder: Path) -> Audit:
     """Read and check the audit in `folder`.
 
@@ -72,8 +78,8 @@ def read_audit(folder: Path) -> Audit:
     if not path.is_file():
         raise NoSuchFile(f"{folder}: holds no {AUDIT_NAME}; name a folder that `lensaudit report … --out` wrote")
     words = read_json(path, FIX)
-    if isinstance(words, dict) and words.get("format") == FORMAT:
-        raise DataError(f"{path}: is of lensaudit probe all, whose page is {PAGE_FILE} beside it; {FIX}")
+    if isinstance(words, dict) and "format" in words:
+        _refuse_other_audit(path, words["format"])
     if not isinstance(words, dict) or words.get("schema") != SCHEMA:
         found = words.get("schema") if isinstance(words, dict) else type(words).__name__
         raise DataError(f"{path}: schema is {printable(found, 60)}, this version reads {SCHEMA}; {FIX}")
