@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from lensaudit.explaining.judging.records import CompoundView
 from lensaudit.records import Json, Number, Record
 
 
@@ -130,42 +131,13 @@ class JudgedCheck(Record):
 
 
 @dataclass(frozen=True)
-class JudgedSource(Record):
-    """Mean fraction of the positive attribution on one source of compound lenses, beside its area and its light."""
-
-    name: str
-    value: Number
-    low: Number
-    high: Number
-    area: Number
-    light: Number
-    gain_low: Number
-    gain_high: Number
-
-
-@dataclass(frozen=True)
-class JudgedView(Record):
-    """How one method's attribution is spread over the two sources of compound lenses of one kind."""
-
-    finder: str
-    method: str
-    title: str
-    kind: str
-    shares: tuple[JudgedSource, ...]
-    n: int
-    left_out: int
-    unlensed: int
-    verdict: str
-
-
-@dataclass(frozen=True)
 class Judged(Record):
     """Scores of the explanations by kind of lens; `failed`: method → why it cannot explain the finder."""
 
     kinds: tuple[str, ...]
     rows: tuple[JudgedRow, ...]
     checks: tuple[JudgedCheck, ...]
-    views: tuple[JudgedView, ...]
+    views: tuple[CompoundView, ...]
     failed: dict[str, str]
     n_per_kind: int
 

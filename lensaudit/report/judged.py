@@ -12,7 +12,6 @@ from lensaudit.report.chapters import (
     JudgedCheck,
     JudgedRow,
     JudgedShare,
-    JudgedView,
     Kernels,
     KernelStatement,
 )
@@ -106,7 +105,7 @@ def laid_out(scores: Judgement, checks: Judgement | None) -> Judged:
             for name, found in shares.items()
         ),
         checks=tuple(JudgedCheck(one.method, one.title, one.verdict, one.sentence, one.label) for one in made),
-        views=tuple(JudgedView.from_json(view.to_json()) for view in scores.views),
+        views=scores.views,
         failed={**({} if checks is None else checks.failed), **scores.failed},
         n_per_kind=scores.settings.per_kind,
     )
