@@ -1,4 +1,4 @@
-"""A probe without strengths: fraction called a lens of control and treated, and the paired change of logit."""
+"""Figures of the probes: both arms and the paired change of logit, or the fraction called a lens along the strength."""
 
 from __future__ import annotations
 
