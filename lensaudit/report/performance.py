@@ -181,11 +181,11 @@ def measured(
     if not (labels >= 0).any():
         return (), None
     result = evaluate(labels, p, logit, threshold=threshold, beta=options.beta, seed=options.seed)
-    labels = (result.label(one.name) for one in result.metrics)
-    rows = (
-        LabelledMetric(**asdict(one), label=f"{label[0].upper()}{label[1:]}")
-        for one, label in zip(result.metrics, labels, strict=True)
-    )
+    names = [result.label(one.name) for one in result.metrics]
+    rows = [
+        LabelledMetric(**asdict(one), label=f"{name[0].upper()}{name[1:]}")
+        for one, name in zip(result.metrics, names, strict=True)
+    ]
     return tuple(rows), result.roc
 
 
