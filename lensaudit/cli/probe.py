@@ -96,6 +96,7 @@ def power(
     as_json: opt.Json = False,
 ) -> None:
     """How many pairs it takes to exclude a loss of recall."""
+    from lensaudit.display.numbers import percent, shortest
     from lensaudit.errors import UsageError
     from lensaudit.statistics import pairs_needed, pairs_that_never_tell
     from lensaudit.verdicts import INCONCLUSIVE
@@ -103,14 +104,16 @@ def power(
     for name, value in (("--tolerance", tolerance), ("--power", chance)):
         if not 0 < value < 1:
             raise UsageError(f"{name} {value:g}: must lie between 0 and 1")
-    needed = {share: pairs_needed(tolerance, share, chance) for share in (0.0, 0.02, 0.05, 0.1, 0.2)}
+    needed = {part: pairs_needed(tolerance, part, chance) for part in (0.0, 0.02, 0.05, 0.1, 0.2)}
     never = pairs_that_never_tell(tolerance)
     if as_json:
-        pairs = [{"differ_by_chance": share, "pairs": n} for share, n in needed.items()]
+        pairs = [{"differ_by_chance": part, "pairs": n} for part, n in needed.items()]
         say_json({"tolerance": tolerance, "power": chance, "pairs": pairs, "too_few_up_to": never})
         return
-    say(f"To exclude a loss of recall above {tolerance:g}, with probability {chance:g} where there is none:")
-    say(*(f"  {n:>7} pairs, if {share:.0%} differ by chance" for share, n in needed.items()))
+    say(
+        f"To exclude a loss of recall above {shortest(tolerance)}, with probability {shortest(chance)} where there is none:"
+    )
+    say(*(f"  {n:>7} pairs, if {percent(part)} differ by chance" for part, n in needed.items()))
     say(f"Up to {never} pairs can never exclude it; such a probe says '{INCONCLUSIVE.word}'.")
 
 

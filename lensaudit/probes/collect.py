@@ -35,7 +35,7 @@ class ChangesNothing(UsageError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class Answers:
     """What one finder said of all systems in all arms.
 
     Attributes
@@ -60,7 +60,7 @@ def collect(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     batch: int | None = None,
-) -> list[Asked]:
+) -> list[Answers]:
     """Render what is missing, once for all finders, and ask each of them.
 
     Parameters
@@ -74,7 +74,7 @@ def collect(
 
     Returns
     -------
-    list of Asked
+    list of Answers
         One per finder.
 
     Raises
@@ -238,7 +238,7 @@ def truth_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {c.name: found if c.dtype == "str" else np.array(found, dtype=np.float64) for c, found in values.items()}
 
 
-def _gathered(experiment: Experiment, place: Path) -> Asked:
+def _gathered(experiment: Experiment, place: Path) -> Answers:
     """All parts together, in the order of the systems."""
     tables = [table for k in range(experiment.chunks) if (table := _kept(experiment, place, k)) is not None]
     if len(tables) < experiment.chunks:
@@ -249,7 +249,7 @@ def _gathered(experiment: Experiment, place: Path) -> Asked:
         return np.concatenate([np.asarray(table.column(name).to_pylist()).reshape(shape) for table in tables], axis=1)
 
     truth = typed({c.name: joined(c.name) for c in TRUTH_COLUMNS})
-    return Asked(joined("logit").astype(np.float64), joined("changed").astype(np.int64), truth)
+    return Answers(joined("logit").astype(np.float64), joined("changed").astype(np.int64), truth)
 
 
 def typed(truth: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -18,12 +18,19 @@ from lensaudit.probes.finding import ARMS, PairedScores, Recall, probability
 from lensaudit.records import Record
 
 if TYPE_CHECKING:
-    from lensaudit.probes.collect import Asked
+    from lensaudit.probes.collect import Answers
 
 PHYSICAL = "doses.physical.column"
 
-TOLD = ("theta_e_arcsec", "arc_snr", "colour_source_VIS_H", "colour_lens_VIS_H", "mag_source_VIS", "mag_lens_VIS")
-"""Truth columns by which a dose is told in an astronomer's terms."""
+PHYSICAL_COLUMNS = (
+    "theta_e_arcsec",
+    "arc_snr",
+    "colour_source_VIS_H",
+    "colour_lens_VIS_H",
+    "mag_source_VIS",
+    "mag_lens_VIS",
+)
+"""Truth columns that say what a dose is on the sky."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Sample:
 
     label: str
     experiment: Experiment
-    asked: Asked
+    asked: Answers
     threshold: float
     fulfils: NDArray[np.bool_]
 
@@ -160,7 +167,11 @@ def check_columns(definition: ProbeDefinition) -> None:
     rule = definition.lens_rule.above if definition.lens_rule else {}
     physical = definition.doses.physical if definition.doses else None
     doses = [physical.column] if physical and physical.column else []
-    fields = (("lens_rule.above", rule, known), ("curves", definition.curves, known), (PHYSICAL, doses, TOLD))
+    fields = (
+        ("lens_rule.above", rule, known),
+        ("curves", definition.curves, known),
+        (PHYSICAL, doses, PHYSICAL_COLUMNS),
+    )
     for field, names, allowed in fields:
         for name in names:
             if name not in allowed:

@@ -257,11 +257,11 @@ def with_kernel(definition: ProbeDefinition, path: Path | None, extension: str) 
         raise UsageError(f"--psf: probe '{definition.name}' takes no kernel; probe psf-rotation-real does")
     check_kernel(path, extension)
 
-    def told(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    def with_file(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         kernel: dict[str, str | float] = {"path": str(path), "extension": extension}
         return tuple(s.model_copy(update={"parameters": kernel}) if s.edit == FROM_FILE else s for s in steps)
 
-    changed = edits.model_copy(update={"control": told(edits.control), "treated": told(edits.treated)})
+    changed = edits.model_copy(update={"control": with_file(edits.control), "treated": with_file(edits.treated)})
     return definition.model_copy(update={"edits": changed})
 
 

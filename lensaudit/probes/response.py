@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lensaudit.display.colour import CONTROL, FAINT, TREATED
 from lensaudit.display.figures import light_grid
 from lensaudit.display.numbers import shortest, significant
-from lensaudit.probes.columns import TOLD, Sample
+from lensaudit.probes.columns import PHYSICAL_COLUMNS, Sample
 from lensaudit.probes.definition import Doses
 from lensaudit.records import Number, Record
 from lensaudit.statistics import RESAMPLES, Proportion
@@ -37,7 +37,7 @@ class Response(Record):
         the control; NaN where it never does. The interval is the percentile bootstrap over pairs; a NaN end means that
         the resamples there never cross.
     crossed
-        Share of the resamples that cross.
+        Fraction of the resamples that cross.
     truth
         Truth column → its median over the systems in each arm, the control first: what a dose means.
     """
@@ -70,11 +70,11 @@ def response(sample: Sample, tolerance: float, control: float | None, rng: np.ra
         _crossing(doses, change[:, rng.integers(n, size=n)].mean(axis=1), tolerance, control) for _ in range(RESAMPLES)
     ]
     crossed = np.array(draws)
-    share = float(np.mean(~np.isnan(crossed)))
+    crossed_fraction = float(np.mean(~np.isnan(crossed)))
     beyond = _beyond(crossing, control, doses)
     low, high = (_percentile(crossed, q, beyond) for q in (2.5, 97.5))
-    truth = {name: tuple(_median(sample.truth(arm, name)) for arm in range(len(found))) for name in TOLD}
-    return Response(sample.label, crossing, low, high, share, truth)
+    truth = {name: tuple(_median(sample.truth(arm, name)) for arm in range(len(found))) for name in PHYSICAL_COLUMNS}
+    return Response(sample.label, crossing, low, high, crossed_fraction, truth)
 
 
 def _crossing(doses: Array, change: Array, tolerance: float, control: float | None) -> float:

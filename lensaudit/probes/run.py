@@ -16,7 +16,7 @@ from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited, audited_probes
-from lensaudit.probes.collect import Asked, ChangesNothing, collect, systems_left
+from lensaudit.probes.collect import Answers, ChangesNothing, collect, systems_left
 from lensaudit.probes.columns import Curve, Sample, check_columns, dose_columns, fulfilling, pair_columns, recall_curve
 from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, seen_by, why_no_scene, with_kernel
 from lensaudit.probes.experiment import VISIBLE_PIXELS, Drawn, Experiment, Fields, Source, lenses_of
@@ -231,13 +231,15 @@ def _sample(
     options: ProbeOptions,
     progress: StageProgress | None,
 ) -> Sample:
-    told = None if progress is None else partial(progress, label)
+    watch = None if progress is None else partial(progress, label)
     experiment = Experiment(source, definition.arms())
-    [asked] = collect(experiment, [finder], folder, options.workers, told, options.batch)
+    [asked] = collect(experiment, [finder], folder, options.workers, watch, options.batch)
     return sample_of(definition, label, experiment, asked, finder)
 
 
-def sample_of(definition: ProbeDefinition, label: str, experiment: Experiment, asked: Asked, finder: Finder) -> Sample:
+def sample_of(
+    definition: ProbeDefinition, label: str, experiment: Experiment, asked: Answers, finder: Finder
+) -> Sample:
     """The answers of a finder as a sample of one population."""
     return Sample(label, experiment, asked, finder.recipe.threshold, fulfilling(definition.lens_rule, asked.truth))
 
@@ -368,9 +370,9 @@ def run_audit(
         if reason := why_not_applicable(definition, finder) or why_no_scene(definition):
             refused[definition.name] = reason
             continue
-        told = None if progress is None else partial(_told, progress, definition.name)
+        watch = None if progress is None else partial(_named, progress, definition.name)
         try:
-            results.append(run_probe(definition, finder, n, seed, path_within(folder, definition.name), options, told))
+            results.append(run_probe(definition, finder, n, seed, path_within(folder, definition.name), options, watch))
         except ChangesNothing as nothing:
             # For instance bands swapped that this finder does not look at; the other probes have their say.
             refused[definition.name] = str(nothing)
@@ -381,5 +383,5 @@ def run_audit(
     return audit
 
 
-def _told(progress: StageProgress, name: str, what: str, done: int, total: int) -> None:
+def _named(progress: StageProgress, name: str, what: str, done: int, total: int) -> None:
     progress(f"{name}: {what}", done, total)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lensaudit.probes import Arm
-from lensaudit.probes.collect import Asked
+from lensaudit.probes.collect import Answers
 from lensaudit.probes.columns import Sample
-from lensaudit.probes.response import TOLD, _crossing, response
+from lensaudit.probes.response import PHYSICAL_COLUMNS, _crossing, response
 
 NAN = float("nan")
 
@@ -53,8 +53,8 @@ def sample(found, doses):
     """A sample in which arm a finds the systems where found[a] is true; the control first."""
     logit = np.where(np.array(found), 2.0, -2.0)
     arms = (Arm(()), *(Arm((), dose) for dose in doses))
-    truth = {name: np.tile(np.arange(len(arms), dtype=float)[:, None], logit.shape[1]) for name in TOLD}
-    asked = Asked(logit, np.zeros(logit.shape, dtype=int), truth)
+    truth = {name: np.tile(np.arange(len(arms), dtype=float)[:, None], logit.shape[1]) for name in PHYSICAL_COLUMNS}
+    asked = Answers(logit, np.zeros(logit.shape, dtype=int), truth)
     return Sample("lenses", SimpleNamespace(arms=arms), asked, 0.5, np.ones(logit.shape, dtype=bool))
 
 

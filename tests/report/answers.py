@@ -9,7 +9,7 @@ import numpy as np
 
 from lensaudit.imaging import TRUTH_COLUMNS
 from lensaudit.probes import Drawn, Experiment, ProbeAudit, audited, load_definition
-from lensaudit.probes.collect import Asked
+from lensaudit.probes.collect import Answers
 from lensaudit.probes.columns import Sample, fulfilling
 from lensaudit.probes.result import AuditedFinder, ProbeResult, ProbeSettings
 from lensaudit.probes.run import conclude
@@ -55,7 +55,7 @@ def _sample(definition: Any, label: str, population: str, lost: int) -> Sample:
     for arm in range(1, arms):
         logit[arm, : round(lost * arm / (arms - 1))] -= 5.0
     truth = {column.name: _column(column, arms) for column in TRUTH_COLUMNS}
-    asked = Asked(logit, np.full((arms, N), 50), truth)
+    asked = Answers(logit, np.full((arms, N), 50), truth)
     return Sample(label, experiment, asked, THRESHOLD, fulfilling(definition.lens_rule, truth))
 
 

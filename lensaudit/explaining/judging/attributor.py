@@ -56,14 +56,14 @@ class Maps:
     total
         float32 (n, size, size); above 0 positive attribution, for a lens.
     per_band
-        float32 (n, bands, size, size); None where bands are not told apart.
+        float32 (n, bands, size, size); None where bands are not distinguished.
     """
 
     total: NDArray[np.float32]
     per_band: NDArray[np.float32] | None = None
 
     def spread(self, bands: int) -> NDArray[np.float32]:
-        """(n, bands, size, size); a map that tells no bands apart is the same in each."""
+        """(n, bands, size, size); a map that does not distinguish bands is the same in each."""
         if self.per_band is not None:
             return self.per_band
         n, height, width = self.total.shape

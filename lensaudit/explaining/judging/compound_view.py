@@ -1,7 +1,7 @@
 """Does a finder look at both sources of a compound lens, or only at one?
 
 A pixel of the finder's grid belongs to a source whose light exceeds 0.5 σ there; where both do, to the brighter one. Of
-each source is told which share of the positive attribution lies on its pixels, beside their share of the area (chance)
+each source is given which fraction of the positive attribution lies on its pixels, beside their fraction of the area (chance)
 and of both sources' light (what a finder would show that looks at every lensed photon alike).
 """
 
@@ -29,7 +29,7 @@ FEWEST_IMAGES = 5
 """Of a verdict; with fewer the resamples say little about other lenses."""
 
 ROUNDING = 1e-9
-"""An even map has exactly the share of the area, but for the rounding of sums."""
+"""An even map has exactly the fraction of the area, but for the rounding of sums."""
 
 BOTH, NEARER_ONLY, FARTHER_ONLY, NEITHER = (
     "looks at both sources",
@@ -85,7 +85,7 @@ def compound_view(
 
 @dataclass(frozen=True)
 class ImageShares:
-    """Of one image, source → share of the positive attribution, of the area and of both sources' light.
+    """Of one image, source → fraction of the positive attribution, of the area and of both sources' light.
 
     Empty where a source has too few pixels; attribution is NaN where nothing is positive.
     """
@@ -102,7 +102,7 @@ class ImageShares:
 
 
 def compound_shares(maps: NDArray[np.float32], sources: TwoSources) -> tuple[ImageShares, ...]:
-    """Shares of n maps (n, size, size) on the two sources' pixels."""
+    """Fractions of n maps (n, size, size) on the two sources' pixels."""
     return tuple(_image_shares(one, sources, row) for row, one in enumerate(maps))
 
 

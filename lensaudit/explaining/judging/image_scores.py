@@ -86,7 +86,7 @@ def tiles(size: int) -> torch.Tensor:
 
 
 def unexplained(forward: Forward, image: torch.Tensor, attribution: NDArray[np.float32], removal: Removal) -> float:
-    """Share of the response to removed tiles that an attribution leaves unexplained.
+    """Fraction of the response to removed tiles that an attribution leaves unexplained.
 
     Infidelity is the mean over tiles of (what the attribution says − (f(x) − f(x − I)))², f the log-odds. The
     attribution is scaled at its best first, since units differ between methods, and the result is divided by that of an

@@ -270,7 +270,7 @@ class _Run:
         return check
 
     def _progress(self, done: int, cost: int, total: int) -> Callable[[float], object]:
-        """Of a task that begins with `done` of `total` behind it; takes the share of the task that is finished."""
+        """Of a task that begins with `done` of `total` behind it; takes the fraction of the task that is finished."""
         return lambda share: self.watcher.progress(done + round(cost * share), total)
 
     def _costs(self, tasks: Sequence[_Task]) -> dict[_Task, int]:

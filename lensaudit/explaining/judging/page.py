@@ -44,7 +44,7 @@ def markdown(judgements: Sequence[Judgement]) -> str:
     """The tables of one or several finders, as text without a title."""
     lines = [LEGEND, ""]
     for judgement in judgements:
-        lines += [f"## {judgement.finder}", "", _told(judgement), ""]
+        lines += [f"## {judgement.finder}", "", _described(judgement), ""]
         for kind in shown_kinds(judgement):
             lines += _kind_table(judgement, kind)
         lines += _checks(judgement) + _views(judgement)
@@ -104,7 +104,7 @@ def _trusted(judgement: Judgement, view: CompoundView) -> bool:
     return view.method in judgement.settings.methods and verdicts.get(view.method, PASSES) == PASSES
 
 
-def _told(judgement: Judgement) -> str:
+def _described(judgement: Judgement) -> str:
     kinds = sorted(judgement.images, key=lambda kind: (KINDS.index(kind) if kind in KINDS else len(KINDS), kind))
     counted = ", ".join(f"{judgement.images[kind]} {in_markdown(kind)}" for kind in kinds)
     few = f"sensitivity on the first {judgement.settings.few} of each"

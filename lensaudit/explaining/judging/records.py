@@ -157,7 +157,7 @@ class Row(Record):
 
 @dataclass(frozen=True)
 class SourceShare(Record):
-    """Share of the positive attribution on one source's pixels; means over images.
+    """Fraction of the positive attribution on one source's pixels; means over images.
 
     Attributes
     ----------
@@ -166,9 +166,9 @@ class SourceShare(Record):
     value, low, high
         With the 95 % interval over images.
     area
-        Share of the area: chance.
+        Fraction of the area: chance.
     light
-        Share of both sources' light.
+        Fraction of both sources' light.
     gain_low, gain_high
         95 % interval of the mean of value − area.
     """

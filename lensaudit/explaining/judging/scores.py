@@ -72,7 +72,7 @@ SCORES = _registered(
         "localisation",
         "higher",
         (0.0, 1.0),
-        "Share of the positive attribution that falls on the truth mask; chance is the mask's share of the area.",
+        "Fraction of the positive attribution that falls on the truth mask; chance is the mask's fraction of the area.",
         "Kohlbrenner et al. 2020",
     ),
     Score(
@@ -81,7 +81,7 @@ SCORES = _registered(
         "localisation",
         "higher",
         (0.0, 1.0),
-        "Of the K pixels with the highest attribution, K the pixels of the truth mask, the share that lies in it.",
+        "Of the K pixels with the highest attribution, K the pixels of the truth mask, the fraction that lies in it.",
         "Arras et al. 2022",
     ),
     Score(
@@ -117,7 +117,7 @@ SCORES = _registered(
         "infidelity",
         "lower",
         (0.0, 1.0),
-        "Share of the log-odds' response to removed tiles that the attribution leaves unexplained at its best scale.",
+        "Fraction of the log-odds' response to removed tiles that the attribution leaves unexplained at its best scale.",
         "Yeh et al. 2019",
     ),
     Score(
@@ -144,7 +144,7 @@ SCORES = _registered(
         "compound",
         "",
         (0.0, 1.0),
-        "Share of the positive attribution where the nearer source's light is the brighter one; chance is its area.",
+        "Fraction of the positive attribution where the nearer source's light is the brighter one; chance is its area.",
         "",
     ),
     Score(
@@ -153,7 +153,7 @@ SCORES = _registered(
         "compound",
         "",
         (0.0, 1.0),
-        "Share of the positive attribution where the farther source's light is the brighter one; chance is its area.",
+        "Fraction of the positive attribution where the farther source's light is the brighter one; chance is its area.",
         "",
     ),
 )
@@ -181,7 +181,7 @@ al. 2018 allow 15 of some 300 pixels on photographs, which here would be a whole
 
 
 def positive_share(attribution: ArrayLike, mask: ArrayLike) -> float:
-    """Share of the positive attribution that lies in the mask; negative values count for nothing.
+    """Fraction of the positive attribution that lies in the mask; negative values count for nothing.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def positive_share(attribution: ArrayLike, mask: ArrayLike) -> float:
 
 
 def rank_accuracy(attribution: ArrayLike, mask: ArrayLike) -> float:
-    """Share of the K highest pixels that lie in the mask, K being its size (Arras et al. 2022).
+    """Fraction of the K highest pixels that lie in the mask, K being its size (Arras et al. 2022).
 
     Where pixels tie for the last of the K places, each gets an equal part of what is left.
 
@@ -228,7 +228,7 @@ def pointing_game(attribution: ArrayLike, mask: ArrayLike, tolerance: int = 0) -
     Returns
     -------
     float
-        1 or 0; where several pixels share the maximum, the share of them that hits; NaN where the mask is empty.
+        1 or 0; where several pixels share the maximum, the fraction of them that hits; NaN where the mask is empty.
         Chance: `area_share` of the mask widened by the tolerance.
     """
     values, inside = _checked(attribution, widened(mask, tolerance))
@@ -238,7 +238,7 @@ def pointing_game(attribution: ArrayLike, mask: ArrayLike, tolerance: int = 0) -
 
 
 def area_share(mask: ArrayLike) -> float:
-    """Share of the pixels that lie in the mask."""
+    """Fraction of the pixels that lie in the mask."""
     return float(np.asarray(mask, dtype=bool).mean())
 
 
@@ -269,14 +269,14 @@ def _checked(attribution: ArrayLike, mask: ArrayLike) -> tuple[NDArray[np.float6
 
 
 SHARES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
-"""Shares of the pixels that are removed or put back. Lensed light covers 1 to 5 % of a cutout, so that is where the
-points stand close; the area under the curve is over the share itself, as in the paper."""
+"""Fractions of the pixels that are removed or put back. Lensed light covers 1 to 5 % of a cutout, so that is where the
+points stand close; the area under the curve is over the fraction itself, as in the paper."""
 
 FILLS = ("zero", "blur")
 """``zero``: as in the occlusion maps of Wilde et al. 2022. ``blur``: the image smoothed until no arc is left."""
 
 BLUR_OF_SIZE = 1 / 20
-"""σ of the blur as a share of the image's side: 1″ of 20″."""
+"""σ of the blur as a fraction of the image's side: 1″ of 20″."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,7 +76,7 @@ WHAT TO DO
 
     A network: p is what its last sigmoid or softmax gives for "lens". Write all digits; do not round.
     A pipeline: any score that grows with the probability, mapped to [0, 1] so that its usual threshold is known.
-    People: p is the share of the inspectors who vote for a lens; with one inspector, 0 or 1.
+    People: p is the fraction of the inspectors who vote for a lens; with one inspector, 0 or 1.
 
     Treat them as you treat your survey's cutouts, with your usual scaling, and decide on each by itself. Many cutouts
     show the same field; comparing them with each other answers another question than the one asked.
@@ -129,7 +129,7 @@ MANIFEST = "manifest.csv"
 README = "README.txt"
 GB = 1e9
 SPARE = 0.1
-"""Share of the estimate that must be free beyond it: arms may be alike in the first system and differ in others."""
+"""Fraction of the estimate that must be free beyond it: arms may be alike in the first system and differ in others."""
 
 TOGETHER = 16
 """Arms rendered in one go: they share work, and the light that is shared takes memory."""

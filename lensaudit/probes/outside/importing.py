@@ -16,12 +16,12 @@ from lensaudit.errors import DataError, NoSuchData, UsageError
 from lensaudit.files import sha256, writable_folder
 from lensaudit.finders.scores_file import read_scores
 from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited
-from lensaudit.probes.collect import Asked
+from lensaudit.probes.collect import Answers
 from lensaudit.probes.columns import Sample, fulfilling
 from lensaudit.probes.experiment import CHUNK
 from lensaudit.probes.outside.export import CUTOUTS, KEY, MANIFEST
 from lensaudit.probes.outside.key import Key, read_key
-from lensaudit.probes.outside.plan import Asked as Population
+from lensaudit.probes.outside.plan import Answers as Population
 from lensaudit.probes.result import OUTSIDE, AuditedFinder
 from lensaudit.probes.run import conclude, write
 from lensaudit.tables import Column, read_table, same_id
@@ -258,6 +258,6 @@ def _sample(key: Key, asked: Population, scores: OutsideScores, finder: OutsideF
     rows = key.rows(asked)
     logit = np.vectorize(scores.logit.__getitem__, otypes=[np.float64])(rows.column("id"))
     truth = rows.truth()
-    answers = Asked(logit, rows.column("changed").astype(np.int64), truth)
+    answers = Answers(logit, rows.column("changed").astype(np.int64), truth)
     fulfils = fulfilling(asked.definition.lens_rule, truth)
     return Sample(asked.label, asked.experiment, answers, finder.threshold, fulfils)
