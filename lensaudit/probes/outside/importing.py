@@ -21,7 +21,7 @@ from lensaudit.probes.columns import Sample, fulfilling
 from lensaudit.probes.experiment import CHUNK
 from lensaudit.probes.outside.export import CUTOUTS, KEY, MANIFEST
 from lensaudit.probes.outside.key import Key, read_key
-from lensaudit.probes.outside.plan import Answers as Population
+from lensaudit.probes.outside.plan import Asked as Population
 from lensaudit.probes.result import OUTSIDE, AuditedFinder
 from lensaudit.probes.run import conclude, write
 from lensaudit.tables import Column, read_table, same_id
