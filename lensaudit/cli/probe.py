@@ -110,9 +110,8 @@ def power(
         pairs = [{"differ_by_chance": part, "pairs": n} for part, n in needed.items()]
         say_json({"tolerance": tolerance, "power": chance, "pairs": pairs, "too_few_up_to": never})
         return
-    say(
-        f"To exclude a loss of recall above {shortest(tolerance)}, with probability {shortest(chance)} where there is none:"
-    )
+    above, probability = shortest(tolerance), shortest(chance)
+    say(f"To exclude a loss of recall above {above}, with probability {probability} where there is none:")
     say(*(f"  {n:>7} pairs, if {percent(part)} differ by chance" for part, n in needed.items()))
     say(f"Up to {never} pairs can never exclude it; such a probe says '{INCONCLUSIVE.word}'.")
 

@@ -142,8 +142,8 @@ def test_power_says_what_the_formula_says(invoke):
     shown = invoke("power", "--tolerance", "0.05", "--power", "0.9").stdout
     # by hand in test_verdict.py; 73 by perfect agreement
     assert "462 pairs, if 10\u202f% differ by chance" in shown
-    assert "171 pairs, if 2% differ by chance" in shown
-    assert "73 pairs, if 0% differ by chance" in shown
+    assert "171 pairs, if 2\u202f% differ by chance" in shown
+    assert "73 pairs, if 0\u202f% differ by chance" in shown
     assert "Up to 72 pairs can never exclude it" in shown
     for words in (("--tolerance", "0"), ("--power", "1")):
         with pytest.raises(UsageError, match="must lie between 0 and 1"):

@@ -1,7 +1,7 @@
 """Does a finder look at both sources of a compound lens, or only at one?
 
 A pixel of the finder's grid belongs to a source whose light exceeds 0.5 σ there; where both do, to the brighter one. Of
-each source is given which fraction of the positive attribution lies on its pixels, beside their fraction of the area (chance)
+each source the fraction of the positive attribution on its pixels is given, beside their fraction of the area (chance)
 and of both sources' light (what a finder would show that looks at every lensed photon alike).
 """
 

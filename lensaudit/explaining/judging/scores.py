@@ -117,7 +117,7 @@ SCORES = _registered(
         "infidelity",
         "lower",
         (0.0, 1.0),
-        "Fraction of the log-odds' response to removed tiles that the attribution leaves unexplained at its best scale.",
+        "Fraction of the log-odds’ response to removed tiles that the attribution, at its best scale, does not explain.",
         "Yeh et al. 2019",
     ),
     Score(
@@ -144,7 +144,7 @@ SCORES = _registered(
         "compound",
         "",
         (0.0, 1.0),
-        "Fraction of the positive attribution where the nearer source's light is the brighter one; chance is its area.",
+        "Fraction of the positive attribution where the nearer source’s light is brighter; chance is its area.",
         "",
     ),
     Score(
@@ -153,7 +153,7 @@ SCORES = _registered(
         "compound",
         "",
         (0.0, 1.0),
-        "Fraction of the positive attribution where the farther source's light is the brighter one; chance is its area.",
+        "Fraction of the positive attribution where the farther source’s light is brighter; chance is its area.",
         "",
     ),
 )
