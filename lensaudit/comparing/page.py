@@ -127,7 +127,7 @@ def _diagram(axes: Axes, row: FinderOnSet, colour: str) -> None:
 def roc_alt(rows: Sequence[FinderOnSet]) -> str:
     """Say what the curves show."""
     told = ", ".join(f"{row.finder} {decimal(row.metrics['tpr_at_fpr'].value)} (n = {row.n})" for row in rows)
-    return f"ROC curves of {len(rows)} finders; recall at 1 % false positives: {told}."
+    return f"ROC curves of {len(rows)} finders; completeness at FPR 1 %: {told}."
 
 
 def reliability_alt(rows: Sequence[FinderOnSet]) -> str:

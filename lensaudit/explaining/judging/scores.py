@@ -117,7 +117,7 @@ SCORES = _registered(
         "infidelity",
         "lower",
         (0.0, 1.0),
-        "Fraction of the log-odds’ response to removed tiles that the attribution, at its best scale, does not explain.",
+        "Fraction of the log-odds’ response to removed tiles that the attribution at its best scale does not explain.",
         "Yeh et al. 2019",
     ),
     Score(
