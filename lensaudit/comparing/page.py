@@ -39,7 +39,7 @@ from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation import FPR
 from lensaudit.evaluation.calibration import draw_reliability as draw_bins
 from lensaudit.evaluation.metric import draw_curve
-from lensaudit.report.facts import Fact, pixel_facts
+from lensaudit.report.render import Fact, pixel_facts
 from lensaudit.untrusted import printable
 from lensaudit.verdicts import NATURES
 

@@ -19,8 +19,7 @@ from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.explaining.attributed import SIGN, Backdrop
 from lensaudit.explaining.attribution.methods import find_method
 from lensaudit.explaining.explainer import OCCLUSION, Explainer
-from lensaudit.explaining.explanation import Explanation
-from lensaudit.explaining.explanation_fits import Card, creator, write_fits
+from lensaudit.explaining.explanation import Card, Explanation, creator, write_fits
 from lensaudit.explaining.layers import refuse_other_maps
 from lensaudit.explaining.map_picture import (
     LOG_ODDS,

@@ -3,7 +3,7 @@
 from lensaudit.finders.architectures import ARCHITECTURES, initialised
 from lensaudit.finders.build import initialised_module, unfilled_module
 from lensaudit.finders.finder import Finder
-from lensaudit.finders.invariance import Symmetrised
+from lensaudit.finders.layers import Symmetrised
 from lensaudit.finders.load import declare_finder, load_finder
 from lensaudit.finders.pretrained import body_facts, fill_body, in_mode, read_pretrained
 from lensaudit.finders.published import read_published

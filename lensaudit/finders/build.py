@@ -9,7 +9,7 @@ from torch import nn
 
 from lensaudit.errors import MachineError, UsageError
 from lensaudit.finders.architectures import he_normal_, without_memory
-from lensaudit.finders.invariance import Symmetrised
+from lensaudit.finders.layers import Symmetrised
 from lensaudit.finders.ou_tsne import OuTsne
 from lensaudit.finders.recipe import OU_TSNE, Recipe
 from lensaudit.untrusted import printable

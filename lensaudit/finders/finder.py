@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.finders.invariance import Symmetrised, angle_planes
+from lensaudit.finders.layers import Symmetrised, angle_planes
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.running import channels_last, device_of, module_outputs, plain_float32
 from lensaudit.finders.stretch import STRETCHES, Statistics, resized, scale_to_unit, scaled, usable

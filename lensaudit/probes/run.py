@@ -20,9 +20,8 @@ from lensaudit.probes.collect import Answers, ChangesNothing, collect, systems_l
 from lensaudit.probes.columns import Curve, Sample, check_columns, dose_columns, fulfilling, pair_columns, recall_curve
 from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, seen_by, why_no_scene, with_kernel
 from lensaudit.probes.experiment import VISIBLE_PIXELS, Drawn, Experiment, Fields, Source, lenses_of
-from lensaudit.probes.figures import draw_figures, figure_files
 from lensaudit.probes.finding import ALL_PAIRS, Finding, PairedScores, concluded, measure, probability
-from lensaudit.probes.page import page
+from lensaudit.probes.page import draw_figures, figure_files, page
 from lensaudit.probes.response import Response, response
 from lensaudit.probes.result import (
     JSON_FILE,

@@ -13,7 +13,6 @@ from lensaudit.probes.response import Response
 from lensaudit.probes.result import ProbeResult
 from lensaudit.probes.steps import Step
 from lensaudit.probes.verdict import Estimate, Verdict
-from lensaudit.report.facts import TRUTH
 from lensaudit.report.probe_block import (
     ArmGroup,
     DoseAxis,
@@ -27,6 +26,7 @@ from lensaudit.report.probe_block import (
     PublishedTable,
     TruthRow,
 )
+from lensaudit.report.render import TRUTH
 from lensaudit.verdicts import INCONCLUSIVE, TENTATIVE, in_sentence
 
 

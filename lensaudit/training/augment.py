@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from lensaudit.errors import DataError
-from lensaudit.finders.invariance import DIHEDRAL, oriented
+from lensaudit.finders.layers import DIHEDRAL, oriented
 
 _MARGIN = 3  # pixels that the cubic kernel and the rounding reach beyond a wrapped edge
 
@@ -150,7 +150,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     FAULTY: _dihedral_non_lenses,
 }
 """Name → function of images (n, channels, h, w), `Draws`, and the number of angles among the last channels (see
-`lensaudit.finders.invariance.oriented`).
+`lensaudit.finders.layers.oriented`).
 
 ``none``
     Wilde et al. 2022.

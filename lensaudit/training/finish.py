@@ -28,14 +28,13 @@ from lensaudit.finders import (
 from lensaudit.finders.units import unit_clause
 from lensaudit.provenance import provenance
 from lensaudit.training.augment import FAULTY
-from lensaudit.training.batches import Batches
 from lensaudit.training.checkpoint import Progress, plot_history, write_history
 from lensaudit.training.fit import Fit
 from lensaudit.training.group import all_processes
 from lensaudit.training.network import piece_size, start_facts
 from lensaudit.training.options import TrainingOptions
 from lensaudit.training.prepared import Advance, PreparedSet, Rows, decoded
-from lensaudit.training.sets import Split, TrainingData
+from lensaudit.training.sets import Batches, Split, TrainingData
 from lensaudit.untrusted import in_code, in_markdown
 
 METRIC_ROWS = {

@@ -12,8 +12,8 @@ from torch import nn
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Recipe, load_finder
 from lensaudit.finders.build import unfilled_module
-from lensaudit.training.batches import Purpose, stream
 from lensaudit.training.group import Group
+from lensaudit.training.sets import Purpose, stream
 
 _LEVELS = 2**16
 

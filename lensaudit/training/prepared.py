@@ -24,7 +24,7 @@ from torch import nn
 from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.files import explained, writable_folder
 from lensaudit.finders.finder import weights_hash
-from lensaudit.finders.invariance import P4MLift
+from lensaudit.finders.layers import P4MLift
 from lensaudit.kept import JsonForm, Piece
 
 if TYPE_CHECKING:

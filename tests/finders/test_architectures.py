@@ -6,7 +6,7 @@ from torch import nn
 
 from lensaudit.errors import UsageError
 from lensaudit.finders.architectures import ARCHITECTURES, architecture, initialised, unfilled
-from lensaudit.finders.invariance import P4MConv, P4MLift
+from lensaudit.finders.layers import P4MConv, P4MLift
 
 SIZES = {"deeplens": 45, "petrillo": 45, "epfl-resnet": 101, "lastro": 101, "cae-bgm": 101, "transfer": 32}
 """Where an architecture takes any size."""

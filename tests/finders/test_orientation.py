@@ -24,16 +24,7 @@ from lensaudit.finders import (
     save_finder,
     score_set,
 )
-from lensaudit.finders.invariance import (
-    DIHEDRAL,
-    GroupPool,
-    P4MConv,
-    P4MLift,
-    angle_planes,
-    dihedral,
-    oriented,
-    quotients,
-)
+from lensaudit.finders.layers import DIHEDRAL, GroupPool, P4MConv, P4MLift, angle_planes, dihedral, oriented, quotients
 from lensaudit.imaging.instruments import EUCLID
 from lensaudit.imaging.psf import kernel
 from lensaudit.scenes import Psf

@@ -13,7 +13,7 @@ from fits_files import noise, sky_header, write_plane
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.ingest import PixelPolicy, ingest, plan_blf1, plan_blf2
 from lensaudit.lensset.ingest.challenges import read_catalogue, theta_e_arcsec
-from lensaudit.lensset.ingest.labels import challenge, label_rule, wilde
+from lensaudit.lensset.ingest.plan import challenge, label_rule, wilde
 
 NAN = math.nan
 

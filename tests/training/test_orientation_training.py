@@ -10,7 +10,7 @@ from torch import nn
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import ARCHITECTURES, Finder, Recipe, Training, initialised_module, load_finder, score_set
 from lensaudit.finders.architectures import Architecture
-from lensaudit.finders.invariance import GroupPool, P4MConv, P4MLift, dihedral
+from lensaudit.finders.layers import GroupPool, P4MConv, P4MLift, dihedral
 from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, train
 from lensaudit.training.prepared import Standard, decoded, foldable, prepare_set, standard_of
 

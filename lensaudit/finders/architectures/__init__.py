@@ -32,8 +32,7 @@ from lensaudit.finders.architectures import (
     petrillo,
     transfer,
 )
-from lensaudit.finders.invariance import P4MConv, P4MLift
-from lensaudit.finders.layers import MixtureHead
+from lensaudit.finders.layers import MixtureHead, P4MConv, P4MLift
 
 _MODULES: tuple[ModuleType, ...] = (
     ou66,

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.finders.invariance import DIHEDRAL, dihedral
-from lensaudit.finders.layers import MixtureHead, convolutions, deconvolutions, dense_encoder
+from lensaudit.finders.layers import DIHEDRAL, MixtureHead, convolutions, deconvolutions, dense_encoder, dihedral
 
 SIZE = None
 TRAINED_BY = "lensaudit cluster"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from lensaudit.finders.architectures.core import SIZE, middle
-from lensaudit.finders.invariance import GroupPool, P4MConv, P4MLift
+from lensaudit.finders.layers import GroupPool, P4MConv, P4MLift
 
 __all__ = ["SIZE", "build"]
 

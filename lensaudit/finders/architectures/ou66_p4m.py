@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from lensaudit.finders.invariance import GroupPool, P4MConv, P4MLift
+from lensaudit.finders.layers import GroupPool, P4MConv, P4MLift
 
 SIZE = 66
 DROPOUT = 0.2

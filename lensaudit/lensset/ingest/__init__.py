@@ -1,7 +1,6 @@
 """Ingest: challenge data and real cutouts into a lens set. A layout makes a `Plan`; `ingest` carries it out."""
 
 from lensaudit.lensset.ingest.challenges import plan_blf1, plan_blf2
-from lensaudit.lensset.ingest.labels import LABEL_RULES
 from lensaudit.lensset.ingest.layouts import (
     parse_band,
     parse_by_band,
@@ -10,7 +9,7 @@ from lensaudit.lensset.ingest.layouts import (
     plan_euclid_q1,
     plan_fits,
 )
-from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, PixelPolicy, Plan
+from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, LABEL_RULES, PixelPolicy, Plan
 from lensaudit.lensset.ingest.run import ingest, remarks, skipped_lines
 
 __all__ = [

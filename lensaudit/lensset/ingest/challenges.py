@@ -14,8 +14,7 @@ from typing import Any
 from lensaudit.errors import DataError, NoSuchFile, UsageError
 from lensaudit.files import sha256
 from lensaudit.lensset.header import CatalogueColumn
-from lensaudit.lensset.ingest.labels import UNKNOWN, label_rule
-from lensaudit.lensset.ingest.plan import LABEL, PixelPolicy, Plan, Plate, System
+from lensaudit.lensset.ingest.plan import LABEL, UNKNOWN, PixelPolicy, Plan, Plate, System, label_rule
 from lensaudit.tables import read_table
 from lensaudit.untrusted import printable
 

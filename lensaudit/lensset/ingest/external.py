@@ -12,8 +12,7 @@ from lensaudit.files import sha256
 from lensaudit.imaging.render import TRUTH_COLUMNS
 from lensaudit.lensset.header import CatalogueColumn
 from lensaudit.lensset.ingest.challenges import carried_name, compared
-from lensaudit.lensset.ingest.labels import ALLOWED_LABELS, LABEL_COLUMNS, MAYBE_LABEL_COLUMNS, label_of
-from lensaudit.lensset.ingest.plan import LABEL
+from lensaudit.lensset.ingest.plan import ALLOWED_LABELS, LABEL, LABEL_COLUMNS, MAYBE_LABEL_COLUMNS, label_of
 from lensaudit.tables import Column, Table, read_table
 from lensaudit.untrusted import printable
 
