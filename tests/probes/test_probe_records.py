@@ -53,6 +53,7 @@ def words_of(record) -> dict:
 @pytest.mark.parametrize("name", PROBES.values(), ids=PROBES)
 def test_a_result_is_read_as_it_was_written(folder: Path, name: str):
     on_disk = json.loads((folder / name / "probe.json").read_text(encoding="utf-8"))
+    assert set(on_disk["findings"][0]["control"]) == {"found", "n", "value", "low", "high"}
     again = ProbeResult.from_json(on_disk)
     assert words_of(again) == on_disk
     assert again.definition == load_definition(name)
@@ -97,6 +98,7 @@ def test_somebodys_own_edit_is_not_imported_to_read_a_result(tmp_path, monkeypat
 def test_an_audit_is_read_from_its_folder(folder: Path):
     read, on_disk = ProbeAudit.read(folder), json.loads((folder / "audit.json").read_text(encoding="utf-8"))
     assert words_of(read.index) == on_disk
+    assert {"lensaudit", "command", "seed", "inputs"} <= set(on_disk["provenance"])
     assert words_of(ProbeAudit.from_json(words_of(read))) == words_of(read)
     family = {finding.family for result in read.results for finding in result.findings}
     assert family == {sum(finding.n > 0 for result in read.results for finding in result.findings)}
