@@ -177,7 +177,7 @@ def main() -> None:
     growth = results[-1]["peak_rss_mb"] - results[0]["peak_rss_mb"]
     print(f"{arguments.finder}: lowest ratio {min(ratios):.3f} (claim ≥ {CLAIMED_RATIO}), ", end="")
     print(f"memory grows by {growth:.0f} MB (claim ≤ {CLAIMED_GROWTH_MB})")
-    sys.exit(min(ratios) < CLAIMED_RATIO or growth > CLAIMED_GROWTH_MB)
+    sys.exit(int(min(ratios) < CLAIMED_RATIO or growth > CLAIMED_GROWTH_MB))
 
 
 if __name__ == "__main__":

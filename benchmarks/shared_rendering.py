@@ -73,7 +73,7 @@ def main() -> None:
         )
         lowest = min(lowest, middle)
     print(f"lowest ratio {lowest:.2f} (claim ≥ {CLAIMED_RATIO})")
-    sys.exit(lowest < CLAIMED_RATIO)
+    sys.exit(int(lowest < CLAIMED_RATIO))
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def pairs_of(labels: NDArray[np.int8], told: Sequence[Told], seed: int) -> tuple
 
 
 def ranking_of(areas: Mapping[str, float], pairs: Sequence[Pair]) -> tuple[Place, ...]:
-    """Finders by AUROC, the highest first, each with those below and above it that it cannot be told from.
+    """Finders by AUROC, the highest first, each with those that do not differ significantly from it.
 
     Parameters
     ----------

@@ -184,7 +184,7 @@ def told_apart(block: SetComparison) -> list[str]:
     for one in block.ranking:
         if one.not_told_from is not None:
             others = ", ".join(one.not_told_from)
-            words = f"not told from {others}" if others else "told from every other"
+            words = f"not significantly different from {others}" if others else "significantly different from every other"
             sentences.append(f"{one.place}. {one.finder}: {words}")
     return sentences
 

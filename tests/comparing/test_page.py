@@ -169,8 +169,8 @@ def test_a_matrix_counts_for_its_row_whatever_the_order_of_the_finders(made: Com
 
 def test_differences_that_are_not_shown_are_said(made: Comparison):
     sentences = told_apart(made.sets[0])
-    assert sentences[0] == "1. ou66: told from every other"
-    assert any(": not told from " in sentence for sentence in sentences)
+    assert sentences[0] == "1. ou66: significantly different from every other"
+    assert any(": not significantly different from " in sentence for sentence in sentences)
 
 
 def test_curves_are_drawn_with_their_bands_n_and_the_mark_of_one_percent_inside(made: Comparison):
