@@ -184,7 +184,8 @@ def told_apart(block: SetComparison) -> list[str]:
     for one in block.ranking:
         if one.not_told_from is not None:
             others = ", ".join(one.not_told_from)
-            words = f"not significantly different from {others}" if others else "significantly different from every other"
+            unlike = "significantly different from every other"
+            words = f"not significantly different from {others}" if others else unlike
             sentences.append(f"{one.place}. {one.finder}: {words}")
     return sentences
 
