@@ -58,7 +58,7 @@ def test_on_paper_details_are_open_and_nothing_is_cut_or_in_the_way():
     assert "min-width: 0" in printed["table, th, td"]
     assert "white-space: normal" in printed["td .badge"]
     assert "white-space: pre-wrap" in printed[".document pre"]
-    assert "page: wide" in printed[".wide:not(.document)"]
+    assert "page: wide" in printed[".sheet.wide:not(.document)"]
     assert "display: none" in printed["nav, .skip"]
 
 
