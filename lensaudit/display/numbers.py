@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
-
 MISSING = "—"
 """Shown where a number is not defined; the status beside it says why."""
 
@@ -30,6 +28,8 @@ def significant(value: float | None, digits: int = 3) -> str:
     if value != 0 and not 1e-3 <= abs(value) < 1e5:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{mantissa}×10{str(int(exponent)).translate(_RAISED)}".replace("-", "−")
+    import numpy as np  # here, so that help pages do not wait for it
+
     return np.format_float_positional(value, precision=digits, fractional=False, trim="-").replace("-", "−")
 
 
