@@ -16,6 +16,7 @@ from lensaudit.display.numbers import decimal, measured, significant
 if TYPE_CHECKING:
     from lensaudit.evaluation import Metric
     from lensaudit.finders import Scores
+    from lensaudit.finders.load import FinderDescription
 
 
 def register_models(app: typer.Typer) -> None:
@@ -44,11 +45,11 @@ def list_models(as_json: opt.Json = False) -> None:
         ("name", "weights", "size", "stretch", "bands"),
         [
             (
-                row["name"],
-                "yes" if row["has_weights"] else "no",
-                str(row["size"]),
-                row["stretch"],
-                " ".join(row["bands"]),
+                row.name,
+                "yes" if row.has_weights else "no",
+                str(row.size),
+                row.stretch,
+                " ".join(row.bands),
             )
             for row in finders
         ],
@@ -67,7 +68,7 @@ def show_model(
 
     facts = describe(name)
     if as_json:
-        say_json(facts)
+        say_json(facts.to_json())
     else:
         say_text(_as_text(facts))
 
@@ -111,11 +112,11 @@ def import_model(
         )
 
 
-def _as_text(facts: dict[str, Any]) -> str:
+def _as_text(facts: FinderDescription) -> str:
     import yaml
 
-    recipe = yaml.safe_dump(facts["recipe"], sort_keys=False, allow_unicode=True)
-    return f"{recipe}\n{facts['card'] or facts['note']}".rstrip()
+    recipe = yaml.safe_dump(facts.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return f"{recipe}\n{facts.card or facts.note}".rstrip()
 
 
 TOP = 10

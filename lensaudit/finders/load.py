@@ -6,7 +6,7 @@ import copy
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os.path import lexists
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,45 @@ from lensaudit.errors import UsageError
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe, builtin_finder_folder, builtin_recipes, load_recipe, tell_hidden
 from lensaudit.finders.running import choose_device, tried
-from lensaudit.finders.store import CARD_FILE, FINDER_FILE, WEIGHTS_FILE, open_finder, read_record
+from lensaudit.finders.store import CARD_FILE, FINDER_FILE, WEIGHTS_FILE, FinderRecord, open_finder, read_record
 from lensaudit.foreign_code import imported, in_charge
+from lensaudit.records import Json, Record
 
 
-def builtin_finders() -> list[dict[str, Any]]:
-    """One JSON-able row per built-in finder: name, architecture, bands, size, stretch, has_weights."""
+@dataclass(frozen=True)
+class FinderSummary(Record):
+    """What a built-in finder takes, and whether it has weights."""
+
+    name: str
+    architecture: str
+    bands: tuple[str, ...]
+    size: int
+    stretch: str
+    has_weights: bool
+
+
+@dataclass(frozen=True)
+class FinderDescription:
+    """What is known of a finder: its recipe, and of one with weights the record; `note` where there is no card."""
+
+    recipe: Recipe
+    record: FinderRecord | None
+    card: str | None
+    note: str
+
+    def to_json(self) -> Json:
+        """Plain values; the record without the recipe, which stands beside it."""
+        record = self.record and self.record.model_dump(mode="json", exclude={"recipe"})
+        return {"recipe": self.recipe.model_dump(mode="json"), "record": record, "card": self.card, "note": self.note}
+
+
+def builtin_finders() -> list[FinderSummary]:
+    """One row per built-in finder."""
     return [_row(load_recipe(str(folder)), folder) for folder in builtin_recipes().values()]
 
 
-def describe(name: str) -> dict[str, Any]:
-    """Recipe, and if it has weights record and card, of a built-in finder or a finder's folder; JSON-able.
+def describe(name: str) -> FinderDescription:
+    """Recipe, and if it has weights record and card, of a built-in finder or a finder's folder.
 
     Raises
     ------
@@ -44,30 +72,25 @@ def describe(name: str) -> dict[str, Any]:
     folder = Path(name) if Path(name).is_dir() else builtin_finder_folder(name)
     builtin = folder in builtin_recipes().values()
     if builtin and not (folder / FINDER_FILE).is_file():
-        recipe = load_recipe(str(folder)).model_dump(mode="json")
         note = f"No weights yet; train them with lensaudit train {folder.name} --data SET --out DIR."
-        return {"recipe": recipe, "record": None, "card": None, "note": note}
+        return FinderDescription(load_recipe(str(folder)), None, None, note)
     record = read_record(folder)
-    card = folder / CARD_FILE
-    return {
-        "recipe": record.recipe.model_dump(mode="json"),
-        "record": record.model_dump(mode="json", exclude={"recipe"}),
-        "card": read_text(card, "write it again in UTF-8, or remove it") if lexists(card) else None,
-        "note": "No card.",
-    }
+    path = folder / CARD_FILE
+    card = read_text(path, "write it again in UTF-8, or remove it") if lexists(path) else None
+    return FinderDescription(record.recipe, record, card, "No card.")
 
 
-def _row(recipe: Recipe, folder: Path) -> dict[str, Any]:
+def _row(recipe: Recipe, folder: Path) -> FinderSummary:
     if (folder / FINDER_FILE).is_file():
         recipe = read_record(folder).recipe  # what the weights take, which may differ from what a new training would
-    return {
-        "name": recipe.name,
-        "architecture": recipe.architecture,
-        "bands": list(recipe.bands),
-        "size": recipe.size,
-        "stretch": recipe.stretch,
-        "has_weights": (folder / FINDER_FILE).is_file(),
-    }
+    return FinderSummary(
+        name=recipe.name,
+        architecture=recipe.architecture,
+        bands=tuple(recipe.bands),
+        size=recipe.size,
+        stretch=recipe.stretch,
+        has_weights=(folder / FINDER_FILE).is_file(),
+    )
 
 
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)

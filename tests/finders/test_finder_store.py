@@ -1,5 +1,6 @@
 """A finder on disk, and how a finder is named."""
 
+import json
 import math
 
 import pytest
@@ -8,8 +9,16 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.finders import Finder, builtin_recipes, declare_finder, load_finder, read_record, save_finder
-from lensaudit.finders.load import _find
+from lensaudit.finders import (
+    Finder,
+    FinderRecord,
+    builtin_recipes,
+    declare_finder,
+    load_finder,
+    read_record,
+    save_finder,
+)
+from lensaudit.finders.load import FinderSummary, _find, builtin_finders, describe
 
 SMALL = [
     name
@@ -218,3 +227,12 @@ def test_your_own_module_is_not_written_down(tmp_path):
     with pytest.raises(UsageError, match=r"package\.module:factory"):
         save_finder(finder, tmp_path, origin="a test")
     assert isinstance(finder, Finder)
+
+
+def test_listed_finders_survive_json_and_are_described_as_their_files_say():
+    rows = builtin_finders()
+    assert [FinderSummary.from_json(json.loads(json.dumps(row.to_json()))) for row in rows] == rows
+    told = describe("ou66")
+    words = json.loads(json.dumps(told.to_json()))
+    assert list(words) == ["recipe", "record", "card", "note"]
+    assert FinderRecord.model_validate({**words["record"], "recipe": words["recipe"]}) == told.record
