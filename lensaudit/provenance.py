@@ -130,3 +130,30 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+@dataclass(frozen=True)
+class Clipping(Record):
+    """Fractions of all pixels of one band, over the images that were scored.
+
+    Attributes
+    ----------
+    below, above
+        Fraction beyond the lower and the upper limit of the stretch, in [0, 1].
+    remark
+        What is wrong where that is no ordinary fraction, as one clause; empty else.
+    """
+
+    below: float
+    above: float
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Pixels(Record):
+    """By band: units of the set's pixels and of the finder's numbers, fractions clipped; and what is to be said."""
+
+    units: dict[str, str]
+    finder_units: dict[str, str]
+    clipping: dict[str, Clipping]
+    remarks: tuple[str, ...]

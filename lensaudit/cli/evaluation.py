@@ -67,7 +67,7 @@ def evaluate(
     labels = opened.labels
     result = measure(labels, found.p_lens, found.logit, threshold=cut, beta=beta, seed=seed)
     record = _record(result, loaded, opened, seed)
-    record["pixels"] = pixel_record(loaded, opened, found.clipping)
+    record["pixels"] = pixel_record(loaded, opened, found.clipping).to_json()
     if out is not None:
         _write(out, record, result, labels, found)
     if as_json:

@@ -191,7 +191,7 @@ def score(
     writable_folder(out.parent)
     with progress_bar(f"scoring with {loaded.name}") as report:
         scores = score_set(loaded, opened, batch_size=batch, progress=report)
-    record["pixels"] = pixel_record(loaded, opened, scores.clipping)
+    record["pixels"] = pixel_record(loaded, opened, scores.clipping).to_json()
     more = _more(scores, record)
     if (sky := sky_positions(opened)) is not None:
         more |= {"ra": sky[0], "dec": sky[1]}

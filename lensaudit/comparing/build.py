@@ -49,7 +49,6 @@ from lensaudit.provenance import provenance, refuse_other
 from lensaudit.report.build import set_block
 from lensaudit.report.options import quiet
 from lensaudit.report.quickstart import PAGE_BYTES, SCORE_BYTES, Asked, Estimate, measured, peak_memory, work_of_probes
-from lensaudit.report.schema import Pixels
 from lensaudit.scenes.scene import LENS_KINDS
 from lensaudit.spread import StageProgress
 
@@ -182,7 +181,7 @@ def row_of(entrant: Entrant, images: FirstImages, scores: Scores, seed: int) -> 
         seen=entrant.has_seen(images.lens_set.content_hash),
         unused_bands=tuple(entrant.finder.unused_bands(images.lens_set)),
         other_pixels=entrant.finder.other_pixels(images.lens_set),
-        pixels=Pixels.from_json(pixel_record(entrant.finder, images.lens_set, scores.clipping)),
+        pixels=pixel_record(entrant.finder, images.lens_set, scores.clipping),
     )
 
 

@@ -19,8 +19,9 @@ from lensaudit.errors import DataError, NoSuchFile
 from lensaudit.evaluation import Calibration, Metric, RocBand
 from lensaudit.files import write_json
 from lensaudit.probes.finding import Change, Recall
+from lensaudit.provenance import Pixels
 from lensaudit.records import Json, Number, Record
-from lensaudit.report.schema import AuditedSet, Pixels
+from lensaudit.report.schema import AuditedSet
 from lensaudit.statistics import Confusion
 from lensaudit.untrusted import printable
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from lensaudit.finders.finder import Cutouts, Declared, Finder
 from lensaudit.finders.recipe import Recipe
 from lensaudit.finders.stretch import STRETCHES, Limits, fit_statistics
 from lensaudit.finders.units import bands_in_units, told_unit
+from lensaudit.provenance import Clipping, Pixels
 
 _CHUNK = 256
 
@@ -73,27 +74,6 @@ def refitted(finder: Finder, lens_set: Measured) -> Finder:
     if missing:
         return finder  # its check names the band
     return replace(finder, recipe=recipe, statistics=statistics_of(lens_set, recipe), given_unit={}, refitted=True)
-
-
-@dataclass(frozen=True)
-class Clipping:
-    """Fractions of all pixels of one band, over the images that were scored.
-
-    Attributes
-    ----------
-    below, above
-        Fraction beyond the lower and the upper limit of the stretch, in [0, 1].
-    remark
-        What is wrong where that is no ordinary fraction, as one clause; empty else.
-    """
-
-    below: float
-    above: float
-    remark: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"below": self.below, "above": self.above, "remark": self.remark}
 
 
 def limits_of(finder: Finder, band: str) -> tuple[str, Limits] | None:
@@ -165,24 +145,16 @@ def remarks_on(finder: str, clipping: Mapping[str, Clipping]) -> list[str]:
     return [f"these are no ordinary pixels for finder {finder}, whose scores may be wrong: {words}"] if words else []
 
 
-def pixel_record(finder: Finder, lens_set: Declared, clipping: Mapping[str, Clipping]) -> dict[str, Any]:
-    """What a result says of the pixels it was made from.
-
-    Returns
-    -------
-    dict
-        ``units`` (band → unit of the set's pixels), ``finder_units`` (band → unit of the numbers that its stretch
-        holds, where it holds any), ``clipping`` (band → fractions, see `Clipping`) and ``remarks``. A unit that nobody
-        knows is ``unknown``.
-    """
+def pixel_record(finder: Finder, lens_set: Declared, clipping: Mapping[str, Clipping]) -> Pixels:
+    """What a result says of the pixels it was made from; a unit that nobody knows is ``unknown``."""
     units, own = getattr(lens_set, "pixel_units", {}), finder.recipe.pixel_unit
     finder = finder.for_units(lens_set)
-    return {
-        "units": {band: told_unit(units.get(band)) for band in finder.recipe.bands},
-        "finder_units": {band: told_unit(own.get(band)) for band in bands_in_units(finder.recipe)},
-        "clipping": {band: one.as_json() for band, one in clipping.items()},
-        "remarks": [*finder.unit_remarks(lens_set), *remarks_on(finder.name, clipping)],
-    }
+    return Pixels(
+        units={band: told_unit(units.get(band)) for band in finder.recipe.bands},
+        finder_units={band: told_unit(own.get(band)) for band in bands_in_units(finder.recipe)},
+        clipping=dict(clipping),
+        remarks=(*finder.unit_remarks(lens_set), *remarks_on(finder.name, clipping)),
+    )
 
 
 def _remark(stretch: str, limits: Limits, below: float, above: float) -> str:

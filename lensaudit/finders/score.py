@@ -17,8 +17,9 @@ from scipy.special import expit
 
 from lensaudit.errors import OutOfMemory, UsageError
 from lensaudit.finders.finder import Declared, Finder
-from lensaudit.finders.refit import Clipping, clipped_fractions, summary_of
+from lensaudit.finders.refit import clipped_fractions, summary_of
 from lensaudit.notebook import MOST_ROWS, Cells, Facts, Shown
+from lensaudit.provenance import Clipping
 
 T = TypeVar("T")
 

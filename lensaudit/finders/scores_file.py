@@ -20,8 +20,8 @@ from scipy.special import expit, logit
 from lensaudit.documents import json_of
 from lensaudit.errors import DataError, LensauditError, NoSuchData, UsageError
 from lensaudit.files import replacing
-from lensaudit.finders.refit import Clipping
 from lensaudit.finders.score import OK, Scores
+from lensaudit.provenance import Clipping
 from lensaudit.tables import Table, read_table
 from lensaudit.untrusted import in_header, kind_of, printable
 
@@ -209,7 +209,7 @@ def write_scores(
     kind = format_of(path)
     shown = in_header if kind == "fits" else printable  # one line each, before the digest: so they are read back
     scores = replace(scores, status=tuple(shown(word).strip() for word in scores.status))
-    clipping = {band: one.as_json() for band, one in scores.clipping.items()}
+    clipping = {band: one.to_json() for band, one in scores.clipping.items()}
     record = {**record, _CONTENT: _content_of(scores), **({_CLIPPING: clipping} if clipping else {})}
     words = json.dumps(record, sort_keys=True, allow_nan=False)
     columns = {"id": scores.ids, "p_lens": scores.p_lens, "logit": scores.logit, "status": scores.status}

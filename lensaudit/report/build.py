@@ -19,7 +19,7 @@ from lensaudit.report.judged import judged_block, kernels_block
 from lensaudit.report.options import AuditOptions, Hashed, key_of, quiet
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
 from lensaudit.report.probes import check_probes, has_compound, probes_block
-from lensaudit.report.schema import Audit, AuditedFinder, AuditedSet, Measured, Pixels, Settings, Training
+from lensaudit.report.schema import Audit, AuditedFinder, AuditedSet, Measured, Settings, Training
 from lensaudit.report.verdict import verdict
 from lensaudit.spread import StageProgress
 
@@ -186,7 +186,7 @@ def build_audit(
         options=Settings.asked(options, str(finder.device)),
         provenance=Provenance.here(seed=options.seed, inputs=inputs),
         performance=performance_block(lens_set.labels, scores, threshold, options),
-        pixels=Pixels.from_json(pixel_record(finder, lens_set, scores.clipping)),
+        pixels=pixel_record(finder, lens_set, scores.clipping),
         selection=selection_block(lens_set, p, threshold, options.seed),
         selection_function=selection_function_block(lens_set, scores, threshold, options.seed),
         gallery=gallery,

@@ -11,11 +11,11 @@ from lensaudit.display.numbers import count, significant
 from lensaudit.display.page import render_page, write_page
 from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation.selection import SelectionFunction
-from lensaudit.provenance import Provenance
+from lensaudit.provenance import Clipping, Pixels, Provenance
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
 from lensaudit.report.pictures import FULL_COLOUR, dream_strips, gallery_strips, map_tiles, pair_strips
 from lensaudit.report.plots import pictures_of
-from lensaudit.report.schema import MIN_BIN, Audit, AuditedFinder, AuditedSet, Clipping, Pixels, Settings, Training
+from lensaudit.report.schema import MIN_BIN, Audit, AuditedFinder, AuditedSet, Settings, Training
 from lensaudit.untrusted import printable
 
 _ENTRIES = (

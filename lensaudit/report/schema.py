@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue
 
 from lensaudit.evaluation import Metric, RocBand, ScoreHistogram
 from lensaudit.evaluation.selection import SelectionFunction
-from lensaudit.provenance import Provenance
+from lensaudit.provenance import Pixels, Provenance
 from lensaudit.records import Json, Number, Record
 from lensaudit.report.chapters import Certificate, Dreams, Gallery, Judged, Kernels, Maps
 from lensaudit.report.options import AuditOptions
@@ -268,25 +268,6 @@ class Omission(Record):
 
     what: str
     why: str
-
-
-@dataclass(frozen=True)
-class Clipping(Record):
-    """Fractions of the pixels of a band beyond the limits of a stretch."""
-
-    below: float
-    above: float
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class Pixels(Record):
-    """By band: units of the set's pixels and of the finder's numbers, fractions clipped; and what is to be said."""
-
-    units: dict[str, str]
-    finder_units: dict[str, str]
-    clipping: dict[str, Clipping]
-    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)

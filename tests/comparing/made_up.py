@@ -26,8 +26,7 @@ from lensaudit.comparing.entrants import ComparedFinder, CompareOptions, Trained
 from lensaudit.comparing.pairs import Told, pairs_of, ranking_of
 from lensaudit.evaluation import calibrate, evaluate
 from lensaudit.probes.finding import Change, Recall
-from lensaudit.provenance import provenance
-from lensaudit.report.schema import Clipping, Pixels
+from lensaudit.provenance import Clipping, Pixels, provenance
 
 NAMES = ("ou66", "ou200", "ou-j", "ou-vis", "deeplens <b>", "cae-bgm")
 REFUSED = Refused("deeplens <b>", "finder deeplens needs band g, the set (instrument euclid) has VIS; use g")

@@ -14,7 +14,7 @@ import pytest
 
 from lensaudit.files import write_bytes
 from lensaudit.finders import load_finder
-from lensaudit.provenance import Provenance
+from lensaudit.provenance import Clipping, Pixels, Provenance
 from lensaudit.report.audit_file import SCHEMA, write_audit
 from lensaudit.report.build import concluded, finder_block, set_block
 from lensaudit.report.chapters import (
@@ -33,7 +33,7 @@ from lensaudit.report.options import AuditOptions
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
 from lensaudit.report.probe_block import PairShown
 from lensaudit.report.render import render_report
-from lensaudit.report.schema import Audit, AuditedFinder, Clipping, LabelledMetric, Measured, Pixels, Settings
+from lensaudit.report.schema import Audit, AuditedFinder, LabelledMetric, Measured, Settings
 from tests.report.answers import probes_block
 from tests.report.drawn import DrawnScores, DrawnSet, drawn_catalogue
 
