@@ -1,4 +1,4 @@
-"""Where a result came from: version, command line, seed, input hashes."""
+"""Where a result came from: version, command line, seed, input hashes; units and clipping of the pixels it rests on."""
 
 from __future__ import annotations
 
