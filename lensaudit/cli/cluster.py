@@ -12,6 +12,7 @@ from lensaudit.cli.console import say, say_json
 
 if TYPE_CHECKING:
     from lensaudit.clustering import Clustered
+    from lensaudit.clustering.sweep import SweepResult
 
 
 def register_cluster(app: typer.Typer) -> None:
@@ -172,10 +173,10 @@ def _sizes(words: str) -> tuple[int, ...]:
         raise UsageError(f"--sweep-embedding {words}: give whole numbers with commas, as in 4,8,16,24") from None
 
 
-def _show(clustered: Clustered, swept: dict[str, Any] | None, out: Path, *, as_json: bool) -> None:
+def _show(clustered: Clustered, swept: SweepResult | None, out: Path, *, as_json: bool) -> None:
     record = clustered.record
     if as_json:
-        say_json({**record, "sweep": swept})
+        say_json({**record, "sweep": None if swept is None else swept.to_json()})
         return
     filled = [one for one in clustered.clusters if not one.is_empty]
     empty = len(clustered.clusters) - len(filled)
@@ -188,10 +189,9 @@ def _show(clustered: Clustered, swept: dict[str, Any] | None, out: Path, *, as_j
     for line in _measured(record["metrics"].get("test")):
         say(f"  {line}")
     if swept is not None:
-        for row in swept["sizes"]:
-            low, high = min(row["auroc"]), max(row["auroc"])
-            mean = sum(row["auroc"]) / len(row["auroc"])
-            say(f"  {row['embedding']} features: AUROC {mean:.4f} ({low:.4f}–{high:.4f} in {swept['reruns']} runs)")
+        for one in swept.sizes:
+            low, high, mean = min(one.auroc), max(one.auroc), sum(one.auroc) / len(one.auroc)
+            say(f"  {one.embedding} features: AUROC {mean:.4f} ({low:.4f}–{high:.4f} in {swept.reruns} runs)")
     say(f"  mark the clusters in {out}/clusters.html, save marks.json into {out}, and run the same command again")
     say(f"  use it as: lensaudit score {clustered.marked.origin if clustered.marked else clustered.finder.origin} SET")
 

@@ -171,16 +171,15 @@ def ensemble_map(
     with watching() as advance:
         record = map_ensemble(loaded, opened, out, regions, images=images, progress=partial(advance, "scoring"))
     if as_json:
-        say_json(record)
+        say_json(record.to_json())
         return
-    say(f"{out}: map of {record['n_placed']} of {record['n']} images")
+    say(f"{out}: map of {record.n_placed} of {record.n} images")
     rows = []
-    for number, one in enumerate(record["regions"], start=1):
+    for number, one in enumerate(record.regions, start=1):
         lenses = "no labels"
-        if one["lens_fraction"] is not None:
-            low, high = one["interval_95"]
-            lenses = f"{one['n_lenses']} of {one['n_labelled']} ({interval(low, high)})"
-        x, y = (f"{one[axis][0]:.4g} to {one[axis][1]:.4g}" for axis in ("x", "y"))
-        rows.append((str(number), x, y, str(one["n"]), lenses, one["name"]))
+        if one.interval_95 is not None:
+            lenses = f"{one.n_lenses} of {one.n_labelled} ({interval(*one.interval_95)})"
+        x, y = (f"{start:.4g} to {end:.4g}" for start, end in (one.x, one.y))
+        rows.append((str(number), x, y, str(one.n), lenses, one.name))
     if rows:
         say_table(("region", "x", "y", "images", "lenses", "name"), rows)

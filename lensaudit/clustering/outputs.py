@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lensaudit.clustering.network import History
 from lensaudit.clustering.page import LENS_RICH, Cluster
-from lensaudit.display.colour import FAINT, SERIES
+from lensaudit.display.colour import SERIES
 from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
 from lensaudit.display.markdown import table as markdown_table
 from lensaudit.files import replacing, write_text
@@ -67,27 +67,6 @@ def plot_curves(path: Path, history: History, title: str) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
     legend_below(figure, figure.axes[0])
     figure.suptitle(title)
-    save_figure(path, figure)
-
-
-@styled
-def plot_sweep(path: Path, record: Mapping[str, Any]) -> None:
-    """Draw AUROC against embedding size as PNG: mean of the reruns, and a band from the lowest to the highest."""
-    figure = new_figure(6, 3.8)
-    axes = figure.subplots()
-    sizes = [row["embedding"] for row in record["sizes"]]
-    values = [row["auroc"] for row in record["sizes"]]
-    means, lows, highs = ([part(row) for row in values] for part in (np.mean, min, max))
-    axes.fill_between(sizes, lows, highs, color=SERIES[0], alpha=0.25, linewidth=0, label="lowest to highest rerun")
-    axes.plot(sizes, means, color=SERIES[0], marker="o", label=f"mean of {record['reruns']} reruns")
-    axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="--", label="chance")
-    axes.set(
-        xlabel="features of the embedding = clusters",
-        ylabel="AUROC",
-        title=f"{record['n']} {record['measured_on']} images, trained on {record['n_training']}, {record['stretch']}",
-        xticks=sizes,
-    )
-    legend_below(figure, axes)
     save_figure(path, figure)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import nn
 
 from lensaudit.clustering.embed import Posed, embeddings, fit_mixture, responsibilities
@@ -20,16 +21,62 @@ from lensaudit.clustering.network import (
     drawn_images,
     train_network,
 )
-from lensaudit.clustering.outputs import plot_sweep
 from lensaudit.clustering.page import clusters_of, known_fractions
 from lensaudit.clustering.run import ClusterData, ClusterPlace
+from lensaudit.display.colour import FAINT, SERIES
+from lensaudit.display.figures import axes_or_new, figure_of, legend_under, save_figure, styled
 from lensaudit.errors import DataError, UsageError
-from lensaudit.files import writable_folder, write_json
+from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, Recipe
 from lensaudit.kept import JsonForm, Piece
-from lensaudit.provenance import provenance, refuse_other
+from lensaudit.provenance import Provenance, refuse_other
+from lensaudit.records import Number, Record
 from lensaudit.spread import StageProgress
 from lensaudit.training.prepared import PreparedSet, prepare_set
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class AtSize(Record):
+    """AUROC of each rerun with one size of the embedding."""
+
+    embedding: int
+    auroc: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class SweepResult(Record):
+    """What ``sweep.json`` holds: AUROC by size of the embedding, of `n` images of the set that `measured_on` names."""
+
+    sizes: tuple[AtSize, ...]
+    reruns: int
+    stretch: str
+    n: int
+    measured_on: str
+    n_training: int
+    filters: int
+    options: dict[str, JsonValue]
+    provenance: Provenance
+
+    @styled
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw AUROC against the size: mean of the reruns, and a band from the lowest to the highest."""
+        axes = axes_or_new(ax, 6, 3.8)
+        sizes = [one.embedding for one in self.sizes]
+        means, lows, highs = ([float(part(one.auroc)) for one in self.sizes] for part in (np.mean, np.min, np.max))
+        axes.fill_between(sizes, lows, highs, color=SERIES[0], alpha=0.25, linewidth=0, label="lowest to highest rerun")
+        axes.plot(sizes, means, color=SERIES[0], marker="o", label=f"mean of {self.reruns} reruns")
+        axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="--", label="chance")
+        axes.set(
+            xlabel="features of the embedding = clusters",
+            ylabel="AUROC",
+            title=f"{self.n} {self.measured_on} images, trained on {self.n_training}, {self.stretch}",
+            xticks=sizes,
+        )
+        legend_under(axes)
+        return axes
 
 
 @dataclass(frozen=True)
@@ -51,7 +98,7 @@ def sweep_embedding(
     options: ClusterOptions,
     sweep: Sweep,
     progress: StageProgress,
-) -> dict[str, Any]:
+) -> SweepResult:
     """Train the extractor for every size and rerun and measure each; writes ``sweep.json`` and ``sweep.png``.
 
     Measured is the AUROC by known fractions, on the test set, or else, as in the paper, on the images themselves. A
@@ -75,21 +122,21 @@ def sweep_embedding(
     for size in sweep.sizes:
         words = recipe.model_copy(update={"architecture_options": {**recipe.architecture_options, "embedding": size}})
         runs = [_Run(words, images, test, options, work, rerun) for rerun in range(sweep.reruns)]
-        rows.append({"embedding": size, "auroc": [run.auroc(place, progress) for run in runs]})
-    record = {
-        "sizes": rows,
-        "reruns": sweep.reruns,
-        "stretch": recipe.stretch,
-        "n": len(test),
-        "measured_on": "training" if data.test is None else "test",
-        "n_training": len(images.training),
-        "filters": recipe.architecture_options.get("filters", 128),
-        "options": options.model_dump(mode="json"),
-        "provenance": provenance(seed=options.seed, inputs=data.inputs()),
-    }
-    plot_sweep(place.out / "sweep.png", record)
-    write_json(place.out / "sweep.json", record)
-    return record
+        rows.append(AtSize(size, tuple(run.auroc(place, progress) for run in runs)))
+    result = SweepResult(
+        sizes=tuple(rows),
+        reruns=sweep.reruns,
+        stretch=recipe.stretch,
+        n=len(test),
+        measured_on="training" if data.test is None else "test",
+        n_training=len(images.training),
+        filters=int(recipe.architecture_options.get("filters", 128)),
+        options=options.model_dump(mode="json"),
+        provenance=Provenance.here(seed=options.seed, inputs=data.inputs()),
+    )
+    save_figure(place.out / "sweep.png", figure_of(result.plot()))
+    result.write(place.out / "sweep.json")
+    return result
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -26,14 +26,15 @@ from lensaudit.ensembles.map_picture import (
     telling_regions,
 )
 from lensaudit.errors import UsageError
-from lensaudit.files import replacing, writable_folder, write_json
+from lensaudit.files import replacing, writable_folder
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import weights_hash
 from lensaudit.finders.ou_tsne import OuTsne, native_pixels
 from lensaudit.finders.score import NO_BATCH, out_of_memory_explained
 from lensaudit.kept import Arrays, Piece, TensorsForm, key_of
 from lensaudit.lensset import LensSet
-from lensaudit.provenance import provenance, refuse_other
+from lensaudit.provenance import Provenance, refuse_other
+from lensaudit.records import Record
 from lensaudit.statistics import wilson_interval
 from lensaudit.untrusted import path_within
 
@@ -163,6 +164,32 @@ DETAIL = "VIS"
 """Band of the cutouts, where the set has it."""
 
 
+@dataclass(frozen=True)
+class RegionContent(Record):
+    """Where a region of the map lies, and the images in it; the fraction of lenses is that of the labelled ones."""
+
+    name: str
+    x: tuple[float, float]
+    y: tuple[float, float]
+    n: int
+    n_labelled: int
+    n_lenses: int
+    lens_fraction: float | None
+    interval_95: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class SetOnMap(Record):
+    """What ``map.json`` holds: a set on the map of an ensemble; images that a member cannot scale have no place."""
+
+    finder: str
+    n: int
+    n_placed: int
+    edges: dict[str, tuple[float, float]]
+    regions: tuple[RegionContent, ...]
+    provenance: Provenance
+
+
 def map_ensemble(
     finder: Finder,
     lens_set: LensSet,
@@ -171,7 +198,7 @@ def map_ensemble(
     *,
     images: int | None = None,
     progress: Advance | None = None,
-) -> dict[str, Any]:
+) -> SetOnMap:
     """Place a set on the map of an ensemble; write ``map.png``, ``regions.png``, ``map.parquet`` and ``map.json``.
 
     Stopped while it scores, the same call goes on where it was.
@@ -189,8 +216,8 @@ def map_ensemble(
 
     Returns
     -------
-    dict
-        What ``map.json`` holds: per region, images, lenses and their share with an interval.
+    SetOnMap
+        Per region, images, lenses and their fraction with an interval.
 
     Raises
     ------
@@ -220,16 +247,16 @@ def map_ensemble(
             regions_figure([placed.row(number, one) for number, one in enumerate(chosen, 1)], placed.band),
             out / "regions.png",
         )
-    record = {
-        "finder": finder.name,
-        "n": len(scores.rows),
-        "n_placed": int(scores.known.sum()),
-        "edges": {"x": [float(edges[0][0]), float(edges[1][0])], "y": [float(edges[0][1]), float(edges[1][1])]},
-        "regions": [placed.facts(one) for one in chosen],
-        "provenance": provenance(inputs=inputs),
-    }
+    record = SetOnMap(
+        finder=finder.name,
+        n=len(scores.rows),
+        n_placed=int(scores.known.sum()),
+        edges={axis: (float(edges[0][k]), float(edges[1][k])) for k, axis in enumerate("xy")},
+        regions=tuple(placed.content(one) for one in chosen),
+        provenance=Provenance.here(inputs=inputs),
+    )
     placed.write(out / "map.parquet")
-    write_json(out / "map.json", record)
+    record.write(out / "map.json")
     return record
 
 
@@ -247,34 +274,32 @@ class _Placed:
         self.lens_set, self.rows, self.positions, self.p_lens, self.labels = lens_set, rows, positions, p_lens, labels
         self.band = DETAIL if DETAIL in lens_set.bands else lens_set.bands[0]
 
-    def facts(self, region: Region) -> dict[str, Any]:
+    def content(self, region: Region) -> RegionContent:
         """Where a region lies and what is in it."""
         labels = self.labels[region.holds(self.positions)]
         lenses, known = int((labels == 1).sum()), int((labels >= 0).sum())
-        share = None if not known else lenses / known
-        interval = None if not known else list(wilson_interval(lenses, known, 0.95))
-        return {
-            "name": region.name,
-            "x": list(region.x),
-            "y": list(region.y),
-            "n": len(labels),
-            "n_labelled": known,
-            "n_lenses": lenses,
-            "lens_fraction": share,
-            "interval_95": interval,
-        }
+        return RegionContent(
+            name=region.name,
+            x=region.x,
+            y=region.y,
+            n=len(labels),
+            n_labelled=known,
+            n_lenses=lenses,
+            lens_fraction=lenses / known if known else None,
+            interval_95=wilson_interval(lenses, known, 0.95) if known else None,
+        )
 
     def row(self, number: int, region: Region) -> tuple[str, list[Shown]]:
         """Words and cutouts of a region: those nearest to its middle."""
-        facts = self.facts(region)
+        content = self.content(region)
         middle = np.array([np.mean(region.x), np.mean(region.y)])
         inside = np.flatnonzero(region.holds(self.positions))
         nearest = inside[np.argsort(np.linalg.norm(self.positions[inside] - middle, axis=1), kind="stable")][:CUTOUTS]
         fraction = "no labels"
-        if facts["lens_fraction"] is not None:
-            low, high = facts["interval_95"]
-            fraction = f"{facts['n_lenses']} of {facts['n_labelled']} lenses\n({interval(low, high, 2)})"
-        return f"{number}: {region.name}\n{facts['n']} images\n{fraction}", [self._shown(int(one)) for one in nearest]
+        if content.interval_95 is not None:
+            found = interval(*content.interval_95, 2)
+            fraction = f"{content.n_lenses} of {content.n_labelled} lenses\n({found})"
+        return f"{number}: {region.name}\n{content.n} images\n{fraction}", [self._shown(int(one)) for one in nearest]
 
     def _shown(self, one: int) -> Shown:
         index = int(self.rows[one])

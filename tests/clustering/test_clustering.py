@@ -14,6 +14,7 @@ from torch import nn
 from lensaudit.clustering import ClusterData, ClusterPlace, Extras, Sweep, cluster, sweep_embedding
 from lensaudit.clustering.embed import Posed, embeddings
 from lensaudit.clustering.network import Stage, StageTask, Workplace, drawn_images, train_network
+from lensaudit.clustering.sweep import SweepResult
 from lensaudit.display.page import content_policy
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import occlusion
@@ -233,14 +234,15 @@ def test_sweep_trains_each_size_on_one_denoiser_and_goes_on(recipe, mixed, other
             trained.append(what)
 
     found = sweep_embedding(recipe, data, where, options, Sweep((2, 3), 2), progress)
-    assert [(row["embedding"], len(row["auroc"])) for row in found["sizes"]] == [(2, 2), (3, 2)]
+    assert [(one.embedding, len(one.auroc)) for one in found.sizes] == [(2, 2), (3, 2)]
     assert sum("denoiser" in what for what in trained) == 1
     assert sum("extractor" in what for what in trained) == 4
     reruns = [(where.work / f"sweep-2-{rerun}" / "extractor.safetensors").read_bytes() for rerun in (0, 1)]
     assert reruns[0] != reruns[1]
     monkeypatch.setattr("lensaudit.clustering.network.StageTask.batches", None)
-    assert sweep_embedding(recipe, data, where, options, Sweep((2, 3), 2), progress)["sizes"] == found["sizes"]
+    assert sweep_embedding(recipe, data, where, options, Sweep((2, 3), 2), progress).sizes == found.sizes
     assert (tmp_path / "sweep.png").read_bytes()[:4] == b"\x89PNG"
+    assert SweepResult.read(tmp_path / "sweep.json") == found
 
 
 @pytest.mark.parametrize(

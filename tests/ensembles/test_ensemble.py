@@ -12,7 +12,7 @@ from torch import nn
 
 from lensaudit.ensembles import EnsemblePlan, assembled, fit_ensemble, map_ensemble, open_members, read_region
 from lensaudit.ensembles.fit import Sets
-from lensaudit.ensembles.map_files import spread_rows
+from lensaudit.ensembles.map_files import SetOnMap, spread_rows
 from lensaudit.ensembles.map_picture import brier_scores, counted, lens_fraction
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import explain, kernel_activations, occlusion
@@ -156,9 +156,10 @@ def test_the_map_is_drawn_with_regions(ensemble, training, tmp_path):
     low, high = ensemble.module.map.positions.min(0), ensemble.module.map.positions.max(0)
     everything = read_region(f"{low[0] - 99},{high[0] + 99},{low[1] - 99},{high[1] + 99}", "all")
     record = map_ensemble(ensemble, training, tmp_path / "map", [everything])
-    assert record["n"] == record["n_placed"] == 40
-    assert (record["regions"][0]["n"], record["regions"][0]["n_lenses"]) == (40, 20)
-    assert record["regions"][0]["lens_fraction"] == 0.5
+    assert record.n == record.n_placed == 40
+    assert (record.regions[0].n, record.regions[0].n_lenses) == (40, 20)
+    assert record.regions[0].lens_fraction == 0.5
+    assert SetOnMap.read(tmp_path / "map" / "map.json") == record
     assert {path.name for path in (tmp_path / "map").iterdir()} == {
         "map.png",
         "regions.png",
