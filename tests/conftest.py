@@ -9,6 +9,10 @@ from time import monotonic
 from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("house", suppress_health_check=[HealthCheck.too_slow], deadline=None)  # machines are busy
+settings.load_profile("house")
 
 # A job started in the background may ignore Ctrl-C, and so would the commands that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
