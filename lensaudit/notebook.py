@@ -6,6 +6,7 @@ Names, ids and paths come from other people's files: everything is escaped, and 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
@@ -39,12 +40,12 @@ Cells = Mapping[str, object]
 """A row of a table: column → value."""
 
 
-class Shown:
+class Shown(ABC):
     """A result that shows itself by its `_facts`; a dataclass that is one is made with ``repr=False``."""
 
+    @abstractmethod
     def _facts(self) -> Facts:
         """Name → value: one line where it is printed, the first table in a notebook."""
-        raise NotImplementedError
 
     def _rows(self) -> Sequence[Cells]:
         """Of a table below, in a notebook; its columns are those of the first row."""

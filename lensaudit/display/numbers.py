@@ -88,19 +88,24 @@ def _bracketed(value: str, low: str, high: str) -> str:
     return value if MISSING in (value, low, high) else f"{value} [{low}, {high}]"
 
 
-class _Counted(Protocol):
-    """k of n with an interval, as `lensaudit.statistics.Proportion` has it."""
+class WithInterval(Protocol):
+    """A number with the ends of its interval."""
 
-    @property
-    def k(self) -> int: ...
-    @property
-    def n(self) -> int: ...
     @property
     def value(self) -> float: ...
     @property
     def low(self) -> float: ...
     @property
     def high(self) -> float: ...
+
+
+class _Counted(WithInterval, Protocol):
+    """k of n with an interval, as `lensaudit.statistics.Proportion` has it."""
+
+    @property
+    def k(self) -> int: ...
+    @property
+    def n(self) -> int: ...
 
 
 def proportion(one: _Counted, digits: int = 1) -> str:
@@ -110,15 +115,9 @@ def proportion(one: _Counted, digits: int = 1) -> str:
     return f"{percent_with_interval(one.value, one.low, one.high, digits)}, {count(one.k)} of {count(one.n)}"
 
 
-class _Measured(Protocol):
+class _Measured(WithInterval, Protocol):
     """A number with its interval, and why it has none, as `lensaudit.evaluation.Metric` has it."""
 
-    @property
-    def value(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
     @property
     def status(self) -> str: ...
 

@@ -19,7 +19,7 @@ from lensaudit.display.numbers import interval
 from lensaudit.ensembles.map_picture import (
     CUTOUTS,
     Region,
-    Shown,
+    ShownCutout,
     map_figure,
     mark_regions,
     regions_figure,
@@ -289,7 +289,7 @@ class _Placed:
             interval_95=wilson_interval(lenses, known, 0.95) if known else None,
         )
 
-    def row(self, number: int, region: Region) -> tuple[str, list[Shown]]:
+    def row(self, number: int, region: Region) -> tuple[str, list[ShownCutout]]:
         """Words and cutouts of a region: those nearest to its middle."""
         content = self.content(region)
         middle = np.array([np.mean(region.x), np.mean(region.y)])
@@ -301,12 +301,12 @@ class _Placed:
             fraction = f"{content.n_lenses} of {content.n_labelled} lenses\n({found})"
         return f"{number}: {region.name}\n{content.n} images\n{fraction}", [self._shown(int(one)) for one in nearest]
 
-    def _shown(self, one: int) -> Shown:
+    def _shown(self, one: int) -> ShownCutout:
         index = int(self.rows[one])
         image = self.lens_set.images(self.band, [index])[0]
         kind = {1: "lens", 0: "non-lens"}.get(int(self.labels[one]), "unlabelled")
         width = image.shape[1] * self.lens_set.pixel_scale_arcsec[self.band]
-        return Shown(image, f"{self.lens_set.ids[index]}\n{kind}, p = {self.p_lens[one]:.3f}", width)
+        return ShownCutout(image, f"{self.lens_set.ids[index]}\n{kind}, p = {self.p_lens[one]:.3f}", width)
 
     def write(self, path: Path) -> None:
         """One row per image: id, label, place and p; NaN where a member cannot scale it."""

@@ -205,7 +205,7 @@ CUTOUTS = 6
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownCutout:
     """A cutout of a region.
 
     Attributes
@@ -274,7 +274,7 @@ def mark_regions(figure: Figure, regions: Sequence[Region]) -> None:
 
 
 @styled
-def regions_figure(rows: Sequence[tuple[str, Sequence[Shown]]], band: str) -> Figure:
+def regions_figure(rows: Sequence[tuple[str, Sequence[ShownCutout]]], band: str) -> Figure:
     """One row of cutouts per region, each on its own grey scale, with a scale bar."""
     figure = new_figure(1.9 * CUTOUTS + 1.6, 2.35 * len(rows) + 0.4)
     grid = figure.subplots(len(rows), CUTOUTS, squeeze=False)
@@ -288,7 +288,7 @@ def regions_figure(rows: Sequence[tuple[str, Sequence[Shown]]], band: str) -> Fi
     return figure
 
 
-def _draw(axes: Axes, one: Shown) -> None:
+def _draw(axes: Axes, one: ShownCutout) -> None:
     axes.axis("on")
     draw_pixels(axes, grey(one.image), one.width_arcsec)
     axes.set_title(one.title, fontsize=7)

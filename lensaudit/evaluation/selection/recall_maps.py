@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from lensaudit.display.colour import FAINT, LENS, QUIET, ink_on
 from lensaudit.display.colour import recall_map as colours_of_recall
 from lensaudit.display.figures import axes_or_new, figure_of, light_grid, styled
-from lensaudit.display.numbers import percent, plural
+from lensaudit.display.numbers import WithInterval, percent, plural
 from lensaudit.evaluation.metric import CONFIDENCE
 from lensaudit.evaluation.selection.parameters import (
     ARC_SNR,
@@ -268,19 +268,13 @@ def draw_recall_map(axes: Axes, one: RecallMap, bar: str = "") -> Axes:
     return axes
 
 
-class _Bin(Protocol):
+class _Bin(WithInterval, Protocol):
     """Recall of the lenses in [start, end) and its interval, as `RecallBin` and the bins of an audit have it."""
 
     @property
     def start(self) -> float: ...
     @property
     def end(self) -> float: ...
-    @property
-    def value(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
     @property
     def n(self) -> int: ...
     @property

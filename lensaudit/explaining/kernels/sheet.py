@@ -32,7 +32,7 @@ _LONGEST_NAME = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ExcitingImage:
     """One cutout of a sheet.
 
     Attributes
@@ -58,7 +58,7 @@ class Shown:
 
 def shown_images(
     lens_set: LensSet, table: KavTable, kernel: Kernel, rows: Sequence[int], bands: Sequence[str]
-) -> list[Shown]:
+) -> list[ExcitingImage]:
     """Cutouts at `rows` of the set with what the table knows of them; `bands` from `shown_bands`."""
     values, p_lens = table.values(kernel), table.column("p_lens")
     labels, names = table.column("label"), table.column("id")
@@ -66,13 +66,13 @@ def shown_images(
     for row in rows:
         cutout = {band: lens_set.images(band, [row])[0] for band in bands}
         picture = picture_of(cutout)
-        shown.append(Shown(picture, str(names[row]), int(labels[row]), float(values[row]), float(p_lens[row])))
+        shown.append(ExcitingImage(picture, str(names[row]), int(labels[row]), float(values[row]), float(p_lens[row])))
     return shown
 
 
 @styled
 def sheet_figure(
-    title: str, top: Sequence[Shown], bottom: Sequence[Shown], words: Sequence[str], footer: str
+    title: str, top: Sequence[ExcitingImage], bottom: Sequence[ExcitingImage], words: Sequence[str], footer: str
 ) -> Figure:
     """Two blocks of cutouts, highest and lowest activation values.
 
@@ -109,13 +109,13 @@ def sheet_figure(
     return figure
 
 
-def _draw_block(figure: Figure, cell: SubplotSpec, block: Sequence[Shown], across: int, down: int) -> None:
+def _draw_block(figure: Figure, cell: SubplotSpec, block: Sequence[ExcitingImage], across: int, down: int) -> None:
     grid = cell.subgridspec(down, across, wspace=0.06, hspace=0.24)
     for place, shown in enumerate(block):
         _draw(figure.add_subplot(grid[place // across, place % across]), shown)
 
 
-def _draw(ax: Axes, shown: Shown) -> None:
+def _draw(ax: Axes, shown: ExcitingImage) -> None:
     draw_pixels(ax, shown.picture)
     label = {1: "lens, ", 0: "non-lens, "}.get(shown.label, "")
     value = f"{shown.value:+.3g}".replace("-", "−")

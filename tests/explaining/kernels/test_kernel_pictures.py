@@ -10,7 +10,7 @@ from lensaudit.display.images import grey, shown_bands
 from lensaudit.errors import UsageError
 from lensaudit.explaining import Kernel, KernelWish, look_at_kernels, named_kernels, nisp_rgb
 from lensaudit.explaining.kernels import kernel_files
-from lensaudit.explaining.kernels.sheet import Shown, correlation_figure, sheet_figure, shown_images
+from lensaudit.explaining.kernels.sheet import ExcitingImage, correlation_figure, sheet_figure, shown_images
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_nisp_cutouts_are_in_colour(tmp_path):
 
 
 def test_every_panel_has_name_value_and_score():
-    one = Shown(np.zeros((4, 4)), "an-exceedingly-long-name-of-a-cutout", 1, -0.5, 0.25)
+    one = ExcitingImage(np.zeros((4, 4)), "an-exceedingly-long-name-of-a-cutout", 1, -0.5, 0.25)
     figure = sheet_figure("toy layer 0 kernel 1", [one] * 5, [one] * 3, ["a word"], "below")
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert len(titles) == 8
