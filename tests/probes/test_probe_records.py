@@ -98,7 +98,8 @@ def test_somebodys_own_edit_is_not_imported_to_read_a_result(tmp_path, monkeypat
 def test_an_audit_is_read_from_its_folder(folder: Path):
     read, on_disk = ProbeAudit.read(folder), json.loads((folder / "audit.json").read_text(encoding="utf-8"))
     assert words_of(read.index) == on_disk
-    assert {"lensaudit", "command", "seed", "inputs"} <= set(on_disk["provenance"])
+    assert {"lensaudit", "command", "seed"} <= set(on_disk["provenance"])
+    assert on_disk["provenance"]["inputs"] == {"finder": read.results[0].finder.weights_hash}
     assert words_of(ProbeAudit.from_json(words_of(read))) == words_of(read)
     family = {finding.family for result in read.results for finding in result.findings}
     assert family == {sum(finding.n > 0 for result in read.results for finding in result.findings)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 from lensaudit.errors import DataError, MachineError
 from lensaudit.finders import Finder
-from lensaudit.training.prepared import CODES_FILE, STATE_FILE, decoded, encoded, prepare_set
+from lensaudit.training.prepared import CODES_FILE, STATE_FILE, _key, decoded, encoded, prepare_set
 from lensaudit.training.sets import TrainingData, fit_to
 
 
@@ -99,6 +100,8 @@ def test_a_prepared_set_is_used_again_only_for_what_it_was_made_for(untrained, m
     other = Finder(tiny.model_copy(update={"stretch": "sqrt-minmax"}), nn.Identity(), "test")
     assert prepare_set(other, mixed, tmp_path).folder != first.folder
     assert prepare_set(untrained, make_set("other", mixed.labels, 4), tmp_path).folder != first.folder
+    in_counts = replace(untrained, given_unit={"VIS": "adu"})
+    assert _key(in_counts, mixed, None) != _key(untrained, mixed, None)  # pixels of another unit are converted
 
 
 def test_the_count_of_an_earlier_version_is_taken_up_and_a_changed_one_is_not(untrained, mixed, tmp_path):
