@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from lensaudit.cli.console import say
 from lensaudit.errors import UsageError
@@ -102,6 +103,43 @@ def _old_option(old: str, new: str, **settings: Any) -> Any:
         return value
 
     return typer.Option(f"--{old}", hidden=True, callback=told, **settings)
+
+
+NEGATIVES = tuple(f"no-{name}" for name in ("quick", "restart", "refit", "pose-free", "ratios", "cut", "source-only"))
+"""Options that typer once made by itself beside a flag; off is what a flag is without them."""
+
+
+class CommandWithOldOptions(TyperCommand):
+    """A command that goes on taking options which typer once made by itself, and says what to write today."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words with the old ones taken out."""
+        known = {name for one in self.params for name in one.opts}
+        return super().parse_args(ctx, _present_words(args, known, quiet=ctx.resilient_parsing))
+
+
+def _present_words(words: Sequence[str], known: set[str], quiet: bool = False) -> list[str]:
+    """`words` of a command with the options `known`, without those that are the default today.
+
+    As ever the last of a flag and its negative counts, so an old word also takes out what it overruled. Behind ``--``
+    nothing is an option.
+    """
+    kept: list[str] = []
+    end = words.index("--") if "--" in words else len(words)
+    for index, word in enumerate(words[:end]):
+        name, following = word.removeprefix("--"), words[index + 1 : end]
+        flag, negative = f"--{name.removeprefix('no-')}", f"--{'no-' + name}"
+        if name in NEGATIVES and flag in known:
+            overruled, advice = flag, f"{word} is what happens without {flag}; leave both out"
+        elif word == "--probe" and negative in known and (not following or following[0].startswith("-")):
+            overruled, advice = negative, "--probe alone is now the default; leave it out, or name a probe"
+        else:
+            kept.append(word)
+            continue
+        kept = [one for one in kept if one != overruled]
+        if not quiet:
+            say(advice, err=True)
+    return [*kept, *words[end:]]
 
 
 def _present_verdict(word: str | None) -> str | None:

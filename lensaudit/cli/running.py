@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import typer
 
 from lensaudit.cli.console import say
+from lensaudit.cli.options import CommandWithOldOptions
 from lensaudit.display.numbers import duration
 from lensaudit.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 from lensaudit.files import working_in
@@ -124,8 +125,9 @@ WRITES_A_FILE = frozenset({"score"})
 
 
 def each_alone_in_its_folder(app: typer.Typer) -> None:
-    """Have every command of `app` and its groups hold its output folder while it runs."""
+    """Have every command of `app` and its groups hold its output folder while it runs, and take its old options."""
     for command in app.registered_commands:
+        command.cls = CommandWithOldOptions
         if command.callback is not None:
             command.callback = _alone(command.callback)
     for group in app.registered_groups:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_tree import is_group, parse, walk
+from command_tree import is_group, walk
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.app import build, main
@@ -210,10 +210,58 @@ def test_all_old_options_are_known(commands):
 @pytest.mark.parametrize(("command", "old"), OLD_OPTIONS)
 def test_an_old_option_goes_on_working_and_says_the_new_one(command, old, commands, capsys):
     value, new = OLD_OPTIONS[command, old]
-    required = [one for one in commands[command].params if one.required]
-    needed = [word for one in required for word in (*(one.opts[:1] if one.opts[0].startswith("-") else ()), "9")]
-    parse(["lensaudit", *command.split(), *needed, *old.split(), *([] if value is None else [value])])
+    parsed(commands, command, *old.split(), *([] if value is None else [value]))
     assert capsys.readouterr().err.splitlines() == [f"{old} is now called {new}"]
+
+
+OLD_NEGATIVES = {
+    "train": ("quick", "restart"),
+    "cross-validate": ("quick", "restart"),
+    "cluster": ("pose-free", "ratios", "cut", "source-only", "restart"),
+    "score": ("refit",),
+    "evaluate": ("refit",),
+}
+"""Command → flags for which typer made a ``--no-…`` of its own until they were named."""
+
+
+def parsed(commands: dict[str, Any], name: str, *words: str) -> dict[str, Any]:
+    """What the function of a command is handed for these words, each argument that it requires being 9."""
+    required = [one for one in commands[name].params if one.required]
+    needed = [word for one in required for word in (*(one.opts[:1] if one.opts[0].startswith("-") else ()), "9")]
+    return commands[name].make_context(name, [*needed, *words]).params
+
+
+@pytest.mark.parametrize(("command", "flag"), [(name, flag) for name, flags in OLD_NEGATIVES.items() for flag in flags])
+def test_an_old_negative_goes_on_working_and_says_what_to_write(command, flag, commands, capsys):
+    field = flag.replace("-", "_")
+    off, on = parsed(commands, command, f"--no-{flag}"), parsed(commands, command, f"--no-{flag}", f"--{flag}")
+    assert [off[field], on[field]] == [False, True]
+    assert not parsed(commands, command, f"--{flag}", f"--no-{flag}")[field], "the last one counts"
+    line = f"--no-{flag} is what happens without --{flag}; leave both out"
+    assert capsys.readouterr().err.splitlines() == [line] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "probe", "none"),
+    [
+        (["--probe"], [], False),
+        (["--probe", "--json"], [], False),
+        (["--no-probe", "--probe", "--json"], [], False),
+        (["--probe", "--no-probe"], [], True),
+        (["--probe", "compound", "--probe"], ["compound"], False),
+    ],
+)
+def test_report_still_takes_probe_without_a_name(words, probe, none, commands, capsys):
+    options = parsed(commands, "report", *words)
+    assert (options["probe"], options["no_probe"], options["as_json"]) == (probe, none, "--json" in words)
+    assert "--probe alone is now the default; leave it out, or name a probe" in capsys.readouterr().err.splitlines()
+
+
+def test_an_option_that_never_had_a_negative_has_none(commands):
+    with pytest.raises(Exception, match="--no-json"):
+        parsed(commands, "train", "--no-json")
+    with pytest.raises(Exception, match="--probe"):
+        parsed(commands, "quickstart", "--probe")
 
 
 def test_an_old_command_goes_on_working_and_says_the_new_one(lensaudit, tmp_path):
