@@ -89,7 +89,7 @@ def one_by_one(finder, layer: str, kernels: list[int], start: torch.Tensor, sett
 def measure(finder, layer: str, looped: int | None, steps: int) -> bool:
     """Print one layer's figures; whether the images are equal and the claim holds."""
     from lensaudit.explaining import dream, noise_start, paper_settings
-    from lensaudit.explaining.dreaming.target import layer_targets
+    from lensaudit.explaining.dreaming.settings import layer_targets
 
     settings = replace(paper_settings(kernels=True, from_cutout=False), steps=steps)
     few = replace(settings, steps=FEW)

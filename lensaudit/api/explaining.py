@@ -293,7 +293,7 @@ def dream(
     >>> found.image.shape, bool(found.gain > 0)
     ((4, 66, 66), True)
     """
-    from lensaudit.explaining.dreaming.target import CLASSES, class_target, kernel_target
+    from lensaudit.explaining.dreaming.settings import CLASSES, class_target, kernel_target
 
     loaded = as_finder(finder) if data is None else as_pair(finder, data)[0]
     chosen = class_target(target) if target in CLASSES or ":" not in target else kernel_target(loaded.module, target)

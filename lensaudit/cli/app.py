@@ -59,8 +59,8 @@ COMMANDS = {
     "gradcam": "explain",
     "judge": "dream",
     "probe": "probe",
-    "planted_bias": "probe_outside",
-    "bench": "probe_outside",
+    "planted_bias": "probe",
+    "bench": "probe",
     "report": "report",
     "quickstart": "report",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lensaudit.cli import options as opt
-from lensaudit.cli.console import say, say_json, say_table, warn
+from lensaudit.cli.console import say, say_json, say_table, say_verdict, warn
 from lensaudit.verdicts import PAIRS
 
 if TYPE_CHECKING:
@@ -127,7 +127,6 @@ def report(
 
 
 def _finish(folder: Path, fail_on: str, as_json: bool) -> None:
-    from lensaudit.cli.probe_output import say_verdict
     from lensaudit.report.audit_file import read_audit
     from lensaudit.report.quickstart import fail_where, summary
     from lensaudit.report.render import render_report
@@ -170,7 +169,6 @@ def quickstart(
 ) -> None:
     """Simulate a small set, audit a shipped finder on it and write the page."""
     from lensaudit.cli.opening import use_threads
-    from lensaudit.cli.probe_output import say_verdict
     from lensaudit.cli.running import watching
     from lensaudit.files import writable_folder
     from lensaudit.report.options import AuditOptions

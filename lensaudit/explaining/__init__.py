@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from lensaudit.explaining.dreaming.dream_files import DreamFiles, DreamRun, dream_files
     from lensaudit.explaining.dreaming.exciting import Exciting, Scan, most_exciting
     from lensaudit.explaining.dreaming.settings import (
+        ClassTarget,
         DreamSettings,
+        KernelTarget,
         Regularisation,
+        Target,
+        chosen_targets,
         cutout_start,
         noise_start,
         paper_settings,
     )
-    from lensaudit.explaining.dreaming.target import ClassTarget, KernelTarget, Target, chosen_targets
     from lensaudit.explaining.dreaming.wish import Changes, DreamStart, DreamWish, from_cutouts, from_noise
     from lensaudit.explaining.explained_files import ExplainedFiles, Request, chosen_systems, explain_systems
     from lensaudit.explaining.explainer import Explainer
@@ -137,13 +140,16 @@ _HOMES = {
     "explaining.dreaming.dream_files": ("DreamFiles", "DreamRun", "dream_files"),
     "explaining.dreaming.exciting": ("Exciting", "Scan", "most_exciting"),
     "explaining.dreaming.settings": (
+        "ClassTarget",
         "DreamSettings",
+        "KernelTarget",
         "Regularisation",
+        "Target",
+        "chosen_targets",
         "cutout_start",
         "noise_start",
         "paper_settings",
     ),
-    "explaining.dreaming.target": ("ClassTarget", "KernelTarget", "Target", "chosen_targets"),
     "explaining.dreaming.wish": ("Changes", "DreamStart", "DreamWish", "from_cutouts", "from_noise"),
     "explaining.explained_files": ("ExplainedFiles", "Request", "chosen_systems", "explain_systems"),
     "explaining.explainer": ("Explainer",),

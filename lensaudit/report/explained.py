@@ -339,8 +339,7 @@ def _dreamt(
 ) -> Arrays:
     """Start, image and p(lens) at start and end of both classes, from noise and from the chosen cutout."""
     from lensaudit.explaining.dreaming.dream import dream
-    from lensaudit.explaining.dreaming.settings import cutout_start, noise_start, paper_settings
-    from lensaudit.explaining.dreaming.target import class_target
+    from lensaudit.explaining.dreaming.settings import class_target, cutout_start, noise_start, paper_settings
 
     targets = [class_target(word) for word in CLASSES]
     starts = {"noise": noise_start(finder, options.seed)}

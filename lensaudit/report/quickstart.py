@@ -18,8 +18,7 @@ from lensaudit.display.numbers import duration
 from lensaudit.errors import AuditFailed, LensauditError, UsageError
 from lensaudit.records import Json, plain
 from lensaudit.report.audit_file import AUDIT_NAME
-from lensaudit.report.build import build_audit
-from lensaudit.report.left import left_of_audit
+from lensaudit.report.build import build_audit, left_of_audit
 from lensaudit.report.options import AuditOptions, quiet
 from lensaudit.report.render import render_report
 from lensaudit.report.schema import Audit

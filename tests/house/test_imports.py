@@ -6,7 +6,9 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -91,6 +93,21 @@ def test_what_is_imported_of_ours_exists(trees: dict[str, ast.Module]):
             if home in known and name not in trees and not {attribute, "__getattr__"} & known[home]:
                 wrong.append(f"{module}:{line}: {home} has no {attribute}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_name_that_is_handed_on_when_asked_for_is_there(trees: dict[str, ast.Module]):
+    lazy = [module for module, tree in trees.items() if {"__getattr__", "__all__"} <= _names_of(tree)]
+    assert "lensaudit.explaining" in lazy
+    missing = [f"{module}.{name}" for module in lazy for name in _not_there(import_module(module))]
+    assert not missing
+
+
+def _not_there(package: ModuleType) -> Iterator[str]:
+    for name in package.__all__:
+        try:
+            getattr(package, name)
+        except (AttributeError, ImportError):
+            yield name
 
 
 def _names_of(tree: ast.Module) -> set[str]:

@@ -15,8 +15,7 @@ import pytest
 import torch
 from hostile import EVERY
 
-from lensaudit.explaining.dreaming.settings import DreamSettings
-from lensaudit.explaining.dreaming.target import KernelTarget
+from lensaudit.explaining.dreaming.settings import DreamSettings, KernelTarget
 from lensaudit.explaining.dreaming.wish import DreamStart, Group
 from lensaudit.explaining.explained_files import PICTURES, Request
 from lensaudit.explaining.judging.judgement import FOLDER, scores_part
@@ -30,7 +29,7 @@ OURS = {
     "lensaudit.clustering.network": {"self.stage.name"},  # denoiser or extractor
     "lensaudit.clustering.sweep": {"self.size", "self.rerun"},  # numbers
     "lensaudit.comparing.measuring": {"key[:32]"},  # a hash
-    "lensaudit.explaining.dreaming.board": {"self.group.stem"},  # made of file_stem
+    "lensaudit.explaining.dreaming.dream_files": {"self.group.stem"},  # made of file_stem
     "lensaudit.explaining.dreaming.wish": {"self.stem", "self.start.stem"},  # made of file_stem
     "lensaudit.explaining.explained_files": {"stem", "shown"},  # made of file_stem
     "lensaudit.files": {"path.name", "out.name"},  # of a path that is there already

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from lensaudit.cli.console import say, say_json
 from lensaudit.errors import UsageError
 from lensaudit.explaining import Request
-from lensaudit.explaining.dreaming.dream_fits import identity_cards as dream_cards
 from lensaudit.explaining.dreaming.settings import DreamSettings
+from lensaudit.explaining.dreaming.wish import identity_cards as dream_cards
 from lensaudit.explaining.explained_files import identity_cards as map_cards
 from lensaudit.untrusted import file_stem, identifier, in_header, in_markdown, path_within, printable
 

@@ -36,8 +36,7 @@ from lensaudit.explaining.dreaming.objective import (
     memory_format,
     suits,
 )
-from lensaudit.explaining.dreaming.settings import DreamSettings
-from lensaudit.explaining.dreaming.target import ClassTarget, KernelTarget, Target
+from lensaudit.explaining.dreaming.settings import ClassTarget, DreamSettings, KernelTarget, Target
 from lensaudit.explaining.layers import agrees, answers, copied, logit_module, noise_for, not_in_place
 from lensaudit.explaining.trace import traced_graph
 from lensaudit.finders import Finder

@@ -16,7 +16,7 @@ from lensaudit.display.figures import draw_pixels, light_grid, new_figure, style
 from lensaudit.display.images import has_colour, main_band, prepared_rgb
 from lensaudit.display.numbers import probability, significant
 from lensaudit.explaining.dreaming.dream import Dream
-from lensaudit.explaining.dreaming.target import ClassTarget
+from lensaudit.explaining.dreaming.settings import ClassTarget
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

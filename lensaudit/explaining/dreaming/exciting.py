@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining.dreaming.objective import class_values
-from lensaudit.explaining.dreaming.target import ClassTarget, KernelTarget, Target
+from lensaudit.explaining.dreaming.settings import ClassTarget, KernelTarget, Target
 from lensaudit.explaining.kernels.activations import Recorder, recording
 from lensaudit.explaining.trace import evaluating
 from lensaudit.finders import Finder

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from lensaudit.errors import DataError
-from lensaudit.explaining.dreaming.target import ClassTarget, KernelTarget
+from lensaudit.explaining.dreaming.settings import ClassTarget, KernelTarget
 from lensaudit.finders import Finder
 from lensaudit.finders.finder import lens_logit
 from lensaudit.finders.recipe import CUSTOM, Recipe

@@ -17,12 +17,7 @@ from lensaudit.explaining.functions import explainer_of
 from lensaudit.explaining.judging.attributor import BASELINES, Attributor, attributor
 from lensaudit.explaining.judging.compound_view import ImageShares, compound_shares, summarised
 from lensaudit.explaining.judging.image_scores import NOISE_SAMPLES, TILES, ImageJudge
-from lensaudit.explaining.judging.judgement import (
-    JSON_FILE,
-    Judgement,
-    check_part,
-    scores_part,
-)
+from lensaudit.explaining.judging.judgement import JSON_FILE, Judgement, check_part, rows_of, scores_part, with_checks
 from lensaudit.explaining.judging.page import write_judgement
 from lensaudit.explaining.judging.randomisation import DRAWS, layers_with_weights, randomisation_check
 from lensaudit.explaining.judging.records import (
@@ -34,7 +29,6 @@ from lensaudit.explaining.judging.records import (
 )
 from lensaudit.explaining.judging.sample import KindSample, System, choose, prepared
 from lensaudit.explaining.judging.scores import RANDOM, SHARES
-from lensaudit.explaining.judging.table import rows_of, with_checks
 from lensaudit.explaining.trace import evaluating
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder

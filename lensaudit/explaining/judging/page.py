@@ -11,7 +11,7 @@ from lensaudit.display.figures import save_figure
 from lensaudit.display.markdown import table, write_html
 from lensaudit.display.numbers import MISSING, decimal, shortest, with_interval
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
-from lensaudit.explaining.judging.judgement import JSON_FILE, TABLE_FILE, Judgement
+from lensaudit.explaining.judging.judgement import ALL_KINDS, JSON_FILE, TABLE_FILE, Judgement
 from lensaudit.explaining.judging.picture import (
     compound_figure,
     methods_of,
@@ -21,7 +21,6 @@ from lensaudit.explaining.judging.picture import (
 )
 from lensaudit.explaining.judging.records import PASSES, CompoundView, Row, SourceShare
 from lensaudit.explaining.judging.scores import SCORES, Score
-from lensaudit.explaining.judging.table import ALL_KINDS
 from lensaudit.files import write_text
 from lensaudit.scenes.scene import KINDS
 from lensaudit.untrusted import in_markdown

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from lensaudit.display.colour import ALARM, BAND, INK, QUIET, SERIES
 from lensaudit.display.figures import light_grid, new_figure, space_panels, styled
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
-from lensaudit.explaining.judging.judgement import Judgement
+from lensaudit.explaining.judging.judgement import ALL_KINDS, ALL_NON_LENSES, Judgement
 from lensaudit.explaining.judging.randomisation import LEVEL
 from lensaudit.explaining.judging.records import FAILS, CompoundView, Row
 from lensaudit.explaining.judging.scores import SCORES, Score
-from lensaudit.explaining.judging.table import ALL_KINDS, ALL_NON_LENSES
 from lensaudit.scenes.scene import NON_LENS_KINDS
 
 if TYPE_CHECKING:

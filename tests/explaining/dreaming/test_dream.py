@@ -11,8 +11,14 @@ from torch import nn
 
 from lensaudit.errors import DataError
 from lensaudit.explaining.dreaming.dream import dream
-from lensaudit.explaining.dreaming.settings import DreamSettings, Regularisation, noise_start
-from lensaudit.explaining.dreaming.target import ClassTarget, KernelTarget, layer_targets
+from lensaudit.explaining.dreaming.settings import (
+    ClassTarget,
+    DreamSettings,
+    KernelTarget,
+    Regularisation,
+    layer_targets,
+    noise_start,
+)
 
 LENS, NON_LENS = ClassTarget(True), ClassTarget(False)
 ROUNDING = 2e-6  # float32 sums of a few hundred terms of order 1

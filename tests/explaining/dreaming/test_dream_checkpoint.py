@@ -9,8 +9,13 @@ import pytest
 
 from lensaudit.explaining.dreaming import dream as dreaming
 from lensaudit.explaining.dreaming.dream import Checkpoint, dream
-from lensaudit.explaining.dreaming.settings import DreamSettings, Regularisation, noise_start
-from lensaudit.explaining.dreaming.target import ClassTarget, layer_targets
+from lensaudit.explaining.dreaming.settings import (
+    ClassTarget,
+    DreamSettings,
+    Regularisation,
+    layer_targets,
+    noise_start,
+)
 
 CLASSES = [ClassTarget(True), ClassTarget(False)]
 EVERYTHING = Regularisation(jitter=2, tv=0.2, fourier=True)

@@ -12,8 +12,7 @@ from torch.nn import functional
 from lensaudit.errors import DataError
 from lensaudit.explaining.dreaming.dream import dream, frozen, rearranged
 from lensaudit.explaining.dreaming.objective import FirstConvolution, KernelObjective, gradients, mean_output, suits
-from lensaudit.explaining.dreaming.settings import DreamSettings, noise_start
-from lensaudit.explaining.dreaming.target import ClassTarget, KernelTarget, layer_targets
+from lensaudit.explaining.dreaming.settings import ClassTarget, DreamSettings, KernelTarget, layer_targets, noise_start
 
 GEOMETRIES = {
     "plain": {"kernel_size": 3},

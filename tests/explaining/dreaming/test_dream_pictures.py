@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageSequence
 
 from lensaudit.display.images import prepared_rgb
-from lensaudit.explaining.dreaming.board import Tile, layer_figure
 from lensaudit.explaining.dreaming.dream import Dream
+from lensaudit.explaining.dreaming.dream_files import Tile, layer_figure
 from lensaudit.explaining.dreaming.dream_picture import (
     MOST_BYTES,
     Beside,
@@ -20,8 +20,7 @@ from lensaudit.explaining.dreaming.dream_picture import (
     legend,
     path_gif,
 )
-from lensaudit.explaining.dreaming.settings import DreamSettings, Regularisation
-from lensaudit.explaining.dreaming.target import ClassTarget, KernelTarget
+from lensaudit.explaining.dreaming.settings import ClassTarget, DreamSettings, KernelTarget, Regularisation
 
 BANDS = ("J", "Y", "H", "VIS")
 

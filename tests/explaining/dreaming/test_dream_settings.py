@@ -20,13 +20,15 @@ from lensaudit.explaining.dreaming.ascent import (
 )
 from lensaudit.explaining.dreaming.dream import dream
 from lensaudit.explaining.dreaming.settings import (
+    ClassTarget,
     DreamSettings,
+    KernelTarget,
     Regularisation,
+    chosen_targets,
     noise_start,
     paper_settings,
     regularisation,
 )
-from lensaudit.explaining.dreaming.target import ClassTarget, KernelTarget, chosen_targets
 
 
 def images(n: int = 2, size: tuple[int, int] = (9, 8), seed: int = 4) -> torch.Tensor:
