@@ -9,6 +9,7 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json
+from lensaudit.display.numbers import decimal, interval, measured, shortest
 
 if TYPE_CHECKING:
     from lensaudit.clustering import Clustered
@@ -190,8 +191,8 @@ def _show(clustered: Clustered, swept: SweepResult | None, out: Path, *, as_json
         say(f"  {line}")
     if swept is not None:
         for one in swept.sizes:
-            low, high, mean = min(one.auroc), max(one.auroc), sum(one.auroc) / len(one.auroc)
-            say(f"  {one.embedding} features: AUROC {mean:.4f} ({low:.4f}–{high:.4f} in {swept.reruns} runs)")
+            mean, spread = sum(one.auroc) / len(one.auroc), interval(min(one.auroc), max(one.auroc), 4)
+            say(f"  {one.embedding} features: AUROC {decimal(mean, 4)} ({spread} in {swept.reruns} runs)")
     say(f"  mark the clusters in {out}/clusters.html, save marks.json into {out}, and run the same command again")
     say(f"  use it as: lensaudit score {clustered.marked.origin if clustered.marked else clustered.finder.origin} SET")
 
@@ -205,33 +206,29 @@ def _measured(test: dict[str, Any] | None) -> list[str]:
         for part, what in (("all", "all"), ("cut", "cut")) if name in test else ():
             if part in test[name]:
                 one = test[name][part]
-                named = ", ".join(f"{words} {_value(one[metric])}" for metric, words in _SHOWN.items())
+                named = ", ".join(f"{words} {measured(one[metric], 3)}" for metric, words in _SHOWN.items())
                 lines.append(f"{title}, {what}: {named}; {one['n_lenses']} lenses, {one['n_non_lenses']} non-lenses")
         for row in test.get(name, {}).get("ratios", []):
-            named = ", ".join(f"{metric} {_value(row[metric])}" for metric in ("recall", "precision", "f1", "accuracy"))
-            lines.append(f"{title}, 1:{row['ratio']:g}: {named}")
+            named = ", ".join(
+                f"{metric} {measured(row[metric], 3)}" for metric in ("recall", "precision", "f1", "accuracy")
+            )
+            lines.append(f"{title}, 1:{shortest(row['ratio'])}: {named}")
     rich = test["lenses_in_rich_clusters"]
-    lines.append(f"lenses in clusters of lens fraction ≥ 0.6: {_value(rich)}, n = {rich['n']}")
+    lines.append(f"lenses in clusters of lens fraction ≥ 0.6: {measured(rich, 3)}, n = {rich['n']}")
     if turned := test.get("orientations"):
         lines.append(
-            f"turned images: another cluster in {_value(turned['by_one'])} of the turns, in at least one for "
-            f"{_value(turned['ever'])}; two different images {turned['by_chance']:.3f}; another call for "
-            f"{_value(turned['call'])}; n = {turned['n']}"
+            f"turned images: another cluster in {measured(turned['by_one'], 3)} of the turns, in at least one for "
+            f"{measured(turned['ever'], 3)}; two different images {decimal(turned['by_chance'])}; another call for "
+            f"{measured(turned['call'], 3)}; n = {turned['n']}"
         )
     if light := test.get("source_only"):
+        pure, radius, angle = (measured(light[name], 3) for name in ("pure", "radius", "angle"))
         lines.append(
-            f"lensed light alone: {light['clusters']} clusters, {_value(light['pure'])} of the images are of their "
-            f"cluster's majority; variance between clusters of the Einstein radius {_value(light['radius'])}, of the "
-            f"arc's place {_value(light['angle'])}; n = {light['n_lenses']} lenses, {light['n_empty']} empty"
+            f"lensed light alone: {light['clusters']} clusters, {pure} of the images are of their cluster's majority; "
+            f"variance between clusters of the Einstein radius {radius}, of the arc's place {angle}; "
+            f"n = {light['n_lenses']} lenses, {light['n_empty']} empty"
         )
     return lines
 
 
 _SHOWN = {"auroc": "AUROC", "tpr0": "TPR0", "tpr10": "TPR10", "accuracy": "accuracy"}
-
-
-def _value(metric: dict[str, Any]) -> str:
-    if metric["value"] is None:
-        return f"not measured ({metric.get('status', 'nothing to measure')})"
-    interval = "" if metric["low"] is None else f" ({metric['low']:.3g}–{metric['high']:.3g})"
-    return f"{metric['value']:.3g}{interval}"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _INTERVAL = re.compile(r"\[([^][,]{1,12}), ([^][,]{1,12})\]")
 """Two ends that stay on one line."""
 
-_COUNTED = re.compile(r"\bn = (\d)")
 _PERCENT = re.compile(r"(?<=\d) %")
 """A number and what it belongs to stay on one line too."""
 
@@ -101,8 +100,7 @@ def _parser() -> Any:
 
         def text(self, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
             words = _INTERVAL.sub("[\\1,\u00a0\\2]", super().text(tokens, place, options, env))
-            words = _COUNTED.sub("n\u00a0=\u00a0\\1", _PERCENT.sub("\u202f%", words))
-            return words.replace("θ_E", "θ<sub>E</sub>")
+            return _PERCENT.sub("\u202f%", words).replace("θ_E", "θ<sub>E</sub>")
 
         def image(self, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
             token, folder = tokens[place], env["folder"]

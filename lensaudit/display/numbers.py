@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -82,6 +83,12 @@ def percent_with_interval(value: float | None, low: float | None, high: float | 
     """``(0.793, 0.672, 0.877)`` → ``79.3 % [67.2, 87.7]``."""
     shown, *ends = (decimal(None if one is None else 100 * one, digits) for one in (value, low, high))
     return _bracketed(shown if shown == MISSING else f"{shown}{_THIN}%", *ends)
+
+
+def plus_minus(value: float, deviation: float, digits: int = 4) -> str:
+    """``(0.91, 0.02)`` → ``0.9100 ± 0.0200``, the value alone where it has no deviation."""
+    shown, spread = decimal(value, digits), decimal(deviation, digits)
+    return shown if MISSING in (shown, spread) else f"{shown} ± {spread}"
 
 
 def _bracketed(value: str, low: str, high: str) -> str:
@@ -166,6 +173,20 @@ def count(n: int | None) -> str:
 def plural(n: int, one: str, many: str | None = None) -> str:
     """``(1, "lens", "lenses")`` → ``1 lens``."""
     return f"{count(n)} {one if n == 1 else (many or one + 's')}"
+
+
+_STATEMENT = re.compile(r"(?<=\b[np])\s+(=|<|≥|≤|&lt;)\s+(?=[\d−.])")
+
+
+def unbroken(text: str) -> str:
+    """`text` with each ``n = 185`` and ``p < 0.001`` in it kept on one line.
+
+    Examples
+    --------
+    >>> unbroken("17–26 % (n\\n= 185)")
+    '17–26 % (n\\xa0=\\xa0185)'
+    """
+    return _STATEMENT.sub("\u00a0\\1\u00a0", text)
 
 
 def duration(seconds: float) -> str:

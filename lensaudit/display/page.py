@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,14 @@ def render_page(folder: Path, template: str, *, styles: Sequence[str] = (), scri
     css = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     code = (folder / script).read_text(encoding="utf-8") if script else ""
     shell = {"css": Markup(css), "script": Markup(code), "policy": content_policy(css, code)}
-    return environment(folder).get_template(template).render(**values, **shell)
+    page = environment(folder).get_template(template).render(**values, **shell)
+    parts = _NO_WORDS.split(page)
+    parts[::2] = map(numbers.unbroken, parts[::2])
+    return "".join(parts)
+
+
+_NO_WORDS = re.compile(r"(<style.*?</style>|<script.*?</script>)", re.DOTALL)
+"""What the content policy holds to the letter."""
 
 
 def content_policy(css: str, script: str = "") -> str:

@@ -13,12 +13,12 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from lensaudit.display.figures import new_figure, styled, svg_bytes
+from lensaudit.display.figures import figure_of, new_figure, save_figure, styled, svg_bytes
 from lensaudit.display.images import data_uri
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining.attributed import SIGN, Attributed, Backdrop, Patches
 from lensaudit.explaining.map_picture import draw_map
-from lensaudit.files import replacing
+from lensaudit.files import replacing, write_bytes
 from lensaudit.fits_input import open_fits
 from lensaudit.lensset.coordinates import from_cards
 from lensaudit.provenance import provenance
@@ -26,6 +26,7 @@ from lensaudit.untrusted import in_header
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 P_LOST = "P-LOST"
@@ -278,6 +279,14 @@ def _joined(singles: Sequence[Attributed]) -> Attributed:
     )
 
 
+def _save_svg(path: Path, figure: Figure) -> None:
+    write_bytes(path, svg_bytes(figure))
+
+
+_FITS = (".fits", ".fit", ".fts")
+_PICTURES = {".png": save_figure, ".svg": _save_svg}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation(Attributed):
     """Attribution of the log-odds of "lens" to the pixels of n images, by any method; see `Attributed` for its fields.
@@ -322,13 +331,33 @@ class Explanation(Attributed):
     def write(self, path: str | Path) -> Path:
         """Write the maps, those of each band too, with all that is to be known of them as FITS; `read` gives it back.
 
+        Parameters
+        ----------
+        path
+            Ends in ``.fits`` (``.fit``, ``.fts``), or, for the picture of one map as `plot` draws it, in ``.png`` or
+            ``.svg``.
+
         Raises
         ------
-        UsageError, MachineError
-            `path` cannot be written.
+        UsageError
+            `path` ends otherwise, or is to be a picture of several images. It is a ValueError too.
+        MachineError
+            The disk is full.
         """
-        write_fits(Path(path), [self], per_band=True)
-        return Path(path)
+        path = Path(path)
+        ending = path.suffix.lower()
+        if ending in _PICTURES:
+            if len(self) != 1:
+                raise UsageError(f"{path}: a picture shows one map, these are {len(self)}; write explanation[0]")
+            _PICTURES[ending](path, figure_of(self.plot()))
+        elif ending in _FITS:
+            write_fits(path, [self], per_band=True)
+        else:
+            allowed = ", ".join((*_FITS, *_PICTURES))
+            raise UsageError(
+                f"{path}: an explanation is not written as {ending or 'a file without ending'}; allowed: {allowed}"
+            )
+        return path
 
     @classmethod
     def read(cls, path: str | Path) -> Explanation:

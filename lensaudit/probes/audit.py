@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from lensaudit.display.markdown import table as markdown_table
 from lensaudit.display.numbers import decimal, p_short, percent, shortest, with_interval
-from lensaudit.errors import UsageError
+from lensaudit.documents import read_json
+from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_text
 from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
@@ -170,9 +171,20 @@ class ProbeAudit(Shown, Record):
         DataError
             A file is missing, torn, or of another kind, as that of ``lensaudit report``; the message names it.
         """
+        _refuse_report(Path(path), fix)
         index = AuditIndex.read(Path(path) / AUDIT_FILE, fix)
         folders = [path_within(Path(path), one.probe) for one in index.ranked]
         return cls._of(audited([ProbeResult.read(folder, fix) for folder in folders], index.not_applicable))
+
+
+def _refuse_report(folder: Path, fix: str) -> None:
+    """Refuse the folder of ``lensaudit report``, whose file has the same name and another content."""
+    words = read_json(folder / AUDIT_FILE, fix)
+    if isinstance(words, dict) and "schema" in words and "format" not in words:
+        raise DataError(
+            f"{folder / AUDIT_FILE}: is of lensaudit report, not of lensaudit probe all; "
+            "read it with lensaudit.report.audit_file.read_audit"
+        )
 
 
 @dataclass(frozen=True)

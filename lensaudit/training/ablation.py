@@ -18,6 +18,7 @@ from scipy import stats
 from lensaudit.display.colour import FAINT, SERIES
 from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
 from lensaudit.display.markdown import table as markdown_table
+from lensaudit.display.numbers import MISSING, plus_minus, with_interval
 from lensaudit.errors import UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.files import write_text
@@ -228,9 +229,9 @@ def plot_ablation(path: Path, runs: Sequence[Run], labels: NDArray[np.integer[An
         members = [run for run in runs if run.arm == arm]
         curves = np.array([recall_on_grid(run.logit, labels) for run in members])
         areas = np.array([run.auroc for run in members])
-        spread = f" ± {areas.std(ddof=1):.3f}" if len(areas) > 1 else ""
+        spread = plus_minus(areas.mean(), areas.std(ddof=1) if len(areas) > 1 else np.nan, 3)
         axes.fill_between(GRID, curves.min(0), curves.max(0), color=colour, alpha=0.2, linewidth=0)
-        label = f"{arm}: AUROC {areas.mean():.3f}{spread} (n = {len(areas)})"
+        label = f"{arm}: AUROC {spread} (n = {len(areas)})"
         axes.plot(GRID, curves.mean(0), color=colour, label=label)
     axes.plot(GRID, GRID, color=FAINT, linewidth=1, linestyle=":", label="chance")
     axes.set_xlabel("false-positive rate")
@@ -356,7 +357,7 @@ def table(result: AblationResult) -> str:
     for row in result.arms:
         cells = [row.arm, str(len(row.seeds)), ", ".join(map(str, row.epochs))]
         for level, gain in ((row.auroc, row.auroc_gain), (row.accuracy, row.accuracy_gain)):
-            cells += [_level(level), _gain(gain)]
+            cells += [plus_minus(level.mean, level.deviation), _gain(gain)]
         rows.append(cells)
     head = ("arm", "repeats", "epochs", "AUROC", "gain in AUROC", "accuracy", "gain in accuracy")
     return "\n".join(
@@ -373,12 +374,5 @@ def table(result: AblationResult) -> str:
     )
 
 
-def _level(spread: Spread) -> str:
-    return f"{spread.mean:.4f}" + ("" if np.isnan(spread.deviation) else f" ± {spread.deviation:.4f}")
-
-
 def _gain(spread: Spread | None) -> str:
-    if spread is None:
-        return "–"
-    interval = "" if np.isnan(spread.low) else f" [{spread.low:+.4f}, {spread.high:+.4f}]"
-    return f"{spread.mean:+.4f}{interval}"
+    return MISSING if spread is None else with_interval(spread.mean, spread.low, spread.high, 4, sign=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lensaudit.display.colour import FAINT, SERIES
 from lensaudit.display.figures import new_figure, save_figure, styled
 from lensaudit.display.markdown import table as markdown_table
+from lensaudit.display.numbers import measured, plus_minus, shortest
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import Evaluation, Metric, evaluate
 from lensaudit.files import write_text
@@ -175,8 +176,15 @@ def table(result: CrossValidationResult) -> str:
     rows = []
     for fold in folds:
         counted = f"{fold.n_lenses} + {fold.n_non_lenses}"
-        rows.append([str(fold.fold), counted, str(fold.epochs), _interval(fold.auroc), _interval(fold.f1)])
-    rows.append(["mean ± standard deviation over folds", "", "", _level(result.auroc), _level(result.f1)])
+        rows.append([str(fold.fold), counted, str(fold.epochs), measured(fold.auroc), measured(fold.f1)])
+    rows.append(
+        [
+            "mean ± standard deviation over folds",
+            "",
+            "",
+            *(plus_minus(one.mean, one.deviation_over_folds) for one in (result.auroc, result.f1)),
+        ]
+    )
     left_out = sum(fold.n_unscored for fold in folds)
     differ = len({fold.threshold for fold in folds}) > 1
     return "\n".join(
@@ -184,7 +192,7 @@ def table(result: CrossValidationResult) -> str:
             *lines,
             markdown_table(("fold", "lenses + non-lenses", "epochs", "ROC AUC", "F1"), rows),
             "",
-            f"In brackets 95 % intervals of one fold's images. F1 at p ≥ {folds[0].threshold:g}"
+            f"In brackets 95 % intervals of one fold's images. F1 at p ≥ {shortest(folds[0].threshold)}"
             + (" and the thresholds of the other folds' finders" if differ else "")
             + ". Any two folds' finders have most of their training images in common, so the deviation over folds "
             "understates what another training set would change (Bengio & Grandvalet 2004)."
@@ -192,17 +200,6 @@ def table(result: CrossValidationResult) -> str:
             "",
         ]
     )
-
-
-def _interval(metric: Metric) -> str:
-    if np.isnan(metric.value):
-        return f"– ({metric.status})"
-    interval = "" if np.isnan(metric.low) else f" [{metric.low:.4f}, {metric.high:.4f}]"
-    return f"{metric.value:.4f}{interval}"
-
-
-def _level(spread: OverFolds) -> str:
-    return "–" if np.isnan(spread.mean) else f"{spread.mean:.4f} ± {spread.deviation_over_folds:.4f}"
 
 
 _ONE, _ALL = SERIES[:2]
@@ -245,7 +242,7 @@ def _draw_metrics(axes: Axes, result: CrossValidation) -> None:
         values = np.array([metric.value for metric in metrics])
         reach = np.array([[metric.value - metric.low, metric.high - metric.value] for metric in metrics]).T
         colour, spread = (_ONE if name == "auroc" else _ALL), result.spread(name)
-        words = f"{label}: {spread.mean:.3f} ± {spread.deviation:.3f}"
+        words = f"{label}: {plus_minus(spread.mean, spread.deviation, 3)}"
         axes.errorbar(numbers + shift, values, np.nan_to_num(reach), fmt=marker, color=colour, capsize=2, label=words)
         axes.axhline(spread.mean, color=colour, linewidth=1)
         axes.axhspan(spread.mean - spread.deviation, spread.mean + spread.deviation, color=colour, alpha=0.12)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lensaudit.display.figures import save_figure
 from lensaudit.display.markdown import table, write_html
-from lensaudit.display.page import TEMPLATE, content_policy
+from lensaudit.display.page import TEMPLATE, content_policy, render_page
 from lensaudit.untrusted import in_markdown
 
 
@@ -42,6 +42,17 @@ def test_tables_scroll(tmp_path: Path):
 def test_numbers_stay_with_what_belongs_to_them(tmp_path: Path):
     page = written(tmp_path, "# A\n\n79.3 % [67.2, 87.7] n = 58\n")
     assert "79.3\u202f% [67.2,\u00a087.7] n\u00a0=\u00a058" in page
+
+
+def test_statements_stay_whole_on_every_page_and_style_and_script_stay_as_they_are(tmp_path: Path):
+    (tmp_path / "a.html.j2").write_text(
+        '{% extends "shell.html.j2" %}\n{% block title %}p < 0.05{% endblock %}\n'
+        "{% block main %}<p>17 % (n\n  = {{ n }}), {{ p }}; mean = 3</p>{% endblock %}"
+    )
+    (tmp_path / "a.js").write_text("if (n = 1) {}")
+    page = render_page(tmp_path, "a.html.j2", script="a.js", n=185, p="p < 0.001")
+    assert "(n\u00a0=\u00a0185), p\u00a0&lt;\u00a00.001; mean = 3" in page
+    assert "<script>if (n = 1) {}</script>" in page
 
 
 def rules(medium: str) -> dict[str, str]:

@@ -73,6 +73,13 @@ def test_json_has_no_nan():
     assert json.loads(text) == {"a": 0.5, "b": [None, None, 3], "c": [1.0, None], "d": [True, None]}
 
 
+def test_a_mean_stands_with_its_deviation_or_alone():
+    assert numbers.plus_minus(0.91, 0.02) == "0.9100 ± 0.0200"
+    assert numbers.plus_minus(-0.91, 0.02, 1) == "−0.9 ± 0.0"
+    assert numbers.plus_minus(0.5, math.nan) == "0.5000"
+    assert numbers.plus_minus(math.nan, math.nan) == numbers.MISSING
+
+
 def test_counts_and_plurals():
     assert numbers.count(45000) == f"45{NB}000"
     assert numbers.plural(1, "lens", "lenses") == "1 lens"

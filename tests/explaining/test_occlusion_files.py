@@ -159,6 +159,21 @@ def test_what_is_written_is_read_back(tmp_path, n, on_sky):
     assert_same(both[1], hidden)
 
 
+def test_an_explanation_is_written_as_its_ending_says(tmp_path):
+    one = map_of(np.ones((10, 10)))
+    starts = {".fits": b"SIMPLE", ".FIT": b"SIMPLE", ".png": b"\x89PNG", ".svg": b"<?xml"}
+    for ending, start in starts.items():
+        assert one.write(tmp_path / f"map{ending}").read_bytes().startswith(start)
+    for name, about in {"map.jpg": r"\.jpg; allowed: \.fits, .*\.png", "map": "without ending; allowed"}.items():
+        with pytest.raises(ValueError, match=rf"{name}: .*{about}") as refused:
+            one.write(str(tmp_path / name))
+        assert isinstance(refused.value, UsageError)
+    two = replace(one, maps=np.ones((2, 10, 10), np.float32), logit=np.zeros(2), wcs=None, backdrop=None, patches=None)
+    with pytest.raises(UsageError, match=r"shows one map, these are 2; write explanation\[0\]"):
+        two.write(tmp_path / "two.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["map.FIT", "map.fits", "map.png", "map.svg"]
+
+
 def test_an_occlusion_of_version_0_1_is_read_with_todays_sign(tmp_path):
     """Its primary array was p(lens | hidden) − p(lens); it is made again rather than kept."""
     lost, path, old = np.random.default_rng(4).normal(size=(10, 10)).astype(np.float32), tmp_path / "x.fits", {}

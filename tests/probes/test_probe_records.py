@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -113,9 +114,14 @@ def test_an_audit_of_which_nothing_applies_survives():
 
 
 def test_what_is_no_audit_of_probes_is_one_line(folder: Path, tmp_path):
-    (tmp_path / "audit.json").write_text('{"schema": 3}')
+    (tmp_path / "audit.json").write_text("{}")
     with pytest.raises(DataError, match=r"audit\.json: .*format.*; run lensaudit probe all again$"):
         ProbeAudit.read(tmp_path)
+    (tmp_path / "audit.json").write_bytes(OLD_AUDIT.read_bytes())
+    with pytest.raises(DataError, match=r"audit\.json: is of lensaudit report, .* (lensaudit\S+)$") as refused:
+        ProbeAudit.read(tmp_path)
+    module, name = str(refused.value).split()[-1].rsplit(".", 1)
+    assert getattr(import_module(module), name)(tmp_path).findings
     (tmp_path / "probe.json").write_text((folder / "compound" / "probe.json").read_text(encoding="utf-8"))
     (tmp_path / "pairs.parquet").write_bytes(b"torn")
     with pytest.raises(DataError, match=r"pairs\.parquet: is no table of pairs .*; run the probe again$"):
