@@ -37,7 +37,7 @@ def clustered(recipe, mixed, other, place, options):
 
 @pytest.fixture(scope="module")
 def page(clustered, place):
-    return (place.out / "clusters.html").read_text(encoding="utf-8")
+    return (place.out / "clusters.html").read_text(encoding="utf-8").replace("\u00a0", " ")
 
 
 def weights(folder):

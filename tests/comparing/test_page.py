@@ -72,7 +72,7 @@ def folder(made: Comparison, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(folder: Path) -> str:
-    return (folder / "compare.html").read_text(encoding="utf-8")
+    return (folder / "compare.html").read_text(encoding="utf-8").replace("\u00a0", " ")
 
 
 @pytest.fixture(scope="module")

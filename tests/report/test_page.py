@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lensaudit.display.numbers import unbroken
 from lensaudit.display.page import MAX_BYTES
 from lensaudit.documents import keep_json
 from lensaudit.errors import DataError, UsageError
@@ -176,7 +177,7 @@ def test_every_metric_has_its_n_and_interval(audit: Audit, write_folder):
     source = render_report(write_folder(audit)).read_text(encoding="utf-8")
     table = source[source.index("Metrics with") : source.index("</table>", source.index("Metrics with"))]
     rows = re.findall(r"<tr>\s*<th scope=\"row\">(.*?)</th>(.*?)</tr>", table, re.S)
-    assert [name for name, _ in rows] == [metric.label for metric in audit.performance.metrics]
+    assert [name for name, _ in rows] == [unbroken(metric.label) for metric in audit.performance.metrics]
     for (_, cells), metric in zip(rows, audit.performance.metrics, strict=True):
         value, between, n, method = (c.strip() for c in re.findall(r"<td[^>]*>(.*?)</td>", cells, re.S))
         assert n == str(metric.n)

@@ -36,7 +36,7 @@ def source(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> str:
     write_audit(folder, audit)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lensaudit.display.figures.svg_bytes", lambda figure: b"")
-        return render_report(folder).read_text(encoding="utf-8")
+        return render_report(folder).read_text(encoding="utf-8").replace("\u00a0", " ")
 
 
 def with_rows(audit: Audit, *rows: ProbeRow) -> Audit:
