@@ -193,7 +193,7 @@ def made(out: Path, world: World, n: int, seed: int, lens_share: float) -> LensS
     """The lens set of `n` images of a world, made if need be."""
     header = simulation_header("euclid", world.population, n, seed)
     command = f"benchmarks/psf_leak.py: {world.name}, lens share {lens_share:.3f}"
-    changes = {"bands": header.bands[:1], "has_truth": False, "provenance": header.provenance | {"command": command}}
+    changes = {"bands": header.bands[:1], "has_truth": False, "provenance": replace(header.provenance, command=command)}
     return write_chunks(Making(out, header.model_copy(update=changes), world, lens_share))
 
 

@@ -23,8 +23,8 @@ def summary(lens_set: LensSet) -> dict[str, Any]:
         "path": str(lens_set.path),
         "n": len(lens_set),
         "instrument": lens_set.instrument,
-        "population": header["population"],
-        "seed": header["seed"],
+        "population": header.population,
+        "seed": header.seed,
         "bands": {
             band: {"shape": lens_set.shape[band], "pixel_scale_arcsec": lens_set.pixel_scale_arcsec[band]}
             for band in lens_set.bands
@@ -32,7 +32,7 @@ def summary(lens_set: LensSet) -> dict[str, Any]:
         "lenses": int((labels == 1).sum()),
         "non_lenses": int((labels == 0).sum()),
         "unlabelled": int((labels == -1).sum()),
-        "source": header["source"],
+        "source": header.source.model_dump(mode="json"),
         "content_hash": lens_set.content_hash,
     }
 

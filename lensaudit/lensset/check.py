@@ -84,10 +84,10 @@ def check_set(path: Path | str, progress: Progress | None = None) -> SetCheck:
 
     lens_set.verify(seen)
     header = lens_set.header
-    if header["has_scenes"]:
+    if header.has_scenes:
         for i in range(n):
             lens_set.scene(i)
-    if header["has_wcs"]:
+    if header.has_wcs:
         for i in np.unique(np.linspace(0, n - 1, WCS_READ).round().astype(int)).tolist():
             for band in lens_set.bands:
                 lens_set.wcs(i, band)
@@ -100,8 +100,8 @@ def check_set(path: Path | str, progress: Progress | None = None) -> SetCheck:
         non_lenses=int((labels == 0).sum()),
         unlabelled=int((labels == -1).sum()),
         not_finite=counted,
-        scenes=header["has_scenes"],
-        wcs=header["has_wcs"],
+        scenes=header.has_scenes,
+        wcs=header.has_wcs,
         truth=lens_set.has_truth,
         content_hash=lens_set.content_hash,
         checksums=lens_set.has_checksums,

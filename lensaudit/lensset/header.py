@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from lensaudit.documents import digest_of, read_json, validated
 from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.files import replacing, sha256, write_json
+from lensaudit.lensset.source import Source
+from lensaudit.provenance import Provenance
 from lensaudit.tables import parquet_column
 from lensaudit.untrusted import Identifier, Label, printable
 
@@ -89,6 +91,9 @@ class Checksums(_Frozen):
     chunks: Annotated[dict[str, Annotated[str, Field(pattern=r"^([0-9a-f]{8})*$")]], Field(max_length=256)]
 
 
+_UNKNOWN = Provenance(lensaudit="", command="", seed=None, inputs={}, python="", packages={})
+
+
 class Header(_Frozen):
     """The whole header of a lens set.
 
@@ -100,6 +105,8 @@ class Header(_Frozen):
         Systems per chunk, the unit of writing and of resuming; follows from `n` alone (`chunk_for`).
     source
         What the data were made from: for ingested sets the layout, its policies and what was missing.
+    provenance
+        What made the set; empty words where it does not say.
     content_hash
         SHA-256 over the logical content (see `records`); ``None`` until the set is finished.
     checksums
@@ -118,8 +125,8 @@ class Header(_Frozen):
     has_scenes: bool = False
     has_wcs: bool = False
     columns: tuple[CatalogueColumn, ...] = Field(max_length=MOST_COLUMNS)
-    source: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
+    source: Source = Field(default_factory=Source)
+    provenance: Provenance = _UNKNOWN
     content_hash: Sha256 | None = None
     checksums: Checksums | None = None
 
@@ -131,13 +138,13 @@ class Header(_Frozen):
             raise ValueError(f"a band is named twice among {', '.join(names)}")
         return bands
 
-    @field_validator("source")
+    @field_validator("provenance", mode="before")
     @classmethod
-    def _notes(cls, source: dict[str, Any]) -> dict[str, Any]:
-        notes = source.get("notes", [])
-        if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
-            raise ValueError("notes must be a list of sentences")
-        return source
+    def _whole(cls, words: Any) -> Any:
+        """Sets of other makers name a command alone, nothing, or what we do not know."""
+        if not isinstance(words, Mapping):
+            return words
+        return {name: words.get(name, unknown) for name, unknown in _UNKNOWN.to_json().items()}
 
     @field_validator("columns")
     @classmethod

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.lensset.arrays import LineFile
+from lensaudit.lensset.header import Header
 from lensaudit.lensset.store import Index, LensSet
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ class Part(LensSet):
         return len(self.rows)
 
     @property
-    def header(self) -> dict[str, Any]:
-        """As the whole's, with this number of systems and no seed."""
-        return {**super().header, "n": len(self), "seed": None, "content_hash": self.content_hash}
+    def header(self) -> Header:
+        """As the whole's, with this number of systems, no seed and no checksums."""
+        own = {"n": len(self), "seed": None, "content_hash": self.content_hash, "checksums": None}
+        return self._header.model_copy(update=own)
 
     @property
     def seed(self) -> None:
@@ -97,7 +99,7 @@ def sky_positions(lens_set: LensSet) -> tuple[NDArray[np.float64], NDArray[np.fl
             found = _numbers(lens_set.column(named[ra])), _numbers(lens_set.column(named[dec]))
             if found[0] is not None and found[1] is not None:
                 return found[0], found[1]
-    if not lens_set.header["has_wcs"]:
+    if not lens_set.header.has_wcs:
         return None
     centres = np.array([_centre(lens_set, i) for i in range(len(lens_set))]).reshape(-1, 2)
     return (centres[:, 0], centres[:, 1]) if np.isfinite(centres).any() else None

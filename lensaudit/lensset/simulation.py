@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from lensaudit.files import working_in
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import LensSetWriter, Records
-from lensaudit.provenance import provenance
+from lensaudit.provenance import Provenance
 from lensaudit.spread import Progress, spread
 
 PIXEL_UNIT = "electron / s"
@@ -157,7 +157,7 @@ def simulation_header(instrument: str, population: str, n: int, seed: int) -> He
         has_truth=True,
         has_scenes=True,
         columns=tuple(catalogue_column(column) for column in TRUTH_COLUMNS),
-        provenance=provenance(seed=seed) | {"command": command},  # without --out and --workers: they change nothing
+        provenance=replace(Provenance.here(seed=seed), command=command),  # without --out and --workers
     )
 
 

@@ -45,7 +45,7 @@ class LensSet:
     path
         Folder of the set.
     header
-        The content of ``lensset.json``.
+        The content of ``lensset.json``, a frozen record.
     bands
         Band names, in the order of the header.
 
@@ -115,9 +115,9 @@ class LensSet:
         return card(f"Lens set {self.path.name} ({self.instrument})", facts)
 
     @property
-    def header(self) -> dict[str, Any]:
-        """The header as plain JSON values, without the checksums of the files."""
-        return self._header.model_dump(mode="json", exclude={"checksums"})
+    def header(self) -> Header:
+        """The content of ``lensset.json``."""
+        return self._header
 
     @property
     def population(self) -> str | None:
@@ -137,7 +137,7 @@ class LensSet:
     @property
     def command(self) -> str:
         """Command that made it; ``unknown`` where the header does not say."""
-        return str(self._header.provenance.get("command", "unknown"))
+        return self._header.provenance.command or "unknown"
 
     @property
     def content_hash(self) -> str:
@@ -393,5 +393,5 @@ def _what_is_wrong(path: Path) -> str:
     wanted = read_header(work / HEADER_NAME)
     spans = [wanted.span(int(part.stem)) for part in work.glob("parts/*.jsonl")]
     done = sum(span.stop - span.start for span in spans)
-    command = wanted.provenance.get("command", "the command that made it")
+    command = wanted.provenance.command or "the command that made it"
     return f"{path}: unfinished, {done} of {wanted.n} systems are there; run the same command again: {command}"

@@ -259,14 +259,15 @@ def rewritten_set(source: Path, target: Path, word: str) -> bool:
     old = LensSet.open(source)
     rows = pq.read_table(source / CATALOGUE_NAME).to_pylist()
     written = _writable(word)[:120]
-    columns = [CatalogueColumn(**column) for column in old.header["columns"]]
-    bands = tuple({**band, "unit": written} for band in old.header["bands"])
+    columns = old.header.columns
+    bands = tuple(band.model_copy(update={"unit": written}) for band in old.header.bands)
+    was = old.header.model_dump(mode="json", exclude={"checksums"})
     for named in (True, False):  # where no column may be called so, the rest still stands
         try:
             extra = CatalogueColumn(name=f"x{written}", unit=written, description=written, dtype="str")
             more = (extra,) if named else ()
             header = Header(
-                **{**old.header, "bands": bands, "columns": (*columns, *more), "content_hash": None, "n": len(old),
+                **{**was, "bands": bands, "columns": (*columns, *more), "content_hash": None, "n": len(old),
                    "chunk": chunk_for(len(old)), "source": {"notes": [written], "layout": written}, "has_scenes": False,
                    "provenance": {"command": written}}
             )  # fmt: skip

@@ -61,7 +61,8 @@ def _whole_set(root: Path) -> Any:
     found = check_set(root / "set").as_json()
     opened = LensSet.open(root / "set")
     cards = [str(opened.wcs(i, "VIS").to_header()) for i in range(len(opened))]
-    return found | {"path": "", "checksums": True}, opened.header, cards, [opened.scene(i) for i in range(len(opened))]
+    header = opened.header.model_dump(exclude={"checksums"})
+    return found | {"path": "", "checksums": True}, header, cards, [opened.scene(i) for i in range(len(opened))]
 
 
 def _scores(path: Path) -> Any:

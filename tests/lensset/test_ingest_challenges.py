@@ -14,6 +14,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.ingest import PixelPolicy, ingest, plan_blf1, plan_blf2
 from lensaudit.lensset.ingest.challenges import read_catalogue, theta_e_arcsec
 from lensaudit.lensset.ingest.plan import challenge, label_rule, wilde
+from lensaudit.lensset.source import Listed
 
 NAN = math.nan
 
@@ -75,9 +76,9 @@ def test_challenge_1_catalogue_gives_label_and_einstein_radius(tmp_path):
     assert s.column("theta_e_arcsec")[0] == pytest.approx(1.5, rel=1e-5)  # 206265 is rounded
     assert np.isnan(s.column("theta_e_arcsec")[1:]).all()
     assert s.column("n_arc_pixels")[0] == 321
-    assert s.header["source"]["ids_without_image"] == {"count": 1, "ids": ["100099"]}
-    assert s.header["source"]["ids_without_catalogue_row"]["ids"] == ["100003"]
-    assert "100099" in s.header["source"]["notes"][0]
+    assert s.header.source.ids_without_image == Listed(count=1, ids=("100099",))
+    assert s.header.source.ids_without_catalogue_row.ids == ("100003",)
+    assert "100099" in s.header.source.notes[0]
 
 
 def test_folder_and_catalogue_must_agree(tmp_path):
@@ -96,7 +97,7 @@ def test_masked_ground_pixels(tmp_path, policy, value):
     expected = np.median(good) if value is None else value
     np.testing.assert_array_equal(s.images("R", 0)[0].ravel(), np.r_[np.full(10, expected, np.float32), good])
     assert s.column("n_masked_R")[0] == 10
-    assert policy in s.header["source"]["pixels"]["masked"]
+    assert policy in s.header.source.pixels["masked"]
 
 
 def test_masked_pixels_refused_on_request(tmp_path):
@@ -143,11 +144,11 @@ def test_challenge_2_layout_labels_and_missing_ids(tmp_path):
     assert s.column("theta_e_arcsec")[0] == pytest.approx(0.8, rel=1e-5)  # 206265 is rounded
     assert s.column("magnification")[0] == 3.5
     assert s.units["ein_area"] == "sr"
-    missing = s.header["source"]["ids_without_image"]
-    assert missing["count"] == 9
-    assert missing["ids"][0] == "210000"
-    assert s.header["source"]["label_rule"] == "wilde"
-    assert s.header["provenance"]["inputs"].keys() == {"log.csv"}
+    missing = s.header.source.ids_without_image
+    assert missing.count == 9
+    assert missing.ids[0] == "210000"
+    assert s.header.source.label_rule == "wilde"
+    assert s.header.provenance.inputs.keys() == {"log.csv"}
     assert s.wcs(0, "VIS").wcs.crpix.tolist() == [6.5, 6.5]  # files without sky coordinates get plain ones
 
 

@@ -30,7 +30,7 @@ def test_q1_centre_crop_and_band_order(tmp_path):
     np.testing.assert_array_equal(s.images("VIS", 1)[0], noise(0, (30, 30))[5:25, 5:25])
     np.testing.assert_array_equal(s.images("J", 1)[0], noise(2, (30, 30))[5:25, 5:25])
     assert s.pixel_scale_arcsec["H"] == pytest.approx(1.0, rel=1e-6)
-    assert s.header["bands"][0]["zero_point_mag"] == 24.6
+    assert s.header.bands[0].zero_point_mag == 24.6
 
 
 def test_coordinates_follow_the_crop(tmp_path):
@@ -86,7 +86,7 @@ def test_nan_policies(tmp_path, policy):
     assert s.images("J", 0)[0, 7, 7] == np.float32(expected)
     assert s.column("n_nan_J")[0] == 1
     assert s.column("n_nan_VIS")[0] == 0
-    assert policy in s.header["source"]["pixels"]["nan"]
+    assert policy in s.header.source.pixels["nan"]
 
 
 def test_unknown_policies_are_refused():
@@ -172,7 +172,7 @@ def test_one_band_duplicated_into_four(tmp_path):
     for band in s.bands:
         np.testing.assert_array_equal(s.images(band, 0)[0], noise(1))
     assert s.images("VIS", 0).dtype.isnative
-    assert s.header["source"]["copies"] == {"VIS": ["J", "Y", "H"]}
+    assert s.header.source.copies == {"VIS": ["J", "Y", "H"]}
 
 
 def test_a_scale_told_for_a_band_holds_for_its_copies(tmp_path):

@@ -72,7 +72,7 @@ def test_planes_of_a_cube(tmp_path):
     s = taken(tmp_path, tmp_path / "out", "g=cube.fits[0][0]", "z=cube.fits[0][2]")
     assert s.ids == ["cube"]
     np.testing.assert_array_equal(s.images("z", 0)[0], cube[2])
-    assert s.header["source"]["files"]["first"][1] == "cube.fits[0][2]"
+    assert s.header.source.files["first"][1] == "cube.fits[0][2]"
     fits.HDUList(
         [fits.PrimaryHDU(), fits.CompImageHDU(cube[None], compression_type="GZIP_1", quantize_level=0)]
     ).writeto(path, overwrite=True)
@@ -126,7 +126,7 @@ def test_zero_points_are_brought_to_the_first(tmp_path):
     write_plane(tmp_path / "in" / "b.fits", bright, zero_point(27.5))
     policy = PixelPolicy(masked_values=(-99.0,))
     s = taken(tmp_path / "in", tmp_path / "out", "VIS=*.fits", policy=policy)
-    assert s.header["bands"][0]["zero_point_mag"] == 25.0
+    assert s.header.bands[0].zero_point_mag == 25.0
     # one magnitude more of zero point is a flux unit 2.512 times fainter: 2.5 mag are 10 times
     wanted = np.where(bright == -99, 0, bright / 10)
     np.testing.assert_allclose(s.images("VIS", 1)[0], wanted, rtol=1e-6)  # single precision
@@ -146,10 +146,7 @@ def test_zero_points_that_are_none(tmp_path, value, said):
     with pytest.raises(DataError, match=f"{said}.* or give --zero-point"):
         taken(tmp_path / "a.fits", tmp_path / "out", "VIS=[0]")
     policy = PixelPolicy(given_zero_point=parse_by_band("--zero-point", ["VIS=24"]))
-    assert (
-        taken(tmp_path / "a.fits", tmp_path / "told", "VIS=[0]", policy=policy).header["bands"][0]["zero_point_mag"]
-        == 24
-    )
+    assert taken(tmp_path / "a.fits", tmp_path / "told", "VIS=[0]", policy=policy).header.bands[0].zero_point_mag == 24
 
 
 def test_an_infinite_zero_point_in_the_file(tmp_path):
@@ -225,7 +222,7 @@ def test_a_scale_against_the_header_moves_the_coordinates_and_is_said(tmp_path):
 def test_a_scale_against_a_header_whose_reference_is_far_leaves_its_coordinates_out(tmp_path):
     path = write_plane(tmp_path / "a.fits", noise(1), sky_header(0.1, (6000.5, 6.5)))
     s = taken(path, tmp_path / "out", "VIS=[0]", policy=PixelPolicy(given_scale={"VIS": 0.05}))
-    assert "reference pixel lies outside the image" in s.header["source"]["notes"][0]
+    assert "reference pixel lies outside the image" in s.header.source.notes[0]
     assert s.wcs(0, "VIS").pixel_to_world(5.5, 5.5).ra.deg == pytest.approx(0, abs=1e-9)
 
 
@@ -236,7 +233,7 @@ def test_default_coordinates_are_not_believed(tmp_path):
     with pytest.raises(UsageError, match=r"1 degree per pixel.*--pixel-scale VIS"):
         taken(path, tmp_path / "out", "VIS=[0]", policy=PixelPolicy())
     s = taken(path, tmp_path / "out", "VIS=[0]")
-    assert "VIS: no sky coordinates are kept: they have no CDELT" in s.header["source"]["notes"][0]
+    assert "VIS: no sky coordinates are kept: they have no CDELT" in s.header.source.notes[0]
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "\u202ea", "x" * 129, " a", "b\udce9"])

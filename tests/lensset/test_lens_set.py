@@ -16,9 +16,14 @@ import pytest
 import zarr
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.files import write_json
 from lensaudit.lensset import LensSet, Records, chunk_for
+from lensaudit.lensset.header import read_header
+from lensaudit.lensset.part import Part
 from lensaudit.lensset.simulation import write_chunks
+from lensaudit.lensset.source import Skipped
 from lensaudit.lensset.writer import digest_of
+from lensaudit.provenance import Provenance
 
 N = 30
 
@@ -278,3 +283,46 @@ def test_a_simulated_set_of_before_checksums_has_its_ids_in_order(damaged):
     assert f"catalogue.parquet: row 3: id {name} is out of order" in refusal(DataError, lambda: LensSet.open(damaged))
     pq.write_table(table, damaged / "catalogue.parquet")
     assert len(LensSet.open(damaged)) == N
+
+
+SOURCE = {
+    "layout": "blf2",
+    "label_rule": None,
+    "ids_without_image": {"count": 1, "ids": ["100099"]},
+    "skipped": {"count": 1, "why": {"b": "cut short"}},
+    "pixels": {"nan": "zero", "size_arcsec": 10},
+    "notes": ["first", "second"],
+}
+
+
+def test_the_header_is_a_record_and_writes_what_it_read(tmp_path):
+    said = fake_sky.header(8).model_dump(mode="json", exclude={"checksums"})
+    said |= {"source": SOURCE, "provenance": Provenance.here(seed=3, inputs={"log.csv": "ab" * 32}).to_json()}
+    write_json(tmp_path / "was.json", said)
+    header = read_header(tmp_path / "was.json")
+    header.write(tmp_path / "is.json")
+    assert (tmp_path / "is.json").read_bytes() == (tmp_path / "was.json").read_bytes()
+    assert header.source.notes == ("first", "second")
+    assert header.source.skipped == Skipped(count=1, why={"b": "cut short"})
+    assert header.provenance.inputs == {"log.csv": "ab" * 32}
+
+
+@pytest.mark.parametrize("words", [{}, {"command": "made elsewhere"}, {"command": "made elsewhere", "host": "nova"}])
+def test_a_header_that_says_little_of_its_making_opens(words):
+    header = fake_sky.header(8, provenance=words)
+    assert header.provenance.command == words.get("command", "")
+    assert header.provenance.inputs == {}
+
+
+@pytest.mark.parametrize("part", [{"source": {"notes": "one"}}, {"source": []}, {"provenance": {"inputs": 3}}])
+def test_a_header_with_a_wrong_part_names_it(tmp_path, part):
+    write_json(tmp_path / "lensset.json", fake_sky.header(8).model_dump(mode="json", exclude={"checksums"}) | part)
+    with pytest.raises(DataError, match=f"lensset.json: {next(iter(part))}.*make the set again"):
+        read_header(tmp_path / "lensset.json")
+
+
+def test_the_header_of_a_part_counts_its_own_systems_and_names_no_seed(whole):
+    opened = LensSet.open(whole)
+    part = Part(opened, np.array([4, 1]))
+    assert (part.header.n, part.header.seed, part.header.content_hash) == (2, None, part.content_hash)
+    assert part.header.bands == opened.header.bands

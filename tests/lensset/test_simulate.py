@@ -39,7 +39,7 @@ def test_what_is_stored_is_what_is_rendered(lsst):
 def test_facts_of_a_simulated_set(lsst):
     assert lsst.ids[3] == "lsst-000003"
     assert (lsst.bands, lsst.shape["g"], lsst.has_truth) == (("g",), (45, 45), True)
-    assert lsst.header["provenance"]["command"] == "lensaudit simulate lsst --population lsst --n 10 --seed 5"
+    assert lsst.header.provenance.command == "lensaudit simulate lsst --population lsst --n 10 --seed 5"
     assert set(np.unique(lsst.labels)) <= {0, 1}
     lsst.verify()
 

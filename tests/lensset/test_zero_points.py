@@ -102,15 +102,15 @@ def test_the_set_says_which_card_it_came_from(tmp_path: Path):
         return ingest(plan_fits(tmp_path, [parse_band("g=*.fits[1]")], policy=policy), tmp_path / out)
 
     found = made("set")
-    assert found.header["source"]["zero_point_cards"] == {"g": "2.5 log10 FLUXMAG0 of the primary header"}
+    assert found.header.source.zero_point_cards == {"g": "2.5 log10 FLUXMAG0 of the primary header"}
     assert found.pixel_units == {"g": "unit of the files at 25 mag"}
-    assert any("25 mag (AB), from header card 2.5 log10 FLUXMAG0" in note for note in found.header["source"]["notes"])
+    assert any("25 mag (AB), from header card 2.5 log10 FLUXMAG0" in note for note in found.header.source.notes)
     assert found.column("zero_point_mag_g").tolist() == [25.0, 27.5]
     with fits.open(tmp_path / "b.fits") as second:  # 2.5 mag deeper: a tenth of its counts at the set's zero point
         np.testing.assert_allclose(found.images("g", [1])[0], second[1].data / 10, rtol=1e-6)  # float32
     told = made("told", g=30.0)
     assert told.pixel_units == {"g": "unit of the files at 30 mag"}
-    assert "zero_point_cards" not in told.header["source"]
+    assert not told.header.source.zero_point_cards
 
 
 def test_the_same_files_with_other_rows_are_another_set(tmp_path: Path):

@@ -22,10 +22,10 @@ Q1_SMALL = "102018665_NEG570040238507752998"
 def test_q1_lenses_without_the_small_one(tmp_path):
     s = ingest(plan_euclid_q1(REAL / "euclid-q1", label="lens"), tmp_path / "out", skip_bad=True)
     assert tuple(s.ids) == Q1_LENSES
-    assert s.header["source"]["skipped"]["count"] == 1
+    assert s.header.source.skipped.count == 1
     assert s.shape == dict.fromkeys(("VIS", "J", "Y", "H"), (200, 200))
     assert s.pixel_scale_arcsec == dict.fromkeys(("VIS", "J", "Y", "H"), 0.1)
-    zero_points = {band["name"]: band["zero_point_mag"] for band in s.header["bands"]}
+    zero_points = {band.name: band.zero_point_mag for band in s.header.bands}
     assert zero_points == {"VIS": 24.6, "J": 30.0, "Y": 29.8, "H": 29.9}
     for i, name in enumerate(Q1_LENSES):
         with fits.open(REAL / "euclid-q1" / f"{name}.fits") as hdus:

@@ -56,7 +56,7 @@ def test_a_fold_with_one_class_is_refused(lenses, others, folds, error, line):
 def test_a_part_is_the_set_s_own_rows(mixed):
     rows = np.array([40, 3, 17])
     part = Part(mixed, rows)
-    assert (len(part), part.header["n"]) == (3, 3)
+    assert (len(part), part.header.n) == (3, 3)
     assert part.ids == [mixed.ids[row] for row in rows]
     assert np.array_equal(part.labels, mixed.labels[rows])
     for index in (slice(1, 3), [2, 0], -1, np.array([True, False, True])):

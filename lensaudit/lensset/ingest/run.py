@@ -20,9 +20,10 @@ from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_
 from lensaudit.lensset.ingest.cutout import JITTER, RESCALED, Cutout, read_system
 from lensaudit.lensset.ingest.plan import Plan, Plate, System, count_columns
 from lensaudit.lensset.simulation import write_chunks
+from lensaudit.lensset.source import Source
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import WCS_NAME, LensSetWriter, Records
-from lensaudit.provenance import provenance
+from lensaudit.provenance import Provenance
 from lensaudit.spread import Progress
 from lensaudit.untrusted import printable
 
@@ -96,8 +97,8 @@ def ingest_header(plan: Plan) -> Header:
             chunk=chunk_for(n),
             has_wcs=True,
             columns=(*plan.columns, *count_columns(plan), *_zero_point_columns(cutouts)),
-            source=source,
-            provenance=provenance(inputs=plan.inputs) | {"command": f"lensaudit ingest {plan.layout}"},
+            source=Source.model_validate(source),
+            provenance=replace(Provenance.here(inputs=plan.inputs), command=f"lensaudit ingest {plan.layout}"),
         )
     except ValidationError as invalid:
         raise UsageError(f"{plan.root}: {complaint(invalid)}; correct the option or the files") from invalid
@@ -207,7 +208,8 @@ def remarks(lens_set: LensSet) -> list[str]:
 
 def skipped_lines(lens_set: LensSet) -> list[str]:
     """Why each system that ``--skip-bad`` left out cannot be used; `MOST_SKIPPED` of them, the header has all."""
-    why = lens_set.header["source"].get("skipped", {}).get("why", {})
+    skipped = lens_set.header.source.skipped
+    why = {} if skipped is None else skipped.why
     lines = [f"left out: {reason}" for reason in list(why.values())[:MOST_SKIPPED]]
     if len(why) > MOST_SKIPPED:
         lines.append(f"… and {len(why) - MOST_SKIPPED} more; all in {lens_set.path}/lensset.json, source.skipped")
@@ -216,16 +218,16 @@ def skipped_lines(lens_set: LensSet) -> list[str]:
 
 def _zero_points(lens_set: LensSet) -> list[str]:
     remarks = []
-    for band in lens_set.header["bands"]:
-        name = f"zero_point_mag_{band['name']}"
-        if name not in lens_set.columns or band["zero_point_mag"] is None:
+    for band in lens_set.header.bands:
+        name = f"zero_point_mag_{band.name}"
+        if name not in lens_set.columns or band.zero_point_mag is None:
             continue
         own = lens_set.column(name)
-        other = np.abs(own - band["zero_point_mag"]) > JITTER
+        other = np.abs(own - band.zero_point_mag) > JITTER
         if other.any():
             remarks.append(
-                f"{band['name']}: {other.sum()} of {len(own)} files have another zero point ({own.min():g} to "
-                f"{own.max():g} mag); their pixels were brought to {band['zero_point_mag']:g} mag"
+                f"{band.name}: {other.sum()} of {len(own)} files have another zero point ({own.min():g} to "
+                f"{own.max():g} mag); their pixels were brought to {band.zero_point_mag:g} mag"
             )
     return remarks
 
