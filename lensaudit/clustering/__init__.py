@@ -2,8 +2,8 @@
 
 from lensaudit.clustering.embed import clusters_hash, fit_mixture
 from lensaudit.clustering.examinations import RATIOS, AtRatio, Splitting, at_ratios, splitting_of
-from lensaudit.clustering.measure import Extras, passes_cut
 from lensaudit.clustering.network import ClusterOptions
+from lensaudit.clustering.outputs import Extras, passes_cut
 from lensaudit.clustering.page import (
     MARKS_FILE,
     Cluster,

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lensaudit.clustering.embed import Fitted, Posed, clusters_hash, embeddings, fit_mixture, responsibilities
-from lensaudit.clustering.measure import Extras, embedded_test, measurements
 from lensaudit.clustering.network import (
     ClusterOptions,
     Images,
@@ -26,7 +25,15 @@ from lensaudit.clustering.network import (
     named,
     train_network,
 )
-from lensaudit.clustering.outputs import clustering_card, plot_curves, write_history, write_members
+from lensaudit.clustering.outputs import (
+    Extras,
+    clustering_card,
+    embedded_test,
+    measurements,
+    plot_curves,
+    write_history,
+    write_members,
+)
 from lensaudit.clustering.page import (
     MARKS_FILE,
     Cluster,

@@ -12,7 +12,6 @@ from pydantic import JsonValue
 from torch import nn
 
 from lensaudit.clustering.embed import Posed, embeddings, fit_mixture, responsibilities
-from lensaudit.clustering.measure import auroc_of
 from lensaudit.clustering.network import (
     ClusterOptions,
     Images,
@@ -21,6 +20,7 @@ from lensaudit.clustering.network import (
     drawn_images,
     train_network,
 )
+from lensaudit.clustering.outputs import auroc_of
 from lensaudit.clustering.page import clusters_of, known_fractions
 from lensaudit.clustering.run import ClusterData, ClusterPlace
 from lensaudit.display.colour import FAINT, SERIES

@@ -37,7 +37,7 @@ from lensaudit.display.numbers import decimal, interval, percent
 from lensaudit.display.page import render_page, write_page
 from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation import FPR
-from lensaudit.evaluation.calibration import draw_reliability as draw_bins
+from lensaudit.evaluation.measure import draw_reliability as draw_bins
 from lensaudit.evaluation.metric import draw_curve
 from lensaudit.report.render import Fact, pixel_facts
 from lensaudit.untrusted import printable

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from lensaudit.display.markdown import table as markdown_table
 from lensaudit.display.numbers import MISSING, with_interval
+from lensaudit.display.page import markdown_table
 from lensaudit.ensembles.map_files import BATCH, Advance, member_scores, spread_rows
 from lensaudit.evaluation import Evaluation, evaluate
 from lensaudit.finders import Finder

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lensaudit.display.colour import SERIES
 from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
-from lensaudit.display.markdown import table
 from lensaudit.display.numbers import MISSING, decimal, interval
+from lensaudit.display.page import markdown_table
 from lensaudit.errors import DataError
 from lensaudit.records import Number, Record
 from lensaudit.statistics import bootstrap_interval
@@ -158,7 +158,7 @@ def by_grade(grades: Sequence[str], p_lens: ArrayLike, seed: int = 1) -> tuple[G
 def grades_table(found: Sequence[Grade], title: str) -> str:
     """Markdown of the grades."""
     rows = [(in_markdown(grade), *cells) for grade, *cells in grade_rows(found)]
-    lines = [f"{in_markdown(title)}.", "", table(HEADS, rows)]
+    lines = [f"{in_markdown(title)}.", "", markdown_table(HEADS, rows)]
     return "\n".join([*lines, "", f"Interval: {_INTERVAL}. The deviation is that between candidates (n − 1).", ""])
 
 

@@ -10,11 +10,18 @@ from lensaudit.finders.published import read_published
 from lensaudit.finders.recipe import Recipe, Training, builtin_recipes, load_recipe
 from lensaudit.finders.refit import clips, pixel_record, refitted, remarks_on, takes_statistics
 from lensaudit.finders.running import DEVICES, choose_device
-from lensaudit.finders.score import Scores, score_set
+from lensaudit.finders.score import (
+    Scores,
+    calling_at,
+    fraction_expected_by,
+    prior_shift,
+    score_set,
+    trained_fraction,
+    with_prior,
+)
 from lensaudit.finders.scores_file import check_scores_path, read_scores, write_scores
 from lensaudit.finders.store import FinderRecord, read_record, rounded_to_half, save_finder
 from lensaudit.finders.stretch import STRETCHES, Statistics, fit_statistics
-from lensaudit.finders.threshold import calling_at, fraction_expected_by, prior_shift, trained_fraction, with_prior
 from lensaudit.provenance import Clipping
 
 __all__ = [

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from lensaudit.display.markdown import table as markdown_table
+from lensaudit.display.page import markdown_table
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_text
 from lensaudit.finders import Finder

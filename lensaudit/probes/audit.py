@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from lensaudit.display.markdown import table as markdown_table
 from lensaudit.display.numbers import decimal, p_short, percent, shortest, with_interval
+from lensaudit.display.page import markdown_table
 from lensaudit.documents import read_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_text

@@ -23,8 +23,8 @@ from lensaudit.display.figures import (
     styled,
 )
 from lensaudit.display.images import NISP_RGB, colour_scale, grey, grey_scale, has_colour, main_band, nisp_rgb
-from lensaudit.display.markdown import table as markdown_table
 from lensaudit.display.numbers import decimal, p_short, probability, shortest, significant, with_interval
+from lensaudit.display.page import markdown_table
 from lensaudit.probes.columns import Curve
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.experiment import Experiment

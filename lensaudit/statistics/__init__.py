@@ -8,14 +8,6 @@ from lensaudit.statistics.bootstrap import (
     median_shifts,
     paired_bootstrap_interval,
 )
-from lensaudit.statistics.calibration import (
-    CalibrationError,
-    ReliabilityBin,
-    brier_score,
-    calibration_error,
-    expected_calibration_error,
-    reliability,
-)
 from lensaudit.statistics.paired import (
     TYPICAL_DISCORDANT,
     holm,
@@ -28,11 +20,17 @@ from lensaudit.statistics.paired import (
     scenes_to_settle,
 )
 from lensaudit.statistics.proportions import (
+    CalibrationError,
     Confusion,
     Proportion,
+    ReliabilityBin,
     binomial_exact,
+    brier_score,
+    calibration_error,
     confusion,
+    expected_calibration_error,
     fbeta_of_counts,
+    reliability,
     wilson_interval,
 )
 from lensaudit.statistics.roc import (

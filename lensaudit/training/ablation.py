@@ -17,8 +17,8 @@ from scipy import stats
 
 from lensaudit.display.colour import FAINT, SERIES
 from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
-from lensaudit.display.markdown import table as markdown_table
 from lensaudit.display.numbers import MISSING, plus_minus, with_interval
+from lensaudit.display.page import markdown_table
 from lensaudit.errors import UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.files import write_text

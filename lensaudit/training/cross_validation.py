@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from lensaudit.display.colour import FAINT, SERIES
 from lensaudit.display.figures import new_figure, save_figure, styled
-from lensaudit.display.markdown import table as markdown_table
 from lensaudit.display.numbers import measured, plus_minus, shortest
+from lensaudit.display.page import markdown_table
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import Evaluation, Metric, evaluate
 from lensaudit.files import write_text

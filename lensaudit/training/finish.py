@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from lensaudit.display.markdown import table as markdown_table
+from lensaudit.display.page import markdown_table
 from lensaudit.evaluation import evaluate
 from lensaudit.finders import (
     Finder,

@@ -10,8 +10,7 @@ from hostile import EVERY
 from matplotlib.figure import Figure
 
 from lensaudit.display.figures import save_figure
-from lensaudit.display.markdown import table, write_html
-from lensaudit.display.page import TEMPLATE, content_policy, render_page
+from lensaudit.display.page import TEMPLATE, content_policy, markdown_table, render_page, write_html
 from lensaudit.untrusted import in_markdown
 
 
@@ -34,7 +33,7 @@ def test_it_is_one_file_with_its_pictures_and_its_policy(tmp_path: Path):
 
 
 def test_tables_scroll(tmp_path: Path):
-    page = written(tmp_path, f"# A\n\n{table(('a', 'b'), [('1', '**2**')])}\n")
+    page = written(tmp_path, f"# A\n\n{markdown_table(('a', 'b'), [('1', '**2**')])}\n")
     assert '<div class="scroll"><table>' in page
     assert "<strong>2</strong>" in page
 

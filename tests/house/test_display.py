@@ -58,7 +58,7 @@ def test_only_display_types_tables_of_markdown(trees: dict[str, ast.Module]):
         and ("| ---" in node.value or node.value == "---")
         if module != "lensaudit.verdicts"  # stands left of it, and has the one table of the documents
     ]
-    assert not wrong, f"write tables by lensaudit.display.markdown.table: {wrong}"
+    assert not wrong, f"write tables by lensaudit.display.page.table: {wrong}"
 
 
 def test_every_figure_is_made_in_the_style(trees: dict[str, ast.Module]):

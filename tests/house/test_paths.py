@@ -45,8 +45,7 @@ FOREIGN = re.compile(r"(^|[._])(id|ids|name|names|label|kind|layer|column|band|b
 NAMES_OF_OURS = {
     "lensaudit.api.auditing": {"self.page.name"},  # a page of ours
     "lensaudit.clustering.page": {"name"},  # template files
-    "lensaudit.display.markdown": {"name"},  # matches _PICTURE, which has no folder
-    "lensaudit.display.page": {"name"},  # style sheets
+    "lensaudit.display.page": {"name"},  # style sheets; pictures match _PICTURE, which has no folder
     "lensaudit.evaluation.selection.page": {"name", "figures[one.name]"},  # files by our own names
     "lensaudit.explaining.judging.page": {"name"},  # pictures by our own names
     "lensaudit.ensembles.map_files": {"name"},

@@ -12,8 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensaudit.display.figures import axes_or_new, figure_of, save_figure, styled
-from lensaudit.display.markdown import table as markdown_table
-from lensaudit.display.markdown import write_html
 from lensaudit.display.numbers import (
     MISSING,
     decimal,
@@ -25,9 +23,9 @@ from lensaudit.display.numbers import (
     significant_with_interval,
     with_interval,
 )
+from lensaudit.display.page import markdown_table, write_html
 from lensaudit.evaluation.selection.driver_model import Carried, Companion, Driver, DriverModel, draw_drivers
-from lensaudit.evaluation.selection.function import SelectionFunction
-from lensaudit.evaluation.selection.medians import Median, MedianRow
+from lensaudit.evaluation.selection.function import Median, MedianRow, SelectionFunction
 from lensaudit.evaluation.selection.parameters import FEW, Cut
 from lensaudit.evaluation.selection.recall_maps import Axis, RecallMap
 from lensaudit.files import replacing, write_json, write_text

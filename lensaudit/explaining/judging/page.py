@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lensaudit.display.figures import save_figure
-from lensaudit.display.markdown import table, write_html
 from lensaudit.display.numbers import MISSING, decimal, shortest, with_interval
+from lensaudit.display.page import markdown_table, write_html
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
 from lensaudit.explaining.judging.judgement import ALL_KINDS, JSON_FILE, TABLE_FILE, Judgement
 from lensaudit.explaining.judging.picture import (
@@ -126,7 +126,7 @@ def _kind_table(judgement: Judgement, kind: str) -> list[str]:
         if any(row is not None for row in rows):
             lines.append([_name(judgement, name), *(cell(row) for row in rows)])
     title = f"### {judgement.finder}: {in_markdown(kind)}"
-    return [title, "", table(("method", *head), lines), "", *_left_out(judgement, kind)]
+    return [title, "", markdown_table(("method", *head), lines), "", *_left_out(judgement, kind)]
 
 
 def _left_out(judgement: Judgement, kind: str) -> list[str]:
@@ -161,7 +161,7 @@ def _checks(judgement: Judgement) -> list[str]:
         row = judgement.row(check.method, ALL_KINDS, "randomised-similarity")
         rows.append([check.title, cell(row, marks=False), *extra, str(check.images), check.verdict])
     head = ("method", "similarity", "of absolute values", "SSIM", "images", "verdict")
-    return [*lines, table(head, rows), ""]
+    return [*lines, markdown_table(head, rows), ""]
 
 
 _PART = ("area", "light")
@@ -176,7 +176,7 @@ def _views(judgement: Judgement) -> list[str]:
         for view in views:
             shares = [text for share in view.shares for text in _share_cells(share)]
             rows.append([_name(judgement, view.method), *shares, str(view.n), view.verdict])
-        lines += [f"### {judgement.finder}: both sources of {in_markdown(kind)}", "", table(_VIEW_HEAD, rows)]
+        lines += [f"### {judgement.finder}: both sources of {in_markdown(kind)}", "", markdown_table(_VIEW_HEAD, rows)]
         unlensed = max(view.unlensed for view in views)
         lines += ["", f"In {unlensed} images the nearer source is not lensed.", ""] if unlensed else [""]
     return lines + [line for sentence in verdict_sentences(judgement) for line in (in_markdown(sentence), "")]

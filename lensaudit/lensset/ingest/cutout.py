@@ -16,8 +16,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.fits_input import open_fits, pixels_of
 from lensaudit.lensset.coordinates import Sky, header_sky, rescaled_about_reference, scale_arcsec, shifted_cards
 from lensaudit.lensset.header import BandHeader
-from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, Plate, System
-from lensaudit.lensset.ingest.zero_points import ZeroPoint, zero_point_of
+from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, Plate, System, ZeroPoint, zero_point_of
 from lensaudit.untrusted import printable
 
 
