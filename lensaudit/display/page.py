@@ -1,7 +1,8 @@
 """The HTML shell of every page: one template environment, one style sheet, one content policy, one limit of size.
 
 A page is one file that asks the network for nothing: styles inside, pictures as ``data:`` URIs, at most one script. Its
-Content-Security-Policy names style and script by their hashes and refuses everything else. A page written in Markdown, its tables among it, goes into the same shell.
+Content-Security-Policy names style and script by their hashes and refuses everything else. Pages written in Markdown,
+and their tables, go into the same shell.
 """
 
 from __future__ import annotations

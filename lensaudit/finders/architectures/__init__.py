@@ -1,8 +1,7 @@
-"""The architectures a recipe can name, one file each; the file's name is the name a user types,
-with a dash for an underscore.
+"""The architectures a recipe can name: a file each, or one for those of one paper.
 
 A new one is a file with ``SIZE`` (pixels, or None for one that takes the recipe's as ``size=``) and
-``build(bands, outputs, **options) -> nn.Module``, one entry in `_MODULES`, and a recipe under ``models/``;
+``build(bands, outputs, **options) -> nn.Module``, one entry in `ARCHITECTURES`, and a recipe under ``models/``;
 ``tests/finders/test_architectures.py`` then covers it.
 """
 
@@ -11,43 +10,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.finders.architectures import (
-    cae_bgm,
-    core,
-    core_p4m,
-    deeplens,
-    epfl_resnet,
-    lastro,
-    lensflow,
-    ou66,
-    ou66_p4m,
-    ou200,
-    petrillo,
-    transfer,
-)
+from lensaudit.finders.architectures import cae_bgm, core, deeplens, epfl, lensflow, ou, petrillo, transfer
 from lensaudit.finders.layers import MixtureHead, P4MConv, P4MLift
-
-_MODULES: tuple[ModuleType, ...] = (
-    ou66,
-    ou200,
-    ou66_p4m,
-    core,
-    core_p4m,
-    deeplens,
-    petrillo,
-    epfl_resnet,
-    lastro,
-    lensflow,
-    cae_bgm,
-    transfer,
-)
 
 TRAIN = "lensaudit train"
 
@@ -68,7 +38,7 @@ class Architecture:
     build
         ``(bands, outputs, **options) -> nn.Module``.
     trained_by
-        The command that trains it: ``TRAINED_BY`` of its file, where that is not ``lensaudit train``.
+        The command that trains it.
     """
 
     name: str
@@ -83,17 +53,28 @@ class Architecture:
         return {name: taken[name].default for name in taken if name not in ("bands", "outputs", "size")}
 
 
-def _register(modules: tuple[ModuleType, ...]) -> dict[str, Architecture]:
-    registry: dict[str, Architecture] = {}
-    for module in modules:
-        name = module.__name__.rpartition(".")[2].replace("_", "-")
-        if name in registry:
-            raise ValueError(f"architecture {name!r} is registered twice")
-        registry[name] = Architecture(name, module.SIZE, module.build, getattr(module, "TRAINED_BY", TRAIN))
+def _registered(*known: Architecture) -> dict[str, Architecture]:
+    registry = {one.name: one for one in known}
+    if len(registry) < len(known):
+        raise ValueError(f"an architecture is registered twice: {', '.join(one.name for one in known)}")
     return registry
 
 
-ARCHITECTURES: dict[str, Architecture] = _register(_MODULES)
+ARCHITECTURES: dict[str, Architecture] = _registered(
+    Architecture("ou66", 66, ou.ou66),
+    Architecture("ou200", 200, ou.ou200),
+    Architecture("ou66-p4m", 66, ou.ou66_p4m),
+    Architecture("core", core.SIZE, core.core),
+    Architecture("core-p4m", core.SIZE, core.core_p4m),
+    Architecture("deeplens", deeplens.SIZE, deeplens.build),
+    Architecture("petrillo", petrillo.SIZE, petrillo.build),
+    Architecture("epfl-resnet", None, epfl.epfl_resnet),
+    Architecture("lastro", None, epfl.lastro),
+    Architecture("lensflow", lensflow.SIZE, lensflow.build),
+    Architecture("cae-bgm", cae_bgm.SIZE, cae_bgm.build, cae_bgm.TRAINED_BY),
+    Architecture("transfer", transfer.SIZE, transfer.build),
+)
+"""By the name a user types."""
 
 
 def architecture(name: str) -> Architecture:
