@@ -15,8 +15,8 @@ DROPOUT = 0.2
 
 
 def epfl_resnet(bands: int, outputs: int = 1, *, size: int = 200, dropout: float = DROPOUT) -> nn.Sequential:
-    """The CIFAR ResNet of He et al. (2016), nine two-convolution units: (n, bands, size, size) → (n, outputs) logits; 29
-    pixels or more."""
+    """The CIFAR ResNet of He et al. (2016), nine two-convolution units: (n, bands, size, size) → (n, outputs) logits;
+    29 pixels or more."""
     layers: list[nn.Module] = [nn.Conv2d(bands, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(inplace=False)]
     before, side = 16, size
     for number, channels in enumerate((16, 32, 64)):
