@@ -303,6 +303,7 @@ def check(
         say_json(found.as_json())
         return
     extras = [name for name, there in (("truth", found.truth), ("scenes", found.scenes), ("WCS", found.wcs)) if there]
+    extras += [f"{name} of {', '.join(kept)}" for name, kept in (("PSF", found.psf), ("RMS", found.rms)) if kept]
     bad = [f"{count} in {band}" for band, count in found.not_finite.items() if count]
     say(
         f"{lens_set}: sound; {found.n} systems of {found.instrument} in {', '.join(found.bands)}"

@@ -1,6 +1,6 @@
 """Lens sets: cutouts, truth and catalogue on disk; simulating them, and ingesting real and challenge data."""
 
-from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
+from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, PsfHeader, RmsHeader, chunk_for
 from lensaudit.lensset.part import sky_positions
 from lensaudit.lensset.simulation import pixel_units_of, simulate
 from lensaudit.lensset.store import LensSet
@@ -12,7 +12,9 @@ __all__ = [
     "Header",
     "LensSet",
     "LensSetWriter",
+    "PsfHeader",
     "Records",
+    "RmsHeader",
     "chunk_for",
     "pixel_units_of",
     "simulate",

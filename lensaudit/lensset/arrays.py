@@ -28,7 +28,7 @@ from lensaudit.errors import DataError
 from lensaudit.lensset.header import Header
 from lensaudit.untrusted import regular_size
 
-ARRAYS = ("zarr.json", "images", "truth")
+ARRAYS = ("zarr.json", "images", "truth", "psf", "rms")
 """What `create_arrays` makes in the folder of a set."""
 
 FIX = "make the set again (the same command with another --out)"
@@ -39,12 +39,35 @@ _CONFIG: Any = {"write_empty_chunks": True}  # a chunk of zeros is written, so t
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """Path inside the set, shape of one system, dtype and whether it is compressed."""
+    """One array of a set.
+
+    Attributes
+    ----------
+    path
+        Inside the set.
+    shape
+        Of one system.
+    per_cutout
+        Whether each system has its own; else there is one, in a single chunk, for all of them.
+    """
 
     path: str
     shape: tuple[int, int]
     dtype: str
     compressed: bool
+    per_cutout: bool = True
+
+    def rows(self, header: Header) -> int:
+        """How many entries it has."""
+        return header.n if self.per_cutout else 1
+
+    def chunk(self, header: Header) -> int:
+        """Entries per chunk."""
+        return header.chunk if self.per_cutout else 1
+
+    def chunks(self, header: Header) -> range:
+        """Its chunks, by number."""
+        return range(header.n_chunks if self.per_cutout else 1)
 
 
 def array_specs(header: Header) -> list[ArraySpec]:
@@ -53,20 +76,27 @@ def array_specs(header: Header) -> list[ArraySpec]:
     if header.has_truth:
         specs += [ArraySpec(f"truth/source_light/{band.name}", band.shape, "float32", True) for band in header.bands]
         specs += [ArraySpec(f"truth/mask/{band.name}", band.shape, "bool", True) for band in header.bands]
+    for band in header.bands:
+        if band.psf is not None:
+            side = (band.psf.side, band.psf.side)
+            specs.append(ArraySpec(f"psf/{band.name}", side, "float32", False, band.psf.per_cutout))
+        if band.rms is not None:
+            specs.append(ArraySpec(f"rms/{band.name}", band.shape, "float32", False, band.rms.per_cutout))
     return specs
 
 
 def create_arrays(root: Path, header: Header) -> None:
     """Create the groups and empty arrays that are not there yet."""
     group = zarr.open_group(str(root), mode="a", zarr_format=3)
-    for parent in ("images", *(("truth/source_light", "truth/mask") if header.has_truth else ())):
+    specs = array_specs(header)
+    for parent in dict.fromkeys(spec.path.rpartition("/")[0] for spec in specs):
         group.require_group(parent)
-    for spec in array_specs(header):
+    for spec in specs:
         if spec.path not in group:
             group.create_array(
                 spec.path,
-                shape=(header.n, *spec.shape),
-                chunks=(header.chunk, *spec.shape),
+                shape=(spec.rows(header), *spec.shape),
+                chunks=(spec.chunk(header), *spec.shape),
                 dtype=spec.dtype,
                 filters=None,
                 compressors=[ZstdCodec(level=1), Crc32cCodec()] if spec.compressed else [Crc32cCodec()],
@@ -99,7 +129,11 @@ class StoredArray:
     _decoded: tuple[int, NDArray[Any]] | None = None
 
     def read(self, index: NDArray[np.intp]) -> NDArray[Any]:
-        """Systems `index`, in that order: (m, h, w)."""
+        """Systems `index`, in that order: (m, h, w); read-only where one entry stands for all of them."""
+        if not self.spec.per_cutout and len(index) != 1:
+            return np.broadcast_to(self.read(np.zeros(1, np.intp)), (len(index), *self.spec.shape))
+        if not self.spec.per_cutout:
+            index = np.zeros(1, np.intp)
         out = np.empty((len(index), *self.spec.shape), self.spec.dtype)
         fill = self._fill_decoded if self.spec.compressed else self._fill_plain
         for chunk, places in _by_chunk(index, self.chunk):
@@ -179,7 +213,7 @@ def _refuse_special(path: Path) -> None:
 def chunk_checksums(root: Path, header: Header) -> dict[str, str]:
     """Path of each array → CRC-32C of its chunk files, see `Checksums`."""
     return {
-        spec.path: "".join(f"{chunk_checksum(chunk_file(root, spec, chunk)):08x}" for chunk in range(header.n_chunks))
+        spec.path: "".join(f"{chunk_checksum(chunk_file(root, spec, chunk)):08x}" for chunk in spec.chunks(header))
         for spec in array_specs(header)
     }
 
@@ -197,7 +231,7 @@ def check_array(root: Path, spec: ArraySpec, header: Header) -> StoredArray:
     DataError
         The array is missing, or of another shape, dtype, chunking or codec.
     """
-    path, n, chunk = root / spec.path / "zarr.json", header.n, header.chunk
+    path, n, chunk = root / spec.path / "zarr.json", spec.rows(header), spec.chunk(header)
     try:
         _refuse_special(path)
         array = zarr.open_array(str(root), path=spec.path, mode="r", zarr_format=3)

@@ -1,28 +1,30 @@
-"""What a lens set says about itself, checked when read: ``lensset.json``, and the catalogue in Parquet."""
+"""What a lens set says about itself, checked when read: ``lensset.json``."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from lensaudit.documents import digest_of, read_json, validated
-from lensaudit.errors import DataError, LensauditError, UsageError
-from lensaudit.files import replacing, sha256, write_json
+from lensaudit.errors import DataError, UsageError
+from lensaudit.files import write_json
 from lensaudit.lensset.source import Source
 from lensaudit.provenance import Provenance
-from lensaudit.tables import parquet_column
-from lensaudit.untrusted import Identifier, Label, printable
+from lensaudit.untrusted import Identifier, Label
 
 HEADER_NAME = "lensset.json"
 LARGEST_CHUNK = 100
@@ -35,6 +37,8 @@ Dtype = Literal["float64", "float32", "int64", "int32", "int8", "str", "bool"]
 
 LARGEST_SIDE = 16_384
 """Pixels of a cutout; 40 times Euclid's largest."""
+LARGEST_PSF = 1025
+"""Pixels along a side of a point-spread function."""
 MOST_PIXELS = 1 << 29
 """Of a chunk in one band: 2 GB, which is held in memory while it is written."""
 MOST_SYSTEMS = 100_000_000
@@ -49,14 +53,63 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class PsfHeader(_Frozen):
+    """The point-spread functions of a band: pixels along a side (odd), and whether each cutout has its own."""
+
+    side: int = Field(ge=1, le=LARGEST_PSF)
+    per_cutout: bool
+
+    @field_validator("side")
+    @classmethod
+    def _odd(cls, side: int) -> int:
+        if side % 2 == 0:
+            raise ValueError(f"{side} pixels along a side have no central one; an odd number is needed")
+        return side
+
+
+class RmsHeader(_Frozen):
+    """The noise maps of a band: whether each cutout has its own."""
+
+    per_cutout: bool
+
+
+_SINCE_0_3 = ("electrons_per_unit", "filter", "psf", "rms")
+"""Fields of a band that are not written where they are None, so that earlier sets keep their bytes and hashes."""
+
+
 class BandHeader(_Frozen):
-    """One band: native shape (rows, columns), arcsec per pixel, AB zero point if known, unit of a pixel."""
+    """One band of a set.
+
+    Attributes
+    ----------
+    shape
+        Native (rows, columns).
+    zero_point_mag
+        AB magnitude of one pixel unit; None where it is not known.
+    unit
+        Unit of a pixel.
+    electrons_per_unit
+        Electrons that one pixel unit stands for (gain × exposure); None where it is not known.
+    filter
+        Name of the filter curve in speclite; None where it is not known.
+    psf, rms
+        What is stored of point-spread function and noise; None for nothing.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$", max_length=64)
     shape: tuple[Side, Side]
     pixel_scale_arcsec: float = Field(ge=1e-6, le=3600)
     zero_point_mag: float | None = Field(default=None, ge=-100, le=100)
     unit: str = Field(max_length=200)
+    electrons_per_unit: float | None = Field(default=None, gt=0, le=1e30)
+    filter: str | None = Field(default=None, min_length=1, max_length=200)
+    psf: PsfHeader | None = None
+    rms: RmsHeader | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        words: dict[str, Any] = handler(self)
+        return {name: value for name, value in words.items() if value is not None or name not in _SINCE_0_3}
 
     @property
     def pixel_unit(self) -> str:
@@ -88,7 +141,7 @@ class Checksums(_Frozen):
 
     header: Sha256
     files: Annotated[dict[str, Sha256], Field(max_length=16)]
-    chunks: Annotated[dict[str, Annotated[str, Field(pattern=r"^([0-9a-f]{8})*$")]], Field(max_length=256)]
+    chunks: Annotated[dict[str, Annotated[str, Field(pattern=r"^([0-9a-f]{8})*$")]], Field(max_length=512)]
 
 
 _UNKNOWN = Provenance(lensaudit="", command="", seed=None, inputs={}, python="", packages={})
@@ -158,7 +211,8 @@ class Header(_Frozen):
     @model_validator(mode="after")
     def _fits_memory(self) -> Self:
         for band in self.bands:
-            if self.chunk * math.prod(band.shape) > MOST_PIXELS:
+            pixels = max(math.prod(band.shape), 0 if band.psf is None else band.psf.side**2)
+            if self.chunk * pixels > MOST_PIXELS:
                 raise ValueError(
                     f"band {band.name}: {self.chunk} images of {band.shape[0]}×{band.shape[1]} pixels are more than "
                     f"{MOST_PIXELS} pixels at once; take smaller cutouts"
@@ -233,133 +287,3 @@ def _comparable(header: Header) -> dict[str, str]:
 
 def _brief(text: str | None) -> str:
     return str(text) if text is None or len(text) <= 60 else text[:57] + "..."
-
-
-CATALOGUE_NAME = "catalogue.parquet"
-ROW_GROUP = 8192
-_ARROW = {
-    "float64": pa.float64(),
-    "float32": pa.float32(),
-    "int64": pa.int64(),
-    "int32": pa.int32(),
-    "int8": pa.int8(),
-    "str": pa.string(),
-    "bool": pa.bool_(),
-}
-_PYTHON: dict[str, Any] = {"int64": int, "int32": int, "int8": int, "str": str, "bool": bool, "float64": float}
-ID = CatalogueColumn(name="id", unit="", description="name of the system, distinct within the set", dtype="str")
-
-
-def schema_of(columns: Sequence[CatalogueColumn]) -> pa.Schema:
-    """Arrow schema: ``id`` first; units per field and, as one JSON object, in the schema's own metadata."""
-    fields = [
-        pa.field(c.name, _ARROW[c.dtype], nullable=False, metadata={"unit": c.unit, "description": c.description})
-        for c in (ID, *columns)
-    ]
-    units = {c.name: c.unit for c in (ID, *columns)}
-    return pa.schema(fields, metadata={"units": json.dumps(units, sort_keys=True)})
-
-
-def coerced(row: Mapping[str, Any], columns: Sequence[CatalogueColumn]) -> dict[str, Any]:
-    """`row` as plain Python values of the columns' types, in their order; the columns must be exactly these.
-
-    Values of a float32 column are rounded to float32, so that what is hashed is what is stored.
-    """
-    names = [column.name for column in columns]
-    if set(row) != set(names):
-        odd = sorted(set(row) ^ set(names))
-        raise DataError(f"catalogue row: columns {', '.join(odd)} are missing or unknown; the schema has {names}")
-    return {c.name: _PYTHON.get(c.dtype, _float32)(row[c.name]) for c in columns}
-
-
-def _float32(value: Any) -> float:
-    return float(np.float32(value))
-
-
-def write_catalogue(path: Path, columns: Sequence[CatalogueColumn], lines: Iterable[Mapping[str, Any]]) -> None:
-    """Write the catalogue from part lines, a row group at a time."""
-    schema = schema_of(columns)
-    with replacing(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        rows: list[dict[str, Any]] = []
-        for line in lines:
-            rows.append({"id": line["id"], **line["row"]})
-            if len(rows) == ROW_GROUP:
-                writer.write_table(pa.Table.from_pylist(rows, schema))
-                rows = []
-        if rows:
-            writer.write_table(pa.Table.from_pylist(rows, schema))
-
-
-def open_catalogue(path: Path, header: Header) -> None:
-    """Check that the catalogue is there and has the rows, columns and types of the header.
-
-    In a set with checksums its bytes are checked as well: 2 ms for 2 000 systems, 50 ms for 100 000.
-
-    Raises
-    ------
-    DataError
-        The file is missing, is not Parquet, has other rows or columns, or was changed.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: the catalogue is missing; {FIX}")
-    with _parquet(path) as stored:
-        rows, schema = stored.metadata.num_rows, stored.schema_arrow
-    if rows != header.n:
-        raise DataError(f"{path}: the catalogue has {rows} rows, the header says n = {header.n}; {FIX}")
-    wanted = schema_of(header.columns)
-    if schema.names != wanted.names:
-        odd = sorted(set(schema.names) ^ set(wanted.names)) or ["all of them, in another order"]
-        raise DataError(f"{path}: columns differ from the header's: {printable(', '.join(odd), 120)}; {FIX}")
-    for found, field in zip(schema, wanted, strict=True):
-        if found.type != field.type:
-            raise DataError(
-                f"{path}: column {printable(field.name)} is {printable(found.type, 40)}, the header says "
-                f"{field.type}; {FIX}"
-            )
-    if header.checksums is not None and header.checksums.files.get(path.name) != sha256(path):
-        raise DataError(f"{path}: was changed after the set was made; {FIX}, or restore the file")
-
-
-def read_column(path: Path, name: str, names: Sequence[str]) -> NDArray[Any]:
-    """One column as a numpy array; strings as an object array.
-
-    Parameters
-    ----------
-    names
-        The columns there are.
-
-    Raises
-    ------
-    DataError
-        There is no such column (the message names those there are), it has empty cells, or the file is corrupt.
-    """
-    if name not in names:
-        raise DataError(f"{path}: no column '{printable(name)}'; the columns are {printable(', '.join(names), 400)}")
-    with _parquet(path):
-        column = parquet_column(path, name)
-    if column is None:
-        raise DataError(f"{path}: column {printable(name)} holds neither numbers nor text; {FIX}")
-    empty = np.flatnonzero(np.ma.getmaskarray(column))
-    if len(empty):
-        raise DataError(f"{path}: column {printable(name)} is empty in row {empty[0] + 1}; {FIX}")
-    return np.ma.getdata(column)
-
-
-def rows_of(path: Path) -> Iterator[dict[str, Any]]:
-    """All rows as plain mappings, ``id`` among them, a row group at a time."""
-    with _parquet(path) as stored:
-        for batch in stored.iter_batches(ROW_GROUP, use_threads=False):
-            yield from batch.to_pylist()
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """The open file; whatever Arrow says about damage becomes one line."""
-    try:
-        with pq.ParquetFile(path) as stored:
-            yield stored
-    except LensauditError:
-        raise
-    except (pa.ArrowException, OSError, MemoryError, ValueError) as error:  # ValueError: text that is not UTF-8
-        reason = printable(" ".join(str(error).split()), 100)
-        raise DataError(f"{path}: the catalogue cannot be read as Parquet ({reason}); {FIX}") from error

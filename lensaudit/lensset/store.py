@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +14,15 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, LensauditError, NoSuchFile, UsageError
 from lensaudit.lensset.arrays import LineFile, StoredArray, array_specs, check_array
+from lensaudit.lensset.catalogue import CATALOGUE_NAME, open_catalogue, read_column
 from lensaudit.lensset.header import (
-    CATALOGUE_NAME,
     FIX,
     HEADER_NAME,
     BandHeader,
     Header,
-    open_catalogue,
-    read_column,
     read_header,
-    rows_of,
 )
-from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, WORK_NAME, Records, content_hash, digest_of
+from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, why_unfinished
 from lensaudit.notebook import card
 from lensaudit.untrusted import printable
 
@@ -84,7 +81,7 @@ class LensSet:
         if not path.exists():
             raise NoSuchFile(f"{path}: no such lens set; check the path, or make one with lensaudit simulate or ingest")
         if not (path / HEADER_NAME).is_file():
-            raise DataError(_what_is_wrong(path))
+            raise DataError(why_unfinished(path))
         header = read_header(path / HEADER_NAME)
         if header.content_hash is None:
             raise DataError(f"{path / HEADER_NAME}: has no content_hash, so the set is not whole; {FIX}")
@@ -111,6 +108,8 @@ class LensSet:
         pixels = (f"{b.name} {b.shape[0]}×{b.shape[1]} at {b.pixel_scale_arcsec:g}″" for b in self._header.bands)
         systems = f"{len(self)}: {(labels == 1).sum()} lenses, {(labels == 0).sum()} non-lenses"
         facts = {"systems": systems, "pixels": ", ".join(pixels), "truth": self.has_truth}
+        kept = {"PSF": filter(self.has_psf, self.bands), "RMS": filter(self.has_rms, self.bands)}
+        facts |= {kind: ", ".join(bands) or "none" for kind, bands in kept.items()}
         facts["hash"] = self.content_hash[:16]
         return card(f"Lens set {self.path.name} ({self.instrument})", facts)
 
@@ -244,6 +243,34 @@ class LensSet:
         """Pixels where the lensed-source light is above 0.5 σ of the noise: bool (m, h, w)."""
         return self._truth("truth/mask", band).read(self._indices(index))
 
+    def has_psf(self, band: str) -> bool:
+        """Whether the point-spread function of `band` is stored."""
+        return self._band(band).psf is not None
+
+    def has_rms(self, band: str) -> bool:
+        """Whether the noise of `band` is stored."""
+        return self._band(band).rms is not None
+
+    def psf(self, band: str, index: Index) -> NDArray[np.float32]:
+        """Point-spread function of each cutout, at the pixel scale of the band: float32 (m, k, k).
+
+        k is odd, the sum 1, the centroid within half a pixel of the central one. Where the set has one for all, it is
+        handed out broadcast, read-only.
+
+        Raises
+        ------
+        DataError
+            The set holds none for this band.
+        """
+        return self._survey("psf", band, self.has_psf(band), index)
+
+    def rms(self, band: str, index: Index) -> NDArray[np.float32]:
+        """Standard deviation of the noise of each pixel, in the unit of the image: float32 (m, h, w).
+
+        Positive and without NaN; +inf where a pixel has no weight. One for all, or none, is treated as by `psf`.
+        """
+        return self._survey("rms", band, self.has_rms(band), index)
+
     def batches(self, size: int) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
         """Yield (systems, cutouts) of `size` systems at a time; memory does not grow with the set."""
         if size < 1:
@@ -314,30 +341,9 @@ class LensSet:
         DataError
             A file is damaged, or the content is not what the header names.
         """
-        rows, digests = rows_of(self.path / CATALOGUE_NAME), []
-        for chunk in range(self._header.n_chunks):
-            records = self._records(self._header.span(chunk), rows)
-            digests.append(digest_of(records, self._header))
-            if seen is not None:
-                seen(self._header.span(chunk).stop, records.images)
-        if content_hash(self._header, digests) != self.content_hash:
-            raise DataError(
-                f"{self.path / HEADER_NAME}: content_hash names other content than the files hold (rows in another "
-                f"order, other values, or files of another set or band); {FIX}, or restore the files"
-            )
+        from lensaudit.lensset.check import verify
 
-    def _records(self, span: slice, rows: Iterator[dict[str, Any]]) -> Records:
-        part = list(islice(rows, span.stop - span.start))
-        truth, places = self.has_truth, range(span.start, span.stop)
-        return Records(
-            ids=[row.pop("id") for row in part],
-            images=self.cutouts(span),
-            rows=part,
-            source_light={band: self.source_light(band, span) for band in self.bands} if truth else None,
-            mask={band: self.mask(band, span) for band in self.bands} if truth else None,
-            scenes=[self._scenes[i] for i in places] if self._header.has_scenes else None,
-            wcs=[self._cards(i) for i in places] if self._header.has_wcs else None,
-        )
+        verify(self, seen)
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -369,6 +375,11 @@ class LensSet:
             raise DataError(f"{self.path}: has no truth (it was ingested, not simulated); use a simulated set")
         return self._array(kind, band)
 
+    def _survey(self, kind: str, band: str, there: bool, index: Index) -> NDArray[np.float32]:
+        if not there:
+            raise DataError(f"{self.path}: band {band} has no {kind.upper()}; ingest it with --{kind} {band}=PATTERN")
+        return self._array(kind, band).read(self._indices(index))
+
     def _one(self, i: int) -> int:
         return int(self._indices(i)[0])
 
@@ -384,14 +395,3 @@ class LensSet:
         if outside.any():
             raise UsageError(f"{self.path}: system {wanted[outside][0]} does not exist; there are {len(self)}")
         return np.where(wanted < 0, wanted + len(self), wanted).astype(np.intp)
-
-
-def _what_is_wrong(path: Path) -> str:
-    work = path / WORK_NAME
-    if not (work / HEADER_NAME).is_file():
-        return f"{path}: no {HEADER_NAME} in it, so it is no lens set; make one with lensaudit simulate or ingest"
-    wanted = read_header(work / HEADER_NAME)
-    spans = [wanted.span(int(part.stem)) for part in work.glob("parts/*.jsonl")]
-    done = sum(span.stop - span.start for span in spans)
-    command = wanted.provenance.command or "the command that made it"
-    return f"{path}: unfinished, {done} of {wanted.n} systems are there; run the same command again: {command}"

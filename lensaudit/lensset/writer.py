@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,8 @@ from numpy.typing import NDArray
 from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.files import LOCK, explained, replacing, sha256, writable_folder
 from lensaudit.lensset.arrays import ARRAYS, array_specs, chunk_checksums, create_arrays, write_block
-from lensaudit.lensset.header import (
-    CATALOGUE_NAME,
-    HEADER_NAME,
-    Header,
-    coerced,
-    read_header,
-    refuse_other,
-    write_catalogue,
-)
+from lensaudit.lensset.catalogue import CATALOGUE_NAME, coerced, write_catalogue
+from lensaudit.lensset.header import HEADER_NAME, Header, read_header, refuse_other
 
 
 @dataclass(frozen=True)
@@ -54,6 +47,9 @@ class Records:
         One JSON-able scene per system, where the header has scenes.
     wcs
         Per system: band → FITS header cards, where the header has WCS.
+    psf, rms
+        Band → float32 (m, k, k) and (m, h, w), for the bands whose header has them; (1, …) where one is for the whole
+        set.
     """
 
     ids: Sequence[str]
@@ -63,11 +59,19 @@ class Records:
     mask: Mapping[str, NDArray[np.bool_]] | None = None
     scenes: Sequence[Mapping[str, Any]] | None = None
     wcs: Sequence[Mapping[str, str]] | None = None
+    psf: Mapping[str, NDArray[np.float32]] | None = None
+    rms: Mapping[str, NDArray[np.float32]] | None = None
 
     def block(self, path: str) -> NDArray[Any]:
-        """The array stored at `path` (``images/VIS``, ``truth/mask/J`` …)."""
+        """The array stored at `path` (``images/VIS``, ``truth/mask/J``, ``psf/VIS`` …)."""
         kind, band = path.rsplit("/", 1)
-        source = {"images": self.images, "truth/source_light": self.source_light, "truth/mask": self.mask}[kind]
+        source: Mapping[str, NDArray[Any]] | None = {
+            "images": self.images,
+            "truth/source_light": self.source_light,
+            "truth/mask": self.mask,
+            "psf": self.psf,
+            "rms": self.rms,
+        }[kind]
         assert source is not None, f"the header promises {path}"
         return source[band]
 
@@ -101,6 +105,9 @@ def digest_of(records: Records, header: Header) -> str:
             for band in header.bands:
                 block = np.ascontiguousarray(records.block(f"{kind}/{band.name}"), dtype)
                 sha.update(crc32c(block.tobytes()).to_bytes(4, "little"))
+    for spec in array_specs(header):
+        if spec.path.startswith(("psf/", "rms/")):
+            sha.update(np.ascontiguousarray(records.block(spec.path), "<f4").tobytes())
     return sha.hexdigest()
 
 
@@ -205,7 +212,8 @@ class LensSetWriter:
         checked = _checked(records, self.header, span)
         with explained(self.root):
             for spec in array_specs(self.header):
-                write_block(self.root, spec, span, checked.block(spec.path))
+                if spec.per_cutout or chunk == 0:
+                    write_block(self.root, spec, span if spec.per_cutout else slice(1), checked.block(spec.path))
         write_part(self._part(chunk), digest_of(checked, self.header), checked.lines())
 
     def finish(self) -> None:
@@ -280,7 +288,8 @@ class LensSetWriter:
                 stray.unlink()
 
     def _check_space(self) -> None:
-        system = sum(4 * band.shape[0] * band.shape[1] for band in self.header.bands)
+        plain = [spec for spec in array_specs(self.header) if spec.per_cutout and not spec.compressed]
+        system = sum(4 * spec.shape[0] * spec.shape[1] for spec in plain)
         needed, free = system * self.header.chunk * len(self.missing()), shutil.disk_usage(self.root).free
         if needed > free:
             raise MachineError(
@@ -303,15 +312,28 @@ class LensSetWriter:
                 stream.write(json.dumps(pick(line), sort_keys=True, ensure_ascii=False) + "\n")
 
 
+def why_unfinished(path: Path) -> str:
+    """Why the folder `path`, which has no header, is no lens set that can be opened, and what to do."""
+    work = path / WORK_NAME
+    if not (work / HEADER_NAME).is_file():
+        return f"{path}: no {HEADER_NAME} in it, so it is no lens set; make one with lensaudit simulate or ingest"
+    wanted = read_header(work / HEADER_NAME)
+    spans = [wanted.span(int(part.stem)) for part in work.glob("parts/*.jsonl")]
+    done = sum(span.stop - span.start for span in spans)
+    command = wanted.provenance.command or "the command that made it"
+    return f"{path}: unfinished, {done} of {wanted.n} systems are there; run the same command again: {command}"
+
+
 def _checked(records: Records, header: Header, span: slice) -> Records:
     """Records with images of the right dtype and shape and rows of the schema's types."""
     n = span.stop - span.start
     assert len(records.ids) == len(records.rows) == n, f"a chunk of {n} systems got {len(records.ids)} ids"
     for spec in array_specs(header):
         block = records.block(spec.path)
-        assert block.shape == (n, *spec.shape), f"{spec.path}: {block.shape} instead of {(n, *spec.shape)}"
+        wanted = (n if spec.per_cutout else 1, *spec.shape)
+        assert block.shape == wanted, f"{spec.path}: {block.shape} instead of {wanted}"
         assert np.dtype(block.dtype) == np.dtype(spec.dtype), f"{spec.path}: {block.dtype}, not {spec.dtype}"
     assert (records.scenes is not None) == header.has_scenes
     assert (records.wcs is not None) == header.has_wcs
     rows = [coerced(row, header.columns) for row in records.rows]
-    return Records(records.ids, records.images, rows, records.source_light, records.mask, records.scenes, records.wcs)
+    return replace(records, rows=rows)

@@ -254,7 +254,7 @@ def rewritten_set(source: Path, target: Path, word: str) -> bool:
     """
     from lensaudit.errors import LensauditError
     from lensaudit.lensset import CatalogueColumn, Header, LensSet, LensSetWriter, Records, chunk_for
-    from lensaudit.lensset.header import CATALOGUE_NAME
+    from lensaudit.lensset.catalogue import CATALOGUE_NAME
 
     old = LensSet.open(source)
     rows = pq.read_table(source / CATALOGUE_NAME).to_pylist()

@@ -11,7 +11,7 @@ import numpy as np
 
 from lensaudit.cli import app
 from lensaudit.errors import DataError
-from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
+from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, PsfHeader, RmsHeader, chunk_for
 from lensaudit.lensset.simulation import write_chunks
 from lensaudit.lensset.writer import LensSetWriter, Records
 
@@ -24,9 +24,22 @@ COLUMNS = (
 )
 
 
+PSF_SIDE = {"VIS": 5, "H": 3}
+PER_CUTOUT = {"VIS": True, "H": False}
+"""Whether each cutout has its own point-spread function and noise map, or one does for the set."""
+
+
 def header(n: int, seed: int = 1, **changes) -> Header:
     bands = tuple(
-        BandHeader(name=name, shape=shape, pixel_scale_arcsec=2 / shape[0], zero_point_mag=24.0, unit="electron / s")
+        BandHeader(
+            name=name,
+            shape=shape,
+            pixel_scale_arcsec=2 / shape[0],
+            zero_point_mag=24.0,
+            unit="electron / s",
+            psf=PsfHeader(side=PSF_SIDE[name], per_cutout=PER_CUTOUT[name]),
+            rms=RmsHeader(per_cutout=PER_CUTOUT[name]),
+        )
         for name, shape in SHAPES.items()
     )
     fields = {
@@ -47,6 +60,13 @@ def header(n: int, seed: int = 1, **changes) -> Header:
 def pixels(seed: int, i: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng([seed, i])
     return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+
+
+def survey(kind: str, name: str, systems: range) -> np.ndarray:
+    """Point-spread functions or noise maps of a band: of these systems, or the one of the set."""
+    shape = (PSF_SIDE[name],) * 2 if kind == "psf" else SHAPES[name]
+    drawn = [np.random.default_rng([7, i]).uniform(1, 2, shape) for i in (systems if PER_CUTOUT[name] else (0,))]
+    return np.stack(drawn).astype(np.float32)
 
 
 def row(i: int) -> dict[str, object]:
@@ -70,6 +90,8 @@ def records(seed: int, span: slice) -> Records:
         source_light={name: np.where(block > 1, block, 0).astype(np.float32) for name, block in images.items()},
         mask={name: block > 1 for name, block in images.items()},
         scenes=[{"kind": row(i)["kind"], "number": i} for i in systems],
+        psf={name: survey("psf", name, systems) for name in SHAPES},
+        rms={name: survey("rms", name, systems) for name in SHAPES},
     )
 
 

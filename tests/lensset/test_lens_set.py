@@ -268,9 +268,11 @@ def test_every_part_of_the_content_enters_the_digest():
         one_system(rows=[plain.rows[0] | {"label": 1}]),
         one_system(scenes=[{"kind": "spiral", "number": 1}]),
         one_system(wcs=[{"VIS": "CRPIX1  = 1"}]),
+        one_system(psf=shifted(plain.psf)),
+        one_system(rms=shifted(plain.rms)),
     ]
     digests = [digest_of(records, header) for records in (plain, *variants)]
-    assert len(set(digests)) == 8
+    assert len(set(digests)) == 10
     assert digest_of(one_system(), header) == digests[0]
 
 
