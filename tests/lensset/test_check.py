@@ -183,7 +183,7 @@ def test_a_sound_set_says_what_it_holds(changed: Path, lensaudit):
     assert found.not_finite == {"J": 0, "H": 0}
     code, out, _ = lensaudit("check", changed, "--json")
     assert code == 0
-    assert json.loads(out) == {**found.as_json(), "bands": list(BANDS)}
+    assert json.loads(out) == {**found.as_json(), "bands": list(BANDS), "psf": [], "rms": []}
     code, out, _ = lensaudit("check", changed)
     assert "sound; 20 systems of euclid in J, H, with truth, WCS" in out
     swap(changed, "images/J/c/0/0/0", "images/J/c/1/0/0")

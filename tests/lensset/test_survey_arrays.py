@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import fake_sky
@@ -14,7 +15,7 @@ from lens_sets import write_set
 from pydantic import ValidationError
 
 from lensaudit.errors import DataError
-from lensaudit.lensset import BandHeader, LensSet
+from lensaudit.lensset import BandHeader, LensSet, LensSetWriter
 from lensaudit.lensset.check import check_set
 from lensaudit.lensset.header import PsfHeader, RmsHeader
 from lensaudit.lensset.part import Part
@@ -59,15 +60,29 @@ def test_a_band_without_says_how_to_have_it(tmp_path: Path):
 
 
 def test_the_check_reads_them(whole: LensSet, tmp_path: Path):
-    found = check_set(whole.path)
-    assert (found.psf, found.rms) == (("VIS", "H"), ("VIS", "H"))
+    whole.verify()
     for array in ("psf/VIS/c/1/0/0", "psf/H/c/0/0/0", "rms/VIS/c/2/0/0"):
         harmed = tmp_path / array.replace("/", "-")
         shutil.copytree(whole.path, harmed)
         file = harmed / array
         file.write_bytes(b"\1" + file.read_bytes()[1:])
         with pytest.raises(DataError, match="corrupt"):
-            check_set(harmed)
+            LensSet.open(harmed).verify()
+
+
+def test_the_check_names_their_bands(tmp_path: Path):
+    header = fake_sky.header(N, has_scenes=False)
+    write_chunks(WithoutScenes(tmp_path / "set", header))
+    found = check_set(tmp_path / "set")
+    assert (found.psf, found.rms) == (("VIS", "H"), ("VIS", "H"))
+
+
+class WithoutScenes(fake_sky.FakeTask):
+    def __call__(self, chunk: int) -> int:
+        span = self.header.span(chunk)
+        records = replace(fake_sky.records(1, span), scenes=None)
+        LensSetWriter(self.root, self.header).write(chunk, records)
+        return span.stop - span.start
 
 
 def test_those_of_another_set_are_refused(whole: LensSet, tmp_path: Path):
