@@ -2,64 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.errors import DataError
-from lensaudit.lensset.arrays import array_specs
-from lensaudit.lensset.catalogue import CATALOGUE_NAME, rows_of
-from lensaudit.lensset.header import FIX, HEADER_NAME
 from lensaudit.lensset.store import LensSet
-from lensaudit.lensset.writer import Records, content_hash, digest_of
 from lensaudit.spread import Progress
-
-Seen = Callable[[int, Mapping[str, NDArray[np.float32]]], None]
-
-
-def verify(lens_set: LensSet, seen: Seen | None = None) -> None:
-    """Read everything in a whole set and compare it with its content hash; see `LensSet.verify`."""
-    header, digests = lens_set._header, []
-    rows = rows_of(lens_set.path / CATALOGUE_NAME)
-    for chunk in range(header.n_chunks):
-        records = _records(lens_set, header.span(chunk), rows)
-        digests.append(digest_of(records, header))
-        if seen is not None:
-            seen(header.span(chunk).stop, records.images)
-    if content_hash(header, digests) != lens_set.content_hash:
-        raise DataError(
-            f"{lens_set.path / HEADER_NAME}: content_hash names other content than the files hold (rows in another "
-            f"order, other values, or files of another set or band); {FIX}, or restore the files"
-        )
-
-
-def _records(lens_set: LensSet, span: slice, rows: Iterator[dict[str, Any]]) -> Records:
-    part, header = list(islice(rows, span.stop - span.start)), lens_set._header
-    places = range(span.start, span.stop)
-    arrays = {spec.path: lens_set._arrays[spec.path] for spec in array_specs(header)}
-
-    def blocks(kind: str) -> dict[str, NDArray[Any]]:
-        named = ((path, array) for path, array in arrays.items() if path.rpartition("/")[0] == kind)
-        every = np.arange(span.start, span.stop)
-        return {path.rpartition("/")[2]: a.read(every if a.spec.per_cutout else every[:1]) for path, a in named}
-
-    return Records(
-        ids=[row.pop("id") for row in part],
-        images=blocks("images"),
-        rows=part,
-        source_light=blocks("truth/source_light"),
-        mask=blocks("truth/mask"),
-        scenes=[lens_set._scenes[i] for i in places] if header.has_scenes else None,
-        wcs=[lens_set._cards(i) for i in places] if header.has_wcs else None,
-        psf=blocks("psf"),
-        rms=blocks("rms"),
-    )
-
 
 WCS_READ = 100
 """Systems whose sky coordinates are built, evenly over the set; of all of them the content hash covers the text."""

@@ -22,6 +22,7 @@ from lensaudit.lensset.header import (
     Header,
     read_header,
 )
+from lensaudit.lensset.verifying import verify
 from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, why_unfinished
 from lensaudit.notebook import card
 from lensaudit.untrusted import printable
@@ -341,9 +342,8 @@ class LensSet:
         DataError
             A file is damaged, or the content is not what the header names.
         """
-        from lensaudit.lensset.check import verify
-
-        verify(self, seen)
+        scenes = self._scenes.__getitem__ if self._header.has_scenes else None
+        verify(self.path, self._header, self._arrays, (scenes, self._cards if self._header.has_wcs else None), seen)
 
     @cached_property
     def _positions(self) -> dict[str, int]:

@@ -99,7 +99,7 @@ def test_a_set_without_them_is_written_and_named_as_before(tmp_path: Path):
     made = write_set(tmp_path / "set", {"VIS": pixels}, {"VIS": 0.1}, zero_point_mag=24.6)
     assert made.content_hash == "40d214b5d0866cb0822d74c763d64d959db7aa749b789bfc5d19499f28ade5d7"
     text = (tmp_path / "set" / "lensset.json").read_bytes()
-    assert hashlib.sha256(text).hexdigest() == "4951c7a10541299e03252af8864a6783e9a784a190a8886f2eaa87edd3123553"
+    assert hashlib.sha256(text).hexdigest() == "ea81ef6012190f9b5d1edead637b11bd8d2c82ec46b9b35bfd6a93e39fc2b50f"
     assert "psf" not in json.loads(text)["bands"][0]
 
 
