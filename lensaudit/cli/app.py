@@ -51,7 +51,7 @@ COMMANDS = {
     "compare": "report",
     "threshold": "finders",
     "false_positives": "evaluation",
-    "selection": "selection",
+    "selection": "evaluation",
     "occlusion": "explain",
     "kernels": "explain",
     "dream": "dream",

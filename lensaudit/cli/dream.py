@@ -92,8 +92,7 @@ def dream(
     as_json: opt.Json = False,
 ) -> None:
     """Make images that excite a class or a kernel most: class images, Deep Dream, kernel images."""
-    from lensaudit.cli.opening import check_sets, read_by
-    from lensaudit.cli.running import progress_bar
+    from lensaudit.cli.running import check_sets, progress_bar, read_by
     from lensaudit.errors import UsageError
     from lensaudit.explaining import Changes, DreamWish, chosen_targets, dream_files, from_cutouts, from_noise
     from lensaudit.lensset import LensSet
@@ -185,8 +184,7 @@ def judge(
     from functools import partial
 
     from lensaudit.cli.explain import methods_named, that_apply
-    from lensaudit.cli.opening import open_all
-    from lensaudit.cli.running import watching
+    from lensaudit.cli.running import open_all, watching
     from lensaudit.explaining import JudgeSettings, Watcher
     from lensaudit.explaining import judge as score
 

@@ -61,8 +61,7 @@ def ensemble(
     """Combine finders by a t-SNE map of their scores (OU-T-SNE); the result is a finder like any other."""
     from functools import partial
 
-    from lensaudit.cli.opening import check_sets
-    from lensaudit.cli.running import watching
+    from lensaudit.cli.running import check_sets, watching
     from lensaudit.ensembles import SEVEN, EnsemblePlan, fit_ensemble
     from lensaudit.ensembles.fit import Sets
     from lensaudit.lensset import LensSet
@@ -81,7 +80,7 @@ def ensemble(
 
 def _members(names: list[str], reading: opt.Reading, training: LensSet) -> list[Finder]:
     """The members as they read the set; statistics are taken from it by those whose stretch takes any."""
-    from lensaudit.cli.opening import use_threads
+    from lensaudit.cli.running import use_threads
     from lensaudit.ensembles import open_members
     from lensaudit.finders import refitted, takes_statistics
 
@@ -162,8 +161,7 @@ def ensemble_map(
     """Draw the map of an ensemble: lenses and non-lenses, lens fractions, cutouts of regions."""
     from functools import partial
 
-    from lensaudit.cli.opening import open_both
-    from lensaudit.cli.running import watching
+    from lensaudit.cli.running import open_both, watching
     from lensaudit.ensembles import map_ensemble, read_region
 
     regions = [read_region(words, f"region {words}") for words in region]

@@ -1,4 +1,4 @@
-"""``lensaudit evaluate``, ``false-positives`` and ``grades``."""
+"""``lensaudit evaluate``, ``selection``, ``false-positives`` and ``grades``: one finder on one set."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table
-from lensaudit.display.numbers import decimal, interval
+from lensaudit.display.numbers import decimal, interval, proportion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lensaudit.evaluation import Evaluation, Metric
+    from lensaudit.evaluation import Evaluation
     from lensaudit.evaluation.false_positives import KindFrequency
-    from lensaudit.finders import Finder, Scores
+    from lensaudit.evaluation.selection import SelectionFunction
+    from lensaudit.finders import Finder
     from lensaudit.lensset import LensSet
 
 
@@ -50,26 +51,35 @@ def evaluate(
     as_json: opt.Json = False,
 ) -> None:
     """Measure a finder on a labelled set: each number with its 95 % confidence interval."""
-    from lensaudit.cli.opening import bands_left_out, open_both, scores_of
+    from lensaudit.cli.running import bands_left_out, open_both, scores_of
     from lensaudit.evaluation import evaluate as measure
-    from lensaudit.files import writable_folder
+    from lensaudit.evaluation.metric import plot_evaluation
+    from lensaudit.files import writable_folder, write_json
     from lensaudit.finders import pixel_record
-    from lensaudit.provenance import refuse_other
+    from lensaudit.provenance import provenance, refuse_other
 
     loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
     cut = loaded.recipe.threshold if threshold is None else threshold
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
     if out is not None:
         writable_folder(out)
-        inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
         if not force:
             refuse_other(out / "evaluation.json", inputs, "evaluation", "or --force to replace it")
     found = scores_of(loaded, opened, scores, batch)
     labels = opened.labels
     result = measure(labels, found.p_lens, found.logit, threshold=cut, beta=beta, seed=seed)
-    record = _record(result, loaded, opened, seed)
-    record["pixels"] = pixel_record(loaded, opened, found.clipping).to_json()
+    record = {
+        "finder": loaded.name,
+        "recipe": loaded.recipe.model_dump(mode="json"),
+        "set": str(opened.path),
+        **result.to_json(),
+        "provenance": provenance(seed=seed, inputs=inputs),
+        "pixels": pixel_record(loaded, opened, found.clipping).to_json(),
+    }
     if out is not None:
-        _write(out, record, result, labels, found)
+        title = f"{loaded.name} on {record['set']}: {result.n_lenses} lenses, {result.n_non_lenses} non-lenses"
+        plot_evaluation(out / "evaluation.png", result, labels, found.p_lens, title)
+        write_json(out / "evaluation.json", record)
     if as_json:
         say_json(record)
         return
@@ -78,42 +88,22 @@ def evaluate(
         say(f"{out}: evaluation.json, evaluation.png")
 
 
-def _record(result: Evaluation, finder: Finder, lens_set: LensSet, seed: int) -> dict[str, Any]:
-    from lensaudit.provenance import provenance
-
-    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
-    return {
-        "finder": finder.name,
-        "recipe": finder.recipe.model_dump(mode="json"),
-        "set": str(lens_set.path),
-        **result.to_json(),
-        "provenance": provenance(seed=seed, inputs=inputs),
-    }
-
-
-def _write(out: Path, record: dict[str, Any], result: Evaluation, labels: Any, scores: Scores) -> None:
-    from lensaudit.evaluation.metric import plot_evaluation
-    from lensaudit.files import write_json
-
-    title = f"{record['finder']} on {record['set']}: {result.n_lenses} lenses, {result.n_non_lenses} non-lenses"
-    plot_evaluation(out / "evaluation.png", result, labels, scores.p_lens, title)
-    write_json(out / "evaluation.json", record)
-
-
 def _show(result: Evaluation, name: str, where: str) -> None:
     counted = f"{result.n_lenses} lenses, {result.n_non_lenses} non-lenses"
     left_out = {"unlabelled": result.n_unlabelled, "not scored": result.n_unscored}
     counted += "".join(f", {count} {why} left out" for why, count in left_out.items() if count)
     say(f"{name} on {where}: {counted}")
-    say_table(
-        ("metric", "value", "95 % interval", "n", "interval by"), [_row(metric, result) for metric in result.metrics]
-    )
-
-
-def _row(metric: Metric, result: Evaluation) -> tuple[str, ...]:
-    ends = interval(metric.low, metric.high, 4)
-    label = result.label(metric.name)
-    return label, decimal(metric.value, 4), ends, str(metric.n), metric.status or metric.method
+    rows = [
+        (
+            result.label(one.name),
+            decimal(one.value, 4),
+            interval(one.low, one.high, 4),
+            str(one.n),
+            one.status or one.method,
+        )
+        for one in result.metrics
+    ]
+    say_table(("metric", "value", "95 % interval", "n", "interval by"), rows)
 
 
 KIND_COLUMN = "kind"
@@ -152,7 +142,7 @@ def false_positives(
     """Show the false positives with the highest scores, and which kinds are over-represented among them."""
     import numpy as np
 
-    from lensaudit.cli.opening import open_both, scores_of
+    from lensaudit.cli.running import open_both, scores_of
     from lensaudit.errors import UsageError
     from lensaudit.evaluation.false_positives import frequencies_by_kind, plot_gallery, worst_rows
     from lensaudit.files import writable_folder, write_json
@@ -255,7 +245,7 @@ def grades(
     as_json: opt.Json = False,
 ) -> None:
     """Compare a finder's scores with visual grades of candidates: mean and standard deviation per grade."""
-    from lensaudit.cli.opening import open_both
+    from lensaudit.cli.running import open_both
     from lensaudit.errors import UsageError
     from lensaudit.evaluation.grades import (
         HEADS,
@@ -267,7 +257,7 @@ def grades(
         read_grades,
         rows_of,
     )
-    from lensaudit.files import writable_folder, write_json, write_text
+    from lensaudit.files import sha256, writable_folder, write_json, write_text
     from lensaudit.provenance import provenance, refuse_other
 
     if (file is None) == (column is None):
@@ -279,7 +269,11 @@ def grades(
         assert column is not None
         graded, what = grades_of_column(opened.ids, opened.column(column), column), f"column {column}"
     rows = rows_of(graded, opened.ids, what)
-    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash, **_hash_of(file)}
+    inputs = {
+        "finder": loaded.weights_hash,
+        "set": opened.content_hash,
+        **({} if file is None else {"grades": sha256(file)}),
+    }
     if not force:
         refuse_other(out / "grades.json", inputs, "comparison", "or --force to replace it")
     writable_folder(out)
@@ -309,7 +303,7 @@ def _scores(
     finder: Finder, lens_set: LensSet, rows: NDArray[Any], path: Path | None, batch: int | None
 ) -> NDArray[Any]:
     """p(lens) of the graded systems: no others are scored."""
-    from lensaudit.cli.opening import scores_of
+    from lensaudit.cli.running import scores_of
     from lensaudit.lensset.part import Part
 
     if path is not None:
@@ -317,7 +311,89 @@ def _scores(
     return scores_of(finder, Part(lens_set, rows), None, batch).p_lens
 
 
-def _hash_of(file: Path | None) -> dict[str, str]:
-    from lensaudit.files import sha256
+def register_selection(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(epilog=opt.examples("lensaudit selection ou66 runs/test --fpr 0.01 --out runs/selection"))(selection)
 
-    return {} if file is None else {"grades": sha256(file)}
+
+def selection(
+    finder: opt.Finder,
+    lens_set: Annotated[
+        Path, typer.Argument(metavar="SET", help="Simulated lens set; the selection function needs its truth.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for numbers, tables, page and figures.")],
+    threshold: opt.Threshold = None,
+    fpr: Annotated[
+        float | None,
+        typer.Option(
+            "--fpr", metavar="RATE", min=0, max=1,
+            help="Instead of --threshold: highest false-positive rate among the set's non-lenses.",
+        ),
+    ] = None,
+    scores: opt.Scores = None,
+    force: opt.Force = False,
+    seed: opt.Seed = 1,
+    batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
+    """Measure a finder's selection function: completeness over two parameters, medians, what drives it."""
+    from lensaudit.cli.running import check_sets, read_by, scores_of
+    from lensaudit.errors import UsageError
+    from lensaudit.evaluation.selection import LADDER, Threshold, require_truth, selection_function
+    from lensaudit.evaluation.selection.page import selection_record, write_selection
+    from lensaudit.files import writable_folder
+    from lensaudit.lensset import LensSet
+    from lensaudit.provenance import refuse_other
+
+    if threshold is not None and fpr is not None:
+        raise UsageError("--threshold and --fpr: give one of them; each fixes the other")
+    opened = LensSet.open(lens_set)
+    require_truth(opened)  # before minutes of scoring
+    loaded = read_by(finder, opt.Reading(field_of_view, resample, refit, device, threads), [opened])
+    check_sets(loaded, [opened])
+    asked = Threshold(loaded.recipe.threshold if threshold is None else threshold)
+    if fpr is not None:
+        asked = Threshold(fpr, "fpr")
+    about = _about(loaded, opened, seed)
+    if not force:
+        inputs = about["provenance"]["inputs"]
+        refuse_other(out / "selection.json", inputs, "selection function", "or --force to replace it")
+    writable_folder(out)
+    found = selection_function(scores_of(loaded, opened, scores, batch), opened, (asked, *LADDER), seed=seed)
+    written = write_selection(found, about, f"{loaded.name} on {lens_set}", out)
+    if as_json:
+        say_json(selection_record(found, about))
+        return
+    _show_selection(found, loaded.name, lens_set)
+    say(f"{out}: {', '.join(written)}")
+
+
+def _about(finder: Finder, lens_set: LensSet, seed: int) -> dict[str, Any]:
+    from lensaudit.provenance import provenance
+
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    return {
+        "finder": finder.name,
+        "set": str(lens_set.path),
+        "provenance": provenance(seed=seed, inputs=inputs),
+    }
+
+
+def _show_selection(found: SelectionFunction, name: str, lens_set: Path) -> None:
+    from lensaudit.evaluation.selection.page import left_out
+
+    say(f"{name} on {lens_set}: {found.n_lenses} lenses, {found.n_non_lenses} non-lenses")
+    say_table(
+        ("threshold", "recall", "false positives"),
+        [(cut.words, proportion(cut.recall), proportion(cut.false_positives)) for cut in found.cuts],
+    )
+    for one in found.maps:
+        few = f"{int(one.few.sum())} of {one.n.size} cells have fewer than 100 lenses"
+        outside = f"{one.n_outside} lenses outside the edges, {one.n_missing} without a value"
+        say(f"{one.x.parameter.words} × {one.y.parameter.words}: {few}; {outside}")
+    say(*found.drivers.sentences, *left_out(found))

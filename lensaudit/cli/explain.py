@@ -41,7 +41,7 @@ def explain(
     as_json: opt.Json = False,
 ) -> None:
     """Map which pixels speak for "lens": gradients, Grad-CAM, DeepLIFT, occlusion and more; FITS and pictures."""
-    from lensaudit.cli.opening import check_sets, read_by
+    from lensaudit.cli.running import check_sets, read_by
     from lensaudit.errors import UsageError
     from lensaudit.explaining import METHODS, Explainer, Request, applicable_methods, chosen_systems, no_gradient
     from lensaudit.lensset import LensSet
@@ -121,7 +121,7 @@ def gradcam(
     as_json: opt.Json = False,
 ) -> None:
     """Grad-CAM and Guided Grad-CAM of the last convolution, as in Fig. 17 of Wilde et al. 2022."""
-    from lensaudit.cli.opening import check_sets, read_by
+    from lensaudit.cli.running import check_sets, read_by
     from lensaudit.errors import UsageError
     from lensaudit.explaining import Explainer, Request, chosen_systems, no_gradient
     from lensaudit.lensset import LensSet
@@ -179,8 +179,7 @@ def occlusion(
     as_json: opt.Json = False,
 ) -> None:
     """Map where hiding a patch changes the log-odds of lens: FITS with WCS and a picture per system."""
-    from lensaudit.cli.opening import check_sets, read_by
-    from lensaudit.cli.running import progress_bar
+    from lensaudit.cli.running import check_sets, progress_bar, read_by
     from lensaudit.explaining import Explainer, Request, chosen_systems, explain_systems
     from lensaudit.lensset import LensSet
 
@@ -238,8 +237,7 @@ def kernels(
     as_json: opt.Json = False,
 ) -> None:
     """Show what excites each kernel of a finder over a set, and what it correlates with among the lenses."""
-    from lensaudit.cli.opening import open_both
-    from lensaudit.cli.running import progress_bar
+    from lensaudit.cli.running import open_both, progress_bar
     from lensaudit.explaining import KernelWish, look_at_kernels, named_kernels
 
     loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))

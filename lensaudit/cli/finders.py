@@ -160,8 +160,7 @@ def score(
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Score every image of a set with a finder: a file, and the most likely lenses on the terminal."""
-    from lensaudit.cli.opening import bands_left_out, open_both, warn_of_clipping
-    from lensaudit.cli.running import progress_bar
+    from lensaudit.cli.running import bands_left_out, open_both, progress_bar, warn_of_clipping
     from lensaudit.errors import DataError
     from lensaudit.files import writable_folder
     from lensaudit.finders import (
@@ -317,7 +316,7 @@ def threshold(
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Set the threshold of a finder at a false-positive rate, and keep it with the finder."""
-    from lensaudit.cli.opening import open_both, scores_of
+    from lensaudit.cli.running import open_both, scores_of
     from lensaudit.errors import UsageError
     from lensaudit.evaluation import evaluate
     from lensaudit.finders import calling_at, read_record, save_finder

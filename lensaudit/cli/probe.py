@@ -10,7 +10,7 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import check_fail_on, fail_where, print_audit, print_result, say, say_json, say_table
-from lensaudit.cli.running import watching
+from lensaudit.cli.running import check_sets, read_by, watching
 from lensaudit.resources import builtin_folder
 
 if TYPE_CHECKING:
@@ -275,7 +275,6 @@ def all_probes(
     as_json: opt.Json = False,
 ) -> None:
     """Run all built-in probes, correct for all tests together and rank the findings."""
-    from lensaudit.cli.opening import read_by
     from lensaudit.probes import ProbeOptions, run_audit
 
     check_fail_on(fail_on)
@@ -362,7 +361,6 @@ def _command(name: str) -> Callable[..., None]:
 
 def _read(finder: str, reading: opt.Reading, lens_set: Path | None) -> Finder:
     """The finder, as it reads the set whose lenses are edited."""
-    from lensaudit.cli.opening import check_sets, read_by
     from lensaudit.errors import UsageError
     from lensaudit.lensset import LensSet
 

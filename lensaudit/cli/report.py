@@ -108,8 +108,7 @@ def report(
         workers=workers,
     )
 
-    from lensaudit.cli.opening import open_both
-    from lensaudit.cli.running import watching
+    from lensaudit.cli.running import open_both, watching
 
     loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
 
@@ -168,8 +167,7 @@ def quickstart(
     as_json: opt.Json = False,
 ) -> None:
     """Simulate a small set, audit a shipped finder on it and write the page."""
-    from lensaudit.cli.opening import use_threads
-    from lensaudit.cli.running import watching
+    from lensaudit.cli.running import use_threads, watching
     from lensaudit.files import writable_folder
     from lensaudit.report.options import AuditOptions
     from lensaudit.report.probes import check_probes
@@ -241,8 +239,7 @@ def compare(
 
     opened = [LensSet.open(path) for path in sets]  # a wrong path is told before torch is imported
 
-    from lensaudit.cli.opening import use_threads
-    from lensaudit.cli.running import watching
+    from lensaudit.cli.running import use_threads, watching
     from lensaudit.comparing import CompareOptions, entrants_of, render_comparison
     from lensaudit.comparing import compare as measure
     from lensaudit.comparing.build import check_comparison, estimate_of_comparison

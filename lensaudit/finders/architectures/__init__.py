@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.finders.architectures import cae_bgm, core, deeplens, epfl, lensflow, ou, petrillo, transfer
+from lensaudit.finders.architectures import cae_bgm, core, deeplens, epfl, lensflow, ou, transfer
 from lensaudit.finders.layers import MixtureHead, P4MConv, P4MLift
 
 TRAIN = "lensaudit train"
@@ -66,8 +66,8 @@ ARCHITECTURES: dict[str, Architecture] = _registered(
     Architecture("ou66-p4m", 66, ou.ou66_p4m),
     Architecture("core", core.SIZE, core.core),
     Architecture("core-p4m", core.SIZE, core.core_p4m),
-    Architecture("deeplens", deeplens.SIZE, deeplens.build),
-    Architecture("petrillo", petrillo.SIZE, petrillo.build),
+    Architecture("deeplens", deeplens.SIZE, deeplens.deeplens),
+    Architecture("petrillo", deeplens.SIZE, deeplens.petrillo),
     Architecture("epfl-resnet", None, epfl.epfl_resnet),
     Architecture("lastro", None, epfl.lastro),
     Architecture("lensflow", lensflow.SIZE, lensflow.build),
