@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written ever looks whole, and hashing what was read.
+"""Writing files so that nothing half-written ever looks whole, hashing what was read, and where built-in files lie.
 
 Every result file is written under a temporary name in its own folder and renamed; a crash leaves at most a
 ``*.partial`` beside it, which the next run overwrites.
@@ -254,3 +254,17 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def builtin_folder(name: str) -> Path:
+    """Folder of built-in files: ``models`` or ``probes``.
+
+    An installed wheel carries them under ``lensaudit/builtin``; a source checkout keeps them at its top level.
+    """
+    for folder in (_PACKAGE / "builtin" / name, _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise UsageError(f"built-in folder '{name}' is missing from this installation; install lensaudit again")

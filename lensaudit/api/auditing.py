@@ -24,7 +24,7 @@ from lensaudit.comparing import CompareOptions, Entrant, entrant_of, render_comp
 from lensaudit.comparing import Comparison as ComparisonRecord
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder
-from lensaudit.notebook import Facts, Shown, page_frame
+from lensaudit.records import Facts, Shown, page_frame
 
 if TYPE_CHECKING:
     from lensaudit.report.schema import Audit as AuditRecord

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lensaudit.evaluation import Evaluation
-    from lensaudit.evaluation.false_positives import KindFrequency
     from lensaudit.evaluation.selection import SelectionFunction
+    from lensaudit.evaluation.visual_inspection import KindFrequency
     from lensaudit.finders import Finder
     from lensaudit.lensset import LensSet
 
@@ -144,7 +144,7 @@ def false_positives(
 
     from lensaudit.cli.running import open_both, scores_of
     from lensaudit.errors import UsageError
-    from lensaudit.evaluation.false_positives import frequencies_by_kind, plot_gallery, worst_rows
+    from lensaudit.evaluation.visual_inspection import frequencies_by_kind, plot_gallery, worst_rows
     from lensaudit.files import writable_folder, write_json
     from lensaudit.provenance import provenance, refuse_other
 
@@ -247,7 +247,7 @@ def grades(
     """Compare a finder's scores with visual grades of candidates: mean and standard deviation per grade."""
     from lensaudit.cli.running import open_both
     from lensaudit.errors import UsageError
-    from lensaudit.evaluation.grades import (
+    from lensaudit.evaluation.visual_inspection import (
         HEADS,
         by_grade,
         grade_rows,

@@ -18,7 +18,7 @@ from typer.core import TyperCommand
 
 from lensaudit.cli.console import say
 from lensaudit.errors import UsageError
-from lensaudit.resources import builtin_folder
+from lensaudit.files import builtin_folder
 from lensaudit.verdicts import CHANCE, fail_words, present_word
 
 if TYPE_CHECKING:

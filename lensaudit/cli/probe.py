@@ -11,7 +11,7 @@ import typer
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import check_fail_on, fail_where, print_audit, print_result, say, say_json, say_table
 from lensaudit.cli.running import check_sets, read_by, watching
-from lensaudit.resources import builtin_folder
+from lensaudit.files import builtin_folder
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder

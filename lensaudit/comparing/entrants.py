@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lensaudit.errors import UsageError
+from lensaudit.probes import without_groups
 from lensaudit.records import Json, Record, plain
-from lensaudit.resources import without_groups
 from lensaudit.verdicts import PAIRS
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from lensaudit.display.colour import FAINT, INK, LENS, NON_LENS, QUIET, UNLABELLED, ink_on, recall_map
 from lensaudit.display.figures import axes_or_new, legend_under, light_grid, row_of_axes, save_figure, styled
 from lensaudit.display.numbers import count, percent, plural, with_interval
-from lensaudit.notebook import Cells, Facts, Shown
-from lensaudit.records import Counts, Floats, Json, Number, Record
+from lensaudit.records import Cells, Counts, Facts, Floats, Json, Number, Record, Shown
 from lensaudit.statistics import Confusion
 
 if TYPE_CHECKING:

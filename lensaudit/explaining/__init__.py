@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lensaudit.display.images import NISP_RGB, ColourScale, colour_scale, nisp_rgb, prepared_rgb
-    from lensaudit.explaining.attributed import Backdrop, Patches
     from lensaudit.explaining.attribution.methods import METHODS, Method, applicable_methods, no_gradient
     from lensaudit.explaining.dreaming.dream import Dream, dream
     from lensaudit.explaining.dreaming.dream_files import DreamFiles, DreamRun, dream_files
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from lensaudit.explaining.kernels.kav_table import KavTable, Kernel
     from lensaudit.explaining.kernels.kernel_files import KernelFiles, KernelWish, look_at_kernels
     from lensaudit.explaining.kernels.study import KernelStudy, study_kernels
-    from lensaudit.explaining.map_picture import VIEWS
+    from lensaudit.explaining.maps import VIEWS, Backdrop, Patches
     from lensaudit.explaining.occluding.exact import Cost, LayerReport
     from lensaudit.explaining.occluding.occluder import ENGINES, Occluder, default_patch
     from lensaudit.explaining.occluding.windows import Grid
@@ -134,7 +133,6 @@ __all__ = [
 
 _HOMES = {
     "display.images": ("NISP_RGB", "ColourScale", "colour_scale", "nisp_rgb", "prepared_rgb"),
-    "explaining.attributed": ("Backdrop", "Patches"),
     "explaining.attribution.methods": ("METHODS", "Method", "applicable_methods", "no_gradient"),
     "explaining.dreaming.dream": ("Dream", "dream"),
     "explaining.dreaming.dream_files": ("DreamFiles", "DreamRun", "dream_files"),
@@ -174,7 +172,7 @@ _HOMES = {
     "explaining.kernels.kav_table": ("KavTable", "Kernel"),
     "explaining.kernels.kernel_files": ("KernelFiles", "KernelWish", "look_at_kernels"),
     "explaining.kernels.study": ("KernelStudy", "study_kernels"),
-    "explaining.map_picture": ("VIEWS",),
+    "explaining.maps": ("VIEWS", "Backdrop", "Patches"),
     "explaining.occluding.exact": ("Cost", "LayerReport"),
     "explaining.occluding.occluder": ("ENGINES", "Occluder", "default_patch"),
     "explaining.occluding.windows": ("Grid",),

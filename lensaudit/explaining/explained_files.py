@@ -16,15 +16,16 @@ from astropy.io import fits
 from lensaudit.display.figures import save_figure
 from lensaudit.display.images import main_band
 from lensaudit.errors import DataError, LensauditError, UsageError
-from lensaudit.explaining.attributed import SIGN, Backdrop
 from lensaudit.explaining.attribution.methods import find_method
 from lensaudit.explaining.explainer import OCCLUSION, Explainer
 from lensaudit.explaining.explanation import Card, Explanation, creator, write_fits
 from lensaudit.explaining.layers import refuse_other_maps
-from lensaudit.explaining.map_picture import (
+from lensaudit.explaining.maps import (
     LOG_ODDS,
     SHOWN_FROM,
+    SIGN,
     VIEWS,
+    Backdrop,
     explanations_figure,
     gradcam_figure,
     occlusion_figure,

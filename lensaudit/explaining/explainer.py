@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from lensaudit.display.images import main_band
 from lensaudit.errors import DataError, LensauditError
-from lensaudit.explaining.attributed import Backdrop, Patches
 from lensaudit.explaining.attribution.methods import (
     IMAGES_AT_ONCE,
     Method,
@@ -25,6 +24,7 @@ from lensaudit.explaining.attribution.methods import (
     no_gradient,
 )
 from lensaudit.explaining.explanation import Explanation
+from lensaudit.explaining.maps import Backdrop, Patches
 from lensaudit.explaining.occluding.occluder import Occluded, Occluder
 from lensaudit.explaining.trace import evaluating
 from lensaudit.finders import Finder

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from lensaudit.display.figures import figure_of, new_figure, save_figure, styled, svg_bytes
 from lensaudit.display.images import data_uri
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explaining.attributed import SIGN, Attributed, Backdrop, Patches
-from lensaudit.explaining.map_picture import draw_map
+from lensaudit.explaining.maps import SIGN, Attributed, Backdrop, Patches, draw_map
 from lensaudit.files import replacing, write_bytes
 from lensaudit.fits_input import open_fits
 from lensaudit.lensset.coordinates import from_cards

@@ -28,7 +28,7 @@ from lensaudit.finders.units import (
     unit_remarks,
 )
 from lensaudit.foreign_code import on_its_account
-from lensaudit.notebook import card
+from lensaudit.records import card
 
 STATISTICS_PREFIX = "preprocessing."
 """Of the names that a finder's statistics have beside its weights."""

@@ -22,9 +22,9 @@ from pydantic import (
 
 from lensaudit.documents import read_yaml
 from lensaudit.errors import LensauditWarning, UsageError
+from lensaudit.files import builtin_folder
 from lensaudit.finders.architectures import ARCHITECTURES
 from lensaudit.finders.stretch import STRETCHES
-from lensaudit.resources import builtin_folder
 from lensaudit.untrusted import Identifier, printable
 
 CUSTOM = "custom"

@@ -21,8 +21,8 @@ from lensaudit.finders.finder import Declared, Finder
 from lensaudit.finders.recipe import builtin_recipes
 from lensaudit.finders.refit import clipped_fractions, summary_of
 from lensaudit.finders.store import FINDER_FILE, read_record
-from lensaudit.notebook import MOST_ROWS, Cells, Facts, Shown
 from lensaudit.provenance import Clipping
+from lensaudit.records import MOST_ROWS, Cells, Facts, Shown
 from lensaudit.statistics import allowed_false_positives, strict_threshold
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from lensaudit.lensset.header import (
 )
 from lensaudit.lensset.verifying import verify
 from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, why_unfinished
-from lensaudit.notebook import card
+from lensaudit.records import card
 from lensaudit.untrusted import printable
 
 if TYPE_CHECKING:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lensaudit.probes.audit import AuditIndex, ProbeAudit, Ranked, audited
-    from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
+    from lensaudit.probes.definition import (
+        QUICK_PROBES,
+        ProbeDefinition,
+        builtin_probes,
+        load_definition,
+        without_groups,
+    )
     from lensaudit.probes.experiment import Drawn, Experiment, lenses_of
     from lensaudit.probes.finding import Finding, PairedScores
     from lensaudit.probes.page import FINDINGS_HEAD, findings_rows
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EDITS",
     "FINDINGS_HEAD",
+    "QUICK_PROBES",
     "Arm",
     "AuditIndex",
     "Drawn",
@@ -44,11 +51,12 @@ __all__ = [
     "run_audit",
     "run_probe",
     "why_not_applicable",
+    "without_groups",
 ]
 
 _HOME = {
     "audit": ("AuditIndex", "ProbeAudit", "Ranked", "audited"),
-    "definition": ("ProbeDefinition", "builtin_probes", "load_definition"),
+    "definition": ("QUICK_PROBES", "ProbeDefinition", "builtin_probes", "load_definition", "without_groups"),
     "experiment": ("Drawn", "Experiment", "lenses_of"),
     "finding": ("Finding", "PairedScores"),
     "page": ("FINDINGS_HEAD", "findings_rows"),

@@ -12,15 +12,13 @@ from lensaudit.display.page import markdown_table
 from lensaudit.documents import read_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_text
-from lensaudit.notebook import Cells, Facts, Shown
-from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition
+from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition, without_groups
 from lensaudit.probes.finding import ALL_PAIRS, Finding, called, concluded, corrected, cost, leading_finding
 from lensaudit.probes.response import lenses_at, lenses_beyond
 from lensaudit.probes.result import OUTSIDE, AuditedFinder, ProbeResult, ProbeSettings
 from lensaudit.probes.verdict import Verdict
 from lensaudit.provenance import provenance
-from lensaudit.records import Json, Number, Record, plain
-from lensaudit.resources import without_groups
+from lensaudit.records import Cells, Facts, Json, Number, Record, Shown, plain
 from lensaudit.untrusted import in_markdown, path_within
 from lensaudit.verdicts import (
     BIAS,

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInf
 
 from lensaudit.documents import read_yaml
 from lensaudit.errors import DataError, LensauditError, NoSuchFile, UsageError
+from lensaudit.files import builtin_folder
 from lensaudit.imaging.psf import check_kernel
 from lensaudit.probes.experiment import Drawn, Experiment
 from lensaudit.probes.steps import IDENTITY, RECORDED, Arm, Step, Steps
-from lensaudit.resources import builtin_folder
 from lensaudit.scenes import POPULATIONS
 from lensaudit.untrusted import Identifier, Label
 
@@ -354,3 +354,25 @@ def _takes(finder: Finder, instrument: str) -> bool:
     except DataError:
         return False
     return True
+
+
+QUICK_PROBES = ("compound", "red-source", "psf-rotation", "einstein-radius", "arc-snr", "false-positive")
+"""Probes of a first look: one or two of every kind."""
+
+
+def without_groups(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of probes with ``quick`` written out.
+
+    Where ``all`` is among them it stays, before the paths of a user's own probes; alone it becomes no name at all,
+    which stands for all.
+
+    Examples
+    --------
+    >>> without_groups(["quick", "orientation"])[-2:]
+    ('false-positive', 'orientation')
+    """
+    if "all" in names:
+        own = [name for name in names if name.endswith((".yaml", ".yml"))]
+        return ("all", *own) if own else ()
+    quick = tuple(name for name in QUICK_PROBES if name not in names)
+    return tuple(one for name in names for one in (quick if name == "quick" else (name,)))

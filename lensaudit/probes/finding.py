@@ -14,9 +14,8 @@ from scipy.special import expit
 from lensaudit.display.colour import CONTROL, TREATED
 from lensaudit.display.figures import light_grid
 from lensaudit.display.numbers import p_short, shortest, with_interval
-from lensaudit.notebook import Cells
 from lensaudit.probes.verdict import Estimate, Evidence, Verdict, judge
-from lensaudit.records import Json, Number, Record, plain
+from lensaudit.records import Cells, Json, Number, Record, plain
 from lensaudit.statistics import (
     RESAMPLES,
     Proportion,

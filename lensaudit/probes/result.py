@@ -16,14 +16,13 @@ from pydantic import PlainValidator
 from lensaudit.display.figures import axes_or_new, legend_under
 from lensaudit.errors import DataError
 from lensaudit.files import replacing
-from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.probes.columns import Curve
 from lensaudit.probes.definition import Recorded
 from lensaudit.probes.experiment import VISIBLE_PIXELS, PairColumn
 from lensaudit.probes.finding import ALL_PAIRS, ARMS, CONFIDENCE, Finding, draw_arms, headline, leading_finding
 from lensaudit.probes.response import DoseScale, Response, draw_doses
 from lensaudit.probes.verdict import Verdict
-from lensaudit.records import Json, Record, plain
+from lensaudit.records import Cells, Facts, Json, Record, Shown, plain
 from lensaudit.untrusted import printable
 
 if TYPE_CHECKING:

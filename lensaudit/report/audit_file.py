@@ -37,9 +37,9 @@ from pathlib import Path
 
 from lensaudit.documents import keep_json, read_json, read_text, refuse_broken_seal
 from lensaudit.errors import DataError, NoSuchFile, UsageError
+from lensaudit.files import builtin_folder
 from lensaudit.report.chapters import Certificate, Planted
 from lensaudit.report.schema import BLOCKS, Audit
-from lensaudit.resources import builtin_folder
 from lensaudit.untrusted import printable
 
 SCHEMA = 3

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lensaudit import __version__, kept
 from lensaudit.errors import UsageError
 from lensaudit.kept import Arrays, ArraysForm, Piece
-from lensaudit.resources import without_groups
+from lensaudit.probes import without_groups
 from lensaudit.verdicts import CHANCE, PAIRS, fail_words
 
 if TYPE_CHECKING:

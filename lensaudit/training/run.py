@@ -15,7 +15,7 @@ from lensaudit.finders import Finder, FinderRecord, Recipe, body_facts, load_fin
 from lensaudit.finders.architectures import ARCHITECTURES, TRAIN
 from lensaudit.finders.recipe import CUSTOM
 from lensaudit.finders.store import FINDER_FILE
-from lensaudit.notebook import MOST_ROWS, Cells, Facts, Shown, rows_of
+from lensaudit.records import MOST_ROWS, Cells, Facts, Shown, rows_of
 from lensaudit.training.augment import TURNS_AN_ANGLE
 from lensaudit.training.checkpoint import Checkpoint, EpochRow, read_history
 from lensaudit.training.finish import Finish, finish

@@ -222,7 +222,7 @@ def test_all_names_have_their_mistakes():
 
 
 ELSEWHERE = {
-    "training/ablation.py", "training/cross_validation.py", "evaluation/grades.py", "report/quickstart.py",
+    "training/ablation.py", "training/cross_validation.py", "evaluation/visual_inspection.py", "report/quickstart.py",
     "probes/outside/export.py", "probes/outside/importing.py", "probes/outside/key.py", "probes/outside/plan.py",
     "explaining/explained_files.py", "explaining/layers.py", "explaining/kernels/kernel_files.py",
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import lensaudit as la
-from lensaudit.notebook import LARGEST_PAGE, MOST_ROWS, Cells, Facts, Shown, page_frame
+from lensaudit.records import LARGEST_PAGE, MOST_ROWS, Cells, Facts, Shown, page_frame
 
 HOSTILE = '<i>"&\u202e'
 """In names of folders."""

@@ -17,10 +17,10 @@ from astropy.io import fits
 from campaigns.harness import command
 from torch import nn
 
+from lensaudit.files import builtin_folder
 from lensaudit.finders import ARCHITECTURES, Finder, Recipe, initialised_module, load_finder, load_recipe, save_finder
 from lensaudit.finders.architectures import Architecture, unfilled
 from lensaudit.probes.definition import builtin_probes
-from lensaudit.resources import builtin_folder
 
 SIDE = 20
 OWN_MODULE = '''"""A finder of one's own."""

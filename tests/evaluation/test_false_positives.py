@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lensaudit.errors import DataError
-from lensaudit.evaluation.false_positives import frequencies_by_kind, worst_rows
+from lensaudit.evaluation.visual_inspection import frequencies_by_kind, worst_rows
 from lensaudit.lensset import simulate
 
 

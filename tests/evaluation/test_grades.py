@@ -11,7 +11,7 @@ from lens_sets import LABEL, write_set
 from scipy import stats
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.evaluation.grades import by_grade, grades_of_column, grades_table, read_grades, rows_of
+from lensaudit.evaluation.visual_inspection import by_grade, grades_of_column, grades_table, read_grades, rows_of
 from lensaudit.finders import Finder, Recipe, initialised_module, load_finder, save_finder, score_set
 from lensaudit.lensset import CatalogueColumn, LensSet
 

@@ -14,10 +14,9 @@ from astropy.wcs import WCS
 from lensaudit.display.colour import BLUE, RED, symmetric_scale, two_scales
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import Backdrop, Explanation, Patches, Request
-from lensaudit.explaining.attributed import SIGN
 from lensaudit.explaining.explained_files import holds, identity_cards
 from lensaudit.explaining.explanation import read_fits, write_fits
-from lensaudit.explaining.map_picture import occlusion_figure, title_of
+from lensaudit.explaining.maps import SIGN, occlusion_figure, title_of
 from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.untrusted import file_stem
 

@@ -23,7 +23,7 @@ SAID_BY = {
     "lensaudit.clustering": ("cluster",),
     "lensaudit.ensembles": ("ensemble", "ensemble-map"),
     "lensaudit.evaluation.selection": ("selection",),
-    "lensaudit.evaluation.grades": ("grades",),
+    "lensaudit.evaluation.visual_inspection": ("grades",),
     "lensaudit.explaining.dreaming": ("dream",),
     "lensaudit.explaining.judging": ("judge",),
     "lensaudit.explaining.kernels": ("kernels",),

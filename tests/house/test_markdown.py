@@ -12,7 +12,7 @@ import pytest
 from hostile import EVERY
 from markdown_it import MarkdownIt
 
-from lensaudit.evaluation.grades import Grade, grades_table
+from lensaudit.evaluation.visual_inspection import Grade, grades_table
 from lensaudit.explaining.judging.page import markdown
 from lensaudit.explaining.judging.records import Row
 from lensaudit.files import write_text

@@ -26,7 +26,8 @@ from lensaudit.clustering.page import Marks, read_marks
 from lensaudit.comparing import Comparison
 from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError, LensauditError
-from lensaudit.evaluation.grades import read_grades
+from lensaudit.evaluation.visual_inspection import read_grades
+from lensaudit.files import builtin_folder
 from lensaudit.finders import load_recipe, read_record, read_scores, write_scores
 from lensaudit.finders.score import Scores
 from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, Records
@@ -39,7 +40,6 @@ from lensaudit.probes.outside.key import SCHEMA, read_key, write_key
 from lensaudit.probes.outside.plan import plan_export
 from lensaudit.report.audit_file import certificate_block, read_audit, write_audit
 from lensaudit.report.schema import Audit
-from lensaudit.resources import builtin_folder
 from lensaudit.scenes.scene import Scene
 from tests.comparing.made_up import comparison
 

@@ -9,13 +9,13 @@ import yaml
 from pydantic import ValidationError
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.files import builtin_folder
 from lensaudit.finders import Recipe, load_recipe
 from lensaudit.finders.store import read_record
 from lensaudit.lensset.header import BandHeader, Header, read_header
 from lensaudit.lensset.ingest import parse_band, parse_duplicate
 from lensaudit.probes.definition import builtin_probes, load_definition
 from lensaudit.probes.outside.importing import OutsideFinder, import_scores
-from lensaudit.resources import builtin_folder
 from lensaudit.untrusted import as_identifier, identifier, label
 
 EVIL = ["/somewhere/evil", "../evil", "a/../b", "", "evil\x1b[31m", "e\nvil", "$\\frac{", "x" * 65, "\ud800"]

@@ -51,7 +51,7 @@ NAMES_OF_OURS = {
     "lensaudit.ensembles.map_files": {"name"},
     "lensaudit.lensset.store": {"name"},  # files of a set, by the names that the format has
     "lensaudit.lensset.writer": {"name"},
-    "lensaudit.resources": {"name"},  # models, probes, reports
+    "lensaudit.files": {"name"},  # models, probes, reports
     "lensaudit.training.ablation": {"arm.name"},  # of ARMS
     "lensaudit.training.prepared": {"name"},  # files of the format
 }

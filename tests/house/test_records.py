@@ -13,9 +13,8 @@ import pytest
 
 from lensaudit.errors import DataError
 from lensaudit.evaluation import Calibration, Evaluation, calibrate, evaluate
-from lensaudit.evaluation.false_positives import KindFrequency, frequencies_by_kind
-from lensaudit.evaluation.grades import by_grade
 from lensaudit.evaluation.selection import SelectionFunction, selection_function
+from lensaudit.evaluation.visual_inspection import KindFrequency, by_grade, frequencies_by_kind
 from lensaudit.records import Record
 from lensaudit.report.schema import Audit
 from lensaudit.statistics import Proportion

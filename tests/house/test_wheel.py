@@ -64,7 +64,7 @@ def test_every_file_the_package_reads_is_in_the_wheel(wheel: Path, tracked: list
 
 def test_builtin_files_are_found_outside_the_repository(site: Path, tmp_path: Path):
     program = (
-        "from lensaudit.resources import builtin_folder\n"
+        "from lensaudit.files import builtin_folder\n"
         "import lensaudit\n"
         "print(lensaudit.__file__, builtin_folder('models'), builtin_folder('probes'), sep='\\n')\n"
     )

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from lensaudit.explaining import METHODS, explain
-from lensaudit.explaining.map_picture import SHOWN_FROM, reached
+from lensaudit.explaining.maps import SHOWN_FROM, reached
 from lensaudit.finders import load_recipe, read_published
 
 REAL = Path(os.environ.get("LENSAUDIT_REAL_DATA", Path(__file__).parents[3] / "shared" / "real"))

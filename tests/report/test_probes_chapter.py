@@ -12,6 +12,7 @@ import pytest
 import lensaudit.display
 from lensaudit.display.numbers import count, decimal, interval, percent
 from lensaudit.errors import DataError, UsageError
+from lensaudit.probes import QUICK_PROBES
 from lensaudit.report.audit_file import certificate_block, write_audit
 from lensaudit.report.build import concluded
 from lensaudit.report.findings import not_measured
@@ -20,7 +21,6 @@ from lensaudit.report.probe_block import ProbeRow
 from lensaudit.report.render import render_report
 from lensaudit.report.schema import Audit, LabelledMetric
 from lensaudit.report.verdict import verdict
-from lensaudit.resources import QUICK_PROBES
 from lensaudit.statistics import Confusion
 from lensaudit.verdicts import STATES, state_of
 from tests.report.answers import LOST, REFUSED, N

@@ -30,8 +30,7 @@ from lensaudit.evaluation.selection.parameters import (
     values_of,
 )
 from lensaudit.evaluation.selection.recall_maps import RecallMap, default_axes, recall_map
-from lensaudit.notebook import Cells, Facts, Shown
-from lensaudit.records import Json, Number, Record
+from lensaudit.records import Cells, Facts, Json, Number, Record, Shown
 from lensaudit.statistics import median_shifts
 
 if TYPE_CHECKING:

@@ -43,8 +43,8 @@ from lensaudit.finders import Finder
 from lensaudit.finders.load import uncompiled
 from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
 from lensaudit.kept import ArraysForm, Piece
-from lensaudit.notebook import Facts, Shown
 from lensaudit.provenance import provenance
+from lensaudit.records import Facts, Shown
 from lensaudit.spread import Progress
 
 

@@ -24,8 +24,7 @@ from lensaudit.explaining.judging.records import CompoundView, ImageScore, Judge
 from lensaudit.explaining.judging.scores import RANDOM, SCORES, Score
 from lensaudit.files import replacing
 from lensaudit.kept import JsonForm, Piece, TableForm, key_of
-from lensaudit.notebook import Cells, Facts, Shown
-from lensaudit.records import Json, Record, plain
+from lensaudit.records import Cells, Facts, Json, Record, Shown, plain
 from lensaudit.scenes.scene import NON_LENS_KINDS
 from lensaudit.statistics import bootstrap_interval, wilson_interval
 from lensaudit.untrusted import file_stem, printable

@@ -28,8 +28,8 @@ from lensaudit.explaining.kernels.kav_table import RECORD_KEY, KavTable, Kernel
 from lensaudit.files import replacing
 from lensaudit.finders.score import OK
 from lensaudit.lensset import LensSet
-from lensaudit.notebook import Cells, Facts, Shown
 from lensaudit.provenance import provenance
+from lensaudit.records import Cells, Facts, Shown
 
 LIVE, SILENT, CONSTANT, UNUSED, BROKEN = "live", "silent", "constant", "unused", "not finite"
 

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from lensaudit.explaining import METHODS, explain
-from lensaudit.explaining.map_picture import reached, scale_of
+from lensaudit.explaining.maps import reached, scale_of
 from lensaudit.finders import load_finder
 from lensaudit.lensset import LensSet
 
