@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("finders", nargs="*", default=["ou66", "ou200"])
     parser.add_argument("--set", type=Path)
     parser.add_argument("-n", type=int, default=10)
-    words = parser.parse_args()
+    arguments = parser.parse_args()
     import torch
 
     from lensaudit.lensset import LensSet, simulate
@@ -70,8 +70,8 @@ def main() -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "set"
-        opened = LensSet.open(words.set) if words.set else simulate("euclid", "euclid", words.n, 1, path)
-        good = [measure(name, opened, words.n) for name in words.finders]
+        opened = LensSet.open(arguments.set) if arguments.set else simulate("euclid", "euclid", arguments.n, 1, path)
+        good = [measure(name, opened, arguments.n) for name in arguments.finders]
     print("claims hold" if all(good) else "CLAIMS DO NOT HOLD")
     return 0 if all(good) else 1
 

@@ -1,4 +1,4 @@
-"""Training and scoring speed of every finder against plain PyTorch loops, and its share of the machine's peak.
+"""Training and scoring speed of every finder against plain PyTorch loops, and its fraction of the machine's peak.
 
 For each recipe, on noise images of its own instrument and with random weights:
 
@@ -6,12 +6,12 @@ For each recipe, on noise images of its own instrument and with random weights:
   against the shortest loop that trains the same net on tensors in memory: Adam, the same batch, channels
   last, the same threads, float32. Without augmentation on both sides; ours with the recipe's is shown beside it.
 * scoring: `score_set` from disk against the bare module on prepared tensors in memory, same batch, channels last.
-* forward FLOPs of one image by torch's counter (a multiplication and an addition are two), and the share of the peak
+* forward FLOPs of one image by torch's counter (a multiplication and an addition are two), and the fraction of the peak
   that plain scoring and training reach; the peak is that of a large matrix product in the same run, no data sheet's.
 
 The two sides take turns, so that a busy minute of the machine falls on both; a ratio is that of one turn, and the
-median over the turns counts (lowest to highest beside it). On a CPU ratios and shares are by the processor time of this
-process, which other programs hardly touch, and the ratio by the clock stands beside; on a GPU they are by the clock,
+median over the turns counts (lowest to highest beside it). On a CPU ratios and fractions are by the processor time of
+this process, which other programs hardly touch, and the ratio by the clock stands beside; on a GPU they are by the clock,
 and the papers' own speeds are printed too.
 
     python benchmarks/finders.py [--finders ou66 deeplens] [--threads 1] [--rounds 5] [--device cpu] [--json FILE]
@@ -77,12 +77,12 @@ class Turns:
         """Median over the turns."""
         return statistics.median(self.ratios(self.clock))
 
-    def told(self) -> str:
+    def described(self) -> str:
         """Medians, and the ratio with its range."""
         ratios = self.ratios(self.clock)
         speeds = f"{middle(self.ours, self.clock):9.1f} against {middle(self.plain, self.clock):9.1f} images/s"
-        told = f"{speeds}, ratio {self.ratio:.2f} ({min(ratios):.2f}–{max(ratios):.2f}, n = {len(ratios)} turns)"
-        return told + (f", by the clock {statistics.median(self.ratios(WALL)):.2f}" if self.clock == CPU else "")
+        line = f"{speeds}, ratio {self.ratio:.2f} ({min(ratios):.2f}–{max(ratios):.2f}, n = {len(ratios)} turns)"
+        return line + (f", by the clock {statistics.median(self.ratios(WALL)):.2f}" if self.clock == CPU else "")
 
 
 def middle(speeds: list[Speed], clock: int) -> float:
@@ -92,7 +92,7 @@ def middle(speeds: list[Speed], clock: int) -> float:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all measurements of one run share."""
+    """What all measurements of one run have in common."""
 
     device: torch.device
     threads: int
@@ -231,7 +231,7 @@ def matmul_peak(device: torch.device, threads: int) -> float:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> np.ndarray:
-    """Time of `work` by both clocks, a GPU's share included."""
+    """Time of `work` by both clocks, that of a GPU included."""
     began = now(device)
     work()
     return now(device) - began
@@ -250,7 +250,7 @@ def now(device: torch.device) -> np.ndarray:
 
 
 def measure(name: str, bench: Bench, folder: Path) -> dict[str, object]:
-    """Print and return all that is measured of one finder; a kind of training that is not ours is said."""
+    """Print and return all that is measured of one finder; a kind of training that is not ours is named."""
     recipe = load_recipe(name)
     fitted, statistics = fit_to(noise_set(recipe, folder / "figures", 2 * VALIDATION), recipe)
     try:
@@ -262,23 +262,23 @@ def measure(name: str, bench: Bench, folder: Path) -> dict[str, object]:
     flops = forward_flops(finder)
     print(f"{name}: {finder.parameters} parameters, {flops / 1e6:.1f} MFLOP per image forward", flush=True)
     scoring = scoring_turns(finder, bench, folder)
-    print(f"  scoring   {scoring.told()}; {share(flops, scoring.plain, bench)} of the peak", flush=True)
+    print(f"  scoring   {scoring.described()}; {peak_fraction(flops, scoring.plain, bench)} of the peak", flush=True)
     record: dict[str, object] = {"finder": name, "flops": flops, "scoring": asdict(scoring)}
     try:
         training, augmented = training_turns(recipe, bench, folder)
     except LensauditError as refused:
         print(f"  training  not by lensaudit train: {refused}")
         return {**record, "training": None, "quick": scoring.ratio >= LEAST_RATIO}
-    backward = share(3 * flops, training.plain, bench)  # a backward pass is about two forward passes
-    print(f"  training  {training.told()}; about {backward} of the peak, batch {batch_of(recipe, bench.device)}")
+    backward = peak_fraction(3 * flops, training.plain, bench)  # a backward pass is about two forward passes
+    print(f"  training  {training.described()}; about {backward} of the peak, batch {batch_of(recipe, bench.device)}")
     if augmented:
         print(f"            {middle(augmented, bench.clock):9.1f} images/s with augmentation {recipe.training.augment}")
     fast = min(scoring.ratio, training.ratio) >= LEAST_RATIO
     return {**record, "training": asdict(training), "augmented": augmented, "quick": fast}
 
 
-def share(flops: int, speeds: list[Speed], bench: Bench) -> str:
-    """Share of the measured peak that so many operations per image are at the median speed."""
+def peak_fraction(flops: int, speeds: list[Speed], bench: Bench) -> str:
+    """Fraction of the measured peak that so many operations per image are at the median speed."""
     return f"{flops * middle(speeds, bench.clock) / bench.peak:.0%}"
 
 

@@ -29,7 +29,7 @@ FEW = 3
 EQUAL = 1e-3
 """Pixels that differ by less are equal; each moved by about 0.1 in each step."""
 
-CLAIMED_SHARE = 0.01
+CLAIMED_FRACTION = 0.01
 """Most pixels that may differ."""
 
 
@@ -87,7 +87,7 @@ def one_by_one(finder, layer: str, kernels: list[int], start: torch.Tensor, sett
 
 
 def measure(finder, layer: str, looped: int | None, steps: int) -> bool:
-    """Print one layer's figures; whether the images are equal and the claim holds."""
+    """Print one layer's numbers; whether the images are equal and the claim holds."""
     from lensaudit.explaining import dream, noise_start, paper_settings
     from lensaudit.explaining.dreaming.settings import layer_targets
 
@@ -99,18 +99,18 @@ def measure(finder, layer: str, looped: int | None, steps: int) -> bool:
     early, _ = timed(lambda: dream(finder, targets, start, few), finder.device)
     slow_early, _ = timed(lambda: one_by_one(finder, layer, kernels, start, few), finder.device)
     fast_early = np.stack([early[kernel].image for kernel in kernels])
-    share_different = float((np.abs(fast_early - slow_early) > EQUAL).mean())
+    fraction_different = float((np.abs(fast_early - slow_early) > EQUAL).mean())
     _, ours = timed(lambda: dream(finder, targets, start, settings), finder.device)
     _, loop = timed(lambda: one_by_one(finder, layer, kernels, start, settings), finder.device)
-    share = len(targets) / len(kernels)
-    wall, processor = share * loop.wall / ours.wall, share * loop.processor / ours.processor
+    fraction = len(targets) / len(kernels)
+    wall, processor = fraction * loop.wall / ours.wall, fraction * loop.processor / ours.processor
     ratio = wall if finder.device.type == "cuda" else min(wall, processor)
     print(
-        f"{layer:>6} {len(targets):8} {share * loop.wall:9.2f} {ours.wall:9.2f} {wall:7.1f}× {processor:8.1f}×   "
-        f"{share_different:13.0e}   {'yes' if ratio >= CLAIMED_RATIO else 'no'}",
+        f"{layer:>6} {len(targets):8} {fraction * loop.wall:9.2f} {ours.wall:9.2f} {wall:7.1f}× {processor:8.1f}×   "
+        f"{fraction_different:13.0e}   {'yes' if ratio >= CLAIMED_RATIO else 'no'}",
         flush=True,
     )
-    return share_different <= CLAIMED_SHARE
+    return fraction_different <= CLAIMED_FRACTION
 
 
 def main() -> int:
@@ -124,15 +124,15 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--loop", type=int, help="time the loop on so many kernels of a layer; by default all")
     parser.add_argument("--steps", type=int, default=paper_settings(kernels=True, from_cutout=False).steps)
-    words = parser.parse_args()
-    torch.set_num_threads(words.threads)
-    finder = finder_called(words.finder, words.device)
-    layers = words.layer or [layer.name for layer in convolutions(finder.module)]
-    print(f"{finder.name}, {words.steps} steps, {words.threads} threads, {finder.device}")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    finder = finder_called(arguments.finder, arguments.device)
+    layers = arguments.layer or [layer.name for layer in convolutions(finder.module)]
+    print(f"{finder.name}, {arguments.steps} steps, {arguments.threads} threads, {finder.device}")
     print(f" layer  kernels    loop s    ours s    wall  processor  pixels differ   ≥ {CLAIMED_RATIO:g}×")
-    same = [measure(finder, layer, words.loop, words.steps) for layer in layers]
+    same = [measure(finder, layer, arguments.loop, arguments.steps) for layer in layers]
     verdict = "yes" if all(same) else "NO"
-    print(f"after {FEW} steps at most {CLAIMED_SHARE:.0%} of the pixels differ by {EQUAL:g}: {verdict}")
+    print(f"after {FEW} steps at most {CLAIMED_FRACTION:.0%} of the pixels differ by {EQUAL:g}: {verdict}")
     return 0 if all(same) else 1
 
 

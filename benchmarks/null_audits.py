@@ -37,7 +37,7 @@ CLAIMED_COVERAGE = 0.935
 RESAMPLES = 400
 EVERY = 5
 """The bootstrap, which no verdict looks at, is done in every fifth audit, with 400 resamples in place of 2 000. Its
-percentiles are then a share of 2 / 400 too narrow on the mean."""
+percentiles are then too narrow by 2 / 400 on the mean."""
 
 INTERVALS = ("change of recall (Tango)", "change of logit (bootstrap)", "recall (Wilson)")
 FINDER = AuditedFinder("null", "benchmark", "0" * 64, ("VIS",), "minmax", 0.5)
@@ -52,11 +52,11 @@ class World:
     Attributes
     ----------
     recall
-        Share of the lenses it finds, in every arm.
+        Fraction of the lenses it finds, in every arm.
     jitter
         Standard deviation of a treated logit about the control's: how many pairs differ by chance.
     shared
-        Share of the jitter's variance that all doses of a probe have in common, as neighbouring doses do.
+        Fraction of the jitter's variance that all doses of a probe have in common, as neighbouring doses do.
     """
 
     recall: float
@@ -87,7 +87,7 @@ class Tally:
     findings: int = 0
     resampled: int = 0
     covered: Counter[str] = field(default_factory=Counter)
-    words: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
     audits: int = 0
     accused: int = 0
     discordant: float = 0.0
@@ -105,7 +105,7 @@ class Tally:
                     self.covered[INTERVALS[1]] += one.logit_change.low <= 0 <= one.logit_change.high
                 self.covered[INTERVALS[2]] += one.treated.low <= recall <= one.treated.high
                 assert one.verdict is not None
-                self.words[one.verdict.word] += 1
+                self.verdicts[one.verdict.word] += 1
                 self.discordant += (one.gained + one.lost) / one.n
 
     def coverage(self, interval: str) -> tuple[int, int]:
@@ -117,7 +117,7 @@ class Tally:
         self.findings += other.findings
         self.resampled += other.resampled
         self.covered += other.covered
-        self.words += other.words
+        self.verdicts += other.verdicts
         self.audits += other.audits
         self.accused += other.accused
         self.discordant += other.discordant
@@ -159,19 +159,19 @@ def tallied(world: World, n: int, audits: int, seed: int) -> Tally:
     return tally
 
 
-def _share(count: int, of: int) -> str:
+def _fraction(count: int, of: int) -> str:
     low, high = wilson_interval(count, of)
     return f"{count / of:.4f} [{low:.4f}, {high:.4f}]"
 
 
 def _row(name: str, n: int, tally: Tally) -> str:
-    shares = [_share(*tally.coverage(interval)) for interval in INTERVALS]
-    alarms = f"{tally.accused} of {tally.audits}: {_share(tally.accused, tally.audits)}"
-    return f"| {name} | {n} | {tally.discordant / tally.findings:.3f} | {' | '.join(shares)} | {alarms} |"
+    fractions = [_fraction(*tally.coverage(interval)) for interval in INTERVALS]
+    alarms = f"{tally.accused} of {tally.audits}: {_fraction(tally.accused, tally.audits)}"
+    return f"| {name} | {n} | {tally.discordant / tally.findings:.3f} | {' | '.join(fractions)} | {alarms} |"
 
 
-def _told(tally: Tally) -> str:
-    return ", ".join(f"{word} {count / tally.findings:.4f}" for word, count in tally.words.most_common())
+def _listed(tally: Tally) -> str:
+    return ", ".join(f"{word} {count / tally.findings:.4f}" for word, count in tally.verdicts.most_common())
 
 
 WORLDS = {
@@ -203,20 +203,20 @@ def page(audits: int, seed: int, sizes: tuple[int, ...]) -> tuple[str, bool]:
         "covers: recall (Wilson) | audits with a bias |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    holds, words = True, []
+    holds, lines_of_verdicts = True, []
     for n in sizes:
         pooled = Tally()
         for name, world in WORLDS.items():
             tally = tallied(world, n, audits, seed)
             pooled.join(tally)
             lines.append(_row(name, n, tally))
-            words.append(f"* {name}, n = {n}: {_told(tally)}")
+            lines_of_verdicts.append(f"* {name}, n = {n}: {_listed(tally)}")
             print(lines[-1], flush=True)
         lines.append(_row("all", n, pooled))
         print(lines[-1], flush=True)
         holds &= pooled.accused / pooled.audits <= CLAIMED_ALARMS
         holds &= all(covered >= CLAIMED_COVERAGE * of for covered, of in map(pooled.coverage, INTERVALS))
-    lines += ["", "## Verdicts of the single findings", "", *words, ""]
+    lines += ["", "## Verdicts of the single findings", "", *lines_of_verdicts, ""]
     lines += [
         "## What it says",
         "",

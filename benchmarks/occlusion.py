@@ -1,4 +1,4 @@
-"""Exact occlusion against captum's default on the same cores: time, equality, share of the arithmetic bound, memory.
+"""Exact occlusion against captum's default on the same cores: time, equality, fraction of the arithmetic bound, memory.
 
 ``python benchmarks/occlusion.py [ou200|ou66|residual|FOLDER …] [--threads N]``; without names both built-in
 architectures with seeded weights, and a residual network with batch normalisation (nine blocks of two 3×3 convolutions,
@@ -112,7 +112,7 @@ def cutout_for(finder) -> dict[str, np.ndarray]:
 
 
 def measure(name: str, threads: int) -> dict:
-    """Both engines on one image: figures to print."""
+    """Both engines on one image: numbers to print."""
     import torch
 
     from lensaudit.explaining import Occluder
@@ -150,27 +150,30 @@ def measure(name: str, threads: int) -> dict:
     }
 
 
-def told(figures: dict) -> bool:
-    """Print the figures of one finder; whether its claims hold."""
-    ratio = figures["captum_s"] / figures["warm_s"]
-    claimed = figures["claimed"]
-    print(f"{figures['finder']}, {figures['positions']} positions, {figures['threads']} threads")
-    print(f"  captum               {figures['captum_s']:9.2f} s")
-    print(f"  exact, first map     {figures['first_s']:9.2f} s   {figures['captum_s'] / figures['first_s']:6.1f}×")
-    print(f"  exact, later maps    {figures['warm_s']:9.2f} s   {ratio:6.1f}×   (claimed ≥ {claimed:g}×)")
+def report(measured: dict) -> bool:
+    """Print what was measured of one finder; whether its claims hold."""
+    ratio = measured["captum_s"] / measured["warm_s"]
+    claimed = measured["claimed"]
+    print(f"{measured['finder']}, {measured['positions']} positions, {measured['threads']} threads")
+    print(f"  captum               {measured['captum_s']:9.2f} s")
+    print(f"  exact, first map     {measured['first_s']:9.2f} s   {measured['captum_s'] / measured['first_s']:6.1f}×")
+    print(f"  exact, later maps    {measured['warm_s']:9.2f} s   {ratio:6.1f}×   (claimed ≥ {claimed:g}×)")
     print(
-        f"  processor seconds    first {figures['processor_ratio_first']:.1f}×, later {figures['processor_ratio']:.1f}×"
+        f"  processor seconds    first {measured['processor_ratio_first']:.1f}×, "
+        f"later {measured['processor_ratio']:.1f}×"
     )
     print(
-        f"  arithmetic bound     {figures['bound']:9.1f}×  reached {ratio / figures['bound']:.0%} in time; "
-        f"arithmetic done is {figures['reduction']:.1f}× less than plain passes"
+        f"  arithmetic bound     {measured['bound']:9.1f}×  reached {ratio / measured['bound']:.0%} in time; "
+        f"arithmetic done is {measured['reduction']:.1f}× less than plain passes"
     )
-    print(f"  largest |difference| {figures['difference']:.1e} of |Δp| up to {figures['largest']:.2g} (claimed ≤ 1e-5)")
-    print(f"  peak memory          {figures['memory_mb']:.0f} MB above the model (claimed ≤ {CLAIMED_MEMORY_MB} MB)")
-    if figures["fallbacks"]:
-        print(f"  plain batches from   {', '.join(figures['fallbacks'])}")
-    holds = max(ratio, figures["processor_ratio"]) >= claimed
-    return holds and figures["difference"] <= CLAIMED_DIFFERENCE and figures["memory_mb"] <= CLAIMED_MEMORY_MB
+    print(
+        f"  largest |difference| {measured['difference']:.1e} of |Δp| up to {measured['largest']:.2g} (claimed ≤ 1e-5)"
+    )
+    print(f"  peak memory          {measured['memory_mb']:.0f} MB above the model (claimed ≤ {CLAIMED_MEMORY_MB} MB)")
+    if measured["fallbacks"]:
+        print(f"  plain batches from   {', '.join(measured['fallbacks'])}")
+    holds = max(ratio, measured["processor_ratio"]) >= claimed
+    return holds and measured["difference"] <= CLAIMED_DIFFERENCE and measured["memory_mb"] <= CLAIMED_MEMORY_MB
 
 
 def main() -> int:
@@ -180,15 +183,15 @@ def main() -> int:
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    words = parser.parse_args()
-    if words.child:
-        print(json.dumps(measure(words.finders[0], words.threads)))
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(measure(arguments.finders[0], arguments.threads)))
         return 0
     good = True
-    for name in words.finders:
-        command = [sys.executable, __file__, name, "--threads", str(words.threads), "--child"]
+    for name in arguments.finders:
+        command = [sys.executable, __file__, name, "--threads", str(arguments.threads), "--child"]
         child = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        good &= told(json.loads(child.stdout.splitlines()[-1]))
+        good &= report(json.loads(child.stdout.splitlines()[-1]))
     print("claims hold" if good else "CLAIMS DO NOT HOLD")
     return 0 if good else 1
 

@@ -1,4 +1,4 @@
-"""The questions Wilde et al. 2022 leave open, asked of several finders at once: red sources, and the angle of the PSF.
+"""The questions Wilde et al. 2022 leave open, put to several finders at once: red sources, and the angle of the PSF.
 
 Every pair is rendered once for all finders. Prints a table per probe and writes one figure; the answers of every block
 are kept, so that an interrupted run goes on.
@@ -32,13 +32,15 @@ def definitions(psf: Path | None) -> list[ProbeDefinition]:
     return found if psf is None else [*found, with_kernel(load_definition(REAL), psf, "VIS_PSF")]
 
 
-def asked(finders: Sequence[Finder], probe: ProbeDefinition, words: argparse.Namespace) -> list[ProbeResult | None]:
+def answers_of(
+    finders: Sequence[Finder], probe: ProbeDefinition, arguments: argparse.Namespace
+) -> list[ProbeResult | None]:
     """One result per finder; None where the probe does not apply."""
     applies = [finder for finder in finders if why_not_applicable(probe, finder) is None]
     population = next(iter(probe.modes[probe.default_mode].populations.values()))
-    experiment = Experiment(Drawn(population, words.seed, words.n, probe.instrument), probe.arms())
-    settings = ProbeSettings(words.n, words.seed, probe.default_mode, probe.tolerance)
-    answers = iter(collect(experiment, applies, words.out / probe.name, words.workers))
+    experiment = Experiment(Drawn(population, arguments.seed, arguments.n, probe.instrument), probe.arms())
+    settings = ProbeSettings(arguments.n, arguments.seed, probe.default_mode, probe.tolerance)
+    answers = iter(collect(experiment, applies, arguments.out / probe.name, arguments.workers))
     return [
         conclude(probe, settings, finder, [sample_of(probe, "lenses", experiment, next(answers), finder)])
         if finder in applies
@@ -108,10 +110,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--psf", type=Path)
     parser.add_argument("--workers", type=int, default=1)
-    words = parser.parse_args()
-    names = [one.split("=")[0] for one in words.finders]
-    finders = [load_finder(one.split("=")[-1]) for one in words.finders]
-    results = {probe.name: asked(finders, probe, words) for probe in definitions(words.psf)}
+    arguments = parser.parse_args()
+    names = [one.split("=")[0] for one in arguments.finders]
+    finders = [load_finder(one.split("=")[-1]) for one in arguments.finders]
+    results = {probe.name: answers_of(finders, probe, arguments) for probe in definitions(arguments.psf)}
     audits = [
         audited(
             [own[k] for own in results.values() if own[k] is not None],
@@ -128,7 +130,7 @@ def main() -> None:
         for name, result in zip(names, own, strict=True):
             if result is not None:
                 print("\n".join(f"{name}: {crossing_sentence(one, result)}" for one in result.responses))
-    draw(results, names, words.out / "open-questions.png")
+    draw(results, names, arguments.out / "open-questions.png")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from lensaudit.training import AUGMENTATIONS, Machine, Place, TrainingData, Trai
 VIS = replace(EUCLID, bands=EUCLID.bands[:1])
 FIXED_DEG = 7.5
 """Of all angles the one whose eight turned and mirrored patterns differ most: 15° apart, of the 120° of the pattern."""
-LENS_SHARE = 2 / 3
+LENS_FRACTION = 2 / 3
 TURNS_DEG = tuple(range(0, 120, 10))
 BATCH = 50
 
@@ -97,9 +97,9 @@ class World:
         )
         return replace(scene, galaxies=galaxies)
 
-    def label(self, scene: Scene, index: int, lens_share: float) -> int:
-        """1 for a lens: the scene's own label, or by the index so that the share comes out."""
-        return int((index * 0.6180339887) % 1 < lens_share) if self.coin else scene.label
+    def label(self, scene: Scene, index: int, lens_fraction: float) -> int:
+        """1 for a lens: the scene's own label, or by the index so that the fraction comes out."""
+        return int((index * 0.6180339887) % 1 < lens_fraction) if self.coin else scene.label
 
 
 def centred(scene: Scene, seed: int, index: int) -> Scene:
@@ -123,25 +123,25 @@ class Arm:
     architecture: str = "core"
     augment: str = "non-lenses"
     recipe: tuple[tuple[str, Any], ...] = ()
-    epochs_share: float = 1.0
+    epochs_fraction: float = 1.0
 
 
 COIN = World()
 SKY = World(population="conspicuous")
 ARMS = (
     Arm("faulty", "non-lenses turned"),
-    Arm("faulty-longer", "non-lenses turned, trained twice as long", epochs_share=2),
-    Arm("gaussian", "non-lenses turned, round PSF", replace(COIN, psf="gaussian"), epochs_share=0.5),
-    Arm("weights", "loss weighted instead", augment="none", epochs_share=0.25),
-    Arm("both", "both classes turned", augment="dihedral", epochs_share=0.5),
-    Arm("p4m", "non-lenses turned, group convolutions", architecture="core-p4m", epochs_share=1 / 6),
+    Arm("faulty-longer", "non-lenses turned, trained twice as long", epochs_fraction=2),
+    Arm("gaussian", "non-lenses turned, round PSF", replace(COIN, psf="gaussian"), epochs_fraction=0.5),
+    Arm("weights", "loss weighted instead", augment="none", epochs_fraction=0.25),
+    Arm("both", "both classes turned", augment="dihedral", epochs_fraction=0.5),
+    Arm("p4m", "non-lenses turned, group convolutions", architecture="core-p4m", epochs_fraction=1 / 6),
     Arm(
         "symmetrised",
         "non-lenses turned, logits averaged over the 8",
         recipe=(("symmetrise", True),),
-        epochs_share=1 / 12,
+        epochs_fraction=1 / 12,
     ),
-    Arm("angle", "non-lenses turned, angle as input", recipe=(("extra_inputs", ("psf_angle",)),), epochs_share=0.5),
+    Arm("angle", "non-lenses turned, angle as input", recipe=(("extra_inputs", ("psf_angle",)),), epochs_fraction=0.5),
     Arm("any-angle", "non-lenses turned, any angle", replace(COIN, any_angle=True)),
     Arm(
         "any-angle-input",
@@ -151,12 +151,16 @@ ARMS = (
     ),
     Arm("nucleus-19", "non-lenses turned, nucleus of 19 mag", replace(COIN, nucleus_mag=19.0)),
     Arm("nucleus-21", "non-lenses turned, nucleus of 21 mag", replace(COIN, nucleus_mag=21.0)),
-    Arm("as-drawn", "non-lenses turned, no nucleus", replace(COIN, nucleus_mag=None), epochs_share=0.5),
+    Arm("as-drawn", "non-lenses turned, no nucleus", replace(COIN, nucleus_mag=None), epochs_fraction=0.5),
     Arm("sky-faulty", "true labels: non-lenses turned", SKY),
     Arm("sky-weights", "true labels: loss weighted instead", SKY, augment="none"),
     Arm("sky-both", "true labels: both classes turned", SKY, augment="dihedral"),
     Arm(
-        "sky-p4m", "true labels: non-lenses turned, group convolutions", SKY, architecture="core-p4m", epochs_share=0.5
+        "sky-p4m",
+        "true labels: non-lenses turned, group convolutions",
+        SKY,
+        architecture="core-p4m",
+        epochs_fraction=0.5,
     ),
 )
 TURNED = ("faulty", "faulty-longer", "weights", "both", "p4m", "symmetrised", "sky-faulty", "sky-both")
@@ -170,7 +174,7 @@ class Making:
     root: Path
     header: Header
     world: World
-    lens_share: float
+    lens_fraction: float
 
     def __call__(self, chunk: int) -> int:
         """Write chunk `chunk`; returns how many systems it holds."""
@@ -180,7 +184,7 @@ class Making:
         scenes = [self.world.scene(self.header.seed, i) for i in numbers]
         rendered = [render(scene, VIS) for scene in scenes]
         rows = [
-            {**one.truth.row, "label": self.world.label(scene, i, self.lens_share)}
+            {**one.truth.row, "label": self.world.label(scene, i, self.lens_fraction)}
             for i, scene, one in zip(numbers, scenes, rendered, strict=True)
         ]
         images = {"VIS": np.stack([one.images["VIS"] for one in rendered])}
@@ -189,12 +193,12 @@ class Making:
         return len(numbers)
 
 
-def made(out: Path, world: World, n: int, seed: int, lens_share: float) -> LensSet:
+def made(out: Path, world: World, n: int, seed: int, lens_fraction: float) -> LensSet:
     """The lens set of `n` images of a world, made if need be."""
     header = simulation_header("euclid", world.population, n, seed)
-    command = f"benchmarks/psf_leak.py: {world.name}, lens share {lens_share:.3f}"
+    command = f"benchmarks/psf_leak.py: {world.name}, lens share {lens_fraction:.3f}"
     changes = {"bands": header.bands[:1], "has_truth": False, "provenance": replace(header.provenance, command=command)}
-    return write_chunks(Making(out, header.model_copy(update=changes), world, lens_share))
+    return write_chunks(Making(out, header.model_copy(update=changes), world, lens_fraction))
 
 
 def recipe_of(arm: Arm, epochs: int) -> Recipe:
@@ -280,7 +284,7 @@ def separation(world: World, n: int = 100, turn_deg: float = 15.0) -> list[float
     return [round(float(value), 2) for value in np.quantile(found, [0.25, 0.5, 0.75])]
 
 
-def share(k: int, n: int) -> str:
+def percentage(k: int, n: int) -> str:
     """k / n with its 95 % interval of Wilson, in per cent."""
     low, high = wilson_interval(k, n)
     return f"{100 * k / n:.1f} ({100 * low:.1f}–{100 * high:.1f})"
@@ -292,7 +296,7 @@ def show(results: dict[str, Any]) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, row in _in_order(results["arms"]).items():
         n, lenses = row["n"], row["n_lenses"]
-        cells = [share(row["turned"], n), share(row["plain"], n), share(row["lenses_found"], lenses)]
+        cells = [percentage(row["turned"], n), percentage(row["plain"], n), percentage(row["lenses_found"], lenses)]
         print(f"| {name} | {row['what']} | {' | '.join(cells)} | {n} | {row['best_epoch']} of {row['epochs']} |")
     turns = _in_order(results["turns"])
     print("\n| turn of the PSF | " + " | ".join(turns) + " |")
@@ -301,7 +305,7 @@ def show(results: dict[str, Any]) -> None:
         cells = []
         for rows in turns.values():
             row = rows[turn]
-            cells.append(f"{share(row['found'], row['n'])} −{row['lost']} +{row['gained']}")
+            cells.append(f"{percentage(row['found'], row['n'])} −{row['lost']} +{row['gained']}")
         print(f"| {turn}° | " + " | ".join(cells) + " |")
     for name, quartiles in results["separation"].items():
         print(f"\nσ between a scene and itself with the PSF turned by 15°, {name}: quartiles {quartiles}", end="")
@@ -321,25 +325,27 @@ def main() -> None:
     parser.add_argument("--n-turned", type=int, default=150)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--only", nargs="*", choices=[arm.name for arm in ARMS], default=[arm.name for arm in ARMS])
-    words = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    file = words.out / "results.json"
+    file = arguments.out / "results.json"
     results: dict[str, Any] = {"arms": {}, "turns": {}, "separation": {}}
     if file.is_file():
         results = json.loads(file.read_text(encoding="utf-8"))
-    for arm in sorted((arm for arm in ARMS if arm.name in words.only), key=lambda arm: words.only.index(arm.name)):
-        epochs = round(arm.epochs_share * words.epochs)
-        key = {"n_training": words.n, "n": words.n_test, "epochs": epochs}
+    for arm in sorted(
+        (arm for arm in ARMS if arm.name in arguments.only), key=lambda arm: arguments.only.index(arm.name)
+    ):
+        epochs = round(arm.epochs_fraction * arguments.epochs)
+        key = {"n_training": arguments.n, "n": arguments.n_test, "epochs": epochs}
         done = results["arms"].get(arm.name, {})
         if arm.name not in results["arms"] or any(done[name] != value for name, value in key.items()):
-            sets = words.out / "sets" / arm.world.name
-            training = made(sets / f"train-{words.n}", arm.world, words.n, 1, LENS_SHARE)
-            test = made(sets / f"test-{words.n_test}", arm.world, words.n_test, 2, 0.5)
-            finder = trained(arm, training, words.out / "finders" / f"{arm.name}-{words.n}-{epochs}", epochs)
+            sets = arguments.out / "sets" / arm.world.name
+            training = made(sets / f"train-{arguments.n}", arm.world, arguments.n, 1, LENS_FRACTION)
+            test = made(sets / f"test-{arguments.n_test}", arm.world, arguments.n_test, 2, 0.5)
+            finder = trained(arm, training, arguments.out / "finders" / f"{arm.name}-{arguments.n}-{epochs}", epochs)
 
             results["arms"][arm.name] = key | measured(arm, finder, test)
             if arm.name in TURNED:
-                results["turns"][arm.name] = turned_recall(finder, arm.world, words.n_turned, 3)
+                results["turns"][arm.name] = turned_recall(finder, arm.world, arguments.n_turned, 3)
             if arm.world.name not in results["separation"]:
                 results["separation"][arm.world.name] = separation(arm.world)
             write_json(file, results)

@@ -137,10 +137,10 @@ def clocks() -> np.ndarray:
 
 def in_new_process(arguments: argparse.Namespace, path: Path, n: int) -> dict:
     """`measure` in a process of its own, as peak memory never falls again."""
-    words = [sys.executable, __file__, "--finder", arguments.finder, "--threads", str(arguments.threads)]
-    words += ["--set", str(path), "--images", str(n), "--child"]
-    words += ["--batch", str(arguments.batch)] if arguments.batch else []
-    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    command = [sys.executable, __file__, "--finder", arguments.finder, "--threads", str(arguments.threads)]
+    command += ["--set", str(path), "--images", str(n), "--child"]
+    command += ["--batch", str(arguments.batch)] if arguments.batch else []
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def show(result: dict) -> float:

@@ -86,7 +86,7 @@ def simapi_image(scene: Scene, band: Band, oversample: int) -> np.ndarray:
 
 
 def light_kwargs(galaxy: Galaxy, band: Band) -> dict[str, float]:
-    """A galaxy's first component in lenstronomy's words."""
+    """A galaxy's first component in lenstronomy's parameters."""
     light = galaxy.light[0]
     e1, e2 = phi_q2_ellipticity(light.angle_rad, light.axis_ratio)
     return {
