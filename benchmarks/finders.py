@@ -11,8 +11,8 @@ For each recipe, on noise images of its own instrument and with random weights:
 
 The two sides take turns, so that a busy minute of the machine falls on both; a ratio is that of one turn, and the
 median over the turns counts (lowest to highest beside it). On a CPU ratios and fractions are by the processor time of
-this process, which other programs hardly touch, and the ratio by the clock stands beside; on a GPU they are by the clock,
-and the papers' own speeds are printed too.
+this process, which other programs hardly touch, and the ratio by the clock stands beside; on a GPU they are by the
+clock, and the papers' own speeds are printed too.
 
     python benchmarks/finders.py [--finders ou66 deeplens] [--threads 1] [--rounds 5] [--device cpu] [--json FILE]
 """

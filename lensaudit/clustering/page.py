@@ -44,16 +44,16 @@ class Sheet:
     shown: Rows
 
 
-def members_shown(shares: NDArray[np.float64], number: int, count: int = SHOWN) -> Rows:
+def members_shown(fractions: NDArray[np.float64], number: int, count: int = SHOWN) -> Rows:
     """Members of cluster `number`, evenly spaced from the most to the least certain one.
 
     Parameters
     ----------
-    shares
+    fractions
         Responsibilities (n, K).
     """
-    members = np.flatnonzero(shares.argmax(axis=1) == number)
-    ordered = members[np.argsort(-shares[members, number], kind="stable")]
+    members = np.flatnonzero(fractions.argmax(axis=1) == number)
+    ordered = members[np.argsort(-fractions[members, number], kind="stable")]
     spaced = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(np.int64)
     return ordered[spaced].astype(np.int64)
 

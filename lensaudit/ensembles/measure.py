@@ -188,8 +188,8 @@ def _measurements(metrics: Mapping[str, Any]) -> list[str]:
         markdown_table(("", head, "OU-T-SNE in the paper"), rows),
         "",
         f"Lenses + non-lenses in the head; 95 % intervals; calls at p ≥ {test['threshold']:g}; β = {test['beta']:g}. "
-        f"The paper's set is another: {EVAL}. Of accuracy, precision and Fβ, which go with the share of lenses, the "
-        "columns cannot be compared; recall and AUROC also go with how faint the lenses are.",
+        f"The paper's set is another: {EVAL}. Of accuracy, precision and Fβ, which depend on the fraction of lenses, "
+        "the columns cannot be compared; recall and AUROC also go with how faint the lenses are.",
         "",
         "Its members on the same images, as the ensemble sees them:",
         "",

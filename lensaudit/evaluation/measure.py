@@ -125,14 +125,14 @@ def _fbeta(counts: Confusion, beta: float, generator: np.random.Generator) -> Me
     if math.isnan(value):
         return Metric("fbeta", value, math.nan, math.nan, counts.n, "", "neither lenses nor calls")
     if value in (0.0, 1.0):  # every resample would say the same
-        return Metric("fbeta", value, *_fbeta_of_shares(counts, beta), counts.n, "Fβ of Wilson's limits")
+        return Metric("fbeta", value, *_fbeta_of_rates(counts, beta), counts.n, "Fβ of Wilson's limits")
     cells = np.array([counts.tp, counts.fp, counts.fn, counts.tn])
     tp, fp, fn, _ = generator.multinomial(counts.n, cells / counts.n, size=RESAMPLES).T
     low, high = np.nanquantile(fbeta_of_counts(tp, fp, fn, beta), [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
     return Metric("fbeta", value, float(low), float(high), counts.n, method)
 
 
-def _fbeta_of_shares(counts: Confusion, beta: float) -> tuple[float, float]:
+def _fbeta_of_rates(counts: Confusion, beta: float) -> tuple[float, float]:
     """Fβ, which rises with both, at the lower and upper Wilson limits of precision and recall."""
     called, lenses = counts.tp + counts.fp, counts.tp + counts.fn
     limits = []
@@ -191,7 +191,7 @@ class Ranks:
         return Metric(name, math.nan, math.nan, math.nan, self._n, "", status)
 
     def _above_given(self, name: str, value: float, allowed: int) -> Metric:
-        """A share of lenses, given the threshold that these non-lenses set."""
+        """A fraction of lenses, given the threshold that these non-lenses set."""
         if self._missing:
             return self._absent(name, self._missing)
         found = int((self.lenses > strict_threshold(self.others, allowed)).sum())

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         Score,
         deletion_insertion,
         pointing_game,
-        positive_share,
+        positive_fraction,
         rank_accuracy,
     )
     from lensaudit.explaining.kernels.activations import kernel_activations, named_kernels
@@ -124,7 +124,7 @@ __all__ = [
     "occlusion",
     "paper_settings",
     "pointing_game",
-    "positive_share",
+    "positive_fraction",
     "prepared_rgb",
     "randomisation_check",
     "rank_accuracy",
@@ -164,7 +164,7 @@ _HOMES = {
         "Score",
         "deletion_insertion",
         "pointing_game",
-        "positive_share",
+        "positive_fraction",
         "rank_accuracy",
     ),
     "explaining.kernels.activations": ("kernel_activations", "named_kernels"),

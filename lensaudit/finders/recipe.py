@@ -86,7 +86,7 @@ class Training(_Words):
     epochs: int = Field(default=250, ge=1, le=_MOST_STEPS)
     class_weights: Literal["inverse-frequency", "none"] = "inverse-frequency"
     validation_fraction: float = Field(default=0.0625, gt=0, lt=1)
-    """Share of the set kept for choosing the epoch: 3 000 of 48 000 in the paper."""
+    """Fraction of the set kept for choosing the epoch: 3 000 of 48 000 in the paper."""
     schedule: str = "constant"
     augment: str = "none"
     balanced_batches: bool = False

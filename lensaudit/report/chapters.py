@@ -96,7 +96,7 @@ class Maps(Record):
 
 
 @dataclass(frozen=True)
-class JudgedShare(Record):
+class JudgedFraction(Record):
     """Mean fraction of the positive attribution on the lensed light; `gain_low`, `gain_high`: value − chance."""
 
     value: Number
@@ -114,7 +114,7 @@ class JudgedRow(Record):
 
     method: str
     title: str
-    shares: dict[str, JudgedShare]
+    shares: dict[str, JudgedFraction]
     check: str
     baseline: bool
 

@@ -281,11 +281,11 @@ def _mask(finder: Finder, lens_set: LensSet, index: int) -> np.ndarray | None:
 
 def _scores(values: np.ndarray, mask: np.ndarray, finder: Finder) -> MapScore:
     """Localisation of one map: fraction of the positive attribution, rank accuracy, and the pointing game."""
-    from lensaudit.explaining.judging.scores import pointing_game, pointing_tolerance, positive_share, rank_accuracy
+    from lensaudit.explaining.judging.scores import pointing_game, pointing_tolerance, positive_fraction, rank_accuracy
 
     tolerance = pointing_tolerance(finder.recipe.size, finder.field_arcsec)
     return MapScore(
-        share=positive_share(values, mask),
+        share=positive_fraction(values, mask),
         rank=rank_accuracy(values, mask),
         pointing=pointing_game(values, mask, tolerance),
     )

@@ -10,8 +10,8 @@ from lensaudit.errors import UsageError
 from lensaudit.report.chapters import (
     Judged,
     JudgedCheck,
+    JudgedFraction,
     JudgedRow,
-    JudgedShare,
     Kernels,
     KernelStatement,
 )
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lensaudit.finders import Finder
     from lensaudit.lensset import LensSet
 
-SHARE = "positive-share"
+FRACTION = "positive-share"
 LENSES = ("single", "compound-arcs", "compound-rings", "lens")
 
 CHECKED = ("saliency", "input-x-gradient", "guided-backprop", "deeplift", "gradcam", "guided-gradcam")
@@ -85,11 +85,11 @@ def laid_out(scores: Judgement, checks: Judgement | None) -> Judged:
     from lensaudit.explaining.judging.attributor import attributor
 
     kinds = tuple(kind for kind in LENSES if kind in scores.images)
-    shares: dict[str, dict[str, JudgedShare]] = {}
+    fractions: dict[str, dict[str, JudgedFraction]] = {}
     for row in scores.rows:
-        if row.score == SHARE and row.kind in kinds:
-            share = JudgedShare(row.value, row.low, row.high, row.chance, row.n, row.gain_low, row.gain_high)
-            shares.setdefault(row.method, {})[row.kind] = share
+        if row.score == FRACTION and row.kind in kinds:
+            fraction = JudgedFraction(row.value, row.low, row.high, row.chance, row.n, row.gain_low, row.gain_high)
+            fractions.setdefault(row.method, {})[row.kind] = fraction
     made = () if checks is None else checks.checks
     verdicts = {check.method: check.verdict for check in made}
     return Judged(
@@ -102,7 +102,7 @@ def laid_out(scores: Judgement, checks: Judgement | None) -> Judged:
                 check=verdicts.get(name, ""),
                 baseline=name not in scores.settings.methods,
             )
-            for name, found in shares.items()
+            for name, found in fractions.items()
         ),
         checks=tuple(JudgedCheck(one.method, one.title, one.verdict, one.sentence, one.label) for one in made),
         views=scores.views,

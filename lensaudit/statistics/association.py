@@ -129,8 +129,8 @@ class TopGroups:
     n_top: NDArray[np.int64]
 
 
-def top_groups(values: ArrayLike, columns: ArrayLike, share: float = 0.05, confidence: float = 0.95) -> TopGroups:
-    """Compare the `share` with the highest values with the rest, for every column of `values` and of `columns`.
+def top_groups(values: ArrayLike, columns: ArrayLike, fraction: float = 0.05, confidence: float = 0.95) -> TopGroups:
+    """Compare the `fraction` with the highest values with the rest, for every column of `values` and of `columns`.
 
     A rank correlation asks for a rise throughout; this asks what the extremes have in common.
 
@@ -140,7 +140,7 @@ def top_groups(values: ArrayLike, columns: ArrayLike, share: float = 0.05, confi
         Finite numbers (n, k). Of equal values the first belongs to the top group first.
     columns
         Numbers (n, c); a row that is not finite is left out for that column alone.
-    share
+    fraction
         Of the rows that make up the top group, in (0, 0.5], at least 10 rows.
     confidence
         Two-sided, in (0, 1).
@@ -148,13 +148,13 @@ def top_groups(values: ArrayLike, columns: ArrayLike, share: float = 0.05, confi
     x, y = np.asarray(values), np.asarray(columns, float)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise ValueError(f"values {x.shape} and columns {y.shape} must be two-dimensional and equally long")
-    if not 0 < share <= 0.5 or not np.isfinite(x).all():
-        raise ValueError("the share must be in (0, 0.5] and values finite")
+    if not 0 < fraction <= 0.5 or not np.isfinite(x).all():
+        raise ValueError("the fraction must be in (0, 0.5] and values finite")
     area, low, high, p = np.full((4, x.shape[1], y.shape[1]), np.nan)
     order = np.argsort(-x, axis=0, kind="stable")
     alive = np.ptp(x, axis=0) > 0 if len(x) else np.zeros(x.shape[1], bool)
     n = np.isfinite(y).sum(axis=0)
-    n_top = np.maximum(FEWEST_IN_GROUP, np.ceil(share * n).astype(int))
+    n_top = np.maximum(FEWEST_IN_GROUP, np.ceil(fraction * n).astype(int))
     n_top[2 * n_top > n] = 0
     for column, size in enumerate(n_top):
         known = np.isfinite(y[:, column])

@@ -143,7 +143,7 @@ def auroc_interval(lenses: ArrayLike, others: ArrayLike, confidence: float = 0.9
 
 
 def placements(lenses: Array, others: Array) -> tuple[Array, Array]:
-    """Share of non-lenses below each lens (n1,), and of lenses above each non-lens (n0,), ties counting half.
+    """Fraction of non-lenses below each lens (n1,), and of lenses above each non-lens (n0,), ties counting half.
 
     Their means are the AUROC, their variances what DeLong's rests on. By mid-ranks (Sun & Xu 2014), in n log n.
     """

@@ -52,7 +52,7 @@ def test_difference_and_its_interval(scores):
 
 
 def test_p_value_is_uniform_where_finders_are_equally_good():
-    """Share below 0.05 among 200 pairs of equal finders: 5 % with three standard deviations of 1.5 %."""
+    """Fraction below 0.05 among 200 pairs of equal finders: 5 % with three standard deviations of 1.5 %."""
     rng, small = np.random.default_rng(3), 0
     for _ in range(200):
         shared1, shared0 = rng.normal(1, 1, (60, 1)), rng.normal(0, 1, (60, 1))

@@ -23,7 +23,7 @@ def test_every_pair_is_the_plain_comparison(tied):
     x, y = _tables()
     if tied:
         x, y = np.round(x, 1), np.round(y, 1)
-    result = top_groups(x, y, share=0.1)
+    result = top_groups(x, y, fraction=0.1)
     for i in range(x.shape[1]):
         for j in range(y.shape[1]):
             top, rest = _split(x[:, i], y[:, j], 30)
@@ -61,7 +61,7 @@ def test_a_liking_that_only_the_extremes_show_is_found():
 
 def test_complete_separation_is_not_certain():
     x = np.arange(40.0)[:, None]
-    result = top_groups(np.hstack([x, -x]), x, share=0.25)
+    result = top_groups(np.hstack([x, -x]), x, fraction=0.25)
     assert result.auroc[:, 0].tolist() == [1, 0]
     assert (result.low[0, 0], result.high[0, 0]) == auroc_interval(x[30:, 0], x[:30, 0])
     assert (result.low[1, 0], result.high[1, 0]) == auroc_interval(x[:10, 0], x[10:, 0])
@@ -93,4 +93,4 @@ def test_mistakes_are_refused():
     with pytest.raises(ValueError, match="equally long"):
         top_groups(np.ones((3, 1)), np.ones((4, 1)))
     with pytest.raises(ValueError, match="share"):
-        top_groups(np.ones((3, 1)), np.ones((3, 1)), share=0.6)
+        top_groups(np.ones((3, 1)), np.ones((3, 1)), fraction=0.6)

@@ -71,7 +71,7 @@ class Driver(Record):
     p_alone, p_holm
         Likelihood ratio of slope and bend with nothing else, and with all others held (χ²), each after Holm.
     explained
-        Share of all the deviance the model explains that is lost without the parameter: what it alone can explain.
+        Fraction of all the deviance the model explains that is lost without the parameter: what it alone can explain.
     vif
         Variance inflation: 1 where nothing goes with it.
     companion

@@ -68,7 +68,7 @@ class Checkpoint:
 
 
 TOLERANCE = 1e-4
-"""Most that the rearranged copy's score may differ, and its gradient as a share of the largest; rounding: 1e-6."""
+"""Most that the rearranged copy's score may differ, and its gradient as a fraction of the largest; rounding: 1e-6."""
 
 
 def frozen(finder: Finder) -> Finder:

@@ -82,7 +82,7 @@ def _geometry(part: nn.Conv2d) -> Geometry:
 
 @lru_cache(maxsize=16)
 def _means_matrix(geometry: Geometry, height: int, width: int) -> torch.Tensor:
-    """Matrix (k², h·w) of the share that each pixel has in the mean seen by each weight of the kernel."""
+    """Matrix (k², h·w) of the fraction that each pixel has in the mean seen by each weight of the kernel."""
     size, stride, dilation, (left, right, top, bottom), mode = geometry
     rows = _axis(height, (size[0], stride[0], dilation[0]), (top, bottom), mode)
     columns = _axis(width, (size[1], stride[1], dilation[1]), (left, right), mode)
@@ -98,16 +98,16 @@ def _axis(pixels: int, window: tuple[int, int, int], padding: tuple[int, int], m
         padded = nn.functional.pad(padded, padding, mode=kind, **({"value": -1.0} if kind == "constant" else {}))
     source = padded[0, 0].long()
     positions = (len(source) - dilation * (size - 1) - 1) // stride + 1
-    shares = torch.zeros(size, pixels, dtype=torch.float64)
+    fractions = torch.zeros(size, pixels, dtype=torch.float64)
     for shift in range(size):
         seen = source[shift * dilation :][: stride * (positions - 1) + 1 : stride]
         seen = seen[seen >= 0]
-        shares[shift].index_add_(0, seen, torch.full((len(seen),), 1 / positions, dtype=torch.float64))
-    return shares
+        fractions[shift].index_add_(0, seen, torch.full((len(seen),), 1 / positions, dtype=torch.float64))
+    return fractions
 
 
 KAV_TOLERANCE = 1e-4
-"""Most that a mean by `mean_output` may differ from that of the feature map itself, as a share of the largest."""
+"""Most that a mean by `mean_output` may differ from that of the feature map itself, as a fraction of the largest."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,7 @@ JITTER_SHARE = 16
 """The default jitter is ± one pixel for every so many along the image's side."""
 
 TV_STRENGTH = 0.25
-"""Default length of the total variation's gradient, as a share of the objective's."""
+"""Default length of the total variation's gradient, as a fraction of the objective's."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Regularisation:
         2015).
     tv
         Each step also goes down the image's total variation (Mahendran & Vedaldi 2015): the length of that part as a
-        share of the objective's gradient, so that a number means the same for any finder and target.
+        fraction of the objective's gradient, so that a number means the same for any finder and target.
     fourier
         Steps are taken in the image's spectrum with amplitudes weighed by 1 / frequency (Olah et al. 2017).
     """
@@ -77,7 +77,7 @@ class Regularisation:
         if self.jitter < 0:
             raise UsageError(f"jitter {self.jitter} is not possible; give a number of pixels, 0 for none")
         if not (self.tv >= 0 and math.isfinite(self.tv)):
-            raise UsageError(f"tv {self.tv:g} is not possible; give a share such as {TV_STRENGTH:g}, 0 for none")
+            raise UsageError(f"tv {self.tv:g} is not possible; give a fraction such as {TV_STRENGTH:g}, 0 for none")
 
     def __str__(self) -> str:
         words = [f"jitter {self.jitter} px"] if self.jitter else []

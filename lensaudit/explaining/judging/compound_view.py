@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
 from lensaudit.explaining.judging.attributor import Attributor, attributor
-from lensaudit.explaining.judging.records import CompoundView, SourceShare
+from lensaudit.explaining.judging.records import CompoundView, SourceFraction
 from lensaudit.explaining.judging.sample import COMPOUND_KINDS, TwoSources, two_sources
-from lensaudit.explaining.judging.scores import area_share, positive_share
+from lensaudit.explaining.judging.scores import area_fraction, positive_fraction
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 from lensaudit.statistics import bootstrap_interval
@@ -76,7 +76,7 @@ def compound_view(
         if here:
             images = finder.preprocess(lens_set.cutouts(here), [lens_set.ids[i] for i in here])
             maps = chosen.maps(finder, images, seed).total
-            rows = compound_shares(maps, two_sources(finder, lens_set, here))
+            rows = compound_fractions(maps, two_sources(finder, lens_set, here))
             views.append(summarised(finder.name, chosen, kind, rows, seed))
     if not views:
         raise DataError(f"{lens_set.path}: no compound lens in it; make one with lensaudit simulate --population")
@@ -84,7 +84,7 @@ def compound_view(
 
 
 @dataclass(frozen=True)
-class ImageShares:
+class ImageFractions:
     """Of one image, source → fraction of the positive attribution, of the area and of both sources' light.
 
     Empty where a source has too few pixels; attribution is NaN where nothing is positive.
@@ -101,57 +101,59 @@ class ImageShares:
         return bool(self.area) and not np.isnan(list(self.attribution.values())).any()
 
 
-def compound_shares(maps: NDArray[np.float32], sources: TwoSources) -> tuple[ImageShares, ...]:
+def compound_fractions(maps: NDArray[np.float32], sources: TwoSources) -> tuple[ImageFractions, ...]:
     """Fractions of n maps (n, size, size) on the two sources' pixels."""
-    return tuple(_image_shares(one, sources, row) for row, one in enumerate(maps))
+    return tuple(_image_fractions(one, sources, row) for row, one in enumerate(maps))
 
 
-def _image_shares(attribution: NDArray[np.float32], sources: TwoSources, row: int) -> ImageShares:
+def _image_fractions(attribution: NDArray[np.float32], sources: TwoSources, row: int) -> ImageFractions:
     lensed = bool(sources.lensed[row])
     if not sources.apart[row]:
-        return ImageShares({}, {}, {}, lensed)
+        return ImageFractions({}, {}, {}, lensed)
     pixels = {"nearer": sources.nearer[row], "farther": sources.farther[row]}
-    return ImageShares(
-        {name: positive_share(attribution, part) for name, part in pixels.items()},
-        {name: area_share(part) for name, part in pixels.items()},
-        {name: positive_share(sources.light[row], part) for name, part in pixels.items()},
+    return ImageFractions(
+        {name: positive_fraction(attribution, part) for name, part in pixels.items()},
+        {name: area_fraction(part) for name, part in pixels.items()},
+        {name: positive_fraction(sources.light[row], part) for name, part in pixels.items()},
         lensed,
     )
 
 
-def summarised(finder: str, method: Attributor, kind: str, rows: Sequence[ImageShares], seed: int = 0) -> CompoundView:
+def summarised(
+    finder: str, method: Attributor, kind: str, rows: Sequence[ImageFractions], seed: int = 0
+) -> CompoundView:
     """Means over images with their intervals, and the verdict."""
     counted = [row for row in rows if row.counts]
-    shares = tuple(_source_share(name, counted, seed) for name in SOURCES)
+    fractions = tuple(_source_fraction(name, counted, seed) for name in SOURCES)
     return CompoundView(
         finder=finder,
         method=method.name,
         title=method.title,
         kind=kind,
-        shares=shares,
+        shares=fractions,
         n=len(counted),
         left_out=len(rows) - len(counted),
         unlensed=sum(not row.lensed for row in counted),
-        verdict=_verdict(shares[0], shares[1], len(counted)),
+        verdict=_verdict(fractions[0], fractions[1], len(counted)),
     )
 
 
-def _source_share(name: str, rows: Sequence[ImageShares], seed: int) -> SourceShare:
+def _source_fraction(name: str, rows: Sequence[ImageFractions], seed: int) -> SourceFraction:
     value, area, light = (
         np.array([getattr(row, what)[name] for row in rows], float) for what in ("attribution", "area", "light")
     )
     low, high = bootstrap_interval([value], np.mean, np.random.default_rng([seed, 2]))
     gain_low, gain_high = bootstrap_interval([value - area], np.mean, np.random.default_rng([seed, 2]))
     mean = [float(part.mean()) if len(rows) else math.nan for part in (value, area, light)]
-    return SourceShare(name, mean[0], low, high, mean[1], mean[2], gain_low, gain_high)
+    return SourceFraction(name, mean[0], low, high, mean[1], mean[2], gain_low, gain_high)
 
 
-def _verdict(nearer: SourceShare, farther: SourceShare, n: int) -> str:
+def _verdict(nearer: SourceFraction, farther: SourceFraction, n: int) -> str:
     """By the intervals of attribution less area on each source's pixels."""
     if n < FEWEST_IMAGES:
         return f"{INCONCLUSIVE} ({n} images)"
-    looks = {share.name: share.gain_low > ROUNDING for share in (nearer, farther)}
-    looks_away = {share.name: share.gain_high <= ROUNDING for share in (nearer, farther)}
+    looks = {fraction.name: fraction.gain_low > ROUNDING for fraction in (nearer, farther)}
+    looks_away = {fraction.name: fraction.gain_high <= ROUNDING for fraction in (nearer, farther)}
     if looks["nearer"] and looks["farther"]:
         return BOTH
     if looks["nearer"]:

@@ -13,16 +13,16 @@ import torch
 from numpy.typing import NDArray
 
 from lensaudit.explaining.judging.attributor import Attributor
-from lensaudit.explaining.judging.compound_view import compound_shares
+from lensaudit.explaining.judging.compound_view import compound_fractions
 from lensaudit.explaining.judging.records import ImageScore, JudgeSettings
 from lensaudit.explaining.judging.sample import KindSample
 from lensaudit.explaining.judging.scores import (
     RANDOM,
-    area_share,
+    area_fraction,
     deletion_insertion,
     pointing_game,
     pointing_tolerance,
-    positive_share,
+    positive_fraction,
     rank_accuracy,
     widened,
 )
@@ -249,10 +249,10 @@ class ImageJudge:
     ) -> Iterator[ImageScore]:
         if sample.sources is None or not self.asked(explainer, "compound"):
             return
-        for row, shares in zip(rows, compound_shares(maps, sample.sources.rows(rows)), strict=True):
+        for row, fractions in zip(rows, compound_fractions(maps, sample.sources.rows(rows)), strict=True):
             for source in ("nearer", "farther"):
-                value, chance = (part.get(source, math.nan) for part in (shares.attribution, shares.area))
-                why = "a source has too few pixels" if not shares.area else "nothing is positive"
+                value, chance = (part.get(source, math.nan) for part in (fractions.attribution, fractions.area))
+                why = "a source has too few pixels" if not fractions.area else "nothing is positive"
                 yield _or_why(sample.systems[row].name, f"{source}-share", value, why, chance)
 
 
@@ -263,11 +263,11 @@ def _localised(
     if not mask.any():
         yield from (ImageScore(name, score, math.nan, status=empty) for score in _LOCALISATION)
         return
-    area = area_share(mask)
-    yield _or_why(name, "positive-share", positive_share(attribution, mask), "nothing is positive", area)
+    area = area_fraction(mask)
+    yield _or_why(name, "positive-share", positive_fraction(attribution, mask), "nothing is positive", area)
     yield ImageScore(name, "rank-accuracy", rank_accuracy(attribution, mask), area)
     hit = pointing_game(attribution, mask, tolerance)
-    yield ImageScore(name, "pointing-game", hit, area_share(widened(mask, tolerance)))
+    yield ImageScore(name, "pointing-game", hit, area_fraction(widened(mask, tolerance)))
 
 
 _LOCALISATION = ("positive-share", "rank-accuracy", "pointing-game")

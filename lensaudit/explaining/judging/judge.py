@@ -15,7 +15,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining.attribution.methods import METHODS
 from lensaudit.explaining.functions import explainer_of
 from lensaudit.explaining.judging.attributor import BASELINES, Attributor, attributor
-from lensaudit.explaining.judging.compound_view import ImageShares, compound_shares, summarised
+from lensaudit.explaining.judging.compound_view import ImageFractions, compound_fractions, summarised
 from lensaudit.explaining.judging.image_scores import NOISE_SAMPLES, TILES, ImageJudge
 from lensaudit.explaining.judging.judgement import JSON_FILE, Judgement, check_part, rows_of, scores_part, with_checks
 from lensaudit.explaining.judging.page import write_judgement
@@ -28,7 +28,7 @@ from lensaudit.explaining.judging.records import (
     RandomisationResult,
 )
 from lensaudit.explaining.judging.sample import KindSample, System, choose, prepared
-from lensaudit.explaining.judging.scores import RANDOM, SHARES
+from lensaudit.explaining.judging.scores import FRACTIONS, RANDOM
 from lensaudit.explaining.trace import evaluating
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
@@ -265,7 +265,7 @@ class _Run:
 
     def _progress(self, done: int, cost: int, total: int) -> Callable[[float], object]:
         """Of a task that begins with `done` of `total` behind it; takes the fraction of the task that is finished."""
-        return lambda share: self.watcher.progress(done + round(cost * share), total)
+        return lambda fraction: self.watcher.progress(done + round(cost * fraction), total)
 
     def _costs(self, tasks: Sequence[_Task]) -> dict[_Task, int]:
         """Task → milliseconds, from one image explained by each method and one batch through the finder."""
@@ -302,7 +302,7 @@ class _Run:
             networks = len(layers_with_weights(self.finder.module)) + DRAWS
             return networks * min(len(self._check_systems()), self.settings.check_images) * maps
         asked = {part: self.judge.asked(task.explainer, part) for part in self.settings.parts}
-        curves = 2 * len(SHARES) * forward * (asked.get("deletion", False) or asked.get("insertion", False))
+        curves = 2 * len(FRACTIONS) * forward * (asked.get("deletion", False) or asked.get("insertion", False))
         infidelity = TILES**2 * forward * (task.explainer.name == RANDOM) * asked.get("infidelity", False)  # then known
         sensitivity = (1 + NOISE_SAMPLES) * maps * asked.get("sensitivity", False)
         return len(task.sample) * (maps + curves + infidelity) + min(len(task.sample), self.settings.few) * sensitivity
@@ -321,7 +321,7 @@ class _Run:
         for sample in self.samples:
             if sample.sources is None:
                 continue
-            truth = compound_shares(sample.sources.light, sample.sources)
+            truth = compound_fractions(sample.sources.light, sample.sources)
             for (name, kind), scores in self.scored.items():
                 if kind == sample.kind and name != RANDOM:
                     rows = _with_attribution(truth, sample, scores)
@@ -330,12 +330,12 @@ class _Run:
 
 
 def _with_attribution(
-    truth: Sequence[ImageShares], sample: KindSample, scores: Sequence[ImageScore]
-) -> list[ImageShares]:
+    truth: Sequence[ImageFractions], sample: KindSample, scores: Sequence[ImageScore]
+) -> list[ImageFractions]:
     """Areas and light of the sources, with the attribution that was scored."""
     values = {(one.system, one.score): one.value for one in scores}
     rows = []
-    for system, shares in zip(sample.systems, truth, strict=True):
-        attribution = {source: values[system.name, f"{source}-share"] for source in shares.area}
-        rows.append(replace(shares, attribution=attribution))
+    for system, fractions in zip(sample.systems, truth, strict=True):
+        attribution = {source: values[system.name, f"{source}-share"] for source in fractions.area}
+        rows.append(replace(fractions, attribution=attribution))
     return rows

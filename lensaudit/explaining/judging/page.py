@@ -19,7 +19,7 @@ from lensaudit.explaining.judging.picture import (
     scores_figure,
     shown_kinds,
 )
-from lensaudit.explaining.judging.records import PASSES, CompoundView, Row, SourceShare
+from lensaudit.explaining.judging.records import PASSES, CompoundView, Row, SourceFraction
 from lensaudit.explaining.judging.scores import SCORES, Score
 from lensaudit.files import write_text
 from lensaudit.scenes.scene import KINDS
@@ -174,16 +174,16 @@ def _views(judgement: Judgement) -> list[str]:
         views = [view for view in judgement.views if view.kind == kind]
         rows = []
         for view in views:
-            shares = [text for share in view.shares for text in _share_cells(share)]
-            rows.append([_name(judgement, view.method), *shares, str(view.n), view.verdict])
+            fractions = [text for fraction in view.shares for text in _fraction_cells(fraction)]
+            rows.append([_name(judgement, view.method), *fractions, str(view.n), view.verdict])
         lines += [f"### {judgement.finder}: both sources of {in_markdown(kind)}", "", markdown_table(_VIEW_HEAD, rows)]
         unlensed = max(view.unlensed for view in views)
         lines += ["", f"In {unlensed} images the nearer source is not lensed.", ""] if unlensed else [""]
     return lines + [line for sentence in verdict_sentences(judgement) for line in (in_markdown(sentence), "")]
 
 
-def _share_cells(share: SourceShare) -> list[str]:
-    return [with_interval(share.value, share.low, share.high), decimal(share.area), decimal(share.light)]
+def _fraction_cells(fraction: SourceFraction) -> list[str]:
+    return [with_interval(fraction.value, fraction.low, fraction.high), decimal(fraction.area), decimal(fraction.light)]
 
 
 def _name(judgement: Judgement, method: str) -> str:

@@ -147,12 +147,12 @@ def _compound_panel(axes: Axes, views: Mapping[str, CompoundView], methods: Sequ
         view = views.get(name)
         if view is None or not view.n:
             continue
-        for share, shift, colour in zip(view.shares, (-0.15, 0.15), SERIES[:2], strict=True):
-            scale = 1 / share.area
-            ends = [max(end * scale, 1e-2) for end in (share.low, share.high)]
+        for fraction, shift, colour in zip(view.shares, (-0.15, 0.15), SERIES[:2], strict=True):
+            scale = 1 / fraction.area
+            ends = [max(end * scale, 1e-2) for end in (fraction.low, fraction.high)]
             axes.plot(ends, [y + shift] * 2, color=colour, linewidth=1.6, solid_capstyle="butt")
-            axes.plot([max(share.value * scale, 1e-2)], [y + shift], "o", color=colour, markersize=4.5)
-            axes.plot([share.light * scale], [y + shift], "D", color=colour, markersize=4, markerfacecolor="white")
+            axes.plot([max(fraction.value * scale, 1e-2)], [y + shift], "o", color=colour, markersize=4.5)
+            axes.plot([fraction.light * scale], [y + shift], "D", color=colour, markersize=4, markerfacecolor="white")
     axes.axvline(1, color=QUIET, linestyle=":", linewidth=1)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")

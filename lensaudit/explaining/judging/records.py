@@ -100,7 +100,7 @@ class ImageScore(Record):
     value
         NaN where there is none, see `status`.
     chance
-        Of this image where it has a closed form (shares of areas), else NaN.
+        Of this image where it has a closed form (fractions of areas), else NaN.
     status
         Why there is no value; empty if there is one.
     """
@@ -156,7 +156,7 @@ class Row(Record):
 
 
 @dataclass(frozen=True)
-class SourceShare(Record):
+class SourceFraction(Record):
     """Fraction of the positive attribution on one source's pixels; means over images.
 
     Attributes
@@ -207,15 +207,15 @@ class CompoundView(Record):
     method: str
     title: str
     kind: str
-    shares: tuple[SourceShare, ...]
+    shares: tuple[SourceFraction, ...]
     n: int
     left_out: int
     unlensed: int
     verdict: str
 
-    def share(self, name: str) -> SourceShare:
+    def fraction(self, name: str) -> SourceFraction:
         """That of ``nearer`` or ``farther``."""
-        return next(share for share in self.shares if share.name == name)
+        return next(fraction for fraction in self.shares if fraction.name == name)
 
 
 @dataclass(frozen=True)

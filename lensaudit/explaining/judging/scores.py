@@ -180,7 +180,7 @@ POINTING_TOLERANCE_ARCSEC = 0.3
 al. 2018 allow 15 of some 300 pixels on photographs, which here would be a whole Einstein radius."""
 
 
-def positive_share(attribution: ArrayLike, mask: ArrayLike) -> float:
+def positive_fraction(attribution: ArrayLike, mask: ArrayLike) -> float:
     """Fraction of the positive attribution that lies in the mask; negative values count for nothing.
 
     Parameters
@@ -193,7 +193,7 @@ def positive_share(attribution: ArrayLike, mask: ArrayLike) -> float:
     Returns
     -------
     float
-        In [0, 1]; NaN where nothing is positive. Chance: `area_share`.
+        In [0, 1]; NaN where nothing is positive. Chance: `area_fraction`.
     """
     values, inside = _checked(attribution, mask)
     positive = np.maximum(values, 0.0)
@@ -209,7 +209,7 @@ def rank_accuracy(attribution: ArrayLike, mask: ArrayLike) -> float:
     Returns
     -------
     float
-        In [0, 1]; NaN where the mask is empty. Chance: `area_share`.
+        In [0, 1]; NaN where the mask is empty. Chance: `area_fraction`.
     """
     values, inside = _checked(attribution, mask)
     places = int(inside.sum())
@@ -229,7 +229,7 @@ def pointing_game(attribution: ArrayLike, mask: ArrayLike, tolerance: int = 0) -
     -------
     float
         1 or 0; where several pixels share the maximum, the fraction of them that hits; NaN where the mask is empty.
-        Chance: `area_share` of the mask widened by the tolerance.
+        Chance: `area_fraction` of the mask widened by the tolerance.
     """
     values, inside = _checked(attribution, widened(mask, tolerance))
     if not inside.any():
@@ -237,7 +237,7 @@ def pointing_game(attribution: ArrayLike, mask: ArrayLike, tolerance: int = 0) -
     return float(inside[values == values.max()].mean())
 
 
-def area_share(mask: ArrayLike) -> float:
+def area_fraction(mask: ArrayLike) -> float:
     """Fraction of the pixels that lie in the mask."""
     return float(np.asarray(mask, dtype=bool).mean())
 
@@ -268,7 +268,7 @@ def _checked(attribution: ArrayLike, mask: ArrayLike) -> tuple[NDArray[np.float6
     return values.ravel(), inside.ravel()
 
 
-SHARES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+FRACTIONS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
 """Fractions of the pixels that are removed or put back. Lensed light covers 1 to 5 % of a cutout, so that is where the
 points stand close; the area under the curve is over the fraction itself, as in the paper."""
 
@@ -285,25 +285,25 @@ class Curves:
 
     Attributes
     ----------
-    shares
+    fractions
         Of the pixels removed or put back, (k,), from 0 to 1.
     deletion, insertion
         p(lens) (k,) with so many of the highest pixels removed from the image, or put into the empty one.
     """
 
-    shares: NDArray[np.float64]
+    fractions: NDArray[np.float64]
     deletion: NDArray[np.float64]
     insertion: NDArray[np.float64]
 
     @property
     def deletion_area(self) -> float:
         """Area under the deletion curve in [0, 1]; lower is better."""
-        return float(np.trapezoid(self.deletion, self.shares))
+        return float(np.trapezoid(self.deletion, self.fractions))
 
     @property
     def insertion_area(self) -> float:
         """Area under the insertion curve in [0, 1]; higher is better."""
-        return float(np.trapezoid(self.insertion, self.shares))
+        return float(np.trapezoid(self.insertion, self.fractions))
 
 
 def deletion_insertion(
@@ -343,15 +343,15 @@ def deletion_insertion(
 
     rank = torch.empty(order.size, dtype=torch.int64)
     rank[torch.from_numpy(order)] = torch.arange(order.size)
-    counts = torch.tensor([round(share * order.size) for share in SHARES])
+    counts = torch.tensor([round(fraction * order.size) for fraction in FRACTIONS])
     gone = (rank[None] < counts[:, None]).reshape(-1, 1, *attribution.shape).to(image.device)
     logits = []
     with evaluating(finder.module):
         for first, second in ((empty, image), (image, empty)):  # where gone, where not: deletion, insertion
             for some in gone.split(default_batch_size(finder)):
                 logits.append(finder.logit(torch.where(some, first, second)).double().cpu().numpy())
-    p_lens = expit(np.concatenate(logits)).reshape(2, len(SHARES))
-    return Curves(np.asarray(SHARES), p_lens[0], p_lens[1])
+    p_lens = expit(np.concatenate(logits)).reshape(2, len(FRACTIONS))
+    return Curves(np.asarray(FRACTIONS), p_lens[0], p_lens[1])
 
 
 def order_of(attribution: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.intp]:

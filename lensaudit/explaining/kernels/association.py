@@ -125,7 +125,7 @@ Array = NDArray[np.float64]
 ALPHA = 0.05
 """Chance of any false statement among all kernels and columns of a set."""
 
-TOP_SHARE = 0.05
+TOP_FRACTION = 0.05
 """Of the lenses that are a kernel's highest."""
 
 
@@ -228,7 +228,7 @@ class RawEffects:
         """Compare `values` (lenses, kernels) of the `live` kernels with `truth` (lenses, columns); the rest is NaN."""
         rho, top = np.full((2, 4, len(live), truth.shape[1]), np.nan)
         if live.any():
-            ranks, groups = spearman(values[:, live], truth), top_groups(values[:, live], truth, TOP_SHARE)
+            ranks, groups = spearman(values[:, live], truth), top_groups(values[:, live], truth, TOP_FRACTION)
             rho[:, live] = ranks.rho, ranks.low, ranks.high, ranks.p
             top[:, live] = groups.auroc, groups.low, groups.high, groups.p
         return cls(rho, top)
@@ -238,7 +238,7 @@ def corrected(
     parts: Sequence[RawEffects], columns: tuple[TruthColumn, ...], truth: Array
 ) -> tuple[Correlations, TopLenses]:
     """All kernels' effects together, with Holm's correction for each statistic."""
-    sizes = top_groups(np.empty((len(truth), 0)), truth, TOP_SHARE)
+    sizes = top_groups(np.empty((len(truth), 0)), truth, TOP_FRACTION)
     rho, rho_low, rho_high, rho_p = np.concatenate([part.rho for part in parts], axis=1)
     area, area_low, area_high, area_p = np.concatenate([part.top for part in parts], axis=1)
     correlations = Correlations(columns, rho, rho_low, rho_high, rho_p, _holm(rho_p), sizes.n)

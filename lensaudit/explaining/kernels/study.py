@@ -158,7 +158,7 @@ def study_kernels(table: KavTable, lens_set: LensSet, top: int = 9) -> KernelStu
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A few kernels' share of a study."""
+    """The part of a study that is about a few kernels."""
 
     mean: NDArray[np.float64]
     sd: NDArray[np.float64]

@@ -12,7 +12,7 @@ from judging_toys import plane
 from lensaudit.errors import DataError
 from lensaudit.explaining import compound_view
 from lensaudit.explaining.judging.attributor import Attributor, Maps
-from lensaudit.explaining.judging.compound_view import BOTH, FARTHER_ONLY, NEARER_ONLY, NEITHER, compound_shares
+from lensaudit.explaining.judging.compound_view import BOTH, FARTHER_ONLY, NEARER_ONLY, NEITHER, compound_fractions
 from lensaudit.explaining.judging.sample import FEWEST_PIXELS, TwoSources, light_of, two_sources
 from lensaudit.imaging import EUCLID
 
@@ -67,7 +67,7 @@ def planted(n: int = 8) -> TwoSources:
 
 def test_shares_are_those_of_area_and_light():
     truth = planted(1)
-    (row,) = compound_shares(truth.nearer.astype(np.float32), truth)
+    (row,) = compound_fractions(truth.nearer.astype(np.float32), truth)
     assert row.area == {"nearer": pytest.approx(30 / 900), "farther": pytest.approx(20 / 900)}
     assert row.light == {"nearer": pytest.approx(1 / 3), "farther": pytest.approx(2 / 3)}
     assert row.attribution == {"nearer": 1, "farther": 0}
@@ -118,7 +118,7 @@ def test_what_is_clear_of_one_source_alone_is_said_so(monkeypatch, rings_set, fi
         return truth.nearer + 3.0 * (truth.farther & some)
 
     view = view_of(monkeypatch, rings_set, finder, maps)
-    assert view.share("farther").value > view.share("farther").area
+    assert view.fraction("farther").value > view.fraction("farther").area
     assert view.verdict == "looks at the nearer source; inconclusive for the farther"
 
 
@@ -133,7 +133,7 @@ def test_images_without_two_visible_sources_or_positive_attribution_are_left_out
 
     view = view_of(monkeypatch, rings_set, finder, maps, truth)
     assert (view.n, view.left_out) == (6, 4)
-    assert view.share("nearer").value == 1
+    assert view.fraction("nearer").value == 1
 
 
 def test_a_few_images_give_no_verdict(rings_set, finder):
@@ -156,5 +156,5 @@ def test_maps_of_a_method_are_looked_at_on_the_finder_s_grid(rings_set, finder, 
         contribution = (images * finder.module.weight).sum(dim=1).clamp(min=0).numpy()
     inside = [(one * mask).sum() / one.sum() for one, mask in zip(contribution, sources.nearer, strict=True)]
     expected = np.mean([share for share, good in zip(inside, sources.apart, strict=True) if good])
-    assert view.share("nearer").value == pytest.approx(expected, rel=1e-5)  # float32 maps
+    assert view.fraction("nearer").value == pytest.approx(expected, rel=1e-5)  # float32 maps
     assert view.n == sources.apart.sum()

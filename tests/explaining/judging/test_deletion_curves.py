@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from lensaudit.errors import UsageError
 from lensaudit.explaining import deletion_insertion
-from lensaudit.explaining.judging.scores import SHARES, order_of
+from lensaudit.explaining.judging.scores import FRACTIONS, order_of
 
 
 def rng() -> np.random.Generator:
@@ -28,11 +28,11 @@ def test_curves_are_those_of_the_obvious_loop(finder):
             return float(finder.logit(torch.from_numpy(changed)[None]).sigmoid())
 
     order = np.argsort(-attribution.ravel())
-    deletion, insertion = plain_curves(p_lens, image.numpy(), order, SHARES)
+    deletion, insertion = plain_curves(p_lens, image.numpy(), order, FRACTIONS)
     found = deletion_insertion(finder, image, attribution, rng())
     np.testing.assert_allclose(found.deletion, deletion, rtol=0, atol=1e-5)  # float32 logits of another batch size
     np.testing.assert_allclose(found.insertion, insertion, rtol=0, atol=1e-5)
-    steps = np.diff(SHARES)
+    steps = np.diff(FRACTIONS)
     by_hand = float((steps * (np.array(deletion)[1:] + deletion[:-1]) / 2).sum())
     assert found.deletion_area == pytest.approx(by_hand, abs=1e-5)
 

@@ -14,7 +14,7 @@ from judging_toys import flat, wide
 
 from lensaudit.documents import keep_json
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explaining import METHODS, SCORES, Judgement, JudgeSettings, Watcher, judge, positive_share
+from lensaudit.explaining import METHODS, SCORES, Judgement, JudgeSettings, Watcher, judge, positive_fraction
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
 from lensaudit.explaining.judging.sample import choose, truth_masks
 from lensaudit.kept import Piece
@@ -81,7 +81,7 @@ def test_a_row_is_the_mean_over_its_images(judged, mixed_set):
     singles = [i for i, kind in enumerate(mixed_set.column("kind")) if kind == "single"][:3]
     masks = truth_masks(finder, mixed_set, singles)
     maps = attributor("saliency").maps(finder, finder.preprocess(mixed_set.cutouts(singles)), 0).total
-    expected = np.mean([positive_share(one, mask) for one, mask in zip(maps, masks, strict=True)])
+    expected = np.mean([positive_fraction(one, mask) for one, mask in zip(maps, masks, strict=True)])
     assert judged[0].row("saliency", "single", "positive-share").value == pytest.approx(expected, rel=1e-4)  # batches
 
 
@@ -111,8 +111,8 @@ def test_views_of_both_sources_are_made_of_every_method_and_baseline(judged):
     assert [view.method for view in found.views] == ["centre-blob", "edges", "saliency", "gradcam"]
     row = found.row("saliency", "compound-rings", "nearer-share")
     view = next(view for view in found.views if view.method == "saliency")
-    assert view.share("nearer").value == pytest.approx(row.value)
-    assert view.share("nearer").area == pytest.approx(row.chance)
+    assert view.fraction("nearer").value == pytest.approx(row.value)
+    assert view.fraction("nearer").area == pytest.approx(row.chance)
     assert view.n == row.n
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lensaudit.explaining import pointing_game, positive_share, rank_accuracy
-from lensaudit.explaining.judging.scores import area_share, pointing_tolerance, widened
+from lensaudit.explaining import pointing_game, positive_fraction, rank_accuracy
+from lensaudit.explaining.judging.scores import area_fraction, pointing_tolerance, widened
 
-SCORES = {"positive-share": positive_share, "rank-accuracy": rank_accuracy, "pointing-game": pointing_game}
+SCORES = {"positive-share": positive_fraction, "rank-accuracy": rank_accuracy, "pointing-game": pointing_game}
 
 MASK = np.zeros((8, 9), bool)
 MASK[2:4, 3:6] = True  # 6 of 72 pixels
@@ -28,7 +28,7 @@ def test_a_perfect_map_scores_1_and_an_anti_perfect_one_0(score):
 
 @pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
 def test_a_constant_map_scores_exactly_chance(score):
-    assert score(np.full(MASK.shape, 0.3), MASK) == pytest.approx(area_share(MASK), abs=1e-12)  # float64 sums
+    assert score(np.full(MASK.shape, 0.3), MASK) == pytest.approx(area_fraction(MASK), abs=1e-12)  # float64 sums
 
 
 @pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
@@ -36,8 +36,8 @@ def test_random_maps_score_chance_on_average(score):
     rng = np.random.default_rng(0)
     values = [score(rng.standard_normal(MASK.shape), MASK) for _ in range(4000)]
     error = np.std(values) / math.sqrt(len(values))
-    assert abs(np.mean(values) - area_share(MASK)) < 4 * error  # one in 16 000 seeds would fail
-    assert error < 0.1 * area_share(MASK), "too few to tell chance from half of it"
+    assert abs(np.mean(values) - area_fraction(MASK)) < 4 * error  # one in 16 000 seeds would fail
+    assert error < 0.1 * area_fraction(MASK), "too few to tell chance from half of it"
 
 
 @given(
@@ -52,10 +52,10 @@ def test_scores_stay_in_their_range(attribution, mask):
 
 def test_negative_attribution_counts_for_nothing():
     attribution = np.where(MASK, 2.0, -5.0)
-    assert positive_share(attribution, MASK) == 1
+    assert positive_fraction(attribution, MASK) == 1
     attribution[0, 0] = 12.0  # as much as the whole mask
-    assert positive_share(attribution, MASK) == pytest.approx(0.5)
-    assert math.isnan(positive_share(-np.ones(MASK.shape), MASK))
+    assert positive_fraction(attribution, MASK) == pytest.approx(0.5)
+    assert math.isnan(positive_fraction(-np.ones(MASK.shape), MASK))
 
 
 def test_rank_accuracy_is_the_mean_over_all_ways_to_break_ties():
@@ -99,4 +99,4 @@ def test_maps_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="two equal"):
         rank_accuracy(np.zeros((3, 3)), np.zeros((3, 4), bool))
     with pytest.raises(ValueError, match="no numbers"):
-        positive_share(np.full((3, 3), np.nan), np.ones((3, 3), bool))
+        positive_fraction(np.full((3, 3), np.nan), np.ones((3, 3), bool))
