@@ -92,5 +92,5 @@ def test_the_interval_covers_no_difference_as_often_as_it_says():
 def test_mistakes_are_refused():
     with pytest.raises(ValueError, match="equally long"):
         top_groups(np.ones((3, 1)), np.ones((4, 1)))
-    with pytest.raises(ValueError, match="share"):
+    with pytest.raises(ValueError, match="fraction"):
         top_groups(np.ones((3, 1)), np.ones((3, 1)), fraction=0.6)
