@@ -5,9 +5,8 @@ python benchmarks/finder_table.py
 
 from __future__ import annotations
 
-from typing import Any
-
 from lensaudit.finders import builtin_recipes, read_record
+from lensaudit.finders.facts import MetricFacts
 from lensaudit.finders.store import FINDER_FILE
 
 COLUMNS = ("auroc", "tpr_at_fpr", "tpr0", "tpr10", "accuracy")
@@ -23,21 +22,21 @@ def main() -> None:
         if not (folder / FINDER_FILE).is_file():
             continue
         record = read_record(folder)
-        data, test = record.training_data, record.metrics.get("test")
-        trained = f"{data['n_training']} {data['population']}" if "n_training" in data else "see its card"
+        data, test = record.training_data, record.metrics.test
+        trained = f"{data.n_training} {data.population}" if data.n_training is not None else "see its card"
         cells = [f"`{name}`", f"{record.parameters}", trained]
-        if isinstance(test, dict) and "auroc" in test:
-            cells += [f"{test['n_lenses']} + {test['n_non_lenses']}", *(_cell(test.get(column)) for column in COLUMNS)]
+        if test is not None and test.auroc is not None:
+            cells += [f"{test.n_lenses} + {test.n_non_lenses}", *(_cell(getattr(test, column)) for column in COLUMNS)]
         else:
             cells += ["see its card", *[""] * len(COLUMNS)]
         print(f"| {' | '.join(cells)} |")
 
 
-def _cell(metric: dict[str, Any] | None) -> str:
-    if metric is None or metric["value"] is None:
+def _cell(metric: MetricFacts | None) -> str:
+    if metric is None or metric.value is None:
         return "–"
-    interval = "" if metric["low"] is None else f" [{metric['low']:.3f}, {metric['high']:.3f}]"
-    return f"{metric['value']:.3f}{interval}"
+    interval = "" if metric.low is None else f" [{metric.low:.3f}, {metric.high:.3f}]"
+    return f"{metric.value:.3f}{interval}"
 
 
 if __name__ == "__main__":

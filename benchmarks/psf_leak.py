@@ -363,8 +363,8 @@ def measured(arm: Arm, finder: Finder, test: LensSet) -> dict[str, Any]:
         "turned": int(turned.sum()),
         "plain": int(plain.sum()),
         "lenses_found": int(plain[is_lens].sum()),
-        "best_epoch": record["best_epoch"],
-        "validation_accuracy": record["validation_accuracy"],
+        "best_epoch": record.best_epoch,
+        "validation_accuracy": record.validation_accuracy,
     }
 
 

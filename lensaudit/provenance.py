@@ -15,7 +15,7 @@ from typing import Any
 
 from lensaudit import __version__
 from lensaudit.errors import UsageError
-from lensaudit.records import Record
+from lensaudit.records import Json, Record
 
 _PACKAGES = ("numpy", "torch", "lenstronomy", "galsim", "astropy", "captum", "scikit-learn")
 
@@ -56,6 +56,17 @@ class Provenance(Record):
             python=platform.python_version(),
             packages={name: _version(name) for name in _PACKAGES},
         )
+
+    @classmethod
+    def of(cls, words: Any) -> Any:
+        """`words` as they were read, with nothing for what they do not say; no mapping is handed on as it is.
+
+        For headers of sets and finders, which say little of their making where others made them.
+        """
+        if not isinstance(words, Mapping):
+            return words
+        unknown: Json = {"lensaudit": "", "command": "", "seed": None, "inputs": {}, "python": "", "packages": {}}
+        return {name: words.get(name, value) for name, value in unknown.items()}
 
 
 def provenance(*, seed: int | None = None, inputs: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -108,15 +108,17 @@ def _show(fitted: Fitted, out: Path, *, as_json: bool) -> None:
         facts = {"out": str(out), **{part: words[part] for part in ("weights_hash", "training_data", "metrics")}}
         say_json(facts)
         return
-    found = record.metrics["map"]
+    found, metrics = record.metrics.map, record.metrics
+    assert found is not None
     say(
         f"{out}: {fitted.finder.name}, {len(fitted.finder.recipe.members)} members, map of "
-        f"{record.training_data['n_training']} images in {found['cells_with_images']} of {found['cells']}² cells"
+        f"{record.training_data.n_training} images in {found.cells_with_images} of {found.cells}² cells"
     )
-    if "test" in record.metrics:
-        for name, part in {fitted.finder.name: record.metrics["test"], **record.metrics["members"]}.items():
-            shown = ", ".join(f"{word} {measured(part[word])}" for word in ("auroc", "precision", "recall"))
-            say(f"  {name} on {part['n']} test images: {shown}")
+    if metrics.test is not None:
+        for name, part in {fitted.finder.name: metrics.test, **(metrics.members or {})}.items():
+            rows = {"auroc": part.auroc, "precision": part.precision, "recall": part.recall}
+            shown = ", ".join(f"{word} {measured(one)}" for word, one in rows.items() if one is not None)
+            say(f"  {name} on {part.n} test images: {shown}")
     say(f"  use it as: lensaudit evaluate {out} SET; see it with lensaudit ensemble-map {out} SET --out DIR")
 
 

@@ -85,7 +85,7 @@ def carry_out(
         files = explain_systems(explainer, request, lens_set, systems, out, force=force, progress=report)
     if as_json:
         facts = {"finder": name, "methods": list(request.methods), "seed": request.seed}
-        say_json({**facts, "systems": [one.summary() for one in files]})
+        say_json({**facts, "systems": [one.to_json() for one in files]})
         return
     for entry in files:
         say(f"{entry.id}: {entry.status}" + (f", {entry.fits} and .png" if entry.fits else ""), err=entry.fits is None)

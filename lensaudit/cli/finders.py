@@ -91,13 +91,13 @@ def import_model(
     from lensaudit.files import sha256
     from lensaudit.finders import STRETCHES, load_recipe, read_published, save_finder
     from lensaudit.finders.store import FINDER_FILE
-    from lensaudit.provenance import provenance
+    from lensaudit.provenance import Provenance
 
     recipe = load_recipe(recipe_name)
     if (out / FINDER_FILE).exists() and not force:
         raise UsageError(f"{out}: holds a finder already; choose another --out, or add --force to replace it")
     finder = read_published(file, recipe)
-    source = provenance(inputs={file.name: sha256(file)})
+    source = Provenance.here(inputs={file.name: sha256(file)})
     record = save_finder(finder, out, origin=finder.origin, provenance=source)
     if as_json:
         say_json({"out": str(out), "finder": recipe.name, **record.model_dump(mode="json", exclude={"recipe"})})
@@ -229,15 +229,16 @@ def _refuse_other(out: Path, record: dict[str, Any], inputs: dict[str, str]) -> 
     """Refuse to write over `out` unless it holds an earlier result of this run, which its record says."""
     from lensaudit.errors import DataError, UsageError
     from lensaudit.finders import read_scores
+    from lensaudit.finders.facts import ScoresRecord
 
     if not out.exists():
         return
     try:
         known = read_scores(out)[1]
     except DataError:
-        known = {}
-    same = known.get("provenance", {}).get("inputs") == inputs
-    if not same or any(known.get(name) != value for name, value in record.items()):
+        known = ScoresRecord()
+    said = known.to_json()
+    if known.provenance.inputs != inputs or any(said.get(name) != value for name, value in record.items()):
         raise UsageError(
             f"{out}: exists, and nothing in it says that it is from this run; give another --out, or --force to "
             f"replace it"
@@ -320,9 +321,10 @@ def threshold(
     from lensaudit.errors import UsageError
     from lensaudit.evaluation import evaluate
     from lensaudit.finders import calling_at, read_record, save_finder
+    from lensaudit.finders.facts import FinderMetrics
     from lensaudit.finders.recipe import builtin_finder_folder
     from lensaudit.finders.store import refuse_other_finder
-    from lensaudit.provenance import provenance
+    from lensaudit.provenance import Provenance
 
     if not 0 < fpr < 1:
         raise UsageError(f"--fpr {fpr:g} is not a rate; give a number between 0 and 1")
@@ -345,8 +347,8 @@ def threshold(
         out,
         origin=f"{before.origin}; threshold set at a false-positive rate of {fpr:g} on {n} non-lenses",
         training_data=before.training_data,
-        metrics={**before.metrics, "threshold_set_on": facts},
-        provenance=provenance(inputs=inputs),
+        metrics=FinderMetrics.model_validate({**before.metrics.to_json(), "threshold_set_on": facts}),
+        provenance=Provenance.here(inputs=inputs),
         card=_card(folder, facts, recall),
     )
     if as_json:

@@ -389,7 +389,7 @@ def scores_of(finder: Finder, lens_set: LensSet, path: Path | None, batch: int |
         warn_of_clipping(finder, scores, lens_set.path)
         return scores
     found, record = read_scores(path, lens_set.ids)
-    inputs = record.get("provenance", {}).get("inputs", {})
+    inputs = record.provenance.inputs
     if inputs.get("finder", finder.weights_hash) != finder.weights_hash:
         raise DataError(f"{path}: holds scores of other weights than {finder.name}'s; write it with lensaudit score")
     ordered = in_order_of(lens_set.ids, found, path)

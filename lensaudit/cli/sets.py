@@ -260,8 +260,8 @@ def _policy(
         masked=policy,
         size_arcsec=size_arcsec,
         size_pixels=parse_by_band("--size-pixels", size_pixels or [], int),
-        given_scale=parse_by_band("--pixel-scale", pixel_scale or []),
-        given_zero_point=parse_by_band("--zero-point", zero_point or []),
+        given_scale=parse_by_band("--pixel-scale", pixel_scale or [], float),
+        given_zero_point=parse_by_band("--zero-point", zero_point or [], float),
     )
 
 

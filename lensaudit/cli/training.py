@@ -221,10 +221,13 @@ def _show(trained: Trained, out: Path, *, as_json: bool) -> None:
         f"{out}: {trained.finder.name} after {len(trained.history)} epochs; weights of epoch {best.epoch} kept "
         f"(validation loss {best.validation_loss:.4f}, accuracy {best.validation_accuracy:.4f})"
     )
-    for part, what in (("validation", "validation images, which chose the epoch"), ("test", "test images")):
-        if part in record.metrics:
-            area, recall = record.metrics[part]["auroc"], record.metrics[part]["recall"]
-            say(f"  {record.metrics[part]['n']} {what}: AUROC {measured(area)}, recall {measured(recall)}")
+    parts = (
+        (record.metrics.validation, "validation images, which chose the epoch"),
+        (record.metrics.test, "test images"),
+    )
+    for part, what in parts:
+        if part is not None and part.auroc is not None and part.recall is not None:
+            say(f"  {part.n} {what}: AUROC {measured(part.auroc)}, recall {measured(part.recall)}")
     say(f"  use it as: lensaudit evaluate {out} SET")
 
 

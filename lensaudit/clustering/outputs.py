@@ -310,7 +310,7 @@ def measurements(
     for name, finder in finders:
         assert isinstance(finder.module, CaeBgm)
         scores = logits(finder.module.head, test.points)
-        found[name] = {"all": measured_record(labels, scores, finder, seed)}
+        found[name] = {"all": measured_record(labels, scores, finder, seed).to_json()}
         if extras.ratios:
             threshold = float(logit(finder.recipe.threshold))
             rare = at_ratios(labels, scores, threshold, extras.ratios, seed)
@@ -340,7 +340,7 @@ def _cut(finder: Finder, test: TestImages, scores: NDArray[np.float64], seed: in
     kept = passes_cut(test.lens_set)[test.prepared.rows]
     if not (test.labels[kept] == 1).any():
         raise UsageError(f"{test.lens_set.path}: no lens has {LEAST_PIXELS} lensed pixels and S/N {LEAST_SNR:g}")
-    return measured_record(test.labels[kept], scores[kept], finder, seed)
+    return measured_record(test.labels[kept], scores[kept], finder, seed).to_json()
 
 
 def _orientations(finder: Finder, test: TestImages, count: int, seed: int, progress: StageProgress) -> dict[str, Any]:

@@ -49,7 +49,8 @@ from lensaudit.errors import LensauditError, UsageError
 from lensaudit.files import writable_folder, write_json
 from lensaudit.finders import Finder, Recipe, choose_device, save_finder
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
-from lensaudit.provenance import provenance, refuse_other
+from lensaudit.finders.facts import FinderMetrics, TrainingFacts
+from lensaudit.provenance import Provenance, provenance, refuse_other
 from lensaudit.spread import StageProgress
 
 if TYPE_CHECKING:
@@ -332,7 +333,15 @@ def _write(
     facts = ended.facts(marks)
     for _, finder in finders:
         card = clustering_card(finder, ended.clusters, facts)
-        save_finder(finder, Path(finder.origin), **facts, card=card)
+        save_finder(
+            finder,
+            Path(finder.origin),
+            origin=facts["origin"],
+            training_data=TrainingFacts.model_validate(facts["training_data"]),
+            metrics=FinderMetrics.model_validate(facts["metrics"]),
+            provenance=Provenance.from_json(facts["provenance"]),
+            card=card,
+        )
         if ended.made.network is not None:
             write_history(Path(finder.origin) / "history.csv", ended.made.network.history)
             title = f"{finder.name}, {len(ended.made.images.training)} training images"

@@ -45,7 +45,7 @@ from lensaudit.finders.finder import Cutouts
 from lensaudit.finders.score import default_batch_size
 from lensaudit.lensset import LensSet
 from lensaudit.probes.audit import audited_probes
-from lensaudit.provenance import provenance, refuse_other
+from lensaudit.provenance import Provenance, refuse_other
 from lensaudit.report.build import set_block
 from lensaudit.report.options import quiet
 from lensaudit.report.quickstart import PAGE_BYTES, SCORE_BYTES, Asked, Estimate, measured, peak_memory, work_of_probes
@@ -239,7 +239,7 @@ def compare(
         sets=tuple(blocks),
         probes=compared_probes(entrants, out, options, progress),
         options=options,
-        provenance=provenance(seed=options.seed, inputs=_inputs(entrants, sets)),
+        provenance=Provenance.here(seed=options.seed, inputs=_inputs(entrants, sets)),
         speed=_speeds(sets, [able for able, _ in taking], options),
     )
     comparison.write(out)

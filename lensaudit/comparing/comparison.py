@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from os.path import lexists
 from pathlib import Path
 
-from pydantic import JsonValue
-
 from lensaudit.comparing.entrants import ComparedFinder, CompareOptions
 from lensaudit.comparing.pairs import Pair, Place
 from lensaudit.documents import read_json, refuse_broken_seal, sealed
@@ -19,7 +17,7 @@ from lensaudit.errors import DataError, NoSuchFile
 from lensaudit.evaluation import Calibration, Metric, RocBand
 from lensaudit.files import write_json
 from lensaudit.probes.finding import Change, Recall
-from lensaudit.provenance import Pixels
+from lensaudit.provenance import Pixels, Provenance
 from lensaudit.records import Json, Number, Record
 from lensaudit.report.schema import AuditedSet
 from lensaudit.statistics import Confusion
@@ -278,7 +276,7 @@ class Comparison(Record):
     sets: tuple[SetComparison, ...]
     probes: ComparedProbes | None
     options: CompareOptions
-    provenance: dict[str, JsonValue]
+    provenance: Provenance
     speed: tuple[Speed, ...] = ()
 
     def to_json(self) -> Json:

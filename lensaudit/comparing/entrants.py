@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from lensaudit.verdicts import PAIRS
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder, FinderRecord
+    from lensaudit.finders.facts import TrainingFacts
     from lensaudit.lensset import LensSet
 
 METHODS = ("occlusion", "input-x-gradient", "integrated-gradients")
@@ -101,14 +102,9 @@ class TrainedOn(Record):
     n_training: int | None = None
 
     @classmethod
-    def of(cls, data: Mapping[str, object]) -> TrainedOn:
-        """From what ``finder.yaml`` records, which every training names its own way."""
-        instrument, population, n = (data.get(name) for name in ("instrument", "population", "n_training"))
-        return cls(
-            instrument if isinstance(instrument, str) else None,
-            population if isinstance(population, str) else None,
-            n if isinstance(n, int) else None,
-        )
+    def of(cls, data: TrainingFacts | None) -> TrainedOn:
+        """From what ``finder.yaml`` records; None where there is none."""
+        return cls(None, None, None) if data is None else cls(data.instrument, data.population, data.n_training)
 
 
 @dataclass(frozen=True)
@@ -157,7 +153,7 @@ class Entrant:
 
     def facts(self) -> ComparedFinder:
         """Architecture, bands, input, size, threshold, what it was trained on; no path."""
-        recipe, data = self.finder.recipe, {} if self.record is None else self.record.training_data
+        recipe, data = self.finder.recipe, None if self.record is None else self.record.training_data
         tensors = self.finder.module.state_dict().values()
         return ComparedFinder(
             finder=self.label,
@@ -184,9 +180,9 @@ class Entrant:
 
     def has_seen(self, content_hash: str) -> str:
         """What the set of that content was for this finder: ``training``, ``validation``, or empty."""
-        data = {} if self.record is None else self.record.training_data
-        parts = {"training": "set", "validation": "validation_set"}
-        return next((part for part, key in parts.items() if data.get(key) == content_hash), "")
+        data = None if self.record is None else self.record.training_data
+        parts = {} if data is None else {"training": data.set, "validation": data.validation_set}
+        return next((part for part, known in parts.items() if known == content_hash), "")
 
 
 def entrants_of(

@@ -7,7 +7,7 @@ vision; vermillion is darkened to a contrast of 4.5 on white).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +36,14 @@ DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 """Line styles in turn, where `SERIES` begins again."""
 
 
-def series_style(place: int) -> dict[str, Any]:
+class LineStyle(TypedDict):
+    """What matplotlib takes to draw a line."""
+
+    color: str
+    linestyle: Any
+
+
+def series_style(place: int) -> LineStyle:
     """``color`` and ``linestyle`` of line number `place` of a plot; no two of the first 24 are alike."""
     return {"color": SERIES[place % len(SERIES)], "linestyle": DASHES[place // len(SERIES) % len(DASHES)]}
 

@@ -122,9 +122,15 @@ def proportion(one: _Counted, digits: int = 1) -> str:
     return f"{percent_with_interval(one.value, one.low, one.high, digits)}, {count(one.k)} of {count(one.n)}"
 
 
-class _Measured(WithInterval, Protocol):
-    """A number with its interval, and why it has none, as `lensaudit.evaluation.Metric` has it."""
+class _Measured(Protocol):
+    """A number with its interval, and why it has none, of a `Metric` or of a finder's facts."""
 
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
     @property
     def status(self) -> str: ...
 

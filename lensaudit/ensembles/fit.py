@@ -18,12 +18,13 @@ from lensaudit.ensembles.measure import ensemble_card, measured, resize_effect
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, FinderRecord, Recipe, load_finder, save_finder, unfilled_module
+from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import Declared
 from lensaudit.finders.ou_tsne import CELLS, OuTsne, with_native_pixels
 from lensaudit.finders.recipe import OU_TSNE
 from lensaudit.finders.store import refuse_other_finder
 from lensaudit.lensset import LensSet
-from lensaudit.provenance import provenance
+from lensaudit.provenance import Provenance
 
 SEVEN = ("ou-j", "ou-y", "ou-h", "ou-jyh", "ou-vis", "ou66", "ou200")
 """Members of OU-T-SNE in Wilde et al. 2022."""
@@ -225,13 +226,22 @@ def fit_ensemble(
     }
     if sets.test is not None:
         metrics |= measured(finder, sets.test, out, watch.get("test"), plan.seed)
+    made = Provenance.here(seed=plan.seed, inputs=_inputs(sets, members))
     facts: dict[str, Any] = {
         "origin": f"Ensemble of {', '.join(one.name for one in members)} on a t-SNE map of {int(kept.sum())} images",
         "training_data": _data_facts(sets, members, labels[kept], len(labels), plan),
         "metrics": metrics,
-        "provenance": provenance(seed=plan.seed, inputs=_inputs(sets, members)),
+        "provenance": made.to_json(),
     }
-    record = save_finder(finder, out, **facts, card=ensemble_card(finder, facts))
+    record = save_finder(
+        finder,
+        out,
+        origin=facts["origin"],
+        training_data=TrainingFacts.model_validate(facts["training_data"]),
+        metrics=FinderMetrics.model_validate(metrics),
+        provenance=made,
+        card=ensemble_card(finder, facts),
+    )
     return Fitted(load_finder(str(out)), record)
 
 

@@ -14,11 +14,11 @@ from scipy.special import expit, logit
 from lensaudit.display.numbers import MISSING, with_interval
 from lensaudit.display.page import markdown_table
 from lensaudit.ensembles.map_files import BATCH, Advance, member_scores, spread_rows
-from lensaudit.evaluation import Evaluation, evaluate
+from lensaudit.evaluation import evaluate
 from lensaudit.finders import Finder
 from lensaudit.finders.ou_tsne import SUREST, OuTsne
 from lensaudit.lensset import LensSet
-from lensaudit.training.finish import METRIC_ROWS
+from lensaudit.training.finish import METRIC_ROWS, facts_of
 from lensaudit.untrusted import in_code, in_markdown
 
 COMPARED = 200
@@ -37,9 +37,9 @@ def measured(finder: Finder, test: LensSet, folder: Path, progress: Advance | No
     for column, (name, member) in enumerate(module.members.items()):
         p_member = scores.vectors[:, column]
         threshold = cast(Any, member).recipe.threshold
-        members[name] = _words(evaluate(labels, p_member, p_member, threshold=threshold, seed=seed))
+        members[name] = facts_of(evaluate(labels, p_member, p_member, threshold=threshold, seed=seed)).to_json()
     whole = evaluate(labels, expit(ranks), ranks, threshold=finder.recipe.threshold, seed=seed)
-    return {"test": _words(whole), "members": members}
+    return {"test": facts_of(whole).to_json(), "members": members}
 
 
 def resize_effect(finder: Finder, members: Sequence[Finder], lens_set: LensSet) -> dict[str, Any]:
@@ -78,22 +78,6 @@ def _alone(member: Finder, cutouts: dict[str, NDArray[np.float32]]) -> NDArray[n
     p_lens = torch.sigmoid(member.logit(images))
     found: NDArray[np.float32] = torch.where(good.all(1), p_lens, torch.nan).cpu().numpy()
     return found
-
-
-def _words(result: Evaluation) -> dict[str, Any]:
-    """As a training's record has them: counts, then name → metric."""
-    metrics = {metric.name: metric.to_json() for metric in result.metrics}
-    for words in metrics.values():
-        del words["name"]
-    return {
-        "n": result.counts.n,
-        "n_lenses": result.n_lenses,
-        "n_non_lenses": result.n_non_lenses,
-        "n_unscored": result.n_unscored,
-        "threshold": result.threshold,
-        "beta": result.beta,
-        **metrics,
-    }
 
 
 PAPER = {"precision": 0.9431, "recall": 0.4846, "fbeta": 0.9423, "auroc": 0.666, "accuracy": 0.5371}

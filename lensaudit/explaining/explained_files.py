@@ -34,6 +34,7 @@ from lensaudit.explaining.maps import (
 from lensaudit.files import writable_folder
 from lensaudit.fits_input import open_fits
 from lensaudit.lensset import LensSet
+from lensaudit.records import Json, Record
 from lensaudit.spread import Progress
 from lensaudit.untrusted import file_stem, in_header
 
@@ -104,8 +105,8 @@ class ExplainedFiles:
     failed: Mapping[str, str] = field(default_factory=dict)
     results: tuple[Explanation, ...] = ()
 
-    def summary(self) -> dict[str, Any]:
-        """JSON-able facts."""
+    def to_json(self) -> Json:
+        """What a script is told of them."""
         facts: dict[str, Any] = {"id": self.id, "status": self.status, "failed": dict(self.failed)}
         if self.fits is not None:
             facts |= {"fits": str(self.fits), "png": str(self.png)}
@@ -117,25 +118,68 @@ class ExplainedFiles:
             facts["notes"] = {result.method: list(result.notes) for result in self.results}
         return facts
 
-    def occlusion_summary(self) -> dict[str, Any]:
+    def occlusion_summary(self) -> OcclusionSummary:
         """Those of an occlusion alone, with numbers and layers."""
-        facts = {name: value for name, value in self.summary().items() if name in ("id", "status", "fits", "png")}
-        for result in self.results:
-            assert result.patches is not None
-            facts |= {
-                "p_lens": float(result.p_lens[0]),
-                "sign": SIGN,
-                "p_lost_min": float(result.patches.p_lost.min()),
-                "p_lost_max": float(result.patches.p_lost.max()),
-                "attribution_min": float(result.maps.min()),
-                "attribution_max": float(result.maps.max()),
-                "attribution_unit": "log-odds, whole - occluded",
-                "seconds": round(result.patches.seconds, 3),
-                "fallbacks": list(result.patches.fallbacks),
-                "note": result.patches.note,
-                "layers": [str(layer) for layer in result.patches.layers],
-            }
-        return facts
+        made = {} if self.fits is None else {"fits": str(self.fits), "png": str(self.png)}
+        numbers = [OcclusionNumbers.of(result) for result in self.results]
+        return OcclusionSummary(self.id, self.status, **made, numbers=numbers[-1] if numbers else None)
+
+
+@dataclass(frozen=True)
+class OcclusionNumbers(Record):
+    """What an occlusion map holds: p of the whole image and its changes, largest attributions, layers recomputed."""
+
+    p_lens: float
+    sign: str
+    p_lost_min: float
+    p_lost_max: float
+    attribution_min: float
+    attribution_max: float
+    attribution_unit: str
+    seconds: float
+    fallbacks: tuple[str, ...]
+    note: str
+    layers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, result: Explanation) -> OcclusionNumbers:
+        """Of an explanation by occlusion."""
+        patches = result.patches
+        assert patches is not None
+        return cls(
+            p_lens=float(result.p_lens[0]),
+            sign=SIGN,
+            p_lost_min=float(patches.p_lost.min()),
+            p_lost_max=float(patches.p_lost.max()),
+            attribution_min=float(result.maps.min()),
+            attribution_max=float(result.maps.max()),
+            attribution_unit="log-odds, whole - occluded",
+            seconds=round(patches.seconds, 3),
+            fallbacks=tuple(patches.fallbacks),
+            note=patches.note,
+            layers=tuple(str(layer) for layer in patches.layers),
+        )
+
+
+@dataclass(frozen=True)
+class OcclusionSummary(Record):
+    """An occlusion map in short; `fits` and `png` are None where there is none, `numbers` where an earlier one lies."""
+
+    id: str
+    status: str
+    fits: str | None = None
+    png: str | None = None
+    numbers: OcclusionNumbers | None = None
+
+    def to_json(self) -> Json:
+        """One object: the numbers beside the rest, and nothing for what there is not."""
+        words = {name: value for name, value in super().to_json().items() if value is not None}
+        numbers = words.pop("numbers", {})
+        return {**words, **numbers}
+
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        return words if "p_lens" not in words else {**words, "numbers": words}
 
 
 def chosen_systems(lens_set: LensSet, ids: Sequence[str], first: int | None, every: bool) -> list[int]:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
 from lensaudit.errors import DataError, OutOfMemory, UsageError
+from lensaudit.finders.facts import TrainingFacts
 from lensaudit.finders.finder import Declared, Finder
 from lensaudit.finders.recipe import builtin_recipes
 from lensaudit.finders.refit import clipped_fractions, summary_of
@@ -373,12 +374,11 @@ def fraction_expected_by(name: str, finder: Finder) -> float:
         return 0.5
     training = finder.recipe.training
     facts = read_record(folder).training_data
-    balanced = training.balanced_batches or bool(facts.get("balanced_batches"))
+    balanced = training.balanced_batches or bool(facts.balanced_batches)
     return trained_fraction(facts, training.class_weights, balanced)
 
 
-def trained_fraction(training_data: dict[str, Any], class_weights: str, balanced: bool) -> float:
+def trained_fraction(training_data: TrainingFacts, class_weights: str, balanced: bool) -> float:
     """Fraction of lenses a training made its finder expect: one half if loss or batches weigh the classes alike."""
-    if class_weights == "inverse-frequency" or balanced or "training_lens_fraction" not in training_data:
-        return 0.5
-    return float(training_data["training_lens_fraction"])
+    fraction = training_data.training_lens_fraction
+    return 0.5 if class_weights == "inverse-frequency" or balanced or fraction is None else fraction

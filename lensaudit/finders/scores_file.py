@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from scipy.special import expit, logit
 
-from lensaudit.documents import json_of
+from lensaudit.documents import json_of, validated
 from lensaudit.errors import DataError, LensauditError, NoSuchData, UsageError
 from lensaudit.files import replacing
+from lensaudit.finders.facts import ScoresRecord
 from lensaudit.finders.score import OK, Scores
 from lensaudit.provenance import Clipping
+from lensaudit.records import Json
 from lensaudit.tables import Table, read_table
 from lensaudit.untrusted import in_header, kind_of, printable
 
@@ -219,7 +221,7 @@ def write_scores(
         write_table(table, words, partial, kind)
 
 
-def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, dict[str, Any]]:
+def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, ScoresRecord]:
     """Scores of a file written by `write_scores` with its record, or of any table with ``id`` and ``p`` or ``p_lens``.
 
     Parameters
@@ -231,7 +233,7 @@ def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, dict[str, 
     Returns
     -------
     scores, record
-        The record is empty where the file has none. Where it has no log-odds, they are those of p, with 0 and 1 as
+        The record says nothing where the file has none. Where it has no log-odds, they are those of p, with 0 and 1 as
         far out as double precision tells them from their neighbours.
 
     Raises
@@ -255,7 +257,8 @@ def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, dict[str, 
     record = _record(path)
     if record.pop(_CONTENT, content := _content_of(scores)) != content:
         raise DataError(f"{path}: was changed after it was written; write it again with lensaudit score")
-    return replace(scores, clipping=_clipping_of(record.pop(_CLIPPING, {}), path)), record
+    scores = replace(scores, clipping=_clipping_of(record.pop(_CLIPPING, {}), path))
+    return scores, validated(record, ScoresRecord, f"{path}: its record", "write it with lensaudit score")
 
 
 def _clipping_of(words: Any, path: Path) -> dict[str, Clipping]:
@@ -306,7 +309,7 @@ def _log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(found, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
 
 
-def _record(path: Path) -> dict[str, Any]:
+def _record(path: Path) -> Json:
     """What `write_scores` put into the metadata; empty where another program wrote the file."""
     try:
         words = record_text(path)
@@ -317,8 +320,7 @@ def _record(path: Path) -> dict[str, Any]:
     if words is None:
         return {}
     record = json_of(words, f"{path}: record", "write it with lensaudit score")
-    inputs = record.get("provenance", {}) if isinstance(record, dict) else None
-    if not isinstance(inputs, dict) or not isinstance(inputs.get("inputs", {}), dict):
+    if not isinstance(record, dict):
         raise DataError(f"{path}: its record is not ours; write it with lensaudit score")
     return record
 
@@ -338,7 +340,7 @@ class ScoresForm:
     """
 
     record: Mapping[str, Any]
-    key_of: Callable[[Mapping[str, Any]], Any] = lambda record: record.get("key")
+    key_of: Callable[[ScoresRecord], Any] = lambda record: record.key
     whole: Callable[[Scores], bool] = lambda _: True
 
     def read(self, path: Path) -> tuple[Any, Scores]:

@@ -6,24 +6,27 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 from safetensors.torch import save as tensors_as_bytes
 
-from lensaudit.documents import complaint, read_yaml
+from lensaudit.documents import read_yaml
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_bytes, write_text
 from lensaudit.finders.build import blueprint
+from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import STATISTICS_PREFIX, Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.finders.units import unit_clause
 from lensaudit.finders.weights_file import as_floats, read_safetensors
 from lensaudit.imaging.instruments import INSTRUMENTS
-from lensaudit.untrusted import Label, in_markdown, printable
+from lensaudit.provenance import Provenance
+from lensaudit.records import Json
+from lensaudit.untrusted import in_markdown, printable
 
 
 def finder_card(record: Mapping[str, Any]) -> str:
@@ -77,21 +80,6 @@ _HEADER_BYTES = 1 << 20
 """Of a safetensors file's names and shapes: 100 for each tensor."""
 
 
-class TrainingFacts(BaseModel):
-    """What is read again of the facts about a training set; others are only shown."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-
-    set: str | None = None
-    validation_set: str | None = None
-    instrument: Label | None = None
-    population: str | None = None
-    pixel_scale_arcsec: dict[str, Annotated[float, Field(gt=0, le=3600)]] | None = None
-    n_training: int | None = Field(default=None, ge=0)
-    training_lens_fraction: float | None = Field(default=None, ge=0, le=1)
-    balanced_batches: bool | None = None
-
-
 class FinderRecord(BaseModel):
     """Content of ``finder.yaml``: the recipe as used, and how the weights came about."""
 
@@ -102,19 +90,20 @@ class FinderRecord(BaseModel):
     weights_hash: str = Field(max_length=128)
     origin: str = Field(max_length=10_000)
     """One line: trained by whom on what, or imported from which file."""
-    training_data: dict[str, Any] = Field(default_factory=dict)
+    training_data: TrainingFacts = Field(default_factory=TrainingFacts)
     """Content hash, number of images and instrument of the set it was trained on; empty if imported."""
-    metrics: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
+    metrics: FinderMetrics = Field(default_factory=FinderMetrics)
+    provenance: Provenance | None = None
+    """None where the file says nothing of its making."""
 
-    @field_validator("training_data")
+    @field_validator("provenance", mode="before")
     @classmethod
-    def _facts(cls, value: dict[str, Any]) -> dict[str, Any]:
-        try:
-            TrainingFacts.model_validate(value)
-        except ValidationError as invalid:
-            raise ValueError(complaint(invalid)) from invalid
-        return value
+    def _whole(cls, words: Any) -> Any:
+        return Provenance.of(words) if words else None
+
+    @field_serializer("provenance")
+    def _or_nothing(self, found: Provenance | None) -> Json:
+        return {} if found is None else found.to_json()
 
 
 def save_finder(
@@ -122,9 +111,9 @@ def save_finder(
     folder: Path,
     *,
     origin: str,
-    training_data: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
+    training_data: TrainingFacts | None = None,
+    metrics: FinderMetrics | None = None,
+    provenance: Provenance | None = None,
     card: str | None = None,
 ) -> FinderRecord:
     """Write `finder` to `folder`; ``finder.yaml`` comes last, so that a folder with it is whole.
@@ -138,7 +127,7 @@ def save_finder(
     origin
         One line for the card: trained on what, or imported from which file.
     training_data, metrics, provenance
-        YAML-able facts; see `FinderRecord`.
+        See `FinderRecord`.
     card
         Markdown of the model card; by default one is written from the facts.
 
@@ -154,9 +143,9 @@ def save_finder(
         parameters=finder.parameters,
         weights_hash=finder.weights_hash,
         origin=origin,
-        training_data=dict(training_data or {}),
-        metrics=dict(metrics or {}),
-        provenance=dict(provenance or {}),
+        training_data=training_data or TrainingFacts(),
+        metrics=metrics or FinderMetrics(),
+        provenance=provenance,
     )
     folder = writable_folder(folder)
     (folder / FINDER_FILE).unlink(missing_ok=True)
@@ -194,8 +183,9 @@ def refuse_other_finder(folder: Path, inputs: Mapping[str, str], settings: Mappi
     if not (Path(folder) / FINDER_FILE).is_file():
         return
     record = read_record(folder)
-    known = record.provenance.get("inputs")
-    if known != dict(inputs) or any(record.training_data.get(key) != value for key, value in settings.items()):
+    known = None if record.provenance is None else record.provenance.inputs
+    said = record.training_data.to_json()
+    if known != dict(inputs) or any(said.get(key) != value for key, value in settings.items()):
         raise UsageError(
             f"{folder}: holds a finder already ({record.recipe.name}, {record.origin.rstrip('.')}); choose another "
             f"--out, {fix}"
@@ -247,9 +237,9 @@ def open_finder(folder: Path, origin: str) -> Finder:
 
 def _trained_scales(record: FinderRecord) -> dict[str, float]:
     """Band → arcsec per pixel of the training images; older records name only their instrument."""
-    told = record.training_data.get("pixel_scale_arcsec")
+    told = record.training_data.pixel_scale_arcsec
     if told is None:
-        instrument = INSTRUMENTS.get(str(record.training_data.get("instrument")))
+        instrument = INSTRUMENTS.get(str(record.training_data.instrument))
         told = {} if instrument is None else {band.name: band.pixel_scale_arcsec for band in instrument.bands}
     return {band: float(told[band]) for band in record.recipe.bands if band in told}
 

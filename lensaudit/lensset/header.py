@@ -144,9 +144,6 @@ class Checksums(_Frozen):
     chunks: Annotated[dict[str, Annotated[str, Field(pattern=r"^([0-9a-f]{8})*$")]], Field(max_length=512)]
 
 
-_UNKNOWN = Provenance(lensaudit="", command="", seed=None, inputs={}, python="", packages={})
-
-
 class Header(_Frozen):
     """The whole header of a lens set.
 
@@ -179,7 +176,7 @@ class Header(_Frozen):
     has_wcs: bool = False
     columns: tuple[CatalogueColumn, ...] = Field(max_length=MOST_COLUMNS)
     source: Source = Field(default_factory=Source)
-    provenance: Provenance = _UNKNOWN
+    provenance: Provenance = Field(default_factory=dict, validate_default=True)
     content_hash: Sha256 | None = None
     checksums: Checksums | None = None
 
@@ -195,9 +192,7 @@ class Header(_Frozen):
     @classmethod
     def _whole(cls, words: Any) -> Any:
         """Sets of other makers name a command alone, nothing, or what we do not know."""
-        if not isinstance(words, Mapping):
-            return words
-        return {name: words.get(name, unknown) for name, unknown in _UNKNOWN.to_json().items()}
+        return Provenance.of(words)
 
     @field_validator("columns")
     @classmethod

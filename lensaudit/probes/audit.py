@@ -17,7 +17,7 @@ from lensaudit.probes.finding import ALL_PAIRS, Finding, called, concluded, corr
 from lensaudit.probes.response import lenses_at, lenses_beyond
 from lensaudit.probes.result import OUTSIDE, AuditedFinder, ProbeResult, ProbeSettings
 from lensaudit.probes.verdict import Verdict
-from lensaudit.provenance import provenance
+from lensaudit.provenance import Provenance
 from lensaudit.records import Cells, Facts, Json, Number, Record, Shown, plain
 from lensaudit.untrusted import in_markdown, path_within
 from lensaudit.verdicts import (
@@ -151,7 +151,7 @@ class ProbeAudit(Shown, Record):
             tuple(self.next_steps()) if first else (),
             self.not_applicable,
             {result.definition.name: result.settings for result in self.results},
-            {**first.provenance, "inputs": {"finder": first.finder.weights_hash}} if first else provenance(),
+            replace(first.provenance, inputs={"finder": first.finder.weights_hash}) if first else Provenance.here(),
         )
 
     def write(self, path: Path) -> Path:
@@ -210,7 +210,7 @@ class AuditIndex(Record):
     next: tuple[Step, ...]
     not_applicable: dict[str, str]
     probes: dict[str, ProbeSettings]
-    provenance: dict[str, Any]
+    provenance: Provenance
 
 
 def audited_probes(names: Sequence[str] = ()) -> list[ProbeDefinition]:

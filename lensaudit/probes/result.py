@@ -22,6 +22,7 @@ from lensaudit.probes.experiment import VISIBLE_PIXELS, PairColumn
 from lensaudit.probes.finding import ALL_PAIRS, ARMS, CONFIDENCE, Finding, draw_arms, headline, leading_finding
 from lensaudit.probes.response import DoseScale, Response, draw_doses
 from lensaudit.probes.verdict import Verdict
+from lensaudit.provenance import Provenance
 from lensaudit.records import Cells, Facts, Json, Record, Shown, plain
 from lensaudit.untrusted import printable
 
@@ -125,7 +126,7 @@ class ProbeResult(Shown, Record):
     curves: tuple[Curve, ...]
     examples: tuple[Example, ...]
     figures: dict[str, str]
-    provenance: dict[str, Any]
+    provenance: Provenance
     visible_edits: dict[str, int] = field(default_factory=dict)
     rule_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     columns: Columns = ()

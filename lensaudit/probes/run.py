@@ -33,7 +33,7 @@ from lensaudit.probes.result import (
     rule_counts,
     visible_edits,
 )
-from lensaudit.provenance import provenance, refuse_other
+from lensaudit.provenance import Provenance, refuse_other
 from lensaudit.spread import StageProgress
 from lensaudit.untrusted import path_within
 
@@ -269,7 +269,7 @@ def conclude(
         visible_edits=visible_edits(columns),
         rule_counts=rule_counts(columns) if definition.lens_rule else {},
         figures=figure_files(definition),
-        provenance=provenance(
+        provenance=Provenance.here(
             seed=settings.seed,
             inputs={"finder": asked.weights_hash}
             | {name: value for sample in samples for name, value in sample.experiment.inputs.items()},

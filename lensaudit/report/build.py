@@ -133,7 +133,7 @@ def training_of(finder: Finder) -> Training | None:
     history = read_history(folder)
     if not record.training_data and not history:
         return None
-    return Training(None if history is None else tuple(history), record.training_data, record.origin)
+    return Training(None if history is None else tuple(history), record.training_data.to_json(), record.origin)
 
 
 def _band(lens_set: LensSet, band: str) -> str:

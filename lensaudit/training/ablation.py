@@ -306,7 +306,7 @@ def kept_scores(trained: Trained, test: LensSet, path: Path) -> Scores:
     """Scores of the test set, kept beside the weights they are of."""
     wanted = {"finder": trained.finder.weights_hash, "set": test.content_hash}
     record = {"finder": trained.finder.name, "provenance": provenance(inputs=wanted)}
-    form = ScoresForm(record, lambda earlier: earlier["provenance"]["inputs"])
+    form = ScoresForm(record, lambda earlier: earlier.provenance.inputs)
     return Piece(path, form, wanted).or_made(lambda: score_set(trained.finder, test))
 
 

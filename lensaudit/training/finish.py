@@ -11,7 +11,7 @@ import torch
 from scipy.special import expit
 
 from lensaudit.display.page import markdown_table
-from lensaudit.evaluation import evaluate
+from lensaudit.evaluation import Evaluation, evaluate
 from lensaudit.finders import (
     Finder,
     FinderRecord,
@@ -25,8 +25,10 @@ from lensaudit.finders import (
     score_set,
     unfilled_module,
 )
+from lensaudit.finders.facts import FinderMetrics, MeasuredFacts, TrainingFacts
 from lensaudit.finders.units import unit_clause
-from lensaudit.provenance import provenance
+from lensaudit.provenance import Provenance
+from lensaudit.records import Json
 from lensaudit.training.augment import FAULTY
 from lensaudit.training.checkpoint import Progress, plot_history, write_history
 from lensaudit.training.fit import Fit
@@ -191,22 +193,31 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
     if options.threshold_fpr is not None:
         finder = calling_at(finder, *chosen_on, options.threshold_fpr)
         recipe = finder.recipe
-    facts: dict[str, Any] = {
+    made = Provenance.here(seed=options.seed, inputs=_inputs(ended.data, options.start))
+    facts: Json = {
         "origin": f"Trained by lensaudit on {len(ended.split.training[1])} images, seed {options.seed}",
         "training_data": {
-            **ended.data.facts(ended.split),
+            **ended.data.facts(ended.split).to_json(),
             **_protocol(options),
             **start_facts(options.start, recipe),
             **{name: value for name, value in fit.identity.items() if name == "body"},
             **({"processes": processes} if (processes := all_processes(fit.machine.processes)) > 1 else {}),
         },
         "metrics": _metrics(finder, ended, chosen_on, measured),
-        "provenance": provenance(seed=options.seed, inputs=_inputs(ended.data, options.start)),
+        "provenance": made.to_json(),
     }
     write_history(files.history, ended.progress.history)
     title = f"{recipe.name}, {len(ended.split.training[1])} training images"
     plot_history(files.curves, ended.progress.history, title)
-    record = save_finder(finder, files.out, **facts, card=training_card(finder, facts))
+    record = save_finder(
+        finder,
+        files.out,
+        origin=facts["origin"],
+        training_data=TrainingFacts.model_validate(facts["training_data"]),
+        metrics=FinderMetrics.model_validate(facts["metrics"]),
+        provenance=made,
+        card=training_card(finder, facts),
+    )
     return finder, record
 
 
@@ -248,22 +259,27 @@ def _metrics(
         "best_epoch": best.epoch,
         "validation_loss": best.validation_loss,
         "validation_accuracy": best.validation_accuracy,
-        "validation": measured_record(*chosen_on, finder, seed),
+        "validation": measured_record(*chosen_on, finder, seed).to_json(),
     }
     if ended.data.test is not None:
         scores = score_set(finder, ended.data.test, progress=measured)
-        metrics["test"] = measured_record(ended.data.test.labels, scores.logit, finder, seed)
+        metrics["test"] = measured_record(ended.data.test.labels, scores.logit, finder, seed).to_json()
     return metrics
 
 
-def measured_record(labels: np.ndarray, logit: np.ndarray, finder: Finder, seed: int) -> dict[str, Any]:
+def measured_record(labels: np.ndarray, logit: np.ndarray, finder: Finder, seed: int) -> MeasuredFacts:
     """What a record says of scores: counts, threshold, and each metric with its interval."""
-    result = evaluate(labels, expit(logit), logit, threshold=finder.recipe.threshold, seed=seed)
+    return facts_of(evaluate(labels, expit(logit), logit, threshold=finder.recipe.threshold, seed=seed))
+
+
+def facts_of(result: Evaluation) -> MeasuredFacts:
+    """Counts, threshold, and each metric of an evaluation, as a finder's record keeps them."""
     counted = {"n": result.counts.n, "n_lenses": result.n_lenses, "n_non_lenses": result.n_non_lenses}
     metrics = {metric.name: metric.to_json() for metric in result.metrics}
     for words in metrics.values():
         del words["name"]
-    return {**counted, "n_unscored": result.n_unscored, "threshold": result.threshold, "beta": result.beta, **metrics}
+    called = {"n_unscored": result.n_unscored, "threshold": result.threshold, "beta": result.beta}
+    return MeasuredFacts.model_validate({**counted, **called, **metrics})
 
 
 @torch.inference_mode()

@@ -180,8 +180,8 @@ def _finished(fit: Fit, data: TrainingData) -> Trained | None:
         return None
     record = read_record(fit.files.out)
     test = None if data.test is None else data.test.content_hash
-    same = record.metrics.get("epochs") == found.progress.epoch and record.training_data.get("test_set") == test
-    if not same or "validation" not in record.metrics:
+    same = record.metrics.epochs == found.progress.epoch and record.training_data.test_set == test
+    if not same or record.metrics.validation is None:
         return None
     return ended_in(fit.files.out)
 

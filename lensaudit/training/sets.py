@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.finders.facts import TrainingFacts
 from lensaudit.finders.layers import DIHEDRAL
 from lensaudit.finders.refit import statistics_of
 from lensaudit.finders.stretch import STRETCHES
@@ -224,9 +225,9 @@ class TrainingData:
             for other_option, other in given[:position]:
                 _refuse_overlap(option, lens_set, other_option, other)
 
-    def facts(self, split: Split) -> dict[str, Any]:
+    def facts(self, split: Split) -> TrainingFacts:
         """What a model card says of the data."""
-        return {
+        facts = {
             "set": self.training.content_hash,
             "instrument": self.training.instrument,
             "pixel_scale_arcsec": {band: self.training.pixel_scale_arcsec[band] for band in self.training.bands},
@@ -239,6 +240,7 @@ class TrainingData:
             "validation_set": None if self.validation is None else self.validation.content_hash,
             "test_set": None if self.test is None else self.test.content_hash,
         }
+        return TrainingFacts.model_validate(facts)
 
 
 @dataclass(frozen=True)

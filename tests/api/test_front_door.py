@@ -154,7 +154,7 @@ def test_what_is_made_without_out_is_gone_with_its_object(tmp_path, monkeypatch)
 
 def test_a_result_made_in_python_says_so_and_no_path_of_the_interpreter(tmp_path):
     found = la.probe("ou66", "red-source", n=4, out=tmp_path / "probe")
-    assert found.provenance["command"] == "lensaudit.probe in Python"
+    assert found.provenance.command == "lensaudit.probe in Python"
     assert (tmp_path / "probe" / "probe.json").is_file()
 
 

@@ -26,7 +26,7 @@ from lensaudit.comparing.entrants import ComparedFinder, CompareOptions, Trained
 from lensaudit.comparing.pairs import Told, pairs_of, ranking_of
 from lensaudit.evaluation import calibrate, evaluate
 from lensaudit.probes.finding import Change, Recall
-from lensaudit.provenance import Clipping, Pixels, provenance
+from lensaudit.provenance import Clipping, Pixels, Provenance
 
 NAMES = ("ou66", "ou200", "ou-j", "ou-vis", "deeplens <b>", "cae-bgm")
 REFUSED = Refused("deeplens <b>", "finder deeplens needs band g, the set (instrument euclid) has VIS; use g")
@@ -170,6 +170,6 @@ def comparison(names: tuple[str, ...] = NAMES, n: int = 400) -> Comparison:
         sets=(on_set(names, n),),
         probes=ComparedProbes(100, 0, titles, tuple(probed(name) for name in names)),
         options=CompareOptions(n=n),
-        provenance=provenance(seed=0),
+        provenance=Provenance.here(seed=0),
         speed=tuple(Speed(name, 84.3 - place, 71.2, 88.0, 5, 32, 16, "CPU", 1) for place, name in enumerate(names)),
     )

@@ -111,13 +111,13 @@ def test_record_and_card_say_what_was_measured(members, training, tmp_path):
     measured = fitted.record.metrics
     scores = score_set(fitted.finder, training)
     called = scores.p_lens >= 0.5
-    assert measured["test"]["accuracy"]["value"] == np.mean(called == (training.labels == 1))
-    assert set(measured["members"]) == {"both", "only-h"}
-    assert measured["resized"]["both"]["highest_change_of_p"] < 1.5e-5  # rounding to five decimals
-    assert fitted.record.training_data["members"] == {one.name: one.weights_hash for one in members}
+    assert measured.test.accuracy.value == np.mean(called == (training.labels == 1))
+    assert set(measured.members) == {"both", "only-h"}
+    assert measured.resized["both"]["highest_change_of_p"] < 1.5e-5  # rounding to five decimals
+    assert fitted.record.training_data.members == {one.name: one.weights_hash for one in members}
     card = (tmp_path / "e" / "card.md").read_text()
     assert "0.9431" in card  # the paper's precision, beside ours
-    assert f"{measured['test']['auroc']['value']:.3f}" in card
+    assert f"{measured.test.auroc.value:.3f}" in card
 
 
 def test_a_grid_that_fits_its_images_is_chosen_recorded_and_stored(lensaudit, member_folders, training, tmp_path):
@@ -128,9 +128,9 @@ def test_a_grid_that_fits_its_images_is_chosen_recorded_and_stored(lensaudit, me
     finder, record = load_finder(str(out)), read_record(out)
     positions, labels = finder.module.positions.double().numpy(), finder.module.labels.numpy()
     errors = brier_scores(positions, labels)
-    assert record.metrics["map"]["brier_left_out"] == {str(side): error for side, error in errors.items()}
+    assert record.metrics.map.brier_left_out == {str(side): error for side, error in errors.items()}
     best = min(errors, key=errors.get)
-    assert record.metrics["map"]["cells"] == best < 100
+    assert record.metrics.map.cells == best < 100
     assert finder.module.fraction.shape == (best, best)
     assert f"of {best}² cells" in said
     assert f"{best}² {errors[best]:.4f}" in (out / "card.md").read_text()
@@ -149,7 +149,7 @@ def test_a_member_with_fitted_figures_keeps_them(members, training, tmp_path):
     third = make_member("noisy", ("VIS",), 3, stretch="noise")
     third = type(third)(third.recipe, third.module, "test", statistics=statistics)
     fitted = fit_ensemble([*members, third], Sets(training), tmp_path / "e", EnsemblePlan(cells=6, perplexity=5))
-    assert fitted.record.metrics["resized"]["noisy"]["highest_change_of_p"] < 1.5e-5  # rounding to five decimals
+    assert fitted.record.metrics.resized["noisy"]["highest_change_of_p"] < 1.5e-5  # rounding to five decimals
 
 
 def test_the_map_is_drawn_with_regions(ensemble, training, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from astropy.wcs import WCS
 from lensaudit.display.colour import BLUE, RED, symmetric_scale, two_scales
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import Backdrop, Explanation, Patches, Request
-from lensaudit.explaining.explained_files import holds, identity_cards
+from lensaudit.explaining.explained_files import OcclusionNumbers, OcclusionSummary, holds, identity_cards
 from lensaudit.explaining.explanation import read_fits, write_fits
 from lensaudit.explaining.maps import SIGN, occlusion_figure, title_of
 from lensaudit.lensset.coordinates import wcs_on_grid
@@ -317,3 +318,19 @@ def test_file_names_are_safe_and_stay_apart():
     odd = [file_stem(name) for name in ("a/b", "a b", "../a_b", "a_b", "α")]
     assert len(set(odd)) == 5
     assert not any(set("/ ") & set(stem) or stem.startswith(".") for stem in odd)
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        OcclusionSummary("a", "no band"),
+        OcclusionSummary(
+            "a", "made", "a.fits", "a.png",
+            OcclusionNumbers(0.5, SIGN, -0.1, 0.25, -1.5, 2.0, "log-odds", 1.25, ("max",), "", ("conv",)),
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_an_occlusion_is_one_object_and_is_read_back(summary):
+    words = summary.to_json()
+    assert OcclusionSummary.from_json(json.loads(json.dumps(words))) == summary
+    assert not {"numbers", None} & {*words, *(value for value in words.values() if value is None)}

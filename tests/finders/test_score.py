@@ -138,7 +138,7 @@ def test_scores_survive_the_disk(make_finder, make_cutouts, make_set, tmp_path):
     scores = score_set(make_finder("ou-h"), make_set("s", cutouts))
     write_scores(scores, tmp_path / "scores.parquet", {"finder": "ou-h"})
     again, record = read_scores(tmp_path / "scores.parquet")
-    assert record == {"finder": "ou-h"}
+    assert record.to_json() == {"finder": "ou-h"}
     assert (again.ids, again.status) == (scores.ids, scores.status)
     np.testing.assert_array_equal(again.p_lens, scores.p_lens)
     np.testing.assert_array_equal(again.logit, scores.logit)
@@ -164,7 +164,7 @@ def test_score_command(saved_ou66, make_cutouts, make_set, tmp_path, lensaudit):
     assert "1 not scored (NaN, see column status), first noise-0002: VIS is constant" in err
     scores, record = read_scores(out)
     assert scores.failed.keys() == {"noise-0002"}
-    assert set(record["provenance"]["inputs"]) == {"finder", "set"}
+    assert set(record.provenance.inputs) == {"finder", "set"}
     code, printed, _ = lensaudit("score", saved_ou66, tmp_path / "s", "--out", out, "--json")
     assert json.loads(printed)["n_failed"] == 1
 

@@ -14,7 +14,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from hostile import EVERY
 
-from lensaudit.errors import UsageError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import check_scores_path, read_scores
 from lensaudit.finders.score import Scores
 from lensaudit.finders.scores_file import write_scores
@@ -41,7 +41,7 @@ def test_every_format_reads_back_bit_for_bit(ending, tmp_path):
     assert found.status == SCORES.status
     np.testing.assert_array_equal(found.p_lens, SCORES.p_lens)
     np.testing.assert_array_equal(found.logit, SCORES.logit)
-    assert record == ({} if ending == ".csv" else RECORD)
+    assert record.to_json() == ({} if ending == ".csv" else RECORD)
     before = path.read_bytes()
     write_scores(SCORES, path, RECORD, SKY)
     assert path.read_bytes() == before
@@ -63,7 +63,7 @@ def test_a_byte_order_mark_hides_no_record(tmp_path):
     path = tmp_path / "scores.ecsv"
     write_scores(SCORES, path, RECORD, SKY)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert read_scores(path)[1] == RECORD
+    assert read_scores(path)[1].to_json() == RECORD
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -167,3 +167,18 @@ def test_columns_of_the_catalogue_win(lensaudit, on_the_sky, tmp_path: Path):
 
 def test_a_set_without_coordinates_has_none(make_set, make_cutouts):
     assert sky_positions(make_set("s", make_cutouts(1))) is None
+
+
+def test_the_record_of_scores_has_attributes_and_is_written_as_it_was_read(tmp_path):
+    said = {"prior": 0.01, "finder": "ou-h", "own": [1], "provenance": {"inputs": {"set": "ab"}, "host": "nova"}}
+    write_scores(SCORES, tmp_path / "s.parquet", said)
+    found = read_scores(tmp_path / "s.parquet")[1]
+    assert (found.finder, found.prior, found.provenance.inputs) == ("ou-h", 0.01, {"set": "ab"})
+    assert found.to_json() == said
+
+
+@pytest.mark.parametrize("said", [{"provenance": 3}, {"provenance": {"inputs": ["ab"]}}, {"prior": "small"}])
+def test_a_record_of_scores_that_is_not_ours_is_one_line(tmp_path, said):
+    write_scores(SCORES, tmp_path / "s.parquet", said)
+    with pytest.raises(DataError, match=r"its record: .*write it with lensaudit score"):
+        read_scores(tmp_path / "s.parquet")

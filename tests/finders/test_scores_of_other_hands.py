@@ -65,7 +65,7 @@ def test_a_table_of_probabilities_will_do(tmp_path: Path, name: str):
     (tmp_path / "s.csv").write_text(f"id;{name};note\ns1;0;x\ns2;1;y\n12345.0;0.25;\n")
     scores, record = read_scores(tmp_path / "s.csv", IDS)
     assert scores.ids == IDS
-    assert record == {}
+    assert not record
     assert scores.p_lens.tolist() == [0, 1, 0.25]
     assert scores.logit[0] == -scores.logit[1] < -36  # as far out as double precision goes, and finite
     assert scores.logit[2] == pytest.approx(np.log(1 / 3), rel=1e-12)  # rounding of one logarithm

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_curve
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import calling_at, trained_fraction, with_prior
+from lensaudit.finders.facts import TrainingFacts
 
 
 @pytest.mark.parametrize("fpr", [0.01, 0.05, 0.5])
@@ -65,8 +66,8 @@ def test_what_is_no_share_is_refused(prior):
 
 
 def test_the_share_a_training_expects():
-    facts = {"training_lens_fraction": 0.2}
+    facts = TrainingFacts(training_lens_fraction=0.2)
     assert trained_fraction(facts, "inverse-frequency", False) == 0.5
     assert trained_fraction(facts, "none", True) == 0.5
     assert trained_fraction(facts, "none", False) == 0.2
-    assert trained_fraction({}, "none", False) == 0.5
+    assert trained_fraction(TrainingFacts(), "none", False) == 0.5

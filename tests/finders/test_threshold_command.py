@@ -53,6 +53,6 @@ def test_the_prior_is_one_more_column_and_changes_no_score(lensaudit, simulated,
     np.testing.assert_array_equal(plain.logit, rare.logit)
     column = pq.read_table(tmp_path / "rare").column("p_lens_prior").to_numpy()
     np.testing.assert_array_equal(column, with_prior(plain.p_lens, 0.001))
-    assert read_scores(tmp_path / "rare")[1]["prior"] == 0.001
+    assert read_scores(tmp_path / "rare")[1].prior == 0.001
     code, _, error = lensaudit("score", saved_ou66, simulated.path, "--out", tmp_path / "x", "--prior", 1.5)
     assert (code, "prior 1.5 is not a fraction of lenses" in error) == (2, True)

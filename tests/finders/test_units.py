@@ -135,7 +135,7 @@ def test_shipped_finders_ask_for_no_unit_or_record_it(folder):
     recipe = read_record(folder).recipe
     for one in (recipe, *recipe.members):
         if STRETCHES[one.stretch].in_pixel_units:
-            instrument = str(read_record(folder).training_data["instrument"])
+            instrument = str(read_record(folder).training_data.instrument)
             assert one.pixel_unit == {band: pixel_units_of(instrument)[band] for band in one.bands}
         else:
             assert one.pixel_unit == {}
@@ -148,7 +148,7 @@ def test_the_command_warns_once_and_records_units_and_fractions(lastro, make_set
     code, _, err = lensaudit("score", tmp_path / "f", tmp_path / "unit", "--out", tmp_path / "s.parquet")
     assert code == 0
     assert [line for line in err.splitlines() if "does not record the pixel unit" in line]
-    pixels = read_scores(tmp_path / "s.parquet")[1]["pixels"]
+    pixels = read_scores(tmp_path / "s.parquet")[1].pixels
     assert pixels["units"] == pixels["finder_units"] == {"VIS": "unknown"}
     assert 0 < pixels["clipping"]["VIS"]["below"] < 1
     assert len([remark for remark in pixels["remarks"] if "does not record" in remark]) == 1

@@ -51,7 +51,7 @@ def test_too_small_a_cutout_names_file_and_mend(tmp_path):
 
 def test_pixel_scale_told_by_the_user_wins(tmp_path):
     path = write_q1(tmp_path / "a.fits")
-    policy = PixelPolicy(size_arcsec=10, given_scale=parse_by_band("--pixel-scale", ["0.5", "J=1"]))
+    policy = PixelPolicy(size_arcsec=10, given_scale=parse_by_band("--pixel-scale", ["0.5", "J=1"], float))
     s = ingest(plan_euclid_q1(path, policy=policy), tmp_path / "out")
     assert s.shape == {"VIS": (20, 20), "J": (10, 10), "Y": (20, 20), "H": (20, 20)}
     with pytest.raises(UsageError, match="'K' is not one of"):
@@ -164,7 +164,7 @@ def test_one_band_duplicated_into_four(tmp_path):
     path = write_plane(tmp_path / "j0946.fits", noise(1).astype(np.float64))  # big-endian float64, no coordinates
     with pytest.raises(UsageError, match="give --pixel-scale VIS=ARCSEC"):
         ingest(plan_fits(path, [parse_band("VIS=[0]")]), tmp_path / "out")
-    policy = PixelPolicy(given_scale=parse_by_band("--pixel-scale", ["0.05"]))
+    policy = PixelPolicy(given_scale=parse_by_band("--pixel-scale", ["0.05"], float))
     plan = plan_fits(path, [parse_band("VIS=[0]")], duplicate=dict([parse_duplicate("VIS:J,Y,H")]), policy=policy)
     s = ingest(plan, tmp_path / "out")
     assert s.bands == ("VIS", "J", "Y", "H")
@@ -210,7 +210,7 @@ def test_other_bad_words(tmp_path):
     with pytest.raises(UsageError, match="write BAND:COPY"):
         parse_duplicate("VIS")
     with pytest.raises(UsageError, match="write ARCSEC"):
-        parse_by_band("--pixel-scale", ["wide"])
+        parse_by_band("--pixel-scale", ["wide"], float)
     with pytest.raises(UsageError, match="given twice"):
         plan_fits(tmp_path, [vis, vis])
     with pytest.raises(UsageError, match=r"no file matches \*_j\.fits \(band J\)"):

@@ -145,7 +145,7 @@ def test_zero_points_that_are_none(tmp_path, value, said):
     write_plane(tmp_path / "a.fits", noise(1), zero_point(value))
     with pytest.raises(DataError, match=f"{said}.* or give --zero-point"):
         taken(tmp_path / "a.fits", tmp_path / "out", "VIS=[0]")
-    policy = PixelPolicy(given_zero_point=parse_by_band("--zero-point", ["VIS=24"]))
+    policy = PixelPolicy(given_zero_point=parse_by_band("--zero-point", ["VIS=24"], float))
     assert taken(tmp_path / "a.fits", tmp_path / "told", "VIS=[0]", policy=policy).header.bands[0].zero_point_mag == 24
 
 

@@ -187,7 +187,7 @@ def test_an_edit_that_is_rewritten_is_asked_about_anew(tmp_path, monkeypatch):
     arm = load_definition(path).arms()[1]
     own = arm.steps[0].found()
     result = run_probe(path, formula(flux), 2, SEED, tmp_path / "out")
-    assert result.provenance["inputs"]["own_probe_edits:half_as_noisy"] == own.source_hash
+    assert result.provenance.inputs["own_probe_edits:half_as_noisy"] == own.source_hash
     asked = []
     collecting = sys.modules["lensaudit.probes.collect"]  # the package hands on a function of that name
     monkeypatch.setattr(collecting, "_answers", lambda *_: asked.append(1) or np.zeros((2, 2)))

@@ -234,7 +234,7 @@ def test_lenses_of_a_set_are_counted_and_named(tmp_path, small_set):
     page = (tmp_path / "probe.md").read_text(encoding="utf-8")
     assert "The lenses of the set small, whose images were edited" in page
     assert f"{result.settings.n} pairs of each population" in page
-    assert "small" in result.provenance["inputs"]
+    assert "small" in result.provenance.inputs
     offsets = [found.logit_change.value for found in result.findings]
     assert offsets == sorted(offsets)  # the logit is a flux, and the doses rise
     assert offsets[0] < 0 < offsets[-1]
@@ -273,7 +273,7 @@ def test_a_kernel_from_a_file_is_turned(tmp_path, kernel_file):
     spot = 4 * 0.3 / 1.3  # pixels by which the tail moves the kernel's centroid
     assert change[180.0] == pytest.approx(-2 * spot * light.mean(), rel=0.1)  # edges of kernel and window
     assert change[90.0] == pytest.approx(-spot * light.mean(), rel=0.1)
-    assert "kernel.fits" in result.provenance["inputs"]
+    assert "kernel.fits" in result.provenance.inputs
 
 
 def test_a_kernel_is_asked_for_and_refused_where_it_says_nothing(tmp_path, kernel_file):

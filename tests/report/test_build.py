@@ -235,7 +235,9 @@ def test_what_the_stretch_clips_is_in_the_audit_of_every_run(lens_set: LensSet, 
     build_audit(finder, lens_set, tmp_path, options)  # from the scores on disk
     assert (tmp_path / "audit.json").read_bytes() == before
     scores, record = read_scores(tmp_path / "scores.parquet")
-    write_scores(replace(scores, clipping={}), tmp_path / "scores.parquet", record)  # as earlier versions wrote it
+    write_scores(
+        replace(scores, clipping={}), tmp_path / "scores.parquet", record.to_json()
+    )  # as earlier versions wrote it
     build_audit(finder, lens_set, tmp_path, options)
     assert (tmp_path / "audit.json").read_bytes() == before
 

@@ -144,7 +144,7 @@ def test_two_processes_train_the_finder_that_one_does_and_say_so(tiny, mixed, tm
     alone = train(tiny, TrainingData(mixed), Place(tmp_path / "1"), OPTIONS, Machine("cpu", 1))
     both = train(tiny, TrainingData(mixed), Place(tmp_path / "2"), OPTIONS, Machine("cpu", 1, processes=2))
     assert_same(alone.finder.module, both.finder.module)
-    assert both.record.training_data["processes"] == 2
+    assert both.record.training_data.processes == 2
     assert "processes" not in alone.record.training_data
     assert "divided over 2 processes" in (tmp_path / "2" / "card.md").read_text()
 
@@ -205,7 +205,7 @@ def test_a_job_of_torchrun_runs_the_command_once(euclid, tmp_path):
     assert [process.returncode for process in ranks] == [0, 0], shown
     assert "ou66 after 1 epochs" in said
     assert (other_said, other_shown) == ("", ""), "the first one speaks"
-    assert read_record(out).training_data["processes"] == 2
+    assert read_record(out).training_data.processes == 2
     assert len(read_history(out / "history.csv")) == 1
     load_finder(str(out))
 

@@ -21,7 +21,7 @@ def test_training_begins_where_the_other_finder_ended(tiny, mixed, tmp_path):
     # A rate of 1e-12 over a few steps moves nothing that float32 can show beyond its last digits.
     for name, tensor in old.items():
         torch.testing.assert_close(new[name], tensor, rtol=1e-6, atol=1e-8)
-    assert again.record.training_data["start"] == str(first)
+    assert again.record.training_data.start == str(first)
 
 
 def test_of_a_finder_with_more_bands_the_kernels_of_ours_are_taken(tiny, mixed, tmp_path):
@@ -38,7 +38,7 @@ def test_of_a_finder_with_more_bands_the_kernels_of_ours_are_taken(tiny, mixed, 
     options = TrainingOptions(start=str(first), **STILL)
     trained = train(only, TrainingData(mixed), Place(tmp_path / "only"), options, CPU)
     torch.testing.assert_close(trained.finder.module.state_dict()["0.weight"], taken["0.weight"], rtol=1e-6, atol=1e-8)
-    assert trained.record.training_data["start_bands"] == ["VIS"]
+    assert trained.record.training_data.start_bands == ["VIS"]
     assert f"begun from the channels VIS of `{first}`" in (tmp_path / "only" / "card.md").read_text()
 
 

@@ -198,8 +198,8 @@ def test_unlabelled_images_are_left_out_and_counted(tiny, make_set, tmp_path):
     labels = np.where(np.arange(40) % 4 == 3, -1, np.arange(40) % 2)
     record = train(tiny, TrainingData(make_set("some", labels)), Place(tmp_path / "out"), options(epochs=1), CPU).record
     facts = record.training_data
-    assert facts["n_unlabelled_left_out"] == 10
-    assert facts["n_training"] + facts["n_validation"] == 30
+    assert facts.n_unlabelled_left_out == 10
+    assert facts.n_training + facts.n_validation == 30
 
 
 def test_one_output_trains_too(tiny, mixed, tmp_path):
@@ -212,7 +212,7 @@ def test_standardised_inputs_end_in_a_finder_that_eats_plain_ones(tiny, mixed, t
     """Scores of the saved finder have the validation loss that the training saw."""
     words = options(epochs=6, inputs="standardised", class_weights="none")
     trained = train(tiny, TrainingData(mixed), Place(tmp_path / "out"), words, CPU)
-    assert trained.record.metrics["validation"]["accuracy"]["value"] == trained.record.metrics["validation_accuracy"]
+    assert trained.record.metrics.validation.accuracy.value == trained.record.metrics.validation_accuracy
     scores = score_set(load_finder(str(tmp_path / "out")), mixed)
     assert ((scores.p_lens > 0.5) == (mixed.labels == 1)).mean() > 0.9
 
@@ -227,7 +227,7 @@ def test_bfloat16_steps_end_in_a_float32_finder_near_the_full_one(tiny, mixed, t
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.05)  # 2⁻⁸ an operation, a few layers and 4 epochs
     assert {tensor.dtype for tensor in half.finder.module.state_dict().values()} == {torch.float32}
-    assert half.record.training_data["precision"] == "bf16"
+    assert half.record.training_data.precision == "bf16"
     assert "steps in `bf16`" in (tmp_path / "bf16" / "card.md").read_text(encoding="utf-8")
 
 
@@ -240,7 +240,7 @@ def test_a_training_begins_where_another_ended(tiny, mixed, tmp_path, inputs):
     second = train(tiny, sets, Place(tmp_path / "second"), words, CPU)
     logits = [score_set(trained.finder, mixed).logit for trained in (first, second)]
     assert logits[1] == pytest.approx(logits[0], abs=1e-3)  # float32 weights there and back, and a step of 1e-9
-    assert second.record.provenance["inputs"]["start"] == first.record.weights_hash
+    assert second.record.provenance.inputs["start"] == first.record.weights_hash
     assert "begun from the weights of" in (tmp_path / "second" / "card.md").read_text(encoding="utf-8")
 
 
@@ -255,11 +255,11 @@ def test_a_test_set_is_measured_and_the_card_says_so(tiny, mixed, make_set, tmp_
     test = make_set("test", np.arange(30) % 2, 9)
     sets = TrainingData(mixed, None, test)
     record = train(tiny, sets, Place(tmp_path / "out"), options(), CPU).record
-    assert (record.metrics["test"]["n_lenses"], record.metrics["test"]["n_non_lenses"]) == (15, 15)
+    assert (record.metrics.test.n_lenses, record.metrics.test.n_non_lenses) == (15, 15)
     card = (tmp_path / "out" / "card.md").read_text(encoding="utf-8")
     assert "| | validation, 4 + 8 | test, 15 + 15 |" in card
-    area = record.metrics["test"]["auroc"]
-    assert f"{area['value']:.3f} ({area['low']:.3f}–{area['high']:.3f})" in card
+    area = record.metrics.test.auroc
+    assert f"{area.value:.3f} ({area.low:.3f}–{area.high:.3f})" in card
     assert "48 images to train" in card
     assert record.weights_hash in card
 
@@ -277,10 +277,10 @@ def test_nothing_is_left_behind_elsewhere(tiny, mixed, tmp_path, monkeypatch):
 
 def test_the_record_names_data_protocol_and_versions(tiny, mixed, tmp_path):
     record = train(tiny, TrainingData(mixed), Place(tmp_path / "out"), options(augment="dihedral"), CPU).record
-    assert record.training_data["set"] == mixed.content_hash
-    assert record.training_data["augmentation"] == "dihedral"
+    assert record.training_data.set == mixed.content_hash
+    assert record.training_data.augmentation == "dihedral"
     assert record.recipe.training.batch_size == 16
-    assert record.provenance["seed"] == 7
-    assert record.provenance["packages"]["torch"]
+    assert record.provenance.seed == 7
+    assert record.provenance.packages["torch"]
     json.dumps(record.model_dump(mode="json"), allow_nan=False)
     assert ARCHITECTURES["tiny"].size == record.recipe.size

@@ -50,7 +50,7 @@ def test_a_frozen_body_is_bit_for_bit_what_was_given(few, tmp_path, pretrained_f
     stem = trained.finder.module.stem.state_dict()
     assert int(stem["5.num_batches_tracked"]) == 2  # 8 training images in batches of 4
     assert stem["5.running_mean"].any(), "the stem's batch norm learns"
-    words = trained.record.training_data["body"]
+    words = trained.record.training_data.body
     assert words == (
         "efficientnet-lite0 (timm's tf_efficientnet_lite0), frozen; its weights before training: "
         f"{pretrained_file.name} (SHA-256 {sha256(pretrained_file)}), by position"
@@ -67,9 +67,9 @@ def test_a_fine_tuned_body_moves_and_a_random_one_is_said(few, tmp_path, pretrai
     tuned = train(recipe_of(False), few, Place(tmp_path / "tuned"), options, MACHINE)
     given, after = body_in(pretrained_file), tuned.finder.module.body.state_dict()
     assert all(not torch.equal(given[key], after[key]) for key in given if given[key].ndim == 4)
-    assert "trained with the rest" in tuned.record.training_data["body"]
+    assert "trained with the rest" in tuned.record.training_data.body
     untold = train(recipe_of(False), few, Place(tmp_path / "random"), OPTIONS, MACHINE)
-    assert untold.record.training_data["body"].endswith("random: no pretrained weights were given")
+    assert untold.record.training_data.body.endswith("random: no pretrained weights were given")
 
 
 def test_interrupted_it_goes_on_with_the_same_weights_only(few, tmp_path, pretrained_file):

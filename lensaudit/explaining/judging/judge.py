@@ -35,7 +35,7 @@ from lensaudit.finders import Finder
 from lensaudit.finders.score import default_batch_size
 from lensaudit.kept import Piece
 from lensaudit.lensset import LensSet
-from lensaudit.provenance import provenance, refuse_other
+from lensaudit.provenance import Provenance, refuse_other
 from lensaudit.scenes.scene import LENS_KINDS
 
 DEFAULT_SETTINGS = JudgeSettings()
@@ -182,7 +182,7 @@ class _Run:
             checks=checks,
             views=tuple(self._views()) if "compound" in self.settings.parts else (),
             failed=self.failed,
-            provenance=provenance(seed=seed, inputs={"finder": self.finder.weights_hash, **hashes}),
+            provenance=Provenance.here(seed=seed, inputs={"finder": self.finder.weights_hash, **hashes}),
             partial=self._partial(),
         )
 

@@ -24,6 +24,7 @@ from lensaudit.explaining.judging.records import CompoundView, ImageScore, Judge
 from lensaudit.explaining.judging.scores import RANDOM, SCORES, Score
 from lensaudit.files import replacing
 from lensaudit.kept import JsonForm, Piece, TableForm, key_of
+from lensaudit.provenance import Provenance
 from lensaudit.records import Cells, Facts, Json, Record, Shown, plain
 from lensaudit.scenes.scene import NON_LENS_KINDS
 from lensaudit.statistics import bootstrap_interval, wilson_interval
@@ -125,7 +126,7 @@ class Judgement(Shown, Record):
     checks: tuple[RandomisationResult, ...]
     views: tuple[CompoundView, ...]
     failed: dict[str, str]
-    provenance: dict[str, Any]
+    provenance: Provenance
     partial: dict[str, str] = field(default_factory=dict)
 
     def _facts(self) -> Facts:
@@ -191,7 +192,7 @@ class Judgement(Shown, Record):
                 pa.field(name, types.get(name, pa.float64()), metadata={"description": _COLUMNS.get(name, name)})
                 for name in columns
             ],
-            metadata={"lensaudit": json.dumps(dict(self.provenance), sort_keys=True)},
+            metadata={"lensaudit": json.dumps(self.provenance.to_json(), sort_keys=True)},
         )
         with replacing(path) as partial:
             pq.write_table(pa.table(columns, schema=schema), partial)

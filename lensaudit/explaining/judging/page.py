@@ -111,7 +111,7 @@ def _described(judgement: Judgement) -> str:
     failed = "".join(f" {name} has no scores: {in_markdown(why)}." for name, why in judgement.failed.items())
     partial = "".join(f" {name} is partial: {in_markdown(what)}." for name, what in judgement.partial.items())
     words = f"Weights {judgement.finder_hash[:12]}; {counted} images ({few}; {fill}).{failed}{partial}"
-    return f"{words} Made by\n\n```sh\n{judgement.provenance.get('command', '')}\n```"
+    return f"{words} Made by\n\n```sh\n{judgement.provenance.command}\n```"
 
 
 def _kind_table(judgement: Judgement, kind: str) -> list[str]:

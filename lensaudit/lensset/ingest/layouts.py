@@ -6,16 +6,15 @@ import glob
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.ingest.challenges import chosen_bands
 from lensaudit.lensset.ingest.external import external_rows
-from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, PixelPolicy, Plan, Plate, System
+from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, Number, PixelPolicy, Plan, Plate, System
 from lensaudit.untrusted import printable, regular_size, typed_name
 
 SIZE_ARCSEC = 20.0
@@ -195,9 +194,9 @@ def plan_fits(
     )
 
 
-def parse_by_band(option: str, words: Sequence[str], kind: type = float) -> dict[str, Any]:
+def parse_by_band(option: str, words: Sequence[str], kind: Callable[[str], Number]) -> dict[str, Number]:
     """Read ``VIS=0.1``, or ``0.05`` for all bands (kept under ``*``), of an option that may be given for each band."""
-    values: dict[str, Any] = {}
+    values: dict[str, Number] = {}
     for word in words:
         band, _, value = word.rpartition("=")
         try:
@@ -247,7 +246,7 @@ def _number(word: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _with_copies(given: Mapping[str, Any], copied: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _with_copies(given: Mapping[str, Number], copied: Mapping[str, Sequence[str]]) -> dict[str, Number]:
     """What is given by band, where a copy has that of its origin unless given otherwise."""
     inherited = {copy: given[source] for source, copies in copied.items() if source in given for copy in copies}
     return inherited | dict(given)

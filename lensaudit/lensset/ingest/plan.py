@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from astropy.io import fits
 
@@ -17,6 +17,7 @@ from lensaudit.fits_input import card as read_card
 from lensaudit.fits_input import number
 from lensaudit.lensset.coordinates import SCALES_ARCSEC
 from lensaudit.lensset.header import LARGEST_SIDE, CatalogueColumn
+from lensaudit.records import Json
 from lensaudit.untrusted import printable
 
 BAD_PIXEL_POLICIES = ("fail", "zero", "median", "keep")
@@ -26,6 +27,9 @@ them as NaN, for finders that mask such pixels (stretch ``noise``)."""
 ZERO_POINTS_MAG = (-100.0, 100.0)
 
 LABEL = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens, -1 unknown", dtype="int8")
+
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +108,14 @@ class PixelPolicy:
             if not ZERO_POINTS_MAG[0] <= zero_point <= ZERO_POINTS_MAG[1]:
                 raise UsageError(f"--zero-point {_of(band)}must lie in −100 … 100 mag, not {zero_point}")
 
-    def of_band(self, given: Mapping[str, Any], band: str) -> Any:
+    def of_band(self, given: Mapping[str, Number], band: str) -> Number | None:
         """What an option says of `band`, or of all bands; None where it says nothing."""
         return given.get(band, given.get("*"))
 
-    def words(self, bands: tuple[str, ...]) -> dict[str, Any]:
+    def to_json(self, bands: tuple[str, ...]) -> Json:
         """The policy as JSON, for the header of the set."""
         counted = ", ".join(f"n_nan_{band}" for band in bands)
-        facts: dict[str, Any] = {"nan": f"{self.nan} (counted in {counted})", "size_arcsec": self.size_arcsec}
+        facts: Json = {"nan": f"{self.nan} (counted in {counted})", "size_arcsec": self.size_arcsec}
         if self.masked_values:
             values = " or ".join(f"{value:g}" for value in self.masked_values)
             facts["masked"] = f"pixels of value {values}: {self.masked} (counted in n_masked_*)"

@@ -83,7 +83,7 @@ def ingest_header(plan: Plan) -> Header:
     source = {
         "layout": plan.layout,
         "files": {"first": shown, "digest": _digest(files), "rows_digest": _digest(rows)},
-        "pixels": plan.policy.words(plan.bands),
+        "pixels": plan.policy.to_json(plan.bands),
         "notes": [*plan.notes, *_from_cards(cutouts), *_without_sky(cutouts)],
         **plan.source,
     }
