@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lensaudit.errors import UsageError
-from lensaudit.probes import without_groups
 from lensaudit.records import Json, Record, plain
 from lensaudit.verdicts import PAIRS
 
@@ -84,6 +83,8 @@ class CompareOptions(Record):
 
 def _named(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of probes with the groups written out."""
+    from lensaudit.probes import without_groups
+
     if tuple(names) == (NO_PROBES,):
         return ()
     if "all" in names:
