@@ -15,15 +15,8 @@ from numpy.typing import NDArray
 from lensaudit.errors import DataError, LensauditError, NoSuchFile, UsageError
 from lensaudit.lensset.arrays import LineFile, StoredArray, array_specs, check_array
 from lensaudit.lensset.catalogue import CATALOGUE_NAME, open_catalogue, read_column
-from lensaudit.lensset.header import (
-    FIX,
-    HEADER_NAME,
-    BandHeader,
-    Header,
-    read_header,
-)
-from lensaudit.lensset.verifying import verify
-from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, why_unfinished
+from lensaudit.lensset.header import FIX, HEADER_NAME, BandHeader, Header, read_header
+from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, verify, why_unfinished
 from lensaudit.records import card
 from lensaudit.untrusted import printable
 

@@ -11,10 +11,10 @@ import pytest
 from fits_files import noise, sky_header, write_plane
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.lensset.header import Listed
 from lensaudit.lensset.ingest import PixelPolicy, ingest, plan_blf1, plan_blf2
 from lensaudit.lensset.ingest.challenges import read_catalogue, theta_e_arcsec
 from lensaudit.lensset.ingest.plan import challenge, label_rule, wilde
-from lensaudit.lensset.source import Listed
 
 NAN = math.nan
 

@@ -18,10 +18,9 @@ import zarr
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_json
 from lensaudit.lensset import LensSet, Records, chunk_for
-from lensaudit.lensset.header import read_header
+from lensaudit.lensset.header import Skipped, read_header
 from lensaudit.lensset.part import Part
 from lensaudit.lensset.simulation import write_chunks
-from lensaudit.lensset.source import Skipped
 from lensaudit.lensset.writer import digest_of
 from lensaudit.provenance import Provenance
 

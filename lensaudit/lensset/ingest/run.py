@@ -16,11 +16,10 @@ from pydantic import ValidationError
 
 from lensaudit.documents import complaint
 from lensaudit.errors import DataError, UsageError
-from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
+from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, Source, chunk_for
 from lensaudit.lensset.ingest.cutout import JITTER, RESCALED, Cutout, read_system
 from lensaudit.lensset.ingest.plan import Plan, Plate, System, count_columns
 from lensaudit.lensset.simulation import write_chunks
-from lensaudit.lensset.source import Source
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import WCS_NAME, LensSetWriter, Records
 from lensaudit.provenance import Provenance
