@@ -7,6 +7,7 @@ makes it again; exit code 1 where there is a fault.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ from campaigns.hostile_cases import WRITING, plain, scenarios
 from campaigns.mutators import mutate
 from campaigns.readers import CASES, Case
 from campaigns.samples import make_samples, register_tiny
+from typer.main import get_command
 
 WARM = (
     "lensaudit.clustering", "lensaudit.comparing", "lensaudit.ensembles", "lensaudit.evaluation.selection",
@@ -36,7 +38,10 @@ WARM = (
     "lensaudit.training", "captum.attr", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg",
     "matplotlib.figure", "sklearn.linear_model", "sklearn.manifold", "sklearn.metrics", "sklearn.mixture",
     "skypy.pipeline", "lenstronomy.LensModel.lens_model", "PIL.PngImagePlugin", "astropy.visualization",
-    "astropy.wcs", "pyarrow.compute", "rich._emoji_codes", "rich.progress", "jinja2",
+    "astropy.wcs", "pyarrow.compute", "pyarrow.dataset", "pyarrow.pandas_compat", "rich._emoji_codes", "rich.progress",
+    "jinja2", "encodings.utf_8_sig", "encodings.unicode_escape", "safetensors.numpy",
+    "lensaudit.explaining.explained_files", "lensaudit.explaining.attribution.methods",
+    "lensaudit.explaining.occluding.occluder", "lensaudit.report.build", "lensaudit.report.quickstart",
 )  # fmt: skip
 
 
@@ -190,7 +195,11 @@ def _warm() -> None:
         from lensaudit.scenes import draw_scene
 
         render(draw_scene("single", 1, 0), INSTRUMENTS["euclid"])
-    import_module("lensaudit.cli.app").build()
+    app = import_module("lensaudit.cli.app")
+    built = get_command(app.build())
+    app.build = lambda: built  # which takes longer than most commands
+    gc.collect()
+    gc.freeze()  # forks neither look through what was imported nor copy its pages
 
 
 def campaign(wanted: Sequence[Trial], made: Path, jobs: int) -> list[Result]:
