@@ -64,13 +64,17 @@ class Done(NamedTuple):
 def lensaudit(monkeypatch, capsys):
     """Run a whole command in this process, its errors one line and an exit code, as a user meets it."""
 
-    def run(*words: object) -> Done:
-        from lensaudit.cli.app import main
+    from command_tree import APPLICATION
 
+    from lensaudit.cli import app
+
+    monkeypatch.setattr(app, "build", lambda: APPLICATION)  # to build it takes longer than most commands
+
+    def run(*words: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["lensaudit", *map(str, words)])
         code = 0
         try:
-            main()
+            app.main()
         except SystemExit as leaving:
             code = int(leaving.code or 0)
         return Done(code, *capsys.readouterr())
@@ -81,12 +85,13 @@ def lensaudit(monkeypatch, capsys):
 @pytest.fixture(scope="session")
 def cli():
     """Run a command; its result, with the exit code `code` (None: any). Errors of ours are raised, or caught in it."""
+    from command_tree import APPLICATION
     from typer.testing import CliRunner
 
-    from lensaudit.cli.app import build
-
     def run(*words: object, code: int | None = 0, catch: bool = False):
-        result = CliRunner().invoke(build(), [str(word) for word in words], catch_exceptions=catch)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("typer.testing._get_command", lambda built: built)  # to build takes longer than most commands
+            result = CliRunner().invoke(APPLICATION, [str(word) for word in words], catch_exceptions=catch)
         assert code is None or result.exit_code == code, result.output
         return result
 
