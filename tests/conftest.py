@@ -83,6 +83,14 @@ def lensaudit(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="session")
+def lens_set(tmp_path_factory: pytest.TempPathFactory):
+    """24 simulated cutouts of Euclid in four bands, about half of them lenses; nobody writes into it."""
+    from lensaudit.lensset import simulate
+
+    return simulate("euclid", "euclid", 24, 3, tmp_path_factory.mktemp("set") / "set")
+
+
+@pytest.fixture(scope="session")
 def cli():
     """Run a command; its result, with the exit code `code` (None: any). Errors of ours are raised, or caught in it."""
     from command_tree import APPLICATION

@@ -29,7 +29,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # SkyPy 0.5 calls a deprecated part of astropy when it is first imported
     import skypy  # noqa: F401
 
-from lensaudit.lensset import LensSet, simulate
 
 MODULE = '''
 import torch
@@ -64,11 +63,6 @@ class Steps(nn.Module):
 @pytest.fixture
 def finder() -> Finder:
     return declare_finder(Steps(), bands=("J", "VIS"), size=20, name="steps")
-
-
-@pytest.fixture(scope="module")
-def lens_set(tmp_path_factory) -> LensSet:
-    return simulate("euclid", "euclid", 24, 3, tmp_path_factory.mktemp("set") / "set")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from torch import nn
 from lensaudit.explaining.occluding.exact import ExactEngine, Outcome
 from lensaudit.explaining.occluding.windows import Grid
 from lensaudit.explaining.trace import evaluating
+from lensaudit.finders import Finder, Recipe
 
 ROUNDING = 1e-10  # float64 sums of fewer than 1e4 terms of order 1
 
@@ -22,6 +23,12 @@ def filled(module: nn.Module, seed: int = 1) -> nn.Module:
             spread = 0.5 + 0.5 * drawn.abs() if "var" in name else drawn / max(1, tensor[0].numel()) ** 0.5
             tensor.copy_(spread)
     return module
+
+
+def finder_of(module: nn.Module, size: int, outputs: int = 1, bands: tuple[str, ...] = ("VIS", "H")) -> Finder:
+    """`module` as a finder of images `size` pixels wide; its last output is that of lenses."""
+    recipe = Recipe(name="toy", architecture="custom", bands=bands, size=size, outputs=outputs, lens_index=outputs - 1)
+    return Finder(recipe, module, "test")
 
 
 def picture(size: int, bands: int = 2, seed: int = 3) -> torch.Tensor:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from occlusion_nets import finder_of
 from plain_occlusion import plain_logits, plain_map
 from scipy.special import expit
 from torch import nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import Explainer, default_patch, occlusion
-from lensaudit.finders import Finder, Recipe, initialised, load_recipe
+from lensaudit.finders import Finder, initialised, load_recipe
 
 FLOAT32 = 2e-6  # float32 sums of some 1e4 terms, carried to a probability
-
-
-def finder_of(module: nn.Module, size: int, outputs: int = 1, bands: tuple[str, ...] = ("VIS", "H")) -> Finder:
-    recipe = Recipe(name="toy", architecture="custom", bands=bands, size=size, outputs=outputs, lens_index=outputs - 1)
-    return Finder(recipe, module, "test")
 
 
 def cutout(size: int, bands: tuple[str, ...] = ("VIS", "H"), seed: int = 6) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import METHODS, explain
 from lensaudit.explaining.judging.sample import truth_masks
 from lensaudit.finders import Finder, declare_finder, read_scores, write_scores
-from lensaudit.lensset import LensSet, simulate
+from lensaudit.lensset import LensSet
 from lensaudit.records import plain
 from lensaudit.report import AuditOptions, build_audit, render_report
 from lensaudit.report.audit_file import read_audit, read_history
@@ -68,11 +68,6 @@ class Altered:
 
 def network(seed: int = 1) -> Finder:
     return declare_finder(Net(seed), bands=("J", "Y", "H", "VIS"), size=20, name="small")
-
-
-@pytest.fixture(scope="module")
-def lens_set(tmp_path_factory: pytest.TempPathFactory) -> LensSet:
-    return simulate("euclid", "euclid", 24, 3, tmp_path_factory.mktemp("set") / "set")
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import occlusion_nets
 import torch
 from torch import nn
 from torch.nn import functional
 
-from lensaudit.finders import Finder, Recipe, declare_finder
+from lensaudit.finders import Finder, declare_finder
 
 BANDS = ("J", "Y", "H", "VIS")
 SIZE = 12
@@ -91,8 +92,7 @@ NETS = {
 
 
 def finder_of(module: nn.Module, outputs: int = 2, size: int = SIZE, bands: tuple[str, ...] = BANDS) -> Finder:
-    recipe = Recipe(name="toy", architecture="custom", bands=bands, size=size, outputs=outputs, lens_index=outputs - 1)
-    return Finder(recipe, module, "test")
+    return occlusion_nets.finder_of(module, size, outputs, bands)
 
 
 def seeded(module: nn.Module, seed: int = 5) -> nn.Module:
