@@ -24,6 +24,9 @@ from lensaudit.errors import DataError, LensauditError, NoSuchData, NoSuchFile, 
 from lensaudit.files import write_json
 from lensaudit.untrusted import kind_of_bytes, printable, regular_size
 
+Json = dict[str, Any]
+"""A JSON document that is an object: what was parsed, or what will be written."""
+
 LARGEST_YAML = 1 << 20
 """Bytes; the longest of ours, an ensemble's ``finder.yaml``, has 21 kB."""
 LARGEST_JSON = 64 << 20
@@ -130,7 +133,7 @@ def read_json(path: Path, fix: str, *, nan: bool = False, error: type[LensauditE
     return json_of(data, f"{path}", fix, nan=nan, error=error)
 
 
-def kept_json(path: Path) -> dict[str, Any]:
+def kept_json(path: Path) -> Json:
     """The mapping that `keep_json` left in a file; empty where there is none, or it is torn or changed.
 
     For what is made again if need be. Files of earlier versions have no digest, and are read as they are.
@@ -148,7 +151,7 @@ def keep_json(path: Path, words: Mapping[str, Any]) -> None:
     write_json(path, sealed(words))
 
 
-def sealed(words: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(words: Mapping[str, Any]) -> Json:
     """`words` with the digest of everything in them, so that a change by hand is seen when they are read."""
     plain = json.loads(json.dumps({name: value for name, value in words.items() if name != SEAL}))
     return {**plain, SEAL: digest_of(plain)}
@@ -270,7 +273,7 @@ def _check_depth(raw: bytes) -> None:
         raise _Unfit(f"nested deeper than {DEEPEST} levels")
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _distinct(pairs: list[tuple[str, Any]]) -> Json:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)

@@ -69,7 +69,7 @@ class Provenance(Record):
         return {name: words.get(name, value) for name, value in unknown.items()}
 
 
-def provenance(*, seed: int | None = None, inputs: Mapping[str, str] | None = None) -> dict[str, Any]:
+def provenance(*, seed: int | None = None, inputs: Mapping[str, str] | None = None) -> Json:
     """`Provenance.here` as JSON, to be stored inside a result."""
     return Provenance.here(seed=seed, inputs=inputs).to_json()
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
+from lensaudit.documents import Json as Json
 from lensaudit.documents import complaint, read_json, refuse_broken_seal
 from lensaudit.errors import DataError
 from lensaudit.files import write_json
@@ -149,10 +150,6 @@ def _in_words(value: object, length: int) -> str:
     if is_dataclass(value) and not isinstance(value, Shown):
         return type(value).__name__
     return printable(value, length)
-
-
-Json = dict[str, Any]
-"""What `json.dumps` writes as an object."""
 
 
 def _nan_for_null(value: Any) -> Any:

@@ -109,7 +109,7 @@ def dream(
     wish = DreamWish(targets, starts, changes, shown, scan, brighten, force)
     run = dream_files(loaded, wish, out, progress_bar)
     if as_json:
-        facts = {"finder": loaded.name, "dreams": [entry.summary() for entry in run.files]}
+        facts = {"finder": loaded.name, "dreams": [entry.to_json() for entry in run.files]}
         say_json(facts | {"sheets": [str(path) for path in run.sheets], "notes": list(run.notes)})
         return
     for entry in run.files:

@@ -245,7 +245,7 @@ def kernels(
     with progress_bar(f"kernels of {loaded.name}") as report:
         made = look_at_kernels(loaded, opened, out, KernelWish(top, chosen, batch, force), report)
     if as_json:
-        say_json(made.summary())
+        say_json(made.to_json())
         return
     study = made.study
     say(f"{made.activations}: {len(study.kernels)} kernels, {study.n} of {study.table.n} images")

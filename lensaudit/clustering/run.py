@@ -45,6 +45,7 @@ from lensaudit.clustering.page import (
     read_marks,
     sheet_of,
 )
+from lensaudit.documents import Json
 from lensaudit.errors import LensauditError, UsageError
 from lensaudit.files import writable_folder, write_json
 from lensaudit.finders import Finder, Recipe, choose_device, save_finder
@@ -129,7 +130,7 @@ class Clustered:
     finder: Finder
     marked: Finder | None
     clusters: tuple[Cluster, ...]
-    record: dict[str, Any]
+    record: Json
 
 
 def cluster(

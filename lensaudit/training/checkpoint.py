@@ -17,6 +17,7 @@ from safetensors.torch import save
 
 from lensaudit.display.colour import FAINT, SERIES
 from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
+from lensaudit.documents import Json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_bytes, write_text
 from lensaudit.untrusted import regular_size
@@ -108,7 +109,7 @@ class Progress:
         if weights is not None and self.best is row:
             self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """Everything but the weights."""
         return {
             "epoch": self.epoch,
@@ -136,7 +137,7 @@ _STAGE_PART = "net"
 """Where the autoencoders of version 0.1 kept their weights."""
 
 
-def _of_stage(counts: str) -> dict[str, Any]:
+def _of_stage(counts: str) -> Json:
     """Counts of an autoencoder of version 0.1, which had two losses per epoch and no times, as `Progress.as_json`."""
     words = json.loads(counts)
     rows = [
@@ -163,7 +164,7 @@ class Checkpoint:
         Counters, history and the best weights.
     """
 
-    identity: dict[str, Any]
+    identity: Json
     module: Tensors
     optimizer: Tensors
     progress: Progress
@@ -203,7 +204,7 @@ class Checkpoint:
         except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as broken:
             raise DataError(f"{path}: is torn or no checkpoint; start anew with --restart") from broken
 
-    def refuse_other(self, path: Path, wanted: dict[str, Any], what: str = "training") -> None:
+    def refuse_other(self, path: Path, wanted: Json, what: str = "training") -> None:
         """Raise UsageError naming what differs between this training (or other `what`) and the requested one."""
         keys = sorted(self.identity.keys() | wanted.keys())
         differing = [key for key in keys if self.identity.get(key) != wanted.get(key)]

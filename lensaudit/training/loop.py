@@ -26,6 +26,7 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import nn
 
+from lensaudit.documents import Json
 from lensaudit.errors import EXIT_MACHINE, EXIT_OK, MachineError, UsageError
 from lensaudit.training.checkpoint import Checkpoint, EpochRow, Progress, Tally, load_optimizer, optimizer_tensors
 from lensaudit.training.group import ALONE, BatchPart, Group, joined_as_child, joined_in_job, leave_group
@@ -101,7 +102,7 @@ class Keep:
     """
 
     checkpoint: Path | None = None
-    identity: dict[str, Any] = field(default_factory=dict)
+    identity: Json = field(default_factory=dict)
 
 
 def run(

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from lensaudit.documents import Json
 from lensaudit.errors import UsageError
 from lensaudit.finders.recipe import Training
 from lensaudit.training.augment import AUGMENTATIONS, SCHEDULES, has_ended
@@ -99,9 +100,7 @@ class TrainingOptions(BaseModel):
         UsageError
             A value is out of range or not known.
         """
-        words: dict[str, Any] = {
-            name: getattr(protocol, name) for name in Training.model_fields if name in cls.model_fields
-        }
+        words: Json = {name: getattr(protocol, name) for name in Training.model_fields if name in cls.model_fields}
         words.update({name: value for name, value in overrides.items() if value is not None})
         try:
             return cls.model_validate(words)
@@ -115,7 +114,7 @@ class TrainingOptions(BaseModel):
         """Whether the training has ended after `epoch` epochs with these validation losses."""
         return epoch >= self.epochs or has_ended(self.schedule, self.patience, losses)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Json:
         """What a resumed training must share; a constant rate may go on for more epochs."""
         words = self.model_dump()
         if self.schedule == EXTENDABLE_SCHEDULE:

@@ -191,3 +191,68 @@ def _circle(graph: dict[str, set[str]]) -> list[str] | None:
 def test_circles_are_seen():
     assert _circle({"a": {"b"}, "b": {"c"}, "c": set()}) is None
     assert _circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+BAG = re.compile(r"\bdict\[str, Any\]|\bJson\b")
+A_DOCUMENT = {"to_json", "from_json", "as_json", "kept_json", "sealed", "provenance", "selection_record"}
+"""Functions that hand on a JSON document, written or parsed: by their names, or read by `lensaudit.documents`."""
+BAGS = {
+    "Checkpoint.identity": "what a training is of, compared as a whole and never read",
+    "Checkpoint.refuse_other": "the same",
+    "Keep.identity": "the same",
+    "TrainingOptions.identity": "the same",
+    "Clustered.record": "what clusters.json holds, printed as it is",
+    "Drawn.arms": "columns of the truth table, which the probe names",
+    "Part.lines": "lines of a part file as they were parsed",
+    "RecallMap.cells": "rows of a table",
+    "Statement.summary": "printed as it is",
+    "summary": "printed as it is (lensaudit quickstart --json)",
+}
+
+
+def test_no_mapping_of_anything_passes_between_rooms(trees: dict[str, ast.Module]):
+    """In signatures and fields of what another room imports; JSON documents and `BAGS` are left."""
+    found = {name: where for where, name in _bags(trees) if name.rpartition(".")[2] not in A_DOCUMENT}
+    wrong = [f"{found[name]}: {name}; make it a record" for name in sorted(found.keys() - BAGS.keys())]
+    assert not wrong, "\n".join(wrong)
+    assert not BAGS.keys() - found.keys(), "these are records by now: take them off the list"
+
+
+def test_a_mapping_between_rooms_is_noticed():
+    one = ast.parse("def loose(a: int) -> dict[str, Any]: ...\nclass Bag:\n    facts: dict[str, Any]\n")
+    other = ast.parse("from lensaudit.first.bags import Bag, loose")
+    made = {"lensaudit.first.bags": one, "lensaudit.second.reader": other}
+    assert [name for _, name in _bags(made)] == ["Bag.facts", "loose"]
+
+
+def _bags(trees: dict[str, ast.Module]) -> Iterator[tuple[str, str]]:
+    """(module, name) of each function, method and field with a `BAG` in its type that another room imports."""
+    taken = {
+        (room_of(name), name.rpartition(".")[2])
+        for module, tree in trees.items()
+        for _, name in imported(tree, module)
+        if name.startswith("lensaudit.") and room_of(name) != room_of(module)
+    }
+    for module, tree in sorted(trees.items()):
+        for node in sorted((one for one in tree.body if hasattr(one, "name")), key=lambda one: one.name):
+            if (room_of(module), node.name) not in taken:
+                continue
+            inner = node.body if isinstance(node, ast.ClassDef) else []
+            named = {node.name: node, **{f"{node.name}.{_called(one)}": one for one in inner if _called(one)}}
+            yield from ((module, name) for name, one in named.items() if any(map(BAG.search, _types_of(one))))
+
+
+def _called(node: ast.stmt) -> str:
+    """Name of a public method or field; empty for all else."""
+    target = node.target if isinstance(node, ast.AnnAssign) else node
+    name = str(getattr(target, "id", getattr(target, "name", "")))
+    return "" if name.startswith("_") else name
+
+
+def _types_of(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.AnnAssign):
+        return [ast.unparse(node.annotation)]
+    if not isinstance(node, ast.FunctionDef):
+        return []
+    given = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+    return [ast.unparse(one) for one in (*(arg.annotation for arg in given), node.returns) if one is not None]

@@ -17,6 +17,7 @@ import numpy as np
 from lensaudit.display.colour import QUIET
 from lensaudit.display.figures import new_figure, save_figure, styled
 from lensaudit.display.images import picture_of, prepared_rgb, shown_bands
+from lensaudit.documents import Json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining.attribution.methods import no_gradient
 from lensaudit.explaining.dreaming.dream import Dream, dream
@@ -234,7 +235,7 @@ class DreamFiles:
         """Whether there is no dream."""
         return self.dream is None
 
-    def summary(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """JSON-able facts."""
         facts: dict[str, Any] = {"target": self.target.name, "start": self.start or "noise", "status": self.status}
         if self.dream is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lensaudit.display.figures import save_figure
 from lensaudit.display.images import shown_bands
+from lensaudit.documents import Json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining.kernels.activations import kernel_activations
 from lensaudit.explaining.kernels.kav_table import KavTable, Kernel
@@ -115,7 +116,7 @@ class KernelFiles:
             lines.append(f"{len(self.failed)} images left out (see column status), first {name}: {why}")
         return lines
 
-    def summary(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """JSON-able facts."""
         study = self.study
         return {
