@@ -209,8 +209,7 @@ def judge(
 
 
 def _show(found: Judgement, out: Path) -> None:
-    from lensaudit.explaining.judging.page import scores_of, words
-    from lensaudit.explaining.judging.picture import shown_kinds
+    from lensaudit.explaining.judging.page import scores_of, shown_kinds, words
 
     for kind in shown_kinds(found):
         _show_kind(found, kind, scores_of(found, kind))
@@ -221,8 +220,7 @@ def _show(found: Judgement, out: Path) -> None:
 
 def _show_kind(found: Judgement, kind: str, scores: Sequence[Score]) -> None:
     """Methods and baselines down, scores across."""
-    from lensaudit.explaining.judging.page import ARROWS, cell, chance_of
-    from lensaudit.explaining.judging.picture import methods_of
+    from lensaudit.explaining.judging.page import ARROWS, cell, chance_of, methods_of
 
     chance = [chance_of(found, kind, score) for score in scores]
     lines = [["chance", *("–" if math.isnan(value) else f"{value:.2f}" for value in chance)]]
