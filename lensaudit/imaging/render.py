@@ -223,6 +223,19 @@ def render(
     ------
     DataError
         The scene lacks a magnitude in one of the instrument's bands, or its PSF file cannot be used.
+
+    See Also
+    --------
+    render_arms : several scenes that differ in little, in less time.
+    noiseless_images : only the light, in double precision.
+
+    Examples
+    --------
+    >>> from lensaudit.imaging import INSTRUMENTS
+    >>> from lensaudit.scenes import draw_scene
+    >>> found = render(draw_scene("single", 1, 0), INSTRUMENTS["euclid"])
+    >>> {band: image.shape for band, image in found.images.items()}
+    {'VIS': (200, 200), 'Y': (66, 66), 'J': (66, 66), 'H': (66, 66)}
     """
     shared = Shared() if shared is None else shared
     unlensed = _unlensed(scene)

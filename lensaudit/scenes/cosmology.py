@@ -57,7 +57,13 @@ def critical_angle_arcsec(sigma_v_km_s: float) -> float:
 
 
 def einstein_radius_arcsec(sigma_v_km_s: float, z_lens: float, z_source: float) -> float:
-    """θ_E = 4π(σ_v/c)² D_ls/D_s in arcsec (Wilde et al. 2022, eq. 1)."""
+    """θ_E = 4π(σ_v/c)² D_ls/D_s in arcsec (Wilde et al. 2022, eq. 1).
+
+    Examples
+    --------
+    >>> round(einstein_radius_arcsec(250.0, z_lens=0.5, z_source=2.0), 2)
+    1.15
+    """
     return critical_angle_arcsec(sigma_v_km_s) * distance_ratio(z_lens, z_source)
 
 

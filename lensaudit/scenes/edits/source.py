@@ -51,6 +51,17 @@ def source_colour(scene: Scene, strength: float) -> Scene:
     ------
     UsageError
         The scene has no lensed source, lens galaxy or VIS magnitudes, or the strength is negative.
+
+    See Also
+    --------
+    source_colour_total_flux : keeps the flux summed over the bands.
+
+    Examples
+    --------
+    >>> from lensaudit.scenes import draw_scene
+    >>> scene = draw_scene("single", 1, 0)
+    >>> source_colour(scene, 1.0).noise_seed == scene.noise_seed
+    True
     """
     edit = "source_colour"
     source = the_source(scene, edit)

@@ -117,6 +117,15 @@ def draw_scene(population: str, seed: int, index: int) -> Scene:
     ------
     UsageError
         The population is unknown or a number is negative.
+
+    See Also
+    --------
+    lensaudit.imaging.render : makes its images.
+
+    Examples
+    --------
+    >>> draw_scene("single", 1, 0) == draw_scene("single", 1, 0), draw_scene("single", 1, 0).label
+    (True, 1)
     """
     if population not in POPULATIONS:
         raise UsageError(f"population '{population}' is unknown; choose one of {', '.join(POPULATIONS)}")
