@@ -17,6 +17,7 @@ from lensaudit.explaining.judging.page import markdown
 from lensaudit.explaining.judging.records import Row
 from lensaudit.files import write_text
 from lensaudit.finders.store import finder_card
+from lensaudit.provenance import Provenance
 from lensaudit.untrusted import in_code, in_markdown, markdown_page, printable
 
 
@@ -90,7 +91,7 @@ def test_kinds_of_other_sets_stand_in_pages_of_judgements_as_they_are():
         settings = SimpleNamespace(few=1, fill="zero", methods=("saliency",))
         judgement: Any = SimpleNamespace(
             finder="toy", finder_hash="ab" * 32, images={word: 3}, rows=(row,), checks=(), views=(), partial={},
-            failed={"saliency": word}, provenance={}, settings=settings,
+            failed={"saliency": word}, provenance=Provenance.here(), settings=settings,
             label=lambda method: "", row=lambda *asked, row=row: row,
         )  # fmt: skip
         html = rendered(markdown([judgement]))

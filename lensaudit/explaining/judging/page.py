@@ -190,9 +190,9 @@ def _kinds_legend(figure: Figure, colours: Mapping[str, str], *, light: bool = F
 
     handles = [Line2D([], [], color=colour, marker="o", markersize=5, label=kind) for kind, colour in colours.items()]
     marker, size, words = ("D", 4, "their light") if light else ("o", 5, "not beyond chance")
-    line = "" if light else "-"
-    hollow = Line2D([], [], color=QUIET, marker=marker, markersize=size, markerfacecolor="white", linestyle=line)
-    hollow.set_label(words)
+    hollow = Line2D([], [], color=QUIET, marker=marker, markersize=size, markerfacecolor="white", label=words)
+    if light:
+        hollow.set_linestyle("")
     handles.append(hollow)
     figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), fontsize=8)
 
