@@ -101,6 +101,17 @@ class IngestOptions(TypedDict, total=False):
         Band (or ``*``) → arcsec per pixel; wins over the header.
     zero_point
         Band (or ``*``) → AB magnitude of one pixel unit; wins over the header.
+    psf, rms, variance, weight
+        Of the layout ``fits``: band → pattern of its point-spread functions, and of its noise as standard deviations,
+        variances or inverse variances; without ``*`` one for the whole set, ``"[5]"`` an extension of the image's file.
+    electrons_per_unit
+        Band (or ``*``) → electrons of one pixel unit, gain × exposure; wins over the header.
+    filters
+        Band → name of its filter in speclite.
+    mask_bits
+        Of the layout ``npz``: bits of an integer mask that mark bad pixels.
+    images_only
+        Whether PSFs and noise that ``euclid-q1`` and ``npz`` find by themselves are left out.
     """
 
     label: str
@@ -115,9 +126,17 @@ class IngestOptions(TypedDict, total=False):
     size_pixels: Mapping[str, int]
     pixel_scale: Mapping[str, float]
     zero_point: Mapping[str, float]
+    psf: Mapping[str, str]
+    rms: Mapping[str, str]
+    variance: Mapping[str, str]
+    weight: Mapping[str, str]
+    electrons_per_unit: Mapping[str, float]
+    filters: Mapping[str, str]
+    mask_bits: Sequence[int]
+    images_only: bool
 
 
-LAYOUTS = ("fits", "euclid-q1", "blf1", "blf2")
+LAYOUTS = ("fits", "euclid-q1", "npz", "blf1", "blf2")
 
 
 @front_door
@@ -132,7 +151,7 @@ def ingest(
     progress: bool | Watcher = False,
     **options: Unpack[IngestOptions],
 ) -> LensSet:
-    """Take FITS cutouts into a lens set.
+    """Take FITS cutouts, or ``.npz`` files of plain arrays, into a lens set.
 
     Parameters
     ----------
@@ -143,7 +162,8 @@ def ingest(
         plane of a cube in brackets: ``{"VIS": "*_vis.fits", "J": "*_nisp.fits[1]"}``. Other layouts: a choice of bands;
         all by default.
     layout
-        ``fits``, ``euclid-q1`` (multi-extension cutouts), ``blf1`` or ``blf2`` (the Bologna challenges).
+        ``fits``, ``euclid-q1`` (multi-extension cutouts with PSF and RMS), ``npz`` (images (n, bands, rows, columns),
+        perhaps ``variance``, ``psfs``, ``mask``, ``bands`` and ``ids``), ``blf1`` or ``blf2`` (Bologna challenges).
     out
         Folder of the set; an interrupted run there goes on. None: a folder that is removed with the set.
     skip_bad
@@ -199,16 +219,24 @@ def ingest(
 
 
 def _plan(path: Path, bands: Mapping[str, str] | Sequence[str], layout: str, options: IngestOptions) -> Plan:
-    from lensaudit.lensset.ingest import parse_band, plan_blf1, plan_blf2, plan_euclid_q1, plan_fits
+    from lensaudit.lensset.ingest import parse_band, plan_blf1, plan_blf2, plan_euclid_q1, plan_fits, plan_npz
 
     catalogue = Path(options["catalogue"]) if "catalogue" in options else None
     label, policy = options.get("label", "unknown"), _policy(options)
     if layout == "fits":
         if not isinstance(bands, Mapping):
             raise UsageError("bands says where the images of each band lie; give {'VIS': '*_vis.fits'}")
+        none: Mapping[str, str] = {}
+        given = {
+            "psf": options.get("psf", none),
+            "rms": options.get("rms", none),
+            "variance": options.get("variance", none),
+            "weight": options.get("weight", none),
+        }
+        beside = [parse_band(f"{band}={one}", what) for what, by in given.items() for band, one in by.items()]
         return plan_fits(
             path,
-            [parse_band(f"{band}={pattern}") for band, pattern in bands.items()],
+            [*(parse_band(f"{band}={pattern}") for band, pattern in bands.items()), *beside],
             duplicate=options.get("duplicate"),
             label=label,
             catalogue=catalogue,
@@ -218,6 +246,9 @@ def _plan(path: Path, bands: Mapping[str, str] | Sequence[str], layout: str, opt
     chosen = list(bands)
     if layout == "euclid-q1":
         return plan_euclid_q1(path, label=label, catalogue=catalogue, bands=chosen, policy=policy)
+    if layout == "npz":
+        name = options.get("instrument", "unknown")
+        return plan_npz([path], bands=chosen, label=label, catalogue=catalogue, instrument=name, policy=policy)
     if layout == "blf1":
         return plan_blf1(path, catalogue=catalogue, bands=chosen, policy=policy)
     rule = options.get("label_rule", "wilde")
@@ -225,7 +256,7 @@ def _plan(path: Path, bands: Mapping[str, str] | Sequence[str], layout: str, opt
 
 
 def _policy(options: IngestOptions) -> PixelPolicy:
-    from lensaudit.lensset.ingest import PixelPolicy
+    from lensaudit.lensset.ingest import PixelPolicy, parse_filters
 
     return PixelPolicy(
         nan=options.get("nan", "fail"),
@@ -235,4 +266,8 @@ def _policy(options: IngestOptions) -> PixelPolicy:
         size_pixels=options.get("size_pixels", {}),
         given_scale=options.get("pixel_scale", {}),
         given_zero_point=options.get("zero_point", {}),
+        given_electrons=options.get("electrons_per_unit", {}),
+        given_filter=parse_filters([f"{band}={name}" for band, name in options.get("filters", {}).items()]),
+        bad_bits=tuple(options.get("mask_bits", ())),
+        images_only=options.get("images_only", False),
     )

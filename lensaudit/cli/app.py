@@ -37,7 +37,7 @@ TRACEBACK = "LENSAUDIT_TRACEBACK"
 
 COMMANDS = {
     "simulate": "sets",
-    "ingest": "sets",
+    "ingest": "ingest",
     "check": "sets",
     "train": "training",
     "cross_validate": "training",

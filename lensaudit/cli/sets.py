@@ -1,4 +1,4 @@
-"""``lensaudit simulate``, ``ingest`` and ``check``: making lens sets, and checking them."""
+"""``lensaudit simulate`` and ``check``: making lens sets, and checking them; what is printed of a set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from lensaudit.cli.console import say, say_json
 
 if TYPE_CHECKING:
     from lensaudit.lensset import LensSet
-    from lensaudit.lensset.ingest import PixelPolicy, Plan
 
 
 def summary(lens_set: LensSet) -> dict[str, Any]:
@@ -29,6 +28,8 @@ def summary(lens_set: LensSet) -> dict[str, Any]:
             band: {"shape": lens_set.shape[band], "pixel_scale_arcsec": lens_set.pixel_scale_arcsec[band]}
             for band in lens_set.bands
         },
+        "psf": [band for band in lens_set.bands if lens_set.has_psf(band)],
+        "rms": [band for band in lens_set.bands if lens_set.has_rms(band)],
         "lenses": int((labels == 1).sum()),
         "non_lenses": int((labels == 0).sum()),
         "unlabelled": int((labels == -1).sum()),
@@ -50,6 +51,9 @@ def show(lens_set: LensSet, *, as_json: bool) -> None:
     say(f"{facts['path']}: {facts['n']} systems, {facts['instrument']}: {bands}")
     labels = (f"{facts['lenses']} lenses", f"{facts['non_lenses']} non-lenses", f"{facts['unlabelled']} unlabelled")
     say("  " + ", ".join(labels), *(f"  {note}" for note in facts["source"].get("notes", [])))
+    for kind in ("psf", "rms"):
+        if facts[kind]:
+            say(f"  {kind.upper()} of {', '.join(facts[kind])}")
     say(f"  content hash {facts['content_hash'][:16]}")
 
 
@@ -90,194 +94,6 @@ def simulate(
     with progress_bar("simulating") as report:
         lens_set = run(instrument, chosen, n, seed, out, dask or workers, report)
     show(lens_set, as_json=as_json)
-
-
-Images = Annotated[Path, typer.Argument(help="Folder of the images (searched downwards).")]
-Cutouts = Annotated[Path, typer.Argument(help="A FITS file, or a folder of them.")]
-Catalogue = Annotated[
-    Path | None,
-    typer.Option("--catalogue", help="Table with an id column, labels and more: CSV, ECSV, FITS, VOTable, Parquet."),
-]
-Bands = Annotated[str, typer.Option("--bands", help="Bands to keep, comma-separated; all of the layout by default.")]
-Nan = Annotated[str, typer.Option("--nan", help="NaN pixels: fail, zero, median of the others, or keep.")]
-Masked = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--masked",
-        metavar="VALUE[:POLICY]",
-        help="Value of masked pixels (repeatable), and what becomes of them: fail, zero, median, or keep as NaN.",
-    ),
-]
-Size = Annotated[float | None, typer.Option("--size-arcsec", help="Side of the central square that is kept.")]
-Pixels = Annotated[
-    list[str] | None, typer.Option("--size-pixels", metavar="[BAND=]PIXELS", help="The same in pixels, by band.")
-]
-Scale = Annotated[list[str] | None, typer.Option("--pixel-scale", metavar="[BAND=]ARCSEC", help="Wins over headers.")]
-ZeroPoint = Annotated[
-    list[str] | None,
-    typer.Option("--zero-point", metavar="[BAND=]MAG", help="AB magnitude of 1 pixel unit; wins over headers."),
-]
-Label = Annotated[str, typer.Option("--label", help="lens, non-lens or unknown, where the catalogue does not say.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable systems out and say which, do not stop.")]
-
-
-def register_ingest(app: typer.Typer) -> None:
-    """Add the command group to the application."""
-    group = typer.Typer(
-        rich_markup_mode=None, help="Bring challenge data or real cutouts into a lens set.", no_args_is_help=True
-    )
-    shown = "lensaudit ingest blf1 challenge1/space --out runs/challenge1"
-    group.command("blf1", epilog=opt.examples(shown))(blf1)
-    shown = "lensaudit ingest blf2 challenge2 --catalogue image_catalog2.0train.csv --out runs/blf2"
-    group.command("blf2", epilog=opt.examples(shown))(blf2)
-    shown = "lensaudit ingest euclid-q1 cutouts/ --skip-bad --out runs/q1"
-    group.command("euclid-q1", epilog=opt.examples(shown))(euclid_q1)
-    shown = "lensaudit ingest fits cutouts/ --band 'VIS=*_vis.fits[1]' --label lens --out runs/mine"
-    group.command("fits", epilog=opt.examples(shown))(fits)
-    app.add_typer(group, name="ingest")
-
-
-def blf1(
-    path: Images,
-    out: opt.Out,
-    catalogue: Catalogue = None,
-    bands: Bands = "",
-    nan: Nan = "fail",
-    masked: Masked = None,
-    size_arcsec: Size = None,
-    size_pixels: Pixels = None,
-    pixel_scale: Scale = None,
-    zero_point: ZeroPoint = None,
-    workers: opt.Workers = 1,
-    skip_bad: SkipBad = False,
-    as_json: opt.Json = False,
-) -> None:
-    """Bologna challenge 1: Euclid-like VIS, or KiDS-like R, I, G, U (masked pixels hold 100)."""
-    from lensaudit.lensset.ingest import plan_blf1
-
-    policy = _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point)
-    plan = plan_blf1(path, catalogue=catalogue, bands=_split(bands), policy=policy)
-    _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
-
-
-def blf2(
-    path: Images,
-    out: opt.Out,
-    catalogue: Catalogue = None,
-    label_rule: Annotated[str, typer.Option("--label-rule", help="wilde or challenge.")] = "wilde",
-    bands: Bands = "",
-    nan: Nan = "fail",
-    masked: Masked = None,
-    size_arcsec: Size = None,
-    size_pixels: Pixels = None,
-    pixel_scale: Scale = None,
-    zero_point: ZeroPoint = None,
-    workers: opt.Workers = 1,
-    skip_bad: SkipBad = False,
-    as_json: opt.Json = False,
-) -> None:
-    """Bologna challenge 2: Euclid-like VIS, J, Y, H; labels by a named rule from its catalogue."""
-    from lensaudit.lensset.ingest import plan_blf2
-
-    policy = _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point)
-    plan = plan_blf2(path, catalogue=catalogue, rule=label_rule, bands=_split(bands), policy=policy)
-    _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
-
-
-def euclid_q1(
-    path: Cutouts,
-    out: opt.Out,
-    label: Label = "unknown",
-    catalogue: Catalogue = None,
-    bands: Bands = "",
-    nan: Nan = "fail",
-    masked: Masked = None,
-    size_arcsec: Annotated[
-        float | None, typer.Option("--size-arcsec", help="Side of the central square that is kept; 20 by default.")
-    ] = None,
-    size_pixels: Pixels = None,
-    pixel_scale: Scale = None,
-    zero_point: ZeroPoint = None,
-    workers: opt.Workers = 1,
-    skip_bad: SkipBad = False,
-    as_json: opt.Json = False,
-) -> None:
-    """Euclid Q1 multi-extension cutouts: VIS_FLUX or VIS_BGSUB, NIR_J_FLUX …"""
-    from lensaudit.lensset.ingest import plan_euclid_q1
-
-    policy = _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point)
-    plan = plan_euclid_q1(path, label=label, catalogue=catalogue, bands=_split(bands), policy=policy)
-    _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
-
-
-def fits(
-    path: Cutouts,
-    out: opt.Out,
-    band: Annotated[list[str], typer.Option("--band", metavar="NAME=PATTERN[EXT]", help="E.g. VIS=*_vis.fits[1].")],
-    duplicate: Annotated[list[str] | None, typer.Option("--duplicate", help="E.g. VIS:J,Y,H: copies of VIS.")] = None,
-    instrument: Annotated[str, typer.Option("--instrument", help="Name kept in the set.")] = "unknown",
-    label: Label = "unknown",
-    catalogue: Catalogue = None,
-    nan: Nan = "fail",
-    masked: Masked = None,
-    size_arcsec: Size = None,
-    size_pixels: Pixels = None,
-    pixel_scale: Scale = None,
-    zero_point: ZeroPoint = None,
-    workers: opt.Workers = 1,
-    skip_bad: SkipBad = False,
-    as_json: opt.Json = False,
-) -> None:
-    """Any FITS cutouts, one --band per band; the * of the pattern is the id."""
-    from lensaudit.lensset.ingest import parse_band, parse_duplicate, plan_fits
-
-    plan = plan_fits(
-        path,
-        [parse_band(words) for words in band],
-        duplicate=dict(parse_duplicate(words) for words in duplicate or []),
-        label=label,
-        catalogue=catalogue,
-        instrument=instrument,
-        policy=_policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point),
-    )
-    _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
-
-
-def _policy(
-    nan: str,
-    masked: list[str] | None,
-    size_arcsec: float | None,
-    size_pixels: list[str] | None,
-    pixel_scale: list[str] | None,
-    zero_point: list[str] | None,
-) -> PixelPolicy:
-    from lensaudit.lensset.ingest import PixelPolicy, parse_by_band, parse_masked
-
-    values, policy = parse_masked(masked or [])
-    return PixelPolicy(
-        nan=nan,
-        masked_values=values,
-        masked=policy,
-        size_arcsec=size_arcsec,
-        size_pixels=parse_by_band("--size-pixels", size_pixels or [], int),
-        given_scale=parse_by_band("--pixel-scale", pixel_scale or [], float),
-        given_zero_point=parse_by_band("--zero-point", zero_point or [], float),
-    )
-
-
-def _split(bands: str) -> list[str]:
-    return [band.strip() for band in bands.split(",") if band.strip()]
-
-
-def _carry_out(plan: Plan, out: Path, *, workers: int, skip_bad: bool, as_json: bool) -> None:
-    from lensaudit.cli.console import say
-    from lensaudit.cli.running import progress_bar
-    from lensaudit.lensset.ingest import ingest, remarks, skipped_lines
-
-    with progress_bar("ingesting") as report:
-        lens_set = ingest(plan, out, workers=workers, skip_bad=skip_bad, progress=report)
-    show(lens_set, as_json=as_json)
-    say(*(f"  {line}" for line in (*remarks(lens_set), *skipped_lines(lens_set))), err=as_json)
 
 
 def register_check(app: typer.Typer) -> None:

@@ -29,6 +29,13 @@ def write_plane(path: Path, pixels: np.ndarray, header: fits.Header | None = Non
     return path
 
 
+def star(side: int = 5, off: tuple[float, float] = (0, 0), sigma: float = 0.8) -> np.ndarray:
+    """A Gaussian PSF of sum 1, centred `off` (rows, columns) from the middle."""
+    rows, columns = (np.exp(-(((np.arange(side) - (side - 1) / 2 - one) / sigma) ** 2) / 2) for one in off)
+    stamp = np.outer(rows, columns)
+    return (stamp / stamp.sum()).astype(np.float32)
+
+
 def write_q1(path: Path, shape: tuple[int, int] = (30, 30), kind: str = "FLUX", **changes: np.ndarray | None) -> Path:
     """A Q1-like file at 1″ per pixel; `changes` replaces a band's pixels, ``None`` leaves the band out."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +47,6 @@ def write_q1(path: Path, shape: tuple[int, int] = (30, 30), kind: str = "FLUX", 
             header = sky_header(1.0, (shape[1] / 2 + 0.5, shape[0] / 2 + 0.5))
             header["MAGZERO"] = 24.6
             hdus.append(fits.ImageHDU(pixels, header, name=f"{name}_{kind}"))
-            hdus.append(fits.ImageHDU(noise(9, (5, 5)), name=f"{name}_PSF"))
+            hdus.append(fits.ImageHDU(star(), name=f"{name}_PSF"))
     fits.HDUList(hdus).writeto(path, overwrite=True)
     return path

@@ -13,7 +13,8 @@ from astropy.io import fits
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset import LensSet
 from lensaudit.lensset.ingest import ingest, parse_band, plan_fits
-from lensaudit.lensset.ingest.plan import PixelPolicy, ZeroPoint, zero_point_of
+from lensaudit.lensset.ingest.flux import ZeroPoint, zero_point_of
+from lensaudit.lensset.ingest.plan import PixelPolicy
 
 EMPTY = fits.Header()
 HST = {"PHOTFLAM": 7.0767e-20, "PHOTPLAM": 8045.0}

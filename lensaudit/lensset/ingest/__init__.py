@@ -1,16 +1,20 @@
 """Ingest: challenge data and real cutouts into a lens set. A layout makes a `Plan`; `ingest` carries it out."""
 
 from lensaudit.lensset.ingest.challenges import plan_blf1, plan_blf2
+from lensaudit.lensset.ingest.euclid_q1 import plan_euclid_q1
 from lensaudit.lensset.ingest.layouts import (
     parse_band,
+    parse_bits,
     parse_by_band,
     parse_duplicate,
+    parse_filters,
     parse_masked,
-    plan_euclid_q1,
     plan_fits,
 )
+from lensaudit.lensset.ingest.npz import plan_npz
 from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, LABEL_RULES, PixelPolicy, Plan
-from lensaudit.lensset.ingest.run import ingest, remarks, skipped_lines
+from lensaudit.lensset.ingest.remarks import remarks, skipped_lines
+from lensaudit.lensset.ingest.run import ingest
 
 __all__ = [
     "BAD_PIXEL_POLICIES",
@@ -19,13 +23,16 @@ __all__ = [
     "Plan",
     "ingest",
     "parse_band",
+    "parse_bits",
     "parse_by_band",
     "parse_duplicate",
+    "parse_filters",
     "parse_masked",
     "plan_blf1",
     "plan_blf2",
     "plan_euclid_q1",
     "plan_fits",
+    "plan_npz",
     "remarks",
     "skipped_lines",
 ]

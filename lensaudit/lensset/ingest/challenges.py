@@ -14,11 +14,14 @@ from typing import Any
 from lensaudit.errors import DataError, NoSuchFile, UsageError
 from lensaudit.files import sha256
 from lensaudit.lensset.header import CatalogueColumn
-from lensaudit.lensset.ingest.plan import LABEL, UNKNOWN, PixelPolicy, Plan, Plate, System, label_rule
+from lensaudit.lensset.ingest.plan import LABEL, UNKNOWN, PixelPolicy, Plan, label_rule
+from lensaudit.lensset.ingest.systems import FilePlaces, PlacesByKind, Systems, as_columns
 from lensaudit.tables import read_table
 from lensaudit.untrusted import printable
 
-_OURS = re.compile(r"(n_(nan|masked)|zero_point_mag)_.*|id|label", re.IGNORECASE)
+_OURS = re.compile(
+    r"(n_(nan|masked|no_rms)|zero_point_mag|psf_(sum|offset|side)|electrons_per_unit)_.*|id|label", re.IGNORECASE
+)
 """Columns that ingest writes itself."""
 ARCSEC_PER_RADIAN = 180 * 3600 / math.pi
 
@@ -69,9 +72,13 @@ def chosen_bands(requested: Sequence[str], there: Sequence[str]) -> tuple[str, .
     return tuple(requested) or tuple(there)
 
 
-def plates_of(files: Mapping[str, Path], bands: Iterable[str]) -> dict[str, Plate]:
-    """One plate per band that has a file; a missing band is reported on reading."""
-    return {band: Plate(str(files[band])) for band in bands if band in files}
+def systems_of(
+    found: Found, bands: Iterable[str], rows: Iterable[Mapping[str, Any]], columns: Sequence[CatalogueColumn]
+) -> Systems:
+    """The systems `found`, in the order of their ids, with their `rows`; a missing band is reported on reading."""
+    names = sorted(found)
+    places = {band: FilePlaces(files=tuple(str(found[name].get(band, "")) for name in names)) for band in bands}
+    return Systems(names, as_columns(rows, columns), PlacesByKind(places))
 
 
 def carried_name(name: str) -> str:
@@ -188,16 +195,14 @@ def plan_blf1(
     scale = 0.1 if space else 0.2
     masked = policy.masked_values if space else (MASKED_VALUE, *policy.masked_values)
     policy = replace(policy, known_scale=dict.fromkeys(chosen, scale), masked_values=masked)
-    systems = tuple(
-        System(name, plates_of(found[name], chosen), _row(root, name, found[name], table, carried))
-        for name in sorted(found)
-    )
+    columns = (LABEL, *numeric_columns(carried, _KNOWN))
+    rows = (_row(root, name, found[name], table, carried) for name in sorted(found))
     return Plan(
         layout="blf1",
         instrument="euclid" if space else "kids",
         bands=chosen,
-        systems=systems,
-        columns=(LABEL, *numeric_columns(carried, _KNOWN)),
+        systems=systems_of(found, chosen, rows, columns),
+        columns=columns,
         policy=policy,
         unit="challenge flux unit",
         root=root,
@@ -296,16 +301,14 @@ def plan_blf2(
     if catalogue is None:
         notes = ["no --catalogue given: all systems are unlabelled"]
     carried = _carried(table)
-    systems = tuple(
-        System(name, plates_of(found[name], chosen), _row_of_challenge_2(table.get(name), carried, rated))
-        for name in sorted(found)
-    )
+    columns = (LABEL, *numeric_columns(carried, _BLF2_COLUMNS))
+    rows = (_row_of_challenge_2(table.get(name), carried, rated) for name in sorted(found))
     return Plan(
         layout="blf2",
         instrument="euclid",
         bands=chosen,
-        systems=systems,
-        columns=(LABEL, *numeric_columns(carried, _BLF2_COLUMNS)),
+        systems=systems_of(found, chosen, rows, columns),
+        columns=columns,
         policy=replace(policy or PixelPolicy(), known_scale=_SCALES),
         unit="challenge flux unit",
         root=root,

@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.fits_input import open_fits, pixels_of
-from lensaudit.lensset.coordinates import Sky, header_sky, rescaled_about_reference, scale_arcsec, shifted_cards
+from lensaudit.lensset.coordinates import Sky, rescaled_about_reference, scale_arcsec, shifted_cards
 from lensaudit.lensset.header import BandHeader
-from lensaudit.lensset.ingest.plan import PixelPolicy, Plan, Plate, System, ZeroPoint, zero_point_of
+from lensaudit.lensset.ingest.flux import Electrons
+from lensaudit.lensset.ingest.plan import UNKNOWN_UNIT, PixelPolicy, Plan
+from lensaudit.lensset.ingest.sources import Image, Sources
+from lensaudit.lensset.ingest.survey import (
+    SAME_SCALE,
+    Frame,
+    Psf,
+    centre_crop,
+    cut,
+    masked_pixels,
+    read_noise,
+    read_psf,
+    times,
+)
+from lensaudit.lensset.ingest.systems import Plate, System
 from lensaudit.untrusted import printable
-
-
-@dataclass(frozen=True)
-class Crop:
-    """First row and column (from 0) and the shape of the part that is kept."""
-
-    row: int
-    column: int
-    shape: tuple[int, int]
-
-
-def centre_crop(shape: tuple[int, int], size: int | None, where: str, pixel_scale_arcsec: float) -> Crop:
-    """The central `size` × `size` pixels of an image; ``None`` keeps all.
-
-    Raises
-    ------
-    DataError
-        The image is smaller than that; the message begins with `where`.
-    """
-    if size is None:
-        return Crop(0, 0, shape)
-    if min(shape) < size:
-        largest = min(shape) * pixel_scale_arcsec
-        raise DataError(
-            f"{where}: {shape[0]}×{shape[1]} pixels are too small, {size}×{size} are needed; "
-            f"give --size-arcsec {largest:g} or less, or leave the file out"
-        )
-    return Crop((shape[0] - size) // 2, (shape[1] - size) // 2, (size, size))
-
-
-def cut(pixels: NDArray[np.float32], crop: Crop) -> NDArray[np.float32]:
-    """The part of `pixels` that `crop` keeps, as a copy."""
-    rows, columns = crop.shape
-    return pixels[crop.row : crop.row + rows, crop.column : crop.column + columns].copy()
 
 
 def filled(
@@ -86,56 +62,6 @@ def refuse_constant(pixels: NDArray[np.float32], good: NDArray[np.bool_], where:
         raise DataError(f"{where}: all pixels have the same value{shown}; leave the system out (or give --skip-bad)")
 
 
-@dataclass(frozen=True)
-class Image:
-    """A 2-D image in native byte order, float32, with what its header says about sky and flux."""
-
-    pixels: NDArray[np.float32]
-    sky: Sky
-    zero_point: ZeroPoint | None
-
-
-def read_image(hdus: fits.HDUList, plate: Plate, band: str, *, zero_point: bool = True) -> Image:
-    """The image of `band` in an open file.
-
-    Parameters
-    ----------
-    zero_point
-        Whether the header's zero point is read; where the user gave one, it is not looked at.
-
-    Raises
-    ------
-    DataError
-        No such extension or plane, or it holds no 2-D image, or the data or the zero point are damaged.
-    """
-    hdu, name = _extension(hdus, plate, band)
-    where = f"{plate.path}: band {band}: extension {name}"
-    pixels = pixels_of(hdu, where, plate.plane)
-    with np.errstate(over="ignore", invalid="ignore"):
-        single = pixels.astype(np.float32)  # also from big-endian, as FITS stores, to native order
-    found = zero_point_of(hdu.header, hdus[0].header, where) if zero_point else None
-    return Image(single, header_sky(hdu.header, hdus), found)
-
-
-def _extension(hdus: fits.HDUList, plate: Plate, band: str) -> tuple[Any, str]:
-    """The first of the plate's extensions that the file has, and what it is called in messages."""
-    names = [str(hdu.name) for hdu in hdus]
-    for wanted in plate.extensions:
-        if isinstance(wanted, int) and wanted < len(hdus):
-            return hdus[wanted], printable(names[wanted] or str(wanted), 60)
-        if isinstance(wanted, str):
-            name, _, version = wanted.upper().partition(",")
-            for hdu in hdus:
-                if str(hdu.name).upper() == name and version.strip() in ("", str(hdu.ver)):
-                    return hdu, printable(wanted, 60)
-    extensions = " or ".join(str(wanted) for wanted in plate.extensions)
-    there = printable(", ".join(name or str(i) for i, name in enumerate(names)), 300)
-    raise DataError(f"{plate.path}: band {band}: no extension {extensions}; the file has {there}")
-
-
-SAME_SCALE = 0.01
-"""Largest relative difference of pixel scales within a band: a hundredth is 0.1 pixel over a 20-pixel lens."""
-
 JITTER = 1e-4
 """Relative difference of scales (and of fluxes, as a difference of zero points in mag) that comes from rounding in
 headers: 0.02 pixel over 200."""
@@ -160,8 +86,14 @@ class Cutout:
         Header cards of its coordinates; None without.
     zero_point_mag, zero_point_cards
         Of the file, or as given; and the header cards it is from, empty where it was given or there is none.
+    frame
+        The image, and what became of it.
+    electrons
+        What one pixel unit of the set stands for; None where it is not known.
     no_sky
         Why it has no coordinates although its header names some.
+    psf, rms
+        What is kept beside it, of this cutout alone: the point-spread function, and float32 (rows, columns).
     """
 
     pixels: NDArray[np.float32]
@@ -169,42 +101,84 @@ class Cutout:
     cards: str | None
     pixel_scale_arcsec: float
     zero_point_mag: float | None
+    frame: Frame
+    electrons: Electrons | None = None
     no_sky: str = ""
     zero_point_cards: str = ""
+    psf: Psf | None = None
+    rms: NDArray[np.float32] | None = None
 
 
-def read_system(system: System, plan: Plan, model: Mapping[str, BandHeader] | None = None) -> dict[str, Cutout]:
-    """Every band of one system, cut and checked.
+Model = Mapping[str, BandHeader]
+
+
+def read_system(system: System, plan: Plan, model: Model | None = None, sources: Sources | None = None) -> Cutouts:
+    """Every band of one system, cut and checked, with what is kept beside it.
 
     Parameters
     ----------
     model
         Bands of the set, as its first system fixed them: scales that differ by rounding are taken as the set's, and
         pixels are brought to its zero point. None for the first system itself.
+    sources
+        Files that stay open from system to system.
 
     Raises
     ------
     DataError
         Naming file, band and what is wrong.
     """
+    if sources is None:
+        with Sources() as own:
+            return read_system(system, plan, model, own)
     _check_id(system)
-    cutouts: dict[str, Cutout] = {}
-    with ExitStack() as stack:
-        files: dict[str, fits.HDUList] = {}
-        for band in plan.bands:
-            plate = system.plates.get(band)
-            if plate is None:
-                raise DataError(
-                    f"{plan.root}: system {printable(system.name, 60)}: band {band} is missing; fetch its file"
-                )
-            if plate.file not in files:
-                files[plate.file] = stack.enter_context(open_fits(plate.path))
-            given = plan.policy.of_band(plan.policy.given_zero_point, band)
-            image = read_image(files[plate.file], plate, band, zero_point=given is None)
-            where = f"{plate.path}: band {band}"
-            near = [made.pixel_scale_arcsec for made in cutouts.values()]
-            cutouts[band] = _cutout(image, plan.policy, band, where, near if model is None else model[band])
+    cutouts: Cutouts = {}
+    for band in plan.bands:
+        plate = _need(system.plates, band, system, plan, "")
+        given = plan.policy.of_band(plan.policy.given_zero_point, band)
+        image = sources.get(plate).image(plate, band, zero_point=given is None)
+        if band in system.masks:
+            image = replace(image, masked=masked_pixels(system.masks[band], band, plan.policy, sources, image))
+        where = f"{plate.path}: band {band}"
+        near = [made.pixel_scale_arcsec for made in cutouts.values()]
+        cutout = _cutout(image, plan.policy, band, where, near if model is None else model[band])
+        if model is not None and plan.unit == UNKNOWN_UNIT:
+            _refuse_other_unit(image.unit, model[band], cutout.zero_point_mag, where)
+        cutouts[band] = _with_survey(cutout, band, system, plan, sources, None if model is None else model[band])
+    sources.next_system()
     return cutouts
+
+
+Cutouts = dict[str, Cutout]
+
+
+def _need(plates: Mapping[str, Plate], band: str, system: System, plan: Plan, what: str) -> Plate:
+    plate = plates.get(band)
+    if plate is None:
+        name = f"band {band} is" if not what else f"the {what} of band {band} is"
+        raise DataError(f"{plan.root}: system {printable(system.name, 60)}: {name} missing; fetch its file")
+    return plate
+
+
+def _with_survey(
+    cutout: Cutout, band: str, system: System, plan: Plan, sources: Sources, model: BandHeader | None
+) -> Cutout:
+    """`cutout` with its own point-spread function and noise, where the plan keeps them of each."""
+    beside, values = plan.beside, dict(cutout.values)
+    if band in beside.psfs and band not in beside.one_psf:
+        side = None if model is None or model.psf is None else model.psf.side
+        psf = read_psf(_need(system.psfs, band, system, plan, "PSF"), band, sources, cutout.frame, side)
+        values |= {f"psf_sum_{band}": psf.total, f"psf_offset_{band}": psf.offset, f"psf_side_{band}": max(psf.shape)}
+        cutout = replace(cutout, psf=psf)
+    if band in beside.kinds:
+        rms = None
+        if band not in beside.one_noise:
+            rms = read_noise(
+                _need(system.noise, band, system, plan, "noise"), band, beside.kinds[band], sources, cutout.frame
+            )
+            values[f"n_no_rms_{band}"] = int(np.isinf(rms).sum())
+        cutout = replace(cutout, rms=rms)
+    return replace(cutout, values=values)
 
 
 def _check_id(system: System) -> None:
@@ -231,18 +205,22 @@ def _cutout(image: Image, policy: PixelPolicy, band: str, where: str, like: Band
     pixels = cut(image.pixels, crop)
     nan = ~np.isfinite(pixels)
     masked = np.isin(pixels, np.array(policy.masked_values, np.float32))
+    if image.masked is not None:
+        masked |= cut(image.masked, crop)
     pixels = filled(pixels, masked, policy.masked, where, "masked")
     pixels = filled(pixels, nan, policy.nan, where, "NaN")
     refuse_constant(pixels, ~(nan | masked), where)
     values: dict[str, float] = {f"n_nan_{band}": int(nan.sum())}
-    if policy.masked_values:
+    if policy.masked_values or image.masked is not None:
         values[f"n_masked_{band}"] = int(masked.sum())
     given = policy.of_band(policy.given_zero_point, band)
     zero_point = given
     if given is None and image.zero_point is not None:
         values[f"zero_point_mag_{band}"] = zero_point = image.zero_point.mag
+    by = 1.0
     if model is not None:
-        pixels = _at_zero_point(pixels, zero_point, model.zero_point_mag, where)
+        by = _factor(zero_point, model.zero_point_mag, where)
+        pixels = times(pixels, by, where)
         if pixels.shape != model.shape:
             raise DataError(
                 f"{where}: {pixels.shape[0]}×{pixels.shape[1]} pixels, the set has {model.shape[0]}×{model.shape[1]}; "
@@ -252,7 +230,30 @@ def _cutout(image: Image, policy: PixelPolicy, band: str, where: str, like: Band
     text = None if cards is None else "\n".join([cards.text, *([f"COMMENT {comment}"] if comment else [])])
     lost = "" if cards is not None else sky.reason if sky.wcs is None else "the sky ends inside the cutout"
     from_cards = "" if image.zero_point is None else image.zero_point.cards
-    return Cutout(pixels, values, text, scale, zero_point, lost, from_cards)
+    electrons = _electrons(image, policy, band, by)
+    if electrons is not None and electrons.cards:
+        values[f"electrons_per_unit_{band}"] = electrons.per_unit
+    frame = Frame(image, crop, scale, by, nan | masked)
+    return Cutout(pixels, values, text, scale, zero_point, frame, electrons, lost, from_cards)
+
+
+def _electrons(image: Image, policy: PixelPolicy, band: str, by: float) -> Electrons | None:
+    """Electrons of one pixel unit of the set: as given, or the file's own, whose pixels are multiplied by `by`."""
+    given = policy.of_band(policy.given_electrons, band)
+    if given is not None:
+        return Electrons(float(given), "")
+    own = image.electrons
+    return None if own is None else Electrons(own.per_unit / by, own.cards)
+
+
+def _refuse_other_unit(unit: str, model: BandHeader, zero_point: float | None, where: str) -> None:
+    """Raise DataError for pixels of another unit than the set's, which no zero point brings to it."""
+    both = bool(unit) and model.unit != UNKNOWN_UNIT
+    if zero_point is None and both and unit.casefold() != model.unit.casefold():
+        raise DataError(
+            f"{where}: its pixels are in {printable(unit, 40)}, the set's in {printable(model.unit, 40)}; give "
+            "--zero-point, or ingest it into a set of its own"
+        )
 
 
 def _size(policy: PixelPolicy, band: str, scale: float) -> int | None:
@@ -302,10 +303,8 @@ def _like_the_set(scale: float, model: BandHeader, where: str) -> float:
     return model.pixel_scale_arcsec
 
 
-def _at_zero_point(
-    pixels: NDArray[np.float32], own: float | None, wanted: float | None, where: str
-) -> NDArray[np.float32]:
-    """`pixels` in units of the zero point `wanted`: f · 10^(0.4 (wanted − own))."""
+def _factor(own: float | None, wanted: float | None, where: str) -> float:
+    """What pixels of zero point `own` are multiplied by to be at `wanted`: 10^(0.4 (wanted − own))."""
     if (own is None) != (wanted is None):
         names = [f"{value:g}" if value is not None else "none" for value in (own, wanted)]
         raise DataError(
@@ -313,9 +312,5 @@ def _at_zero_point(
             "give --zero-point, or ingest it into a set of its own"
         )
     if own is None or wanted is None or abs(own - wanted) <= JITTER:
-        return pixels
-    with np.errstate(over="ignore"):
-        brought = (pixels * np.float64(10 ** (0.4 * (wanted - own)))).astype(np.float32)
-    if not np.isfinite(brought[np.isfinite(pixels)]).all():
-        raise DataError(f"{where}: pixels overflow when its zero point {own:g} is brought to the set's {wanted:g}")
-    return brought
+        return 1.0
+    return float(10 ** (0.4 * (wanted - own)))

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
 from lensaudit.imaging.render import TRUTH_COLUMNS
@@ -25,10 +28,10 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class ExternalRows:
-    """Catalogue rows by id, their columns, and remarks about them."""
+    """Catalogue values of each column in the order of the systems, the columns, and remarks about them."""
 
     columns: tuple[CatalogueColumn, ...]
-    values: Mapping[str, Mapping[str, Any]]
+    values: Mapping[str, Sequence[Any] | NDArray[Any]]
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -56,19 +59,21 @@ def external_rows(names: Sequence[str], label: str, catalogue: Path | None) -> E
     if label not in LABELS:
         raise UsageError(f"--label '{label}' is not one of {', '.join(LABELS)}")
     if catalogue is None:
-        return ExternalRows((LABEL,), {name: {"label": LABELS[label]} for name in names})
+        return ExternalRows((LABEL,), {"label": np.full(len(names), LABELS[label], np.int8)})
     table = read_table(catalogue, "a catalogue")
     key = table.need(*ID_COLUMNS)
     rows = {name: row for row, name in enumerate(table.ids(key, names))}
     facts, notes = compared(names, rows, catalogue)
     labels, source, remarks = _labels(table)
     kept, renamed = _carried(table, {key.name, *source[:1]})
-    values = {}
-    for name in names:
-        row = rows.get(name)
-        given = None if row is None else labels[row]
-        row_values = {made.name: _missing(made) if row is None else cells[row] for made, cells in kept}
-        values[name] = {"label": LABELS[label] if given is None else given, **row_values}
+    at = [rows.get(name) for name in names]
+    given = [None if row is None else labels[row] for row in at]
+    values: dict[str, Sequence[Any] | NDArray[Any]] = {
+        "label": np.array([LABELS[label] if one is None else one for one in given], np.int8)
+    }
+    for made, cells in kept:
+        column = [_missing(made) if row is None else cells[row] for row in at]
+        values[made.name] = column if made.dtype == "str" else np.array(column, made.dtype)
     columns = (LABEL, *(made for made, _ in kept))
     return ExternalRows(columns, values, facts, (*notes, *remarks, *renamed), {catalogue.name: sha256(catalogue)})
 

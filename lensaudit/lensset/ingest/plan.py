@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from astropy.io import fits
-
 from lensaudit.errors import DataError, UsageError
-from lensaudit.fits_input import card as read_card
-from lensaudit.fits_input import number
 from lensaudit.lensset.coordinates import SCALES_ARCSEC
 from lensaudit.lensset.header import LARGEST_SIDE, CatalogueColumn
+from lensaudit.lensset.ingest.flux import LARGEST_ELECTRONS, ZERO_POINTS_MAG
+from lensaudit.lensset.ingest.systems import Plate, System
 from lensaudit.records import Json
 from lensaudit.untrusted import printable
 
@@ -24,39 +20,49 @@ BAD_PIXEL_POLICIES = ("fail", "zero", "median", "keep")
 """What happens to NaN (or masked) pixels: refuse the file, set them to 0, or to the median of the good ones, or keep
 them as NaN, for finders that mask such pixels (stretch ``noise``)."""
 
-ZERO_POINTS_MAG = (-100.0, 100.0)
+UNKNOWN_UNIT = "unit of the files"
+"""Unit of pixels whose files do not say it."""
+
+ELECTRONS = "electrons_per_unit_"
+"""Begins the names of columns with the electrons of one pixel unit, by band."""
 
 LABEL = CatalogueColumn(name="label", unit="", description="1 lens, 0 non-lens, -1 unknown", dtype="int8")
 
 
 Number = TypeVar("Number", int, float)
 
+NOISE_KINDS = {
+    "rms": "standard deviation",
+    "variance": "variance",
+    "weight": "inverse variance",
+}
+"""What a noise map may hold."""
 
-@dataclass(frozen=True, slots=True)
-class Plate:
-    """One image inside a FITS file: the first of `extensions` that the file has, and of a cube one plane.
 
-    An extension is a number, a name, or a name and its version (``SCI,2``); planes count from 0. There is one for
-    every image of a survey, so it holds the path as text, which takes a quarter of the memory of a ``Path``.
+@dataclass(frozen=True)
+class Beside:
+    """What is kept beside the images of a plan.
+
+    Attributes
+    ----------
+    kinds
+        Band → what its noise maps hold, one of `NOISE_KINDS`; bands without are not there.
+    psfs
+        Bands whose point-spread functions are kept.
+    one_psf, one_noise
+        Band → the one of the whole set, of those bands whose systems do not have their own.
+    filters
+        Band → name of its filter in speclite.
+    masked
+        Whether masks of bad pixels are read.
     """
 
-    file: str
-    extensions: tuple[str | int, ...] = (0,)
-    plane: int | None = None
-
-    @property
-    def path(self) -> Path:
-        """Path of the file."""
-        return Path(self.file)
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """One system: where each band's image lies, and its catalogue values (pixel counts are added on reading)."""
-
-    name: str
-    plates: Mapping[str, Plate]
-    row: Mapping[str, Any]
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    psfs: tuple[str, ...] = ()
+    one_psf: Mapping[str, Plate] = field(default_factory=dict)
+    one_noise: Mapping[str, Plate] = field(default_factory=dict)
+    filters: Mapping[str, str] = field(default_factory=dict)
+    masked: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,14 @@ class PixelPolicy:
         Band (or ``*``) → AB magnitude of one pixel unit as given by the user; wins over the header.
     known_scale
         Band → arcsec per pixel of the layout, where neither the user nor the header says.
+    given_electrons
+        Band (or ``*``) → electrons of one pixel unit as given by the user; wins over the header.
+    given_filter
+        Band → name of its filter in speclite.
+    bad_bits
+        Bits of an integer mask that mark bad pixels.
+    images_only
+        Whether point-spread functions and noise that a layout finds by itself are left out.
     """
 
     nan: str = "fail"
@@ -88,6 +102,10 @@ class PixelPolicy:
     given_scale: Mapping[str, float] = field(default_factory=dict)
     given_zero_point: Mapping[str, float] = field(default_factory=dict)
     known_scale: Mapping[str, float] = field(default_factory=dict)
+    given_electrons: Mapping[str, float] = field(default_factory=dict)
+    given_filter: Mapping[str, str] = field(default_factory=dict)
+    bad_bits: tuple[int, ...] = ()
+    images_only: bool = False
 
     def __post_init__(self) -> None:
         for option, value in (("--nan", self.nan), ("--masked", self.masked)):
@@ -107,6 +125,11 @@ class PixelPolicy:
         for band, zero_point in self.given_zero_point.items():
             if not ZERO_POINTS_MAG[0] <= zero_point <= ZERO_POINTS_MAG[1]:
                 raise UsageError(f"--zero-point {_of(band)}must lie in −100 … 100 mag, not {zero_point}")
+        for band, electrons in self.given_electrons.items():
+            if not 0 < electrons <= LARGEST_ELECTRONS:
+                raise UsageError(f"--electrons-per-unit {_of(band)}must be positive and finite, not {electrons}")
+        if any(not 0 <= bit < 64 for bit in self.bad_bits):
+            raise UsageError("--mask-bits: bits are counted from 0 to 63, e.g. 0,1,8")
 
     def of_band(self, given: Mapping[str, Number], band: str) -> Number | None:
         """What an option says of `band`, or of all bands; None where it says nothing."""
@@ -125,6 +148,10 @@ class PixelPolicy:
             facts["pixel_scale_told_arcsec"] = dict(sorted(self.given_scale.items()))
         if self.given_zero_point:
             facts["zero_point_told_mag"] = dict(sorted(self.given_zero_point.items()))
+        if self.given_electrons:
+            facts["electrons_per_unit_told"] = dict(sorted(self.given_electrons.items()))
+        if self.bad_bits:
+            facts["mask_bits"] = list(self.bad_bits)
         return facts
 
 
@@ -146,6 +173,8 @@ class Plan:
         Unit of a pixel, as far as the layout says.
     source
         Facts for the header: label rule, what was missing.
+    beside
+        What is kept beside the images.
     notes
         Sentences to print and to store.
     inputs
@@ -157,12 +186,13 @@ class Plan:
     layout: str
     instrument: str
     bands: tuple[str, ...]
-    systems: tuple[System, ...]
+    systems: Sequence[System]
     columns: tuple[CatalogueColumn, ...]
     policy: PixelPolicy
     unit: str
     root: Path
     source: Mapping[str, Any] = field(default_factory=dict)
+    beside: Beside = field(default_factory=lambda: Beside())
     notes: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
 
@@ -172,6 +202,8 @@ class Plan:
             ("--pixel-scale", policy.given_scale),
             ("--zero-point", policy.given_zero_point),
             ("--size-pixels", policy.size_pixels),
+            ("--electrons-per-unit", policy.given_electrons),
+            ("--filter", policy.given_filter),
         ):
             if unknown := sorted(set(given) - set(self.bands) - {"*"}):
                 raise UsageError(f"{option}: '{printable(unknown[0], 60)}' is not one of {', '.join(self.bands)}")
@@ -180,12 +212,14 @@ class Plan:
 def count_columns(plan: Plan) -> tuple[CatalogueColumn, ...]:
     """Columns with the numbers of bad pixels per band, filled while reading."""
     kinds = [("nan", "NaN or infinite")]
-    if plan.policy.masked_values:
+    if plan.policy.masked_values or plan.beside.masked:
         kinds.append(("masked", "masked by the archive"))
+    counted = [(kind, words, band) for kind, words in kinds for band in plan.bands]
+    own = [band for band in plan.bands if band in plan.beside.kinds and band not in plan.beside.one_noise]
+    counted += [("no_rms", "weightless (their noise is +inf)", band) for band in own]
     return tuple(
         CatalogueColumn(name=f"n_{kind}_{band}", unit="pixel", description=f"{words} pixels in {band}", dtype="int64")
-        for kind, words in kinds
-        for band in plan.bands
+        for kind, words, band in counted
     )
 
 
@@ -249,110 +283,3 @@ def _value(row: Row, *names: str) -> float:
         if name in lower:
             return lower[name]
     raise DataError(f"catalogue: no column {' or '.join(names)}, which the label rule needs; it has {', '.join(row)}")
-
-
-MAGNITUDE_CARDS = ("MAGZERO", "MAGZEROP", "MAGZPT", "MAGZP", "ZEROPOINT", "ZEROPNT", "IMAGEZPT", "ABMAGZP", "ZP")
-FLUX_CARD = "FLUXMAG0"
-SENSITIVITY_CARD, PIVOT_CARD, TIME_CARD = "PHOTFLAM", "PHOTPLAM", "EXPTIME"
-
-HANDBOOK = -2.408
-"""−48.60 + 2.5 log10 of the speed of light in Å/s, as the ACS Data Handbook (section 5.1) rounds it."""
-
-TOTALS = frozenset({"ELECTRONS", "ELECTRON", "COUNTS", "COUNT", "DN", "ADU", "E-"})
-"""BUNIT of pixels that are summed over the exposure, where PHOTFLAM is that of one per second."""
-
-
-@dataclass(frozen=True)
-class ZeroPoint:
-    """A zero point (mag, AB) and the header cards it is from, in words."""
-
-    mag: float
-    cards: str
-
-
-def zero_point_of(header: fits.Header, primary: fits.Header, where: str) -> ZeroPoint | None:
-    """The zero point of an image from its own and its file's primary header; None where neither has one.
-
-    What the user gives wins and is not looked up here. Then the image's own header comes before the primary one, and in
-    each the first of these that it has: a card that is a magnitude (`MAGNITUDE_CARDS`, in that order), the flux of
-    magnitude 0 (Hyper Suprime-Cam), the inverse sensitivity and pivot wavelength (Hubble Space Telescope). Of the
-    primary header a magnitude is read only where the image says INHERIT, for it may be that of another band.
-
-    Raises
-    ------
-    DataError
-        A card holds no number, or one that gives no zero point.
-    """
-    about = (header, primary)
-    found = _magnitude(header, where) or _flux(header, where) or _sensitivity(header, about, where)
-    if found is not None or primary is header:
-        return found
-    where = f"{where}: primary header"
-    found = _magnitude(primary, where) if _word(about[:1], "INHERIT") == "TRUE" else None
-    found = found or _flux(primary, where) or _sensitivity(primary, about, where)
-    return None if found is None else ZeroPoint(found.mag, f"{found.cards} of the primary header")
-
-
-def _magnitude(header: fits.Header, where: str) -> ZeroPoint | None:
-    for card in MAGNITUDE_CARDS:
-        value = _number(header, card, where)
-        if value is not None:
-            return _within(value, card, card, value, where)
-    return None
-
-
-def _flux(header: fits.Header, where: str) -> ZeroPoint | None:
-    flux = _number(header, FLUX_CARD, where)
-    if flux is None:
-        return None
-    if flux <= 0:
-        raise _no_zero_point(where, FLUX_CARD, flux)
-    return _within(2.5 * math.log10(flux), FLUX_CARD, f"2.5 log10 {FLUX_CARD}", flux, where)
-
-
-def _sensitivity(header: fits.Header, about: Sequence[fits.Header], where: str) -> ZeroPoint | None:
-    """Of AB magnitudes; pixels that are sums over an exposure need its length, which either header may have."""
-    flux, pivot = _number(header, SENSITIVITY_CARD, where), _number(header, PIVOT_CARD, where)
-    if not flux or not pivot:  # 0 where the archive has no calibration, as of grisms
-        return None
-    for card, value in ((SENSITIVITY_CARD, flux), (PIVOT_CARD, pivot)):
-        if value < 0:
-            raise _no_zero_point(where, card, value)
-    mag = -2.5 * math.log10(flux) - 5 * math.log10(pivot) + HANDBOOK
-    cards = f"{SENSITIVITY_CARD} and {PIVOT_CARD}"
-    if _word(about, "BUNIT") not in TOTALS:
-        return _within(mag, SENSITIVITY_CARD, cards, flux, where)
-    seconds = next((found for one in about if (found := _number(one, TIME_CARD, where)) is not None), None)
-    if seconds is None or seconds <= 0:
-        return None
-    return _within(
-        mag + 2.5 * math.log10(seconds), SENSITIVITY_CARD, f"{cards}, over {TIME_CARD} {seconds:g} s", flux, where
-    )
-
-
-def _word(headers: Sequence[fits.Header], card: str) -> str:
-    """The first header's card as a word in capitals; empty where there is none, or it cannot be read."""
-    with suppress(DataError):
-        for header in headers:
-            if (word := read_card(header, card, "")) is not None:
-                return str(word).strip().upper()
-    return ""
-
-
-def _within(mag: float, card: str, cards: str, value: float, where: str) -> ZeroPoint:
-    if not ZERO_POINTS_MAG[0] <= mag <= ZERO_POINTS_MAG[1]:
-        raise _no_zero_point(where, card, value)
-    return ZeroPoint(mag, cards)
-
-
-def _number(header: fits.Header, card: str, where: str) -> float | None:
-    try:
-        return number(header, card, where)
-    except DataError as error:
-        raise DataError(f"{error}, or give --zero-point") from error
-
-
-def _no_zero_point(where: str, card: str, value: float) -> DataError:
-    return DataError(
-        f"{printable(where)}: header card {card} is {value:g}, no zero point; correct the card, or give --zero-point"
-    )

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from lensaudit.documents import complaint
 from lensaudit.errors import DataError, UsageError
-from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, Source, chunk_for
-from lensaudit.lensset.ingest.cutout import JITTER, RESCALED, Cutout, read_system
-from lensaudit.lensset.ingest.plan import Plan, Plate, System, count_columns
+from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, PsfHeader, RmsHeader, Source, chunk_for
+from lensaudit.lensset.ingest.cutout import Cutout, Cutouts, read_system
+from lensaudit.lensset.ingest.plan import ELECTRONS, UNKNOWN_UNIT, Plan, count_columns
+from lensaudit.lensset.ingest.sources import Sources
+from lensaudit.lensset.ingest.survey import Psf, read_noise, read_psf
+from lensaudit.lensset.ingest.systems import Plate, System, Systems
 from lensaudit.lensset.simulation import write_chunks
 from lensaudit.lensset.store import LensSet
-from lensaudit.lensset.writer import WCS_NAME, LensSetWriter, Records
+from lensaudit.lensset.writer import LensSetWriter, Records
 from lensaudit.provenance import Provenance
 from lensaudit.spread import Progress
 from lensaudit.untrusted import printable
@@ -34,14 +37,45 @@ class IngestTask:
     root: Path
     header: Header
     plan: Plan
+    one: OneForAll
 
     def __call__(self, chunk: int) -> int:
         """Write chunk `chunk`; returns how many systems it holds."""
         systems = self.plan.systems[self.header.span(chunk)]
         model = {band.name: band for band in self.header.bands}
-        read = [read_system(system, self.plan, model) for system in systems]
-        LensSetWriter(self.root, self.header).write(chunk, _as_records(systems, read, self.plan))
+        with Sources() as sources:
+            read = [read_system(system, self.plan, model, sources) for system in systems]
+        LensSetWriter(self.root, self.header).write(chunk, _as_records(systems, read, self.header, self.one))
         return len(systems)
+
+
+@dataclass(frozen=True)
+class OneForAll:
+    """What stands once for all systems of a set: band → point-spread function, and noise (rows, columns)."""
+
+    psf: Mapping[str, Psf]
+    rms: Mapping[str, NDArray[np.float32]]
+
+    @classmethod
+    def read(cls, plan: Plan, first: Cutouts) -> OneForAll:
+        """That of a plan whose first system is `first`; its bad pixels are its own."""
+        beside, frames = plan.beside, {band: cutout.frame for band, cutout in first.items()}
+        clear = {band: replace(frame, bad=np.zeros_like(frame.bad)) for band, frame in frames.items()}
+        with Sources() as sources:
+            return cls(
+                {band: read_psf(plate, band, sources, frames[band]) for band, plate in beside.one_psf.items()},
+                {
+                    band: read_noise(plate, band, beside.kinds[band], sources, clear[band])
+                    for band, plate in beside.one_noise.items()
+                },
+            )
+
+    def notes(self) -> list[str]:
+        """What was done to it."""
+        done = [(band, psf.remarks()) for band, psf in self.psf.items()]
+        words = [f"{band}: the PSF of the set: {'; '.join(remarks)}" for band, remarks in done if remarks]
+        lost = {band: int(np.isinf(rms).sum()) for band, rms in self.rms.items()}
+        return words + [f"{band}: {n} pixels of the noise of the set have no weight" for band, n in lost.items() if n]
 
 
 def ingest(
@@ -68,34 +102,36 @@ def ingest(
     if not plan.systems:
         raise UsageError(f"{plan.root}: holds no images in the layout {plan.layout}; check the path and the layout")
     plan = without_bad(plan) if skip_bad else plan
-    return write_chunks(IngestTask(Path(out), ingest_header(plan), plan), workers, progress)
+    first = read_system(plan.systems[0], plan)
+    one = OneForAll.read(plan, first)
+    return write_chunks(IngestTask(Path(out), ingest_header(plan, first, one), plan, one), workers, progress)
 
 
-def ingest_header(plan: Plan) -> Header:
-    """Header of the set; shapes, pixel scales and zero points are those of the first system."""
-    first = plan.systems[0]
-    cutouts = read_system(first, plan)
-    n = len(plan.systems)
-    files = ([s.name, *(_described(plate, plan.root) for plate in s.plates.values())] for s in plan.systems)
+def ingest_header(plan: Plan, cutouts: Cutouts, one: OneForAll) -> Header:
+    """Header of the set; shapes, pixel scales, zero points and units are those of the first system, `cutouts`."""
+    first, n = plan.systems[0], len(plan.systems)
+    files = ([s.name, *(_described(plate, plan.root) for plate in _plates(s))] for s in plan.systems)
     rows = (dict(system.row) for system in plan.systems)
     shown = [_described(plate, plan.root) for plate in first.plates.values()]
     source = {
         "layout": plan.layout,
         "files": {"first": shown, "digest": _digest(files), "rows_digest": _digest(rows)},
         "pixels": plan.policy.to_json(plan.bands),
-        "notes": [*plan.notes, *_from_cards(cutouts), *_without_sky(cutouts)],
+        "notes": [*plan.notes, *_from_cards(cutouts), *_without_sky(cutouts), *_units(plan, cutouts), *one.notes()],
         **plan.source,
     }
+    if shared := {f"{kind} {b}": _described(p, plan.root) for kind, ones in _shared(plan) for b, p in ones.items()}:
+        source["one_for_all"] = shared
     if cards := {band: cutout.zero_point_cards for band, cutout in cutouts.items() if cutout.zero_point_cards}:
         source["zero_point_cards"] = cards
     try:
         return Header(
             instrument=plan.instrument,
-            bands=tuple(_band_header(band, cutouts[band], plan.unit) for band in plan.bands),
+            bands=tuple(_band_header(band, cutouts[band], plan, one) for band in plan.bands),
             n=n,
             chunk=chunk_for(n),
             has_wcs=True,
-            columns=(*plan.columns, *count_columns(plan), *_zero_point_columns(cutouts)),
+            columns=(*plan.columns, *count_columns(plan), *_zero_point_columns(cutouts), *_survey_columns(cutouts)),
             source=Source.model_validate(source),
             provenance=replace(Provenance.here(inputs=plan.inputs), command=f"lensaudit ingest {plan.layout}"),
         )
@@ -105,48 +141,102 @@ def ingest_header(plan: Plan) -> Header:
 
 def without_bad(plan: Plan) -> Plan:
     """The plan less the systems that cannot be read or differ from the first one that can."""
-    sound: list[System] = []
+    sound: list[int] = []
     skipped: dict[str, str] = {}
-    model: dict[str, BandHeader] | None = None
-    for system in plan.systems:
-        try:
-            if model is None:
-                model = {band.name: band for band in ingest_header(replace(plan, systems=(system,))).bands}
-            read_system(system, plan, model)
-            sound.append(system)
-        except (DataError, UsageError) as error:
-            skipped[printable(system.name, 200)] = printable(error)
+    model: Mapping[str, BandHeader] | None = None
+    with Sources() as sources:
+        for place, system in enumerate(plan.systems):
+            try:
+                if model is None:
+                    model = _model(replace(plan, systems=(system,)))
+                read_system(system, plan, model, sources)
+                sound.append(place)
+            except (DataError, UsageError) as error:
+                skipped[printable(system.name, 200)] = printable(error)
+                sources.next_system()
     if not sound:
         why = next(iter(skipped.values()))
         raise DataError(f"{plan.root}: none of {len(skipped)} systems can be used; the first: {why}")
     note = f"{len(skipped)} of {len(plan.systems)} systems were skipped as bad: {', '.join([*skipped][:20])}"
     source = {**plan.source, "skipped": {"count": len(skipped), "why": skipped}}
-    return replace(plan, systems=tuple(sound), source=source, notes=(*plan.notes, *([note] if skipped else [])))
+    kept = plan.systems.only(sound) if isinstance(plan.systems, Systems) else tuple(plan.systems[i] for i in sound)
+    return replace(plan, systems=kept, source=source, notes=(*plan.notes, *([note] if skipped else [])))
 
 
-def _as_records(systems: tuple[System, ...], read: list[dict[str, Cutout]], plan: Plan) -> Records:
-    rows = []
+def _model(plan: Plan) -> Mapping[str, BandHeader]:
+    first = read_system(plan.systems[0], plan)
+    return {band.name: band for band in ingest_header(plan, first, OneForAll.read(plan, first)).bands}
+
+
+def _plates(system: System) -> Iterator[Plate]:
+    for plates in (system.plates, system.psfs, system.noise, system.masks):
+        yield from plates.values()
+
+
+def _shared(plan: Plan) -> tuple[tuple[str, Mapping[str, Plate]], ...]:
+    return ("PSF", plan.beside.one_psf), ("noise", plan.beside.one_noise)
+
+
+def _as_records(systems: Sequence[System], read: list[Cutouts], header: Header, one: OneForAll) -> Records:
+    bands, rows = [band.name for band in header.bands], []
+    own = [column.name for column in header.columns if column.name.startswith(ELECTRONS)]
     for system, cutouts in zip(systems, read, strict=True):
-        counts: dict[str, Any] = {}
-        for band in plan.bands:
-            counts |= cutouts[band].values
+        counts: dict[str, Any] = dict.fromkeys(own, math.nan)  # of a file that does not say it
+        for band in bands:
+            values = cutouts[band].values.items()
+            counts |= {name: value for name, value in values if not name.startswith(ELECTRONS) or name in own}
         rows.append({**system.row, **counts})
+
+    def stacked(shared: Mapping[str, NDArray[np.float32]], pick: Callable[[Cutout], Any]) -> dict[str, Any]:
+        own = {band: [pick(cutouts[band]) for cutouts in read] for band in bands if band not in shared}
+        kept = {band: np.stack(blocks) for band, blocks in own.items() if blocks[0] is not None}
+        return kept | {band: block[None] for band, block in shared.items()}
+
     return Records(
         ids=[system.name for system in systems],
-        images={band: np.stack([cutouts[band].pixels for cutouts in read]) for band in plan.bands},
+        images={band: np.stack([cutouts[band].pixels for cutouts in read]) for band in bands},
         rows=rows,
-        wcs=[{b: c for b in plan.bands if (c := cutouts[b].cards) is not None} for cutouts in read],
+        wcs=[{b: c for b in bands if (c := cutouts[b].cards) is not None} for cutouts in read],
+        psf=stacked({b: psf.pixels for b, psf in one.psf.items()}, lambda c: None if c.psf is None else c.psf.pixels),
+        rms=stacked(one.rms, lambda cutout: cutout.rms),
     )
 
 
-def _band_header(band: str, cutout: Cutout, unit: str) -> BandHeader:
+def _band_header(band: str, cutout: Cutout, plan: Plan, one: OneForAll) -> BandHeader:
+    psf = one.psf.get(band, cutout.psf)
+    rms = one.rms.get(band, cutout.rms)
     return BandHeader(
         name=band,
         shape=(cutout.pixels.shape[0], cutout.pixels.shape[1]),
         pixel_scale_arcsec=cutout.pixel_scale_arcsec,
         zero_point_mag=cutout.zero_point_mag,
-        unit=unit,
+        unit=_unit(plan, cutout),
+        electrons_per_unit=None if cutout.electrons is None else cutout.electrons.per_unit,
+        filter=plan.policy.given_filter.get(band, plan.beside.filters.get(band)),
+        psf=None if psf is None else PsfHeader(side=len(psf.pixels), per_cutout=band not in one.psf),
+        rms=None if rms is None else RmsHeader(per_cutout=band not in one.rms),
     )
+
+
+def _unit(plan: Plan, cutout: Cutout) -> str:
+    """What the file says, where the layout does not."""
+    return (cutout.frame.image.unit if plan.unit == UNKNOWN_UNIT else "") or plan.unit
+
+
+def _units(plan: Plan, cutouts: Cutouts) -> list[str]:
+    """A sentence where bands differ in their units, and one on the electrons that cards gave."""
+    units = {band: _unit(plan, cutout) for band, cutout in cutouts.items()}
+    words = [f"bands are in different units: {', '.join(f'{b} in {u}' for b, u in units.items())}"]
+    return [*(words if len({unit.casefold() for unit in units.values()}) > 1 else []), *_electrons(cutouts)]
+
+
+def _electrons(cutouts: Cutouts) -> list[str]:
+    return [
+        f"{band}: one pixel unit is {cutout.electrons.per_unit:.4g} electrons, from header card "
+        f"{cutout.electrons.cards} (--electrons-per-unit wins over it)"
+        for band, cutout in cutouts.items()
+        if cutout.electrons is not None and cutout.electrons.cards
+    ]
 
 
 def _from_cards(cutouts: Mapping[str, Cutout]) -> list[str]:
@@ -178,6 +268,26 @@ def _zero_point_columns(cutouts: Mapping[str, Cutout]) -> tuple[CatalogueColumn,
     )
 
 
+def _survey_columns(cutouts: Cutouts) -> tuple[CatalogueColumn, ...]:
+    """What is said of the PSF and the gain of each file."""
+    columns = []
+    for band, cutout in cutouts.items():
+        if cutout.psf is not None:
+            columns += [
+                (f"psf_sum_{band}", "", f"sum of the PSF of {band} in the file; that stored is 1", "float64"),
+                (f"psf_offset_{band}", "pixel", f"distance of its centroid from its middle in the file of {band}", ""),
+                (f"psf_side_{band}", "pixel", f"pixels along its longer side in the file of {band}", "int64"),
+            ]
+        if f"{ELECTRONS}{band}" in cutout.values:
+            cards = "" if cutout.electrons is None else cutout.electrons.cards
+            words = f"electrons of one pixel unit of the set in {band} ({cards}, in the first)"
+            columns.append((f"{ELECTRONS}{band}", "electron", words, "float64"))
+    return tuple(
+        CatalogueColumn.model_validate({"name": n, "unit": u, "description": d, "dtype": t or "float64"})
+        for n, u, d, t in columns
+    )
+
+
 def _described(plate: Plate, root: Path) -> str:
     name = plate.path.relative_to(root).as_posix() if plate.path.is_relative_to(root) else plate.path.name
     plane = "" if plate.plane is None else f"[{plate.plane}]"
@@ -191,71 +301,3 @@ def _digest(values: Iterable[Any]) -> str:
         digest.update((", " if number else "").encode() + json.dumps(value, sort_keys=True).encode())
     digest.update(b"]")
     return digest.hexdigest()
-
-
-MOST_SKIPPED = 100
-_ERROR = re.compile(r"CSYER1 *= *(\S+)")
-
-
-def remarks(lens_set: LensSet) -> list[str]:
-    """Sentences on zero points that differed, and on sky coordinates that were fitted, rescaled or left out.
-
-    One pass over the stored coordinates, line by line.
-    """
-    return [*_zero_points(lens_set), *_coordinates(lens_set)]
-
-
-def skipped_lines(lens_set: LensSet) -> list[str]:
-    """Why each system that ``--skip-bad`` left out cannot be used; `MOST_SKIPPED` of them, the header has all."""
-    skipped = lens_set.header.source.skipped
-    why = {} if skipped is None else skipped.why
-    lines = [f"left out: {reason}" for reason in list(why.values())[:MOST_SKIPPED]]
-    if len(why) > MOST_SKIPPED:
-        lines.append(f"… and {len(why) - MOST_SKIPPED} more; all in {lens_set.path}/lensset.json, source.skipped")
-    return lines
-
-
-def _zero_points(lens_set: LensSet) -> list[str]:
-    remarks = []
-    for band in lens_set.header.bands:
-        name = f"zero_point_mag_{band.name}"
-        if name not in lens_set.columns or band.zero_point_mag is None:
-            continue
-        own = lens_set.column(name)
-        other = np.abs(own - band.zero_point_mag) > JITTER
-        if other.any():
-            remarks.append(
-                f"{band.name}: {other.sum()} of {len(own)} files have another zero point ({own.min():g} to "
-                f"{own.max():g} mag); their pixels were brought to {band.zero_point_mag:g} mag"
-            )
-    return remarks
-
-
-def _coordinates(lens_set: LensSet) -> list[str]:
-    missing: Counter[str] = Counter()
-    rescaled: Counter[str] = Counter()
-    errors: dict[str, list[float]] = defaultdict(list)
-    with open(lens_set.path / WCS_NAME, encoding="utf-8") as stream:
-        for line in stream:
-            cards = json.loads(line)
-            for band in lens_set.bands:
-                text = cards.get(band)
-                missing[band] += text is None
-                rescaled[band] += text is not None and RESCALED in text
-                if text is not None and (error := _ERROR.search(text)):
-                    errors[band].append(float(error[1]) * 3600)
-    n, remarks = len(lens_set), []
-    for band in lens_set.bands:
-        if errors[band]:
-            remarks.append(
-                f"{band}: distortions that header cards cannot hold were fitted by a tangential projection in "
-                f"{len(errors[band])} of {n} cutouts, at most {max(errors[band]):.2g}″ off (CSYERi of each)"
-            )
-        if rescaled[band]:
-            remarks.append(
-                f"{band}: --pixel-scale contradicts the headers; sky coordinates of {rescaled[band]} of {n} cutouts "
-                "were scaled about their reference pixel"
-            )
-        if 0 < missing[band] < n:
-            remarks.append(f"{band}: {missing[band]} of {n} cutouts have no sky coordinates that can be used")
-    return remarks
