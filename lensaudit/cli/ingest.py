@@ -49,6 +49,7 @@ Electrons = Annotated[
 Filters = Annotated[
     list[str] | None, typer.Option("--filter", metavar="BAND=NAME", help="Filter in speclite, e.g. g=hsc2017-g.")
 ]
+Instrument = Annotated[str, typer.Option("--instrument", help="Name kept in the set.")]
 ImagesOnly = Annotated[bool, typer.Option("--images-only", help="Leave PSFs and noise maps out.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable systems out and say which, do not stop.")]
 
@@ -71,8 +72,7 @@ def register_ingest(app: typer.Typer) -> None:
         "fits",
         epilog=opt.examples(
             "lensaudit ingest fits cutouts/ --band 'VIS=*_vis.fits[1]' --label lens --out runs/mine",
-            "lensaudit ingest fits cutouts/ --band 'g=*.fits[1]' --psf 'g=*.fits[2]' --variance 'g=*.fits[3]' "
-            "--out runs/hsc",
+            "lensaudit ingest fits in/ --band 'g=*.fits[1]' --psf 'g=[2]' --variance 'g=[3]' --out runs/hsc",
         ),
     )(fits)
     shown = "lensaudit ingest npz cutouts.npz --pixel-scale 0.168 --zero-point 27 --out runs/hsc"
@@ -170,7 +170,7 @@ def fits(
     variance: Annotated[list[str] | None, typer.Option("--variance", metavar=_PATTERN, help="Variances.")] = None,
     weight: Annotated[list[str] | None, typer.Option("--weight", metavar=_PATTERN, help="Inverse variances.")] = None,
     duplicate: Annotated[list[str] | None, typer.Option("--duplicate", help="E.g. VIS:J,Y,H: copies of VIS.")] = None,
-    instrument: Annotated[str, typer.Option("--instrument", help="Name kept in the set.")] = "unknown",
+    instrument: Instrument = "unknown",
     label: Label = "unknown",
     catalogue: Catalogue = None,
     nan: Nan = "fail",
@@ -218,7 +218,7 @@ def npz(
     bands: Annotated[
         str, typer.Option("--bands", help="Bands to keep, or their names in order where the file has none.")
     ] = "",
-    instrument: Annotated[str, typer.Option("--instrument", help="Name kept in the set.")] = "unknown",
+    instrument: Instrument = "unknown",
     label: Label = "unknown",
     catalogue: Catalogue = None,
     nan: Nan = "fail",

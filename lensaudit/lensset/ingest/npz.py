@@ -171,7 +171,7 @@ def _read_npz(path: Path, bands: Sequence[str]) -> _Npz:
         named = _text(source, names["bands"], b) if "bands" in names else ()
         ids = _text(source, names["ids"], n) if "ids" in names else ()
         others = [name for name in source.names if name not in names.values()]
-        columns = {name: found for name in others if (found := _column(source, name, n)) is not None}
+        columns = {name: cells for name in others if (cells := _column(source, name, n)) is not None}
         return _Npz(
             path,
             names,
