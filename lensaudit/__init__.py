@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lensaudit.api.auditing import audit, compare, render_report
     from lensaudit.api.explaining import dream, explain, judge, kernels, occlusion
     from lensaudit.api.finders import declare_finder, load_finder, score, train
-    from lensaudit.api.measuring import evaluate, probe, selection_function
+    from lensaudit.api.measuring import evaluate, probe, realism, selection_function
     from lensaudit.api.sets import ingest, simulate
     from lensaudit.lensset import LensSet
 
@@ -31,6 +31,7 @@ __all__ = [
     "load_finder",
     "occlusion",
     "probe",
+    "realism",
     "render_report",
     "score",
     "selection_function",
@@ -52,6 +53,7 @@ _HOME = {
     "load_finder": "api.finders",
     "occlusion": "api.explaining",
     "probe": "api.measuring",
+    "realism": "api.measuring",
     "render_report": "api.auditing",
     "score": "api.finders",
     "selection_function": "api.measuring",

@@ -126,6 +126,8 @@ PAIRS = 300
 ten, of a finder without any change, where 5 % of the pairs differ by chance."""
 
 CHANCE = "chance"
+REALISM = "realism"
+"""What ``--fail-on`` of a report takes beside verdicts: an AUROC that chance explains, scenes far from real ones."""
 FAIL_ON = (BIAS, FALSE_POSITIVES, TENTATIVE, INCONCLUSIVE, NOT_ASSESSABLE)
 """States that ``--fail-on`` may name: it fails where one of them, or one before it in this list, is found."""
 

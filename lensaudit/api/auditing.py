@@ -46,6 +46,7 @@ class AuditOptions(TypedDict, total=False):
     certificate: Path | str
     tolerance: float
     workers: int
+    realism: Path | str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,7 +171,7 @@ def audit(
 
     words: dict[str, Any] = dict(options)
     words |= {"probes": tuple(words["probes"])} if "probes" in words else {}
-    words |= {"certificate": Path(words["certificate"])} if "certificate" in words else {}
+    words |= {name: Path(words[name]) for name in ("certificate", "realism") if name in words}
     words |= {"batch": words.pop("batch_size")} if "batch_size" in words else {}
     settings = Settings(**words)
     loaded, opened = as_pair(finder, data, refit)

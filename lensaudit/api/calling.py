@@ -58,7 +58,7 @@ ARGUMENTS = {
 FUNCTIONS = (
     {"report": "audit", "selection": "selection_function"}
     | {name: name for name in ("compare", "dream", "evaluate", "explain", "ingest", "judge", "kernels", "occlusion")}
-    | {name: name for name in ("score", "simulate", "train")}
+    | {name: name for name in ("realism", "score", "simulate", "train")}
 )
 """Commands that are functions too."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from lensaudit.api.calling import (
     Data,
@@ -25,6 +25,7 @@ from lensaudit.verdicts import PAIRS
 if TYPE_CHECKING:
     from lensaudit.evaluation import Evaluation
     from lensaudit.evaluation.selection import SelectionFunction
+    from lensaudit.realism_gate import Gate
 
 
 @front_door
@@ -165,6 +166,75 @@ def selection_function(
     asked = Threshold(_threshold(loaded, threshold)) if fpr is None else Threshold(fpr, "fpr")
     scores = of_this_set(scores, opened) or scored(loaded, opened, None, progress)
     return measure(scores, opened, (asked, *LADDER), seed=seed)
+
+
+@front_door
+def realism(
+    finder: Finder | str | Path,
+    real: Data,
+    simulated: Data,
+    *,
+    label: Literal["lens", "non-lens", "any"] | None = None,
+    seed: int = 0,
+    out: Path | str | None = None,
+    progress: bool | Watcher = False,
+) -> Gate:
+    """Measure how far simulated cutouts stand from real ones: by image statistics and by the finder's last layer.
+
+    Parameters
+    ----------
+    finder
+        A finder, or what `load_finder` takes.
+    real, simulated
+        Two sets that it takes as input, or their folders.
+    label
+        Compare these alone; by default the label of which the smaller set has most, all where one has no labels.
+    seed
+        Of folds, subsamples and permutations.
+    out
+        Folder for numbers, table and page; None: the result is in memory alone.
+    progress
+        Whether to show bars, or a function called with (stage, done, total).
+
+    Returns
+    -------
+    Gate
+        AUROC of real against simulated with its 95 % interval, what differs most, and a distance and a flag of every
+        cutout.
+
+    Raises
+    ------
+    UsageError
+        Both are one set, or there is no such label. Also a `ValueError`.
+    DataError
+        The finder cannot take a set as input, or fewer than three cutouts of one can be compared. Also a `ValueError`.
+
+    See Also
+    --------
+    audit : takes `real`, or the folder `out`, as ``realism=`` and says beside its probes how far they carry over.
+
+    Examples
+    --------
+    >>> import lensaudit as la
+    >>> one, other = la.simulate("euclid", n=40, seed=7), la.simulate("euclid", n=40, seed=8)
+    >>> found = la.realism("ou66", one, other, label="any")
+    >>> found.record.layer.n_real, len(found.cutouts.outside)
+    (40, 80)
+    """
+    from lensaudit.realism_gate import RealismOptions, measure_realism
+    from lensaudit.realism_gate.measure import refuse_unlike
+
+    options = RealismOptions(label or "", seed)
+    sets = as_set(real), as_set(simulated)
+    loaded = as_finder(finder)
+    refuse_unlike(loaded, *sets)
+    for one in sets:
+        as_pair(loaded, one)  # what is to be known of its pixels
+    with watching(progress) as watch:
+        gate = measure_realism(loaded, *sets, options, watch)
+    if out is not None:
+        gate.write(out)
+    return gate
 
 
 class RunOptions(TypedDict, total=False):

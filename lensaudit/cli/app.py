@@ -52,6 +52,7 @@ COMMANDS = {
     "threshold": "finders",
     "false_positives": "evaluation",
     "selection": "evaluation",
+    "realism": "realism",
     "occlusion": "explain",
     "kernels": "explain",
     "dream": "dream",

@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 from lensaudit.cli.console import say
 from lensaudit.errors import UsageError
 from lensaudit.files import builtin_folder
-from lensaudit.verdicts import CHANCE, fail_words, present_word
+from lensaudit.verdicts import CHANCE, REALISM, fail_words, present_word
 
 if TYPE_CHECKING:
     from lensaudit.finders import Recipe as Recipe_
@@ -311,7 +311,7 @@ FailOnChance = Annotated[
     str,
     typer.Option(
         "--fail-on", metavar="VERDICT", callback=_present_verdict,
-        help=f"{_FAIL_ON}{', '.join((*fail_words(), CHANCE))}.",
+        help=f"{_FAIL_ON}{', '.join((*fail_words(), CHANCE, REALISM))}.",
     ),
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, say_verdict, warn
-from lensaudit.verdicts import PAIRS
+from lensaudit.verdicts import PAIRS, REALISM
 
 if TYPE_CHECKING:
     from lensaudit.comparing.comparison import Comparison, SetComparison
@@ -23,6 +23,7 @@ def register_report(app: typer.Typer) -> None:
         epilog=opt.examples(
             "lensaudit report ou66 --set runs/test --out runs/report",
             "lensaudit report ou66 --set runs/test --probe quick --judge-n 0 --out runs/report",
+            "lensaudit report ou66 --set runs/test --realism runs/q1 --fail-on realism --out runs/report",
             "lensaudit report --from runs/report",
         )
     )(report)
@@ -69,6 +70,24 @@ def report(
         ),
     ] = None,
     fail_on: opt.FailOnChance = "",
+    realism: Annotated[
+        Path | None,
+        typer.Option(
+            "--realism",
+            metavar="DIR",
+            help="Real set to compare the simulated one with, or the result of lensaudit realism.",
+        ),
+    ] = None,
+    realism_limit: Annotated[
+        float,
+        typer.Option(
+            "--realism-limit",
+            metavar="AUROC",
+            min=0.5,
+            max=1,
+            help="--fail-on realism: fails where the whole interval of real against simulated lies above.",
+        ),
+    ] = 0.75,
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,
@@ -85,12 +104,14 @@ def report(
 
     check_fail_on(fail_on)
     if again is not None:
-        if finder or lens_set is not None or out is not None:
-            raise UsageError("--from draws an existing audit again; leave out FINDER, --set and --out")
-        _finish(again, fail_on, as_json)
+        if finder or lens_set is not None or out is not None or realism is not None:
+            raise UsageError("--from draws an existing audit again; leave out FINDER, --set, --out and --realism")
+        _finish(again, fail_on, realism_limit, as_json)
         return
     if not finder or lens_set is None or out is None:
         raise UsageError("needs FINDER, --set SET and --out DIR (or --from DIR to draw an existing audit again)")
+    if fail_on == REALISM and realism is None:
+        raise UsageError(f"--fail-on {REALISM} needs --realism: a real set, or the result of lensaudit realism")
     names = opt.named(probe, old_probes, "--probe")
     without = no_probe or names == ("none",)
     options = AuditOptions(
@@ -106,6 +127,7 @@ def report(
         certificate=certificate,
         tolerance=tolerance,
         workers=workers,
+        realism=realism,
     )
 
     from lensaudit.cli.running import open_both, watching
@@ -116,18 +138,21 @@ def report(
     from lensaudit.report.build import build_audit
     from lensaudit.report.probes import check_probes
     from lensaudit.report.quickstart import estimate_of_audit, told
+    from lensaudit.report.realism import check_realism
 
     check_probes(options)
+    check_realism(loaded, opened, options)
     with watching() as progress:
         if not (out / AUDIT_NAME).exists():
             progress.tell(told(estimate_of_audit(loaded, opened, options, out), SHORTER))
         build_audit(loaded, opened, out, options, progress)
-    _finish(out, fail_on, as_json)
+    _finish(out, fail_on, realism_limit, as_json)
 
 
-def _finish(folder: Path, fail_on: str, as_json: bool) -> None:
+def _finish(folder: Path, fail_on: str, realism_limit: float, as_json: bool) -> None:
     from lensaudit.report.audit_file import read_audit
     from lensaudit.report.quickstart import fail_where, summary
+    from lensaudit.report.realism import fail_where_far
     from lensaudit.report.render import render_report
 
     page = render_report(folder)
@@ -136,8 +161,11 @@ def _finish(folder: Path, fail_on: str, as_json: bool) -> None:
         say_json(summary(audit, page))
     else:
         say_verdict(audit.verdict)
-        say(str(page))
-    fail_where(audit, fail_on)
+        say(*([] if audit.realism is None else [audit.realism.sentence]), str(page))
+    if fail_on == REALISM:
+        fail_where_far(audit, realism_limit)
+    else:
+        fail_where(audit, fail_on)
 
 
 def register_quickstart(app: typer.Typer) -> None:

@@ -29,6 +29,7 @@ from lensaudit.report.judged import judge_settings, judged_block, judged_folders
 from lensaudit.report.options import AuditOptions, Hashed, arrays_piece, key_of, quiet
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
 from lensaudit.report.probes import check_probes, has_compound, probes_block
+from lensaudit.report.realism import check_realism, realism_block
 from lensaudit.report.schema import Audit, AuditedFinder, AuditedSet, Measured, Settings, Training
 from lensaudit.report.verdict import verdict
 from lensaudit.spread import StageProgress
@@ -179,10 +180,12 @@ def build_audit(
     options = AuditOptions() if options is None else options
     finder.check(lens_set)
     check_probes(options)
+    check_realism(finder, lens_set, options)
     out = writable_folder(Path(out))
     inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
     refuse_other(out / AUDIT_NAME, inputs, "audit")
     certificate = certificate_block(options.certificate)  # a wrong path is told before the work starts
+    realism = realism_block(finder, lens_set, out, options, progress)
     scores = scored(finder, lens_set, out, options, progress)
     p, threshold = scores.p_lens, finder.recipe.threshold
     gallery = gallery_block(finder, lens_set, p, out, options, progress)
@@ -207,6 +210,7 @@ def build_audit(
         probes=probes,
         certificate=certificate,
         judged=judged_block(finder, lens_set, has_compound(probes), out, options, progress),
+        realism=realism,
     )
     audit = concluded(measured, options.tolerance)
     write_audit(out, audit)

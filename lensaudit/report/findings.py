@@ -279,6 +279,11 @@ _ALWAYS = (
     ("Other instruments and depths", "Nothing is said about images of another survey, depth or seeing."),
 )
 
+_NO_REALISM = (
+    "How far simulated scenes stand from the sky",
+    "No real cutouts were given: --realism SET compares them, or takes what lensaudit realism measured.",
+)
+
 _NO_GRADIENT = (
     "This finder’s score has no gradient, so they do not apply; occlusion, kernels, probes and the selection need none."
 )
@@ -290,6 +295,8 @@ def limits(audit: Measured) -> tuple[str, ...]:
         _data(audit.set),
         "Intervals are 95 % and cover the chance of drawing this set, not errors of the simulation or of labels.",
     ]
+    if audit.realism is not None:
+        said.insert(0, audit.realism.sentence)
     training = audit.finder.training
     if training is not None and training.trained_on == audit.set.content_hash:
         said.insert(0, "This is the set the finder was trained on: every number of this page is too good.")
@@ -331,6 +338,7 @@ def not_measured(audit: Measured) -> tuple[Omission, ...]:
     if not audit.finder.differentiable:
         missing.append(("Gradients, Grad-CAM, DeepLIFT, class images and Deep Dreams", _NO_GRADIENT))
     missing += _unprobed(audit.probes)
+    missing += [] if audit.realism is not None else [_NO_REALISM]
     return tuple(Omission(what, why) for what, why in (*missing, *_ALWAYS))
 
 

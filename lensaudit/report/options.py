@@ -11,13 +11,13 @@ from lensaudit import __version__, kept
 from lensaudit.errors import UsageError
 from lensaudit.kept import Arrays, ArraysForm, Piece
 from lensaudit.probes import without_groups
-from lensaudit.verdicts import CHANCE, PAIRS, fail_words
+from lensaudit.verdicts import CHANCE, PAIRS, REALISM, fail_words
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
 
-FAIL_ON = (*fail_words(), CHANCE)
-"""What a user may choose to fail on: a verdict or a graver one, or an AUROC that chance explains."""
+FAIL_ON = (*fail_words(), CHANCE, REALISM)
+"""What a user may choose to fail on: a verdict or a graver one, an AUROC that chance explains, or realism."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class AuditOptions:
         Largest gap in recall (or false-positive rate) that is still called equivalent within tolerance.
     workers
         Processes that render scenes.
+    realism
+        Folder or JSON of `lensaudit realism`, or a real set to compare the audited one with; None for neither.
     """
 
     seed: int = 0
@@ -68,6 +70,7 @@ class AuditOptions:
     certificate: Path | None = None
     tolerance: float = 0.10
     workers: int = 1
+    realism: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probes", without_groups(self.probes))

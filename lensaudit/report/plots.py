@@ -17,6 +17,7 @@ from lensaudit.display.figures import (
     FULL_WIDTH_IN,
     HALF_WIDTH_IN,
     Picture,
+    figure_of,
     legend_below,
     light_grid,
     row_of_axes,
@@ -31,6 +32,7 @@ from lensaudit.evaluation.selection.recall_maps import draw_recall_curve, draw_r
 from lensaudit.probes import finding as arms
 from lensaudit.probes import response as doses
 from lensaudit.probes.verdict import Estimate
+from lensaudit.realism_gate import Realism
 from lensaudit.report.probe_block import ArmGroup, ProbeDetail
 from lensaudit.report.schema import Audit, Curve, Kinds, Performance, Selection, Training
 
@@ -146,6 +148,7 @@ class Pictures:
     maps: tuple[Picture, ...]
     drivers: Picture | None
     probes: dict[str, Picture | None]
+    realism: Picture | None
 
 
 @styled
@@ -161,7 +164,15 @@ def pictures_of(audit: Audit) -> Pictures:
         maps=tuple(_recall_map(one) for one in function.maps) if function else (),
         drivers=_drivers(function),
         probes={detail.probe: _probe(detail) for detail in (audit.probes.details if audit.probes else ())},
+        realism=_realism(audit.realism),
     )
+
+
+def _realism(realism: Realism | None) -> Picture | None:
+    if realism is None or not realism.shifts:
+        return None
+    named = ", ".join(f"{one.name} {decimal(one.auroc, 2)}" for one in realism.shifts[:3])
+    return svg_picture(figure_of(realism.plot()), f"AUROC of image statistics, the most different first: {named}")
 
 
 def _probe(detail: ProbeDetail) -> Picture | None:

@@ -375,7 +375,7 @@ def summary(audit: Audit, page: Path) -> Json:
     """Verdict, findings and metrics, for ``--json``."""
     said = {"page": str(page), "finder": audit.finder.name, "set": audit.set.name, "verdict": audit.verdict}
     said |= {"findings": audit.findings, "metrics": audit.performance.metrics}
-    return dict(plain({**said, "probes": audit.probes and audit.probes.rows}))
+    return dict(plain({**said, "probes": audit.probes and audit.probes.rows, "realism": audit.realism}))
 
 
 def fail_where(audit: Audit, fail_on: str) -> None:

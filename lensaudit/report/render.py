@@ -195,6 +195,7 @@ def sections_of(audit: Audit) -> list[Section]:
     named = (
         ("verdict", "Verdict", True),
         ("limits", "How far to trust it", True),
+        ("realism", "How far from the sky", audit.realism is not None),
         ("probes", "What it loses", audit.probes is not None),
         ("selection", "Which lenses are found", audit.selection is not None),
         ("performance", "Performance", True),

@@ -15,6 +15,7 @@ from pydantic import Field, JsonValue
 from lensaudit.evaluation import Metric, RocBand, ScoreHistogram
 from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.provenance import Pixels, Provenance
+from lensaudit.realism_gate import Realism
 from lensaudit.records import Json, Number, Record
 from lensaudit.report.chapters import Certificate, Dreams, Gallery, Judged, Kernels, Maps
 from lensaudit.report.options import AuditOptions
@@ -309,6 +310,8 @@ class Measured(Record):
         How the audit itself did on finders with planted biases.
     pixels
         None in audits of earlier versions.
+    realism
+        How far simulated cutouts stand from real ones; None where no real ones were given.
     """
 
     schema: int
@@ -327,6 +330,7 @@ class Measured(Record):
     probes: ProbesBlock | None
     certificate: Certificate
     pixels: Pixels | None = None
+    realism: Realism | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,12 +49,21 @@ from lensaudit.statistics.roc import (
     tpr_at_fpr,
     tpr_with_false_positives,
 )
+from lensaudit.statistics.two_samples import (
+    FEW,
+    MeanDiscrepancy,
+    cross_validated_auroc,
+    mean_discrepancy,
+    normal_scores,
+)
 
 __all__ = [
+    "FEW",
     "RESAMPLES",
     "TYPICAL_DISCORDANT",
     "CalibrationError",
     "Confusion",
+    "MeanDiscrepancy",
     "MedianShifts",
     "PairedAuroc",
     "Proportion",
@@ -72,11 +81,14 @@ __all__ = [
     "brier_score",
     "calibration_error",
     "confusion",
+    "cross_validated_auroc",
     "expected_calibration_error",
     "fbeta_of_counts",
     "holm",
     "mcnemar_exact",
+    "mean_discrepancy",
     "median_shifts",
+    "normal_scores",
     "paired_auroc",
     "paired_bootstrap_interval",
     "paired_difference_interval",

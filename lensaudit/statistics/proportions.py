@@ -13,13 +13,13 @@ from scipy.stats import binomtest, norm
 from lensaudit.records import Json, Number, Record
 
 
-def wilson_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(k: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Score interval of Wilson (1927) for a fraction k / n.
 
     Parameters
     ----------
     k, n
-        Successes and trials, 0 ≤ k ≤ n.
+        Successes and trials, 0 ≤ k ≤ n; not whole where they stand for fewer independent ones.
     confidence
         Two-sided, in (0, 1).
 

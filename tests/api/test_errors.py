@@ -21,7 +21,7 @@ from lensaudit.api.calling import ARGUMENTS, in_python
 
 OPTION = re.compile(r"--[a-z]")
 NO_FUNCTION = re.compile(r"lensaudit (cluster|ensemble|models import) [^;,]*")
-"""Commands that are none of the eighteen names."""
+"""Commands that are none of the nineteen names."""
 
 
 class Place(NamedTuple):

@@ -36,7 +36,7 @@ SHOWS = {
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """An object of each kind that the eighteen names return."""
+    """An object of each kind that the nineteen names return."""
     from torch import nn
 
     folder = tmp_path_factory.mktemp("shown") / HOSTILE

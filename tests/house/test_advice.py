@@ -32,6 +32,7 @@ SAID_BY = {
     "lensaudit.probes.outside": ("probe export", "probe import-scores"),
     "lensaudit.probes": ("probe",),
     "lensaudit.planted_bias": ("planted-bias",),
+    "lensaudit.realism_gate": ("realism",),
     "lensaudit.report": ("report", "quickstart"),
     "lensaudit.comparing": ("compare",),
     "lensaudit.finders.pretrained": ("train", "cross-validate"),
