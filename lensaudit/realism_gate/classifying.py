@@ -99,9 +99,11 @@ def _fitted(values: NDArray[np.floating[Any]], real: NDArray[np.bool_], linear: 
             StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=200, tol=1e-3)
         )
     else:
-        model = HistGradientBoostingClassifier(
-            max_iter=60,
-            max_leaf_nodes=15,
+        model = HistGradientBoostingClassifier(  # of 255 bins and 15 leaves as good, at seven times the time
+            max_iter=30,
+            learning_rate=0.2,
+            max_leaf_nodes=8,
+            max_bins=31,
             min_samples_leaf=max(1, min(20, fewer // 4)),
             class_weight="balanced",
             early_stopping=False,

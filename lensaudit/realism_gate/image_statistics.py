@@ -1,7 +1,7 @@
 """Numbers of a cutout that need no finder: fluxes, colours, noise and its correlation, sharpness, concentration.
 
-All are taken per band from native pixels. The noise is `mad_std` of evenly spaced pixels of large cutouts
-(its error then stays near 2 %), the background all pixels within 3 σ of the sky, the middle a square a quarter of the
+All are taken per band from native pixels. The noise is `mad_std` of evenly spaced pixels of large cutouts (its error then
+stays near 2 %), the background what lies within 3 σ of the sky in the lowest rows, the middle a square a quarter of the
 cutout wide, in which the lens and its arcs lie.
 """
 
@@ -47,6 +47,7 @@ KINDS = {
 COLOUR = Kind("colour: ratio of the fluxes within a tenth of the width, in magnitudes")
 
 _MOST = 5_000  # pixels that a median looks at
+_GROUND = 10_000  # pixels, the lowest rows, in which the correlation and skewness of the noise are measured
 _QUIET = 3.0  # sigmas
 
 Statistics = dict[str, NDArray[np.float32]]
@@ -58,11 +59,13 @@ def band_statistics(images: Images) -> Statistics:
     Pixels that are not finite count as sky. A constant image has no noise, so what is measured in σ is NaN.
     """
     images = np.asarray(images, np.float32)
-    zero = _fraction((images == 0) | ~np.isfinite(images))
-    images, sky, noise = _levels(images)
+    known = np.isfinite(images)
+    empty = images == 0 if known.all() else (images == 0) | ~known
+    images, sky, noise = _levels(images, known)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         light = (images - sky[:, None, None]) / noise[:, None, None]  # in σ
-        quiet = np.where(np.abs(light) < _QUIET, light, np.float32(0))
+        ground = light[:, : max(3, -(-_GROUND // images.shape[2]))]
+        quiet = np.where(np.abs(ground) < _QUIET, ground, np.float32(0))
         middle = _middle(light, 4)
         square = _mean(quiet, quiet)
         inner, outer = _within(middle, _side(images) / 40), _within(middle, _side(images) / 10)
@@ -80,7 +83,7 @@ def band_statistics(images: Images) -> Statistics:
             "concentration": np.where(outer > 0, inner / outer, np.nan),
             "sharpness": _laplacian(middle).std(axis=(1, 2)) / contrast,
             "asymmetry": (middle - middle[:, ::-1, ::-1]).std(axis=(1, 2)) / contrast,
-            "zero fraction": zero,
+            "zero fraction": _fraction(empty),
         }
     return {name: _known(values) for name, values in found.items()}
 
@@ -116,22 +119,26 @@ def _is_colour(name: str) -> bool:
     return name.startswith("colour ")
 
 
-def _levels(images: Images) -> tuple[Images, Images, Images]:
+def _levels(images: Images, known: NDArray[np.bool_]) -> tuple[Images, Images, Images]:
     """Images whose bad pixels are sky, and level and σ (n,) of the sky; σ is NaN where there is none."""
     step = max(1, round((images[0].size / _MOST) ** 0.5)) if len(images) else 1
-    some = images[:, ::step, ::step].reshape(len(images), -1)
-    finite = bool(np.isfinite(images).all())
-    if finite:
-        sky = np.median(some, axis=1)
-        noise = np.median(np.abs(some - sky[:, None]), axis=1)
-    else:
-        known = np.where(np.isfinite(some), some, np.nan)
-        known[np.isnan(known).all(axis=1)] = 0.0  # nothing but NaN: no noise either
-        sky = np.nanmedian(known, axis=1)
-        noise = np.nanmedian(np.abs(known - sky[:, None]), axis=1)
-        images = np.where(np.isfinite(images), images, sky[:, None, None])
-    sigma = np.where(noise > 0, np.float32(1.482602218505602) * noise, np.nan)  # of `astropy.stats.mad_std`
-    return images, sky.astype(np.float32), sigma.astype(np.float32)
+    sky, noise = np.zeros(len(images), np.float32), np.zeros(len(images), np.float32)
+    for row, (image, good) in enumerate(zip(images, known, strict=True)):
+        some = image[::step, ::step].ravel() if good.all() else image[good]
+        if len(some):
+            sky[row] = _median(some)
+            noise[row] = _median(np.abs(some - sky[row]))
+    if not known.all():
+        images = np.where(known, images, sky[:, None, None])
+    sigma = np.where(noise > 0, np.float32(1.482602218505602) * noise, np.float32(np.nan))  # of `astropy.stats.mad_std`
+    return images, sky, sigma
+
+
+def _median(values: Images) -> float:
+    """As `np.median`, without its checks: of few values they take most of the time."""
+    half = len(values) // 2
+    parted = np.partition(values, half)
+    return float(parted[half]) if len(values) % 2 else float(parted[:half].max() + parted[half]) / 2
 
 
 def _side(images: Images) -> int:
@@ -170,7 +177,8 @@ def _laplacian(images: Images) -> Images:
 
 
 def _fraction(which: NDArray[np.bool_]) -> Floats:
-    return np.asarray(which.mean(axis=(1, 2)))
+    """Of each image (n,); counting one after the other is quicker than a mean over axes."""
+    return np.array([np.count_nonzero(one) / one.size for one in which])
 
 
 def _known(values: NDArray[Any]) -> NDArray[np.float32]:
