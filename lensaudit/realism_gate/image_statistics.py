@@ -1,8 +1,8 @@
 """Numbers of a cutout that need no finder: fluxes, colours, noise and its correlation, sharpness, concentration.
 
-All are taken per band from native pixels. The noise is `mad_std` of evenly spaced pixels of large cutouts (its error then
-stays near 2 %), the background what lies within 3 σ of the sky in the lowest rows, the middle a square a quarter of the
-cutout wide, in which the lens and its arcs lie.
+All are taken per band from native pixels. The noise is `mad_std` of evenly spaced pixels of large cutouts (its error
+then stays near 2 %), the background what lies within 3 σ of the sky in the lowest rows, the middle a square a quarter
+of the cutout wide, in which the lens and its arcs lie.
 """
 
 from __future__ import annotations
