@@ -180,7 +180,7 @@ def _statistics_of(
         return tables
     notes.append(
         f"The unit of the pixels of band {', '.join(odd)} is not known in both sets (no zero point), so fluxes, sky, "
-        "noise and colours are not compared; --zero-point of lensaudit ingest gives it."
+        "noise and colours are not compared; lensaudit ingest --zero-point gives it."
     )
     return without_units(tables[0]), without_units(tables[1])
 
