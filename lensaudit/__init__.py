@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lensaudit.api.auditing import audit, compare, render_report
+    from lensaudit.api.calibrating import calibrate
     from lensaudit.api.explaining import dream, explain, judge, kernels, occlusion
     from lensaudit.api.finders import declare_finder, load_finder, score, train
     from lensaudit.api.measuring import evaluate, probe, realism, selection_function
@@ -20,6 +21,7 @@ __version__ = "0.2.0"
 __all__ = [
     "LensSet",
     "audit",
+    "calibrate",
     "compare",
     "declare_finder",
     "dream",
@@ -42,6 +44,7 @@ __all__ = [
 _HOME = {
     "LensSet": "lensset",
     "audit": "api.auditing",
+    "calibrate": "api.calibrating",
     "compare": "api.auditing",
     "declare_finder": "api.finders",
     "dream": "api.explaining",

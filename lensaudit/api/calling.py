@@ -57,8 +57,8 @@ ARGUMENTS = {
 
 FUNCTIONS = (
     {"report": "audit", "selection": "selection_function"}
-    | {name: name for name in ("compare", "dream", "evaluate", "explain", "ingest", "judge", "kernels", "occlusion")}
-    | {name: name for name in ("realism", "score", "simulate", "train")}
+    | {name: name for name in ("calibrate", "compare", "dream", "evaluate", "explain", "ingest", "judge", "kernels")}
+    | {name: name for name in ("occlusion", "realism", "score", "simulate", "train")}
 )
 """Commands that are functions too."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from os.path import lexists
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +11,10 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, say_text
-from lensaudit.display.numbers import decimal, measured, significant
+from lensaudit.display.numbers import decimal, significant
 
 if TYPE_CHECKING:
-    from lensaudit.evaluation import Metric
-    from lensaudit.finders import Scores
+    from lensaudit.finders import Finder, Scores
     from lensaudit.finders.load import FinderDescription
 
 
@@ -150,6 +149,13 @@ def score(
             help="Fraction of lenses where the scores are used: adds p_lens_prior; ranks stay.",
         ),
     ] = None,
+    detections: Annotated[
+        Path | None,
+        typer.Option(
+            "--detections", metavar="FILE",
+            help="Of a calibrated finder: a FITS table as Euclid's of strong-lens detections, beside --out.",
+        ),
+    ] = None,
     force: opt.Force = False,
     batch: opt.Batch = None,
     field_of_view: opt.FieldOfView = None,
@@ -171,7 +177,8 @@ def score(
         score_set,
         write_scores,
     )
-    from lensaudit.finders.scores_file import format_of
+    from lensaudit.finders.detections import detection_cards, expected, write_detections
+    from lensaudit.finders.scores_file import calibrated_columns, format_of
     from lensaudit.lensset import sky_positions
     from lensaudit.provenance import provenance
 
@@ -185,16 +192,24 @@ def score(
         prior_shift(prior)  # a wrong one is refused before anything is read
         record |= {"prior": prior, "trained_share": fraction_expected_by(finder, loaded)}
     check_scores_path(out, opened.ids)
+    record |= _calibration(loaded, prior, detections)
     if not force:
         _refuse_other(out, record, inputs)
     writable_folder(out.parent)
     with progress_bar(f"scoring with {loaded.name}") as report:
         scores = score_set(loaded, opened, batch_size=batch, progress=report)
+    if loaded.calibrator is not None:
+        probabilities = loaded.calibrator.probabilities(scores.logit, prior)
+        scores = replace(scores, calibrated=probabilities)
     record["pixels"] = pixel_record(loaded, opened, scores.clipping).to_json()
     more = _more(scores, record)
     if (sky := sky_positions(opened)) is not None:
         more |= {"ra": sky[0], "dec": sky[1]}
     write_scores(scores, out, {**record, "provenance": provenance(inputs=inputs)}, more)
+    if detections is not None:
+        facts = detection_cards(loaded.name, inputs, **record["calibration"])
+        written = write_detections(detections, scores, facts, sky)
+    more = calibrated_columns(scores.calibrated) | more
 
     warn_of_clipping(loaded, scores, opened.path)
     failed = scores.failed
@@ -205,7 +220,7 @@ def score(
     if as_json:
         summary = {"out": str(out), "finder": loaded.name, "n": len(opened), "n_failed": len(failed)}
         summary["pixels"] = record["pixels"]
-        summary |= {key: record[key] for key in ("prior", "trained_share") if key in record}
+        summary |= {key: record[key] for key in ("prior", "trained_share", "calibration") if key in record}
         ranked = [_ranked(scores, more, row) for row in first]
         say_json({**summary, "top": ranked, "failed": failed})
         return
@@ -215,6 +230,13 @@ def score(
         f"{out}: {len(opened) - len(failed)} of {len(opened)} images scored with {loaded.name}"
         f"{bands_left_out(loaded, opened)}"
     )
+    if loaded.calibrator is not None:
+        say(
+            f"  column p_calibrated: {loaded.calibrator.method}, for a fraction of lenses of "
+            f"{record['calibration']['prevalence']:.3g}; all images together: {expected(scores)} lenses expected"
+        )
+    if detections is not None:
+        say(f"{detections}: {written} detections")
     if prior is not None:
         say(
             f"  column p_lens_prior: lenses are {prior:g} of the images instead of the {record['trained_share']:g} "
@@ -245,6 +267,22 @@ def _refuse_other(out: Path, record: dict[str, Any], inputs: dict[str, str]) -> 
         )
 
 
+def _calibration(finder: Finder, prior: float | None, detections: Path | None) -> dict[str, Any]:
+    """What the record says of calibrated probabilities; nothing of a finder that has none."""
+    from lensaudit.errors import UsageError
+    from lensaudit.finders.calibrated import calibration_facts
+    from lensaudit.finders.detections import check_detections_path
+
+    if detections is not None:
+        check_detections_path(detections)
+        if finder.calibrator is None:
+            raise UsageError(
+                f"--detections: {finder.name} is not calibrated, so it has no probabilities for a survey; calibrate it "
+                f"with lensaudit calibrate"
+            )
+    return {"calibration": calibration_facts(finder.calibrator, prior).to_json()} if finder.calibrator else {}
+
+
 def _more(scores: Scores, record: dict[str, Any]) -> dict[str, Any]:
     from lensaudit.finders import with_prior
 
@@ -270,7 +308,8 @@ def _ranked(scores: Scores, more: dict[str, Any], row: int) -> dict[str, Any]:
 
 
 def _show(scores: Scores, more: dict[str, Any], rows: list[int]) -> None:
-    written = {"p_lens_prior": partial(significant, digits=4), "ra": partial(decimal, digits=5)}
+    names = ("p_lens_prior", "p_calibrated", "p_calibrated_low", "p_calibrated_high")
+    written = dict.fromkeys(names, partial(significant, digits=4)) | {"ra": partial(decimal, digits=5)}
     written["dec"] = partial(decimal, digits=5, sign=True)
     say_table(
         ("rank", "id", "p(lens)", "log-odds", *more),
@@ -282,95 +321,3 @@ def _show(scores: Scores, more: dict[str, Any], rows: list[int]) -> None:
             for rank, row in enumerate(rows, 1)
         ],
     )  # fmt: skip
-
-
-def register_threshold(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command(epilog=opt.examples("lensaudit threshold ou66 runs/test --fpr 0.01 --out runs/ou66-at-1-percent"))(
-        threshold
-    )
-
-
-def threshold(
-    finder: opt.Finder,
-    lens_set: Annotated[
-        Path, typer.Argument(metavar="SET", help="Lens set with non-lenses, none of which trained the finder.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder of the same finder with the new threshold.")
-    ],
-    fpr: Annotated[
-        float,
-        typer.Option(
-            "--fpr", metavar="RATE",
-            help="Fraction of the non-lenses that may be called lenses (Lanusse et al.: 0.01).",
-        ),
-    ] = 0.01,
-    scores: opt.Scores = None,
-    force: opt.Force = False,
-    batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
-    as_json: opt.Json = False,
-) -> None:  # fmt: skip
-    """Set the threshold of a finder at a false-positive rate, and keep it with the finder."""
-    from lensaudit.cli.running import open_both, scores_of
-    from lensaudit.errors import UsageError
-    from lensaudit.evaluation import evaluate
-    from lensaudit.finders import calling_at, read_record, save_finder
-    from lensaudit.finders.facts import FinderMetrics
-    from lensaudit.finders.recipe import builtin_finder_folder
-    from lensaudit.finders.store import refuse_other_finder
-    from lensaudit.provenance import Provenance
-
-    if not 0 < fpr < 1:
-        raise UsageError(f"--fpr {fpr:g} is not a rate; give a number between 0 and 1")
-    if ":" in finder and not Path(finder).is_dir():
-        raise UsageError(f"finder {finder}: your own code keeps its threshold in its declaration; set it there")
-    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
-    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
-    folder = Path(finder) if Path(finder).is_dir() else builtin_finder_folder(finder)
-    if not force and out.resolve() != folder.resolve():
-        refuse_other_finder(out, inputs, {}, "or --force to replace it")
-    found = scores_of(loaded, opened, scores, batch)
-    placed = calling_at(loaded, opened.labels, found.logit, fpr)
-    result = evaluate(opened.labels, found.p_lens, found.logit, threshold=placed.recipe.threshold)
-    before = read_record(folder)
-    recall = next(metric for metric in result.metrics if metric.name == "recall")
-    n = result.n_non_lenses
-    facts = {"set": opened.content_hash, "fpr": fpr, "threshold": placed.recipe.threshold, "n_non_lenses": n}
-    save_finder(
-        placed,
-        out,
-        origin=f"{before.origin}; threshold set at a false-positive rate of {fpr:g} on {n} non-lenses",
-        training_data=before.training_data,
-        metrics=FinderMetrics.model_validate({**before.metrics.to_json(), "threshold_set_on": facts}),
-        provenance=Provenance.here(inputs=inputs),
-        card=_card(folder, facts, recall),
-    )
-    if as_json:
-        say_json({"out": str(out), **facts, "recall": recall.to_json()})
-        return
-    say(
-        f"{out}: {placed.name} calls a lens from p = {significant(placed.recipe.threshold, 6)}, which {fpr:g} of {n} "
-        f"non-lenses reach at most; recall there {measured(recall)}, "
-        f"{result.n_lenses} lenses"
-    )
-
-
-def _card(folder: Path, facts: dict[str, Any], recall: Metric) -> str | None:
-    """The finder's card with what was done to it; None where it has none."""
-    from lensaudit.documents import read_text
-    from lensaudit.finders.store import CARD_FILE
-
-    card = folder / CARD_FILE
-    if not lexists(card):
-        return None
-    return read_text(card, "write it again in UTF-8, or remove it") + (
-        f"\n## Threshold\n\nSet afterwards to p = {facts['threshold']:.6g}: at most {facts['fpr']:g} of the "
-        f"{facts['n_non_lenses']} non-lenses of set `{facts['set'][:16]}` reach it; recall there "
-        f"{measured(recall, 3)}, n = {recall.n}. Calls above are at the earlier one.\n"
-    )

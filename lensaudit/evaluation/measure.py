@@ -21,7 +21,9 @@ from lensaudit.records import Json, Number, Record
 from lensaudit.statistics import (
     RESAMPLES,
     Confusion,
+    Probabilities,
     ReliabilityBin,
+    WeightedBin,
     allowed_false_positives,
     auroc,
     auroc_interval,
@@ -242,7 +244,10 @@ def in_order_of(ids: Sequence[str], scores: Scores, path: Path) -> Scores:
             raise DataError(f"{path}: {len(names)} ids {fault} ({shown}); write it with lensaudit score on this set")
     position = {name: row for row, name in enumerate(scores.ids)}
     rows = [position[name] for name in ids]
-    return Ordered(tuple(ids), scores.p_lens[rows], scores.logit[rows], tuple(scores.status[row] for row in rows))
+    found = scores.calibrated
+    calibrated = None if found is None else Probabilities(found.p[rows], found.low[rows], found.high[rows])
+    status = tuple(scores.status[row] for row in rows)
+    return Ordered(tuple(ids), scores.p_lens[rows], scores.logit[rows], status, calibrated=calibrated)
 
 
 _STREAM_BRIER, _STREAM_ECE = 5, 6  # 1 to 4 are those of `lensaudit.evaluation.measure`
@@ -328,13 +333,25 @@ def calibrate(labels: ArrayLike, p_lens: ArrayLike, seed: int = 0) -> Calibratio
 
 
 def draw_reliability(
-    axes: Axes, bins: Sequence[ReliabilityBin], colour: str = LENS, label: str = "this finder, 95 % interval"
+    axes: Axes,
+    bins: Sequence[ReliabilityBin] | Sequence[WeightedBin],
+    colour: str = LENS,
+    label: str = "this finder, 95 % interval",
+    *,
+    ideal: bool = True,
 ) -> Axes:
-    """Draw the fraction of lenses of every bin that has images, with its interval; returns `axes`."""
+    """Draw the fraction of lenses of every bin that has images, with its interval; returns `axes`.
+
+    Parameters
+    ----------
+    ideal
+        Whether the line on which every p is right is drawn too.
+    """
     there = [one for one in bins if one.lenses.n]
     said, fraction = ([one.mean_p for one in there], [one.lenses.value for one in there])
     low, high = ([getattr(one.lenses, end) for one in there] for end in ("low", "high"))
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", label="every p right")
+    if ideal:
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", label="every p right")
     axes.vlines(said, low, high, color=colour, linewidth=1.2)
     axes.plot(said, fraction, "o-", color=colour, linewidth=0.8, markersize=4, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="Mean p(lens) of the bin", ylabel="Fraction of lenses")

@@ -146,6 +146,16 @@ class MapFacts(AsGiven):
     brier_left_out: dict[str, float] | None = None
 
 
+class CalibrationFacts(AsGiven):
+    """How scores became probabilities; see `lensaudit.statistics.Calibrator`."""
+
+    method: str
+    prevalence: float
+    n_lenses: int
+    n_non_lenses: int
+    set: str
+
+
 class FinderMetrics(AsGiven):
     """What was measured when the weights were written; of a clustering and an ensemble, also what they are made of.
 
@@ -157,6 +167,8 @@ class FinderMetrics(AsGiven):
         Of an ensemble: name → the same on the test set.
     map
         Of an ensemble.
+    calibration
+        Of a calibrated finder.
     """
 
     epochs: int | None = None
@@ -167,3 +179,4 @@ class FinderMetrics(AsGiven):
     test: MeasuredFacts | None = None
     members: dict[str, MeasuredFacts] | None = None
     map: MapFacts | None = None
+    calibration: CalibrationFacts | None = None

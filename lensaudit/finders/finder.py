@@ -29,6 +29,7 @@ from lensaudit.finders.units import (
 )
 from lensaudit.foreign_code import on_its_account
 from lensaudit.records import card
+from lensaudit.statistics import Calibrator
 
 STATISTICS_PREFIX = "preprocessing."
 """Of the names that a finder's statistics have beside its weights."""
@@ -65,6 +66,8 @@ class Finder:
         Band → unit of the pixels it is given, where that is another than the recipe's; see `for_units`.
     refitted
         Whether its statistics were taken from the set that is read, in whose unit they are, be it known or not.
+    calibrator
+        From its log-odds to calibrated probabilities; None where it was not calibrated. The score stays the log-odds.
     notes
         What a reader should know of the module, one clause each.
     """
@@ -78,6 +81,7 @@ class Finder:
     resamples: bool = False
     given_unit: Units = field(default_factory=dict)
     refitted: bool = False
+    calibrator: Calibrator | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -121,7 +125,8 @@ class Finder:
         if self.recipe.symmetrise:
             return self
         recipe = self.recipe.model_copy(update={"symmetrise": True})
-        return replace(self, recipe=recipe, module=Symmetrised(self.module, len(recipe.extra_inputs)))
+        module = Symmetrised(self.module, len(recipe.extra_inputs))
+        return replace(self, recipe=recipe, module=module, calibrator=None)  # it was fitted to other scores
 
     @property
     def extra_columns(self) -> tuple[str, ...]:

@@ -288,6 +288,14 @@ def load_finder(name: str, device: str = "cpu") -> Finder:
     return finder
 
 
+def stored_in(finder: Finder) -> Path | None:
+    """Folder that the finder was loaded from; None of one that lies in memory or in the user's own code."""
+    if finder.recipe.architecture == CUSTOM:
+        return None
+    folder = builtin_finder_folder(finder.name) if finder.origin == "built-in" else Path(str(finder.origin))
+    return folder if (folder / FINDER_FILE).is_file() else None
+
+
 def _find(name: str) -> Finder:
     folder = Path(name)
     if folder.is_dir():

@@ -73,7 +73,16 @@ def refitted(finder: Finder, lens_set: Measured) -> Finder:
     missing = [band for band in recipe.bands if band not in lens_set.pixel_units]
     if missing:
         return finder  # its check names the band
-    return replace(finder, recipe=recipe, statistics=statistics_of(lens_set, recipe), given_unit={}, refitted=True)
+    lost = "its calibration is left out, for it holds for other statistics of the stretch"
+    return replace(
+        finder,
+        recipe=recipe,
+        statistics=statistics_of(lens_set, recipe),
+        given_unit={},
+        refitted=True,
+        calibrator=None,
+        notes=(*finder.notes, *([lost] if finder.calibrator else [])),
+    )
 
 
 def limits_of(finder: Finder, band: str) -> tuple[str, Limits] | None:

@@ -24,7 +24,7 @@ from lensaudit.finders.refit import clipped_fractions, summary_of
 from lensaudit.finders.store import FINDER_FILE, read_record
 from lensaudit.provenance import Clipping
 from lensaudit.records import MOST_ROWS, Cells, Facts, Shown
-from lensaudit.statistics import allowed_false_positives, strict_threshold
+from lensaudit.statistics import Probabilities, allowed_false_positives, strict_threshold
 
 T = TypeVar("T")
 
@@ -114,6 +114,8 @@ class Scores(Shown):
         ``ok``, or why the image could not be scored (n).
     clipping
         Band → which fraction of the pixels the stretch clips; empty where it does not, or where scores were read.
+    calibrated
+        Calibrated probabilities beside them, of a finder that has been calibrated; else None.
     """
 
     ids: tuple[str, ...]
@@ -121,6 +123,7 @@ class Scores(Shown):
     logit: NDArray[np.float64]
     status: tuple[str, ...]
     clipping: Mapping[str, Clipping] = field(default_factory=dict)
+    calibrated: Probabilities | None = None
 
     def _facts(self) -> Facts:
         known = self.p_lens[np.isfinite(self.p_lens)]
@@ -183,7 +186,8 @@ def score_set(
             progress(len(status), len(lens_set))
     logit = np.concatenate(logits) if logits else np.empty(0)
     clipping = summary_of(finder, np.concatenate(clipped)) if clipped else {}
-    return Scores(tuple(lens_set.ids), expit(logit), logit, tuple(status), clipping)
+    calibrated = None if finder.calibrator is None else finder.calibrator.probabilities(logit)
+    return Scores(tuple(lens_set.ids), expit(logit), logit, tuple(status), clipping, calibrated)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from lensaudit.finders.facts import ScoresRecord
 from lensaudit.finders.score import OK, Scores
 from lensaudit.provenance import Clipping
 from lensaudit.records import Json
+from lensaudit.statistics import Probabilities
 from lensaudit.tables import Table, read_table
 from lensaudit.untrusted import in_header, kind_of, printable
 
@@ -182,10 +183,27 @@ MORE = {
     "p_lens_prior": pa.field(
         "p_lens_prior", pa.float64(), metadata={"description": "p_lens with the fraction `prior` of the record"}
     ),
+    "p_calibrated": pa.field(
+        "p_calibrated", pa.float64(), metadata={"description": "calibrated probability of lens, see the record"}
+    ),
+    "p_calibrated_low": pa.field(
+        "p_calibrated_low", pa.float64(), metadata={"description": "lower end of Venn-Abers' probability"}
+    ),
+    "p_calibrated_high": pa.field(
+        "p_calibrated_high", pa.float64(), metadata={"description": "upper end of Venn-Abers' probability"}
+    ),
     "ra": pa.field("ra", pa.float64(), metadata={"description": "right ascension (ICRS)", "unit": "deg"}),
     "dec": pa.field("dec", pa.float64(), metadata={"description": "declination (ICRS)", "unit": "deg"}),
 }
 """Columns that a file may have beside those of `SCHEMA`."""
+
+
+def calibrated_columns(found: Probabilities | None) -> dict[str, NDArray[np.float64]]:
+    """Calibrated probabilities as columns; ends where the method has them, none without probabilities."""
+    if found is None:
+        return {}
+    ends = {"p_calibrated_low": found.low, "p_calibrated_high": found.high}
+    return {"p_calibrated": found.p} | (ends if np.isfinite(found.low).any() else {})
 
 
 def write_scores(
@@ -193,7 +211,7 @@ def write_scores(
 ) -> None:
     """Write `scores` to `path`, whole or not at all, with `record` (finder, set, provenance) in the metadata.
 
-    What the stretch clipped goes into the record too.
+    What the stretch clipped goes into the record too, and calibrated probabilities into columns.
 
     The ending of the name says the format: Parquet, CSV, ECSV, FITS or VOTable. A CSV has no place for the record.
     Each status is written as one printable line, in FITS of ASCII.
@@ -215,8 +233,9 @@ def write_scores(
     record = {**record, _CONTENT: _content_of(scores), **({_CLIPPING: clipping} if clipping else {})}
     words = json.dumps(record, sort_keys=True, allow_nan=False)
     columns = {"id": scores.ids, "p_lens": scores.p_lens, "logit": scores.logit, "status": scores.status}
-    fields = [*SCHEMA, *(MORE[name] for name in more or {})]
-    table = pa.table([pa.array((columns | dict(more or {}))[f.name]).cast(f.type) for f in fields], pa.schema(fields))
+    beside = calibrated_columns(scores.calibrated) | dict(more or {})
+    fields = [*SCHEMA, *(MORE[name] for name in beside)]
+    table = pa.table([pa.array((columns | beside)[f.name]).cast(f.type) for f in fields], pa.schema(fields))
     with replacing(Path(path)) as partial:
         write_table(table, words, partial, kind)
 
@@ -251,7 +270,8 @@ def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, ScoresReco
     status = tuple(OK if np.isfinite(value) else "no score" for value in p) if column is None else tuple(column.text)
     refuse_other_than_probabilities(table, probability.name, p, status)
     logits = table.find("logit")
-    scores = Scores(names, p, _log_odds(p) if logits is None else table.numbers(logits), status)
+    log_odds = _log_odds(p) if logits is None else table.numbers(logits)
+    scores = Scores(names, p, log_odds, status, calibrated=_calibrated(table))
     if logits is not None:
         _refuse_other_log_odds(table, scores)
     record = _record(path)
@@ -268,10 +288,19 @@ def _clipping_of(words: Any, path: Path) -> dict[str, Clipping]:
         raise DataError(f"{path}: its record of clipped pixels is not ours; write it with lensaudit score") from wrong
 
 
+def _calibrated(table: Table) -> Probabilities | None:
+    """Columns that `calibrated_columns` made."""
+    if (column := table.find("p_calibrated")) is None:
+        return None
+    ends = [table.find(f"p_calibrated_{end}") for end in ("low", "high")]
+    p = table.numbers(column)
+    return Probabilities(p, *(np.full(len(p), np.nan) if one is None else table.numbers(one) for one in ends))
+
+
 def _content_of(scores: Scores) -> str:
-    """SHA-256 of ids, p, log-odds and status."""
+    """SHA-256 of ids, p, log-odds, status and calibrated probabilities."""
     digest = hashlib.sha256("".join(f"{cell}\0" for cell in (*scores.ids, *scores.status)).encode())
-    for numbers in (scores.p_lens, scores.logit):
+    for numbers in (scores.p_lens, scores.logit, *calibrated_columns(scores.calibrated).values()):
         digest.update(np.where(np.isnan(numbers), np.nan, numbers).astype("<f8").tobytes())
     return digest.hexdigest()
 

@@ -17,6 +17,7 @@ from lensaudit.documents import read_yaml
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_bytes, write_text
 from lensaudit.finders.build import blueprint
+from lensaudit.finders.calibrated import calibration_facts, read_calibrator, write_calibrator
 from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import STATISTICS_PREFIX, Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe
@@ -26,6 +27,7 @@ from lensaudit.finders.weights_file import as_floats, read_safetensors
 from lensaudit.imaging.instruments import INSTRUMENTS
 from lensaudit.provenance import Provenance
 from lensaudit.records import Json
+from lensaudit.statistics import Calibrator
 from lensaudit.untrusted import in_markdown, printable
 
 
@@ -57,7 +59,11 @@ def finder_card(record: Mapping[str, Any]) -> str:
         "## Limits",
         "* It knows the kinds of lenses of its training set only. Run `lensaudit probe` and `lensaudit report` on it "
         "before using its scores for science.",
-        "* Scores are not calibrated probabilities of being a lens in the sky, where lenses are rare.",
+        *(
+            []
+            if "calibration" in record["metrics"]
+            else ["* Scores are not calibrated probabilities of being a lens in the sky, where lenses are rare."]
+        ),
         "",
     ]
     return "\n".join(lines)
@@ -144,7 +150,7 @@ def save_finder(
         weights_hash=finder.weights_hash,
         origin=origin,
         training_data=training_data or TrainingFacts(),
-        metrics=metrics or FinderMetrics(),
+        metrics=_with_calibration(metrics or FinderMetrics(), finder.calibrator),
         provenance=provenance,
     )
     folder = writable_folder(folder)
@@ -153,10 +159,20 @@ def save_finder(
         f"{STATISTICS_PREFIX}{key}": value for key, value in finder.statistics.items()
     }
     write_bytes(folder / WEIGHTS_FILE, tensors_as_bytes(_smallest(tensors)))
+    write_calibrator(folder, finder.calibrator)
     write_text(folder / CARD_FILE, card if card is not None else finder_card(record.model_dump(mode="json")))
     words = yaml.safe_dump(record.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(folder / FINDER_FILE, words)
     return record
+
+
+def _with_calibration(metrics: FinderMetrics, calibrator: Calibrator | None) -> FinderMetrics:
+    """Metrics that say how the finder is calibrated, and no other calibration's."""
+    if calibrator is None and metrics.calibration is None:
+        return metrics
+    words = {name: value for name, value in metrics.to_json().items() if name != "calibration"}
+    facts = {} if calibrator is None else {"calibration": calibration_facts(calibrator).to_json()}
+    return FinderMetrics.model_validate(words | facts)
 
 
 def refuse_other_finder(folder: Path, inputs: Mapping[str, str], settings: Mapping[str, Any], fix: str) -> None:
@@ -229,7 +245,10 @@ def open_finder(folder: Path, origin: str) -> Finder:
         {name: tensors.pop(f"{STATISTICS_PREFIX}{name}") for name in sorted(named)}, recipe, path
     )
     fill(module, tensors, path)
-    finder = Finder(recipe, module, origin, statistics=statistics, trained_scales=_trained_scales(record))
+    calibrator = read_calibrator(Path(folder), record.metrics.calibration)
+    finder = Finder(
+        recipe, module, origin, statistics=statistics, trained_scales=_trained_scales(record), calibrator=calibrator
+    )
     if finder.weights_hash != record.weights_hash:
         raise DataError(f"{path}: not the weights that {FINDER_FILE} records; restore the file or train again")
     return finder

@@ -122,13 +122,9 @@ def set_block(lens_set: LensSet) -> AuditedSet:
 def training_of(finder: Finder) -> Training | None:
     """History, data (hash, numbers of images) and origin of the weights; ``None`` where the folder records none."""
     from lensaudit.finders import read_record
-    from lensaudit.finders.recipe import CUSTOM, builtin_finder_folder
-    from lensaudit.finders.store import FINDER_FILE
+    from lensaudit.finders.load import stored_in
 
-    if finder.recipe.architecture == CUSTOM:
-        return None
-    folder = builtin_finder_folder(finder.name) if finder.origin == "built-in" else Path(str(finder.origin))
-    if not (folder / FINDER_FILE).is_file():  # made in memory, or read straight from published weights
+    if (folder := stored_in(finder)) is None:
         return None
     record = read_record(folder)
     history = read_history(folder)

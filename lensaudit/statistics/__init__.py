@@ -8,6 +8,14 @@ from lensaudit.statistics.bootstrap import (
     median_shifts,
     paired_bootstrap_interval,
 )
+from lensaudit.statistics.calibrators import (
+    BetaMap,
+    Calibrator,
+    IsotonicMap,
+    Probabilities,
+    VennAbersMap,
+    scaled_odds,
+)
 from lensaudit.statistics.paired import (
     TYPICAL_DISCORDANT,
     holm,
@@ -33,6 +41,14 @@ from lensaudit.statistics.proportions import (
     reliability,
     wilson_interval,
 )
+from lensaudit.statistics.rare_class import (
+    Estimate,
+    FalsePositiveBound,
+    Survey,
+    TopN,
+    false_positive_bound,
+    top_of,
+)
 from lensaudit.statistics.roc import (
     PairedAuroc,
     Roc,
@@ -56,21 +72,38 @@ from lensaudit.statistics.two_samples import (
     mean_discrepancy,
     normal_scores,
 )
+from lensaudit.statistics.weighted import (
+    WeightedBin,
+    WeightedFraction,
+    weighted_calibration_error,
+    weighted_reliability,
+)
 
 __all__ = [
     "FEW",
     "RESAMPLES",
     "TYPICAL_DISCORDANT",
+    "BetaMap",
     "CalibrationError",
+    "Calibrator",
     "Confusion",
+    "Estimate",
+    "FalsePositiveBound",
+    "IsotonicMap",
     "MeanDiscrepancy",
     "MedianShifts",
     "PairedAuroc",
+    "Probabilities",
     "Proportion",
     "RankCorrelations",
     "ReliabilityBin",
     "Roc",
+    "Survey",
     "TopGroups",
+    "TopN",
+    "VennAbersMap",
+    "WeightedBin",
+    "WeightedFraction",
     "allowed_false_positives",
     "at_least",
     "auroc",
@@ -83,6 +116,7 @@ __all__ = [
     "confusion",
     "cross_validated_auroc",
     "expected_calibration_error",
+    "false_positive_bound",
     "fbeta_of_counts",
     "holm",
     "mcnemar_exact",
@@ -98,13 +132,17 @@ __all__ = [
     "pairs_to_settle",
     "reliability",
     "roc_curve",
+    "scaled_odds",
     "scenes_to_settle",
     "spearman",
     "strict_threshold",
     "top_groups",
+    "top_of",
     "tpr0",
     "tpr10",
     "tpr_at_fpr",
     "tpr_with_false_positives",
+    "weighted_calibration_error",
+    "weighted_reliability",
     "wilson_interval",
 ]

