@@ -123,7 +123,7 @@ def calibrate(
     >>> scores.calibrated.p.shape
     (4,)
     """
-    from lensaudit.evaluation.calibrated_finder import calibrate_finder, made_now, refuse_unfit, write_calibrated
+    from lensaudit.evaluation.calibrated_finder import calibrate_finder, refuse_unfit, write_calibrated
     from lensaudit.evaluation.calibrating import CalibrationSettings
 
     if strange := options.keys() - CalibrateOptions.__annotations__.keys():
@@ -137,6 +137,5 @@ def calibrate(
     found = of_this_set(scores, opened) or scored(loaded, opened, None, progress)
     made = CalibratedFinder(*calibrate_finder(loaded, opened, found, settings, weights))
     if out is not None:
-        found_here = made.finder, made.record, made.scores
-        write_calibrated(found_here, opened, Path(out), made_now(loaded, opened, settings.seed))
+        write_calibrated((made.finder, made.record, made.scores), opened, Path(out))
     return made

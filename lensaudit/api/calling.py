@@ -44,6 +44,7 @@ ARGUMENTS = {
     "first": "n",
     "from": "start",
     "id": "ids",
+    "inspect": "inspected",
     "kernel": "kernels",
     "layer": "layers",
     "lr": "learning_rate",

@@ -94,8 +94,6 @@ def calibrate(
     from lensaudit.cli.running import open_both, scores_of
     from lensaudit.evaluation.calibrated_finder import (
         calibrate_finder,
-        calibrated_record,
-        made_now,
         refuse_unfit,
         write_calibrated,
     )
@@ -103,14 +101,14 @@ def calibrate(
 
     loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
     refuse_unfit(loaded, opened, weights)
-    provenance = made_now(loaded, opened, seed)
-    _refuse_folder(finder, loaded, out, provenance.inputs, force)
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+    _refuse_folder(finder, loaded, out, inputs, force)
     writable_folder(out)
     found = scores_of(loaded, opened, scores, batch)
     made = calibrate_finder(loaded, opened, found, settings, weights)
-    written, record = write_calibrated(made, opened, out, provenance), made[1]
+    written, record = write_calibrated(made, opened, out), made[1]
     if as_json:
-        say_json({"out": str(out), **calibrated_record(record, loaded.name, opened, provenance)})
+        say_json({"out": str(out), **record.to_json()})
         return
     _show(record, loaded.name, lens_set)
     say(f"{out}: the calibrated finder, {', '.join(written)}")

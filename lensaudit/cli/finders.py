@@ -259,7 +259,8 @@ def _refuse_other(out: Path, record: dict[str, Any], inputs: dict[str, str]) -> 
         known = read_scores(out)[1]
     except DataError:
         known = ScoresRecord()
-    said = known.to_json()
+    said = {"calibration": None, **known.to_json()}
+    record = {"calibration": None, **record}
     if known.provenance.inputs != inputs or any(said.get(name) != value for name, value in record.items()):
         raise UsageError(
             f"{out}: exists, and nothing in it says that it is from this run; give another --out, or --force to "

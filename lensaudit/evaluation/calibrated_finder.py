@@ -12,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.display.figures import axes_or_new, figure_of, save_figure, styled
-from lensaudit.display.markdown import table, write_html
 from lensaudit.display.numbers import MISSING, count, decimal, significant, significant_with_interval, with_interval
+from lensaudit.display.page import markdown_table, write_html
 from lensaudit.documents import read_text
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation.calibrating import Calibrated, CalibrationSettings, Reliability, calibrate_scores
 from lensaudit.evaluation.calibration_fit import Sample, checked_weights
-from lensaudit.files import write_json, write_text
+from lensaudit.files import write_text
 from lensaudit.provenance import Provenance
-from lensaudit.records import Json
 from lensaudit.statistics.rare_class import FEW_ABOVE, TopN
 from lensaudit.untrusted import in_markdown
 
@@ -75,7 +74,8 @@ def refuse_unfit(finder: Finder, lens_set: LensSet, column: str | None) -> None:
     labels = lens_set.labels
     known = (labels == 0) | (labels == 1)
     weights = checked_weights(weights_of(lens_set, column), known, column or "")
-    Sample((labels[known] == 1).astype(float), np.zeros(int(known.sum())), weights[known]).refuse_few(lens_set.path)
+    y, none = (labels[known] == 1).astype(float), np.zeros(int(known.sum()))
+    Sample(y, none, weights[known], str(lens_set.path)).refuse_few()
 
 
 def calibrate_finder(
@@ -102,17 +102,13 @@ def calibrate_finder(
         settings,
         source=(f"{lens_set.path}", lens_set.content_hash, column or ""),
     )
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    made = Provenance.here(seed=settings.seed, inputs=inputs)
+    record = replace(record, finder=finder.name, set=str(lens_set.path), provenance=made)
     return replace(finder, calibrator=record.calibrator), record, replace(scores, calibrated=probabilities)
 
 
-def made_now(finder: Finder, lens_set: LensSet, seed: int) -> Provenance:
-    """How the calibration comes about, for `write_calibrated`."""
-    return Provenance.here(seed=seed, inputs={"finder": finder.weights_hash, "set": lens_set.content_hash})
-
-
-def write_calibrated(
-    made: tuple[Finder, Calibrated, Scores], lens_set: LensSet, out: Path, provenance: Provenance
-) -> list[str]:
+def write_calibrated(made: tuple[Finder, Calibrated, Scores], lens_set: LensSet, out: Path) -> list[str]:
     """Write the folder `out` of what `calibrate_finder` made; returns the names of the files beside the finder's own.
 
     ``calibration.json``, ``calibration.md``, the same as ``calibration.html``, two PNGs, and ``detections.fits`` with
@@ -134,7 +130,7 @@ def write_calibrated(
         origin=f"{before.origin if before else finder.origin}; {done}",
         training_data=before.training_data if before else None,
         metrics=before.metrics if before else None,
-        provenance=provenance,
+        provenance=record.provenance,
         card=None if folder is None else _card(folder, record),
     )
     title = f"{finder.name} on {lens_set.path}"
@@ -142,16 +138,11 @@ def write_calibrated(
     text = markdown(record, title)
     write_text(out / "calibration.md", text)
     write_html(out / "calibration.html", text, "The same as calibration.md; every number stands in calibration.json.")
-    cards = detection_cards(finder.name, provenance.inputs, calibrator.method, calibrator.prevalence)
+    inputs = record.provenance.inputs if record.provenance else {}
+    cards = detection_cards(finder.name, inputs, calibrator.method, calibrator.prevalence)
     write_detections(out / DETECTIONS_FILE, scores, cards, sky_positions(lens_set))
-    write_json(out / "calibration.json", calibrated_record(record, finder.name, lens_set, provenance))
+    record.write(out / "calibration.json")
     return ["calibration.json", "calibration.md", "calibration.html", *_FIGURES, DETECTIONS_FILE]
-
-
-def calibrated_record(record: Calibrated, finder: str, lens_set: LensSet, provenance: Provenance) -> Json:
-    """What ``calibration.json`` holds: name of the finder, path of the set, provenance and the numbers."""
-    about = {"finder": finder, "set": str(lens_set.path), "provenance": provenance.to_json()}
-    return {**about, **record.to_json()}
 
 
 _FIGURES = ("reliability.png", "top.png")
@@ -184,7 +175,7 @@ def markdown(record: Calibrated, title: str) -> str:
         "",
         "![Fraction of lenses against mean probability](reliability.png)",
         "",
-        table(RELIABILITY_HEAD, reliability_rows(record)),
+        markdown_table(RELIABILITY_HEAD, reliability_rows(record)),
         "",
         "At the set's own fraction of lenses. ECE: expected calibration error over ten bins; by chance: what it "
         "stays below in 95 % of such sets were every probability right.",
@@ -193,7 +184,7 @@ def markdown(record: Calibrated, title: str) -> str:
         "",
         "![Purity and completeness of the highest N](top.png)",
         "",
-        table(TOP_HEAD, top_rows(record)),
+        markdown_table(TOP_HEAD, top_rows(record)),
         "",
         f"Of {count(record.top[0].images)} images, {significant(calibrator.prevalence)} of them lenses. Purity is "
         f"lenses per inspected image. Intervals are 95 %, from order statistics: beyond the set's highest non-lens "

@@ -23,6 +23,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation.calibration_fit import FEWEST, METHODS, Sample, checked_weights
 from lensaudit.evaluation.measure import draw_reliability
 from lensaudit.evaluation.metric import Metric
+from lensaudit.provenance import Provenance
 from lensaudit.records import Cells, Facts, Number, Record, Shown
 from lensaudit.statistics import (
     RESAMPLES,
@@ -169,6 +170,8 @@ class Calibrated(Shown, Record):
         Images with label and score; `effective` is Kish's number of both together.
     n_unlabelled, n_unscored
         Images left out.
+    finder, set
+        Name of the one, path of the other.
     """
 
     ALSO = ("method",)
@@ -185,6 +188,9 @@ class Calibrated(Shown, Record):
     effective: float
     n_unlabelled: int
     n_unscored: int
+    finder: str = ""
+    set: str = ""
+    provenance: Provenance | None = None
 
     @property
     def method(self) -> str:
@@ -299,9 +305,9 @@ def calibrate_scores(
     known = (label == 0) | (label == 1)
     used = known & np.isfinite(z)
     w = checked_weights(weights, used, source[2])[used]
-    sample = Sample(label[used].astype(float), z[used], w)
-    sample.refuse_few(source[0])
-    part = _parts(sample.y, settings, source[0])
+    sample = Sample(label[used].astype(float), z[used], w, source[0])
+    sample.refuse_few()
+    part = _parts(sample, settings)
     kept = sample if settings.holdout is None else sample.of(part != 0)
     calibrator = _calibrator(kept, settings, source)
     rows, at_set, at_prevalence = _out_of_fit(sample, part, settings)
@@ -327,10 +333,10 @@ def calibrate_scores(
     return record, Probabilities(*everyone)
 
 
-def _parts(y: Array, settings: CalibrationSettings, where: str) -> NDArray[np.int64]:
+def _parts(sample: Sample, settings: CalibrationSettings) -> NDArray[np.int64]:
     """Part of every image, each class divided alike; with a hold-out part 0 is what is only measured on."""
     draws = np.random.default_rng([settings.seed, _STREAM_FOLDS])
-    part = np.empty(len(y), np.int64)
+    y, part = sample.y, np.empty(len(sample.y), np.int64)
     for one in (0, 1):
         rows = draws.permutation(np.flatnonzero(y == one))
         if settings.holdout is None:
@@ -339,7 +345,7 @@ def _parts(y: Array, settings: CalibrationSettings, where: str) -> NDArray[np.in
         held = round(settings.holdout * len(rows))
         if min(held, len(rows) - held) < FEWEST / 2:
             raise DataError(
-                f"{where}: {len(rows)} {'lenses' if one else 'non-lenses'} leave {held} to measure on and "
+                f"{sample.where}: {len(rows)} {'lenses' if one else 'non-lenses'} leave {held} to measure on and "
                 f"{len(rows) - held} to fit on; give another --holdout, or --folds, which uses all for both"
             )
         part[rows] = np.arange(len(rows)) >= held

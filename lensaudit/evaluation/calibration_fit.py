@@ -51,15 +51,16 @@ def checked_weights(weights: ArrayLike | None, used: NDArray[np.bool_], column: 
 
 @dataclass(frozen=True)
 class Sample:
-    """Labels (1, 0), log-odds and sampling weights, (n,) each."""
+    """Labels (1, 0), log-odds and sampling weights, (n,) each; `where` names the set in messages."""
 
     y: Array
     z: Array
     w: Array
+    where: str = "set"
 
     def of(self, rows: NDArray[Any]) -> Sample:
         """Of these rows."""
-        return Sample(self.y[rows], self.z[rows], self.w[rows])
+        return Sample(self.y[rows], self.z[rows], self.w[rows], self.where)
 
     @property
     def pair(self) -> tuple[Array, Array]:
@@ -71,17 +72,19 @@ class Sample:
         """Weighted fraction of lenses."""
         return float(np.average(self.y, weights=self.w))
 
-    def refuse_few(self, where: object) -> None:
+    def refuse_few(self) -> None:
         """Raise DataError where one class is missing or has too few images with a weight above 0."""
         counts = [int(((self.y == one) & (self.w > 0)).sum()) for one in (1, 0)]
         if not sum(counts):
-            raise DataError(f"{where}: has no labelled image with a score and a weight; a calibration needs labels")
+            raise DataError(
+                f"{self.where}: has no labelled image with a score and a weight; a calibration needs labels"
+            )
         for count, what in zip(counts, ("lenses", "non-lenses"), strict=True):
             if count < FEWEST:
                 weighted = " of a weight above 0" if (self.w == 0).any() else ""
                 raise DataError(
-                    f"{where}: has {count or 'no'} {what}{weighted}; a calibration needs at least {FEWEST} of each "
-                    f"class, and hundreds for narrow intervals"
+                    f"{self.where}: has {count or 'no'} {what}{weighted}; a calibration needs at least {FEWEST} of "
+                    f"each class, and hundreds for narrow intervals"
                 )
 
 
@@ -100,11 +103,14 @@ def _beta(sample: Sample) -> BetaMap:
     a, b, _ = fitted.map_
     if fitted.lr_.n_iter_[0] >= fitted.lr_.max_iter:
         raise DataError(
-            "beta calibration does not converge, as where lenses and non-lenses do not overlap in score; use "
-            "--method isotonic or venn-abers"
+            f"{sample.where}: beta calibration does not converge, as where lenses and non-lenses do not overlap; "
+            "use --method isotonic or venn-abers"
         )
     if min(a, b) < 0 or max(a, b) == 0:
-        raise DataError("lenses do not score above non-lenses, so nothing can be calibrated; check the labels")
+        raise DataError(
+            f"{sample.where}: lenses do not score above non-lenses, so beta calibration finds no rising map; check "
+            "labels and finder"
+        )
     return BetaMap(float(a), float(b), float(fitted.lr_.intercept_[0]))
 
 

@@ -44,7 +44,7 @@ def detection_cards(
     finder: str, inputs: Mapping[str, str], method: str, prevalence: float, **_: Any
 ) -> dict[str, str | float]:
     """Cards of a table of detections: finder, hashes, method and prevalence."""
-    hashes = {"WEIGHTS": inputs["finder"][:16], "SETHASH": inputs["set"][:16]}
+    hashes = {card: inputs.get(name, "")[:16] for card, name in (("WEIGHTS", "finder"), ("SETHASH", "set"))}
     return {"FINDER": finder, **hashes, "CALIB": method, "PREVAL": prevalence}
 
 

@@ -150,7 +150,7 @@ def save_finder(
         weights_hash=finder.weights_hash,
         origin=origin,
         training_data=training_data or TrainingFacts(),
-        metrics=_with_calibration(metrics or FinderMetrics(), finder.calibrator),
+        metrics=_with_calibration(FinderMetrics.model_validate(metrics or {}), finder.calibrator),
         provenance=provenance,
     )
     folder = writable_folder(folder)

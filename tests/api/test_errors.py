@@ -140,7 +140,7 @@ MISTAKES: dict[str, tuple[Mistake, type[Exception], str]] = {
     ),
     "selection_function: fpr": (lambda at: la.selection_function("ou66", at.set, fpr=2.0), ValueError, "^fpr.*2"),
     "calibrate: method": (lambda at: la.calibrate("ou66", at.set, method="platt"), ValueError, "^method.*platt"),
-    "calibrate: prevalence": (lambda at: la.calibrate("ou66", at.set, prevalence=1.0), ValueError, "^prevalence 1"),
+    "calibrate: prevalence": (lambda at: la.calibrate("ou66", at.set, prevalence=1.0), ValueError, "^prevalence=1"),
     "calibrate: few": (lambda at: la.calibrate("ou66", at.set), ValueError, "at least 20"),
     "calibrate: weights": (lambda at: la.calibrate("ou66", at.set, weights="no"), ValueError, "weights no.*no such"),
     "explain: method": (lambda at: la.explain("ou66", at.set, method="shap"), ValueError, "method.*shap"),
@@ -258,7 +258,7 @@ def test_each_option_that_a_message_names_is_an_argument_of_the_front_door():
 def arguments() -> set[str]:
     """Of all functions of the front door, their keyword options included."""
     found = {name for one in la.__all__ if one != "LensSet" for name in inspect.signature(getattr(la, one)).parameters}
-    for module in ("auditing", "explaining", "finders", "measuring", "sets"):
+    for module in ("auditing", "calibrating", "explaining", "finders", "measuring", "sets"):
         for kind in vars(import_module(f"lensaudit.api.{module}")).values():
             found |= set(kind.__annotations__) if isinstance(kind, type) and issubclass(kind, dict) else set()
     return found

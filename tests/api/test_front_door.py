@@ -18,7 +18,7 @@ import pytest
 
 import lensaudit as la
 
-MODULES = ("calling", "sets", "finders", "explaining", "measuring", "auditing")
+MODULES = ("calling", "sets", "finders", "explaining", "measuring", "calibrating", "auditing")
 FUNCTIONS = [name for name in la.__all__ if name != "LensSet"]
 
 
@@ -112,6 +112,7 @@ def test_a_user_s_script_that_make_lint_types_strictly_has_all_names():
     ("options", "settings"),
     [
         ("api.finders.TrainOptions", "training.TrainingOptions"),
+        ("api.calibrating.CalibrateOptions", "evaluation.calibrating.CalibrationSettings"),
         ("api.measuring.RunOptions", "probes.ProbeOptions"),
         ("api.auditing.AuditOptions", "report.AuditOptions"),
         ("api.auditing.ComparisonOptions", "comparing.CompareOptions"),
@@ -122,7 +123,7 @@ def test_a_user_s_script_that_make_lint_types_strictly_has_all_names():
 def test_keyword_options_are_those_of_the_settings(options, settings):
     """Those that the function itself takes, or spells as all functions do, aside."""
     named = {"batch": "batch_size", "explanations": "judge_n"}
-    given = {"quick", "body", "restart", "cache", "processes", "seed", "methods", "per_kind", "lens_set"}
+    given = {"method", "quick", "body", "restart", "cache", "processes", "seed", "methods", "per_kind", "lens_set"}
     kind = _at(settings)
     fields = kind.model_fields if hasattr(kind, "model_fields") else [field.name for field in dataclasses.fields(kind)]
     assert {named.get(name, name) for name in fields} - given == set(_at(options).__annotations__) - given

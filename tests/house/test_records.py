@@ -13,6 +13,7 @@ import pytest
 
 from lensaudit.errors import DataError
 from lensaudit.evaluation import Calibration, Evaluation, calibrate, evaluate
+from lensaudit.evaluation.calibrating import CalibrationSettings, calibrate_scores
 from lensaudit.evaluation.selection import SelectionFunction, selection_function
 from lensaudit.evaluation.visual_inspection import KindFrequency, by_grade, frequencies_by_kind
 from lensaudit.records import Record
@@ -37,6 +38,11 @@ def evaluation(n: int) -> Evaluation:
     return evaluate(labels, p, np.log(p / (1 - p)))
 
 
+def calibrated(n: int) -> Record:
+    labels, p = labels_and_scores(n)
+    return calibrate_scores(labels, np.log(p / (1 - p)), None, CalibrationSettings(prevalence=1e-4, survey=10**6))[0]
+
+
 def selection(n: int) -> SelectionFunction:
     drawn = catalogue(n)
     return selection_function(DrawnScores(drawn["p"]), DrawnSet(drawn))
@@ -49,6 +55,7 @@ RESULTS: dict[str, Callable[[], Record]] = {
     "evaluation of one image": lambda: evaluation(1),
     "calibration": lambda: calibrate(*labels_and_scores(40)),
     "calibration of nothing": lambda: calibrate([], []),
+    "calibrated scores": lambda: calibrated(60),
     "kind of false positives": lambda: frequencies_by_kind(["a", "b"] * 4, np.arange(8), np.arange(3))[0],
     "grade": lambda: by_grade(["A"], [0.5])[0],
     "selection": lambda: selection(120),
@@ -122,6 +129,7 @@ def test_an_audit_of_an_earlier_version_is_read_whole(repository: Path):
     [
         "lensaudit.records",
         "lensaudit.evaluation",
+        "lensaudit.evaluation.calibrating",
         "lensaudit.evaluation.selection",
         "lensaudit.explaining.judging.judgement",
         "lensaudit.probes",
