@@ -260,7 +260,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def builtin_folder(name: str) -> Path:
-    """Folder of built-in files: ``models`` or ``probes``.
+    """Folder of built-in files: ``instruments``, ``models`` or ``probes``.
 
     An installed wheel carries them under ``lensaudit/builtin``; a source checkout keeps them at its top level.
     """

@@ -11,12 +11,13 @@ from lensaudit.errors import UsageError
 from lensaudit.lensset import LensSet, simulation
 
 if TYPE_CHECKING:
+    from lensaudit.imaging import Instrument
     from lensaudit.lensset.ingest import PixelPolicy, Plan
 
 
 @front_door
 def simulate(
-    instrument: str = "euclid",
+    instrument: str | Path | Instrument = "euclid",
     n: int = 200,
     *,
     population: str | None = None,
@@ -30,7 +31,8 @@ def simulate(
     Parameters
     ----------
     instrument
-        ``euclid`` (VIS at 0.1″ per pixel; Y, J, H at 0.3″; 20″ wide), ``vis101``, ``lsst`` or ``lsst-stack``.
+        A name (``euclid``: VIS at 0.1″ per pixel; Y, J, H at 0.3″; 20″ wide; ``lensaudit instruments list`` shows
+        them all), the path of a YAML file, or an instrument, for instance `lensaudit.lensset.like.instrument_like`'s.
     n
         Number of systems.
     population
@@ -47,7 +49,8 @@ def simulate(
     Returns
     -------
     LensSet
-        Images in electron / s, labels, lensed light, its mask, and a catalogue with every drawn parameter.
+        Images in the instrument's unit (Euclid's: electron / s), labels, lensed light, its mask, and a catalogue with
+        every drawn parameter.
 
     Raises
     ------
@@ -67,12 +70,10 @@ def simulate(
     >>> lenses.bands, lenses.images("VIS", [0]).shape
     (('VIS', 'Y', 'J', 'H'), (1, 200, 200))
     """
-    from lensaudit.scenes import DEFAULT_POPULATION
-
-    chosen = population or DEFAULT_POPULATION.get(instrument, instrument)
-    where = temporary_folder(f"{instrument}-{n}-seed-{seed}") if out is None else Path(out)
+    called = getattr(instrument, "name", None) or Path(str(instrument)).stem
+    where = temporary_folder(f"{called}-{n}-seed-{seed}") if out is None else Path(out)
     with watching(progress) as watch:
-        made = simulation.simulate(instrument, chosen, n, seed, where, workers, counting(watch, "simulating"))
+        made = simulation.simulate(instrument, population or "", n, seed, where, workers, counting(watch, "simulating"))
     return made if out is not None else kept_with(made, where)
 
 

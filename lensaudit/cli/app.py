@@ -37,6 +37,7 @@ TRACEBACK = "LENSAUDIT_TRACEBACK"
 
 COMMANDS = {
     "simulate": "sets",
+    "instruments": "instruments",
     "ingest": "ingest",
     "check": "sets",
     "train": "training",

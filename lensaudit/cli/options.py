@@ -23,6 +23,7 @@ from lensaudit.verdicts import CHANCE, REALISM, fail_words, present_word
 
 if TYPE_CHECKING:
     from lensaudit.finders import Recipe as Recipe_
+    from lensaudit.imaging import Instrument as Instrument_
 
 EXPLANATIONS = (
     "saliency",
@@ -53,6 +54,11 @@ def finder_names(incomplete: str) -> list[str]:
 def recipe_names(incomplete: str) -> list[str]:
     """Built-in recipes that begin with what was typed."""
     return _beginning(incomplete, (path.parent.name for path in builtin_folder("models").glob("*/recipe.yaml")))
+
+
+def instrument_names(incomplete: str) -> list[str]:
+    """Shipped instruments that begin with what was typed."""
+    return _beginning(incomplete, (path.stem for path in builtin_folder("instruments").glob("*.yaml")))
 
 
 def probe_names(incomplete: str) -> list[str]:
@@ -182,6 +188,13 @@ Scores = Annotated[
     Path | None, typer.Option("--scores", metavar="FILE", help="Scores from lensaudit score, to save scoring.")
 ]
 
+Instrument = Annotated[
+    str,
+    typer.Option(
+        "--instrument", metavar="NAME", autocompletion=instrument_names,
+        help="Whose cutouts are drawn: a name (lensaudit instruments list) or a YAML file.",
+    ),
+]  # fmt: skip
 FieldOfView = Annotated[
     float | None,
     typer.Option(
@@ -314,6 +327,15 @@ FailOnChance = Annotated[
         help=f"{_FAIL_ON}{', '.join((*fail_words(), CHANCE, REALISM))}.",
     ),
 ]  # fmt: skip
+
+
+def instrument_named(name: str) -> Instrument_ | None:
+    """The instrument that ``--instrument`` names; None where it does not."""
+    if not name:
+        return None
+    from lensaudit.imaging import load_instrument
+
+    return load_instrument(name)
 
 
 def named(repeated: Sequence[str], commas: str | None = None, option: str = "--method") -> tuple[str, ...]:

@@ -40,6 +40,7 @@ def export(
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of the scenes; part of the secret where the test is blind.")
     ] = 0,
+    instrument: opt.Instrument = "",
     bands: Annotated[
         str, typer.Option("--bands", metavar="A,B", help="Bands of a cutout, comma-separated; all by default.")
     ] = "",
@@ -56,7 +57,7 @@ def export(
     from lensaudit.probes.outside import export_cutouts, plan_export
 
     chosen = tuple(band.strip() for band in bands.split(",") if band.strip())
-    plan = plan_export(n, seed, tuple(probe), chosen, form)
+    plan = plan_export(n, seed, tuple(probe), chosen, form, opt.instrument_named(instrument))
     with watching() as show:
         done = export_cutouts(plan, out, key, workers, show.tell, lambda k, of: show("systems", k, of))
     if as_json:
@@ -265,6 +266,7 @@ def all_probes(
     n: N,
     out: opt.Out,
     probe: opt.OnlyProbes = [],
+    instrument: opt.Instrument = "",
     tolerance: opt.Tolerance = None,
     fail_on: opt.FailOn = None,
     seed: opt.Seed = 0,
@@ -278,7 +280,9 @@ def all_probes(
     from lensaudit.probes import ProbeOptions, run_audit
 
     check_fail_on(fail_on)
-    options = ProbeOptions(tolerance=tolerance, workers=workers, batch=batch)
+    options = ProbeOptions(
+        tolerance=tolerance, workers=workers, batch=batch, instrument=opt.instrument_named(instrument)
+    )
     loaded = read_by(finder, opt.Reading(device=device, threads=threads))
     with watching() as progress:
         audit = run_audit(loaded, n, seed, out, tuple(probe), options, progress)
@@ -297,6 +301,7 @@ def run_file(
     mode: Mode = None,
     stretch: Stretch = None,
     lens_set: EditedSet = None,
+    instrument: opt.Instrument = "",
     tolerance: opt.Tolerance = None,
     fail_on: opt.FailOn = None,
     seed: opt.Seed = 0,
@@ -314,8 +319,9 @@ def run_file(
 
     check_fail_on(fail_on)
     options = ProbeOptions(
-        mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set
-    )
+        mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
+        instrument=opt.instrument_named(instrument),
+    )  # fmt: skip
     loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set)
     with watching() as progress:
         result = run_probe(str(definition), loaded, n, seed, out, options, progress)
@@ -330,6 +336,7 @@ def _command(name: str) -> Callable[..., None]:
         mode: Mode = None,
         stretch: Stretch = None,
         lens_set: EditedSet = None,
+        instrument: opt.Instrument = "",
         psf: Psf = None,
         psf_extension: Extension = "VIS_PSF",
         tolerance: opt.Tolerance = None,
@@ -349,7 +356,7 @@ def _command(name: str) -> Callable[..., None]:
         check_fail_on(fail_on)
         options = ProbeOptions(
             mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
-            psf=psf, psf_extension=psf_extension,
+            instrument=opt.instrument_named(instrument), psf=psf, psf_extension=psf_extension,
         )  # fmt: skip
         loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set)
         with watching() as progress:

@@ -40,6 +40,15 @@ def report(
     old_probes: opt.OldProbes = None,
     no_probe: opt.NoProbe = False,
     probe_n: opt.ProbeN = PAIRS,
+    instrument: Annotated[
+        str,
+        typer.Option(
+            "--instrument",
+            metavar="NAME",
+            autocompletion=opt.instrument_names,
+            help="Whose cutouts the probes draw, a name or a YAML file; default: the set's, or what fits the finder.",
+        ),
+    ] = "",
     occlusion_n: opt.OcclusionN = 4,
     maps_n: Annotated[
         int,
@@ -128,6 +137,7 @@ def report(
         tolerance=tolerance,
         workers=workers,
         realism=realism,
+        instrument=opt.instrument_named(instrument),
     )
 
     from lensaudit.cli.running import open_both, watching

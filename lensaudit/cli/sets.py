@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json
 
 if TYPE_CHECKING:
+    from lensaudit.imaging import Instrument
     from lensaudit.lensset import LensSet
 
 
@@ -62,15 +63,32 @@ def register_simulate(app: typer.Typer) -> None:
     app.command(
         epilog=opt.examples(
             "lensaudit simulate euclid --n 2000 --seed 1 --out runs/train --workers 0",
-            "lensaudit simulate lsst --population lsst-best-contaminants --n 500 --out runs/lsst",
+            "lensaudit simulate hsc --n 2000 --out runs/hsc",
+            "lensaudit simulate mine.yaml --population non-lens --n 500 --out runs/mine",
+            "lensaudit simulate --like runs/ingested --filter g=hsc2017-g --n 500 --out runs/alike",
         )
     )(simulate)
 
 
 def simulate(
-    instrument: Annotated[Literal["euclid", "vis101", "lsst", "lsst-stack"], typer.Argument(help="To simulate.")],
     n: Annotated[int, typer.Option("--n", metavar="N", help="Number of systems.")],
     out: opt.Out,
+    named: Annotated[
+        str,
+        typer.Argument(
+            metavar="[INSTRUMENT]", autocompletion=opt.instrument_names, show_default=False,
+            help="A name (lensaudit instruments list) or a YAML file.",
+        ),
+    ] = "",
+    instrument: Annotated[
+        str, typer.Option("--instrument", metavar="NAME", help="The same, as other commands have it.")
+    ] = "",
+    like: Annotated[
+        Path | None, typer.Option("--like", metavar="SET", help="Pixels, noise, zero points, PSF of a lens set.")
+    ] = None,
+    filters: Annotated[
+        list[str], typer.Option("--filter", metavar="BAND=NAME", help="With --like: a band's filter, speclite's name.")
+    ] = [],
     population: Annotated[
         str,
         typer.Option(
@@ -88,12 +106,38 @@ def simulate(
     """Simulate lenses and non-lenses with their truth."""
     from lensaudit.cli.running import progress_bar
     from lensaudit.lensset import simulate as run
-    from lensaudit.scenes import DEFAULT_POPULATION
 
-    chosen = population or DEFAULT_POPULATION.get(instrument, instrument)
+    seen_by = _instrument(named or instrument, like, filters)
     with progress_bar("simulating") as report:
-        lens_set = run(instrument, chosen, n, seed, out, dask or workers, report)
+        lens_set = run(seen_by, population, n, seed, out, dask or workers, report)
     show(lens_set, as_json=as_json)
+
+
+def _instrument(name: str, like: Path | None, filters: list[str]) -> str | Instrument:
+    """The instrument that options of ``simulate`` name, or the one measured from a set.
+
+    Raises
+    ------
+    UsageError
+        None or two are given, or a filter is not written as BAND=NAME.
+    """
+    from lensaudit.errors import UsageError
+
+    if bool(name) == (like is not None):
+        raise UsageError(
+            "give one instrument: a name (lensaudit instruments list shows them), a YAML file, or --like SET"
+        )
+    if like is None:
+        if filters:
+            raise UsageError("--filter goes with --like; a YAML file says its filters itself")
+        return name
+    from lensaudit.lensset import LensSet
+    from lensaudit.lensset.like import instrument_like
+
+    pairs = [words.partition("=") for words in filters]
+    if wrong := [words for words, (band, _, curve) in zip(filters, pairs, strict=True) if not band or not curve]:
+        raise UsageError(f"--filter '{wrong[0]}': write BAND=NAME, e.g. g=hsc2017-g")
+    return instrument_like(LensSet.open(like), {band: curve for band, _, curve in pairs})
 
 
 def register_check(app: typer.Typer) -> None:

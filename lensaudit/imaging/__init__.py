@@ -1,6 +1,7 @@
 """Imaging: instruments, point-spread functions, rendering of scenes, noise and truth."""
 
-from lensaudit.imaging.instruments import EUCLID, INSTRUMENTS, LSST, Band, Instrument, get_instrument
+from lensaudit.imaging.band import Band, Instrument, OwnPsf
+from lensaudit.imaging.instruments import EUCLID, INSTRUMENTS, LSST, get_instrument, load_instrument
 from lensaudit.imaging.psf import kernel
 from lensaudit.imaging.render import (
     TRUTH_COLUMNS,
@@ -11,6 +12,7 @@ from lensaudit.imaging.render import (
     noiseless_images,
     render,
     render_arms,
+    truth_columns,
 )
 
 __all__ = [
@@ -22,11 +24,14 @@ __all__ = [
     "Column",
     "Instrument",
     "Numerics",
+    "OwnPsf",
     "Rendered",
     "Truth",
     "get_instrument",
     "kernel",
+    "load_instrument",
     "noiseless_images",
     "render",
     "render_arms",
+    "truth_columns",
 ]

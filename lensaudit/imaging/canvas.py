@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import erf, ive
 
 from lensaudit.errors import DataError
-from lensaudit.imaging.instruments import Band, Instrument
+from lensaudit.imaging.band import Band, Instrument
 from lensaudit.imaging.raytracing import RayTracer, Shared
 from lensaudit.scenes import Galaxy, Light
 
@@ -274,7 +274,7 @@ class Canvas:
                 f"scene: a light component has no magnitude in band {band.name} of {self.instrument.name}; "
                 f"it has {', '.join(light.magnitudes) or 'none'}"
             )
-        return band.electrons_per_s(light.magnitudes[band.name])
+        return band.flux(light.magnitudes[band.name])
 
     def _blank(self) -> dict[str, Array]:
         return {band.name: np.zeros((band.pixels, band.pixels)) for band in self.instrument.bands}

@@ -1,177 +1,87 @@
-"""Instruments: bands with their pixels, exposure, noise and zero point; every constant stands here once."""
+"""The shipped instruments by name, and a user's own by the path of a YAML file."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+import difflib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
 
-from lensaudit.errors import UsageError
+from lensaudit.documents import read_yaml
+from lensaudit.errors import NoSuchFile, UsageError
+from lensaudit.files import builtin_folder
+from lensaudit.imaging.band import Band, Instrument, OwnPsf
+from lensaudit.imaging.instrument_words import InstrumentWords
+from lensaudit.imaging.psf import own_kernel
+from lensaudit.scenes.colours import response
+from lensaudit.untrusted import printable
+
+__all__ = ["EUCLID", "INSTRUMENTS", "LSST", "Band", "Instrument", "OwnPsf", "get_instrument", "load_instrument"]
 
 
-@dataclass(frozen=True)
-class Band:
-    """One band of an instrument.
+def read_instrument(path: Path) -> Instrument:
+    """Read an instrument's YAML.
 
-    Attributes
-    ----------
-    name
-        ``VIS``, ``Y``, ``J``, ``H`` or ``g``.
-    pixels
-        Side of the square cutout.
-    pixel_scale_arcsec
-        Size of a pixel.
-    fwhm_arcsec
-        FWHM of the point-spread function, pixel response included.
-    wavelength_nm
-        Where the band sits; sets the diffraction of the three-fold PSF.
-    zero_point_mag
-        AB magnitude that gives 1 electron/s.
-    exposure_s, exposures
-        Length of one exposure and their number.
-    read_noise_e
-        Electrons per pixel and read-out.
-    gain_e_per_adu
-        Electrons per count of the detector's converter; images here are in electron/s.
-    sky_mag_per_arcsec2
-        Sky brightness; the mean sky is subtracted, its noise stays.
+    Raises
+    ------
+    UsageError
+        A field is missing, unknown or wrong; one line names the file, the field and the fix.
     """
-
-    name: str
-    pixels: int
-    pixel_scale_arcsec: float
-    fwhm_arcsec: float
-    wavelength_nm: float
-    zero_point_mag: float
-    exposure_s: float
-    exposures: int
-    read_noise_e: float
-    gain_e_per_adu: float
-    sky_mag_per_arcsec2: float
-
-    @property
-    def total_exposure_s(self) -> float:
-        """Time of all exposures together, in s."""
-        return self.exposure_s * self.exposures
-
-    @property
-    def background_sigma(self) -> float:
-        """Standard deviation of sky and read noise in one pixel of the co-added image, in electron/s."""
-        sky = self.electrons_per_s(self.sky_mag_per_arcsec2) * self.pixel_scale_arcsec**2
-        variance_e2 = sky * self.total_exposure_s + self.exposures * self.read_noise_e**2
-        return math.sqrt(variance_e2) / self.total_exposure_s
-
-    def electrons_per_s(self, magnitude: float) -> float:
-        """Electrons per second of an object of AB `magnitude`."""
-        return 10.0 ** (-0.4 * (magnitude - self.zero_point_mag))
+    words = read_yaml(path, InstrumentWords)
+    try:
+        found = words.built(path.parent)
+        if found.name in INSTRUMENTS and INSTRUMENTS[found.name] != found:
+            raise UsageError(f"name: {found.name} is a shipped instrument; give yours another name")
+        for band in found.bands:
+            if band.filter is not None:
+                response(band.filter)
+            if band.psf is not None:
+                own_kernel(band)
+    except UsageError as wrong:
+        raise UsageError(f"{path}: {wrong}") from wrong
+    return found
 
 
-@dataclass(frozen=True)
-class Instrument:
-    """A set of bands on one ray grid.
-
-    Light is sampled once on the grid of `ray_pixels`² cells, `ray_scale_arcsec` apart, and each band sums the cells
-    of its pixels. The grid may reach beyond the bands, so that all their pixels are whole blocks of it.
-    """
-
-    name: str
-    bands: tuple[Band, ...]
-    ray_pixels: int
-    ray_scale_arcsec: float
-
-    def __post_init__(self) -> None:
-        for band in self.bands:
-            ratio = band.pixel_scale_arcsec / self.ray_scale_arcsec
-            assert abs(ratio - round(ratio)) < 1e-9, "a band's pixel must be a whole number of ray steps"
-            margin = self.ray_pixels - band.pixels * round(ratio)
-            assert margin % (2 * round(ratio)) == 0, "a band's pixels must be whole blocks of the ray grid"
-
-    def band(self, name: str) -> Band:
-        """Return the band called `name`."""
-        for band in self.bands:
-            if band.name == name:
-                return band
-        raise UsageError(f"instrument {self.name} has no band '{name}'; it has {', '.join(self.band_names)}")
-
-    @property
-    def band_names(self) -> tuple[str, ...]:
-        """Names of the bands in order."""
-        return tuple(band.name for band in self.bands)
+@lru_cache(maxsize=1)
+def _paths() -> dict[str, Path]:
+    files = {path.stem: path for path in builtin_folder("instruments").glob("*.yaml")}
+    return dict(sorted(files.items(), key=lambda item: (_FIRST.index(item[0]) if item[0] in _FIRST else 99, item[0])))
 
 
-# Exposure, read noise, gain, sky and zero point from the public notebook of Wilde et al. 2022; NISP FWHM from the
-# Euclid Quick Release documents (0.48–0.50″), VIS FWHM 0.16″.
-_NISP = {
-    "pixels": 66,
-    "pixel_scale_arcsec": 0.3,
-    "zero_point_mag": 24.0,
-    "exposure_s": 264.0,
-    "exposures": 3,
-    "read_noise_e": 10.0,
-    "gain_e_per_adu": 4.5,
-    "sky_mag_per_arcsec2": 22.35,
-}
-EUCLID = Instrument(
-    name="euclid",
-    bands=(
-        Band(
-            name="VIS",
-            pixels=200,
-            pixel_scale_arcsec=0.1,
-            fwhm_arcsec=0.16,
-            wavelength_nm=700.0,
-            zero_point_mag=24.0,
-            exposure_s=1800.0,
-            exposures=3,
-            read_noise_e=4.2,
-            gain_e_per_adu=3.1,
-            sky_mag_per_arcsec2=22.35,
-        ),
-        Band(name="Y", fwhm_arcsec=0.48, wavelength_nm=1080.0, **_NISP),  # type: ignore[arg-type]
-        Band(name="J", fwhm_arcsec=0.49, wavelength_nm=1370.0, **_NISP),  # type: ignore[arg-type]
-        Band(name="H", fwhm_arcsec=0.50, wavelength_nm=1770.0, **_NISP),  # type: ignore[arg-type]
-    ),
-    ray_pixels=204,
-    ray_scale_arcsec=0.1,
-)
+_FIRST = ("euclid", "vis101", "lsst", "lsst-stack", "euclid-q1")
+"""Their order is that of preference, where a finder's cutouts could be of several."""
 
-# Lanusse et al. 2018: 45×45 at 0.18″, seeing 0.81″, sky 21.7; their best single exposure. Zero point and read noise
-# of one 2×15 s visit from the LSST Science Book (g: 28.33 e/s, 5 e per read-out).
-LSST = Instrument(
-    name="lsst",
-    bands=(
-        Band(
-            name="g",
-            pixels=45,
-            pixel_scale_arcsec=0.18,
-            fwhm_arcsec=0.81,
-            wavelength_nm=478.0,
-            zero_point_mag=28.33,
-            exposure_s=15.0,
-            exposures=2,
-            read_noise_e=5.0,
-            gain_e_per_adu=1.0,
-            sky_mag_per_arcsec2=21.7,
-        ),
-    ),
-    # An even number of rays a pixel: the centred deflectors' cusps then never fall on a sample.
-    ray_pixels=180,
-    ray_scale_arcsec=0.045,
-)
 
-# The worst-seeing stack of Lanusse et al. 2018: all 3 000 s of a field. The exposures of 15 s are degraded to one
-# seeing before they are added, so that only the noise of the sum differs; the seeing comes with the population.
-LSST_STACK = replace(LSST, name="lsst-stack", bands=(replace(LSST.band("g"), exposures=200),))
+@lru_cache(maxsize=64)
+def _shipped(name: str) -> Instrument:
+    return read_yaml(_paths()[name], InstrumentWords).built(_paths()[name].parent)
 
-# The cutouts of challenge 1: VIS alone, 101 pixels of 0.1″.
-VIS101 = Instrument(
-    name="vis101", bands=(replace(EUCLID.band("VIS"), pixels=101),), ray_pixels=105, ray_scale_arcsec=0.1
-)
 
-INSTRUMENTS = {instrument.name: instrument for instrument in (EUCLID, VIS101, LSST, LSST_STACK)}
+class _Shipped(Mapping[str, Instrument]):
+    """Name → instrument, each read when it is first asked for."""
+
+    def __getitem__(self, name: str) -> Instrument:
+        if name not in _paths():
+            raise KeyError(name)
+        return _shipped(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_paths())
+
+    def __len__(self) -> int:
+        return len(_paths())
+
+    def __contains__(self, name: object) -> bool:
+        return name in _paths()
+
+
+INSTRUMENTS: Mapping[str, Instrument] = _Shipped()
+EUCLID = INSTRUMENTS["euclid"]
+LSST = INSTRUMENTS["lsst"]
 
 
 def get_instrument(name: str) -> Instrument:
-    """Look an instrument up by its name.
+    """Look a shipped instrument up by its name.
 
     Raises
     ------
@@ -179,5 +89,34 @@ def get_instrument(name: str) -> Instrument:
         There is none of that name.
     """
     if name not in INSTRUMENTS:
-        raise UsageError(f"instrument '{name}' is unknown; choose one of {', '.join(INSTRUMENTS)}")
+        near = difflib.get_close_matches(name, INSTRUMENTS, 1, 0.5)
+        fix = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(
+            f"instrument '{printable(name, 60)}' is unknown; {fix}allowed: {', '.join(INSTRUMENTS)}, or a path that "
+            "ends in .yaml"
+        )
     return INSTRUMENTS[name]
+
+
+def sources_of(name: str | Path) -> dict[str, str]:
+    """Field of an instrument's YAML → where its numbers come from; errors as `load_instrument`."""
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = _paths()[get_instrument(str(name)).name]
+    return dict(read_yaml(path, InstrumentWords).sources)
+
+
+def load_instrument(name: str | Path) -> Instrument:
+    """An instrument by its name, or by the path of a YAML file.
+
+    Raises
+    ------
+    UsageError
+        There is no such instrument or file, or a field of the file is wrong.
+    """
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        return get_instrument(str(name))
+    if not path.is_file():
+        raise NoSuchFile(f"{path}: no such file; name a YAML file or one of {', '.join(INSTRUMENTS)}")
+    return read_instrument(path)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from lensaudit.errors import DataError
-from lensaudit.imaging.instruments import Band
+from lensaudit.errors import DataError, LensauditError
+from lensaudit.imaging.band import COARSEST_RAY_ARCSEC, Band, OwnPsf
+from lensaudit.imaging.own_psf import galsim_profile, stamp_psf, stamp_values
 from lensaudit.scenes import Psf
 from lensaudit.untrusted import printable
 
@@ -32,6 +33,8 @@ MIN_BLUR_ARCSEC = 0.10
 MAX_CACHED_KERNELS = 512
 EUCLID_SCALE_ARCSEC = 0.1
 LARGEST_PSF = 2048
+SAMPLED_PIXELS = 2.5
+"""Pixels along the FWHM of a PSF that is well sampled."""
 
 
 def kernel(psf: Psf, band: Band) -> Array:
@@ -48,6 +51,8 @@ def kernel(psf: Psf, band: Band) -> Array:
     if psf.kind == "trefoil":
         # The pattern repeats every 120°, so the cache need hold only that much.
         angle = angle % TREFOIL_SYMMETRY_DEG
+    if psf.kind == "instrument" and band.psf is None:
+        return kernel(Psf(fwhm_scale=psf.fwhm_scale), band)
     return _kernel(psf.kind, round(angle, 6), psf.trefoil_waves, psf.fwhm_scale, psf.path, psf.extension, band)
 
 
@@ -59,6 +64,8 @@ def _kernel(
         values = gaussian_kernel(band.fwhm_arcsec * fwhm_scale, band.pixel_scale_arcsec, kernel_pixels(band))
     elif kind == "trefoil":
         values = trefoil_kernel(band, angle_deg=angle_deg, trefoil_waves=trefoil_waves, fwhm_scale=fwhm_scale)
+    elif kind == "instrument":
+        values = own_kernel(band, angle_deg=angle_deg, scale=fwhm_scale)
     else:
         values = fits_kernel(Path(path), extension, band, angle_deg=angle_deg)
     values = values / values.sum()
@@ -68,7 +75,7 @@ def _kernel(
 
 def kernel_pixels(band: Band) -> int:
     """Side of the kernel in pixels, odd."""
-    radius = KERNEL_RADIUS_ARCSEC.get(band.name, NISP_KERNEL_RADIUS_ARCSEC)
+    radius = band.kernel_radius_arcsec or KERNEL_RADIUS_ARCSEC.get(band.name, NISP_KERNEL_RADIUS_ARCSEC)
     return 2 * math.ceil(radius / band.pixel_scale_arcsec) + 1
 
 
@@ -121,11 +128,14 @@ def fits_kernel(path: Path, extension: str, band: Band, *, angle_deg: float = 0.
     DataError
         The file or extension is missing, unreadable, not square, or holds NaN or no flux.
     """
+    values, scale = read_kernel(path, extension)
+    return resampled(values, band.pixel_scale_arcsec / scale, angle_deg, kernel_pixels(band))
+
+
+def resampled(values: Array, ratio: float, angle_deg: float, pixels: int) -> Array:
+    """A kernel turned counter-clockwise and brought to `pixels`² pixels, each `ratio` of its own."""
     from scipy.ndimage import affine_transform
 
-    values, scale = _read_kernel(path, extension)
-    pixels = kernel_pixels(band)
-    ratio = band.pixel_scale_arcsec / scale
     angle = math.radians(angle_deg)
     # Output (row, column) offsets → input offsets: undo the turn, then change the step.
     matrix = ratio * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -137,12 +147,50 @@ def fits_kernel(path: Path, extension: str, band: Band, *, angle_deg: float = 0.
     return np.asarray(np.maximum(turned, 0.0))
 
 
+def own_kernel(band: Band, *, angle_deg: float = 0.0, scale: float = 1.0) -> Array:
+    """Kernel (k, k) of the band's own PSF, turned counter-clockwise and `scale` times as large; sum 1."""
+    psf, pixels = band.psf, kernel_pixels(band)
+    assert psf is not None
+    if psf.galsim:
+        import galsim
+
+        profile = galsim_profile(psf.galsim)
+        if not profile.is_axisymmetric:
+            profile = profile.rotate(angle_deg * galsim.degrees)
+        # Light is summed over the rays of a coarse pixel, and so holds its response already; a PSF too narrow for its
+        # pixels can only be drawn with it.
+        wide = band.fwhm_arcsec >= SAMPLED_PIXELS * band.pixel_scale_arcsec
+        method = "no_pixel" if wide and band.pixel_scale_arcsec > COARSEST_RAY_ARCSEC * (1 + 1e-9) else "auto"
+        image = profile.dilate(scale).drawImage(nx=pixels, ny=pixels, scale=band.pixel_scale_arcsec, method=method)
+        values: Array = np.maximum(np.asarray(image.array, dtype=np.float64), 0.0)
+    else:
+        ratio = band.pixel_scale_arcsec / psf.pixel_scale_arcsec / scale
+        values = resampled(stamp_values(psf), ratio, angle_deg, pixels)
+    return np.asarray(values / values.sum())
+
+
+def measured_psf(path: Path, extension: str) -> OwnPsf:
+    """A kernel from a FITS file, as `fits_kernel` reads one.
+
+    Raises
+    ------
+    ValueError
+        It cannot be used; the text names the file.
+    """
+    try:
+        values, scale = read_kernel(path, extension)
+    except LensauditError as refused:
+        raise ValueError(str(refused)) from refused
+    return stamp_psf(values, scale)
+
+
 def check_kernel(path: Path, extension: str) -> None:
     """Raise what `fits_kernel` would, before anything is rendered."""
-    _read_kernel(path, extension)
+    read_kernel(path, extension)
 
 
-def _read_kernel(path: Path, extension: str) -> tuple[Array, float]:
+def read_kernel(path: Path, extension: str) -> tuple[Array, float]:
+    """Pixels of a kernel, and arcsec per pixel; DataError as `fits_kernel`."""
     from lensaudit.fits_input import number, open_fits, pixels_of
 
     with open_fits(path) as hdus:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.imaging.instruments import Band
+from lensaudit.imaging.band import Band
 from lensaudit.scenes import Galaxy, Light
 from lensaudit.scenes.cosmology import critical_angle_arcsec, distance_ratio
 
@@ -151,6 +151,8 @@ def unit_noise(seed: int, band_index: int, shape: tuple[int, int]) -> NDArray[np
 def add_noise(
     noiseless: NDArray[np.float32], unit: NDArray[np.float32], band: Band, background_scale: float = 1.0
 ) -> NDArray[np.float32]:
-    """Add background noise, times `background_scale`, and photon noise to a noiseless image in electron/s."""
-    variance = (background_scale * band.background_sigma) ** 2 + np.maximum(noiseless, 0.0) / band.total_exposure_s
+    """Add background noise, times `background_scale`, and, where the band knows it, photon noise to an image."""
+    background, electrons = (background_scale * band.background_sigma) ** 2, band.shot_electrons_per_unit
+    photons = 0.0 if electrons is None else np.maximum(noiseless, 0.0) / electrons
+    variance = np.asarray(background + photons, dtype=np.float32)
     return np.asarray(noiseless + unit * np.sqrt(variance, dtype=np.float32), dtype=np.float32)

@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.imaging.band import Band, Instrument
 from lensaudit.imaging.canvas import DEFAULT_NUMERICS, Canvas, Numerics, Window
-from lensaudit.imaging.instruments import Band, Instrument
 from lensaudit.imaging.psf import convolve, convolved, kernel, spectrum
 from lensaudit.imaging.raytracing import RayTracer, Shared, add_noise, image_reach_arcsec, unit_noise
-from lensaudit.scenes import Galaxy, Psf, Scene
+from lensaudit.scenes import EUCLID_SKY, LSST_SKY, Galaxy, Psf, Scene
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 
 ARC_THRESHOLD_SIGMA = 0.5
 CATALOGUE_BANDS = ("VIS", "Y", "J", "H", "g")
+CATALOGUE_COLOUR = ("VIS", "H")
+"""Of the sets of Euclid's bands and of LSST's g, whose catalogues all have one layout."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,7 @@ class Column:
     dtype: str = "float64"
 
 
-def _per_band(stem: str, unit: str, what: str) -> tuple[Column, ...]:
-    return tuple(Column(f"{stem}_{band}", unit, f"{what} in {band}") for band in CATALOGUE_BANDS)
-
-
-TRUTH_COLUMNS: tuple[Column, ...] = (
+_OF_THE_SYSTEM = (
     Column("label", "", "1 lens, 0 non-lens", "int8"),
     Column("kind", "", "kind of scene", "str"),
     Column("theta_e_arcsec", "arcsec", "Einstein radius of the nearest deflector for the farthest lensed galaxy"),
@@ -64,13 +62,38 @@ TRUTH_COLUMNS: tuple[Column, ...] = (
     Column("arc_offset_arcsec", "arcsec", "distance of the lensed light's centroid from the cutout's centre"),
     Column("psf_angle_deg", "deg", "turn of the point-spread function"),
     Column("n_field", "", "field galaxies drawn", "int64"),
-    Column("colour_lens_VIS_H", "mag", "VIS − H of the main galaxy"),
-    Column("colour_source_VIS_H", "mag", "VIS − H of the farthest lensed galaxy"),
-    *_per_band("mag_lens", "mag", "AB magnitude of the main galaxy"),
-    *_per_band("mag_source", "mag", "AB magnitude of the farthest lensed galaxy, unlensed,"),
-    *_per_band("mag_arc", "mag", "AB magnitude of all lensed light within the cutout"),
-    *_per_band("arc_snr", "", "S/N of the lensed light"),
 )
+
+
+def _columns(bands: Sequence[str], colour: Sequence[str]) -> tuple[Column, ...]:
+    def per_band(stem: str, unit: str, what: str) -> tuple[Column, ...]:
+        return tuple(Column(f"{stem}_{band}", unit, f"{what} in {band}") for band in bands)
+
+    ends, named = " − ".join(colour), "_".join(colour)
+    galaxies = (("lens", "main galaxy"), ("source", "farthest lensed galaxy")) if colour else ()
+    return (
+        *_OF_THE_SYSTEM,
+        *(Column(f"colour_{stem}_{named}", "mag", f"{ends} of the {which}") for stem, which in galaxies),
+        *per_band("mag_lens", "mag", "AB magnitude of the main galaxy"),
+        *per_band("mag_source", "mag", "AB magnitude of the farthest lensed galaxy, unlensed,"),
+        *per_band("mag_arc", "mag", "AB magnitude of all lensed light within the cutout"),
+        *per_band("arc_snr", "", "S/N of the lensed light"),
+    )
+
+
+TRUTH_COLUMNS: tuple[Column, ...] = _columns(CATALOGUE_BANDS, CATALOGUE_COLOUR)
+"""Of instruments of Euclid's bands, and of LSST's g; `truth_columns` gives those of any."""
+
+
+def truth_columns(instrument: Instrument) -> tuple[Column, ...]:
+    """Columns of the catalogue of a set that `instrument` sees."""
+    if _has_catalogue_bands(instrument):
+        return TRUTH_COLUMNS
+    return _columns(instrument.band_names, instrument.colour)
+
+
+def _has_catalogue_bands(instrument: Instrument) -> bool:
+    return instrument.shows(EUCLID_SKY) or instrument.shows(LSST_SKY)
 
 
 @dataclass(frozen=True)
@@ -84,7 +107,7 @@ class Truth:
     mask
         Where that light exceeds 0.5 σ of the scene's background, bool (h, w).
     row
-        One value per `TRUTH_COLUMNS`; NaN where a quantity does not apply.
+        One value per `truth_columns`; NaN where a quantity does not apply.
     """
 
     source_light: dict[str, NDArray[np.float32]]
@@ -96,7 +119,7 @@ def measure_truth(scene: Scene, instrument: Instrument, source_light: dict[str, 
     """Derive masks and the catalogue row of a scene from its noiseless lensed light."""
     sigma = {band.name: scene.noise_scale * band.background_sigma for band in instrument.bands}
     mask = {name: source_light[name] > ARC_THRESHOLD_SIGMA * sigma[name] for name in sigma}
-    row: dict[str, float | int | str] = {column.name: math.nan for column in TRUTH_COLUMNS}
+    row: dict[str, float | int | str] = {column.name: math.nan for column in truth_columns(instrument)}
     row.update(label=scene.label, kind=scene.kind, psf_angle_deg=scene.psf.angle_deg)
     row["n_field"] = sum(galaxy.role == "field" for galaxy in scene.galaxies)
     row["n_arc_pixels"] = int(mask[instrument.bands[0].name].sum())
@@ -129,7 +152,7 @@ def _galaxy_columns(scene: Scene, main: Galaxy, instrument: Instrument) -> dict[
         "lens_x_arcsec": main.x_arcsec,
         "lens_y_arcsec": main.y_arcsec,
         "lens_r_eff_arcsec": main.light[0].r_eff_arcsec,
-        "colour_lens_VIS_H": main.magnitude("VIS") - main.magnitude("H"),
+        **_colour_column("lens", main, instrument),
     }
     if main.mass is not None:
         row["sigma_v_km_s"] = main.mass.sigma_v_km_s
@@ -140,6 +163,14 @@ def _galaxy_columns(scene: Scene, main: Galaxy, instrument: Instrument) -> dict[
     return row
 
 
+def _colour_column(stem: str, galaxy: Galaxy, instrument: Instrument) -> dict[str, float]:
+    colour = CATALOGUE_COLOUR if _has_catalogue_bands(instrument) else instrument.colour
+    if not colour:
+        return {}
+    blue, red = colour
+    return {f"colour_{stem}_{blue}_{red}": galaxy.magnitude(blue) - galaxy.magnitude(red)}
+
+
 def _lensing_columns(scene: Scene, instrument: Instrument) -> dict[str, float]:
     source = scene.lensed[-1]
     row = {
@@ -148,7 +179,7 @@ def _lensing_columns(scene: Scene, instrument: Instrument) -> dict[str, float]:
         "source_y_arcsec": source.y_arcsec,
         "source_r_eff_arcsec": source.light[0].r_eff_arcsec,
         "source_n_sersic": source.light[0].n_sersic,
-        "colour_source_VIS_H": source.magnitude("VIS") - source.magnitude("H"),
+        **_colour_column("source", source, instrument),
     }
     for name, deflector in zip(("theta_e_arcsec", "theta_e_mid_arcsec"), scene.deflectors[:2], strict=False):
         assert deflector.mass is not None
@@ -160,7 +191,7 @@ def _lensing_columns(scene: Scene, instrument: Instrument) -> dict[str, float]:
 
 def _unlensed_flux(scene: Scene, instrument: Instrument) -> float:
     band = instrument.bands[0]
-    return sum(band.electrons_per_s(galaxy.magnitude(band.name)) for galaxy in scene.lensed)
+    return sum(band.flux(galaxy.magnitude(band.name)) for galaxy in scene.lensed)
 
 
 def _first_band_flux(instrument: Instrument, source_light: Mapping[str, NDArray[np.float32]]) -> float:

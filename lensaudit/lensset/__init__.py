@@ -2,7 +2,7 @@
 
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, PsfHeader, RmsHeader, chunk_for
 from lensaudit.lensset.part import sky_positions
-from lensaudit.lensset.simulation import pixel_units_of, simulate
+from lensaudit.lensset.simulation import instrument_of, pixel_units_of, simulate
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import LensSetWriter, Records
 
@@ -16,6 +16,7 @@ __all__ = [
     "Records",
     "RmsHeader",
     "chunk_for",
+    "instrument_of",
     "pixel_units_of",
     "simulate",
     "sky_positions",

@@ -209,6 +209,9 @@ class Header(_Frozen):
         What the data were made from: for ingested sets the layout, its policies and what was missing.
     provenance
         What made the set; empty words where it does not say.
+    full_instrument
+        The whole instrument a simulated set was rendered with, so that its scenes can be rendered again; None of the
+        instruments whose numbers never change, and of ingested sets.
     content_hash
         SHA-256 over the logical content (see `records`); ``None`` until the set is finished.
     checksums
@@ -229,8 +232,16 @@ class Header(_Frozen):
     columns: tuple[CatalogueColumn, ...] = Field(max_length=MOST_COLUMNS)
     source: Source = Field(default_factory=Source)
     provenance: Provenance = Field(default_factory=dict, validate_default=True)
+    full_instrument: dict[str, Any] | None = None
     content_hash: Sha256 | None = None
     checksums: Checksums | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        words: dict[str, Any] = handler(self)
+        if words.get("full_instrument") is None:  # sets of before keep their bytes
+            words.pop("full_instrument", None)
+        return words
 
     @field_validator("bands")
     @classmethod

@@ -6,19 +6,23 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from lensaudit.errors import UsageError
 from lensaudit.files import working_in
-from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
+from lensaudit.lensset.header import FIX, BandHeader, CatalogueColumn, Header, chunk_for
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import LensSetWriter, Records
 from lensaudit.provenance import Provenance
 from lensaudit.spread import Progress, spread
 
-PIXEL_UNIT = "electron / s"
+if TYPE_CHECKING:
+    from lensaudit.imaging import Band, Instrument
+
+NEVER_CHANGED = ("euclid", "vis101", "lsst", "lsst-stack")
+"""Instruments whose sets need not hold them: their numbers are fixed."""
 
 
 class SizedTask(Protocol):
@@ -42,15 +46,16 @@ class SimulationTask:
 
     def __call__(self, chunk: int) -> int:
         """Write chunk `chunk`; returns how many systems it holds."""
-        from lensaudit.imaging import INSTRUMENTS, render
+        from lensaudit.imaging import render
         from lensaudit.scenes import draw_scene
 
-        header = self.header
+        header, instrument = self.header, instrument_of(self.header)
         assert header.population is not None
         assert header.seed is not None
         span = header.span(chunk)
-        scenes = [draw_scene(header.population, header.seed, i) for i in range(span.start, span.stop)]
-        rendered = [render(scene, INSTRUMENTS[header.instrument]) for scene in scenes]
+        population, seed, sky = header.population, header.seed, instrument.sky
+        scenes = [draw_scene(population, seed, i, sky) for i in range(span.start, span.stop)]
+        rendered = [render(scene, instrument) for scene in scenes]
         ids = [f"{_prefix(header.instrument, header.population)}-{i:06d}" for i in range(span.start, span.stop)]
         LensSetWriter(self.root, header).write(chunk, as_records(ids, scenes, rendered, header))
         return len(ids)
@@ -74,7 +79,7 @@ def as_records(ids: list[str], scenes: list[Any], rendered: list[Any], header: H
 
 
 def simulate(
-    instrument: str,
+    instrument: str | Path | Instrument,
     population: str,
     n: int,
     seed: int,
@@ -87,9 +92,10 @@ def simulate(
     Parameters
     ----------
     instrument
-        A name in `lensaudit.imaging.INSTRUMENTS`.
+        An instrument, the name of one (`lensaudit.imaging.INSTRUMENTS`), or the path of a YAML file.
     population
-        A name in `lensaudit.scenes.POPULATIONS`.
+        A name in `lensaudit.scenes.POPULATIONS`; empty takes the instrument's own. Every population is drawn on every
+        instrument: the same galaxies, in its bands.
     seed
         Image `i` depends on (population, seed, i) alone.
     out
@@ -133,30 +139,36 @@ def write_chunks(task: SizedTask, workers: int | str = 1, progress: Progress | N
     return LensSet.open(task.root)
 
 
-def simulation_header(instrument: str, population: str, n: int, seed: int) -> Header:
+def simulation_header(instrument: str | Path | Instrument, population: str, n: int, seed: int) -> Header:
     """Header of the set `simulate` writes."""
-    from lensaudit.imaging import INSTRUMENTS, TRUTH_COLUMNS
-    from lensaudit.scenes.populations import LSST_POPULATIONS, POPULATIONS
+    from lensaudit.imaging import Instrument, load_instrument, truth_columns
+    from lensaudit.scenes.populations import POPULATIONS
 
-    _known("instrument", instrument, INSTRUMENTS)
-    fitting = [name for name in POPULATIONS if (name in LSST_POPULATIONS) == instrument.startswith("lsst")]
-    _known(f"--population for {instrument}:", population, fitting)
+    seen = instrument if isinstance(instrument, Instrument) else load_instrument(instrument)
+    said = seen.name if isinstance(instrument, Instrument) else instrument
+    population = population or seen.default_population
+    _known("--population", population, POPULATIONS)
     if n < 1:
         raise UsageError(f"--n must be at least 1, not {n}")
     if not 0 <= seed < 2**32:
         raise UsageError(f"--seed must lie in 0 … {2**32 - 1}, not {seed}")
-    bands = INSTRUMENTS[instrument].bands
-    command = f"lensaudit simulate {instrument} --population {population} --n {n} --seed {seed}"
+    if unknown := [band.name for band in seen.bands if not band.filter]:
+        raise UsageError(
+            f"instrument {seen.name}: the filter of band {unknown[0]} is not known, so galaxies have no magnitude in "
+            "it; name it in the instrument's YAML, or by --filter"
+        )
+    command = f"lensaudit simulate {said} --population {population} --n {n} --seed {seed}"
     return Header(
-        instrument=instrument,
-        bands=tuple(_band_header(band) for band in bands),
+        instrument=seen.name,
+        bands=tuple(_band_header(band) for band in seen.bands),
+        full_instrument=None if seen.name in NEVER_CHANGED else seen.to_json(),
         n=n,
         chunk=chunk_for(n),
         seed=seed,
         population=population,
         has_truth=True,
         has_scenes=True,
-        columns=tuple(catalogue_column(column) for column in TRUTH_COLUMNS),
+        columns=tuple(catalogue_column(column) for column in truth_columns(seen)),
         provenance=replace(Provenance.here(seed=seed), command=command),  # without --out and --workers
     )
 
@@ -166,20 +178,34 @@ def catalogue_column(column: Any) -> CatalogueColumn:
     return CatalogueColumn(name=column.name, unit=column.unit or "", description=column.description, dtype=column.dtype)
 
 
-def pixel_units_of(instrument: str) -> dict[str, str]:
+def instrument_of(found: Header | LensSet) -> Instrument:
+    """The whole instrument that a simulated set was rendered with.
+
+    Raises
+    ------
+    UsageError
+        The set does not hold it, and its instrument is none of ours.
+    DataError
+        What it holds is no instrument.
+    """
+    from lensaudit.imaging import Instrument, get_instrument
+
+    words = (found if isinstance(found, Header) else found.header).full_instrument
+    return get_instrument(found.instrument) if words is None else Instrument.from_json(words, "full_instrument", FIX)
+
+
+def pixel_units_of(instrument: Instrument) -> dict[str, str]:
     """Band → what a pixel value of a simulated image means, as `LensSet.pixel_units` says it."""
-    from lensaudit.imaging import INSTRUMENTS
-
-    return {band.name: _band_header(band).pixel_unit for band in INSTRUMENTS[instrument].bands}
+    return {band.name: _band_header(band).pixel_unit for band in instrument.bands}
 
 
-def _band_header(band: Any) -> BandHeader:
+def _band_header(band: Band) -> BandHeader:
     return BandHeader(
         name=band.name,
         shape=(band.pixels, band.pixels),
         pixel_scale_arcsec=band.pixel_scale_arcsec,
         zero_point_mag=band.zero_point_mag,
-        unit=PIXEL_UNIT,
+        unit=band.unit,
     )
 
 

@@ -33,7 +33,7 @@ from lensaudit.planted_bias.planted_finders import (
     train_small,
     training_images,
 )
-from lensaudit.probes import Drawn, Experiment, ProbeAudit, ProbeDefinition, audited
+from lensaudit.probes import Experiment, ProbeAudit, ProbeDefinition, audited
 from lensaudit.probes.collect import collect
 from lensaudit.probes.definition import Mode, load_definition
 from lensaudit.probes.result import ProbeSettings
@@ -294,7 +294,7 @@ def audit_blind(
     """Audit finders of which nothing but their answers is known; each pair is rendered once for all."""
     results: list[list[Any]] = [[] for _ in finders]
     for definition in bench_probes():
-        source = Drawn(POPULATION, settings.seed + 7, settings.n, definition.instrument)
+        source = definition.drawn(POPULATION, settings.seed + 7, settings.n)
         experiment = Experiment(source, definition.arms())
 
         def advance(done: int, total: int, name: str = definition.name) -> None:

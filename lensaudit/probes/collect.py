@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lensaudit import __version__
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, score_set
-from lensaudit.imaging import TRUTH_COLUMNS
+from lensaudit.imaging import Column
 from lensaudit.kept import Piece, TableForm, key_of
 from lensaudit.probes.experiment import Block, Experiment, Fields, MakeBlock
 from lensaudit.probes.steps import Arm
@@ -97,7 +97,7 @@ def collect(
         for block in blocks:
             _check_changes(experiment, block)
             for finder, place in zip(finders, places, strict=True):
-                _keep(_answers(experiment, finder, block, batch), block, place)
+                _keep(_answers(experiment, finder, block, batch), block, place, experiment.source.columns)
             done += _span(experiment, block.chunk)
             if progress is not None:
                 progress(done, n)
@@ -208,7 +208,7 @@ def _name(arm: Arm) -> str:
     return "control" if arm.dose is None else f"dose {arm.dose:g}"
 
 
-def _keep(logit: NDArray[np.float64], block: Block, place: Path) -> None:
+def _keep(logit: NDArray[np.float64], block: Block, place: Path, truth: Sequence[Column]) -> None:
     arms, m = logit.shape
     columns: dict[str, Any] = {
         "arm": np.repeat(np.arange(arms), m),
@@ -216,7 +216,7 @@ def _keep(logit: NDArray[np.float64], block: Block, place: Path) -> None:
         "logit": logit.ravel(),
         "changed": block.changed.ravel(),
     }
-    columns |= truth_table([row for rows in block.truth for row in rows])
+    columns |= truth_table([row for rows in block.truth for row in rows], truth)
     Piece(place / _part(block.chunk), TableForm[pa.Table](compression="zstd")).write(pa.table(columns))
 
 
@@ -224,7 +224,7 @@ def _kept(experiment: Experiment, place: Path, chunk: int) -> pa.Table | None:
     """A part of an earlier run; None where it is missing, torn or changed, and is made again."""
 
     def whole(table: pa.Table) -> pa.Table:
-        names = {"logit", "changed", *(column.name for column in TRUTH_COLUMNS)}
+        names = {"logit", "changed", *(column.name for column in experiment.source.columns)}
         if len(table) != len(experiment.arms) * _span(experiment, chunk) or not names <= set(table.column_names):
             raise ValueError("other systems or columns")
         return table
@@ -232,9 +232,9 @@ def _kept(experiment: Experiment, place: Path, chunk: int) -> pa.Table | None:
     return Piece(place / _part(chunk), TableForm(decode=whole)).load()
 
 
-def truth_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def truth_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> dict[str, Any]:
     """Truth rows as columns for a table: words as they are, all numbers as float64."""
-    values = {column: [row[column.name] for row in rows] for column in TRUTH_COLUMNS}
+    values = {column: [row[column.name] for row in rows] for column in columns}
     return {c.name: found if c.dtype == "str" else np.array(found, dtype=np.float64) for c, found in values.items()}
 
 
@@ -248,13 +248,14 @@ def _gathered(experiment: Experiment, place: Path) -> Answers:
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([np.asarray(table.column(name).to_pylist()).reshape(shape) for table in tables], axis=1)
 
-    truth = typed({c.name: joined(c.name) for c in TRUTH_COLUMNS})
+    columns = experiment.source.columns
+    truth = typed({c.name: joined(c.name) for c in columns}, columns)
     return Answers(joined("logit").astype(np.float64), joined("changed").astype(np.int64), truth)
 
 
-def typed(truth: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def typed(truth: dict[str, NDArray[Any]], columns: Sequence[Column]) -> dict[str, NDArray[Any]]:
     """Truth columns in their own types, whole numbers where nothing is missing; on disk all numbers are float64."""
-    for column in TRUTH_COLUMNS:
+    for column in columns:
         if column.dtype != "str" and not np.isnan(truth[column.name]).any():
             truth[column.name] = truth[column.name].astype(TYPES.get(column.dtype, np.float64))
     return truth

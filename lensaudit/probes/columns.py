@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.errors import UsageError
-from lensaudit.imaging import TRUTH_COLUMNS
+from lensaudit.imaging import truth_columns
 from lensaudit.probes.definition import LensRule, ProbeDefinition
 from lensaudit.probes.experiment import Experiment, PairColumn
 from lensaudit.probes.finding import ARMS, PairedScores, Recall, probability
@@ -30,7 +31,15 @@ PHYSICAL_COLUMNS = (
     "mag_source_VIS",
     "mag_lens_VIS",
 )
-"""Truth columns that say what a dose is on the sky."""
+_PHYSICAL = re.compile(r"theta_e_arcsec|arc_snr|(colour|mag)_(source|lens)_.+")
+
+
+def physical_columns(names: Iterable[str]) -> tuple[str, ...]:
+    """Those truth columns that say what a dose is on the sky; of Euclid's, `PHYSICAL_COLUMNS`."""
+    names = tuple(names)
+    if set(PHYSICAL_COLUMNS) <= set(names):
+        return PHYSICAL_COLUMNS
+    return tuple(name for name in names if _PHYSICAL.fullmatch(name))
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ def pair_columns(samples: Sequence[Sample]) -> tuple[PairColumn, ...]:
         *(
             column(f"{arm}_{c.name}", c.unit or "", f"{arm} arm: {c.description}", truth(arm, c.name))
             for arm in ARMS
-            for c in TRUTH_COLUMNS
+            for c in samples[0].experiment.source.columns
         ),
     )
 
@@ -163,14 +172,14 @@ def check_columns(definition: ProbeDefinition) -> None:
     UsageError
         One of them does not exist.
     """
-    known = [column.name for column in TRUTH_COLUMNS]
+    known = [column.name for column in truth_columns(definition.seen_by)]
     rule = definition.lens_rule.above if definition.lens_rule else {}
     physical = definition.doses.physical if definition.doses else None
     doses = [physical.column] if physical and physical.column else []
     fields = (
         ("lens_rule.above", rule, known),
         ("curves", definition.curves, known),
-        (PHYSICAL, doses, PHYSICAL_COLUMNS),
+        (PHYSICAL, doses, physical_columns(known)),
     )
     for field, names, allowed in fields:
         for name in names:

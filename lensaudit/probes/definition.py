@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
 
 from lensaudit.documents import read_yaml
-from lensaudit.errors import DataError, LensauditError, NoSuchFile, UsageError
+from lensaudit.errors import NoSuchFile, UsageError
 from lensaudit.files import builtin_folder
+from lensaudit.imaging import Instrument, get_instrument
 from lensaudit.imaging.psf import check_kernel
-from lensaudit.probes.experiment import Drawn, Experiment
+from lensaudit.probes.experiment import Drawn
 from lensaudit.probes.steps import IDENTITY, RECORDED, Arm, Step, Steps
 from lensaudit.scenes import POPULATIONS
 from lensaudit.untrusted import Identifier, Label
-
-if TYPE_CHECKING:
-    from lensaudit.finders import Finder
 
 FROM_FILE = "psf-from-file"
 
@@ -162,7 +169,8 @@ class ProbeDefinition(Checked):
     `nature` says what a fair finder would do: ``nuisance`` nothing may change, ``population`` such lenses exist and
     must not be lost, ``difficulty`` losing some is natural and the survey must know how many, ``contaminant`` the
     treated arm holds no lens and must be refused. `consequence` ends the sentence of a finding: what it means for a
-    survey. `curves` maps truth columns of the last treated arm to bins.
+    survey. `curves` maps truth columns of the last treated arm to bins. `full_instrument` is the whole instrument where
+    it is none that is shipped under the name `instrument`.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
@@ -171,6 +179,7 @@ class ProbeDefinition(Checked):
     meaning: Text
     nature: Nature
     instrument: Identifier
+    full_instrument: Instrument | None = None
     edits: Edits
     doses: Doses | None = None
     consequence: Text = "such lenses will be missed"
@@ -198,6 +207,24 @@ class ProbeDefinition(Checked):
                 f"{'takes the lensing away, so it is a contaminant' if declared else 'leaves a lens a lens'}"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        words: dict[str, Any] = handler(self)
+        if self.full_instrument is None:  # results of before keep their bytes
+            words.pop("full_instrument", None)
+        else:
+            words["full_instrument"] = self.full_instrument.to_json()
+        return words
+
+    @property
+    def seen_by(self) -> Instrument:
+        """The instrument of its scenes."""
+        return get_instrument(self.instrument) if self.full_instrument is None else self.full_instrument
+
+    def drawn(self, population: str, seed: int, n: int) -> Drawn:
+        """Scenes of a population as this probe's instrument sees them."""
+        return Drawn(population, seed, n, self.instrument, self.full_instrument)
 
     def arms(self) -> tuple[Arm, ...]:
         """The control and then one treated arm for each dose."""
@@ -292,69 +319,6 @@ def _definition_path(name: str | Path) -> Path:
             return path
         raise NoSuchFile(f"{path}: no such file; name a YAML file or a built-in probe: {', '.join(builtin)}")
     raise UsageError(f"probe '{name}' is unknown; allowed: {', '.join(builtin)}, or a path that ends in .yaml")
-
-
-ELSEWHERE: dict[str, dict[str, str]] = {
-    "vis101": {
-        "single": "single-centred",
-        "compound-arcs": "compound-arcs-centred",
-        "compound-rings": "compound-rings-centred",
-    },
-    "lsst": {"single": "lsst-best-lens"},
-}
-"""Instrument → population of a Euclid cutout and what stands for it there. Their order is that of preference."""
-
-
-def seen_by(definition: ProbeDefinition, finder: Finder) -> ProbeDefinition:
-    """The probe on the first instrument whose cutouts the finder takes; as it is where there is none.
-
-    Modes whose populations have no counterpart there are left out, and so is what others published on their images.
-    """
-    if _takes(finder, definition.instrument):
-        return definition
-    for instrument, counterparts in ELSEWHERE.items():
-        modes = _modes(definition, counterparts)
-        if _takes(finder, instrument) and definition.default_mode in modes:
-            changes = {"instrument": instrument, "modes": modes, "published": None}
-            return definition.model_copy(update=changes)
-    return definition
-
-
-def why_no_scene(definition: ProbeDefinition) -> str | None:
-    """Why the probe's edits do not fit the scenes of its instrument, tried on one; None if they do.
-
-    An edit of colours, for instance, finds none in a scene that has magnitudes in one band.
-    """
-    if definition.instrument not in ELSEWHERE:
-        return None
-    population = next(iter(definition.modes[definition.default_mode].populations.values()))
-    experiment = Experiment(Drawn(population, 0, 1, definition.instrument), definition.arms())
-    try:
-        for arm in range(len(experiment.arms)):
-            experiment.images(0, arm)
-    except (LensauditError, KeyError) as error:
-        what = f"needs {error}" if isinstance(error, KeyError) else str(error)
-        return f"its edits do not fit {definition.instrument} scenes ({what})"
-    return None
-
-
-def _modes(definition: ProbeDefinition, counterparts: dict[str, str]) -> dict[str, Mode]:
-    return {
-        name: mode.model_copy(
-            update={"populations": {label: counterparts[drawn] for label, drawn in mode.populations.items()}}
-        )
-        for name, mode in definition.modes.items()
-        if all(drawn in counterparts for drawn in mode.populations.values())
-    }
-
-
-def _takes(finder: Finder, instrument: str) -> bool:
-    try:
-        fields = Drawn("", 0, 0, instrument).fields
-        finder.for_units(fields).check(fields)
-    except DataError:
-        return False
-    return True
 
 
 QUICK_PROBES = ("compound", "red-source", "psf-rotation", "einstein-radius", "arc-snr", "false-positive")

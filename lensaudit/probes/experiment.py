@@ -15,8 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.documents import digest_of
 from lensaudit.errors import UsageError
-from lensaudit.imaging import INSTRUMENTS, TRUTH_COLUMNS, Rendered, render_arms
+from lensaudit.imaging import TRUTH_COLUMNS, Column, Instrument, Rendered, get_instrument, render_arms, truth_columns
 from lensaudit.lensset import LensSet, pixel_units_of
 from lensaudit.probes.steps import Arm
 from lensaudit.scenes import draw_scene
@@ -63,6 +64,8 @@ class Source(Protocol):
     @property
     def fields(self) -> Fields: ...
     @property
+    def columns(self) -> tuple[Column, ...]: ...
+    @property
     def inputs(self) -> dict[str, str]: ...
     def id(self, index: int) -> str: ...
     def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, dict[str, Any]]]: ...
@@ -70,12 +73,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Drawn:
-    """Scenes 0 … n − 1 of a population at a seed, rendered in each arm with one noise."""
+    """Scenes 0 … n − 1 of a population at a seed, rendered in each arm with one noise.
+
+    `own` is the whole instrument where it is none that `instrument` alone would name.
+    """
 
     population: str
     seed: int
     n: int
     instrument: str
+    own: Instrument | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -83,21 +90,32 @@ class Drawn:
         return self.population
 
     @property
+    def seen_by(self) -> Instrument:
+        """The instrument."""
+        return get_instrument(self.instrument) if self.own is None else self.own
+
+    @property
     def fields(self) -> Fields:
         """What the instrument sees."""
-        bands = INSTRUMENTS[self.instrument].bands
+        seen_by = self.seen_by
+        bands = seen_by.bands
         return Fields(
             self.instrument,
             tuple(band.name for band in bands),
             {band.name: band.pixel_scale_arcsec for band in bands},
             {band.name: (band.pixels, band.pixels) for band in bands},
-            pixel_units_of(self.instrument),
+            pixel_units_of(seen_by),
         )
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Files that are read → SHA-256: none."""
-        return {}
+        """An instrument of the user's own → SHA-256."""
+        return {} if self.own is None else {f"instrument {self.instrument}": digest_of(self.own.to_json())}
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of a truth row."""
+        return truth_columns(self.seen_by)
 
     def id(self, index: int) -> str:
         """Name of pair `index` in all arms: ``compound-arcs-000012``."""
@@ -105,8 +123,9 @@ class Drawn:
 
     def rendered(self, index: int, arms: Sequence[Arm]) -> list[Rendered]:
         """System `index` in every arm, before image edits."""
-        scene = draw_scene(self.population, self.seed, index)
-        return render_arms([arm.scene(scene) for arm in arms], INSTRUMENTS[self.instrument])
+        seen_by = self.seen_by
+        scene = draw_scene(self.population, self.seed, index, seen_by.sky)
+        return render_arms([arm.scene(scene) for arm in arms], seen_by)
 
     def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, dict[str, Any]]]:
         """Images and truth row of system `index` in every arm."""
@@ -149,6 +168,11 @@ class FromSet:
     def inputs(self) -> dict[str, str]:
         """The set → its content hash, so that another set in the same folder is asked about anew."""
         return {self.name: self._set.content_hash}
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of a truth row."""
+        return TRUTH_COLUMNS
 
     @cached_property
     def _set(self) -> LensSet:
@@ -223,7 +247,7 @@ class Block:
     images
         Per band float32 (arms, m, h, w).
     truth
-        One row of `TRUTH_COLUMNS` per arm and system: [arm][system].
+        One row of truth per arm and system: [arm][system].
     changed
         Pixels (arms, m) of the first band that differ from the control by more than 0.5 σ.
     equal

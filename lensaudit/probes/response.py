@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lensaudit.display.colour import CONTROL, FAINT, TREATED
 from lensaudit.display.figures import light_grid
 from lensaudit.display.numbers import shortest, significant
-from lensaudit.probes.columns import PHYSICAL_COLUMNS, Sample
+from lensaudit.probes.columns import Sample, physical_columns
 from lensaudit.probes.definition import Doses
 from lensaudit.records import Number, Record
 from lensaudit.statistics import RESAMPLES, Proportion
@@ -73,7 +73,8 @@ def response(sample: Sample, tolerance: float, control: float | None, rng: np.ra
     crossed_fraction = float(np.mean(~np.isnan(crossed)))
     beyond = _beyond(crossing, control, doses)
     low, high = (_percentile(crossed, q, beyond) for q in (2.5, 97.5))
-    truth = {name: tuple(_median(sample.truth(arm, name)) for arm in range(len(found))) for name in PHYSICAL_COLUMNS}
+    named = physical_columns(sample.asked.truth)
+    truth = {name: tuple(_median(sample.truth(arm, name)) for arm in range(len(found))) for name in named}
     return Response(sample.label, crossing, low, high, crossed_fraction, truth)
 
 

@@ -15,11 +15,13 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
 from lensaudit.finders.stretch import STRETCHES
+from lensaudit.imaging import Instrument
 from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited, audited_probes
 from lensaudit.probes.collect import Answers, ChangesNothing, collect, systems_left
 from lensaudit.probes.columns import Curve, Sample, check_columns, dose_columns, fulfilling, pair_columns, recall_curve
-from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, seen_by, why_no_scene, with_kernel
-from lensaudit.probes.experiment import VISIBLE_PIXELS, Drawn, Experiment, Fields, Source, lenses_of
+from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, with_kernel
+from lensaudit.probes.elsewhere import seen_by, why_no_scene
+from lensaudit.probes.experiment import VISIBLE_PIXELS, Experiment, Fields, Source, lenses_of
 from lensaudit.probes.finding import ALL_PAIRS, Finding, PairedScores, concluded, measure, probability
 from lensaudit.probes.page import draw_figures, figure_files, page
 from lensaudit.probes.response import Response, response
@@ -56,6 +58,8 @@ class ProbeOptions:
         Images that the finder scores at a time.
     lens_set
         Lens set whose lenses are edited in place of drawn scenes; for probes that edit images.
+    instrument
+        Whose cutouts are drawn; None takes the probe's own, or the first that the finder takes.
     psf, psf_extension
         FITS file and extension of the kernel, for probes that turn one.
     """
@@ -66,6 +70,7 @@ class ProbeOptions:
     workers: int = 1
     batch: int | None = None
     lens_set: Path | None = None
+    instrument: Instrument | None = None
     psf: Path | None = None
     psf_extension: str = "VIS_PSF"
 
@@ -116,7 +121,7 @@ def why_not_applicable(definition: ProbeDefinition, finder: Finder, fields: Fiel
 
     `fields` are those of the cutouts; by default of what the probe's instrument renders.
     """
-    promised = Drawn("", 0, 0, definition.instrument).fields if fields is None else fields
+    promised = definition.drawn("", 0, 0).fields if fields is None else fields
     bands = finder.recipe.bands
     missing = [band for band in bands if band not in promised.bands]
     if missing:
@@ -168,7 +173,7 @@ def run_probe(
     definition = probe if isinstance(probe, ProbeDefinition) else load_definition(probe)
     options = options or ProbeOptions()
     if options.lens_set is None:
-        definition = seen_by(definition, finder)
+        definition = seen_by(definition, finder, options.instrument)
     definition = with_kernel(definition, options.psf, options.psf_extension)
     settings, mode = settled(definition, n, seed, options)
     check_columns(definition)
@@ -210,8 +215,7 @@ def _sources(
             )
         return {SET_LABEL: lenses_of(options.lens_set, settings.n, settings.seed)}
     return {
-        label: Drawn(population, settings.seed, settings.n, definition.instrument)
-        for label, population in mode.populations.items()
+        label: definition.drawn(population, settings.seed, settings.n) for label, population in mode.populations.items()
     }
 
 
@@ -360,7 +364,8 @@ def run_audit(
     UsageError
         As `run_probe`; or no probe applies.
     """
-    definitions = [seen_by(definition, finder) for definition in audited_probes(probes)]
+    wanted = None if options is None else options.instrument
+    definitions = [seen_by(definition, finder, wanted) for definition in audited_probes(probes)]
     folder = writable_folder(Path(out))
     refuse_other(folder / AUDIT_FILE, {"finder": finder.weights_hash}, "audit")
     (folder / AUDIT_FILE).unlink(missing_ok=True)  # where it lies, everything it names lies too

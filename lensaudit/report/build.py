@@ -26,7 +26,7 @@ from lensaudit.report.explained import (
 )
 from lensaudit.report.findings import find, limits, not_measured
 from lensaudit.report.judged import judge_settings, judged_block, judged_folders, kernels_block
-from lensaudit.report.options import AuditOptions, Hashed, arrays_piece, key_of, quiet
+from lensaudit.report.options import AuditOptions, Hashed, arrays_piece, key_of, on_instrument_of, quiet
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
 from lensaudit.report.probes import check_probes, has_compound, probes_block
 from lensaudit.report.realism import check_realism, realism_block
@@ -173,7 +173,7 @@ def build_audit(
     """
     from lensaudit.finders import pixel_record
 
-    options = AuditOptions() if options is None else options
+    options = on_instrument_of(lens_set, AuditOptions() if options is None else options)
     finder.check(lens_set)
     check_probes(options)
     check_realism(finder, lens_set, options)

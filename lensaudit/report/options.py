@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ from lensaudit.verdicts import CHANCE, PAIRS, REALISM, fail_words
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
+    from lensaudit.imaging import Instrument
 
 FAIL_ON = (*fail_words(), CHANCE, REALISM)
 """What a user may choose to fail on: a verdict or a graver one, an AUROC that chance explains, or realism."""
@@ -55,6 +56,8 @@ class AuditOptions:
         Processes that render scenes.
     realism
         Folder or JSON of `lensaudit realism`, or a real set to compare the audited one with; None for neither.
+    instrument
+        Whose cutouts the probes draw; None takes that of the set where the set holds it, else what fits the finder.
     """
 
     seed: int = 0
@@ -71,6 +74,7 @@ class AuditOptions:
     tolerance: float = 0.10
     workers: int = 1
     realism: Path | None = None
+    instrument: Instrument | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probes", without_groups(self.probes))
@@ -91,6 +95,15 @@ class AuditOptions:
             raise UsageError(f"beta {self.beta}: must be above 0; the paper uses 0.03")
         if not 0 < self.tolerance < 1:
             raise UsageError(f"--tolerance {self.tolerance}: must lie between 0 and 1; for instance 0.1")
+
+
+def on_instrument_of(lens_set: Any, options: AuditOptions) -> AuditOptions:
+    """The options with the instrument that the set holds, where none was chosen and it holds one."""
+    if options.instrument is not None or getattr(getattr(lens_set, "header", None), "full_instrument", None) is None:
+        return options
+    from lensaudit.lensset import instrument_of
+
+    return replace(options, instrument=instrument_of(lens_set))
 
 
 def check_fail_on(word: str) -> None:

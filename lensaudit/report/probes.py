@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from lensaudit.display.numbers import count, percent, shortest, significant
 from lensaudit.kept import Arrays, JsonForm, Piece
-from lensaudit.probes import Drawn, Experiment, ProbeAudit, ProbeDefinition, audited, builtin_probes, load_definition
+from lensaudit.probes import Experiment, ProbeAudit, ProbeDefinition, audited, builtin_probes, load_definition
 from lensaudit.probes.audit import Ranked, audited_probes
 from lensaudit.probes.definition import Published
+from lensaudit.probes.elsewhere import seen_by
 from lensaudit.probes.finding import ALL_PAIRS, Finding, Recall, called
 from lensaudit.probes.response import Response
 from lensaudit.probes.result import Example, ProbeResult
@@ -257,7 +258,7 @@ def pairs_of(result: ProbeResult, finder: Finder, out: Path, *, many: bool) -> t
 def _pair(example: Example, result: ProbeResult, finder: Finder, out: Path) -> PairShown:
     definition, settings = result.definition, result.settings
     population = definition.modes[settings.mode].populations[example.population]
-    drawn = Drawn(population, settings.seed, settings.n, definition.instrument)
+    drawn = definition.drawn(population, settings.seed, settings.n)
     experiment = Experiment(drawn, definition.arms())
     path = f"{ARRAYS}/pair-{short_name(definition.name + example.pair_id)}.npz"
     words, inputs = plain(definition.model_dump()), dict(experiment.inputs)
@@ -289,7 +290,7 @@ def probes_block(finder: Finder, out: Path, options: AuditOptions, progress: Sta
     if options.probe_n == 0:
         return None
     finder = finder.for_field(None)  # probes render the field the finder was trained on
-    definitions = audited_probes(options.probes)
+    definitions = [seen_by(one, finder, options.instrument) for one in audited_probes(options.probes)]
     audit = _audit(finder, definitions, Path(out), options, progress)
     titles = {definition.name: definition.title for definition in definitions}
     block = laid_out(audit, titles, finder.recipe.architecture, (options.probe_n, options.seed))
@@ -367,7 +368,7 @@ def _asked(
     if not pairs:
         return audited([], {name: why for name, why in reasons.items() if why})
     together = _Together(progress, sum(pairs.values()))
-    workers = ProbeOptions(workers=options.workers, batch=options.batch)
+    workers = ProbeOptions(workers=options.workers, batch=options.batch, instrument=options.instrument)
     return run_audit(finder, options.probe_n, options.seed, folder, options.probes, workers, together)
 
 

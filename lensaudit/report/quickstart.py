@@ -19,7 +19,7 @@ from lensaudit.errors import AuditFailed, LensauditError, UsageError
 from lensaudit.records import Json, plain
 from lensaudit.report.audit_file import AUDIT_NAME
 from lensaudit.report.build import build_audit, left_of_audit
-from lensaudit.report.options import AuditOptions, quiet
+from lensaudit.report.options import AuditOptions, on_instrument_of, quiet
 from lensaudit.report.render import render_report
 from lensaudit.report.schema import Audit
 from lensaudit.report.verdict import INVERTED
@@ -29,6 +29,7 @@ from lensaudit.verdicts import CHANCE, failing
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
+    from lensaudit.imaging import Instrument
     from lensaudit.probes import ProbeDefinition
 
 GRADIENTS = {
@@ -117,14 +118,15 @@ def estimate_of_audit(finder: Finder, lens_set: Any, options: AuditOptions, out:
     from lensaudit.probes.audit import audited_probes
     from lensaudit.report.judged import CHECK_IMAGES, CHECKED, COMPOUNDS, DRAWN_PER_JUDGED
 
-    n, methods = len(lens_set), applicable_methods(finder)
+    n, methods, options = len(lens_set), applicable_methods(finder), on_instrument_of(lens_set, options)
     left = left_of_audit(finder, lens_set, options, out)
     mapped = bool(options.occlusion_n or options.maps_n or options.judge_n)
     speeds = measured(finder, lens_set, options.batch, occlusion=mapped)
     judges = bool(options.judge_n and lens_set.has_truth)
     checks = DRAWS_AND_LAYERS * CHECK_IMAGES * speeds.maps(name for name in CHECKED if name in methods)
     probes = audited_probes(options.probes) if options.probe_n else []
-    of_probes = work_of_probes(finder, probes, Asked(options.probe_n, options.seed, options.workers, out / "probes"))
+    asked = Asked(options.probe_n, options.seed, options.workers, out / "probes", options.instrument)
+    of_probes = work_of_probes(finder, probes, asked)
     drawn = len(COMPOUNDS) * DRAWN_PER_JUDGED * options.judge_n if judges and probes else 0
     shown, explained = GROUPS * options.occlusion_n * left["gallery"], GROUPS * options.maps_n * left["maps"]
     layer = 4.0 * finder.recipe.size**2
@@ -158,12 +160,13 @@ def pixels_of(lens_set: Any) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """Of probes: pairs of each population, their seed, processes that render, and the folder of the answers."""
+    """Of probes: pairs of each population, their seed, processes that render, folder of the answers, instrument."""
 
     n: int
     seed: int
     workers: int
     folder: Path
+    instrument: Instrument | None = None
 
 
 @dataclass(frozen=True)
@@ -178,20 +181,20 @@ class ProbeWork:
 def work_of_probes(finder: Finder, probes: Sequence[ProbeDefinition], asked: Asked) -> ProbeWork:
     """What the probes that apply have still to do: every arm of a pair is rendered and scored."""
     from lensaudit.probes import why_not_applicable
-    from lensaudit.probes.definition import seen_by, why_no_scene
+    from lensaudit.probes.elsewhere import seen_by, why_no_scene
     from lensaudit.probes.run import pairs_left
 
     finder = finder.for_field(None)  # probes render the field the finder was trained on
-    images, rendering, disk, scenes = 0, 0.0, 0.0, {}
-    for one in (seen_by(probe, finder) for probe in probes):
+    images, rendering, disk = 0, 0.0, 0.0
+    scenes: dict[Instrument, float] = {}
+    for one in (seen_by(probe, finder, asked.instrument) for probe in probes):
         if why_not_applicable(one, finder) or why_no_scene(one):
             continue
         left = pairs_left(one, finder, asked.n, asked.seed, path_within(asked.folder, one.name))
-        if left and one.instrument not in scenes:
-            population = next(iter(one.mode(None)[1].populations.values()))
-            scenes[one.instrument] = _of_scene(population, one.instrument)
+        if left and one.seen_by not in scenes:
+            scenes[one.seen_by] = _of_scene(one)
         images += left * len(one.arms())
-        rendering += left * len(one.arms()) * scenes.get(one.instrument, 0.0) / asked.workers
+        rendering += left * len(one.arms()) * scenes.get(one.seen_by, 0.0) / asked.workers
         disk += left * len(one.arms()) * PAIR_BYTES + (PROBE_BYTES if left else 0)
     return ProbeWork(images, rendering, disk)
 
@@ -259,13 +262,11 @@ def _seconds(work: Callable[[], object]) -> float:
     return seconds
 
 
-def _of_scene(population: str, instrument: str) -> float:
+def _of_scene(probe: ProbeDefinition) -> float:
     """Of drawing and rendering one scene; the first compiles what is not compiled yet."""
-    from lensaudit.imaging import INSTRUMENTS, render
-    from lensaudit.scenes import draw_scene
-
-    render(draw_scene(population, 0, 0), INSTRUMENTS[instrument])
-    return _seconds(lambda: render(draw_scene(population, 0, 1), INSTRUMENTS[instrument]))
+    drawn = probe.drawn(next(iter(probe.mode(None)[1].populations.values())), 0, 2)
+    drawn.rendered(0, probe.arms()[:1])
+    return _seconds(lambda: drawn.rendered(1, probe.arms()[:1]))
 
 
 INSTRUMENT = POPULATION = "euclid"

@@ -1,22 +1,26 @@
 """Scenes: what is in a cutout, as values; populations that draw them; edits that change one thing."""
 
 from lensaudit.scenes.edits import without_far_source, without_source
-from lensaudit.scenes.populations import DEFAULT_POPULATION, POPULATIONS, draw_scene
+from lensaudit.scenes.populations import POPULATIONS, draw_scene
 from lensaudit.scenes.scene import (
+    EUCLID_SKY,
     KINDS,
     LENS_KINDS,
+    LSST_SKY,
     NON_LENS_KINDS,
     Galaxy,
     Light,
     Mass,
     Psf,
     Scene,
+    Sky,
 )
 
 __all__ = [
-    "DEFAULT_POPULATION",
+    "EUCLID_SKY",
     "KINDS",
     "LENS_KINDS",
+    "LSST_SKY",
     "NON_LENS_KINDS",
     "POPULATIONS",
     "Galaxy",
@@ -24,6 +28,7 @@ __all__ = [
     "Mass",
     "Psf",
     "Scene",
+    "Sky",
     "draw_scene",
     "without_far_source",
     "without_source",

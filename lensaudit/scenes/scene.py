@@ -20,7 +20,8 @@ NON_LENS_KINDS = ("no-source", "spiral", "ring-galaxy", "merger", "edge-on", "co
 KINDS = LENS_KINDS + NON_LENS_KINDS
 PROFILES = ("sersic", "spiral", "ring")
 ROLES = ("lens", "mid", "source", "companion", "field")
-PSF_KINDS = ("gaussian", "trefoil", "fits")
+SKY_PSFS = ("drawn", "gaussian", "instrument")
+PSF_KINDS = ("gaussian", "trefoil", "fits", "instrument")
 
 
 class FrozenMapping(Mapping[str, float]):
@@ -52,8 +53,9 @@ class FrozenMapping(Mapping[str, float]):
 
 def _freeze(value: Any, *names: str) -> None:
     for name in names:
-        frozen = FrozenMapping({key: float(item) for key, item in getattr(value, name).items()})
-        object.__setattr__(value, name, frozen)
+        given = getattr(value, name)
+        if not isinstance(given, FrozenMapping):
+            object.__setattr__(value, name, FrozenMapping({key: float(item) for key, item in given.items()}))
 
 
 def _check(condition: bool, message: str) -> None:
@@ -153,13 +155,15 @@ class Psf:
     Attributes
     ----------
     kind
-        ``gaussian`` (the instrument's FWHM per band), ``trefoil`` (three-fold, GalSim), ``fits`` (a kernel file).
+        ``gaussian`` (the instrument's FWHM per band), ``trefoil`` (three-fold, GalSim), ``fits`` (a kernel file),
+        ``instrument`` (the band's own, a GalSim profile or a measured kernel).
     angle_deg
         Counter-clockwise turn of the pattern.
     trefoil_waves
         Amplitude of the trefoil aberration in waves at 700 nm (``trefoil``).
     fwhm_scale
-        Multiplies the instrument's FWHM (``gaussian``) or the blur added to the optics (``trefoil``).
+        Multiplies the instrument's FWHM (``gaussian``), the blur added to the optics (``trefoil``), or the whole
+        pattern's size (``instrument``).
     path, extension
         The kernel (``fits``): used for every band, resampled to its pixel scale.
     """
@@ -177,6 +181,47 @@ class Psf:
 
 
 @dataclass(frozen=True, slots=True)
+class Sky:
+    """What a scene is drawn for: the bands its galaxies need, and the cutout they stand in.
+
+    Attributes
+    ----------
+    bands
+        Bands in which galaxies have magnitudes.
+    reference
+        The band whose magnitude stays where an edit changes colours, and in which it says how bright things are.
+    half_width_arcsec
+        Field galaxies lie within this distance of the centre in x and y.
+    filters
+        Response of each band, see `lensaudit.scenes.colours.response`; empty where it is not known.
+    psf
+        ``drawn``: as the population draws it (Euclid's three-fold one); ``gaussian``: round, of the instrument's FWHM;
+        ``instrument``: the band's own.
+    """
+
+    bands: tuple[str, ...]
+    reference: str
+    half_width_arcsec: float
+    filters: tuple[str, ...]
+    psf: str = "drawn"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bands", tuple(self.bands))
+        object.__setattr__(self, "filters", tuple(self.filters))
+        _check(len(self.filters) == len(self.bands), "sky: give one filter per band, empty where it is not known")
+        _check(self.reference in self.bands, f"sky: the reference band {self.reference} is none of its bands")
+        _check(self.psf in SKY_PSFS, f"sky: psf '{self.psf}' is not one of {', '.join(SKY_PSFS)}")
+
+    def filter(self, band: str) -> str:
+        """Response of `band`; empty where it is not known."""
+        return dict(zip(self.bands, self.filters, strict=True)).get(band, "")
+
+
+EUCLID_SKY = Sky(("VIS", "Y", "J", "H"), "VIS", 9.9, ("Euclid-VIS", "Euclid-Y", "Euclid-J", "Euclid-H"))
+LSST_SKY = Sky(("g",), "g", 4.0, ("lsst2016-g",), "gaussian")
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """Everything in a cutout.
 
@@ -190,6 +235,8 @@ class Scene:
         Seed of the unit-normal noise fields; two scenes with the same seed get the same noise.
     noise_scale
         Multiplies the standard deviation of the instrument's background noise.
+    sky
+        The bands it was drawn for; edits of colour and of new galaxies go by it.
     """
 
     kind: str
@@ -197,6 +244,7 @@ class Scene:
     psf: Psf = Psf()
     noise_seed: int = 0
     noise_scale: float = 1.0
+    sky: Sky = EUCLID_SKY
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "galaxies", tuple(self.galaxies))
@@ -229,6 +277,8 @@ class Scene:
         if self.noise_scale == 1.0:
             # Sets stored before the field existed keep their bytes.
             del record["noise_scale"]
+        if self.sky in (EUCLID_SKY, LSST_SKY):
+            del record["sky"]
         return record
 
     @classmethod
@@ -251,9 +301,16 @@ class Scene:
                 )
                 for galaxy in record["galaxies"]
             )
-            return cls(**{**record, "galaxies": galaxies, "psf": Psf(**record["psf"])})
+            sky = Sky(**record["sky"]) if "sky" in record else _unsaid_sky(galaxies)
+            return cls(**{**record, "galaxies": galaxies, "psf": Psf(**record["psf"]), "sky": sky})
         except (KeyError, TypeError) as error:
             raise DataError(f"scene record: {error}; write it with Scene.to_json of this version") from error
+
+
+def _unsaid_sky(galaxies: tuple[Galaxy, ...]) -> Sky:
+    """Of the scenes that do not say it, those of LSST have magnitudes in g alone."""
+    bands = {band for galaxy in galaxies for light in galaxy.light for band in light.magnitudes}
+    return LSST_SKY if bands == set(LSST_SKY.bands) else EUCLID_SKY
 
 
 def _plain(value: Any) -> Any:

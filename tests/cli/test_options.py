@@ -41,7 +41,6 @@ def test_choices_are_those_of_the_libraries(commands):
     from lensaudit.finders import DEVICES
     from lensaudit.finders.pretrained import MODES
     from lensaudit.finders.scores_file import FORMATS
-    from lensaudit.imaging.instruments import INSTRUMENTS
     from lensaudit.probes.outside.plan import FORMS
     from lensaudit.report.options import FAIL_ON
     from lensaudit.training.augment import AUGMENTATIONS, SCHEDULES
@@ -50,7 +49,6 @@ def test_choices_are_those_of_the_libraries(commands):
 
     assert tuple(METHODS) == opt.EXPLANATIONS
     assert allowed(commands, "score", "device") == DEVICES
-    assert allowed(commands, "simulate", "instrument") == tuple(INSTRUMENTS)
     assert allowed(commands, "occlusion", "engine") == ENGINES
     assert allowed(commands, "judge", "fill") == FILLS
     assert allowed(commands, "calibrate", "method") == tuple(CALIBRATIONS)

@@ -202,7 +202,6 @@ BAGS = {
     "Keep.identity": "the same",
     "TrainingOptions.identity": "the same",
     "Clustered.record": "what clusters.json holds, printed as it is",
-    "Drawn.arms": "columns of the truth table, which the probe names",
     "Part.lines": "lines of a part file as they were parsed",
     "RecallMap.cells": "rows of a table",
     "Statement.summary": "printed as it is",

@@ -36,7 +36,7 @@ from lensaudit.lensset.coordinates import plain_wcs
 from lensaudit.lensset.ingest.external import external_rows
 from lensaudit.probes.definition import builtin_probes, load_definition
 from lensaudit.probes.outside.importing import read_outside_scores
-from lensaudit.probes.outside.key import SCHEMA, read_key, write_key
+from lensaudit.probes.outside.key import read_key, schema_of, write_key
 from lensaudit.probes.outside.plan import plan_export
 from lensaudit.report.audit_file import certificate_block, read_audit, write_audit
 from lensaudit.report.schema import Audit
@@ -171,8 +171,8 @@ def _make_key(folder: Path) -> None:
         for arm in range(len(one.experiment.arms))
         for index in range(2)
     ]
-    plain = {field.name: "" if pa.types.is_string(field.type) else 0 for field in SCHEMA}
-    write_key(folder, plan, [pa.Table.from_pylist([plain | row for row in rows], SCHEMA)], "cd" * 32)
+    plain = {field.name: "" if pa.types.is_string(field.type) else 0 for field in schema_of(plan)}
+    write_key(folder, plan, [pa.Table.from_pylist([plain | row for row in rows], schema_of(plan))], "cd" * 32)
 
 
 def trial(name: str, samples: Path, work: Path, seed: int) -> str:

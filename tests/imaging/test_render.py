@@ -61,7 +61,7 @@ def lenstronomy_image(scene: Scene, band) -> np.ndarray:
         }
         flux = model.total_flux([kwargs])[0]
         # ImageModel's surface brightness is per pixel of this band.
-        return {**kwargs, "amp": band.electrons_per_s(part.magnitudes[band.name]) / flux}
+        return {**kwargs, "amp": band.flux(part.magnitudes[band.name]) / flux}
 
     centre = {"center_x": lens.x_arcsec, "center_y": lens.y_arcsec}
     theta_e = einstein_radius_arcsec(mass.sigma_v_km_s, lens.redshift, source.redshift)
@@ -100,7 +100,7 @@ def test_flux_is_conserved_without_a_lens() -> None:
     images = noiseless_images(Scene("no-source", (galaxy,)), EUCLID)
     for band in EUCLID.bands:
         # The profile is cut at 0.01 σ of the sky; b_n of lenstronomy is good to 1e-3.
-        assert images[band.name].sum() == pytest.approx(band.electrons_per_s(MAGNITUDES[band.name]), rel=3e-3)
+        assert images[band.name].sum() == pytest.approx(band.flux(MAGNITUDES[band.name]), rel=3e-3)
 
 
 def test_integrated_cores_hold_the_flux_a_point_sample_misses() -> None:

@@ -66,7 +66,7 @@ def test_a_red_source_brightens_h_by_what_its_magnitudes_say(tmp_path, plain_arm
     """Δlogit = Σ F_arc (10^(−0.4 Δm) − 1), with Δm = strength × (colour of the lens − colour of the source)."""
     result = run(on_plain("red-source"), formula(lambda bands: total(bands["H"]) - 60.0, ("VIS", "H")), tmp_path)
     control = [arms[0].truth.row for arms in plain_arms]
-    flux = np.array([EUCLID.band("H").electrons_per_s(row["mag_arc_H"]) for row in control])
+    flux = np.array([EUCLID.band("H").flux(row["mag_arc_H"]) for row in control])
     redder = np.array([row["colour_lens_VIS_H"] - row["colour_source_VIS_H"] for row in control])
     assert np.abs(redder).mean() > 0.3  # or there would be little to see
     for found in result.findings:
@@ -80,7 +80,7 @@ def test_a_dimmed_source_costs_its_flux_and_is_no_accusation(tmp_path, plain_arm
     finder = formula(lambda bands: total(bands["VIS"]) - 60.0)
     result = run(on_plain("arc-snr"), finder, tmp_path)
     control = [arms[0].truth.row for arms in plain_arms]
-    flux = np.array([EUCLID.band("VIS").electrons_per_s(row["mag_arc_VIS"]) for row in control])
+    flux = np.array([EUCLID.band("VIS").flux(row["mag_arc_VIS"]) for row in control])
     for found in result.findings:
         # 1 %: as above, of light that gets fainter
         assert found.logit_change.value == pytest.approx(-(flux * (1 - 10 ** (-0.4 * found.dose))).mean(), rel=0.01)

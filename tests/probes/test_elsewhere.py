@@ -1,12 +1,16 @@
 """Probes for finders that do not take Euclid's four-band cutouts: same edits, another instrument."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
+from lensaudit.documents import digest_of
 from lensaudit.finders import declare_finder
-from lensaudit.probes import load_definition, run_probe, why_not_applicable
+from lensaudit.imaging import INSTRUMENTS
+from lensaudit.probes import ProbeOptions, load_definition, run_probe, why_not_applicable
 from lensaudit.probes.audit import audited_probes
-from lensaudit.probes.definition import seen_by, why_no_scene
+from lensaudit.probes.elsewhere import seen_by, why_no_scene
 
 
 class Total(nn.Module):
@@ -71,3 +75,62 @@ def test_a_probe_of_an_lsst_finder_runs_and_says_on_what(tmp_path):
     assert result.definition.instrument == "lsst"
     assert result.findings[0].population == "lenses"
     assert (tmp_path / "probe.md").is_file()
+
+
+SIX = tuple("ugrizy")
+
+
+class Bluer(nn.Module):
+    """Log-odds by how much bluer than its galaxy the middle's surroundings are: g − z of a six-band cutout."""
+
+    def forward(self, images):
+        middle = images.shape[-1] // 2
+        box = images[:, :, middle - 12 : middle + 12, middle - 12 : middle + 12].mean((2, 3))
+        return 40 * (box[:, 1] - 0.2 * box[:, 4])
+
+
+RUBIN = declare_finder(Bluer(), SIX, 64, name="bluer", field_of_view_arcsec=12.8)
+
+
+def test_a_finder_of_six_bands_gets_the_probes_of_colour():
+    asked = [seen_by(one, RUBIN) for one in audited_probes()]
+    assert {one.instrument for one in asked} == {"lsst-ugrizy"}
+    refused = {one.name for one in asked if why_not_applicable(one, RUBIN) or why_no_scene(one)}
+    assert refused == {"psf-rotation"}, "its PSF is round"
+    red = next(one for one in asked if one.name == "red-source")
+    assert red.doses.physical.column == "colour_source_g_z"
+    assert red.doses.physical.above == "whose source is redder than g − z = {value}"
+    assert red.modes == load_definition("red-source").modes, "the same populations"
+
+
+def test_red_sources_of_a_six_band_finder_from_end_to_end(tmp_path):
+    with torch.inference_mode():
+        result = run_probe("red-source", RUBIN, 4, 1, tmp_path)
+    response = result.responses[0]
+    g_z = response.truth["colour_source_g_z"]
+    assert list(g_z) == sorted(g_z), "redder with the dose"
+    assert result.findings[-1].logit_change.value < 0, "a finder that looks for blue sees red sources less"
+    assert {"control_mag_source_y", "treated_colour_lens_g_z"} <= {one.name for one in result.columns}
+    assert type(result).from_json(result.to_json()).definition.instrument == "lsst-ugrizy"
+    assert "mag_source_y" in (tmp_path / "probe.md").read_text()
+
+
+def test_a_finder_of_another_field_gets_the_instrument_cut_to_it():
+    moved = seen_by(load_definition("einstein-radius"), finder(("VIS",), 150, 15.0))
+    assert (moved.instrument, moved.seen_by.band("VIS").pixels) == ("euclid-15arcsec", 150)
+    assert why_no_scene(moved) is None
+    assert type(moved).model_validate(moved.model_dump(mode="json")) == moved
+
+
+def test_an_instrument_that_is_named_wins_and_is_kept_whole(tmp_path):
+    own = replace(INSTRUMENTS["hsc"], name="mine")
+    definition = seen_by(load_definition("arc-snr"), RUBIN, own)
+    assert "needs band u" in why_not_applicable(definition, RUBIN)
+    hsc = finder(tuple("grizy"), 64, 10.752)
+    with torch.inference_mode():
+        result = run_probe("arc-snr", hsc, 2, 1, tmp_path, ProbeOptions(instrument=own))
+    again = type(result).from_json(result.to_json()).definition
+    assert again.seen_by == own
+    drawn = again.drawn("single", 1, 2)
+    assert drawn.inputs == {"instrument mine": digest_of(own.to_json())}
+    assert {c.name for c in drawn.columns} >= {"arc_snr_y", "mag_arc_g"}

@@ -9,8 +9,8 @@ import pytest
 
 from lensaudit.probes import Arm
 from lensaudit.probes.collect import Answers
-from lensaudit.probes.columns import Sample
-from lensaudit.probes.response import PHYSICAL_COLUMNS, _crossing, response
+from lensaudit.probes.columns import PHYSICAL_COLUMNS, Sample
+from lensaudit.probes.response import _crossing, response
 
 NAN = float("nan")
 

@@ -294,7 +294,6 @@ def test_a_kernel_is_asked_for_and_refused_where_it_says_nothing(tmp_path, kerne
     ("probe", "bands", "field", "words"),
     [
         ("compound", ("g",), 8.1, "finder 'odd' needs band g, and the probe renders euclid"),
-        ("compound", ("VIS",), 15.0, r"needs 15″"),
         ("red-source", ("VIS",), 20.0, "sees band VIS alone, and the probe changes colours only"),
         ("recolour", ("H",), 20.0, "sees band H alone, and the probe changes colours only"),
     ],

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from lensaudit.errors import DataError
 from lensaudit.finders import Finder
 from lensaudit.finders.stretch import resized
-from lensaudit.imaging import Instrument, get_instrument, noiseless_images
+from lensaudit.imaging import Instrument, noiseless_images
 from lensaudit.imaging.render import ARC_THRESHOLD_SIGMA
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import LensSet, instrument_of
 from lensaudit.scenes import Scene
 from lensaudit.scenes.scene import KINDS, LENS_KINDS
 
@@ -120,9 +120,9 @@ def two_sources(finder: Finder, lens_set: LensSet, systems: Sequence[int]) -> Tw
     DataError
         A system is no simulated compound lens.
     UsageError
-        The set's instrument is not one of ours.
+        The set does not hold its instrument, which is none of ours.
     """
-    instrument = get_instrument(lens_set.instrument)
+    instrument = instrument_of(lens_set)
     scenes = [_compound_scene(lens_set, system) for system in systems]
     parts = [[light_of(scene, role, instrument) for scene in scenes] for role in (NEARER, FARTHER)]
     seen = [_mask(finder, instrument, lights) for lights in parts]

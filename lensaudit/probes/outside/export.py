@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.files import replacing, sha256, writable_folder, write_text
-from lensaudit.imaging import INSTRUMENTS
+from lensaudit.imaging.band import ELECTRONS_PER_S
 from lensaudit.probes.collect import truth_table
 from lensaudit.probes.experiment import Images, changed_pixels
 from lensaudit.probes.outside.key import PLAN_FILE, claim, read_part, write_key, write_part
@@ -53,8 +53,8 @@ When the scores are back:
 
 def finder_readme(plan: ExportPlan, n_cutouts: int) -> str:
     """README beside the cutouts, for whoever scores them; tells nothing of probes, arms or labels."""
-    instrument = INSTRUMENTS[plan.instrument]
-    rows = [instrument.band(band) for band in plan.bands]
+    rows = [plan.seen_by.band(band) for band in plan.bands]
+    unit = "electron/s" if all(band.unit == ELECTRONS_PER_S for band in rows) else rows[0].unit
     table = "\n".join(
         f"    {b.name:<4} {b.pixels} x {b.pixels} pixels of {b.pixel_scale_arcsec:g} arcsec, zero point "
         f"{b.zero_point_mag:g} mag (AB)"
@@ -84,7 +84,7 @@ WHAT TO DO
 THE FILES
     manifest.csv   one line for each cutout: its id and its file{"s" if _many(plan) else ""}, relative to this folder
     *.fits         {_layout(plan)}
-                   float32, in electron/s (BUNIT), sky subtracted; MAGZERO (and ZP) is the AB magnitude of 1 electron/s,
+                   float32, in {unit} (BUNIT), sky subtracted; MAGZERO (and ZP) is the AB magnitude of 1 {unit},
                    PIXSCALE the side of a pixel. The coordinates (WCS) have the right scale and no meaning beyond it.
 {table}
 
@@ -174,7 +174,7 @@ class WriteUnit:
     @cached_property
     def form(self) -> CutoutFormat:
         """How cutouts are stored."""
-        return cutout_format(self.plan.instrument, self.plan.bands, self.plan.form)
+        return cutout_format(self.plan.seen_by, self.plan.bands, self.plan.form)
 
     def __call__(self, number: int) -> int:
         """Write unit `number`; returns it."""
@@ -190,7 +190,8 @@ class WriteUnit:
             rows += system.rows()
         words = ("probe", "population", "arm", "index", "id", "changed")
         columns: dict[str, Any] = {word: [row[word] for row in rows] for word in words}
-        write_part(self.place.key, number, columns | truth_table([row["truth"] for row in rows]))
+        columns |= truth_table([row["truth"] for row in rows], self.plan.columns)
+        write_part(self.place.key, self.plan, number, columns)
         return number
 
 
@@ -299,7 +300,7 @@ def _place(out: Path, key: Path | None) -> Place:
 
 
 def _is_done(task: WriteUnit, unit: Unit) -> bool:
-    table = read_part(task.place.key, unit.number)
+    table = read_part(task.place.key, task.plan, unit.number)
     return table is not None and all(
         task.form.is_whole(task.place.cutouts, name) for name in set(table.column("id").to_pylist())
     )
@@ -362,7 +363,7 @@ def _finish(task: WriteUnit) -> Exported:
 
 def _parts(task: WriteUnit) -> Iterator[pa.Table]:
     for unit in task.plan.units:
-        table = read_part(task.place.key, unit.number)
+        table = read_part(task.place.key, task.plan, unit.number)
         assert table is not None, "every unit was written"
         yield table
 

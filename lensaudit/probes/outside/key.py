@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from lensaudit.documents import json_of, read_json
 from lensaudit.errors import DataError, LensauditError, NoSuchData, UsageError
 from lensaudit.files import replacing, write_json
-from lensaudit.imaging import TRUTH_COLUMNS
 from lensaudit.kept import Piece, TableForm
 from lensaudit.probes.collect import typed
 from lensaudit.probes.experiment import Experiment
@@ -31,17 +30,20 @@ MOST_ROWS = 50_000_000
 """Of a key; all probes on a million systems each would have as many."""
 _METADATA = b"lensaudit"
 
-SCHEMA = pa.schema(
-    [
-        pa.field("probe", pa.string()),
-        pa.field("population", pa.string()),
-        pa.field("arm", pa.int64()),
-        pa.field("index", pa.int64()),
-        pa.field("id", pa.string()),
-        pa.field("changed", pa.int64()),
-        *(pa.field(c.name, pa.string() if c.dtype == "str" else pa.float64()) for c in TRUTH_COLUMNS),
-    ]
-)
+
+def schema_of(plan: ExportPlan) -> pa.Schema:
+    """Columns of the key of an export."""
+    return pa.schema(
+        [
+            pa.field("probe", pa.string()),
+            pa.field("population", pa.string()),
+            pa.field("arm", pa.int64()),
+            pa.field("index", pa.int64()),
+            pa.field("id", pa.string()),
+            pa.field("changed", pa.int64()),
+            *(pa.field(c.name, pa.string() if c.dtype == "str" else pa.float64()) for c in plan.columns),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Key:
     manifest_hash
         SHA-256 of ``manifest.csv``.
     table
-        One row of `SCHEMA` per probe, population, arm and system.
+        One row of `schema_of` per probe, population, arm and system.
     """
 
     plan: ExportPlan
@@ -89,7 +91,8 @@ class Rows:
 
     def truth(self) -> dict[str, NDArray[Any]]:
         """Truth column → values (arms, n), in their own types."""
-        return typed({c.name: self.column(c.name) for c in TRUTH_COLUMNS})
+        columns = self.experiment.source.columns
+        return typed({c.name: self.column(c.name) for c in columns}, columns)
 
 
 def part_file(folder: Path, unit: int) -> Path:
@@ -97,19 +100,21 @@ def part_file(folder: Path, unit: int) -> Path:
     return folder / PARTS / f"{unit:06d}.parquet"
 
 
-def write_part(folder: Path, unit: int, columns: Mapping[str, Any]) -> None:
+def write_part(folder: Path, plan: ExportPlan, unit: int, columns: Mapping[str, Any]) -> None:
     """Keep the rows of a unit; that the file is there says that all its cutouts are."""
-    _part(folder, unit).write(pa.table(dict(columns), schema=SCHEMA))
+    _part(folder, plan, unit).write(pa.table(dict(columns), schema=schema_of(plan)))
 
 
-def read_part(folder: Path, unit: int) -> pa.Table | None:
+def read_part(folder: Path, plan: ExportPlan, unit: int) -> pa.Table | None:
     """The rows of a unit; None where it is not done, or its file is torn or was changed: it is made again."""
-    return _part(folder, unit).load()
+    return _part(folder, plan, unit).load()
 
 
-def _part(folder: Path, unit: int) -> Piece[pa.Table]:
+def _part(folder: Path, plan: ExportPlan, unit: int) -> Piece[pa.Table]:
+    schema = schema_of(plan)
+
     def same_columns(table: pa.Table) -> pa.Table:
-        if not table.schema.equals(SCHEMA):
+        if not table.schema.equals(schema):
             raise ValueError("other columns")
         return table
 
@@ -156,9 +161,10 @@ def _claimed(path: Path) -> str | None:
 
 def write_key(folder: Path, plan: ExportPlan, tables: Iterable[pa.Table], manifest_hash: str) -> Path:
     """Put the parts together into ``key.parquet``."""
-    rows = RowsDigest(SCHEMA.names)
+    schema = schema_of(plan)
+    rows = RowsDigest(schema.names)
     path = folder / KEY_FILE
-    with replacing(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+    with replacing(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for table in tables:
             rows.add(table)
             writer.write_table(table.replace_schema_metadata(None))
@@ -184,10 +190,11 @@ def read_key(path: Path) -> Key:
             raise ValueError("more rows than an export of all probes has")
         table = pq.read_table(path)
         words = json_of((pq.read_metadata(path).metadata or {})[_METADATA], f"{path}", "run the export again")
-        rows = RowsDigest(SCHEMA.names)
-        rows.add(table)
         plan = ExportPlan.from_json(words["plan"])
-        key = Key(plan, str(words["manifest"]), table.select(SCHEMA.names))
+        names = schema_of(plan).names
+        rows = RowsDigest(names)
+        rows.add(table)
+        key = Key(plan, str(words["manifest"]), table.select(names))
         whole = words["format"] == FORMAT and table.num_rows == sum(_sizes(plan))
     except LensauditError:
         raise

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from lensaudit import __version__
 from lensaudit.errors import UsageError
 from lensaudit.files import replacing
-from lensaudit.imaging import INSTRUMENTS, Band
+from lensaudit.imaging import Band, Column, Instrument, truth_columns
+from lensaudit.imaging.band import ELECTRONS_PER_S
 from lensaudit.lensset.coordinates import plain_wcs
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.columns import check_columns
 from lensaudit.probes.definition import FROM_FILE, ProbeDefinition
+from lensaudit.probes.elsewhere import on_instrument, why_no_scene
 from lensaudit.probes.experiment import Drawn, Experiment
 from lensaudit.probes.result import ProbeSettings
 from lensaudit.probes.run import ProbeOptions, settled
@@ -90,9 +92,14 @@ class ExportPlan:
     refused: dict[str, str] = field(default_factory=dict)
 
     @property
-    def instrument(self) -> str:
-        """Of all cutouts."""
-        return self.definitions[0].instrument
+    def seen_by(self) -> Instrument:
+        """Instrument of all cutouts."""
+        return self.definitions[0].seen_by
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of a truth row."""
+        return truth_columns(self.seen_by)
 
     def settings(self, definition: ProbeDefinition, tolerance: float | None = None) -> ProbeSettings:
         """Settings of one probe as an own finder's run has them."""
@@ -102,7 +109,7 @@ class ExportPlan:
     def asked(self) -> tuple[Asked, ...]:
         """Every population of every probe."""
         return tuple(
-            Asked(definition, label, Drawn(population, self.seed, self.n, definition.instrument))
+            Asked(definition, label, definition.drawn(population, self.seed, self.n))
             for definition in self.definitions
             for label, population in definition.mode(None)[1].populations.items()
         )
@@ -161,7 +168,12 @@ def steps_key(arm: Arm) -> str:
 
 
 def plan_export(
-    n: int, seed: int, probes: Sequence[str] = (), bands: Sequence[str] = (), form: str = "multi"
+    n: int,
+    seed: int,
+    probes: Sequence[str] = (),
+    bands: Sequence[str] = (),
+    form: str = "multi",
+    instrument: Instrument | None = None,
 ) -> ExportPlan:
     """Settle what is exported.
 
@@ -175,6 +187,8 @@ def plan_export(
         Bands of a cutout; by default all of the instrument.
     form
         ``multi`` or ``single``, see `ExportPlan`.
+    instrument
+        Whose cutouts are written; None takes that of the probes.
 
     Raises
     ------
@@ -184,15 +198,17 @@ def plan_export(
     if form not in FORMS:
         raise UsageError(f"--format '{form}' is unknown; allowed: {', '.join(FORMS)}")
     definitions = audited_probes(probes)
-    instrument = definitions[0].instrument
-    if other := [one.name for one in definitions if one.instrument != instrument]:
+    if instrument is not None:
+        definitions = [on_instrument(one, instrument) for one in definitions]
+    seen_by = definitions[0].seen_by
+    if other := [one.name for one in definitions if one.seen_by != seen_by]:
         raise UsageError(f"--probe {other[0]}: renders another instrument than {definitions[0].name}; export it apart")
     kept, refused = [], {}
-    chosen = _bands(instrument, bands)
+    chosen = _bands(seen_by, bands)
     for definition in definitions:
         settled(definition, n, seed, ProbeOptions())
         check_columns(definition)
-        if reason := _why_not(definition, chosen):
+        if reason := _why_not(definition, chosen) or why_no_scene(definition):
             refused[definition.name] = reason
         else:
             kept.append(definition)
@@ -201,11 +217,11 @@ def plan_export(
     return ExportPlan(tuple(kept), n, seed, chosen, form, refused)
 
 
-def _bands(instrument: str, bands: Sequence[str]) -> tuple[str, ...]:
-    known = INSTRUMENTS[instrument].band_names
+def _bands(instrument: Instrument, bands: Sequence[str]) -> tuple[str, ...]:
+    known = instrument.band_names
     for band in bands:
         if band not in known:
-            raise UsageError(f"--bands: {instrument} has no band '{band}'; allowed: {', '.join(known)}")
+            raise UsageError(f"--bands: {instrument.name} has no band '{band}'; allowed: {', '.join(known)}")
     if len(set(bands)) != len(bands):
         raise UsageError(f"--bands {','.join(bands)}: a band is given twice; give each once")
     return tuple(bands) or known
@@ -275,9 +291,9 @@ class CutoutFormat:
                 os.utime(partial, (WHEN, WHEN))
 
 
-def cutout_format(instrument: str, bands: tuple[str, ...], form: str) -> CutoutFormat:
+def cutout_format(instrument: Instrument, bands: tuple[str, ...], form: str) -> CutoutFormat:
     """Headers and sizes of the files, made once."""
-    found = [INSTRUMENTS[instrument].band(band) for band in bands]
+    found = [instrument.band(band) for band in bands]
     if form == "single" and len(bands) > 1:
         pieces = tuple(Piece(f"_{band.name}", ((_header(band, primary=True), band.name),)) for band in found)
     elif form == "single":
@@ -300,8 +316,9 @@ def _header(band: Band, *, primary: bool) -> bytes:
     header["EXTNAME"] = band.name
     header["OBJECT"] = (PLACE, "id of the cutout")
     header["FILTER"] = band.name
-    header["BUNIT"] = ("electron s-1", "sky subtracted")
-    header["MAGZERO"] = (band.zero_point_mag, "[mag] AB magnitude of 1 electron/s")
+    plain = band.unit == ELECTRONS_PER_S
+    header["BUNIT"] = ("electron s-1" if plain else band.unit, "sky subtracted")
+    header["MAGZERO"] = (band.zero_point_mag, f"[mag] AB magnitude of 1 {'electron/s' if plain else 'pixel unit'}")
     header["ZP"] = (band.zero_point_mag, "[mag] the same")
     header["PIXSCALE"] = (band.pixel_scale_arcsec, "[arcsec] side of a pixel")
     header.update(plain_wcs(shape, band.pixel_scale_arcsec).to_header())

@@ -9,12 +9,10 @@ from math import hypot, isfinite, log10, sqrt
 import numpy as np
 
 from lensaudit.errors import UsageError
+from lensaudit.scenes.colours import effective_wavelength_nm
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 from lensaudit.scenes.populations.contaminants import arc_magnitude, merger_parts, spiral_disc, young_ring
-from lensaudit.scenes.scene import Galaxy, Light, Scene
-
-COLOUR_BAND = "VIS"
-"""The band whose magnitude stays where colours change."""
+from lensaudit.scenes.scene import EUCLID_SKY, Galaxy, Light, Scene
 
 
 def demand(condition: bool, edit: str, message: str) -> None:
@@ -63,10 +61,18 @@ def offset_arcsec(deflector: Galaxy, source: Galaxy) -> tuple[float, float]:
     return hypot(dx, dy), float(np.arctan2(dy, dx))
 
 
-def demand_colours(galaxy: Galaxy, edit: str) -> None:
-    """Refuse a galaxy with a component that has no magnitude in the colours' fixed band."""
-    known = all(COLOUR_BAND in light.magnitudes for light in galaxy.light)
-    demand(known, edit, f"the scene has no {COLOUR_BAND} magnitudes; it needs a population of the Euclid bands")
+def demand_reference(scene: Scene, galaxy: Galaxy, edit: str) -> None:
+    """Refuse a galaxy with a component that has no magnitude in the scene's reference band."""
+    band = scene.sky.reference
+    known = all(band in light.magnitudes for light in galaxy.light)
+    demand(known, edit, f"the scene has no {band} magnitudes, and {band} is its reference band")
+
+
+def demand_colours(scene: Scene, galaxy: Galaxy, edit: str) -> None:
+    """Refuse a scene of one band, which has no colours, and what `demand_reference` refuses."""
+    bands = scene.sky.bands
+    demand(len(bands) > 1, edit, f"the scene has magnitudes in {bands[0]} alone, and so no colours")
+    demand_reference(scene, galaxy, edit)
 
 
 def exchanged(scene: Scene, old: Galaxy, *new: Galaxy) -> Scene:
@@ -108,8 +114,7 @@ _STREAMS = {
 }
 
 
-WAVELENGTH_NM = {"VIS": 700.0, "Y": 1080.0, "J": 1370.0, "H": 1770.0}
-REDDEST_BAND = "H"
+EUCLID_NM = {"VIS": 700.0, "Y": 1080.0, "J": 1370.0, "H": 1770.0}
 REMOVED_LIGHT_MAG = 15.0
 """A galaxy must keep a light component: all of its light removed leaves this much less, a millionth."""
 
@@ -147,28 +152,39 @@ def einstein_radius(scene: Scene, strength: float) -> Scene:
 
 
 def lens_colour(scene: Scene, strength: float) -> Scene:
-    """Change the lens galaxy's VIS − H; its VIS magnitude stays, bands between follow their wavelength.
+    """Change the lens galaxy's colours; its magnitude in the reference band stays, others follow their wavelength.
 
     Parameters
     ----------
     scene
-        A scene with a lens galaxy in the Euclid bands.
+        A scene with a lens galaxy in two bands or more.
     strength
-        Change of VIS − H in mag: positive is redder, 0 changes nothing.
+        Change of the bluest minus the reddest band (of Euclid's: VIS − H) in mag: positive is redder, 0 changes
+        nothing.
 
     Raises
     ------
     UsageError
-        The scene has no lens galaxy or one of other bands, or the strength is not finite.
+        The scene has no lens galaxy, one band, or one of unknown wavelength, or the strength is not finite.
     """
     edit = "lens_colour"
     lens = the_lens(scene, edit)
     demand_finite(strength, edit)
-    demand_colours(lens, edit)
-    other = [band for band in bands_of(lens) if band not in WAVELENGTH_NM]
-    demand(not other, edit, f"no wavelength is known for {', '.join(other)}; it acts on {', '.join(WAVELENGTH_NM)}")
-    start, width = WAVELENGTH_NM[COLOUR_BAND], WAVELENGTH_NM[REDDEST_BAND] - WAVELENGTH_NM[COLOUR_BAND]
-    return exchanged(scene, lens, fainter(lens, lambda band: -strength * (WAVELENGTH_NM[band] - start) / width))
+    demand_colours(scene, lens, edit)
+    place = _wavelengths_nm(scene, edit)
+    start, width = place[scene.sky.reference], max(place.values()) - min(place.values())
+    demand(width > 0, edit, "the scene's bands have one wavelength")
+    return exchanged(scene, lens, fainter(lens, lambda band: -strength * (place[band] - start) / width))
+
+
+def _wavelengths_nm(scene: Scene, edit: str) -> dict[str, float]:
+    """Band → where it sits."""
+    sky = scene.sky
+    if all(sky.filter(band) == EUCLID_SKY.filter(band) for band in sky.bands):
+        return {band: EUCLID_NM[band] for band in sky.bands}
+    unknown = [band for band in sky.bands if not sky.filter(band)]
+    demand(not unknown, edit, f"the filter of {', '.join(unknown)} is not known, and so no wavelength")
+    return {band: effective_wavelength_nm(sky.filter(band)) for band in sky.bands}
 
 
 def lens_light(scene: Scene, strength: float) -> Scene:
@@ -216,10 +232,11 @@ def as_spiral(scene: Scene, _strength: float = 0.0) -> Scene:
     Raises
     ------
     UsageError
-        The scene has no lensed source, not one deflector, or no VIS magnitudes.
+        The scene has no lensed source, not one deflector, or no magnitudes in its reference band.
     """
     lens, source = _pair(scene, "as_spiral")
-    disc = spiral_disc(generator(scene, "as_spiral"), lens.redshift, arc_magnitude(lens, source))
+    magnitude = arc_magnitude(lens, source, scene.sky)
+    disc = spiral_disc(generator(scene, "as_spiral"), lens.redshift, magnitude, scene.sky)
     return _with_light(scene, "spiral", lens, source, disc)
 
 
@@ -229,11 +246,11 @@ def as_ring(scene: Scene, _strength: float = 0.0) -> Scene:
     Raises
     ------
     UsageError
-        The scene has no lensed source, not one deflector, or no VIS magnitudes.
+        The scene has no lensed source, not one deflector, or no magnitudes in its reference band.
     """
     lens, source = _pair(scene, "as_ring")
-    magnitude, radius = arc_magnitude(lens, source), theta_e_arcsec(lens, source)
-    ring = young_ring(generator(scene, "as_ring"), lens.redshift, magnitude, radius=radius)
+    magnitude, radius = arc_magnitude(lens, source, scene.sky), theta_e_arcsec(lens, source)
+    ring = young_ring(generator(scene, "as_ring"), lens.redshift, magnitude, radius=radius, sky=scene.sky)
     return _with_light(scene, "ring-galaxy", lens, source, ring)
 
 
@@ -243,17 +260,18 @@ def as_merger(scene: Scene, _strength: float = 0.0) -> Scene:
     Raises
     ------
     UsageError
-        The scene has no lensed source, not one deflector, or no VIS magnitudes.
+        The scene has no lensed source, not one deflector, or no magnitudes in its reference band.
     """
     lens, source = _pair(scene, "as_merger")
-    parts = merger_parts(generator(scene, "as_merger"), lens, arc_magnitude(lens, source))
+    magnitude = arc_magnitude(lens, source, scene.sky)
+    parts = merger_parts(generator(scene, "as_merger"), lens, magnitude, sky=scene.sky)
     without = exchanged(exchanged(scene, source, *parts), lens, replace(lens, mass=None))
     return replace(without, kind="merger")
 
 
 def _pair(scene: Scene, edit: str) -> tuple[Galaxy, Galaxy]:
     lens, source = the_pair(scene, edit)
-    demand_colours(source, edit)
+    demand_reference(scene, source, edit)
     return lens, source
 
 

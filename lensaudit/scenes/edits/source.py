@@ -10,11 +10,11 @@ import numpy as np
 from lensaudit.errors import UsageError
 from lensaudit.scenes.cosmology import distance_ratio
 from lensaudit.scenes.edits.lens import (
-    COLOUR_BAND,
     bands_of,
     demand,
     demand_colours,
     demand_finite,
+    demand_reference,
     exchanged,
     fainter,
     generator,
@@ -24,7 +24,7 @@ from lensaudit.scenes.edits.lens import (
     the_source,
     theta_e_arcsec,
 )
-from lensaudit.scenes.populations.lenses import EUCLID_SKY, draw_star_forming
+from lensaudit.scenes.populations.lenses import draw_star_forming
 from lensaudit.scenes.scene import Galaxy, Light, Scene
 
 CLUMPS = 4
@@ -37,20 +37,20 @@ CLUMP_REACH = 1.2
 
 
 def source_colour(scene: Scene, strength: float) -> Scene:
-    """Redden the source towards the lens galaxy's colours; its VIS magnitude stays.
+    """Redden the source towards the lens galaxy's colours; its magnitude in the reference band (VIS of Euclid's) stays.
 
     Parameters
     ----------
     scene
-        A lens with VIS magnitudes.
+        A lens with magnitudes in two bands or more.
     strength
-        Where the source's colours (m_b − m_VIS, in mag) lie on the line from its own (0) to those of the lens galaxy
-        (1), dimensionless, at least 0; beyond 1 the source is redder than the lens.
+        Where the source's colours (m_b − m_reference, in mag) lie on the line from its own (0) to those of the lens
+        galaxy (1), dimensionless, at least 0; beyond 1 the source is redder than the lens.
 
     Raises
     ------
     UsageError
-        The scene has no lensed source, lens galaxy or VIS magnitudes, or the strength is negative.
+        The scene has no lensed source, lens galaxy or colours, or the strength is negative.
 
     See Also
     --------
@@ -74,14 +74,14 @@ def source_colour_total_flux(scene: Scene, strength: float) -> Scene:
     Parameters
     ----------
     scene
-        A lens with VIS magnitudes.
+        A lens with magnitudes in two bands or more.
     strength
         As for `source_colour`: 0 its own colours, 1 those of the lens galaxy, at least 0.
 
     Raises
     ------
     UsageError
-        The scene has no lensed source, lens galaxy or VIS magnitudes, or the strength is negative.
+        The scene has no lensed source, lens galaxy or colours, or the strength is negative.
     """
     edit = "source_colour_total_flux"
     source = the_source(scene, edit)
@@ -95,19 +95,21 @@ def _recoloured(scene: Scene, source: Galaxy, strength: float, edit: str) -> Gal
     demand_finite(strength, edit)
     demand(strength >= 0, edit, f"the strength must be at least 0 (the source's own colours), not {strength}")
     for galaxy in (lens, source):
-        demand_colours(galaxy, edit)
+        demand_colours(scene, galaxy, edit)
     missing = set(bands_of(source)) - set(bands_of(lens))
     demand(not missing, edit, f"the lens galaxy has no magnitude in {', '.join(sorted(missing))}")
 
+    fixed = scene.sky.reference
+
     def redder(band: str) -> float:
         # A difference of colours is added, so that strength 0 leaves every bit as it was.
-        return strength * (_colour(lens, band) - _colour(source, band))
+        return strength * (_colour(lens, band, fixed) - _colour(source, band, fixed))
 
     return fainter(source, redder)
 
 
-def _colour(galaxy: Galaxy, band: str) -> float:
-    return galaxy.magnitude(band) - galaxy.magnitude(COLOUR_BAND)
+def _colour(galaxy: Galaxy, band: str, fixed: str) -> float:
+    return galaxy.magnitude(band) - galaxy.magnitude(fixed)
 
 
 def _total_flux(galaxy: Galaxy) -> float:
@@ -246,9 +248,9 @@ def second_source(scene: Scene, strength: float) -> Scene:
     Parameters
     ----------
     scene
-        A lens with one deflector, one source and VIS magnitudes.
+        A lens with one deflector, one source and magnitudes in its reference band.
     strength
-        VIS flux of the second source over that of the first, at least 0; 0 adds none.
+        Flux of the second source over that of the first in the reference band, at least 0; 0 adds none.
 
     Raises
     ------
@@ -261,17 +263,17 @@ def second_source(scene: Scene, strength: float) -> Scene:
     demand(strength >= 0, edit, f"the flux over that of the first source must be at least 0, not {strength}")
     if strength == 0:
         return scene
-    demand_colours(source, edit)
+    demand_reference(scene, source, edit)
     rng = generator(scene, edit)
     redshift = min(source.redshift + FARTHER_BY, FARTHEST)
     _, first_angle = offset_arcsec(deflector, source)
     angle = first_angle + float(rng.uniform(0.5 * np.pi, 1.5 * np.pi))
     behind = draw_star_forming(
         rng,
-        EUCLID_SKY,
+        scene.sky,
         "source",
         redshift=redshift,
-        magnitude=source.magnitude(COLOUR_BAND) - 2.5 * float(np.log10(strength)),
+        magnitude=source.magnitude(scene.sky.reference) - 2.5 * float(np.log10(strength)),
         x=deflector.x_arcsec,
         y=deflector.y_arcsec,
     )

@@ -6,16 +6,15 @@ from dataclasses import replace
 from math import cos, pi, sin
 
 from lensaudit.scenes.edits.lens import (
-    COLOUR_BAND,
     demand,
-    demand_colours,
     demand_finite,
+    demand_reference,
     generator,
     the_lens,
     the_pair,
     theta_e_arcsec,
 )
-from lensaudit.scenes.populations.lenses import EUCLID_SKY, draw_star_forming
+from lensaudit.scenes.populations.lenses import draw_star_forming
 from lensaudit.scenes.scene import Galaxy, Psf, Scene
 
 COMPANION_BRIGHTER_MAG = 1.5
@@ -50,28 +49,30 @@ def companions(scene: Scene, strength: float) -> Scene:
     Parameters
     ----------
     scene
-        A lens with one deflector and VIS magnitudes.
+        A lens with one deflector and magnitudes in its reference band.
     strength
         How many, a whole number, at least 0; more companions contain those of fewer.
 
     Raises
     ------
     UsageError
-        The scene has no lensed source, not one deflector or no VIS magnitudes, or the strength is no whole number.
+        The scene has no lensed source, not one deflector or no magnitudes in its reference band, or the strength is no
+        whole number.
     """
     edit = "companions"
     deflector, source = the_pair(scene, edit)
     demand_finite(strength, edit)
     demand(strength >= 0 and strength == int(strength), edit, f"a whole number of galaxies is needed, not {strength}")
-    demand_colours(source, edit)
+    demand_reference(scene, source, edit)
     rng = generator(scene, edit)
-    theta_e, magnitude = theta_e_arcsec(deflector, source), source.magnitude(COLOUR_BAND) - COMPANION_BRIGHTER_MAG
+    theta_e = theta_e_arcsec(deflector, source)
+    magnitude = source.magnitude(scene.sky.reference) - COMPANION_BRIGHTER_MAG
     added: list[Galaxy] = []
     for _ in range(int(strength)):
         angle, distance = rng.uniform(0.0, 2 * pi), theta_e * rng.uniform(*COMPANION_DISTANCE_THETA_E)
         galaxy = draw_star_forming(
             rng,
-            EUCLID_SKY,
+            scene.sky,
             "companion",
             redshift=deflector.redshift,
             magnitude=magnitude,

@@ -29,7 +29,8 @@ from lensaudit.scenes.populations.contaminants import (
     draw_spiral,
 )
 from lensaudit.scenes.populations.lenses import CONSPICUOUS, Setting, draw_no_source, draw_single
-from lensaudit.scenes.scene import Scene
+from lensaudit.scenes.populations.on_sky import seen_on
+from lensaudit.scenes.scene import Scene, Sky
 
 Draw = Callable[[np.random.Generator], Scene]
 
@@ -98,11 +99,9 @@ POPULATIONS: dict[str, Draw] = {
     "lsst-worst": _lsst(WORST),
     "lsst-worst-contaminants": _lsst_contaminated(WORST),
 }
-DEFAULT_POPULATION = {"euclid": "euclid", "vis101": "centred", "lsst": "lsst", "lsst-stack": "lsst-worst"}
-LSST_POPULATIONS = tuple(name for name in POPULATIONS if name.startswith("lsst"))
 
 
-def draw_scene(population: str, seed: int, index: int) -> Scene:
+def draw_scene(population: str, seed: int, index: int, sky: Sky | None = None) -> Scene:
     """Draw scene `index` of a population.
 
     Parameters
@@ -112,6 +111,9 @@ def draw_scene(population: str, seed: int, index: int) -> Scene:
     seed, index
         Non-negative integers; the scene depends on them and the population's name alone, so that two populations
         drawn with one seed do not share galaxies.
+    sky
+        The bands and cutout of an instrument (`lensaudit.imaging.Instrument.sky`): the same galaxies, seen there. None
+        takes those the population was made for: Euclid's, or LSST's g.
 
     Raises
     ------
@@ -132,4 +134,5 @@ def draw_scene(population: str, seed: int, index: int) -> Scene:
     if seed < 0 or index < 0:
         raise UsageError(f"seed and index must not be negative, they are {seed} and {index}")
     name = int.from_bytes(hashlib.sha256(population.encode()).digest()[:4], "big")
-    return POPULATIONS[population](np.random.default_rng([seed, index, name]))
+    scene = POPULATIONS[population](np.random.default_rng([seed, index, name]))
+    return scene if sky is None else seen_on(scene, sky)

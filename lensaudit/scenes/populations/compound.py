@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from lensaudit.scenes.colours import apparent_magnitudes, draw_template_mix
+from lensaudit.scenes.colours import SeenMagnitudes, draw_template_mix, magnitudes_on
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 from lensaudit.scenes.populations.lenses import (
     ANY_VISIBLE,
-    EUCLID_SKY,
     FIELD_MEAN_COUNT,
-    LSST_SKY,
     Setting,
     draw_blue_mix,
     draw_early_type,
@@ -27,7 +25,7 @@ from lensaudit.scenes.populations.lenses import (
     faber_jackson_sigma_km_s,
     truncated_normal,
 )
-from lensaudit.scenes.scene import Galaxy, Light, Mass, Psf, Scene
+from lensaudit.scenes.scene import EUCLID_SKY, LSST_SKY, Galaxy, Light, Mass, Psf, Scene
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def _draw_member(
         "axis_ratio": float(rng.uniform(table.min_axis_ratio, 1.0)),
         "angle_rad": float(rng.uniform(0.0, np.pi)),
     }
-    magnitudes = apparent_magnitudes(mix, member.redshift, EUCLID_SKY.bands, band="VIS", magnitude=member.magnitude_vis)
+    magnitudes = magnitudes_on(EUCLID_SKY, mix, member.redshift, member.magnitude_vis)
     light = Light("sersic", magnitudes, **shape)
     shear = rng.uniform(-table.max_shear, table.max_shear, 2)
     mass = None
@@ -173,7 +171,8 @@ def draw_lsst_lens(rng: np.random.Generator, setting: Setting | None = None) -> 
     setting = setting or LSST
     lens, source = setting.draw_pair(rng)
     field = draw_field(rng, setting.sky, mean_count=setting.field_mean_count)
-    return Scene("single", (lens, source, *field), psf=setting.draw_psf(rng), noise_seed=draw_noise_seed(rng))
+    psf, noise_seed = setting.draw_psf(rng), draw_noise_seed(rng)
+    return Scene("single", (lens, source, *field), psf=psf, noise_seed=noise_seed, sky=setting.sky)
 
 
 def draw_lsst_no_source(rng: np.random.Generator, setting: Setting | None = None) -> Scene:
@@ -262,4 +261,6 @@ def _nucleus(lens: Galaxy) -> Light:
     """A point of the lens galaxy's own colours."""
     fainter = NUCLEUS_VIS_MAG - lens.magnitude("VIS")
     magnitudes = {band: lens.magnitude(band) + fainter for band in EUCLID_SKY.bands}
-    return Light("sersic", magnitudes, r_eff_arcsec=0.05)
+    spectrum = lens.light[0].magnitudes
+    assert isinstance(spectrum, SeenMagnitudes)
+    return Light("sersic", spectrum.shifted(magnitudes, fainter), r_eff_arcsec=0.05)

@@ -11,13 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from lensaudit.scenes.colours import apparent_magnitudes
+from lensaudit.scenes.colours import SeenMagnitudes, magnitudes_on
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 from lensaudit.scenes.populations.lenses import (
     EUCLID,
-    EUCLID_SKY,
     Setting,
-    Sky,
     draw_blue_mix,
     draw_early_type,
     draw_field,
@@ -26,7 +24,7 @@ from lensaudit.scenes.populations.lenses import (
     draw_star_forming,
     truncated_normal,
 )
-from lensaudit.scenes.scene import Galaxy, Light, Scene
+from lensaudit.scenes.scene import EUCLID_SKY, Galaxy, Light, Scene, Sky
 
 ARC_SCATTER_MAG = 0.2
 
@@ -39,7 +37,7 @@ def draw_spiral(rng: np.random.Generator, setting: Setting = EUCLID) -> Scene:
 
 
 def spiral_disc(rng: np.random.Generator, redshift: float, magnitude: float, sky: Sky = EUCLID_SKY) -> Light:
-    """Draw a blue disc of VIS `magnitude` with two to four logarithmic arms."""
+    """Draw a blue disc of `magnitude` in the reference band with two to four logarithmic arms."""
     return Light(
         profile="spiral",
         magnitudes=_blue(rng, redshift, magnitude, sky),
@@ -65,7 +63,7 @@ def draw_ring_galaxy(rng: np.random.Generator, setting: Setting = EUCLID) -> Sce
 def young_ring(
     rng: np.random.Generator, redshift: float, magnitude: float, *, radius: float, sky: Sky = EUCLID_SKY
 ) -> Light:
-    """Draw a blue ring of VIS `magnitude` and `radius` (arcsec), not quite concentric with its galaxy."""
+    """Draw a blue ring of reference `magnitude` and `radius` (arcsec), not quite concentric with its galaxy."""
     return Light(
         profile="ring",
         magnitudes=_blue(rng, redshift, magnitude, sky),
@@ -94,7 +92,7 @@ def merger_parts(
     scatter_mag: float = 0.0,
     sky: Sky = EUCLID_SKY,
 ) -> tuple[Galaxy, ...]:
-    """Draw the lighter nucleus of a merger, 0.6–2.5″ from `lens`, and blue debris of VIS `magnitude` altogether."""
+    """Draw the lighter nucleus of a merger, 0.6–2.5″ from `lens`, and blue debris of `magnitude` altogether."""
     angle, distance = rng.uniform(0.0, 2 * np.pi), rng.uniform(0.6, 2.5)
     x, y = lens.x_arcsec + distance * np.cos(angle), lens.y_arcsec + distance * np.sin(angle)
     sigma_v = min(draw_sigma_v(rng), 300.0) * float(rng.uniform(0.6, 0.95))
@@ -161,7 +159,7 @@ def _theta_e(lens: Galaxy, source: Galaxy) -> float:
 
 
 def arc_magnitude(lens: Galaxy, source: Galaxy, sky: Sky = EUCLID_SKY) -> float:
-    """Magnitude (VIS or g) the lensed source would have, so that contaminants carry as much blue light as arcs."""
+    """Reference magnitude the lensed source would have, so that contaminants carry as much blue light as arcs."""
     offset = max(np.hypot(source.x_arcsec - lens.x_arcsec, source.y_arcsec - lens.y_arcsec), 0.05)
     gain = 2.5 * np.log10(2.0 * _theta_e(lens, source) / offset)
     return float(source.magnitude(sky.reference) - min(gain, 3.0))
@@ -171,9 +169,8 @@ def _scattered(rng: np.random.Generator, magnitude: float) -> float:
     return float(magnitude + rng.normal(0.0, ARC_SCATTER_MAG))
 
 
-def _blue(rng: np.random.Generator, redshift: float, magnitude: float, sky: Sky) -> dict[str, float]:
-    mix = draw_blue_mix(rng, redshift)
-    return apparent_magnitudes(mix, redshift, sky.bands, band=sky.reference, magnitude=magnitude)
+def _blue(rng: np.random.Generator, redshift: float, magnitude: float, sky: Sky) -> SeenMagnitudes:
+    return magnitudes_on(sky, draw_blue_mix(rng, redshift), redshift, magnitude)
 
 
 def _stretched(rng: np.random.Generator, host: Galaxy, magnitude: float, distance_arcsec: float, sky: Sky) -> Galaxy:
@@ -199,4 +196,4 @@ def _stretched(rng: np.random.Generator, host: Galaxy, magnitude: float, distanc
 
 def _scene(rng: np.random.Generator, setting: Setting, kind: str, *galaxies: Galaxy) -> Scene:
     field = draw_field(rng, setting.sky, mean_count=setting.field_mean_count)
-    return Scene(kind, (*galaxies, *field), psf=setting.draw_psf(rng), noise_seed=draw_noise_seed(rng))
+    return Scene(kind, (*galaxies, *field), psf=setting.draw_psf(rng), noise_seed=draw_noise_seed(rng), sky=setting.sky)

@@ -8,27 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.scenes.colours import absolute_to_apparent, apparent_magnitudes, draw_template_mix
+from lensaudit.scenes.colours import absolute_to_apparent, draw_template_mix, magnitudes_on
 from lensaudit.scenes.cosmology import arcsec_per_kpc, einstein_radius_arcsec
-from lensaudit.scenes.scene import Galaxy, Light, Mass, Psf, Scene
+from lensaudit.scenes.scene import EUCLID_SKY, Galaxy, Light, Mass, Psf, Scene, Sky
 
 # Faber & Jackson (1976): L ∝ σ⁴, normalised so that a SLACS lens (σ_v = 270 km/s) has M_r = -22.8.
 FABER_JACKSON_M_R_AT_200 = -21.5
 FABER_JACKSON_SCATTER_MAG = 0.35
 BLUE_SOURCE_MAX_VIS_H_MAG = 1.0
-
-
-@dataclass(frozen=True)
-class Sky:
-    """Where a population lives: the bands its galaxies need, and the band its brightness is drawn in."""
-
-    bands: tuple[str, ...]
-    reference: str
-    half_width_arcsec: float
-
-
-EUCLID_SKY = Sky(("VIS", "Y", "J", "H"), "VIS", 9.9)
-LSST_SKY = Sky(("g",), "g", 4.0)
 
 
 def truncated_normal(rng: np.random.Generator, mean: float, sigma: float, low: float, high: float) -> float:
@@ -55,13 +42,13 @@ def draw_early_type(
     absolute_r = FABER_JACKSON_M_R_AT_200 - 10.0 * np.log10(sigma_v_km_s / 200.0)
     absolute_r += rng.normal(0.0, FABER_JACKSON_SCATTER_MAG)
     mix = draw_template_mix("red", redshift, rng)
-    magnitude = absolute_to_apparent(mix, redshift, float(absolute_r), sky.reference)
+    magnitude = absolute_to_apparent(mix, redshift, float(absolute_r), sky)
     kpc = 4.8 * (sigma_v_km_s / 220.0) ** 1.6 * (1.0 + redshift) ** -0.7 * 10.0 ** rng.normal(0.0, 0.15)
     axis_ratio = truncated_normal(rng, 0.78, 0.12, 0.4, 0.99)
     angle = float(rng.uniform(0.0, np.pi))
     light = Light(
         profile="sersic",
-        magnitudes=apparent_magnitudes(mix, redshift, sky.bands, band=sky.reference, magnitude=magnitude),
+        magnitudes=magnitudes_on(sky, mix, redshift, magnitude),
         r_eff_arcsec=float(kpc) * arcsec_per_kpc(redshift),
         n_sersic=truncated_normal(rng, 4.0, 0.8, 2.0, 6.0),
         axis_ratio=axis_ratio,
@@ -92,7 +79,7 @@ def draw_star_forming(
     radius = 0.25 * 10.0 ** (-0.1 * (magnitude - 24.0)) * 10.0 ** rng.normal(0.0, 0.2)
     light = Light(
         profile="sersic",
-        magnitudes=apparent_magnitudes(mix, redshift, sky.bands, band=sky.reference, magnitude=magnitude),
+        magnitudes=magnitudes_on(sky, mix, redshift, magnitude),
         r_eff_arcsec=float(np.clip(radius, 0.06, 1.5)),
         n_sersic=truncated_normal(rng, 1.2, 0.5, 0.5, 2.5),
         axis_ratio=float(rng.uniform(0.3, 0.95)),
@@ -129,7 +116,7 @@ def draw_red_dwarf(
     mix = draw_template_mix("red", redshift, rng)
     light = Light(
         profile="sersic",
-        magnitudes=apparent_magnitudes(mix, redshift, sky.bands, band=sky.reference, magnitude=magnitude),
+        magnitudes=magnitudes_on(sky, mix, redshift, magnitude),
         r_eff_arcsec=float(np.clip(0.3 * 10.0 ** (-0.12 * (magnitude - 23.5) + rng.normal(0.0, 0.15)), 0.08, 2.0)),
         n_sersic=truncated_normal(rng, 2.5, 0.8, 1.0, 4.5),
         axis_ratio=float(rng.uniform(0.4, 0.98)),
