@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import glob
-import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -15,11 +15,9 @@ from typing import TypeVar
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.ingest.external import external_rows
 from lensaudit.lensset.ingest.plan import (
-    BAD_PIXEL_POLICIES,
     NOISE_KINDS,
     UNKNOWN_UNIT,
     Beside,
-    Number,
     PixelPolicy,
     Plan,
 )
@@ -80,15 +78,6 @@ def parse_band(words: str, what: str = "image") -> BandPattern:
         plane,
         what,
     )
-
-
-def parse_duplicate(words: str) -> tuple[str, tuple[str, ...]]:
-    """Read ``VIS:J,Y,H``: the band that is there, and the bands it stands for."""
-    source, _, copies = words.partition(":")
-    names = tuple(name.strip() for name in copies.split(",") if name.strip())
-    if not source or not names:
-        raise UsageError(f"--duplicate '{words}': write BAND:COPY,COPY, e.g. VIS:J,Y,H")
-    return source.strip(), tuple(typed_name(f"--duplicate '{printable(words, 60)}'", name) for name in names)
 
 
 def plan_fits(
@@ -153,100 +142,6 @@ def plan_fits(
     )
 
 
-_BY_BAND = {
-    "--pixel-scale": ("ARCSEC", "VIS=0.1"),
-    "--zero-point": ("MAG", "VIS=24.6"),
-    "--size-pixels": ("PIXELS", "VIS=200"),
-    "--electrons-per-unit": ("NUMBER", "g=4.2"),
-}
-"""What is given for each band, and an example."""
-
-
-def parse_filters(words: Sequence[str]) -> dict[str, str]:
-    """Read ``g=hsc2017-g``: band, and name of its filter in speclite.
-
-    Raises
-    ------
-    UsageError
-        It is no such pair, or speclite has no such filter.
-    """
-    if not words:
-        return {}
-    from speclite.filters import load_filter
-
-    filters: dict[str, str] = {}
-    for word in words:
-        band, _, name = word.partition("=")
-        try:
-            load_filter(name if re.fullmatch(r"[\w-]+", name) else "")
-        except Exception as error:  # speclite raises ValueError or OSError by what the name looks like
-            raise UsageError(
-                f"--filter '{printable(word, 60)}': write BAND=NAME with the name of a filter in speclite, e.g. "
-                "g=hsc2017-g, VIS=Euclid-VIS, r=lsst2023-r"
-            ) from error
-        filters[band] = name
-    return filters
-
-
-def parse_by_band(option: str, words: Sequence[str], kind: Callable[[str], Number]) -> dict[str, Number]:
-    """Read ``VIS=0.1``, or ``0.05`` for all bands (kept under ``*``), of an option that may be given for each band."""
-    values: dict[str, Number] = {}
-    for word in words:
-        band, _, value = word.rpartition("=")
-        try:
-            values[band or "*"] = kind(value)
-        except ValueError as error:
-            what, example = _BY_BAND[option]
-            raise UsageError(
-                f"{option} '{printable(word, 60)}': write {what} or BAND={what}, e.g. {example}"
-            ) from error
-    return values
-
-
-def parse_bits(words: str) -> tuple[int, ...]:
-    """Read ``0,1,8``: bits of a mask, counted from 0."""
-    bits = [word.strip() for word in words.split(",") if word.strip()]
-    if not all(re.fullmatch(r"\d{1,2}", bit) and int(bit) < 64 for bit in bits):
-        raise UsageError(f"--mask-bits '{printable(words, 60)}': write bits from 0 to 63, e.g. 0,1,8")
-    return tuple(int(bit) for bit in bits)
-
-
-def parse_masked(words: Sequence[str], policy: str = "zero") -> tuple[tuple[float, ...], str]:
-    """Read ``-99``, ``zero`` or ``-99:median``: values of masked pixels, and what becomes of them.
-
-    Parameters
-    ----------
-    policy
-        What becomes of them where no word says.
-    """
-    values: list[float] = []
-    policies: set[str] = set()
-    for word in words:
-        value, colon, chosen = word.rpartition(":")
-        number = _number(value if colon else word)
-        if number is not None and not colon:
-            values.append(number)
-            continue
-        if chosen not in BAD_PIXEL_POLICIES or (colon and number is None):
-            raise UsageError(
-                f"--masked '{printable(word, 60)}': write VALUE, VALUE:POLICY or POLICY, e.g. -99:median; "
-                f"a policy is one of {', '.join(BAD_PIXEL_POLICIES)}"
-            )
-        values += [] if number is None else [number]
-        policies.add(chosen)
-    if len(policies) > 1:
-        raise UsageError(f"--masked: {' and '.join(sorted(policies))} are both given; choose one policy")
-    return tuple(dict.fromkeys(values)), policies.pop() if policies else policy
-
-
-def _number(word: str) -> float | None:
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
 def _with_copies(given: Mapping[str, T], copied: Mapping[str, Sequence[str]], *, before: bool = True) -> dict[str, T]:
     """What is given by band, where a copy has that of its origin unless given otherwise; copies stand first or last."""
     inherited = {copy: given[source] for source, copies in copied.items() if source in given for copy in copies}
@@ -270,11 +165,12 @@ def _find_all(path: Path, patterns: Sequence[BandPattern]) -> tuple[list[str], d
         )
     found = {pattern.band: _matching(path, pattern) for pattern in patterns}
     if fixed:
-        files = {band: next(iter(files.values())) for band, files in found.items()}
-        name = _common_name([Path(file) for file in files.values()])
-        return [name], {pattern.band: _places(pattern, [files[pattern.band]]) for pattern in patterns}
-    names = sorted(set().union(*found.values()))
-    return names, {pattern.band: _aligned(path, pattern, names, found.pop(pattern.band)) for pattern in patterns}
+        plates = [one.places.plate(0, one.names[0]) for one in found.values()]
+        return [_common_name([plate.path for plate in plates if plate])], {b: one.places for b, one in found.items()}
+    first = next(iter(found.values())).names
+    alike = all(one.names == first for one in found.values())
+    names = first if alike else sorted(set().union(*(one.names for one in found.values())))
+    return names, {band: one.aligned(names) for band, one in found.items()}
 
 
 @dataclass(frozen=True)
@@ -302,7 +198,7 @@ def _find_beside(
         if not pattern.pattern:
             own[pattern.band] = replace(images[pattern.band], extensions=(pattern.extension,), plane=pattern.plane)
         elif "*" in pattern.pattern:
-            own[pattern.band] = _aligned(path, pattern, names, _matching(path, pattern))
+            own[pattern.band] = _matching(path, pattern).aligned(names)
         else:
             file = (path.parent if path.is_file() else path) / os.path.expanduser(pattern.pattern)
             regular_size(file)  # says what is there instead
@@ -321,20 +217,31 @@ def _places(pattern: BandPattern, files: Sequence[str]) -> FilePlaces:
     return FilePlaces((pattern.extension,), pattern.plane, tuple(files))
 
 
-def _aligned(path: Path, pattern: BandPattern, names: Sequence[str], found: Mapping[str, str]) -> FilePlaces:
-    """Where the files `found` (by id) lie, in the order of `names`; by their names alone, where that is enough."""
-    before, _, after = str(path / (os.path.expanduser(pattern.pattern) or "*.fits")).partition("*")
-    if not set("*?[") & set(before + after) and all(found.get(name) == f"{before}{name}{after}" for name in names):
-        return FilePlaces((pattern.extension,), pattern.plane, before=before, after=after)
-    return _places(pattern, [found.get(name, "") for name in names])
+@dataclass(frozen=True)
+class _Found:
+    """Ids in order, and where their files lie."""
+
+    names: list[str]
+    places: FilePlaces
+
+    def aligned(self, names: Sequence[str]) -> FilePlaces:
+        """Where the files of `names` lie, in their order."""
+        if self.names == names:
+            return self.places
+        there = {name: place for place, name in enumerate(self.names)}
+        plates = (self.places.plate(there[name], name) if name in there else None for name in names)
+        files = tuple("" if plate is None else plate.file for plate in plates)
+        return replace(self.places, files=files, before="", after="")
 
 
-def _matching(path: Path, pattern: BandPattern) -> dict[str, str]:
-    """Id → file of one band: what stands for the ``*`` of the pattern, relative to `path` or absolute.
+def _matching(path: Path, pattern: BandPattern) -> _Found:
+    """Files of one band; the id is what stands for the ``*`` of the pattern, relative to `path` or absolute.
 
     Where several ``*`` stand for different words, they are joined by ``-``; ``OBJ/OBJ_g.fits`` is OBJ.
     """
     words = os.path.expanduser(pattern.pattern) or "*.fits"
+    if plain := _listed(path, pattern, words):
+        return plain
     files = sorted(glob.glob(words, root_dir=path))
     if not files:
         raise UsageError(
@@ -352,7 +259,24 @@ def _matching(path: Path, pattern: BandPattern) -> dict[str, str]:
                 "make the pattern narrower"
             )
         found[name] = str(path / file)
-    return found
+    names = sorted(found)
+    return _Found(names, _places(pattern, [found[name] for name in names]))
+
+
+def _listed(path: Path, pattern: BandPattern, words: str) -> _Found | None:
+    """The same of a pattern whose one ``*`` is part of a file's name: of 100 000 files only the ids are kept."""
+    before, star, after = str(path / words).partition("*")
+    folder, _, begin = before.rpartition("/")
+    if not star or set("*?[/") & set(after) or set("?[") & set(before):
+        return None
+    fixed = len(begin) + len(after)
+    with suppress(OSError), os.scandir(folder or "/") as entries:
+        there = (entry.name for entry in entries if begin or not entry.name.startswith("."))
+        fitting = (one for one in there if len(one) >= fixed and one.startswith(begin) and one.endswith(after))
+        names = sorted(one[len(begin) : len(one) - len(after)] for one in fitting)
+        if names and names[0]:
+            return _Found(names, FilePlaces((pattern.extension,), pattern.plane, before=before, after=after))
+    return None
 
 
 def _common_name(files: Sequence[Path]) -> str:
