@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lensaudit.api.explaining import dream, explain, judge, kernels, occlusion
     from lensaudit.api.finders import declare_finder, load_finder, score, train
     from lensaudit.api.measuring import evaluate, probe, realism, selection_function
-    from lensaudit.api.sets import ingest, simulate
+    from lensaudit.api.sets import ingest, inject, simulate
     from lensaudit.lensset import LensSet
 
 __version__ = "0.2.0"
@@ -28,6 +28,7 @@ __all__ = [
     "evaluate",
     "explain",
     "ingest",
+    "inject",
     "judge",
     "kernels",
     "load_finder",
@@ -51,6 +52,7 @@ _HOME = {
     "evaluate": "api.measuring",
     "explain": "api.explaining",
     "ingest": "api.sets",
+    "inject": "api.sets",
     "judge": "api.explaining",
     "kernels": "api.explaining",
     "load_finder": "api.finders",

@@ -31,7 +31,21 @@ Watcher = Callable[[str, int, int], None]
 """Called with the name of a stage, its steps done and its steps in all."""
 
 FLAGS = frozenset(
-    {"all", "balanced", "compile", "cut", "force", "half", "quick", "ratios", "refit", "resample", "restart"}
+    {
+        "all",
+        "any-host",
+        "balanced",
+        "compile",
+        "cut",
+        "force",
+        "half",
+        "quick",
+        "ratios",
+        "refit",
+        "resample",
+        "restart",
+        "reuse",
+    }
     | {"skip-bad", "source-only", "speed"}
 )
 """Options that take no value: the argument is True."""
@@ -59,7 +73,7 @@ ARGUMENTS = {
 FUNCTIONS = (
     {"report": "audit", "selection": "selection_function"}
     | {name: name for name in ("calibrate", "compare", "dream", "evaluate", "explain", "ingest", "judge", "kernels")}
-    | {name: name for name in ("occlusion", "realism", "score", "simulate", "train")}
+    | {name: name for name in ("inject", "occlusion", "realism", "score", "simulate", "train")}
 )
 """Commands that are functions too."""
 

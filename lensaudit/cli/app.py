@@ -39,6 +39,7 @@ COMMANDS = {
     "simulate": "sets",
     "instruments": "instruments",
     "ingest": "ingest",
+    "inject": "inject",
     "check": "sets",
     "train": "training",
     "cross_validate": "training",

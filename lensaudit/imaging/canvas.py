@@ -15,6 +15,7 @@ from scipy.special import erf, ive
 from lensaudit.errors import DataError
 from lensaudit.imaging.band import Band, Instrument
 from lensaudit.imaging.raytracing import RayTracer, Shared
+from lensaudit.imaging.stamps import stamp_image
 from lensaudit.scenes import Galaxy, Light
 
 TABLE_POINTS = 4000
@@ -33,6 +34,9 @@ def extent_arcsec(light: Light, faintest: float) -> float:
     if light.profile == "ring":
         width = light.shape["width_arcsec"]
         return stretch * (light.r_eff_arcsec + 5.0 * width)
+    if light.stamp is not None:
+        image = stamp_image(light.stamp)
+        return stretch * image.reach_arcsec * light.r_eff_arcsec / image.half_light_arcsec
     # Spiral arms rise above the disc by at most the von Mises peak, which the factor e^contrast bounds.
     n = 1.0 if light.profile == "spiral" else light.n_sersic
     gain = math.exp(light.shape.get("contrast", 0.0)) if light.profile == "spiral" else 1.0
@@ -100,6 +104,15 @@ def _ring(light: Light, x: Array, y: Array) -> Array:
     return np.asarray(np.exp(-((np.hypot(u, v) - radius) ** 2) / (2.0 * width**2)) / flux)
 
 
+def _stamp(light: Light, x: Array, y: Array) -> Array:
+    """The image of a real galaxy, scaled to the half-light radius; its flux stays 1."""
+    assert light.stamp is not None
+    image = stamp_image(light.stamp)
+    scale = image.half_light_arcsec / light.r_eff_arcsec
+    u, v = _on_axes(light, x, y)
+    return image.brightness(u * scale, v * scale) * scale**2
+
+
 def _on_axes(light: Light, x: Array, y: Array) -> tuple[Array, Array]:
     """Coordinates along the major and minor axis, scaled so that ellipses become circles of the same area."""
     c, s = math.cos(light.angle_rad), math.sin(light.angle_rad)
@@ -131,6 +144,7 @@ _PROFILES: dict[str, Callable[[Light, Array, Array], Array]] = {
     "sersic": _sersic,
     "spiral": _spiral,
     "ring": _ring,
+    "stamp": _stamp,
 }
 
 
@@ -284,7 +298,7 @@ def _form(galaxy: Galaxy, light: Light) -> Hashable:
     """All that the shape of a component depends on: everything but its magnitudes."""
     return (
         galaxy.redshift, galaxy.x_arcsec, galaxy.y_arcsec, light.profile, light.r_eff_arcsec, light.n_sersic,
-        light.axis_ratio, light.angle_rad, light.dx_arcsec, light.dy_arcsec, light.shape,
+        light.axis_ratio, light.angle_rad, light.dx_arcsec, light.dy_arcsec, light.shape, light.stamp,
     )  # fmt: skip
 
 

@@ -189,19 +189,26 @@ def check_kernel(path: Path, extension: str) -> None:
     read_kernel(path, extension)
 
 
-def read_kernel(path: Path, extension: str) -> tuple[Array, float]:
-    """Pixels of a kernel, and arcsec per pixel; DataError as `fits_kernel`."""
+def read_kernel(path: Path, extension: str, unsaid_arcsec: float = EUCLID_SCALE_ARCSEC) -> tuple[Array, float]:
+    """Values (k, k) of a PSF in a FITS file, by an extension's name or number, and its arcsec per pixel.
+
+    Parameters
+    ----------
+    unsaid_arcsec
+        The pixel scale where the header says none.
+    """
     from lensaudit.fits_input import number, open_fits, pixels_of
 
     with open_fits(path) as hdus:
-        hdu = next((hdu for hdu in hdus if hdu.name == extension.upper()), None)
+        found = enumerate(hdus)
+        hdu = next((hdu for i, hdu in found if hdu.name == extension.upper() or str(i) == extension), None)
         if hdu is None:
             names = printable(", ".join(hdu.name for hdu in hdus if hdu.name))
             raise DataError(f"{path}: no extension '{printable(extension, 60)}' for the PSF; it has {names}")
         where = f"{path}[{printable(extension, 60)}]"
         values = np.asarray(pixels_of(hdu, where), dtype=np.float64)
         degrees = number(hdu.header, "CD1_1", where) or number(hdu.header, "CDELT1", where)
-        scale = abs(degrees) * 3600.0 if degrees else number(hdu.header, "PIXSCALE", where) or EUCLID_SCALE_ARCSEC
+        scale = abs(degrees) * 3600.0 if degrees else number(hdu.header, "PIXSCALE", where) or unsaid_arcsec
     if values.shape[0] != values.shape[1] or max(values.shape) > LARGEST_PSF:
         raise DataError(f"{where}: a PSF must be a square image of at most {LARGEST_PSF} pixels a side; cut it out")
     with np.errstate(over="ignore"):
@@ -254,11 +261,18 @@ def spectrum(image: Array, half: int) -> Spectrum:
 def convolved(light: Spectrum, psf_kernel: Array) -> Array:
     """The image behind a spectrum convolved with an odd kernel (k, k) of its half width, zero outside the frame."""
     filled = np.zeros(light.frame)
-    if light.window is not None and light.values is not None:
-        rows, columns = (slice(light.half, light.half + span.stop - span.start) for span in light.window)
-        product = light.values * _transfer(psf_kernel.tobytes(), psf_kernel.shape[0], light.padded)
-        filled[light.window] = fft.irfft2(product, light.padded)[rows, columns]
+    if light.window is not None:
+        filled[light.window] = convolved_piece(light, psf_kernel)
     return filled
+
+
+def convolved_piece(light: Spectrum, psf_kernel: Array) -> Array:
+    """The same within the window of the spectrum, outside of which there is nothing."""
+    assert light.window is not None
+    assert light.values is not None
+    rows, columns = (slice(light.half, light.half + span.stop - span.start) for span in light.window)
+    product = light.values * _transfer(psf_kernel.tobytes(), psf_kernel.shape[0], light.padded)
+    return np.asarray(fft.irfft2(product, light.padded)[rows, columns])
 
 
 def convolve(image: Array, psf_kernel: Array) -> Array:

@@ -115,9 +115,25 @@ class Truth:
     row: dict[str, float | int | str]
 
 
-def measure_truth(scene: Scene, instrument: Instrument, source_light: dict[str, NDArray[np.float32]]) -> Truth:
-    """Derive masks and the catalogue row of a scene from its noiseless lensed light."""
-    sigma = {band.name: scene.noise_scale * band.background_sigma for band in instrument.bands}
+Sigma = float | NDArray[np.float32]
+"""σ of a band's pixels: one for all, or an image (h, w), +inf where a pixel is bad."""
+
+
+def measure_truth(
+    scene: Scene,
+    instrument: Instrument,
+    source_light: dict[str, NDArray[np.float32]],
+    sigma: Mapping[str, Sigma] | None = None,
+) -> Truth:
+    """Derive masks and the catalogue row of a scene from its noiseless lensed light.
+
+    Parameters
+    ----------
+    sigma
+        Noise of each band, by which the mask and the S/N go; by default the instrument's background.
+    """
+    if sigma is None:
+        sigma = {band.name: scene.noise_scale * band.background_sigma for band in instrument.bands}
     mask = {name: source_light[name] > ARC_THRESHOLD_SIGMA * sigma[name] for name in sigma}
     row: dict[str, float | int | str] = {column.name: math.nan for column in truth_columns(instrument)}
     row.update(label=scene.label, kind=scene.kind, psf_angle_deg=scene.psf.angle_deg)
@@ -132,10 +148,17 @@ def measure_truth(scene: Scene, instrument: Instrument, source_light: dict[str, 
     return Truth(source_light, mask, row)
 
 
-def arc_signal_to_noise(light: NDArray[np.float32], mask: NDArray[np.bool_], sigma: float) -> float:
-    """S/N = F / (σ √N_pix) of lensed light over its mask (Lanusse et al. 2018); 0 where the mask is empty."""
+def arc_signal_to_noise(light: NDArray[np.float32], mask: NDArray[np.bool_], sigma: Sigma) -> float:
+    """S/N = F / (σ √N_pix) of lensed light over its mask (Lanusse et al. 2018); 0 where the mask is empty.
+
+    Where σ differs from pixel to pixel, σ² N_pix is their sum.
+    """
     pixels = int(mask.sum())
-    return float(light[mask].sum() / (sigma * math.sqrt(pixels))) if pixels else 0.0
+    if not pixels:
+        return 0.0
+    if isinstance(sigma, np.ndarray):
+        return float(light[mask].sum() / math.sqrt(float((sigma[mask].astype(np.float64) ** 2).sum())))
+    return float(light[mask].sum() / (sigma * math.sqrt(pixels)))
 
 
 def _main_galaxy(scene: Scene) -> Galaxy:
@@ -178,7 +201,7 @@ def _lensing_columns(scene: Scene, instrument: Instrument) -> dict[str, float]:
         "source_x_arcsec": source.x_arcsec,
         "source_y_arcsec": source.y_arcsec,
         "source_r_eff_arcsec": source.light[0].r_eff_arcsec,
-        "source_n_sersic": source.light[0].n_sersic,
+        "source_n_sersic": source.light[0].n_sersic if source.light[0].stamp is None else math.nan,
         **_colour_column("source", source, instrument),
     }
     for name, deflector in zip(("theta_e_arcsec", "theta_e_mid_arcsec"), scene.deflectors[:2], strict=False):
@@ -203,7 +226,7 @@ def _arc_columns(
     instrument: Instrument,
     source_light: Mapping[str, NDArray[np.float32]],
     mask: Mapping[str, NDArray[np.bool_]],
-    sigma: Mapping[str, float],
+    sigma: Mapping[str, Sigma],
 ) -> dict[str, float]:
     row: dict[str, float] = {}
     for band in instrument.bands:
@@ -271,9 +294,9 @@ def render(
     shared = Shared() if shared is None else shared
     unlensed = _unlensed(scene)
     lensed = shared.get(
-        ("arcs", scene.deflectors, scene.lensed), partial(_lensed_light, scene, instrument, numerics, shared)
+        ("arcs", scene.deflectors, scene.lensed), partial(lensed_light, scene, instrument, numerics, shared)
     )
-    other = shared.get(("rest", unlensed), partial(_unlensed_light, unlensed, instrument, numerics, shared))
+    other = shared.get(("rest", unlensed), partial(unlensed_light, unlensed, instrument, numerics, shared))
     noiseless, source_light, images = {}, {}, {}
     for index, band in enumerate(instrument.bands):
         arcs, rest = (
@@ -312,8 +335,8 @@ def draw_light(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Noiseless light before the PSF per band, (h, w) in electron/s per pixel: (lensed, all other)."""
     return (
-        _lensed_light(scene, instrument, numerics, Shared()),
-        _unlensed_light(_unlensed(scene), instrument, numerics, Shared()),
+        lensed_light(scene, instrument, numerics, Shared()),
+        unlensed_light(_unlensed(scene), instrument, numerics, Shared()),
     )
 
 
@@ -322,7 +345,8 @@ def _unlensed(scene: Scene) -> tuple[Galaxy, ...]:
     return tuple(galaxy for galaxy in scene.galaxies if id(galaxy) not in behind)
 
 
-def _lensed_light(scene: Scene, instrument: Instrument, numerics: Numerics, shared: Shared) -> dict[str, Array]:
+def lensed_light(scene: Scene, instrument: Instrument, numerics: Numerics, shared: Shared) -> dict[str, Array]:
+    """Light of the scene's lensed galaxies before the PSF, band → (h, w) in the pixels' unit."""
     canvas = Canvas(instrument, numerics, shared)
     lensed, deflectors = scene.lensed, scene.deflectors
     for galaxy in lensed:
@@ -341,9 +365,10 @@ def _rays(canvas: Canvas, window: Window, deflectors: Sequence[Galaxy], key: tup
     return RayTracer(*canvas.coordinates(window), deflectors, shear_redshift=key[2], key=key)
 
 
-def _unlensed_light(
+def unlensed_light(
     galaxies: Sequence[Galaxy], instrument: Instrument, numerics: Numerics, shared: Shared
 ) -> dict[str, Array]:
+    """Light of galaxies where they stand, before the PSF, band → (h, w) in the pixels' unit."""
     canvas = Canvas(instrument, numerics, shared)
     for galaxy in galaxies:
         for light in galaxy.light:

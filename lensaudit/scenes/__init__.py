@@ -14,6 +14,7 @@ from lensaudit.scenes.scene import (
     Psf,
     Scene,
     Sky,
+    Stamp,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Psf",
     "Scene",
     "Sky",
+    "Stamp",
     "draw_scene",
     "without_far_source",
     "without_source",

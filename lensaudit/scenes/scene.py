@@ -18,7 +18,7 @@ from lensaudit.errors import DataError
 LENS_KINDS = ("single", "compound-arcs", "compound-rings")
 NON_LENS_KINDS = ("no-source", "spiral", "ring-galaxy", "merger", "edge-on", "companions")
 KINDS = LENS_KINDS + NON_LENS_KINDS
-PROFILES = ("sersic", "spiral", "ring")
+PROFILES = ("sersic", "spiral", "ring", "stamp")
 ROLES = ("lens", "mid", "source", "companion", "field")
 SKY_PSFS = ("drawn", "gaussian", "instrument")
 PSF_KINDS = ("gaussian", "trefoil", "fits", "instrument")
@@ -64,6 +64,18 @@ def _check(condition: bool, message: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """Where the image of a real galaxy lies: file, place in it, and SHA-256 of its pixels and its PSF's."""
+
+    path: str
+    index: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        _check(self.index >= 0, f"a stamp's index must not be negative, it is {self.index}")
+
+
+@dataclass(frozen=True, slots=True)
 class Light:
     """One light component of a galaxy.
 
@@ -72,13 +84,14 @@ class Light:
     profile
         ``sersic``; ``spiral``: an exponential disc whose surface brightness is modulated along logarithmic arms
         (`shape`: ``arms``, ``pitch_rad``, ``contrast``); ``ring``: a Gaussian annulus of radius `r_eff_arcsec`
-        (`shape`: ``width_arcsec``).
+        (`shape`: ``width_arcsec``); ``stamp``: the image of a real galaxy, see `lensaudit.imaging.stamps`.
     magnitudes
         AB magnitude of the whole component in each band.
     r_eff_arcsec
-        Half-light radius (sersic, spiral) or radius of the annulus (ring); product average of both axes.
+        Half-light radius (sersic, spiral, stamp) or radius of the annulus (ring); product average of both axes.
     axis_ratio, angle_rad
-        Minor over major axis (0 < q ≤ 1) and the major axis' position angle.
+        Minor over major axis (0 < q ≤ 1) and the major axis' position angle. A stamp is turned by the angle, and
+        flattened further where the axis ratio is below 1.
     dx_arcsec, dy_arcsec
         Offset from the galaxy's position.
     """
@@ -92,9 +105,13 @@ class Light:
     dx_arcsec: float = 0.0
     dy_arcsec: float = 0.0
     shape: Mapping[str, float] = field(default_factory=dict)
+    stamp: Stamp | None = None
 
     def __post_init__(self) -> None:
         _freeze(self, "magnitudes", "shape")
+        if isinstance(self.stamp, Mapping):
+            object.__setattr__(self, "stamp", Stamp(**self.stamp))
+        _check((self.profile == "stamp") == (self.stamp is not None), "a stamp goes with the profile stamp alone")
         _check(self.profile in PROFILES, f"light profile '{self.profile}' is not one of {', '.join(PROFILES)}")
         _check(self.r_eff_arcsec > 0, f"r_eff_arcsec must be positive, not {self.r_eff_arcsec}")
         _check(0 < self.axis_ratio <= 1, f"axis_ratio must lie in (0, 1], not {self.axis_ratio}")
@@ -315,7 +332,9 @@ def _unsaid_sky(galaxies: tuple[Galaxy, ...]) -> Sky:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        # Sets stored before stamps existed keep their bytes.
+        named = {f.name: getattr(value, f.name) for f in fields(value)}
+        return {name: _plain(item) for name, item in named.items() if name != "stamp" or item is not None}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):

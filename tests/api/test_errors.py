@@ -21,7 +21,7 @@ from lensaudit.api.calling import ARGUMENTS, in_python
 
 OPTION = re.compile(r"--[a-z]")
 NO_FUNCTION = re.compile(r"lensaudit (cluster|ensemble|models import) [^;,]*")
-"""Commands that are none of the nineteen names."""
+"""Commands that are none of the twenty names."""
 
 
 class Place(NamedTuple):
@@ -61,6 +61,11 @@ MISTAKES: dict[str, tuple[Mistake, type[Exception], str]] = {
     "simulate: workers": (lambda at: la.simulate(n=2, workers=0), ValueError, "workers.*0"),
     "simulate: out": (lambda at: la.simulate(n=2, out=at.folder / "other"), ValueError, "another out"),
     "simulate: another set": (lambda at: la.simulate(n=3, out=at.folder / "set"), ValueError, "another out"),
+    "inject: no PSF": (lambda at: la.inject(at.set), ValueError, "psf={'VIS': FILE}"),
+    "inject: n": (lambda at: la.inject(at.set, 0), ValueError, "^n .*0"),
+    "inject: sources": (lambda at: la.inject(at.set, sources="gone", psf={"*": "x"}), ValueError, "sources gone|x: "),
+    "inject: a column": (lambda at: la.inject(at.set, sigma_v="gone"), ValueError, "sigma_v.*gone"),
+    "inject: arms": (lambda at: la.inject(at.set, arms=["other"]), ValueError, "arms.*other"),
     "ingest: no folder": (lambda at: la.ingest(at.folder / "gone", VIS), FileNotFoundError, "gone"),
     "ingest: layout": (lambda at: la.ingest(at.folder, VIS, layout="zip"), ValueError, "layout.*zip"),
     "ingest: bands": (lambda at: la.ingest(at.folder, ["VIS"]), ValueError, "bands.*VIS"),

@@ -203,6 +203,7 @@ BAGS = {
     "TrainingOptions.identity": "the same",
     "Clustered.record": "what clusters.json holds, printed as it is",
     "Part.lines": "lines of a part file as they were parsed",
+    "Records.lines": "the same before they are written",
     "RecallMap.cells": "rows of a table",
     "Statement.summary": "printed as it is",
     "summary": "printed as it is (lensaudit quickstart --json)",

@@ -37,7 +37,7 @@ def seen_on(scene: Scene, sky: Sky) -> Scene:
     system = [galaxy for galaxy in scene.galaxies if galaxy.role != "field"]
     around = [galaxy for galaxy in scene.galaxies if galaxy.role == "field"]
     seen = [*_nearer(system, scene.sky, sky), *_within(around, scene, sky)]
-    return replace(scene, galaxies=tuple(_through(galaxy, sky) for galaxy in seen), psf=_psf(scene.psf, sky), sky=sky)
+    return replace(scene, galaxies=tuple(through(galaxy, sky) for galaxy in seen), psf=_psf(scene.psf, sky), sky=sky)
 
 
 def _nearer(system: Sequence[Galaxy], drawn: Sky, sky: Sky) -> list[Galaxy]:
@@ -61,7 +61,8 @@ def _within(field: Sequence[Galaxy], scene: Scene, sky: Sky) -> list[Galaxy]:
     return [*kept, *outside]
 
 
-def _through(galaxy: Galaxy, sky: Sky) -> Galaxy:
+def through(galaxy: Galaxy, sky: Sky) -> Galaxy:
+    """The galaxy with its magnitudes in the bands of `sky`; DataError where it was not drawn from a spectrum."""
     light = []
     for part in galaxy.light:
         if not isinstance(part.magnitudes, SeenMagnitudes):

@@ -1,0 +1,398 @@
+"""Rendering arcs into hosts: the host's own pixels, and through its own PSF the light of a lensed source.
+
+The rays of all arms of a host are traced once. What a pixel gets of the arc below `ARC_CUT_SIGMA` of its σ is nothing:
+pixels the arc does not reach are the host's bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensaudit.errors import DataError, UsageError
+from lensaudit.imaging import Instrument, Rendered, kernel
+from lensaudit.imaging.canvas import DEFAULT_NUMERICS, Numerics
+from lensaudit.imaging.psf import Spectrum, convolved_piece, resampled, spectrum
+from lensaudit.imaging.raytracing import Shared, unit_noise
+from lensaudit.imaging.render import lensed_light, measure_truth, unlensed_light
+from lensaudit.injection.deflector import Seen, depth_of, draw_lensing
+from lensaudit.injection.hosts import HostCutout, HostSource, checked, given_psf, instrument_of, middle_sigma
+from lensaudit.injection.light import CentralLight, measure
+from lensaudit.injection.settings import InjectionSettings
+from lensaudit.injection.sources import Wanted, sources_of
+from lensaudit.scenes import Psf, Scene
+
+Array = NDArray[np.float64]
+
+ARC_CUT_SIGMA = 0.001
+"""Light below this fraction of a pixel's σ is not added."""
+HOST_PSF = "instrument"
+"""Kind of a scene's PSF that is its host's own."""
+_SYSTEM, _NOISE = 1, 2
+"""What is drawn from (seed, index, …), so that no draw depends on the number of another's."""
+KEPT_HOSTS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A host ready for arcs: checked, its instrument, its central light, and what was done."""
+
+    cutout: HostCutout
+    instrument: Instrument
+    done: tuple[str, ...]
+
+    @cached_property
+    def light(self) -> CentralLight | None:
+        """What stands in its middle, measured when it is first asked for; None where there is nothing."""
+        return measure(self.cutout)
+
+
+def prepare(host: HostCutout, settings: InjectionSettings) -> Prepared:
+    """Check a host and bring it right.
+
+    Raises
+    ------
+    DataError
+        It lacks a PSF or a zero point, or something of it cannot be used.
+    """
+    cutout, done = checked(_with_given(host, settings))
+    return Prepared(cutout, instrument_of(cutout, settings.ray_step_arcsec), tuple(done))
+
+
+def _with_given(host: HostCutout, settings: InjectionSettings) -> HostCutout:
+    """The host with what the settings say of all hosts."""
+
+    def given(kept: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+        for_all = dict.fromkeys(host.bands, said["*"]) if "*" in said else {}
+        return {**kept, **for_all, **{band: said[band] for band in host.bands if band in said}}
+
+    psf = given({}, settings.psf)
+    return replace(
+        host,
+        psf=dict(host.psf) | {band: given_psf(words, host.pixel_scale_arcsec[band]) for band, words in psf.items()},
+        zero_point_mag=given(host.zero_point_mag, settings.zero_point_mag),
+        electrons_per_unit=given(host.electrons_per_unit, settings.electrons_per_unit),
+        filters=given(host.filters, settings.filters),
+    )
+
+
+LENS, STAR, NOTHING = "flagged as lenses", "with a star in the middle", "with nothing in the middle"
+
+
+def why_not(host: Prepared, settings: InjectionSettings) -> str:
+    """Why a host is left out, as its group is counted; empty where it is used."""
+    if settings.any_host:
+        return ""
+    flags = [name for name in ("label", settings.lens_column) if name]
+    if any(float(host.cutout.row.get(name, 0) or 0) > 0 for name in flags):
+        return LENS
+    if host.light is None:
+        return NOTHING
+    return STAR if host.light.is_star else ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of one host: its place, why it is left out (empty: it is used), and what was brought right."""
+
+    row: int
+    reason: str
+    done: tuple[str, ...]
+
+
+def look_at(cutouts: HostSource, rows: Sequence[int], settings: InjectionSettings) -> list[Look]:
+    """Prepare hosts and say which can be used."""
+    looks = []
+    for row in rows:
+        host = prepare(cutouts[row], settings)
+        looks.append(Look(row, why_not(host, settings), host.done))
+    return looks
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which hosts are used.
+
+    Attributes
+    ----------
+    rows
+        Place of each system's host in the cutouts (n,).
+    left_out
+        Reason → hosts.
+    done
+        What was brought right → hosts.
+    """
+
+    rows: tuple[int, ...]
+    left_out: Mapping[str, int]
+    done: Mapping[str, int]
+
+    @property
+    def distinct(self) -> int:
+        """Hosts that are used, each counted once."""
+        return len(set(self.rows))
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out and brought right, a sentence each."""
+        left = [f"{count} hosts {reason} were left out" for reason, count in self.left_out.items()]
+        return [*left, *(f"{what} ({count} hosts)" for what, count in self.done.items())]
+
+
+def look_order(n: int, settings: InjectionSettings) -> list[int]:
+    """The order in which `n` hosts are looked at: drawn from the seed."""
+    return [int(row) for row in np.random.default_rng([settings.seed, n]).permutation(n)]
+
+
+def choose(cutouts: HostSource, settings: InjectionSettings) -> Chosen:
+    """Look at hosts in an order drawn from the seed until there are as many as asked for.
+
+    Raises
+    ------
+    UsageError
+        There are fewer usable hosts than asked for, and they are not to be reused.
+    DataError
+        A host lacks a PSF or a zero point, or none can be used.
+    """
+    order = look_order(len(cutouts), settings)
+    return chosen_of((look for row in order for look in look_at(cutouts, [row], settings)), len(cutouts), settings)
+
+
+def chosen_of(looks: Iterable[Look], n: int, settings: InjectionSettings) -> Chosen:
+    """The first hosts of `looks` that can be used; no more looks are taken than needed."""
+    rows: list[int] = []
+    left_out, done = Counter[str](), Counter[str]()
+    for look in looks:
+        if look.reason:
+            left_out[look.reason] += 1
+            continue
+        done.update(look.done)
+        rows.append(look.row)
+        if len(rows) == settings.n:
+            break
+    wanted = len(rows) if settings.n is None else settings.n
+    why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    usable = f"{len(rows)} of {n} hosts can be used" + (f"; {why} are left out, --any-host keeps them" if why else "")
+    if not rows:
+        raise DataError(f"{usable}; give other hosts")
+    if wanted > len(rows) and not settings.reuse:
+        raise UsageError(f"--n {wanted}: {usable}; give --n {len(rows)}, or --reuse to take hosts more than once")
+    return Chosen(tuple(rows[i % len(rows)] for i in range(wanted)), dict(left_out), dict(done))
+
+
+class Hosts:
+    """Hosts with a mass and a source for each, and arcs rendered into them.
+
+    System i depends on (seed, i) and its host alone. Nothing is kept but the last few hosts.
+
+    Parameters
+    ----------
+    cutouts
+        A sequence of `HostCutout`; `lensaudit.injection.of_set` makes one of a lens set.
+    settings
+        What is put into them.
+    chosen
+        Which hosts are used, where that is known; by default `choose` looks at them.
+
+    Attributes
+    ----------
+    chosen
+        Which hosts are used, and what was left out.
+    """
+
+    def __init__(
+        self, cutouts: HostSource, settings: InjectionSettings | None = None, chosen: Chosen | None = None
+    ) -> None:
+        self.settings = InjectionSettings() if settings is None else settings
+        self._cutouts = cutouts
+        self.chosen = choose(cutouts, self.settings) if chosen is None else chosen
+        self._sources = sources_of(self.settings)
+        self._kept: OrderedDict[int, Prepared] = OrderedDict()
+
+    @property
+    def n(self) -> int:
+        """Number of systems."""
+        return len(self.chosen.rows)
+
+    def id(self, i: int) -> str:
+        """Name of the host of system `i`."""
+        return self.cutout(i).id
+
+    def cutout(self, i: int) -> HostCutout:
+        """The host of system `i`, its PSFs and RMS brought right."""
+        return self.prepared(i).cutout
+
+    def prepared(self, i: int) -> Prepared:
+        """The host of system `i` with its instrument and central light."""
+        row = self.chosen.rows[i]
+        if row not in self._kept:
+            self._kept[row] = prepare(self._cutouts[row], self.settings)
+            if len(self._kept) > KEPT_HOSTS:
+                self._kept.popitem(last=False)
+        return self._kept[row]
+
+    def scene(self, i: int) -> Scene:
+        """Its scene: role ``lens`` is the host's measured light with a mass, role ``source`` is lensed.
+
+        The PSF is the host's, and the light of the lens is in the host's pixels already: neither is drawn.
+        """
+        return self.drawn(i)[0]
+
+    def drawn(self, i: int) -> tuple[Scene, dict[str, str]]:
+        """The scene of system `i`, and where its redshift, mass and source come from."""
+        host = self.prepared(i)
+        light = host.light or _assumed_light(host.cutout)
+        rng = np.random.default_rng([self.settings.seed, i, _SYSTEM])
+        sky = host.instrument.sky
+        seen = Seen(light, host.cutout.row, depth_of(host.cutout, light.band), sky)
+        lensing = draw_lensing(rng, seen, self.settings)
+        wanted = Wanted(
+            sky,
+            lensing.source_redshift,
+            lensing.source_magnitude,
+            lensing.source_x_arcsec,
+            lensing.source_y_arcsec,
+        )
+        source, source_from = self._sources(rng, wanted)
+        noise = int(np.random.default_rng([self.settings.seed, i, _NOISE]).integers(2**62))
+        scene = Scene("single", (lensing.deflector, source), psf=Psf(HOST_PSF), noise_seed=noise, sky=sky)
+        light_from = f"measured in {light.band}" if host.light else "none seen: a round galaxy in the middle"
+        return scene, {
+            "lens_light_from": light_from,
+            "z_lens_from": lensing.redshift_from,
+            "mass_from": lensing.mass_from,
+            "source_from": source_from,
+        }
+
+    def host(self, i: int) -> Rendered:
+        """The host alone: its own pixels, and truth without an arc."""
+        return self.render(i, [alone(self.scene(i))])[0]
+
+    def render(self, i: int, scenes: Sequence[Scene], numerics: Numerics = DEFAULT_NUMERICS) -> list[Rendered]:
+        """Arms of host `i`: its pixels + the arc of each scene; they share the ray-tracing.
+
+        Light of the galaxies of role ``lens`` is the host's and is not drawn; all else of a scene is. The noise of what
+        is drawn is its shot noise, where the electrons per pixel unit are known. `noiseless` is host + noiseless arc.
+
+        Raises
+        ------
+        DataError
+            A scene lacks a magnitude in one of the host's bands.
+        """
+        arms = _Arms(self.prepared(i), numerics)
+        return [arms.rendered(scene) for scene in scenes]
+
+
+def alone(scene: Scene) -> Scene:
+    """The scene of a host without the arc: its galaxy and nothing that would be drawn."""
+    return replace(scene, kind="no-source", galaxies=tuple(g for g in scene.galaxies if g.role == "lens"))
+
+
+def _assumed_light(host: HostCutout) -> CentralLight:
+    """What stands for the host galaxy of a cutout without one, which was asked for: round, faint, in the middle."""
+    band = host.bands[0]
+    depth = depth_of(host, band)
+    magnitudes = dict.fromkeys(host.bands, depth.sigma_mag - 2.5)
+    return CentralLight(band, 0.0, 0.0, 1.0, 0.0, max(depth.fwhm_arcsec, 0.1), magnitudes, is_star=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """Light on a part of a band's pixels; there is none elsewhere."""
+
+    window: tuple[slice, slice]
+    light: Array
+
+    def whole(self, shape: tuple[int, ...]) -> Array:
+        """On all of the band's pixels."""
+        filled = np.zeros(shape)
+        filled[self.window] = self.light
+        return filled
+
+
+_NOWHERE = _Piece((slice(0, 0), slice(0, 0)), np.zeros((0, 0)))
+
+
+class _Arms:
+    """Renders scenes into one host, and keeps what they share."""
+
+    def __init__(self, host: Prepared, numerics: Numerics) -> None:
+        self._host, self._numerics, self._shared = host.cutout, numerics, Shared()
+        self._instrument = host.instrument
+
+    def rendered(self, scene: Scene) -> Rendered:
+        lensed = scene.lensed
+        lit = tuple(g for g in scene.galaxies if not any(g is other for other in lensed) and g.role != "lens")
+        instrument, numerics, shared = self._instrument, self._numerics, self._shared
+        arcs = shared.get(
+            ("arcs", scene.deflectors, lensed), partial(lensed_light, scene, instrument, numerics, shared)
+        )
+        rest = shared.get(("rest", lit), partial(unlensed_light, lit, instrument, numerics, shared)) if lit else {}
+        images, noiseless, source_light = {}, {}, {}
+        for index, band in enumerate(instrument.bands):
+            name, shape = band.name, (band.pixels, band.pixels)
+            arc = self._seen(arcs, scene.psf, name)
+            added = arc
+            if lit:
+                other = self._seen(rest, scene.psf, name)
+                added = _Piece((slice(None), slice(None)), arc.whole(shape) + other.whole(shape))
+            source_light[name] = arc.whole(shape).astype(np.float32)
+            noiseless[name] = self._on_host(name, added, added.light)
+            noise = self._shot_noise(name, added, scene.noise_seed, index)
+            images[name] = noiseless[name] if noise is None else self._on_host(name, added, added.light + noise)
+        truth = measure_truth(scene, instrument, source_light, dict(self._host.rms))
+        return Rendered(images, noiseless, truth)
+
+    def _seen(self, light: dict[str, Array], psf: Psf, band: str) -> _Piece:
+        """Light through the host's PSF, or another where the scene says so, cut where there is next to none."""
+
+        def make() -> _Piece:
+            pattern = self._pattern(psf, band)
+            half = pattern.shape[0] // 2
+            before: Spectrum = self._shared.get(
+                ("spectrum", id(light), band, half), partial(spectrum, light[band], half)
+            )
+            if before.window is None:
+                return _NOWHERE
+            seen = convolved_piece(before, pattern)
+            rms = self._host.rms[band]
+            sigma = rms[before.window]
+            bad = np.isinf(sigma)
+            # In bad pixels by the σ of the others, for the truth.
+            least = ARC_CUT_SIGMA * (np.where(bad, np.float32(middle_sigma(rms)), sigma) if bad.any() else sigma)
+            seen[seen <= least] = 0.0
+            return _Piece(before.window, seen)
+
+        return self._shared.get(("seen", id(light), psf, band), make)
+
+    def _pattern(self, psf: Psf, band: str) -> Array:
+        """The host's own PSF, turned and widened as the scene says, or the scene's."""
+        own = self._host.psf[band]
+        if psf.kind != HOST_PSF:
+            return kernel(psf, self._instrument.band(band))
+        if psf.angle_deg == 0.0 and psf.fwhm_scale == 1.0:
+            return own
+        turned = np.maximum(resampled(own, 1.0 / psf.fwhm_scale, psf.angle_deg, len(own)), 0.0)
+        return turned / turned.sum()
+
+    def _on_host(self, band: str, piece: _Piece, added: Array) -> NDArray[np.float32]:
+        """The host's pixels with light added where there is some and the pixel is good."""
+        image = self._host.images[band].copy()
+        part = image[piece.window]
+        reached = (piece.light != 0.0) & np.isfinite(self._host.rms[band][piece.window])
+        part[reached] = (part[reached] + added[reached]).astype(np.float32)
+        return image
+
+    def _shot_noise(self, band: str, piece: _Piece, seed: int, index: int) -> Array | None:
+        electrons = self._host.electrons_per_unit.get(band)
+        if electrons is None:
+            return None
+        shape = self._host.images[band].shape
+        unit = self._shared.get(("noise", seed, index), partial(unit_noise, seed, index, (shape[0], shape[1])))
+        return np.asarray(unit[piece.window] * np.sqrt(piece.light / electrons))

@@ -1,0 +1,97 @@
+"""What is put into hosts, and how: the words of a user."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lensaudit.errors import UsageError
+from lensaudit.untrusted import printable
+
+FABER_JACKSON, PRIOR = "faber-jackson", "prior"
+POPULATIONS = "populations"
+
+
+@dataclass(frozen=True)
+class InjectionSettings:
+    """What is put into hosts, and how.
+
+    Attributes
+    ----------
+    seed
+        System i depends on (seed, i) and its host alone.
+    n
+        Hosts to take; None: every one that can be used.
+    reuse
+        Take hosts more than once where there are fewer than `n`, each time with another source.
+    any_host
+        Keep hosts with a star or nothing in the middle, and those that are lenses already.
+    theta_e
+        Column of Einstein radii in arcsec; ``faber-jackson``: from magnitude and redshift; ``prior``: drawn.
+    sigma_v
+        Column of velocity dispersions in km/s, instead of `theta_e`.
+    redshift
+        Column of the hosts' redshifts; where it is empty or not finite they are drawn.
+    lens_column
+        Column that is above zero where a host is a lens already.
+    sources
+        ``populations``; catalogues of GalSim's real galaxies, one for each band they are in; or a folder of stamps with
+        their PSFs.
+    zero_point_mag, electrons_per_unit
+        Band (or ``*``) → number; wins over the set.
+    filters
+        Band → filter, as `lensaudit.scenes.colours.response` names it; wins over the set.
+    psf
+        Band (or ``*``) → ``FILE`` or ``FILE[EXTENSION]``, for all hosts; wins over the set.
+    min_theta_e_arcsec, min_arc_snr
+        Sources are drawn until the arc's estimated S/N reaches `min_arc_snr`; Einstein radii are raised to the least.
+    axis_ratio_scatter, angle_scatter_rad
+        Standard deviation of the mass' axis ratio and angle around those of the light.
+    ray_step_arcsec
+        Largest distance of rays; by default a known instrument's own where the cutouts have its pixels, else 0.05.
+    """
+
+    seed: int = 1
+    n: int | None = None
+    reuse: bool = False
+    any_host: bool = False
+    theta_e: str = FABER_JACKSON
+    sigma_v: str = ""
+    redshift: str = ""
+    lens_column: str = ""
+    sources: tuple[str, ...] = (POPULATIONS,)
+    zero_point_mag: Mapping[str, float] = field(default_factory=dict)
+    electrons_per_unit: Mapping[str, float] = field(default_factory=dict)
+    psf: Mapping[str, str] = field(default_factory=dict)
+    filters: Mapping[str, str] = field(default_factory=dict)
+    min_theta_e_arcsec: float = 0.5
+    min_arc_snr: float = 20.0
+    axis_ratio_scatter: float = 0.06
+    angle_scatter_rad: float = 0.1
+    ray_step_arcsec: float | None = None
+
+
+def words_by_band(words: Sequence[str]) -> dict[str, str]:
+    """Read ``VIS=a.fits``, or ``a.fits`` for all bands (kept under ``*``), of an option that is given for each band."""
+    parts = (word.partition("=") for word in words)
+    return {band if equals else "*": value if equals else band for band, equals, value in parts}
+
+
+def numbers_by_band(option: str, words: Sequence[str]) -> dict[str, float]:
+    """Read ``VIS=24.6``, or ``24.6`` for all bands (kept under ``*``).
+
+    Raises
+    ------
+    UsageError
+        A value is no finite number.
+    """
+    values = {}
+    for band, word in words_by_band(words).items():
+        try:
+            values[band] = float(word)
+        except ValueError as wrong:
+            raise UsageError(f"{option} '{printable(word, 60)}': write BAND=NUMBER, or a number for all") from wrong
+        if not math.isfinite(values[band]):
+            raise UsageError(f"{option} '{printable(word, 60)}' is not finite; give a number")
+    return values
