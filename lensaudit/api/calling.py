@@ -55,6 +55,7 @@ ARGUMENTS = {
     "band": "bands",
     "batch": "batch_size",
     "class": "classes",
+    "filter": "filters",
     "first": "n",
     "from": "start",
     "id": "ids",
