@@ -73,6 +73,14 @@ MISTAKES: dict[str, tuple[Mistake, type[Exception], str]] = {
     "ingest: pattern": (lambda at: la.ingest(at.folder, {"VIS": "*.tiff"}), ValueError, "bands"),
     "ingest: no scale": (lambda at: la.ingest(at.folder, VIS), ValueError, "pixel_scale={'VIS': ARCSEC}"),
     "ingest: scale": (lambda at: la.ingest(at.folder, VIS, pixel_scale={"*": -1.0}), ValueError, "pixel_scale.*-1"),
+    "ingest: psf": (lambda at: la.ingest(at.folder, VIS, psf={"J": "*.fits"}), ValueError, "^psf: 'J'"),
+    "ingest: electrons": (
+        lambda at: la.ingest(at.folder, VIS, electrons_per_unit={"VIS": 0.0}),
+        ValueError,
+        "^electrons_per_unit of band VIS",
+    ),
+    "ingest: filters": (lambda at: la.ingest(at.folder, VIS, filters={"VIS": "x"}), ValueError, "^filters=.*speclite"),
+    "ingest: npz": (lambda at: la.ingest(at.folder, layout="npz"), ValueError, "holds no .npz file"),
     "ingest: label": (lambda at: la.ingest(at.folder, VIS, label="galaxy"), ValueError, "label.*galaxy"),
     "ingest: label rule": (lambda at: la.ingest(at.folder, layout="blf2", label_rule="none"), ValueError, "blf2|label"),
     "ingest: duplicate": (

@@ -107,6 +107,17 @@ def test_one_for_the_set(tmp_path: Path):
     found.verify()
 
 
+def test_bad_pixels_of_the_first_image_are_not_those_of_the_set(tmp_path: Path):
+    path = observed(tmp_path / "in" / "a.fits")
+    with fits.open(path, mode="update") as hdus:
+        hdus[1].data[4, 5] = np.nan
+    observed(tmp_path / "in" / "b.fits")
+    write_plane(tmp_path / "rms.fits", np.ones((12, 12), np.float32))
+    policy = PixelPolicy(nan="zero", given_scale={"*": 0.2})
+    found = taken(tmp_path / "in", ("rms", f"g={tmp_path / 'rms.fits'}"), policy=policy)
+    assert np.isfinite(found.rms("g", 1)).all()
+
+
 def test_copies_have_what_their_origin_has(tmp_path: Path):
     observed(tmp_path / "in" / "a.fits")
     patterns = [parse_band("g=*.fits[1]"), parse_band("g=[2]", "psf"), parse_band("g=[3]", "rms")]
@@ -243,7 +254,7 @@ def test_wrong_words_are_refused(tmp_path: Path):
         parse_band("nonsense", "psf")
     with pytest.raises(UsageError, match="--rms: 'r' is not one of g"):
         taken(tmp_path / "in", ("rms", "r=[3]"))
-    with pytest.raises(UsageError, match="--weight g: --rms, --variance or --weight is given for that band already"):
+    with pytest.raises(UsageError, match="--weight: --rms, --variance or --weight is given for band g already"):
         taken(tmp_path / "in", ("rms", "g=[3]"), ("weight", "g=[3]"))
     with pytest.raises(UsageError, match=r"psf\.fits: no such file"):
         taken(tmp_path / "in", ("psf", "g=psf.fits"))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fits_files import noise, sky_header, write_plane, write_q1
 
@@ -101,6 +102,27 @@ def test_ingest_fits_as_typed(lensaudit, tmp_path):
     assert list(json.loads(out)["bands"]) == ["VIS", "J", "Y", "H"]
 
 
+def test_ingest_says_what_is_kept_beside_images(lensaudit, tmp_path):
+    write_q1(tmp_path / "in" / "a.fits")
+    words = ("ingest", "euclid-q1", tmp_path / "in", "--out")
+    code, out, _ = lensaudit(*words, tmp_path / "set")
+    assert code == 0
+    assert "PSF of VIS, J, Y, H" in out
+    code, out, _ = lensaudit(*words, tmp_path / "bare", "--images-only", "--json")
+    assert (json.loads(out)["psf"], json.loads(out)["rms"]) == ([], [])
+
+
+def test_ingest_npz_as_typed(lensaudit, tmp_path):
+    images = np.random.default_rng(1).normal(size=(2, 1, 8, 8))
+    np.savez(tmp_path / "a.npz", images=images, variance=images**2 + 1)
+    words = ["ingest", "npz", tmp_path / "a.npz", "--bands", "g", "--pixel-scale", "0.2", "--filter", "g=hsc2017-g"]
+    code, out, _ = lensaudit(*words, "--electrons-per-unit", "g=4", "--out", tmp_path / "set")
+    assert code == 0
+    assert "RMS of g" in out
+    band = LensSet.open(tmp_path / "set").header.bands[0]
+    assert (band.filter, band.electrons_per_unit) == ("hsc2017-g", 4.0)
+
+
 @pytest.mark.parametrize("size", [3000, 0])
 def test_a_truncated_file_exits_with_3(lensaudit, tmp_path, size):
     path = write_q1(tmp_path / "in" / "a.fits")
@@ -117,6 +139,11 @@ def test_a_truncated_file_exits_with_3(lensaudit, tmp_path, size):
         (["blf2", "NOWHERE", "--label-rule", "mine"], "wilde, challenge"),
         (["euclid-q1", "NOWHERE", "--nan", "mean"], "fail, zero, median"),
         (["fits", "NOWHERE", "--band", "VIS"], "NAME=PATTERN"),
+        (["fits", "NOWHERE", "--band", "g=*.fits", "--psf", "g"], "--psf 'g': write NAME=PATTERN"),
+        (["fits", "NOWHERE", "--band", "g=*.fits", "--electrons-per-unit", "many"], "write NUMBER or BAND=NUMBER"),
+        (["fits", "NOWHERE", "--band", "g=*.fits", "--filter", "g=mine"], "speclite has no such filter"),
+        (["npz", "NOWHERE.npz"], "no such file"),
+        (["npz", "NOWHERE.npz", "--mask-bits", "1,x"], "bits from 0 to 63"),
         (["sdss", "NOWHERE"], "sdss"),
     ],
 )

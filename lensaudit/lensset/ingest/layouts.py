@@ -194,7 +194,7 @@ def _find_beside(
             raise UsageError(f"{pattern.option}: '{pattern.band}' is not one of {', '.join(images)}")
         if pattern.band in own or pattern.band in shared:
             other = "--psf" if pattern.what == "psf" else "--rms, --variance or --weight"
-            raise UsageError(f"{pattern.option} {pattern.band}: {other} is given for that band already; give one")
+            raise UsageError(f"{pattern.option}: {other} is given for band {pattern.band} already; give one")
         if not pattern.pattern:
             own[pattern.band] = replace(images[pattern.band], extensions=(pattern.extension,), plane=pattern.plane)
         elif "*" in pattern.pattern:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def ingest(
 def ingest_header(plan: Plan, cutouts: Cutouts, one: OneForAll) -> Header:
     """Header of the set; shapes, pixel scales, zero points and units are those of the first system, `cutouts`."""
     first, n = plan.systems[0], len(plan.systems)
-    files = ([s.name, *(_described(plate, plan.root) for plate in _plates(s))] for s in plan.systems)
+    files = ([s.name, *(_described(plate, plan.root) for plate in s.plates.values())] for s in plan.systems)
     rows = (dict(system.row) for system in plan.systems)
     shown = [_described(plate, plan.root) for plate in first.plates.values()]
     source = {
@@ -166,11 +166,6 @@ def without_bad(plan: Plan) -> Plan:
 def _model(plan: Plan) -> Mapping[str, BandHeader]:
     first = read_system(plan.systems[0], plan)
     return {band.name: band for band in ingest_header(plan, first, OneForAll.read(plan, first)).bands}
-
-
-def _plates(system: System) -> Iterator[Plate]:
-    for plates in (system.plates, system.psfs, system.noise, system.masks):
-        yield from plates.values()
 
 
 def _shared(plan: Plan) -> tuple[tuple[str, Mapping[str, Plate]], ...]:

@@ -48,7 +48,7 @@ def parse_filters(words: Sequence[str]) -> dict[str, str]:
             load_filter(name if re.fullmatch(r"[\w-]+", name) else "")
         except Exception as error:  # speclite raises ValueError or OSError by what the name looks like
             raise UsageError(
-                f"--filter '{printable(word, 60)}': write BAND=NAME with the name of a filter in speclite, e.g. "
+                f"--filter {printable(word, 60)}: speclite has no such filter; give a band and one of its names, e.g. "
                 "g=hsc2017-g, VIS=Euclid-VIS, r=lsst2023-r"
             ) from error
         filters[band] = name
