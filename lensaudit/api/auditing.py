@@ -47,6 +47,7 @@ class AuditOptions(TypedDict, total=False):
     tolerance: float
     workers: int
     realism: Path | str
+    known: Sequence[Path | str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -172,6 +173,7 @@ def audit(
     words: dict[str, Any] = dict(options)
     words |= {"probes": tuple(words["probes"])} if "probes" in words else {}
     words |= {name: Path(words[name]) for name in ("certificate", "realism") if name in words}
+    words |= {"known": tuple(map(Path, words["known"]))} if "known" in words else {}
     words |= {"batch": words.pop("batch_size")} if "batch_size" in words else {}
     settings = Settings(**words)
     loaded, opened = as_pair(finder, data, refit)

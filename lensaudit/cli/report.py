@@ -24,6 +24,7 @@ def register_report(app: typer.Typer) -> None:
             "lensaudit report ou66 --set runs/test --out runs/report",
             "lensaudit report ou66 --set runs/test --probe quick --judge-n 0 --out runs/report",
             "lensaudit report ou66 --set runs/test --realism runs/q1 --fail-on realism --out runs/report",
+            "lensaudit report ou66 --set runs/test --known runs/candidates --out runs/report",
             "lensaudit report --from runs/report",
         )
     )(report)
@@ -97,6 +98,14 @@ def report(
             help="--fail-on realism: fails where the whole interval of real against simulated lies above.",
         ),
     ] = 0.75,
+    known: Annotated[
+        list[Path],
+        typer.Option(
+            "--known",
+            metavar="SET",
+            help="Set of known lenses or graded candidates (column grade): recall as a check; repeat it for more.",
+        ),
+    ] = [],
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,
@@ -113,8 +122,10 @@ def report(
 
     check_fail_on(fail_on)
     if again is not None:
-        if finder or lens_set is not None or out is not None or realism is not None:
-            raise UsageError("--from draws an existing audit again; leave out FINDER, --set, --out and --realism")
+        if finder or lens_set is not None or out is not None or realism is not None or known:
+            raise UsageError(
+                "--from draws an existing audit again; leave out FINDER, --set, --out, --realism and --known"
+            )
         _finish(again, fail_on, realism_limit, as_json)
         return
     if not finder or lens_set is None or out is None:
@@ -138,6 +149,7 @@ def report(
         workers=workers,
         realism=realism,
         instrument=opt.instrument_named(instrument),
+        known=tuple(known),
     )
 
     from lensaudit.cli.running import open_both, watching
@@ -146,12 +158,14 @@ def report(
 
     from lensaudit.report.audit_file import AUDIT_NAME
     from lensaudit.report.build import build_audit
+    from lensaudit.report.known import check_known
     from lensaudit.report.probes import check_probes
     from lensaudit.report.quickstart import estimate_of_audit, told
     from lensaudit.report.realism import check_realism
 
     check_probes(options)
     check_realism(loaded, opened, options)
+    check_known(loaded, options)
     with watching() as progress:
         if not (out / AUDIT_NAME).exists():
             progress.tell(told(estimate_of_audit(loaded, opened, options, out), SHORTER))
@@ -171,7 +185,8 @@ def _finish(folder: Path, fail_on: str, realism_limit: float, as_json: bool) -> 
         say_json(summary(audit, page))
     else:
         say_verdict(audit.verdict)
-        say(*([] if audit.realism is None else [audit.realism.sentence]), str(page))
+        checks = [*([] if audit.realism is None else [audit.realism]), *audit.known]
+        say(*(one.sentence for one in checks), str(page))
     if fail_on == REALISM:
         fail_where_far(audit, realism_limit)
     else:

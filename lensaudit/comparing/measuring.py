@@ -34,8 +34,7 @@ from lensaudit.lensset import LensSet
 from lensaudit.probes import ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.elsewhere import seen_by, why_no_scene
-from lensaudit.report.build import scores_piece
-from lensaudit.report.options import key_of, short_name
+from lensaudit.report.options import key_of, scores_piece, short_name
 from lensaudit.scenes.scene import LENS_KINDS
 from lensaudit.spread import StageProgress
 from lensaudit.verdicts import STATES

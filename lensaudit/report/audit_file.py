@@ -20,6 +20,7 @@ block                   holds
 ``dreams``              class images and Deep Dreams; ``null`` if left out
 ``probes``              all probes, ranked, each in full; ``null`` where none was run
 ``realism``             how far simulated cutouts stand from real ones; ``null`` if none were given
+``known``               recall of known lenses and graded candidates, a check; empty without any
 ``certificate``         how the audit itself did on finders with planted biases, or the command that measures it
 ``limits``              sentences: what these numbers rest on
 ``not_measured``        list of ``{"what", "why"}``

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lensaudit.errors import LensauditError
 from lensaudit.files import writable_folder
-from lensaudit.kept import KEY, Piece
-from lensaudit.provenance import Provenance, provenance, refuse_other
+from lensaudit.provenance import Provenance, refuse_other
 from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, certificate_block, read_history, write_audit
 from lensaudit.report.explained import (
     choose,
@@ -26,7 +25,8 @@ from lensaudit.report.explained import (
 )
 from lensaudit.report.findings import find, limits, not_measured
 from lensaudit.report.judged import judge_settings, judged_block, judged_folders, kernels_block
-from lensaudit.report.options import AuditOptions, Hashed, arrays_piece, key_of, on_instrument_of, quiet
+from lensaudit.report.known import check_known, known_block
+from lensaudit.report.options import AuditOptions, arrays_piece, key_of, on_instrument_of, quiet, scores_piece
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
 from lensaudit.report.probes import check_probes, has_compound, probes_block
 from lensaudit.report.realism import check_realism, realism_block
@@ -56,26 +56,6 @@ def scored(finder: Finder, lens_set: LensSet, out: Path, options: AuditOptions, 
         return piece.or_made(lambda: score_set(finder, lens_set, batch_size=options.batch, progress=told))
     progress("scoring", len(lens_set), len(lens_set))
     return kept
-
-
-class Images(Hashed, Protocol):
-    """Images with the hash of the set that they are of."""
-
-    def __len__(self) -> int: ...
-
-
-def scores_piece(finder: Finder, lens_set: Images, path: Path, key: str, seed: int | None = None) -> Piece[Scores]:
-    """The scores of a set that lie in `path` under `key`, whole only with all that is asked of them."""
-    from lensaudit.finders import clips
-    from lensaudit.finders.scores_file import ScoresForm
-
-    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
-    record = {KEY: key, "finder": finder.name, **provenance(seed=seed, inputs=inputs)}
-
-    def whole(scores: Scores) -> bool:
-        return bool(scores.clipping) or len(scores.failed) == len(lens_set) or not clips(finder)
-
-    return Piece(path, ScoresForm(record, whole=whole), key)
 
 
 def finder_block(finder: Finder) -> AuditedFinder:
@@ -177,6 +157,7 @@ def build_audit(
     finder.check(lens_set)
     check_probes(options)
     check_realism(finder, lens_set, options)
+    check_known(finder, options)
     out = writable_folder(Path(out))
     inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
     refuse_other(out / AUDIT_NAME, inputs, "audit")
@@ -207,6 +188,7 @@ def build_audit(
         certificate=certificate,
         judged=judged_block(finder, lens_set, has_compound(probes), out, options, progress),
         realism=realism,
+        known=known_block(finder, out, options, progress),
     )
     audit = concluded(measured, options.tolerance)
     write_audit(out, audit)

@@ -1,4 +1,4 @@
-"""Records of the chapters that explain: gallery, maps, judgement, kernels, dreams; and of the certificate."""
+"""Records of chapters that explain (gallery, maps, judgement, kernels, dreams), of known lenses and certificate."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from lensaudit.display.numbers import percent_with_interval, plural
 from lensaudit.explaining.judging.records import CompoundView
 from lensaudit.records import Json, Number, Record
+from lensaudit.statistics import Proportion
 
 
 @dataclass(frozen=True)
@@ -260,3 +262,85 @@ class Certificate(Record):
     def to_json(self) -> Json:
         """All fields where it was measured."""
         return super().to_json() if self.measured else {"measured": False, "command": self.command}
+
+
+FEW_KNOWN = 20
+"""Fewer systems are said to be few: at n = 20 a 95 % Wilson interval is up to 0.40 wide."""
+
+
+@dataclass(frozen=True)
+class KnownGrade(Proportion):
+    """How many known systems of one grade score at or above the threshold."""
+
+    ALSO = ("value", "few")
+
+    grade: str = ""
+
+    @property
+    def few(self) -> bool:
+        """Fewer than `FEW_KNOWN` systems."""
+        return self.n < FEW_KNOWN
+
+
+@dataclass(frozen=True)
+class KnownSystem(Record):
+    """A known lens or candidate: its scores, and the file of its pixels; empty where they were not kept.
+
+    `p` and `logit` are NaN where it could not be scored, and `why` says so.
+    """
+
+    id: str
+    grade: str
+    p: Number
+    logit: Number
+    facts: str
+    array: str
+    fov_arcsec: float
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class KnownSet(Record):
+    """A set of known lenses or graded candidates.
+
+    Attributes
+    ----------
+    name, content_hash
+        Of the set.
+    recall
+        Of all its systems that could be scored, at the audit's threshold.
+    grades
+        The same by grade, where its catalogue has any.
+    systems
+        All of them, the lowest score first.
+    n_non_lenses
+        Images labelled non-lens, which are left out.
+    """
+
+    ALSO = ("sentence",)
+
+    name: str
+    content_hash: str
+    recall: KnownGrade
+    grades: tuple[KnownGrade, ...]
+    systems: tuple[KnownSystem, ...]
+    n_non_lenses: int
+
+    @property
+    def n_unscored(self) -> int:
+        """Systems without a score."""
+        return len(self.systems) - self.recall.n
+
+    @property
+    def sentence(self) -> str:
+        """Recall with its interval and n, and whether that is few."""
+        recall = self.recall
+        if not recall.n:
+            return f"None of the {plural(len(self.systems), 'known system')} of {self.name} could be scored."
+        shown = percent_with_interval(recall.value, recall.low, recall.high, 0)
+        few = (
+            f" With n = {recall.n} that says little: the interval is all that can be read from it."
+            if recall.few
+            else ""
+        )
+        return f"{recall.k} of {recall.n} known systems of {self.name} score at or above the threshold: {shown}.{few}"

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lensaudit import __version__, kept
 from lensaudit.errors import UsageError
-from lensaudit.kept import Arrays, ArraysForm, Piece
+from lensaudit.kept import KEY, Arrays, ArraysForm, Piece
 from lensaudit.probes import without_groups
+from lensaudit.provenance import provenance
 from lensaudit.verdicts import CHANCE, PAIRS, REALISM, fail_words
 
 if TYPE_CHECKING:
-    from lensaudit.finders import Finder
+    from lensaudit.finders import Finder, Scores
     from lensaudit.imaging import Instrument
 
 FAIL_ON = (*fail_words(), CHANCE, REALISM)
@@ -58,6 +59,8 @@ class AuditOptions:
         Folder or JSON of `lensaudit realism`, or a real set to compare the audited one with; None for neither.
     instrument
         Whose cutouts the probes draw; None takes that of the set where the set holds it, else what fits the finder.
+    known
+        Sets of known lenses or graded candidates, whose recall is a check.
     """
 
     seed: int = 0
@@ -75,6 +78,7 @@ class AuditOptions:
     workers: int = 1
     realism: Path | None = None
     instrument: Instrument | None = None
+    known: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probes", without_groups(self.probes))
@@ -150,3 +154,23 @@ def short_name(text: str) -> str:
 def arrays_piece(out: Path, path: str, key: str) -> Piece[Arrays]:
     """Arrays that lie at `path` in the folder `out` of the audit."""
     return Piece(Path(out) / path, ArraysForm(), key)
+
+
+class Images(Hashed, Protocol):
+    """Images with the hash of the set that they are of."""
+
+    def __len__(self) -> int: ...
+
+
+def scores_piece(finder: Finder, lens_set: Images, path: Path, key: str, seed: int | None = None) -> Piece[Scores]:
+    """The scores of a set that lie in `path` under `key`, whole only with all that is asked of them."""
+    from lensaudit.finders import clips
+    from lensaudit.finders.scores_file import ScoresForm
+
+    inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
+    record = {KEY: key, "finder": finder.name, **provenance(seed=seed, inputs=inputs)}
+
+    def whole(scores: Scores) -> bool:
+        return bool(scores.clipping) or len(scores.failed) == len(lens_set) or not clips(finder)
+
+    return Piece(path, ScoresForm(record, whole=whole), key)

@@ -25,7 +25,7 @@ from lensaudit.display.numbers import decimal, percent, signed, significant
 from lensaudit.errors import DataError, UsageError
 from lensaudit.kept import Arrays, read_arrays
 from lensaudit.report.audit_file import AUDIT_NAME
-from lensaudit.report.chapters import GalleryEntry, JudgedCheck, MapEntry, MapMethod, MapScore
+from lensaudit.report.chapters import GalleryEntry, JudgedCheck, KnownSet, KnownSystem, MapEntry, MapMethod, MapScore
 from lensaudit.report.probe_block import PairShown
 from lensaudit.report.schema import Audit
 from lensaudit.untrusted import path_within
@@ -104,6 +104,28 @@ def gallery_strips(audit: Audit, folder: Path) -> list[StripGroup]:
         strips = tuple(GalleryStrip(one, one.p >= threshold, tuple(_entry(one, folder))) for one in shown)
         groups.append(StripGroup(group.title, note, strips))
     return groups
+
+
+@dataclass(frozen=True)
+class KnownStrip:
+    """A known system with its panels, none where its array is missing; `above` the threshold."""
+
+    system: KnownSystem
+    above: bool
+    panels: tuple[Panel, ...]
+
+
+def known_strips(known: KnownSet, threshold: float, folder: Path) -> list[KnownStrip]:
+    """The known systems whose pixels were kept."""
+    strips = []
+    for one in known.systems:
+        if not one.array:
+            continue
+        arrays = arrays_of(folder, one.array) or {}
+        images = {band: shrink(image, PAIR_SIDE) for band, image in _images(arrays).items()}
+        panels = _pictures(images, one.fov_arcsec, one.id) if images else []
+        strips.append(KnownStrip(one, one.p >= threshold, tuple(panels)))
+    return strips
 
 
 def pair_strips(audit: Audit, folder: Path) -> dict[str, list[PairStrip]]:

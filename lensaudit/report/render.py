@@ -13,7 +13,7 @@ from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.provenance import Clipping, Pixels, Provenance
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
-from lensaudit.report.pictures import FULL_COLOUR, dream_strips, gallery_strips, map_tiles, pair_strips
+from lensaudit.report.pictures import FULL_COLOUR, dream_strips, gallery_strips, known_strips, map_tiles, pair_strips
 from lensaudit.report.plots import pictures_of
 from lensaudit.report.schema import MIN_BIN, Audit, AuditedFinder, AuditedSet, Settings, Training
 from lensaudit.untrusted import printable
@@ -199,6 +199,7 @@ def sections_of(audit: Audit) -> list[Section]:
         ("probes", "What it loses", audit.probes is not None),
         ("selection", "Which lenses are found", audit.selection is not None),
         ("performance", "Performance", True),
+        ("known", "Known lenses, as a check", bool(audit.known)),
         ("gallery", "What it looks at", audit.gallery is not None),
         ("maps", "The same by other methods", audit.maps is not None),
         ("judged", "How far to believe the maps", audit.judged is not None),
@@ -221,6 +222,7 @@ def _html(audit: Audit, folder: Path) -> str:
         audited=audited_facts(audit),
         pictures=pictures_of(audit),
         gallery=gallery_strips(audit, folder),
+        known_pictures=[known_strips(one, audit.performance.threshold, folder) for one in audit.known],
         dreams=dream_strips(audit, folder),
         maps=map_tiles(audit, folder),
         shown_findings=SHOWN_FINDINGS,

@@ -17,7 +17,7 @@ from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.provenance import Pixels, Provenance
 from lensaudit.realism_gate import Realism
 from lensaudit.records import Json, Number, Record
-from lensaudit.report.chapters import Certificate, Dreams, Gallery, Judged, Kernels, Maps
+from lensaudit.report.chapters import Certificate, Dreams, Gallery, Judged, Kernels, KnownSet, Maps
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.probe_block import ProbesBlock
 from lensaudit.statistics import Confusion, Proportion
@@ -312,6 +312,8 @@ class Measured(Record):
         None in audits of earlier versions.
     realism
         How far simulated cutouts stand from real ones; None where no real ones were given.
+    known
+        Recall of known lenses and graded candidates, a check; empty where none were given.
     """
 
     schema: int
@@ -331,6 +333,7 @@ class Measured(Record):
     certificate: Certificate
     pixels: Pixels | None = None
     realism: Realism | None = None
+    known: tuple[KnownSet, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,7 +89,8 @@ def weighted_calibration_error(
     if not len(y):
         return CalibrationError(math.nan, math.nan, math.nan, math.nan)
     n, bin_of = len(y), _bins_of(said)
-    w = np.asarray(weights, float) / np.mean(weights)
+    w = np.asarray(weights, float)
+    w = w / w.mean()
     off = w * (y - said)
     found, squares, right = (np.bincount(bin_of, one, BINS) / n for one in (off, off**2, w**2 * said * (1 - said)))
     covariance = (np.diag(np.maximum(squares, right)) - np.outer(found, found)) / n
