@@ -245,7 +245,7 @@ def inject(
     opened = hosts if isinstance(hosts, LensSet) else LensSet.open(hosts)
     where = temporary_folder(f"injected-{opened.path.name}") if out is None else Path(out)
     with watching(progress) as watch:
-        made = injection.inject(opened, where, settings, arms, workers, counting(watch, "injecting"))
+        made = injection.inject(opened, where, settings, arms, workers, watch)
     return made if out is not None else kept_with(made, where)
 
 

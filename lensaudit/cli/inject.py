@@ -84,7 +84,7 @@ def inject(
     deflector follows the host galaxy's light; what was assumed of each system stands in the catalogue.
     """
     from lensaudit.cli.console import say
-    from lensaudit.cli.running import progress_bar
+    from lensaudit.cli.running import watching
     from lensaudit.cli.sets import show
     from lensaudit.injection import InjectionSettings, numbers_by_band, words_by_band
     from lensaudit.injection import inject as run
@@ -104,7 +104,7 @@ def inject(
         filters=words_by_band(filters or []),
         psf=words_by_band(psf or []),
     )
-    with progress_bar("injecting") as report:
+    with watching() as report:
         made = run(hosts, out, settings, [arm.strip() for arm in arms.split(",")], workers, report)
     show(made, as_json=as_json)
     say(f"  {made.path}: " + _counted(made.column("mass_from")), err=as_json)

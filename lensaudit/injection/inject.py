@@ -21,7 +21,7 @@ from lensaudit.imaging.canvas import DEFAULT_NUMERICS, Numerics
 from lensaudit.imaging.psf import Spectrum, convolved_piece, resampled, spectrum
 from lensaudit.imaging.raytracing import Shared, unit_noise
 from lensaudit.imaging.render import lensed_light, measure_truth, unlensed_light
-from lensaudit.injection.deflector import Seen, depth_of, draw_lensing
+from lensaudit.injection.deflector import Seen, depth_of, draw_lensing, has_number
 from lensaudit.injection.hosts import HostCutout, HostSource, checked, given_psf, instrument_of, middle_sigma
 from lensaudit.injection.light import CentralLight, measure
 from lensaudit.injection.settings import InjectionSettings
@@ -90,7 +90,7 @@ def why_not(host: Prepared, settings: InjectionSettings) -> str:
     if settings.any_host:
         return ""
     flags = [name for name in ("label", settings.lens_column) if name]
-    if any(float(host.cutout.row.get(name, 0) or 0) > 0 for name in flags):
+    if any((has_number(host.cutout.row, name) or 0) > 0 for name in flags):
         return LENS
     if host.light is None:
         return NOTHING

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from lensaudit.lensset.header import Source
 from lensaudit.lensset.simulation import as_records, catalogue_column, write_chunks
 from lensaudit.provenance import Provenance
 from lensaudit.scenes import Scene
-from lensaudit.spread import Progress, spread
+from lensaudit.spread import Progress, StageProgress, spread
 
 ARMS = ("host", "lens")
 """Of each host: itself, and with an arc."""
@@ -133,6 +133,10 @@ def check_settings(lens_set: LensSet, settings: InjectionSettings) -> None:
         if name and name not in lens_set.columns:
             words = f", {FABER_JACKSON} and {PRIOR}" if option == "--theta-e" else ""
             raise UsageError(f"{option} {name}: {lens_set.path} has the columns {', '.join(lens_set.columns)}{words}")
+    text = {column.name for column in lens_set.header.columns if column.dtype == "str"} | {"id"}
+    for option, name in columns.items():
+        if name in text:
+            raise UsageError(f"{option} {name}: {lens_set.path} holds text there; name a column of numbers")
     if settings.n is not None and settings.n < 1:
         raise UsageError(f"--n must be at least 1, not {settings.n}")
     for option, given in (
@@ -190,20 +194,24 @@ class LookTask:
         return block, look_at(_opened(self.hosts), rows, self.settings)
 
 
-def choose_in_set(lens_set: LensSet, settings: InjectionSettings, workers: int = 1) -> Chosen:
+def choose_in_set(
+    lens_set: LensSet, settings: InjectionSettings, workers: int = 1, progress: Progress = lambda done, total: None
+) -> Chosen:
     """As `choose`, in several processes; the same hosts whatever their number."""
     order = tuple(look_order(len(lens_set), settings))
     blocks = range(-(-len(order) // LOOKED_AT_ONCE))
     with closing(spread(LookTask(lens_set.path, settings, order), blocks, workers)) as ended:
-        return chosen_of(_in_order(ended), len(order), settings)
+        return chosen_of(_in_order(ended, lambda seen: progress(seen, len(order))), len(order), settings)
 
 
-def _in_order(ended: Iterable[tuple[int, list[Look]]]) -> Iterator[Look]:
+def _in_order(ended: Iterable[tuple[int, list[Look]]], progress: Callable[[int], None]) -> Iterator[Look]:
     """Looks of block 0, 1, …, as soon as each is there."""
     waiting: dict[int, list[Look]] = {}
-    following = 0
+    following = seen = 0
     for block, looks in ended:
         waiting[block] = looks
+        seen += len(looks)
+        progress(seen)
         while following in waiting:
             yield from waiting.pop(following)
             following += 1
@@ -295,7 +303,7 @@ def inject(
     settings: InjectionSettings | None = None,
     arms: Sequence[str] = ARMS,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: StageProgress = lambda stage, done, total: None,
 ) -> LensSet:
     """Write a lens set of hosts and hosts with arcs; resumes where an interrupted run stopped.
 
@@ -310,7 +318,7 @@ def inject(
     workers
         Number of processes; the set is the same whatever their number.
     progress
-        Called with (systems done, systems in all) after each chunk.
+        Called with a stage (looking at hosts, injecting), how many of it are done, and of how many.
 
     Returns
     -------
@@ -332,10 +340,12 @@ def inject(
     if odd or not arms or len(set(arms)) < len(arms):
         raise UsageError(f"--arms {','.join(arms)}: allowed are host, lens and host,lens")
     check_settings(opened, settings)
-    chosen = choose_in_set(opened, settings, workers)
+    chosen = choose_in_set(opened, settings, workers, partial(progress, "looking at hosts"))
     header = injected_header(opened, settings, chosen, tuple(arms))
     return write_chunks(
-        InjectionTask(Path(out), header, opened.path, settings, tuple(arms), chosen.rows), workers, progress
+        InjectionTask(Path(out), header, opened.path, settings, tuple(arms), chosen.rows),
+        workers,
+        partial(progress, "injecting"),
     )
 
 

@@ -80,8 +80,8 @@ def test_the_same_bytes_whatever_the_workers_and_after_an_interruption(tmp_path,
     class Stopped(Exception):
         pass
 
-    def stop(done: int, n: int) -> None:
-        if done:
+    def stop(stage: str, done: int, n: int) -> None:
+        if done and stage == "injecting":
             raise Stopped
 
     with pytest.raises(Stopped):
@@ -177,6 +177,7 @@ def test_one_zero_point_for_bands_of_different_units_is_refused(tmp_path):
         ({"sigma_v": "sigma"}, r"--sigma-v sigma: .* has the columns"),
         ({"redshift": "zz"}, r"--redshift zz: "),
         ({"zero_point_mag": {"g": 27.0}}, r"--zero-point: .* has no band g"),
+        ({"redshift": "id"}, r"--redshift id: .* holds text there; name a column of numbers"),
         ({"n": 0}, r"--n must be at least 1, not 0"),
     ],
 )
