@@ -8,6 +8,7 @@ from dataclasses import replace
 import galsim
 import numpy as np
 import pytest
+from astropy.io import fits
 from lenstronomy.Data.imaging_data import ImageData
 from lenstronomy.Data.psf import PSF
 from lenstronomy.ImSim.image_model import ImageModel
@@ -20,6 +21,7 @@ from scipy.signal import convolve2d
 from lensaudit.imaging import EUCLID, Numerics, kernel, render
 from lensaudit.imaging.psf import gaussian_kernel
 from lensaudit.injection import ARC_CUT_SIGMA, HostCutout, Hosts, InjectionSettings
+from lensaudit.injection.sources import stamp_of
 from lensaudit.scenes import Galaxy, Light, Mass, Psf, Scene
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 
@@ -231,6 +233,41 @@ def test_bad_pixels_stay_as_they_are_and_out_of_the_mask(lens):
     assert found.images["VIS"][row, column] == host.images["VIS"][row, column]
     assert not found.truth.mask["VIS"][row, column]
     assert found.truth.source_light["VIS"][row, column] == whole.truth.source_light["VIS"][row, column]
+
+
+def test_a_scene_may_turn_or_replace_the_psf_of_the_arc_alone(lens):
+    host = as_host(without_arc(lens))
+    scene = what_is_injected(lens)
+    turned, round_one = replace(scene.psf, angle_deg=60.0), Psf("gaussian")
+    plain, other, gaussian = Hosts([host], ANY).render(
+        0, [scene, replace(scene, psf=turned), replace(scene, psf=round_one)]
+    )
+    for one in (other, gaussian):
+        assert np.abs(one.noiseless["VIS"] - plain.noiseless["VIS"]).max() > 0
+        # 0.2 %: an interpolated kernel, cut at other pixels
+        light, before = one.truth.source_light["VIS"], plain.truth.source_light["VIS"]
+        assert light.sum() == pytest.approx(before.sum(), rel=2e-3)
+        nowhere = (light == 0) & (before == 0)
+        assert one.images["VIS"][nowhere].tobytes() == host.images["VIS"][nowhere].tobytes()
+
+
+def test_a_stamp_of_a_smooth_galaxy_gives_the_smooth_galaxy_s_arc(tmp_path):
+    """A stamp of an exponential disc and the disc itself, through lens and PSF: the same arc but for noise."""
+    psf = galsim.Gaussian(fwhm=0.05)
+    disc = galsim.Convolve(galsim.Exponential(half_light_radius=0.5, flux=1e3), psf)
+    image = disc.drawImage(nx=201, ny=201, scale=0.03, method="no_pixel").array
+    kernel_image = psf.drawImage(nx=31, ny=31, scale=0.03, method="no_pixel").array
+    fits.HDUList([
+        fits.PrimaryHDU(image + np.random.default_rng(1).normal(0, 1e-4, image.shape), fits.Header({"PIXSCALE": 0.03})),
+        fits.ImageHDU(kernel_image, name="PSF"),
+    ]).writeto(tmp_path / "disc.fits")  # fmt: skip
+    smooth = Light("sersic", {"VIS": 23.0}, 0.3, n_sersic=1.0)
+    real = Light("stamp", {"VIS": 23.0}, 0.3, stamp=stamp_of(str(tmp_path / "disc.fits"), 0))
+    one, other = Hosts([empty_host()], replace(ANY, ray_step_arcsec=0.02)).render(0, [system(smooth), system(real)])
+    wanted, found = one.noiseless["VIS"], other.noiseless["VIS"]
+    assert found.sum() == pytest.approx(wanted.sum(), rel=0.02)
+    # 3 % of the peak: the blur that is left of 0.045″, and the disc's wings below the stamp's noise
+    np.testing.assert_allclose(found, wanted, atol=0.03 * wanted.max())
 
 
 def test_an_arc_without_known_electrons_is_noiseless(lens):
