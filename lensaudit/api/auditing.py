@@ -20,6 +20,7 @@ from lensaudit.api.calling import (
     temporary_folder,
     watching,
 )
+from lensaudit.api.hosting import asked_hosts
 from lensaudit.comparing import CompareOptions, Entrant, entrant_of, render_comparison
 from lensaudit.comparing import Comparison as ComparisonRecord
 from lensaudit.errors import UsageError
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 
 
 class AuditOptions(TypedDict, total=False):
-    """What an audit measures; see `lensaudit.report.AuditOptions` for each and what is taken by default."""
+    """What an audit measures; see `lensaudit.report.AuditOptions` for each and what is taken by default.
+
+    On `hosts`, real cutouts, the probes are asked too; of them and of `reuse_hosts`, `psf_of_arc` and `sources` see
+    `lensaudit.api.measuring.RunOptions`.
+    """
 
     seed: int
     batch_size: int
@@ -48,6 +53,10 @@ class AuditOptions(TypedDict, total=False):
     workers: int
     realism: Path | str
     known: Sequence[Path | str]
+    hosts: Data
+    reuse_hosts: bool
+    psf_of_arc: bool
+    sources: Sequence[Path | str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,7 +184,7 @@ def audit(
     words |= {name: Path(words[name]) for name in ("certificate", "realism") if name in words}
     words |= {"known": tuple(map(Path, words["known"]))} if "known" in words else {}
     words |= {"batch": words.pop("batch_size")} if "batch_size" in words else {}
-    settings = Settings(**words)
+    settings = Settings(hosts=asked_hosts(words), **words)
     loaded, opened = as_pair(finder, data, refit)
     folder = temporary_folder("audit") if out is None else Path(out)
     made = Audit(folder) if out is not None else kept_with(Audit(folder), folder)

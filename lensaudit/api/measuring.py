@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
@@ -17,6 +18,7 @@ from lensaudit.api.calling import (
     watching,
 )
 from lensaudit.api.finders import scored
+from lensaudit.api.hosting import asked_hosts
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Scores
 from lensaudit.probes import ProbeAudit, ProbeDefinition, ProbeOptions, ProbeResult, run_audit, run_probe
@@ -254,6 +256,15 @@ class RunOptions(TypedDict, total=False):
         Images that the finder scores at a time.
     psf, psf_extension
         FITS file and extension of the kernel, for probes that rotate one.
+    hosts
+        Real cutouts with point-spread functions and zero points, a set or its folder: arcs are put into them and
+        edited, in place of drawn scenes. Fewer than `n` make as many pairs as there are hosts.
+    reuse_hosts
+        Take hosts more than once where there are fewer than `n`.
+    psf_of_arc
+        With hosts: let edits of the point-spread function act on the arc alone.
+    sources
+        Of the arcs in hosts: ``populations``, or paths as `lensaudit inject --sources` takes them.
     """
 
     mode: str
@@ -263,6 +274,10 @@ class RunOptions(TypedDict, total=False):
     batch_size: int
     psf: Path | str
     psf_extension: str
+    hosts: Data
+    reuse_hosts: bool
+    psf_of_arc: bool
+    sources: Sequence[Path | str]
 
 
 Probe = str | Path | ProbeDefinition
@@ -358,7 +373,11 @@ def probe(
     lens_set = None if data is None else as_set(data).path
     kernel = Path(str(words.pop("psf"))) if "psf" in words else None
     batch = words.pop("batch_size", None)
-    chosen = ProbeOptions(**words, batch=batch, lens_set=lens_set, psf=kernel)  # type: ignore[arg-type]
+    asked = asked_hosts(words)
+    workers = words.get("workers", 1)
+    assert isinstance(workers, int)
+    on = None if asked is None else asked.chosen(n, seed, workers)
+    chosen = ProbeOptions(**words, batch=batch, lens_set=lens_set, hosts=on, psf=kernel)  # type: ignore[arg-type]
     with watching(progress) as watch, folder_for(out) as folder:
         if isinstance(probes, str | Path | ProbeDefinition):
             return run_probe(probes, loaded, n, seed, folder, chosen, watch)

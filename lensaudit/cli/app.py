@@ -63,8 +63,8 @@ COMMANDS = {
     "gradcam": "explain",
     "judge": "dream",
     "probe": "probe",
-    "planted_bias": "probe",
-    "bench": "probe",
+    "planted_bias": "planted",
+    "bench": "planted",
     "report": "report",
     "quickstart": "report",
 }

@@ -267,6 +267,7 @@ def print_audit(audit: ProbeAudit, out: Path) -> None:
     """The leading finding of every probe, and where the rest is."""
     rows = [(one.verdict.word, one.probe, one.meaning) for one in audit.ranked]
     rows += [("not applicable", name, why) for name, why in audit.not_applicable.items()]
+    rows += [("not on hosts", name, why) for name, why in audit.not_on_hosts.items()]
     say_table(("verdict", "probe", "what it means"), rows)
     say(in_short(audit.answers))
     say_next(audit.next_steps())

@@ -1,4 +1,4 @@
-"""``lensaudit probe``: one command per built-in probe, all of them, outside finders, and ``planted-bias``."""
+"""``lensaudit probe``: one command per built-in probe, all of them, and outside finders."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lensaudit.cli import hosts as on
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import check_fail_on, fail_where, print_audit, print_result, say, say_json, say_table
 from lensaudit.cli.running import check_sets, read_by, watching
@@ -102,71 +103,7 @@ def import_scores(
     fail_where([one.verdict.word for one in audit.ranked], fail_on)
 
 
-_PLANTED_EXAMPLE = opt.examples("lensaudit planted-bias --finders 3 --clean 8 --workers 0 --out runs/planted")
-
-
-def register_planted_bias(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("planted-bias", epilog=_PLANTED_EXAMPLE)(planted)
-
-
-def register_bench(app: typer.Typer) -> None:
-    """Add ``bench planted``, as ``planted-bias`` was called; it is hidden and goes on working."""
-    bench = typer.Typer(rich_markup_mode=None, help="Now lensaudit planted-bias.", hidden=True)
-    bench.command("planted", epilog=_PLANTED_EXAMPLE)(planted)
-    bench.callback()(_bench)
-    app.add_typer(bench, name="bench")
-
-
-def _bench() -> None:
-    """Now lensaudit planted-bias."""
-    opt.say_renamed("lensaudit bench planted", "lensaudit planted-bias")
-
-
-def planted(
-    out: opt.Out,
-    finders: Annotated[int, typer.Option("--finders", metavar="N", help="Finders trained for each planted bias.")] = 3,
-    clean: Annotated[int, typer.Option("--clean", metavar="N", help="Finders trained without one.")] = 8,
-    images: Annotated[
-        int, typer.Option("--images", metavar="N", help="Training images of each finder, half of them lenses.")
-    ] = 3000,
-    epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Passes over them.")] = None,
-    n: Annotated[int, typer.Option("--n", metavar="N", help="Pairs of simulated images of each probe.")] = 200,
-    tolerance: Annotated[
-        float, typer.Option("--tolerance", metavar="LOSS", help="Change of recall that is accepted.")
-    ] = 0.1,
-    plant: Annotated[
-        list[str], typer.Option("--plant", metavar="NAME", help="Only this bias; repeat it for more.")
-    ] = [],
-    seed: opt.Seed = 0,
-    workers: opt.Workers = 1,
-    as_json: opt.Json = False,
-) -> None:
-    """Test the audit itself: train finders with and without known biases, audit them blind, print what is found."""
-    from lensaudit.planted_bias.bench import PAGE_FILE, BenchSettings, run_planted
-    from lensaudit.planted_bias.planted_finders import EPOCHS
-
-    settings = BenchSettings(finders, clean, images, EPOCHS if epochs is None else epochs, n, seed, tolerance)
-    with watching() as progress:
-        record = run_planted(out, settings, workers, tuple(plant), progress)
-    if as_json:
-        say_json(record.to_json())
-        return
-    say_table(
-        ("planted bias", "leading finding in", "95 % interval", "found in"),
-        [
-            (one.bias, f"{one.named_first} of {one.finders}", f"[{one.low:.2f}, {one.high:.2f}]", str(one.named))
-            for one in record.planted
-        ],
-    )
-    found = record.clean
-    say(f"clean finders accused: {found.accused} of {found.audits} [{found.low:.2f}, {found.high:.2f}]")
-    say(f"written to {out / PAGE_FILE}")
-
-
-N = Annotated[
-    int, typer.Option("--n", metavar="N", help="Paired simulations of each population; see lensaudit probe power.")
-]
+N = Annotated[int, typer.Option("--n", metavar="N", help="Pairs of each population; see lensaudit probe power.")]
 Mode = Annotated[
     str | None, typer.Option("--mode", metavar="NAME", help="How scenes are drawn; see lensaudit probe list.")
 ]
@@ -200,6 +137,7 @@ def register_probe(app: typer.Typer) -> None:
         epilog=opt.examples(
             "lensaudit probe all ou66 --n 200 --workers 0 --out runs/probes",
             "lensaudit probe all ou66 --probe quick --n 200 --fail-on bias --out runs/quick",
+            "lensaudit probe all ou66 --hosts runs/q1 --n 200 --out runs/on-hosts",
         ),
     )(all_probes)
     probes.command("run", epilog=opt.examples("lensaudit probe run mine.yaml ou66 --n 300 --out runs/mine"))(run_file)
@@ -267,11 +205,18 @@ def all_probes(
     out: opt.Out,
     probe: opt.OnlyProbes = [],
     instrument: opt.Instrument = "",
+    hosts: on.Hosts = None,
+    reuse_hosts: on.ReuseHosts = False,
+    psf_of_arc: on.PsfOfArc = False,
+    sources: on.Sources = None,
     tolerance: opt.Tolerance = None,
     fail_on: opt.FailOn = None,
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,
+    field_of_view: opt.FieldOfView = None,
+    resample: opt.Resample = False,
+    refit: opt.Refit = False,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
     as_json: opt.Json = False,
@@ -280,11 +225,13 @@ def all_probes(
     from lensaudit.probes import ProbeOptions, run_audit
 
     check_fail_on(fail_on)
-    options = ProbeOptions(
-        tolerance=tolerance, workers=workers, batch=batch, instrument=opt.instrument_named(instrument)
-    )
-    loaded = read_by(finder, opt.Reading(device=device, threads=threads))
+    asked = on.hosts_asked(hosts, sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc)
+    loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), hosts)
     with watching() as progress:
+        options = ProbeOptions(
+            tolerance=tolerance, workers=workers, batch=batch, instrument=opt.instrument_named(instrument),
+            hosts=None if asked is None else asked.chosen(n, seed, workers),
+        )  # fmt: skip
         audit = run_audit(loaded, n, seed, out, tuple(probe), options, progress)
     if as_json:
         say_json(audit.index.to_json())
@@ -301,6 +248,10 @@ def run_file(
     mode: Mode = None,
     stretch: Stretch = None,
     lens_set: EditedSet = None,
+    hosts: on.Hosts = None,
+    reuse_hosts: on.ReuseHosts = False,
+    psf_of_arc: on.PsfOfArc = False,
+    sources: on.Sources = None,
     instrument: opt.Instrument = "",
     tolerance: opt.Tolerance = None,
     fail_on: opt.FailOn = None,
@@ -318,12 +269,14 @@ def run_file(
     from lensaudit.probes import ProbeOptions, run_probe
 
     check_fail_on(fail_on)
-    options = ProbeOptions(
-        mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
-        instrument=opt.instrument_named(instrument),
-    )  # fmt: skip
-    loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set)
+    asked = on.hosts_asked(hosts, sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc)
+    loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set or hosts)
     with watching() as progress:
+        options = ProbeOptions(
+            mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
+            hosts=None if asked is None else asked.chosen(n, seed, workers),
+            instrument=opt.instrument_named(instrument),
+        )  # fmt: skip
         result = run_probe(str(definition), loaded, n, seed, out, options, progress)
     _tell(result, out, as_json=as_json, fail_on=fail_on)
 
@@ -336,6 +289,10 @@ def _command(name: str) -> Callable[..., None]:
         mode: Mode = None,
         stretch: Stretch = None,
         lens_set: EditedSet = None,
+        hosts: on.Hosts = None,
+        reuse_hosts: on.ReuseHosts = False,
+        psf_of_arc: on.PsfOfArc = False,
+        sources: on.Sources = None,
         instrument: opt.Instrument = "",
         psf: Psf = None,
         psf_extension: Extension = "VIS_PSF",
@@ -354,12 +311,14 @@ def _command(name: str) -> Callable[..., None]:
         from lensaudit.probes import ProbeOptions, run_probe
 
         check_fail_on(fail_on)
-        options = ProbeOptions(
-            mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
-            instrument=opt.instrument_named(instrument), psf=psf, psf_extension=psf_extension,
-        )  # fmt: skip
-        loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set)
+        asked = on.hosts_asked(hosts, sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc)
+        loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set or hosts)
         with watching() as progress:
+            options = ProbeOptions(
+                mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
+                hosts=None if asked is None else asked.chosen(n, seed, workers),
+                instrument=opt.instrument_named(instrument), psf=psf, psf_extension=psf_extension,
+            )  # fmt: skip
             result = run_probe(name, loaded, n, seed, out, options, progress)
         _tell(result, out, as_json=as_json, fail_on=fail_on)
 
@@ -367,7 +326,7 @@ def _command(name: str) -> Callable[..., None]:
 
 
 def _read(finder: str, reading: opt.Reading, lens_set: Path | None) -> Finder:
-    """The finder, as it reads the set whose lenses are edited."""
+    """The finder, as it reads the set whose lenses are edited, or the hosts."""
     from lensaudit.errors import UsageError
     from lensaudit.lensset import LensSet
 
@@ -379,7 +338,7 @@ def _read(finder: str, reading: opt.Reading, lens_set: Path | None) -> Finder:
     asked = {"field-of-view": reading.field_of_view is not None, "resample": reading.resample, "refit": reading.refit}
     if wrong := next((name for name, given in asked.items() if given), None):
         raise UsageError(
-            f"--{wrong} is for the images of a set, and scenes are drawn as the finder takes them; add --set"
+            f"--{wrong} is for the images of a set, and scenes are drawn as the finder takes them; add --set or --hosts"
         )
     return read_by(finder, reading)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lensaudit.cli import hosts as on
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, say_verdict, warn
 from lensaudit.verdicts import PAIRS, REALISM
@@ -25,6 +26,7 @@ def register_report(app: typer.Typer) -> None:
             "lensaudit report ou66 --set runs/test --probe quick --judge-n 0 --out runs/report",
             "lensaudit report ou66 --set runs/test --realism runs/q1 --fail-on realism --out runs/report",
             "lensaudit report ou66 --set runs/test --known runs/candidates --out runs/report",
+            "lensaudit report ou66 --set runs/test --hosts runs/q1 --out runs/report",
             "lensaudit report --from runs/report",
         )
     )(report)
@@ -50,6 +52,10 @@ def report(
             help="Whose cutouts the probes draw, a name or a YAML file; default: the set's, or what fits the finder.",
         ),
     ] = "",
+    hosts: on.Hosts = None,
+    reuse_hosts: on.ReuseHosts = False,
+    psf_of_arc: on.PsfOfArc = False,
+    sources: on.Sources = None,
     occlusion_n: opt.OcclusionN = 4,
     maps_n: Annotated[
         int,
@@ -150,6 +156,7 @@ def report(
         realism=realism,
         instrument=opt.instrument_named(instrument),
         known=tuple(known),
+        hosts=on.hosts_asked(hosts, sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc),
     )
 
     from lensaudit.cli.running import open_both, watching
@@ -159,11 +166,11 @@ def report(
     from lensaudit.report.audit_file import AUDIT_NAME
     from lensaudit.report.build import build_audit
     from lensaudit.report.known import check_known
-    from lensaudit.report.probes import check_probes
+    from lensaudit.report.probed import check_probes
     from lensaudit.report.quickstart import estimate_of_audit, told
     from lensaudit.report.realism import check_realism
 
-    check_probes(options)
+    check_probes(options, loaded)
     check_realism(loaded, opened, options)
     check_known(loaded, options)
     with watching() as progress:
@@ -223,7 +230,7 @@ def quickstart(
     from lensaudit.cli.running import use_threads, watching
     from lensaudit.files import writable_folder
     from lensaudit.report.options import AuditOptions
-    from lensaudit.report.probes import check_probes
+    from lensaudit.report.probed import check_probes
     from lensaudit.report.quickstart import quick_audit, summary
 
     names = opt.named(probe, old_probes, "--probe") or ("quick",)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from lensaudit.probes.experiment import Drawn, Experiment, lenses_of
     from lensaudit.probes.finding import Finding, PairedScores
+    from lensaudit.probes.on_hosts import HostsAsked, OnHosts
     from lensaudit.probes.page import FINDINGS_HEAD, findings_rows
     from lensaudit.probes.result import ProbeResult
     from lensaudit.probes.run import ProbeOptions, run_audit, run_probe, why_not_applicable
@@ -35,6 +36,8 @@ __all__ = [
     "Edit",
     "Experiment",
     "Finding",
+    "HostsAsked",
+    "OnHosts",
     "PairedScores",
     "ProbeAudit",
     "ProbeDefinition",
@@ -59,6 +62,7 @@ _HOME = {
     "definition": ("QUICK_PROBES", "ProbeDefinition", "builtin_probes", "load_definition", "without_groups"),
     "experiment": ("Drawn", "Experiment", "lenses_of"),
     "finding": ("Finding", "PairedScores"),
+    "on_hosts": ("HostsAsked", "OnHosts"),
     "page": ("FINDINGS_HEAD", "findings_rows"),
     "result": ("ProbeResult",),
     "run": ("ProbeOptions", "run_audit", "run_probe", "why_not_applicable"),

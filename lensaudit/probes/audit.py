@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,15 +82,19 @@ class ProbeAudit(Shown, Record):
         Their leading findings, the gravest and largest first.
     not_applicable
         Probe → why this finder cannot be asked.
+    not_on_hosts
+        Probe → why it cannot be asked on real pixels, where the others were.
     """
 
     results: tuple[ProbeResult, ...]
     ranked: tuple[Ranked, ...]
     not_applicable: dict[str, str]
+    not_on_hosts: dict[str, str] = field(default_factory=dict)
 
     def _facts(self) -> Facts:
         ran = {"probes": len(self.results), "biased": self.biased}
-        return ran | ({"not applicable": sorted(self.not_applicable)} if self.not_applicable else {})
+        refused = {"not applicable": sorted(self.not_applicable), "not on hosts": sorted(self.not_on_hosts)}
+        return ran | {why: names for why, names in refused.items() if names}
 
     def _rows(self) -> list[Cells]:
         return [{"probe": one.probe, **one.finding.as_row(), "verdict": one.verdict.word} for one in self.ranked]
@@ -118,11 +122,15 @@ class ProbeAudit(Shown, Record):
         first = self.results[0]
         runs_here = not first.finder.origin.startswith(OUTSIDE)
         finder = on_the_command_line(first.finder.name, first.finder.origin) if runs_here else ""
-        return next_steps(self.answers, finder, first.settings.seed)
+        steps = next_steps(self.answers, finder, first.settings.seed)
+        if first.settings.hosts is None:
+            return steps
+        return [Step(f"{step.why}; give as many hosts, or --reuse-hosts") if step.command else step for step in steps]
 
     def to_json(self) -> Json:
-        """``records`` (``probe.json`` of each probe, corrected together), ``ranked`` and ``not_applicable``."""
-        found = {"records": self.results, "ranked": self.ranked, "not_applicable": self.not_applicable}
+        """``records`` (``probe.json`` of each), ``ranked``, ``not_applicable`` and ``not_on_hosts``."""
+        refused = {"not_applicable": self.not_applicable, "not_on_hosts": self.not_on_hosts}
+        found = {"records": self.results, "ranked": self.ranked, **refused}
         return {name: plain(value) for name, value in found.items()}
 
     @classmethod
@@ -133,11 +141,11 @@ class ProbeAudit(Shown, Record):
     def from_json(cls, words: Any, where: str = "", fix: str = "write it again") -> Self:
         """The audit of the results that `to_json` described, in today's words: corrected and ranked anew."""
         kept = super().from_json(words, where, fix)
-        return cls._of(audited(kept.results, kept.not_applicable))
+        return cls._of(audited(kept.results, kept.not_applicable, kept.not_on_hosts))
 
     @classmethod
     def _of(cls, audit: ProbeAudit) -> Self:
-        return cls(audit.results, audit.ranked, audit.not_applicable)
+        return cls(audit.results, audit.ranked, audit.not_applicable, audit.not_on_hosts)
 
     @property
     def index(self) -> AuditIndex:
@@ -151,7 +159,8 @@ class ProbeAudit(Shown, Record):
             tuple(self.next_steps()) if first else (),
             self.not_applicable,
             {result.definition.name: result.settings for result in self.results},
-            replace(first.provenance, inputs={"finder": first.finder.weights_hash}) if first else Provenance.here(),
+            _provenance(first) if first else Provenance.here(),
+            self.not_on_hosts,
         )
 
     def write(self, path: Path) -> Path:
@@ -172,7 +181,16 @@ class ProbeAudit(Shown, Record):
         _refuse_report(Path(path), fix)
         index = AuditIndex.read(Path(path) / AUDIT_FILE, fix)
         folders = [path_within(Path(path), one.probe) for one in index.ranked]
-        return cls._of(audited([ProbeResult.read(folder, fix) for folder in folders], index.not_applicable))
+        results = [ProbeResult.read(folder, fix) for folder in folders]
+        return cls._of(audited(results, index.not_applicable, index.not_on_hosts))
+
+
+def _provenance(first: ProbeResult) -> Provenance:
+    """Of the first result, with the inputs that all share: the weights, and the hosts where there are some."""
+    hosts = first.settings.hosts
+    shared = {"finder"} if hosts is None else {"finder", hosts.set}
+    inputs = {name: value for name, value in first.provenance.inputs.items() if name in shared}
+    return replace(first.provenance, inputs=inputs)
 
 
 def _refuse_report(folder: Path, fix: str) -> None:
@@ -193,7 +211,7 @@ class AuditIndex(Record):
     ----------
     format
         `FORMAT`.
-    finder, ranked, not_applicable
+    finder, ranked, not_applicable, not_on_hosts
         Of the audit; None where no probe applies.
     summary, next
         How many probes gave which verdict, and what to do next.
@@ -211,6 +229,7 @@ class AuditIndex(Record):
     not_applicable: dict[str, str]
     probes: dict[str, ProbeSettings]
     provenance: Provenance
+    not_on_hosts: dict[str, str] = field(default_factory=dict)
 
 
 def audited_probes(names: Sequence[str] = ()) -> list[ProbeDefinition]:
@@ -231,7 +250,11 @@ def audited_probes(names: Sequence[str] = ()) -> list[ProbeDefinition]:
     return found
 
 
-def audited(results: Sequence[ProbeResult], not_applicable: dict[str, str] | None = None) -> ProbeAudit:
+def audited(
+    results: Sequence[ProbeResult],
+    not_applicable: dict[str, str] | None = None,
+    not_on_hosts: dict[str, str] | None = None,
+) -> ProbeAudit:
     """Correct the findings of several probes together, and rank them."""
     everything = corrected([finding for result in results for finding in result.findings])
     judged, place = [], 0
@@ -241,7 +264,7 @@ def audited(results: Sequence[ProbeResult], not_applicable: dict[str, str] | Non
         findings = concluded(own, result.settings.tolerance, result.definition.nature, keep_holm=True)
         judged.append(replace(result, findings=findings))
     ranked = sorted((_ranked(result) for result in judged), key=_gravity)
-    return ProbeAudit(tuple(judged), tuple(ranked), dict(not_applicable or {}))
+    return ProbeAudit(tuple(judged), tuple(ranked), dict(not_applicable or {}), dict(not_on_hosts or {}))
 
 
 def _gravity(one: Ranked) -> tuple[int, float]:
@@ -272,7 +295,8 @@ def meaning(result: ProbeResult, finding: Finding) -> str:
     if not finding.n:
         return f"{where}: {state.word}, for no pair fulfils the condition."
     if definition.nature == "contaminant":
-        called_one = f"{percent(finding.treated.value)} of {finding.n} scenes without a lens are called one"
+        scenes = "scenes" if result.settings.hosts is None else "hosts"
+        called_one = f"{percent(finding.treated.value)} of {finding.n} {scenes} without a lens are called one"
         return f"{where}, {called_one}: {definition.consequence if state is FALSE_POSITIVES else state.word}."
     control, treated = (decimal(one.value, 2) for one in (finding.control, finding.treated))
     numbers = f"from {control} to {treated} (n = {finding.n} pairs)"
@@ -293,7 +317,13 @@ def group(result: ProbeResult, finding: Finding) -> str | None:
         return None
     open_or_beyond = _state(finding).open or _state(finding).beyond
     words = lenses_beyond if open_or_beyond and finding.recall_change.value < 0 else lenses_at
-    return words(doses, finding.dose, result.response(finding.population))
+    return words(doses, finding.dose, result.response(finding.population)) + _pixels(result)
+
+
+def _pixels(result: ProbeResult) -> str:
+    """``, in real pixels (hosts of q1)``; empty where scenes were drawn."""
+    hosts = result.settings.hosts
+    return "" if hosts is None else f", in real pixels (hosts of {hosts.set})"
 
 
 def _state(finding: Finding) -> State:
@@ -306,12 +336,18 @@ def _where(result: ProbeResult, finding: Finding) -> str:
     if doses is None or finding.dose is None:
         subset = () if finding.subset == ALL_PAIRS else (finding.subset,)
         pairs = ", ".join((called(finding.population), *subset))
+        if result.settings.hosts is not None:
+            return result.definition.title + _pixels(result)
         return result.definition.title + ("" if pairs == LENSES else f" ({pairs})")
-    return f"For lenses {lenses_at(doses, finding.dose, result.response(finding.population))}"
+    return f"For lenses {lenses_at(doses, finding.dose, result.response(finding.population))}{_pixels(result)}"
 
 
 def _step_line(step: Step) -> str:
     return f"Next: {step.why}" + (f": `{step.command}`" if step.command else ".")
+
+
+def _on(settings: ProbeSettings) -> str:
+    return "" if settings.hosts is None else in_markdown(f", {settings.hosts.words}")
 
 
 def audit_page(audit: ProbeAudit) -> str:
@@ -321,13 +357,14 @@ def audit_page(audit: ProbeAudit) -> str:
     lines = [
         f"# Probes of {finder.name}",
         "",
-        f"{len(audit.results)} probes, {settings.n} pairs each, seed {settings.seed}; found means p ≥ "
+        f"{len(audit.results)} probes, {settings.n} pairs each, seed {settings.seed}{_on(settings)}; found means p ≥ "
         f"{shortest(finder.threshold)}. p is exact (McNemar’s; of contaminants the binomial test against the "
         "tolerance), corrected after Holm over all findings of all probes. A probe is known by its leading finding, "
         "the one that costs most among those of the gravest verdict.",
         "",
         in_markdown(in_short(audit.answers)),
         "",
+        *((in_markdown(settings.hosts.note), "") if settings.hosts else ()),
         *(line for step in audit.next_steps() for line in (_step_line(step), "")),
     ]
     rows = []
@@ -344,5 +381,6 @@ def audit_page(audit: ProbeAudit) -> str:
             )
         )
     rows += [(name, "", "not applicable", "", "", in_markdown(why)) for name, why in audit.not_applicable.items()]
+    rows += [(name, "", "not on hosts", "", "", in_markdown(why)) for name, why in audit.not_on_hosts.items()]
     head = ("probe", "kind", "verdict", "change of recall (95 %)", "Holm p", "meaning")
     return "\n".join([*lines, markdown_table(head, rows)]) + "\n"

@@ -6,7 +6,7 @@ can be made again. What a finder said about it is kept (`collect`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +41,8 @@ def changed_pixels(images: NDArray[np.float32]) -> NDArray[np.int64]:
 
 CHUNK = 16
 Images = dict[str, NDArray[np.float32]]
+TruthRow = Mapping[str, float | int | str]
+"""Truth column → value of one system in one arm."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Source(Protocol):
     @property
     def inputs(self) -> dict[str, str]: ...
     def id(self, index: int) -> str: ...
-    def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, dict[str, Any]]]: ...
+    def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, TruthRow]]: ...
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Drawn:
         scene = draw_scene(self.population, self.seed, index, seen_by.sky)
         return render_arms([arm.scene(scene) for arm in arms], seen_by)
 
-    def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, dict[str, Any]]]:
+    def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, TruthRow]]:
         """Images and truth row of system `index` in every arm."""
         rendered = self.rendered(index, arms)
         seed = self.seed * 1_000_003 + index
@@ -190,7 +192,7 @@ class FromSet:
         """The name the set gives."""
         return self._set.ids[self.rows[index]]
 
-    def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, dict[str, Any]]]:
+    def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, TruthRow]]:
         """Images and truth row of system `index` in every arm."""
         row = self.rows[index]
         images = {band: found[0] for band, found in self._set.cutouts([row]).items()}
@@ -257,7 +259,7 @@ class Block:
     chunk: int
     first: int
     images: dict[str, NDArray[np.float32]]
-    truth: list[list[dict[str, Any]]]
+    truth: list[list[TruthRow]]
     changed: NDArray[np.int64]
     equal: NDArray[np.bool_]
 

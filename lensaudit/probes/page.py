@@ -135,9 +135,13 @@ def _end(value: float) -> str:
 def _method(result: ProbeResult) -> list[str]:
     settings, finder, rule = result.settings, result.finder, result.definition.lens_rule
     arms = result.definition.arms()
+    hosts = settings.hosts
+    drawn = f"pairs of each population, seed {settings.seed}, mode {settings.mode}"
+    asked = drawn if hosts is None else f"pairs in {hosts.words}, seed {settings.seed}"
+    same = "scene with the same noise seed" if hosts is None else "host, and the noise of their arcs has the same seed"
     lines = [
-        f"{settings.n} pairs of each population, seed {settings.seed}, mode {settings.mode}. {result.mode_note}",
-        "Both arms of a pair are the same scene with the same noise seed; the edits are "
+        f"{settings.n} {asked}. {result.mode_note}",
+        f"Both arms of a pair are the same {same}; the edits are "
         f"{arms[0].describe()} (control) and {arms[-1].describe()} (treated{', last dose' if len(arms) > 2 else ''}).",
         f"Finder {finder.name} ({finder.origin}), bands {', '.join(finder.bands)}, stretch {finder.stretch}, "
         f"found means p ≥ {shortest(finder.threshold)}, weights {finder.weights_hash[:12]}.",

@@ -51,15 +51,68 @@ class AuditedFinder(Record):
 
 
 @dataclass(frozen=True)
+class HostsUsed(Record):
+    """Real cutouts that arcs were put into, in place of drawn scenes.
+
+    Attributes
+    ----------
+    set
+        Folder of the hosts.
+    distinct, asked
+        Hosts that were used, each counted once, and pairs that were asked for.
+    reused
+        Whether hosts were taken more than once.
+    psf_of_arc
+        Whether edits of the point-spread function act on the arc alone.
+    sources
+        ``populations``, or names of the catalogues or folder of real galaxies.
+    notes
+        How many hosts were left out and why, and what was brought right, a sentence each.
+    """
+
+    set: str
+    distinct: int
+    asked: int
+    reused: bool
+    psf_of_arc: bool
+    sources: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """``real pixels: hosts of q1``."""
+        return f"real pixels: hosts of {self.set}"
+
+    @property
+    def note(self) -> str:
+        """What was done, for a page."""
+        sources = "smooth ones" if self.sources == ("populations",) else f"real galaxies ({', '.join(self.sources)})"
+        few = f" {self.asked} pairs were asked for, and there are no more hosts." if self._fewer else ""
+        again = f" {self.distinct} hosts are used more than once, each time with another source." if self.reused else ""
+        psf = " Edits of the point-spread function act on the arc alone." if self.psf_of_arc else ""
+        notes = "".join(f" {one[0].upper()}{one[1:]}." for one in self.notes)
+        return (
+            f"Simulated arcs in real cutouts, hosts of {self.set}: pixels that no arc reaches are the host's own, and "
+            f"arcs are seen through its point-spread function. Sources are {sources}. A treated arm without a lens is "
+            f"the host as it is.{few}{again}{psf}{notes}"
+        )
+
+    @property
+    def _fewer(self) -> bool:
+        return self.distinct < self.asked and not self.reused
+
+
+@dataclass(frozen=True)
 class ProbeSettings(Record):
-    """What was asked: pairs per population, seed, mode, tolerated loss of recall; the lens set whose lenses were edited
-    in place of drawn scenes, None where scenes were drawn."""
+    """What was asked: pairs per population, seed, mode, tolerated loss of recall; what was taken in place of drawn
+    scenes, None where they were drawn: the lens set whose lenses were edited, or hosts that arcs were put into."""
 
     n: int
     seed: int
     mode: str
     tolerance: float
     lens_set: str | None = None
+    hosts: HostsUsed | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +138,7 @@ class ProbeResult(Shown, Record):
         format          "lensaudit-probe/2"
         probe           name of the definition, e.g. "compound"
         title, question, meaning, nature
-        settings        {n, seed, mode, tolerance, lens_set}; n pairs in each population
+        settings        {n, seed, mode, tolerance, lens_set, hosts}; n pairs in each population
         mode_note       what this mode draws, one or two sentences for the page
         confidence      0.95, of every interval below
         lens_rule       {name, condition, fulfilled {population: {n, control, treated, both}}} or null: the rule of
@@ -149,6 +202,8 @@ class ProbeResult(Shown, Record):
         """What the mode of this run draws, or whose images were edited."""
         if self.settings.lens_set is not None:
             return f"The lenses of the set {self.settings.lens_set}, whose images were edited; no scene was drawn."
+        if self.settings.hosts is not None:
+            return self.settings.hosts.note
         return self.definition.modes[self.settings.mode].note
 
     def plot(self, ax: Axes | None = None, population: str | None = None) -> Axes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_json, write_text
 from lensaudit.finders import Finder
-from lensaudit.finders.stretch import STRETCHES
-from lensaudit.imaging import Instrument
 from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited, audited_probes
 from lensaudit.probes.collect import Answers, ChangesNothing, collect, systems_left
 from lensaudit.probes.columns import Curve, Sample, check_columns, dose_columns, fulfilling, pair_columns, recall_curve
@@ -23,6 +21,8 @@ from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, 
 from lensaudit.probes.elsewhere import seen_by, why_no_scene
 from lensaudit.probes.experiment import VISIBLE_PIXELS, Experiment, Fields, Source, lenses_of
 from lensaudit.probes.finding import ALL_PAIRS, Finding, PairedScores, concluded, measure, probability
+from lensaudit.probes.on_hosts import HOSTS_LABEL, on_hosts
+from lensaudit.probes.options import ProbeOptions, refuse_two, settled
 from lensaudit.probes.page import draw_figures, figure_files, page
 from lensaudit.probes.response import Response, response
 from lensaudit.probes.result import (
@@ -38,65 +38,6 @@ from lensaudit.probes.result import (
 from lensaudit.provenance import Provenance, refuse_other
 from lensaudit.spread import StageProgress
 from lensaudit.untrusted import path_within
-
-
-@dataclass(frozen=True)
-class ProbeOptions:
-    """How to run a probe; None takes the definition's word.
-
-    Attributes
-    ----------
-    mode
-        Name of one of the definition's modes.
-    stretch
-        Stretch that replaces the finder's own in both arms, e.g. ``minmax`` to undo the one of a mode.
-    tolerance
-        Loss of recall that is still accepted, in (0, 1).
-    workers
-        Processes that render.
-    batch
-        Images that the finder scores at a time.
-    lens_set
-        Lens set whose lenses are edited in place of drawn scenes; for probes that edit images.
-    instrument
-        Whose cutouts are drawn; None takes the probe's own, or the first that the finder takes.
-    psf, psf_extension
-        FITS file and extension of the kernel, for probes that turn one.
-    """
-
-    mode: str | None = None
-    stretch: str | None = None
-    tolerance: float | None = None
-    workers: int = 1
-    batch: int | None = None
-    lens_set: Path | None = None
-    instrument: Instrument | None = None
-    psf: Path | None = None
-    psf_extension: str = "VIS_PSF"
-
-
-def settled(definition: ProbeDefinition, n: int, seed: int, options: ProbeOptions) -> tuple[ProbeSettings, Mode]:
-    """Settle what the user left open and check the rest.
-
-    Raises
-    ------
-    UsageError
-        A value is out of range or unknown.
-    """
-    name, mode = definition.mode(options.mode)
-    tolerance = definition.tolerance if options.tolerance is None else options.tolerance
-    if n < 2:
-        raise UsageError(f"--n {n}: a probe needs at least 2 pairs of each population")
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"--seed {seed}: must lie in 0 … {2**32 - 1}")
-    if not 0 < tolerance < 1:
-        raise UsageError(f"--tolerance {tolerance}: must lie between 0 and 1; for instance 0.05")
-    if options.workers < 1:
-        raise UsageError(f"--workers {options.workers}: must be 1 or more")
-    if options.stretch is not None and options.stretch not in STRETCHES:
-        raise UsageError(f"--stretch '{options.stretch}' is unknown; allowed: {', '.join(STRETCHES)}")
-    return ProbeSettings(n, seed, name, tolerance), mode
-
 
 REASONS = ("largest loss", "median change", "largest gain")
 
@@ -172,8 +113,9 @@ def run_probe(
     """
     definition = probe if isinstance(probe, ProbeDefinition) else load_definition(probe)
     options = options or ProbeOptions()
+    refuse_two(options)
     if options.lens_set is None:
-        definition = seen_by(definition, finder, options.instrument)
+        definition = _as_seen(definition, finder, options)
     definition = with_kernel(definition, options.psf, options.psf_extension)
     settings, mode = settled(definition, n, seed, options)
     check_columns(definition)
@@ -183,6 +125,10 @@ def run_probe(
             raise UsageError(f"probe '{definition.name}' is not applicable: {reason}")
     if options.lens_set is not None:
         settings = replace(settings, n=sources[SET_LABEL].n, lens_set=sources[SET_LABEL].name)
+    if options.hosts is not None:
+        if reason := options.hosts.why_not(definition):
+            raise UsageError(f"probe '{definition.name}' cannot be asked on hosts: it {reason}")
+        settings = replace(settings, n=options.hosts.n, hosts=options.hosts.used)
     finder = _with_stretch(finder, options.stretch or mode.stretch)
     folder = writable_folder(Path(out))
     refuse_other(folder / JSON_FILE, {"finder": finder.weights_hash}, "probe")
@@ -192,6 +138,13 @@ def run_probe(
     result = conclude(definition, settings, finder, samples)
     write(result, samples, folder)
     return result
+
+
+def _as_seen(definition: ProbeDefinition, finder: Finder, options: ProbeOptions) -> ProbeDefinition:
+    """The probe on the hosts, or on the instrument that is asked for or fits the finder."""
+    if options.hosts is not None:
+        return on_hosts(definition, options.hosts)
+    return seen_by(definition, finder, options.instrument)
 
 
 def pairs_left(probe: ProbeDefinition, finder: Finder, n: int, seed: int, out: Path) -> int:
@@ -206,7 +159,9 @@ def pairs_left(probe: ProbeDefinition, finder: Finder, n: int, seed: int, out: P
 def _sources(
     definition: ProbeDefinition, settings: ProbeSettings, mode: Mode, options: ProbeOptions
 ) -> dict[str, Source]:
-    """Label → where its systems come from: the populations of the mode, or the user's own lens set."""
+    """Label → where its systems come from: the populations of the mode, or the user's own lens set or hosts."""
+    if options.hosts is not None:
+        return {HOSTS_LABEL: options.hosts}
     if options.lens_set is not None:
         if not definition.on_images:
             raise UsageError(
@@ -357,22 +312,31 @@ def run_audit(
 ) -> ProbeAudit:
     """Run probes one after the other into ``out/PROBE``; write ``audit.json`` and ``audit.md``.
 
-    A probe that does not apply to this finder is listed with its reason. Findings of all probes are corrected together.
+    A probe that does not apply to this finder, or cannot be asked on hosts, is listed with its reason. Findings of all
+    probes are corrected together.
 
     Raises
     ------
     UsageError
         As `run_probe`; or no probe applies.
     """
-    wanted = None if options is None else options.instrument
-    definitions = [seen_by(definition, finder, wanted) for definition in audited_probes(probes)]
+    options = ProbeOptions() if options is None else options
+    refuse_two(options)
+    hosts = options.hosts
+    definitions = [_as_seen(definition, finder, options) for definition in audited_probes(probes)]
     folder = writable_folder(Path(out))
     refuse_other(folder / AUDIT_FILE, {"finder": finder.weights_hash}, "audit")
     (folder / AUDIT_FILE).unlink(missing_ok=True)  # where it lies, everything it names lies too
-    results, refused = [], {}
+    results, refused, not_on_hosts = [], {}, {}
     for definition in definitions:
-        if reason := why_not_applicable(definition, finder) or why_no_scene(definition):
+        fields = None if hosts is None else hosts.fields
+        if reason := why_not_applicable(definition, finder, fields) or (
+            why_no_scene(definition) if not hosts else None
+        ):
             refused[definition.name] = reason
+            continue
+        if hosts is not None and (reason := hosts.why_not(definition)):
+            not_on_hosts[definition.name] = f"it {reason}"
             continue
         watch = None if progress is None else partial(_named, progress, definition.name)
         try:
@@ -381,8 +345,9 @@ def run_audit(
             # For instance bands swapped that this finder does not look at; the other probes have their say.
             refused[definition.name] = str(nothing)
     if not results:
-        raise UsageError(f"no probe applies to finder '{finder.name}': {next(iter(refused.values()))}")
-    audit = audited(results, refused)
+        reason = next(iter((refused | not_on_hosts).values()))
+        raise UsageError(f"no probe applies to finder '{finder.name}'{' on these hosts' if hosts else ''}: {reason}")
+    audit = audited(results, refused, not_on_hosts)
     audit.write(folder)
     return audit
 

@@ -28,7 +28,8 @@ from lensaudit.report.judged import judge_settings, judged_block, judged_folders
 from lensaudit.report.known import check_known, known_block
 from lensaudit.report.options import AuditOptions, arrays_piece, key_of, on_instrument_of, quiet, scores_piece
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
-from lensaudit.report.probes import check_probes, has_compound, probes_block
+from lensaudit.report.probed import check_probes, probes_block
+from lensaudit.report.probes import has_compound
 from lensaudit.report.realism import check_realism, realism_block
 from lensaudit.report.schema import Audit, AuditedFinder, AuditedSet, Measured, Settings, Training
 from lensaudit.report.verdict import verdict
@@ -155,7 +156,7 @@ def build_audit(
 
     options = on_instrument_of(lens_set, AuditOptions() if options is None else options)
     finder.check(lens_set)
-    check_probes(options)
+    check_probes(options, finder)
     check_realism(finder, lens_set, options)
     check_known(finder, options)
     out = writable_folder(Path(out))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lensaudit.display.numbers import count, p_value, percent, percent_interval, significant
-from lensaudit.report.probe_block import ProbeRow, ProbesBlock
+from lensaudit.report.probe_block import ProbeRow, ProbesBlock, limits_of
 from lensaudit.report.schema import (
     MIN_BIN,
     AuditedSet,
@@ -320,13 +320,7 @@ def limits(audit: Measured) -> tuple[str, ...]:
             "Maps of single images illustrate; they prove nothing about the finder. Their scores say how much falls on "
             "the lensed light, not whether the finder would have decided otherwise without it."
         )
-    if audit.probes is not None and audit.probes.rows:
-        said.append(
-            "Probes change one thing of simulated scenes: an effect is one of that edit on those scenes, and a probe "
-            "that shows none says nothing of edits it did not make."
-        )
-    if audit.probes is not None and any(detail.published for detail in audit.probes.details):
-        said.append("Published recalls beside a probe were measured on other people’s images and are no test of it.")
+    said += limits_of(audit.probes)
     return tuple(said)
 
 
@@ -353,6 +347,9 @@ def _unprobed(probes: ProbesBlock | None) -> list[tuple[str, str]]:
     if probes.not_applicable:
         titles = ", ".join(one.title.lower() for one in probes.not_applicable)
         missing.append((f"Probes: {titles}", "They do not apply to this finder; the chapter on probes says why."))
+    if probes.not_on_hosts:
+        titles = ", ".join(one.title.lower() for one in probes.not_on_hosts)
+        missing.append((f"Probes on hosts: {titles}", "Real hosts do not allow them; the chapter on probes says why."))
     return missing
 
 

@@ -17,6 +17,7 @@ from lensaudit.verdicts import CHANCE, PAIRS, REALISM, fail_words
 if TYPE_CHECKING:
     from lensaudit.finders import Finder, Scores
     from lensaudit.imaging import Instrument
+    from lensaudit.probes import HostsAsked
 
 FAIL_ON = (*fail_words(), CHANCE, REALISM)
 """What a user may choose to fail on: a verdict or a graver one, an AUROC that chance explains, or realism."""
@@ -61,6 +62,8 @@ class AuditOptions:
         Whose cutouts the probes draw; None takes that of the set where the set holds it, else what fits the finder.
     known
         Sets of known lenses or graded candidates, whose recall is a check.
+    hosts
+        Real cutouts that the probes are asked on too, beside drawn scenes.
     """
 
     seed: int = 0
@@ -79,6 +82,7 @@ class AuditOptions:
     realism: Path | None = None
     instrument: Instrument | None = None
     known: tuple[Path, ...] = ()
+    hosts: HostsAsked | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probes", without_groups(self.probes))

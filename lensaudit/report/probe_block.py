@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lensaudit.probes.finding import Change
+from lensaudit.probes.result import HostsUsed
 from lensaudit.probes.verdict import Estimate
 from lensaudit.records import Json, Number, Record, plain
 from lensaudit.statistics import Proportion
@@ -31,6 +32,8 @@ class ProbeRow(Record):
         How a headline calls such lenses.
     needed, advice
         Pairs that would settle it, None where it is settled or no number would do; and that in words.
+    hosts
+        Set of real cutouts that it was asked on; empty where scenes were drawn.
     """
 
     probe: str
@@ -53,6 +56,7 @@ class ProbeRow(Record):
     needed: int | None
     advice: str
     test: str = ""
+    hosts: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ class PairShown(Record):
 
 @dataclass(frozen=True)
 class ProbeDetail(Record):
-    """One probe in full; `open` says that its numbers are shown unfolded."""
+    """One probe in full; `open` says that its numbers are shown unfolded, `hosts` is as of its row."""
 
     probe: str
     title: str
@@ -185,6 +189,7 @@ class ProbeDetail(Record):
     published: PublishedTable | None
     pairs_note: str
     pairs: tuple[PairShown, ...] = ()
+    hosts: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,6 +213,8 @@ class ProbesBlock(Record):
         Findings that were corrected together.
     words, natures
         Verdicts and natures with their definitions, of the version that wrote the block.
+    hosts, not_on_hosts
+        Real cutouts that probes were asked on too, None where there were none; probes that cannot be asked there.
     """
 
     n: int
@@ -219,3 +226,25 @@ class ProbesBlock(Record):
     left_out: tuple[Unprobed, ...]
     words: tuple[dict[str, str], ...] = field(default_factory=tuple)
     natures: tuple[dict[str, str], ...] = field(default_factory=tuple)
+    hosts: HostsUsed | None = None
+    not_on_hosts: tuple[Unprobed, ...] = ()
+
+
+def limits_of(probes: ProbesBlock | None) -> list[str]:
+    """What the numbers of the probes rest on, in sentences."""
+    if probes is None:
+        return []
+    said = []
+    if probes.rows:
+        said.append(
+            "Probes change one thing of simulated scenes: an effect is one of that edit on those scenes, and a probe "
+            "that shows none says nothing of edits it did not make."
+        )
+    if probes.hosts is not None:
+        said.append(
+            "Probes on hosts are of real galaxies, noise and point-spread functions; deflectors’ masses and arcs are "
+            "simulated there too."
+        )
+    if any(detail.published for detail in probes.details):
+        said.append("Published recalls beside a probe were measured on other people’s images and are no test of it.")
+    return said

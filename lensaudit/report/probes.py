@@ -1,33 +1,25 @@
-"""The probes as a block of the audit: run, or taken from an earlier run, and laid out for the page."""
+"""The probes as a block of the audit, laid out for the page."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lensaudit.display.numbers import count, percent, shortest, significant
-from lensaudit.kept import Arrays, JsonForm, Piece
-from lensaudit.probes import Experiment, ProbeAudit, ProbeDefinition, audited, builtin_probes, load_definition
-from lensaudit.probes.audit import Ranked, audited_probes
+from lensaudit.probes import ProbeAudit, builtin_probes, load_definition
+from lensaudit.probes.audit import Ranked
 from lensaudit.probes.definition import Published
-from lensaudit.probes.elsewhere import seen_by
 from lensaudit.probes.finding import ALL_PAIRS, Finding, Recall, called
 from lensaudit.probes.response import Response
-from lensaudit.probes.result import Example, ProbeResult
+from lensaudit.probes.result import HostsUsed, ProbeResult
 from lensaudit.probes.steps import Step
 from lensaudit.probes.verdict import Estimate, Verdict
-from lensaudit.records import plain
-from lensaudit.report.audit_file import ARRAYS
-from lensaudit.report.options import AuditOptions, arrays_piece, key_of, short_name
 from lensaudit.report.probe_block import (
     ArmGroup,
     DoseAxis,
     DoseResponse,
     PairCounts,
-    PairShown,
     ProbeDetail,
     ProbeRate,
     ProbeRow,
@@ -39,11 +31,10 @@ from lensaudit.report.probe_block import (
     Unprobed,
 )
 from lensaudit.report.render import TRUTH
-from lensaudit.spread import StageProgress
 from lensaudit.verdicts import INCONCLUSIVE, NATURES, STATES, TENTATIVE, in_sentence
 
 if TYPE_CHECKING:
-    from lensaudit.finders import Finder
+    pass
 
 
 def row_of(one: Ranked, result: ProbeResult) -> ProbeRow:
@@ -68,10 +59,15 @@ def row_of(one: Ranked, result: ProbeResult) -> ProbeRow:
         p_holm=finding.p_holm,
         test=finding.test,
         tolerance=result.settings.tolerance,
-        group=_group(one),
+        group=_group(one, result),
         needed=one.verdict.needed,
         advice=_advice(one.verdict),
+        hosts=_hosts(result),
     )
+
+
+def _hosts(result: ProbeResult) -> str:
+    return "" if result.settings.hosts is None else result.settings.hosts.set
 
 
 def rate_of(recall: Recall) -> ProbeRate:
@@ -79,14 +75,15 @@ def rate_of(recall: Recall) -> ProbeRate:
     return ProbeRate(recall.k, recall.n, recall.low, recall.high)
 
 
-def _group(one: Ranked) -> str:
+def _group(one: Ranked, result: ProbeResult) -> str:
     if one.group is not None:
         return f"lenses {one.group}"
+    hosts = result.settings.hosts
     if one.nature == "contaminant":
-        return f"scenes without a lens ({in_sentence(one.title)})"
+        return f"{'scenes' if hosts is None else 'hosts'} without a lens ({in_sentence(one.title)})"
     population = one.finding.population
     name = called(population)
-    return f"lenses in the probe “{one.title}”" if name == population else name
+    return f"lenses in the probe “{one.title}”" if name == population or hosts is not None else name
 
 
 def _advice(verdict: Verdict) -> str:
@@ -128,6 +125,7 @@ def detail_of(one: Ranked, result: ProbeResult, architecture: str) -> ProbeDetai
         how=_how(result),
         published=_published(definition.published, architecture),
         pairs_note=_pairs_note(result),
+        hosts=_hosts(result),
     )
 
 
@@ -189,13 +187,16 @@ def _how(result: ProbeResult) -> str:
     rule, doses = definition.lens_rule, definition.doses
     populations = definition.modes[settings.mode].populations
     drawn = " and ".join(f"{settings.n} scenes “{name}”" for name in populations.values())
+    note = "" if settings.hosts else f" {result.mode_note.strip()}"
+    where = f"{drawn} ({definition.instrument}, seed {settings.seed}, mode “{settings.mode}”), each rendered"
+    if settings.hosts is not None:
+        where = f"{settings.n} pairs in {settings.hosts.words} (seed {settings.seed}), each arc rendered"
     control, treated = (_steps(steps) for steps in (definition.edits.control, definition.edits.treated))
     strengths = f" at {', '.join(map(shortest, doses.values))}" if doses else ""
     seen = ", ".join(f"{k} of {settings.n} {called(label)}" for label, k in result.visible_edits.items())
     condition = f" A pair fulfils the lens rule where both arms have {rule.describe()}." if rule else ""
     return (
-        f"{drawn} ({definition.instrument}, seed {settings.seed}, mode “{settings.mode}”), each rendered with "
-        f"the same noise as control ({control}) and treated ({treated}{strengths}). {result.mode_note.strip()}"
+        f"{where} with the same noise as control ({control}) and treated ({treated}{strengths}).{note}"
         f"{condition} In the first band the edit changes more than 20 pixels by more than half the noise in {seen}"
         f"{' at the last strength' if doses else ''}; in the others no finder of that band alone can react. Found "
         f"means p ≥ {significant(finder.threshold)}, stretch {finder.stretch}."
@@ -242,73 +243,33 @@ def _same(published: str, architecture: str) -> bool:
     return published.casefold().replace("-", "") == architecture.casefold().replace("-", "")
 
 
-PER_POPULATION = {True: 3, False: 1}
-"""Pairs of each population: of a probe with an effect, and of one without, whose pairs look much alike."""
-
-
-def pairs_of(result: ProbeResult, finder: Finder, out: Path, *, many: bool) -> tuple[PairShown, ...]:
-    """The pairs shown of a probe, the control beside the treated arm of the last dose; one alone unless `many`."""
-    shown: dict[str, list[Example]] = {}
-    for example in result.examples:
-        shown.setdefault(example.population, []).append(example)
-    chosen = [example for group in shown.values() for example in group[: PER_POPULATION[many]]]
-    return tuple(_pair(example, result, finder, out) for example in chosen)
-
-
-def _pair(example: Example, result: ProbeResult, finder: Finder, out: Path) -> PairShown:
-    definition, settings = result.definition, result.settings
-    population = definition.modes[settings.mode].populations[example.population]
-    drawn = definition.drawn(population, settings.seed, settings.n)
-    experiment = Experiment(drawn, definition.arms())
-    path = f"{ARRAYS}/pair-{short_name(definition.name + example.pair_id)}.npz"
-    words, inputs = plain(definition.model_dump()), dict(experiment.inputs)
-    key = key_of(finder, id=example.pair_id, seed=drawn.seed, definition=words, inputs=inputs)
-    arrays_piece(out, path, key).or_made(lambda: _pixels(experiment, example.index))
-    fields = drawn.fields
-    band = "VIS" if "VIS" in fields.bands else fields.bands[0]
-    width = fields.shape[band][1] * fields.pixel_scale_arcsec[band]
-    return PairShown(example.pair_id, example.reason, path, width, example.p_control, example.p_treated)
-
-
-def _pixels(experiment: Experiment, index: int) -> Arrays:
-    arms = {"control": 0, "treated": len(experiment.arms) - 1}
-    images = {arm: experiment.images(index, number) for arm, number in arms.items()}
-    return {f"{arm}:band:{band}": image for arm, bands in images.items() for band, image in bands.items()}
-
-
-FOLDER = "probes"
-KEPT = "report.json"
 COMPOUND = "compound"
 
 
-def probes_block(finder: Finder, out: Path, options: AuditOptions, progress: StageProgress) -> ProbesBlock | None:
-    """Ask `finder` about ``options.probe_n`` pairs of each population of each probe; keeps all under ``probes/``.
+ON_HOSTS = "-on-hosts"
 
-    Answers are kept block by block, so that an interrupted run goes on; a finished one is taken as it is where it
-    rests on the same weights, recipe, definitions, number of pairs and seed. None where probes were switched off.
-    """
-    if options.probe_n == 0:
-        return None
-    finder = finder.for_field(None)  # probes render the field the finder was trained on
-    definitions = [seen_by(one, finder, options.instrument) for one in audited_probes(options.probes)]
-    audit = _audit(finder, definitions, Path(out), options, progress)
-    titles = {definition.name: definition.title for definition in definitions}
-    block = laid_out(audit, titles, finder.recipe.architecture, (options.probe_n, options.seed))
-    results = {result.definition.name: result for result in audit.results}
-    details = tuple(
-        replace(one, pairs=pairs_of(results[one.probe], finder, Path(out), many=one.open or one.probe == COMPOUND))
-        for one in block.details
+
+def hosted_name(probe: str) -> str:
+    """A probe on hosts as the page tells it from the same one on drawn scenes: ``red-source-on-hosts``."""
+    return probe + ON_HOSTS
+
+
+def _together(found: list[tuple[Ranked, ProbeResult]]) -> list[tuple[Ranked, ProbeResult]]:
+    """Each probe on hosts right below the one on drawn scenes; the graver of both says where they stand."""
+    names = [one.probe.removesuffix(ON_HOSTS) for one, _ in found]
+    first = {name: names.index(name) for name in names}
+    return sorted(
+        found, key=lambda one: (first[one[0].probe.removesuffix(ON_HOSTS)], one[1].settings.hosts is not None)
     )
-    return replace(block, details=details)
 
 
-def check_probes(options: AuditOptions) -> None:
-    """Raise UsageError where a probe that is asked for does not exist, before the work starts."""
-    if options.probe_n:
-        audited_probes(options.probes)
-
-
-def laid_out(audit: ProbeAudit, titles: dict[str, str], architecture: str, asked: tuple[int, int]) -> ProbesBlock:
+def laid_out(
+    audit: ProbeAudit,
+    titles: dict[str, str],
+    architecture: str,
+    asked: tuple[int, int],
+    hosts: HostsUsed | None = None,
+) -> ProbesBlock:
     """The block of an audit, without pairs.
 
     Parameters
@@ -319,15 +280,19 @@ def laid_out(audit: ProbeAudit, titles: dict[str, str], architecture: str, asked
         Of the finder.
     asked
         Pairs of each population, and the seed.
+    hosts
+        Real cutouts that probes were asked on too.
     """
     results = {result.definition.name: result for result in audit.results}
-    found = [(one, results[one.probe]) for one in audit.ranked]
+    found = _together([(one, results[one.probe]) for one in audit.ranked])
     return ProbesBlock(
         *asked,
         n_findings=sum(len(result.findings) for result in audit.results),
         rows=tuple(row_of(*one) for one in found),
         details=tuple(detail_of(*one, architecture) for one in found),
         not_applicable=tuple(Unprobed(name, titles[name], why) for name, why in audit.not_applicable.items()),
+        not_on_hosts=tuple(Unprobed(name, titles[name], why) for name, why in audit.not_on_hosts.items()),
+        hosts=hosts,
         left_out=_left_out(titles),
         words=tuple({"word": state.word, "meaning": state.definition} for state in STATES),
         natures=tuple({"nature": nature, "meaning": meaning} for nature, meaning in NATURES),
@@ -337,51 +302,6 @@ def laid_out(audit: ProbeAudit, titles: dict[str, str], architecture: str, asked
 def has_compound(probes: ProbesBlock | None) -> bool:
     """Whether the compound probe was run."""
     return probes is not None and any(row.probe == COMPOUND for row in probes.rows)
-
-
-def _audit(
-    finder: Finder, definitions: Sequence[ProbeDefinition], out: Path, options: AuditOptions, progress: StageProgress
-) -> ProbeAudit:
-    asked = [
-        {"definition": one.model_dump(mode="json"), "inputs": [dict(arm.inputs) for arm in one.arms()]}
-        for one in definitions
-    ]
-    key = key_of(finder, probes=asked, n=options.probe_n, seed=options.seed, states=[one.word for one in STATES])
-    form = JsonForm[ProbeAudit](encode=ProbeAudit.to_json, decode=ProbeAudit.from_json)
-    piece = Piece(out / FOLDER / KEPT, form, key)
-    kept = piece.load()
-    if kept is None:
-        return piece.or_made(lambda: _asked(finder, definitions, out / FOLDER, options, progress))
-    progress(FOLDER, 1, 1)
-    return kept
-
-
-def _asked(
-    finder: Finder, definitions: Sequence[ProbeDefinition], folder: Path, options: AuditOptions, progress: StageProgress
-) -> ProbeAudit:
-    from lensaudit.probes import ProbeOptions, run_audit, why_not_applicable
-
-    reasons = {one.name: why_not_applicable(one, finder) for one in definitions}
-    pairs = {
-        one.name: options.probe_n * len(one.mode(None)[1].populations) for one in definitions if not reasons[one.name]
-    }
-    if not pairs:
-        return audited([], {name: why for name, why in reasons.items() if why})
-    together = _Together(progress, sum(pairs.values()))
-    workers = ProbeOptions(workers=options.workers, batch=options.batch, instrument=options.instrument)
-    return run_audit(finder, options.probe_n, options.seed, folder, options.probes, workers, together)
-
-
-class _Together:
-    """One bar for all probes: the pairs of every population of each, added up."""
-
-    def __init__(self, progress: StageProgress, total: int) -> None:
-        self._progress, self._total = progress, total
-        self._done: dict[str, int] = {}
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        self._done[what] = done
-        self._progress(FOLDER, sum(self._done.values()), self._total)
 
 
 def _left_out(run: dict[str, str]) -> tuple[Unprobed, ...]:

@@ -139,7 +139,8 @@ def estimate_of_audit(finder: Finder, lens_set: Any, options: AuditOptions, out:
             "maps": shown * speeds.occlusion + explained * speeds.maps(methods),
             "kernels": n * KERNELS * speeds.forward * left["kernels"] if kernels else 0.0,
             "dreams": options.dream_steps * 4 * speeds.gradient * left["dreams"],
-            "probes": of_probes.images * speeds.forward + of_probes.rendering,
+            # On hosts they take about as long again.
+            "probes": (1 + bool(options.hosts)) * (of_probes.images * speeds.forward + of_probes.rendering),
             "judging maps": left["judging maps"] * (GROUPS * options.judge_n * speeds.maps(methods) + checks) * judges,
         },
         n * SCORE_BYTES * left["scoring"]

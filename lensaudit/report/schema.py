@@ -286,12 +286,13 @@ class Settings(Record):
     probe_n: int
     probes: tuple[str, ...]
     device: str
+    hosts: str = ""
 
     @classmethod
     def asked(cls, options: AuditOptions, device: str) -> Settings:
         """Those of `options`."""
-        named = {field.name: getattr(options, field.name) for field in fields(cls) if field.name != "device"}
-        return cls(**named, device=device)
+        named = {one.name: getattr(options, one.name) for one in fields(cls) if one.name not in ("device", "hosts")}
+        return cls(**named, device=device, hosts="" if options.hosts is None else options.hosts.path.name)
 
 
 @dataclass(frozen=True, kw_only=True)

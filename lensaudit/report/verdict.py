@@ -189,12 +189,22 @@ def _fewer_pairs(probes: ProbesBlock | None) -> str:
     )
 
 
-def answers_of(probes: ProbesBlock | None) -> list[Answer]:
-    """What the probes said, as far as a summary needs it."""
+def answers_of(probes: ProbesBlock | None, *, hosts: bool = True) -> list[Answer]:
+    """What the probes said, as far as a summary needs it; those on hosts too unless they are left out."""
     return [
         Answer(row.probe, in_sentence(row.title), row.verdict, row.n, row.needed)
         for row in (() if probes is None else probes.rows)
+        if hosts or not row.hosts
     ]
+
+
+def _more_hosts(probes: ProbesBlock) -> list[Step]:
+    """How many hosts would settle what is open on them."""
+    waiting = [row.needed for row in probes.rows if row.hosts and row.needed and state_of(row.verdict).open]
+    if not waiting or probes.hosts is None:
+        return []
+    named = plural(len(waiting), "probe")
+    return [Step(f"{count(max(waiting))} hosts (now {count(probes.hosts.distinct)}) would settle {named} on hosts")]
 
 
 def steps(audit: Measured, findings: Sequence[Finding]) -> list[Step]:
@@ -213,7 +223,7 @@ def steps(audit: Measured, findings: Sequence[Finding]) -> list[Step]:
     if probes is None:
         found.append(Step("run the probes: repeat the command without --probe none"))
     else:
-        found += next_steps(answers_of(probes), named, probes.seed)
+        found += next_steps(answers_of(probes, hosts=False), named, probes.seed) + _more_hosts(probes)
     return found + _larger_set(audit.set, findings)
 
 

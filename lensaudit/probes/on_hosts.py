@@ -1,0 +1,279 @@
+"""Pairs on real pixels: arcs of one host, the host's own pixels around them; and which edits a real host allows.
+
+What is the host's (its galaxy's light, its point-spread function, its noise) is in its pixels already, so no edit may
+change it. A treated arm without a lens is the host as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lensaudit.errors import DataError, LensauditError, UsageError
+from lensaudit.files import sha256
+from lensaudit.imaging import INSTRUMENTS, Column, Instrument, Rendered, truth_columns
+from lensaudit.injection import Chosen, Hosts, InjectionSettings, of_set
+from lensaudit.injection.inject import alone
+from lensaudit.injection.sets import check_settings, choose_in_set
+from lensaudit.injection.settings import POPULATIONS
+from lensaudit.injection.sources import sources_of
+from lensaudit.kept import key_of
+from lensaudit.lensset import LensSet
+from lensaudit.probes.definition import ProbeDefinition
+from lensaudit.probes.elsewhere import on_instrument
+from lensaudit.probes.experiment import Fields, Images, TruthRow
+from lensaudit.probes.result import HostsUsed
+from lensaudit.probes.steps import Arm
+from lensaudit.scenes import Galaxy, Light, Scene
+
+if TYPE_CHECKING:
+    from lensaudit.finders import Finder
+
+HOSTS_LABEL = "hosts"
+"""Population label of arcs in real cutouts."""
+
+
+class ChangesHost(UsageError):
+    """An edit changes what is the host's; the text is one clause."""
+
+
+@dataclass(frozen=True)
+class HostsAsked:
+    """Real cutouts that probes are asked on, as a user names them.
+
+    Attributes
+    ----------
+    path
+        Lens set with point-spread functions and zero points, from ``lensaudit ingest``.
+    reuse
+        Take hosts more than once where there are fewer than pairs, each time with another source.
+    psf_of_arc
+        Let edits of the point-spread function act on the arc alone; without it they are not made on hosts.
+    sources
+        As `InjectionSettings.sources`.
+    """
+
+    path: Path
+    reuse: bool = False
+    psf_of_arc: bool = False
+    sources: tuple[str, ...] = (POPULATIONS,)
+
+    def chosen(self, n: int, seed: int, workers: int = 1) -> OnHosts:
+        """The first `n` hosts, in an order drawn from the seed, that can be used; fewer where there are no more.
+
+        Raises
+        ------
+        UsageError
+            There is no such source, or fewer than two hosts can be used.
+        DataError
+            The set lacks a PSF, a zero point or a filter, or no host can be used.
+        """
+        if n < 2:
+            raise UsageError(f"--n {n}: a probe needs at least 2 pairs")
+        opened = LensSet.open(self.path)
+        _demand_whole(opened)
+        settings = InjectionSettings(seed=seed, n=n, reuse=True, sources=tuple(self.sources))
+        check_settings(opened, settings)
+        sources_of(settings)
+        found = choose_in_set(opened, settings, workers)
+        pairs = n if self.reuse else min(n, found.distinct)
+        if pairs < 2:
+            raise UsageError(
+                f"--hosts {self.path}: 1 of {len(opened)} hosts can be used, and a probe needs at least 2 pairs; give "
+                "more hosts, or --reuse-hosts"
+            )
+        used = HostsUsed(
+            set=opened.path.name,
+            distinct=found.distinct,
+            asked=n,
+            reused=pairs > found.distinct,
+            psf_of_arc=self.psf_of_arc,
+            sources=tuple(Path(one).name for one in self.sources),
+            notes=tuple(found.notes),
+        )
+        return OnHosts(opened.path, found.rows[:pairs], replace(settings, n=None, reuse=self.reuse), used)
+
+
+def _demand_whole(lens_set: LensSet) -> None:
+    named = lens_set.instrument in INSTRUMENTS or "VIS" in lens_set.bands
+    for band in lens_set.header.bands:
+        needed = {
+            "PSF": band.psf is not None,
+            "zero point": band.zero_point_mag is not None,
+            "filter": named or band.filter is not None,
+        }
+        for what, there in needed.items():
+            if not there:
+                raise DataError(
+                    f"--hosts {lens_set.path}: band {band.name} has no {what}; ingest the cutouts with it (lensaudit "
+                    "ingest --help)"
+                )
+
+
+@dataclass(frozen=True)
+class OnHosts:
+    """Hosts out of a lens set, each with an arc of its own, which the arms edit.
+
+    Attributes
+    ----------
+    rows
+        Place of each system's host in the set.
+    settings
+        How arcs are drawn; system i depends on (seed, i) and its host alone.
+    used
+        What the pages say of the hosts.
+    """
+
+    path: Path
+    rows: tuple[int, ...]
+    settings: InjectionSettings
+    used: HostsUsed = field(repr=False)
+
+    @property
+    def n(self) -> int:
+        """Systems."""
+        return len(self.rows)
+
+    @property
+    def name(self) -> str:
+        """Folder of the hosts."""
+        return Path(self.path).name
+
+    @property
+    def fields(self) -> Fields:
+        """What the hosts' set declares."""
+        opened = self._set
+        return Fields(
+            opened.instrument,
+            tuple(opened.bands),
+            dict(opened.pixel_scale_arcsec),
+            dict(opened.shape),
+            opened.pixel_units,
+        )
+
+    @cached_property
+    def instrument(self) -> Instrument:
+        """What stands for the hosts' instrument in words and truth columns: that of the first host."""
+        return self._hosts.prepared(0).instrument
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of a truth row."""
+        return truth_columns(self.instrument)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The hosts → their content hash; real galaxies taken for sources → SHA-256."""
+        sources = [Path(words) for words in self.settings.sources if words != POPULATIONS]
+        return {self.name: self._set.content_hash} | {f"sources {path.name}": _digest(path) for path in sources}
+
+    @cached_property
+    def _set(self) -> LensSet:
+        return LensSet.open(self.path)
+
+    @cached_property
+    def _hosts(self) -> Hosts:
+        return of_set(self._set, self.settings, Chosen(self.rows, {}, {}))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is kept open is opened again in a worker.
+        kept = ("path", "rows", "settings", "used")
+        return {name: value for name, value in self.__dict__.items() if name in kept}
+
+    def id(self, index: int) -> str:
+        """Id of the host in its set; from its second system on with that number."""
+        again = index // self.used.distinct
+        return self._set.ids[self.rows[index]] + (f"-{again + 1}" if again else "")
+
+    def rendered(self, index: int, arms: Sequence[Arm]) -> list[Rendered]:
+        """Host `index` in every arm, before image edits: its own pixels and the arm's arc.
+
+        Raises
+        ------
+        ChangesHost
+            A step changes what is the host's.
+        """
+        drawn = self._hosts.scene(index)
+        return self._hosts.render(index, [self._scene(arm, drawn) for arm in arms])
+
+    def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, TruthRow]]:
+        """Images and truth row of system `index` in every arm."""
+        seed = self.settings.seed * 1_000_003 + index
+        rendered = self.rendered(index, arms)
+        return [(arm.images(one.images, seed), one.truth.row) for arm, one in zip(arms, rendered, strict=True)]
+
+    def _scene(self, arm: Arm, drawn: Scene) -> Scene:
+        edited = arm.scene(drawn)
+        if reason := why_not_kept(drawn, edited, psf_of_arc=self.used.psf_of_arc):
+            raise ChangesHost(reason)
+        return edited if edited.label else alone(drawn)
+
+    def why_not(self, definition: ProbeDefinition) -> str | None:
+        """What it does that a host does not allow, in one clause without "it", tried on the first; None if it fits."""
+        drawn = self._hosts.scene(0)
+        try:
+            for arm in definition.arms():
+                self._scene(arm, drawn)
+        except ChangesHost as reason:
+            return str(reason)
+        except LensauditError as error:
+            return f"does not fit an arc in a host ({error})"
+        return None
+
+
+def _digest(path: Path) -> str:
+    if path.is_file():
+        return sha256(path)
+    return key_of({one.name: sha256(one) for one in sorted(path.iterdir()) if one.is_file()})
+
+
+SIMULATED_ALONE = "which only a simulated host allows"
+
+
+def why_not_kept(drawn: Scene, edited: Scene, *, psf_of_arc: bool = False) -> str:
+    """Why `edited` cannot be rendered on the host of `drawn`, in one clause; empty where the host stays as it is.
+
+    All that is not lensed is in the host's pixels and must be as drawn; galaxies may be added. Of a scene that is no
+    lens any more nothing is drawn at all, so that it must bring no light of its own.
+    """
+    if not edited.label:
+        new = _light(edited.galaxies) - _light(drawn.galaxies)
+        looks_alike = f"draws a galaxy that looks like a lens, {SIMULATED_ALONE}; false-positive asks about bare hosts"
+        return looks_alike if new else ""
+    was, now = (tuple(g for g in scene.galaxies if g.role == "lens") for scene in (drawn, edited))
+    if [(g.x_arcsec, g.y_arcsec) for g in was] != [(g.x_arcsec, g.y_arcsec) for g in now]:
+        return f"moves the lens galaxy, {SIMULATED_ALONE}"
+    if [g.light for g in was] != [g.light for g in now]:
+        return f"changes the lens galaxy's light, {SIMULATED_ALONE}"
+    if edited.noise_scale != drawn.noise_scale:
+        return f"changes the background noise, {SIMULATED_ALONE}"
+    if edited.psf != drawn.psf and not psf_of_arc:
+        return f"changes the point-spread function, {SIMULATED_ALONE}; --psf-of-arc changes that of the arc alone"
+    return ""
+
+
+def _light(galaxies: Sequence[Galaxy]) -> set[Light]:
+    return {light for galaxy in galaxies for light in galaxy.light}
+
+
+def on_hosts(definition: ProbeDefinition, hosts: OnHosts) -> ProbeDefinition:
+    """The probe in the hosts' bands; what others published on their images is left out."""
+    return on_instrument(definition, hosts.instrument).model_copy(update={"published": None})
+
+
+def check_hosts(finder: Finder, asked: HostsAsked) -> None:
+    """Raise what is wrong with the hosts or their sources, or why the finder cannot take them, before the work starts.
+
+    Raises
+    ------
+    UsageError
+        There is no such set or source.
+    DataError
+        The hosts lack something, or the finder cannot take them as input.
+    """
+    opened = LensSet.open(asked.path)
+    _demand_whole(opened)
+    finder.for_units(opened).check(opened)
