@@ -187,9 +187,9 @@ class ProbeAudit(Shown, Record):
 
 def _provenance(first: ProbeResult) -> Provenance:
     """Of the first result, with the inputs that all share: the weights, and the hosts where there are some."""
-    hosts = first.settings.hosts
-    shared = {"finder"} if hosts is None else {"finder", hosts.set}
-    inputs = {name: value for name, value in first.provenance.inputs.items() if name in shared}
+    hosts, inputs = first.settings.hosts, {"finder": first.finder.weights_hash}
+    if hosts is not None:
+        inputs[hosts.set] = first.provenance.inputs[hosts.set]
     return replace(first.provenance, inputs=inputs)
 
 

@@ -24,6 +24,7 @@ from lensaudit.probes.audit import audited_probes, group, meaning
 from lensaudit.probes.finding import ALL_PAIRS, concluded, leading_finding, measure
 from lensaudit.probes.response import Response
 from lensaudit.probes.result import AuditedFinder, ProbeResult, ProbeSettings
+from lensaudit.provenance import Provenance
 from lensaudit.verdicts import BIAS, FALSE_POSITIVES, GAIN, SELECTION, TENTATIVE
 
 from .conftest import SEED, Constant, formula, one_band
@@ -45,7 +46,7 @@ def result(name, *findings):
     judged = concluded(findings, definition.tolerance, definition.nature)
     finder = AuditedFinder("toy", "test", "0" * 64, ("VIS",), "minmax", 0.5)
     settings = ProbeSettings(N, SEED, "physical", definition.tolerance)
-    return ProbeResult(definition, settings, finder, judged, (), (), (), {}, {"seed": SEED})
+    return ProbeResult(definition, settings, finder, judged, (), (), (), {}, Provenance.here(seed=SEED))
 
 
 def test_holm_over_the_whole_audit_by_hand():
