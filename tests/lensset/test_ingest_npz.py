@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.lensset import LensSet
 from lensaudit.lensset.ingest import PixelPolicy, ingest, plan_npz
 
@@ -178,6 +178,21 @@ def test_damaged_files_are_one_line(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"holds no \.npz file"):
         taken(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_edited_bytes_are_refused_in_one_line_or_read(tmp_path: Path, packed: bool):
+    whole = written(tmp_path / "a.npz", packed=packed).read_bytes()
+    rng = np.random.default_rng(7)
+    for place in rng.integers(0, len(whole), 30):
+        edited = bytearray(whole)
+        edited[place] ^= int(rng.integers(1, 256))
+        path = tmp_path / f"{place}.npz"
+        path.write_bytes(edited)
+        try:
+            taken(path, out=f"{place}")
+        except LensauditError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - either is right
 
 
 def test_a_psf_that_is_none_is_skipped(tmp_path: Path):
