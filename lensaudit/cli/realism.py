@@ -70,7 +70,7 @@ def realism(
         refuse_other(out / RESULT_NAME, inputs_of(loaded, *sets), "comparison", "or --force to replace it")
     writable_folder(out)
     with watching() as progress:
-        gate = measure_realism(loaded, *sets, options, progress)
+        gate = measure_realism(loaded, sets[0], sets[1], options, progress)
         page = gate.write(out)
     if as_json:
         say_json(gate.record)

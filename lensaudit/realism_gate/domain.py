@@ -77,7 +77,8 @@ class _Gaussian:
         size = len(covariance)
         ridge = 1e-6 * max(float(np.trace(covariance)) / size, 1e-6)
         inverse = np.linalg.inv(covariance + ridge * np.eye(size))
-        return cls(mean, spread, np.linalg.cholesky((inverse + inverse.T) / 2))
+        whitening = np.linalg.cholesky((inverse + inverse.T) / 2)
+        return cls(mean, np.asarray(spread, np.float64), np.asarray(whitening, np.float64))
 
     def distance(self, values: NDArray[np.floating[Any]]) -> Floats:
         """Distances (n,) of points (n, d)."""

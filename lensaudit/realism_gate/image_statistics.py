@@ -156,18 +156,18 @@ def _within(middle: Images, radius: float) -> Images:
     """Sum (n,) over the pixels whose centre lies within `radius` pixels of the middle, 1.5 at least."""
     axis = np.arange(middle.shape[1]) - (middle.shape[1] - 1) / 2
     inside = (axis[:, None] ** 2 + axis[None, :] ** 2 <= max(radius, 1.5) ** 2).astype(np.float32)
-    return np.asarray(np.einsum("nij,ij->n", middle, inside))
+    return np.asarray(np.einsum("nij,ij->n", middle, inside), np.float32)
 
 
 def _mean(one: Images, other: Images) -> Images:
-    return np.asarray(np.einsum("nij,nij->n", one, other)) / np.float32(one[0].size)
+    return np.asarray(np.einsum("nij,nij->n", one, other) / one[0].size, np.float32)
 
 
 def _correlation(quiet: Images, lag: int) -> Images:
     """Mean product (n,) of pixels `lag` apart along either axis."""
     down = _mean(quiet[:, lag:], quiet[:, :-lag])
     across = _mean(quiet[:, :, lag:], quiet[:, :, :-lag])
-    return (down + across) / 2
+    return np.asarray((down + across) / 2, np.float32)
 
 
 def _laplacian(images: Images) -> Images:

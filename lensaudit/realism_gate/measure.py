@@ -294,7 +294,9 @@ class _Comparison:
         """Of all cutouts that the finder can score, whatever their label; NaN where it cannot."""
         good = [one.good for one in self.seen]
         if self.layer is not None:
-            points = [one.layer[which] for one, which in zip(self.seen, good, strict=True) if one.layer is not None]
+            points: list[Features] = [
+                one.layer[which] for one, which in zip(self.seen, good, strict=True) if one.layer is not None
+            ]
         else:
             scores = normal_scores(np.concatenate([part[which] for part, which in zip(values, good, strict=True)]))
             points = [scores[: good[0].sum()], scores[good[0].sum() :]]
@@ -335,7 +337,7 @@ def shifts_of(names: Sequence[str], real: Features, simulated: Features) -> tupl
     """
     found = [_shift(name, real[:, at], simulated[:, at]) for at, name in enumerate(names)]
     known = [one for one in found if one is not None]
-    corrected = holm([one.p_holm for one in known]) if known else []
+    corrected = holm([one.p_holm for one in known])
     final = [replace(one, p_holm=float(p)) for one, p in zip(known, corrected, strict=True)]
     return tuple(sorted(final, key=lambda one: (-round(abs(one.auroc - 0.5), 2), -one.separation)))
 

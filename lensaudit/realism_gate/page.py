@@ -247,7 +247,7 @@ def _histograms(axes: Axes, values: Floats, cutouts: Cutouts, edges: Floats) -> 
     for which, colour, name in ((cutouts.real, LENS, "real"), (~cutouts.real, NON_LENS, "simulated")):
         mine = values[which & np.isfinite(values)]
         style: Any = {"histtype": "step", "color": colour, "linewidth": 1.5, "label": f"{name}, n = {count(len(mine))}"}
-        axes.hist(mine, edges, weights=np.full(len(mine), 1 / max(len(mine), 1)), **style)
+        axes.hist(mine, edges.tolist(), weights=np.full(len(mine), 1 / max(len(mine), 1)), **style)
 
 
 def shortened(name: str, most: int = 18) -> str:

@@ -115,6 +115,9 @@ def test_few_cutouts_and_perfect_ranks_claim_no_certainty():
     value, low, high = cross_validated_auroc(real.astype(float), real, fold)
     assert (value, high) == (1.0, 1.0)
     assert low < 0.5
+    nearly = np.where(real, 0.9, np.arange(63) / 63)  # three real ones above most of the others, all alike
+    value, low, high = cross_validated_auroc(nearly, real, fold)
+    assert low < 0.5 < value < high < 1.0
     many = np.arange(200) < 100
     value, low, high = cross_validated_auroc(many.astype(float), many, np.arange(200) % 5)
     assert (value, high) == (1.0, 1.0)
