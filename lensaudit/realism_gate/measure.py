@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,19 +16,11 @@ from lensaudit.realism_gate.classifying import Told, folds_of, told_apart
 from lensaudit.realism_gate.cutouts import Cutouts
 from lensaudit.realism_gate.domain import BEYOND, Distances, distances_from
 from lensaudit.realism_gate.gate import Gate
-from lensaudit.realism_gate.image_statistics import Statistics, in_unit, kind_of, with_colours, without_units
-from lensaudit.realism_gate.result import LEAST, WEAK, Compared, Domain, Extreme, Realism, Shift, TwoSample
+from lensaudit.realism_gate.image_statistics import Statistics, in_unit, with_colours, without_units
+from lensaudit.realism_gate.result import LEAST, WEAK, Compared, Domain, Extreme, Realism, TwoSample
+from lensaudit.realism_gate.shifts import shifts_of
 from lensaudit.spread import StageProgress
-from lensaudit.statistics import (
-    FEW,
-    Proportion,
-    auroc,
-    auroc_interval,
-    holm,
-    mean_discrepancy,
-    normal_scores,
-    wilson_interval,
-)
+from lensaudit.statistics import Proportion, mean_discrepancy, normal_scores
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
@@ -70,6 +62,8 @@ class RealismOptions:
     def __post_init__(self) -> None:
         if self.label not in ("", ANY, *LABELS):
             raise UsageError(f"--label '{self.label}' is not known; allowed: {ANY}, {', '.join(LABELS)}")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: must be 0 or more")
 
     def draws(self, stream: str) -> np.random.Generator:
         """Random numbers of one purpose."""
@@ -323,50 +317,6 @@ class _Comparison:
 def inputs_of(finder: Finder, real: LensSet, simulated: LensSet) -> dict[str, str]:
     """Hashes that a result names as its inputs."""
     return {"finder": finder.weights_hash, "real": real.content_hash, "simulated": simulated.content_hash}
-
-
-def shifts_of(names: Sequence[str], real: Features, simulated: Features) -> tuple[Shift, ...]:
-    """Every statistic of both sets, the one that differs most first; among those told apart alike, the widest apart.
-
-    Parameters
-    ----------
-    names
-        Of the columns.
-    real, simulated
-        Float (n, d) and (m, d), NaN where a statistic does not exist.
-    """
-    found = [_shift(name, real[:, at], simulated[:, at]) for at, name in enumerate(names)]
-    known = [one for one in found if one is not None]
-    corrected = holm([one.p_holm for one in known])
-    final = [replace(one, p_holm=float(p)) for one, p in zip(known, corrected, strict=True)]
-    return tuple(sorted(final, key=lambda one: (-round(abs(one.auroc - 0.5), 2), -one.separation)))
-
-
-def _shift(name: str, real: Features, simulated: Features) -> Shift | None:
-    from scipy.stats import ks_2samp
-
-    one, other = (np.asarray(part[np.isfinite(part)], np.float64) for part in (real, simulated))
-    if min(len(one), len(other)) < 2:
-        return None
-    test = ks_2samp(one, other, method="asymp")
-    medians = float(np.median(one)), float(np.median(other))
-    spread = float(np.median(np.abs(one - medians[0])) + np.median(np.abs(other - medians[1]))) / 2
-    gap = abs(medians[0] - medians[1])
-    separation = min(gap / spread, 1e6) if spread > 0 else 1e6 * (gap > 0)
-    n, area = min(len(one), len(other)), auroc(one, other)
-    return Shift(
-        name,
-        kind_of(name).words,
-        area,
-        *(wilson_interval(area * n, n) if n < FEW else auroc_interval(one, other)),
-        ks=float(test.statistic),
-        p_holm=float(test.pvalue),
-        separation=separation,
-        real=medians[0],
-        simulated=medians[1],
-        n_real=len(one),
-        n_simulated=len(other),
-    )
 
 
 def _matrix(table: tuple[Statistics, Statistics]) -> tuple[list[str], tuple[Features, Features]]:
