@@ -192,8 +192,8 @@ def _finish(folder: Path, fail_on: str, realism_limit: float, as_json: bool) -> 
         say_json(summary(audit, page))
     else:
         say_verdict(audit.verdict)
-        checks = [*([] if audit.realism is None else [audit.realism]), *audit.known]
-        say(*(one.sentence for one in checks), str(page))
+        realism = [] if audit.realism is None else [audit.realism.sentence]
+        say(*realism, *(one.sentence for one in audit.known), str(page))
     if fail_on == REALISM:
         fail_where_far(audit, realism_limit)
     else:

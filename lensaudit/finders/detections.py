@@ -99,7 +99,7 @@ def write_detections(
     table = fits.BinTableHDU.from_columns([_column(name, found) for name, found in values.items()], name="SLDETECT")
     for number, name in enumerate(values, 1):
         table.header[f"TUCD{number}"], table.header[f"TCOMM{number}"] = _COLUMNS[name]
-    for name, value in (facts | {"NLEFTOUT": len(scores.ids) - len(rows)}).items():
+    for name, value in {**facts, "NLEFTOUT": len(scores.ids) - len(rows)}.items():
         table.header[name] = in_header(value) if isinstance(value, str) else value
     with replacing(Path(path)) as partial:
         fits.HDUList([fits.PrimaryHDU(), table]).writeto(partial, overwrite=True)
