@@ -264,7 +264,8 @@ class RunOptions(TypedDict, total=False):
     psf_of_arc
         With hosts: let edits of the point-spread function act on the arc alone.
     sources
-        Of the arcs in hosts: ``populations``, or paths as `lensaudit inject --sources` takes them.
+        Of the arcs in hosts: ``populations``, or paths as `inject` takes them. Of the probe ``source-texture``: one
+        folder of stamps or one catalogue.
     """
 
     mode: str
@@ -277,7 +278,7 @@ class RunOptions(TypedDict, total=False):
     hosts: Data
     reuse_hosts: bool
     psf_of_arc: bool
-    sources: Sequence[Path | str]
+    sources: Path | str | Sequence[Path | str]
 
 
 Probe = str | Path | ProbeDefinition
@@ -373,11 +374,13 @@ def probe(
     lens_set = None if data is None else as_set(data).path
     kernel = Path(str(words.pop("psf"))) if "psf" in words else None
     batch = words.pop("batch_size", None)
+    textured = probes in ("source-texture", ["source-texture"], ("source-texture",))
+    galaxies = Path(str(words.pop("sources"))) if textured and isinstance(words.get("sources"), str | Path) else None
     asked = asked_hosts(words)
     workers = words.get("workers", 1)
     assert isinstance(workers, int)
     on = None if asked is None else asked.chosen(n, seed, workers)
-    chosen = ProbeOptions(**words, batch=batch, lens_set=lens_set, hosts=on, psf=kernel)  # type: ignore[arg-type]
+    chosen = ProbeOptions(**words, batch=batch, lens_set=lens_set, hosts=on, sources=galaxies, psf=kernel)  # type: ignore[arg-type]
     with watching(progress) as watch, folder_for(out) as folder:
         if isinstance(probes, str | Path | ProbeDefinition):
             return run_probe(probes, loaded, n, seed, folder, chosen, watch)

@@ -27,10 +27,19 @@ Sources = Annotated[
     list[str] | None,
     typer.Option(
         "--sources", metavar="WHAT",
-        help="populations (smooth), a catalogue of GalSim's real galaxies (twice: a second HST band), or a folder of "
-        "FITS stamps with their PSF.",
+        help="For hosts and source-texture: populations (smooth), a catalogue of GalSim's real galaxies "
+        "(twice: a second HST band), or a folder of FITS stamps with their PSF.",
     ),
 ]  # fmt: skip
+
+
+def only_source(sources: list[str] | None) -> Path | None:
+    """The one folder or catalogue that the probe source-texture takes."""
+    from lensaudit.errors import UsageError
+
+    if sources and len(sources) > 1:
+        raise UsageError("--sources: probe source-texture takes one folder or catalogue; give one")
+    return Path(sources[0]) if sources else None
 
 
 def hosts_asked(hosts: Path | None, sources: list[str] | None, *, reuse: bool, psf_of_arc: bool) -> HostsAsked | None:

@@ -311,13 +311,15 @@ def _command(name: str) -> Callable[..., None]:
         from lensaudit.probes import ProbeOptions, run_probe
 
         check_fail_on(fail_on)
-        asked = on.hosts_asked(hosts, sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc)
+        textured = name == "source-texture"  # its galaxies are the edit's, whatever the scenes have
+        asked = on.hosts_asked(hosts, None if textured else sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc)
         loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set or hosts)
         with watching() as progress:
             options = ProbeOptions(
                 mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
                 hosts=None if asked is None else asked.chosen(n, seed, workers),
                 instrument=opt.instrument_named(instrument), psf=psf, psf_extension=psf_extension,
+                sources=on.only_source(sources) if textured else None,
             )  # fmt: skip
             result = run_probe(name, loaded, n, seed, out, options, progress)
         _tell(result, out, as_json=as_json, fail_on=fail_on)

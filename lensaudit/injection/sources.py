@@ -161,6 +161,10 @@ class Library:
         )
         return replace(smooth, light=light), self._named(place)
 
+    def nearest(self, rng: np.random.Generator, magnitude: float, size_arcsec: float) -> Stamp:
+        """One of the real galaxies nearest in magnitude and half-light radius, of the first catalogue."""
+        return self._stamp(0, self._near(rng, magnitude, size_arcsec))
+
     def _named(self, place: int) -> str:
         if not self._in_bands:
             return f"stamp {Path(self._plates[place].path).name}"

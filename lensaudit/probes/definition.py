@@ -29,6 +29,7 @@ from lensaudit.scenes import POPULATIONS
 from lensaudit.untrusted import Identifier, Label
 
 FROM_FILE = "psf-from-file"
+TEXTURE = "source-texture"
 
 Text = Annotated[str, Field(max_length=4000)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -290,6 +291,36 @@ def with_kernel(definition: ProbeDefinition, path: Path | None, extension: str) 
         return tuple(s.model_copy(update={"parameters": kernel}) if s.edit == FROM_FILE else s for s in steps)
 
     changed = edits.model_copy(update={"control": with_file(edits.control), "treated": with_file(edits.treated)})
+    return definition.model_copy(update={"edits": changed})
+
+
+def with_sources(definition: ProbeDefinition, path: Path | None) -> ProbeDefinition:
+    """The definition with its real galaxies taken from a folder or catalogue; as it is where no `path` is given.
+
+    Raises
+    ------
+    UsageError
+        No step of it takes any, there is no such path, or a step needs one that neither `path` nor the YAML gives.
+    """
+    edits = definition.edits
+    textured = [step for step in (*edits.control, *edits.treated) if step.edit == TEXTURE]
+    if path is None:
+        if not all(step.parameters.get("sources") for step in textured):
+            raise UsageError(
+                f"probe '{definition.name}' needs real galaxies, and none are shipped; give a folder of stamps or a "
+                "catalogue of GalSim's by --sources PATH"
+            )
+        return definition
+    if not textured:
+        raise UsageError(f"--sources: probe '{definition.name}' takes no real galaxies; probe {TEXTURE} does")
+    if not path.exists():
+        raise NoSuchFile(f"--sources {path}: no such catalogue or folder")
+
+    def filled(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        said: dict[str, str | float] = {"sources": str(path)}
+        return tuple(s.model_copy(update={"parameters": said}) if s.edit == TEXTURE else s for s in steps)
+
+    changed = edits.model_copy(update={"control": filled(edits.control), "treated": filled(edits.treated)})
     return definition.model_copy(update={"edits": changed})
 
 

@@ -13,20 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lensaudit.errors import DataError, LensauditError, UsageError
-from lensaudit.files import sha256
 from lensaudit.imaging import INSTRUMENTS, Column, Instrument, Rendered, truth_columns
 from lensaudit.injection import Chosen, Hosts, InjectionSettings, of_set
 from lensaudit.injection.inject import alone
 from lensaudit.injection.sets import check_settings, choose_in_set
 from lensaudit.injection.settings import POPULATIONS
 from lensaudit.injection.sources import sources_of
-from lensaudit.kept import key_of
 from lensaudit.lensset import LensSet
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.elsewhere import on_instrument
 from lensaudit.probes.experiment import Fields, Images, TruthRow
 from lensaudit.probes.result import HostsUsed
-from lensaudit.probes.steps import Arm
+from lensaudit.probes.steps import Arm, digest_of_files
 from lensaudit.scenes import Galaxy, Light, Scene
 
 if TYPE_CHECKING:
@@ -168,7 +166,7 @@ class OnHosts:
     def inputs(self) -> dict[str, str]:
         """The hosts → their content hash; real galaxies taken for sources → SHA-256."""
         sources = [Path(words) for words in self.settings.sources if words != POPULATIONS]
-        return {self.name: self._set.content_hash} | {f"sources {path.name}": _digest(path) for path in sources}
+        return {self.name: self._set.content_hash} | {f"sources {path.name}": digest_of_files(path) for path in sources}
 
     @cached_property
     def _set(self) -> LensSet:
@@ -222,12 +220,6 @@ class OnHosts:
         except LensauditError as error:
             return f"does not fit an arc in a host ({error})"
         return None
-
-
-def _digest(path: Path) -> str:
-    if path.is_file():
-        return sha256(path)
-    return key_of({one.name: sha256(one) for one in sorted(path.iterdir()) if one.is_file()})
 
 
 SIMULATED_ALONE = "which only a simulated host allows"

@@ -35,6 +35,8 @@ class ProbeOptions:
         Real cutouts that arcs are put into in place of drawn scenes, of `HostsAsked.chosen`; they say how many pairs.
     instrument
         Whose cutouts are drawn; None takes the probe's own, or the first that the finder takes.
+    sources
+        Folder or catalogue of real galaxies, for probes that take the source's light from one.
     psf, psf_extension
         FITS file and extension of the kernel, for probes that turn one.
     """
@@ -47,6 +49,7 @@ class ProbeOptions:
     lens_set: Path | None = None
     hosts: OnHosts | None = None
     instrument: Instrument | None = None
+    sources: Path | None = None
     psf: Path | None = None
     psf_extension: str = "VIS_PSF"
 

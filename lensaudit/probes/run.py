@@ -17,7 +17,7 @@ from lensaudit.finders import Finder
 from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited, audited_probes
 from lensaudit.probes.collect import Answers, ChangesNothing, collect, systems_left
 from lensaudit.probes.columns import Curve, Sample, check_columns, dose_columns, fulfilling, pair_columns, recall_curve
-from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, with_kernel
+from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, with_kernel, with_sources
 from lensaudit.probes.elsewhere import seen_by, why_no_scene
 from lensaudit.probes.experiment import VISIBLE_PIXELS, Experiment, Fields, Source, lenses_of
 from lensaudit.probes.finding import ALL_PAIRS, Finding, PairedScores, concluded, measure, probability
@@ -117,6 +117,7 @@ def run_probe(
     if options.lens_set is None:
         definition = _as_seen(definition, finder, options)
     definition = with_kernel(definition, options.psf, options.psf_extension)
+    definition = with_sources(definition, options.sources)
     settings, mode = settled(definition, n, seed, options)
     check_columns(definition)
     sources = _sources(definition, settings, mode, options)

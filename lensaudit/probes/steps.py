@@ -16,6 +16,7 @@ from lensaudit.errors import UsageError
 from lensaudit.files import sha256
 from lensaudit.foreign_code import imported, in_charge
 from lensaudit.imaging import image_edits
+from lensaudit.kept import key_of
 from lensaudit.scenes import Scene
 from lensaudit.scenes import edits as scene_edits
 
@@ -58,6 +59,12 @@ def _without_far_source(scene: Scene, _strength: float = 0.0) -> Scene:
     return scene_edits.without_far_source(scene)
 
 
+def _source_texture(scene: Scene, strength: float, *, sources: str = "") -> Scene:
+    from lensaudit.injection.texture import source_texture  # reads images
+
+    return source_texture(scene, strength, sources=sources)
+
+
 def _by_name(*edits: Edit) -> dict[str, Edit]:
     named = {edit.name: edit for edit in edits}
     if len(named) != len(edits):
@@ -73,6 +80,7 @@ EDITS = _by_name(
     Edit("second-source", scene_edits.second_source, "a second, farther source lensed by the same galaxy"),
     Edit("source-dimmed", scene_edits.source_dimmed, "source fainter in all bands"),
     Edit("source-clumpiness", scene_edits.source_clumpiness, "part of the source's light in clumps"),
+    Edit("source-texture", _source_texture, "the source as a real galaxy, or as the smooth one like it"),
     Edit("source-offset", scene_edits.source_offset, "distance of the source from the deflector in θ_E"),
     Edit("einstein-radius", scene_edits.einstein_radius, "Einstein radius, all light as it was"),
     Edit("psf-angle", scene_edits.psf_angle, "turn of the point-spread function"),
@@ -118,6 +126,15 @@ def _foreign(name: str, level: Level) -> Edit:
     found, file = imported(name, f"edit '{name}'", "function")
     source_hash = "" if file is None else sha256(file)
     return Edit(name, found, (found.__doc__ or name).strip().splitlines()[0], level, source_hash=source_hash)
+
+
+def digest_of_files(path: Path) -> str:
+    """SHA-256 of a file, or of all files in a folder with their names; empty where there is nothing."""
+    if path.is_file():
+        return sha256(path)
+    if not path.is_dir():
+        return ""
+    return key_of({one.name: sha256(one) for one in sorted(path.iterdir()) if one.is_file()})
 
 
 Images = Mapping[str, NDArray[np.float32]]
@@ -220,6 +237,8 @@ class Arm:
             path = Path(str(step.parameters.get("path", "")))
             if path.is_file():
                 read[path.name] = sha256(path)
+            if sources := str(step.parameters.get("sources", "")):
+                read[f"sources {Path(sources).name}"] = digest_of_files(Path(sources))
         return read
 
     def describe(self) -> str:

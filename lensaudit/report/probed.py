@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lensaudit.errors import UsageError
 from lensaudit.kept import Arrays, JsonForm, Piece
@@ -76,7 +76,7 @@ def _pair(example: Example, result: ProbeResult, hosting: Hosting, out: Path) ->
     path = f"{ARRAYS}/pair-{short_name(definition.name + example.pair_id)}.npz"
     words, inputs = plain(definition.model_dump()), dict(experiment.inputs)
     seed = result.settings.seed
-    on = {} if hosting.hosts is None else {"hosts": repr(hosting.hosts)}
+    on: dict[str, Any] = {} if hosting.hosts is None else {"hosts": repr(hosting.hosts)}
     key = key_of(hosting.finder, id=example.pair_id, seed=seed, definition=words, inputs=inputs, **on)
     arrays_piece(out, path, key).or_made(lambda: _pixels(experiment, example.index))
     fields = source.fields
@@ -172,7 +172,7 @@ def _audit(
 ) -> ProbeAudit:
     hosts = hosting.hosts
     folder = out / (FOLDER if hosts is None else HOSTS_FOLDER)
-    on = {} if hosts is None else {"hosts": [repr(hosts), hosts.inputs]}
+    on: dict[str, Any] = {} if hosts is None else {"hosts": [repr(hosts), hosts.inputs]}
     asked = [
         {"definition": one.model_dump(mode="json"), "inputs": [dict(arm.inputs) for arm in one.arms()]}
         for one in definitions

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import galsim
 import numpy as np
 import pytest
+from astropy.io import fits
 from real_sky import a_lens, as_host, without_arc, write_hosts
 
 from lensaudit.errors import DataError, UsageError
@@ -33,6 +35,7 @@ REFUSED = {
     "off-centre": "moves the lens galaxy",
     "psf-rotation": "changes the point-spread function",
     "psf-rotation-real": "no file is given",
+    "source-texture": "no real galaxies are given",
     "psf-width": "changes the point-spread function",
 }
 
@@ -125,6 +128,29 @@ def test_every_built_in_probe_is_rendered_or_refused_with_a_sentence(hosts, name
     experiment = Experiment(hosts, definition.arms())
     control, treated = (experiment.images(0, arm) for arm in (0, len(experiment.arms) - 1))
     assert any((control[band] != treated[band]).any() for band in control)
+
+
+def test_source_texture_takes_real_galaxies_on_hosts_and_without_and_says_where_there_are_none(
+    hosts, tmp_path, no_figures
+):
+    galaxies, psf = tmp_path / "galaxies", galsim.Gaussian(fwhm=0.1)
+    galaxies.mkdir()
+    image = galsim.Convolve(galsim.Exponential(half_light_radius=0.3), psf).drawImage(nx=101, ny=101, scale=0.03)
+    noise = np.random.default_rng(1).normal(0, 1e-5, image.array.shape)
+    kernel = psf.drawImage(nx=41, ny=41, scale=0.03).array
+    first = fits.PrimaryHDU((image.array + noise).astype("f4"), fits.Header({"PIXSCALE": 0.03}))
+    fits.HDUList([first, fits.ImageHDU(kernel, name="PSF")]).writeto(galaxies / "one.fits")
+    for place, where in (("hosts", {"hosts": hosts}), ("drawn", {})):
+        asked = ProbeOptions(sources=galaxies, **where)
+        found = run_probe("source-texture", bright_arcs(), 2, SEED, tmp_path / place, asked)
+        assert (found.column("logit_treated") != found.column("logit_control")).all()
+        assert "sources galaxies" in found.provenance.inputs
+    for options, words in (
+        (ProbeOptions(), "needs real galaxies, and none are shipped; give .* by --sources PATH"),
+        (ProbeOptions(sources=tmp_path / "nowhere"), "no such catalogue or folder"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            run_probe("source-texture", bright_arcs(), 2, SEED, tmp_path / "out", options)
 
 
 @pytest.mark.parametrize("name", ["psf-rotation", "psf-width"])

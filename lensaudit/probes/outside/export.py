@@ -20,7 +20,7 @@ from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.files import replacing, sha256, writable_folder, write_text
 from lensaudit.imaging.band import ELECTRONS_PER_S
 from lensaudit.probes.collect import truth_table
-from lensaudit.probes.experiment import Images, changed_pixels
+from lensaudit.probes.experiment import Images, TruthRow, changed_pixels
 from lensaudit.probes.outside.key import PLAN_FILE, claim, read_part, write_key, write_part
 from lensaudit.probes.outside.plan import WHEN, CutoutFormat, ExportPlan, Unit, cutout_format, steps_key
 from lensaudit.spread import spread
@@ -201,7 +201,7 @@ class _System:
     def __init__(self, plan: ExportPlan, unit: Unit, index: int) -> None:
         self.plan, self.unit, self.index = plan, unit, index
         arms = plan.arms[unit.source]
-        self.made: dict[str, tuple[Images, dict[str, Any]]] = {}
+        self.made: dict[str, tuple[Images, TruthRow]] = {}
         for first in range(0, len(arms), TOGETHER):
             keys = list(arms)[first : first + TOGETHER]
             self.made |= zip(keys, unit.source.arms(index, tuple(arms[key] for key in keys)), strict=True)

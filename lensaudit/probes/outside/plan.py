@@ -23,7 +23,7 @@ from lensaudit.imaging.band import ELECTRONS_PER_S
 from lensaudit.lensset.coordinates import plain_wcs
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.columns import check_columns
-from lensaudit.probes.definition import FROM_FILE, ProbeDefinition
+from lensaudit.probes.definition import FROM_FILE, TEXTURE, ProbeDefinition
 from lensaudit.probes.elsewhere import on_instrument, why_no_scene
 from lensaudit.probes.experiment import Drawn, Experiment
 from lensaudit.probes.result import ProbeSettings
@@ -236,8 +236,10 @@ def _why_not(definition: ProbeDefinition, bands: tuple[str, ...]) -> str | None:
         )
     if definition.mode(None)[1].stretch is not None:
         return "its mode replaces the finder's stretch, which is out of reach outside lensaudit"
-    if any(step.edit == FROM_FILE for step in (*definition.edits.control, *definition.edits.treated)):
-        return "it takes a kernel from a file, which an export does not"
+    for step in (*definition.edits.control, *definition.edits.treated):
+        if step.edit in (FROM_FILE, TEXTURE):
+            what = "a kernel" if step.edit == FROM_FILE else "real galaxies"
+            return f"it takes {what} from a file, which an export does not"
     return None
 
 
