@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import UsageError
 from lensaudit.imaging import INSTRUMENTS, Rendered, truth_columns
 from lensaudit.injection.hosts import HostCutout, given_psf, proper_psf
 from lensaudit.injection.inject import (
@@ -28,7 +28,7 @@ from lensaudit.injection.inject import (
     look_order,
     prepare,
 )
-from lensaudit.injection.settings import FABER_JACKSON, PRIOR, InjectionSettings
+from lensaudit.injection.settings import InjectionSettings, check_settings
 from lensaudit.lensset import (
     BandHeader,
     CatalogueColumn,
@@ -121,63 +121,9 @@ def of_set(
     return Hosts(SetHosts(opened), settings, chosen)
 
 
-def check_settings(lens_set: LensSet, settings: InjectionSettings) -> None:
-    """Raise what can be said before a pixel is read."""
-    columns = {
-        "--theta-e": settings.theta_e if settings.theta_e not in (FABER_JACKSON, PRIOR) else "",
-        "--sigma-v": settings.sigma_v,
-        "--redshift": settings.redshift,
-        "--lens-column": settings.lens_column,
-    }
-    for option, name in columns.items():
-        if name and name not in lens_set.columns:
-            words = f", {FABER_JACKSON} and {PRIOR}" if option == "--theta-e" else ""
-            raise UsageError(f"{option} {name}: {lens_set.path} has the columns {', '.join(lens_set.columns)}{words}")
-    text = {column.name for column in lens_set.header.columns if column.dtype == "str"} | {"id"}
-    for option, name in columns.items():
-        if name in text:
-            raise UsageError(f"{option} {name}: {lens_set.path} holds text there; name a column of numbers")
-    if settings.n is not None and settings.n < 1:
-        raise UsageError(f"--n must be at least 1, not {settings.n}")
-    for option, given in (
-        ("--zero-point", settings.zero_point_mag),
-        ("--psf", settings.psf),
-        ("--electrons-per-unit", settings.electrons_per_unit),
-        ("--filter", settings.filters),
-    ):
-        odd = set(given) - {"*", *lens_set.bands}
-        if odd:
-            raise UsageError(f"{option}: {lens_set.path} has no band {', '.join(sorted(odd))}; it has {lens_set.bands}")
-    _check_bands(lens_set, settings)
-
-
-def _check_bands(lens_set: LensSet, settings: InjectionSettings) -> None:
-    bands = SetHosts(lens_set).bands
-    for what, option, given, there in (
-        ("PSF", "--psf", settings.psf, {band.name for band in bands if band.psf is not None}),
-        (
-            "zero point",
-            "--zero-point",
-            settings.zero_point_mag,
-            {b.name for b in bands if b.zero_point_mag is not None},
-        ),
-    ):
-        lacking = [name for name in lens_set.bands if not ("*" in given or name in given or name in there)]
-        if lacking:
-            value = "FILE" if option == "--psf" else "MAG"
-            raise DataError(
-                f"{lens_set.path}: no {what} in band {', '.join(lacking)}; ingest the hosts with it, or give {option} "
-                f"{lacking[0]}={value}"
-            )
-    units = {band.unit for band in bands}
-    if "*" in settings.zero_point_mag and len(units) > 1:
-        raise UsageError(
-            f"--zero-point {settings.zero_point_mag['*']:g}: the bands of {lens_set.path} have different units "
-            f"({', '.join(sorted(units))}); give one for each, --zero-point BAND=MAG"
-        )
-
-
 LOOKED_AT_ONCE = 32
+WORTH_PROCESSES = 300
+"""Hosts that one process has looked at before another has started."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +146,8 @@ def choose_in_set(
     """As `choose`, in several processes; the same hosts whatever their number."""
     order = tuple(look_order(len(lens_set), settings))
     blocks = range(-(-len(order) // LOOKED_AT_ONCE))
-    with closing(spread(LookTask(lens_set.path, settings, order), blocks, workers)) as ended:
+    alone_quicker = len(order) <= WORTH_PROCESSES
+    with closing(spread(LookTask(lens_set.path, settings, order), blocks, 1 if alone_quicker else workers)) as ended:
         return chosen_of(_in_order(ended, lambda seen: progress(seen, len(order))), len(order), settings)
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lensaudit.errors import UsageError
+from lensaudit.errors import DataError, UsageError
+from lensaudit.lensset import LensSet
 from lensaudit.untrusted import printable
 
 FABER_JACKSON, PRIOR = "faber-jackson", "prior"
@@ -95,3 +96,59 @@ def numbers_by_band(option: str, words: Sequence[str]) -> dict[str, float]:
         if not math.isfinite(values[band]):
             raise UsageError(f"{option} '{printable(word, 60)}' is not finite; give a number")
     return values
+
+
+def check_settings(lens_set: LensSet, settings: InjectionSettings) -> None:
+    """Raise what can be said before a pixel is read."""
+    columns = {
+        "--theta-e": settings.theta_e if settings.theta_e not in (FABER_JACKSON, PRIOR) else "",
+        "--sigma-v": settings.sigma_v,
+        "--redshift": settings.redshift,
+        "--lens-column": settings.lens_column,
+    }
+    for option, name in columns.items():
+        if name and name not in lens_set.columns:
+            words = f", {FABER_JACKSON} and {PRIOR}" if option == "--theta-e" else ""
+            raise UsageError(f"{option} {name}: {lens_set.path} has the columns {', '.join(lens_set.columns)}{words}")
+    text = {column.name for column in lens_set.header.columns if column.dtype == "str"} | {"id"}
+    for option, name in columns.items():
+        if name in text:
+            raise UsageError(f"{option} {name}: {lens_set.path} holds text there; name a column of numbers")
+    if settings.n is not None and settings.n < 1:
+        raise UsageError(f"--n must be at least 1, not {settings.n}")
+    for option, given in (
+        ("--zero-point", settings.zero_point_mag),
+        ("--psf", settings.psf),
+        ("--electrons-per-unit", settings.electrons_per_unit),
+        ("--filter", settings.filters),
+    ):
+        odd = set(given) - {"*", *lens_set.bands}
+        if odd:
+            raise UsageError(f"{option}: {lens_set.path} has no band {', '.join(sorted(odd))}; it has {lens_set.bands}")
+    _check_bands(lens_set, settings)
+
+
+def _check_bands(lens_set: LensSet, settings: InjectionSettings) -> None:
+    bands = lens_set.header.bands
+    for what, option, given, there in (
+        ("PSF", "--psf", settings.psf, {band.name for band in bands if band.psf is not None}),
+        (
+            "zero point",
+            "--zero-point",
+            settings.zero_point_mag,
+            {b.name for b in bands if b.zero_point_mag is not None},
+        ),
+    ):
+        lacking = [name for name in lens_set.bands if not ("*" in given or name in given or name in there)]
+        if lacking:
+            value = "FILE" if option == "--psf" else "MAG"
+            raise DataError(
+                f"{lens_set.path}: no {what} in band {', '.join(lacking)}; ingest the hosts with it, or give {option} "
+                f"{lacking[0]}={value}"
+            )
+    units = {band.unit for band in bands}
+    if "*" in settings.zero_point_mag and len(units) > 1:
+        raise UsageError(
+            f"--zero-point {settings.zero_point_mag['*']:g}: the bands of {lens_set.path} have different units "
+            f"({', '.join(sorted(units))}); give one for each, --zero-point BAND=MAG"
+        )
