@@ -52,6 +52,18 @@ def test_the_sentence_opens_the_limits_and_stands_on_the_page(audit, measured, w
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_probes_of_real_pixels_do_not_carry_the_number(audit, measured, write_folder):
+    rows, details = audit.probes.rows, audit.probes.details
+    on_hosts = replace(
+        audit.probes,
+        rows=(replace(rows[0], hosts="sky"), *rows[1:]),
+        details=(replace(details[0], hosts="sky"), *details[1:]),
+    )
+    page = render_report(write_folder(beside(replace(audit, probes=on_hosts), measured))).read_text(encoding="utf-8")
+    assert page.count(measured.beside) == 2 * (len(rows) - 1)
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_an_audit_without_it_opens_and_says_what_is_missing(audit, write_folder):
     words = json.loads(json.dumps(audit.to_json()))
     del words["realism"]
