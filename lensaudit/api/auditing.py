@@ -57,6 +57,7 @@ class AuditOptions(TypedDict, total=False):
     reuse_hosts: bool
     psf_of_arc: bool
     sources: Sequence[Path | str]
+    instrument: str | Path
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -176,6 +177,7 @@ def audit(
     >>> found.page.name, len(found.content["performance"]["metrics"]) > 5
     ('index.html', True)
     """
+    from lensaudit.imaging import load_instrument
     from lensaudit.report import AuditOptions as Settings
     from lensaudit.report import build_audit, render_report
 
@@ -184,6 +186,7 @@ def audit(
     words |= {name: Path(words[name]) for name in ("certificate", "realism") if name in words}
     words |= {"known": tuple(map(Path, words["known"]))} if "known" in words else {}
     words |= {"batch": words.pop("batch_size")} if "batch_size" in words else {}
+    words |= {"instrument": load_instrument(words["instrument"])} if "instrument" in words else {}
     settings = Settings(hosts=asked_hosts(words), **words)
     loaded, opened = as_pair(finder, data, refit)
     folder = temporary_folder("audit") if out is None else Path(out)

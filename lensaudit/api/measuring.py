@@ -21,6 +21,7 @@ from lensaudit.api.finders import scored
 from lensaudit.api.hosting import asked_hosts
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Scores
+from lensaudit.imaging import load_instrument
 from lensaudit.probes import ProbeAudit, ProbeDefinition, ProbeOptions, ProbeResult, run_audit, run_probe
 from lensaudit.verdicts import PAIRS
 
@@ -254,6 +255,8 @@ class RunOptions(TypedDict, total=False):
         Processes that render.
     batch_size
         Images that the finder scores at a time.
+    instrument
+        Whose cutouts are drawn: a name, or the path of a YAML file; by default what fits the finder.
     psf, psf_extension
         FITS file and extension of the kernel, for probes that rotate one.
     hosts
@@ -273,6 +276,7 @@ class RunOptions(TypedDict, total=False):
     tolerance: float
     workers: int
     batch_size: int
+    instrument: str | Path
     psf: Path | str
     psf_extension: str
     hosts: Data
@@ -376,6 +380,7 @@ def probe(
     batch = words.pop("batch_size", None)
     textured = probes in ("source-texture", ["source-texture"], ("source-texture",))
     galaxies = Path(str(words.pop("sources"))) if textured and isinstance(words.get("sources"), str | Path) else None
+    words |= {"instrument": load_instrument(str(words["instrument"]))} if "instrument" in words else {}
     asked = asked_hosts(words)
     workers = words.get("workers", 1)
     assert isinstance(workers, int)

@@ -70,7 +70,7 @@ def galsim_psf(words: Mapping[str, Any]) -> OwnPsf:
 def _check(words: Any, depth: int) -> None:
     if not isinstance(words, Mapping) or depth > DEEPEST:
         raise ValueError("galsim: write a mapping with a type, such as {type: Moffat, beta: 2.5, fwhm: 0.7}")
-    kind = words.get("type")
+    kind = str(words.get("type"))
     if kind not in PROFILES:
         raise ValueError(f"galsim: type '{printable(kind, 40)}' is not allowed; take {', '.join(PROFILES)}")
     for key, value in words.items():

@@ -22,6 +22,7 @@ from pydantic import (
 from lensaudit.documents import digest_of, read_json, validated
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_json
+from lensaudit.imaging.band import Instrument as WholeInstrument
 from lensaudit.provenance import Provenance
 from lensaudit.untrusted import Identifier, Label
 
@@ -232,14 +233,14 @@ class Header(_Frozen):
     columns: tuple[CatalogueColumn, ...] = Field(max_length=MOST_COLUMNS)
     source: Source = Field(default_factory=Source)
     provenance: Provenance = Field(default_factory=dict, validate_default=True)
-    full_instrument: dict[str, Any] | None = None
+    full_instrument: WholeInstrument | None = None
     content_hash: Sha256 | None = None
     checksums: Checksums | None = None
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         words: dict[str, Any] = handler(self)
-        if words.get("full_instrument") is None:  # sets of before keep their bytes
+        if self.full_instrument is None:  # sets of before keep their bytes
             words.pop("full_instrument", None)
         return words
 

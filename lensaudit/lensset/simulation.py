@@ -12,7 +12,7 @@ import numpy as np
 
 from lensaudit.errors import UsageError
 from lensaudit.files import working_in
-from lensaudit.lensset.header import FIX, BandHeader, CatalogueColumn, Header, chunk_for
+from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_for
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import LensSetWriter, Records
 from lensaudit.provenance import Provenance
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NEVER_CHANGED = ("euclid", "vis101", "lsst", "lsst-stack")
 """Instruments whose sets need not hold them: their numbers are fixed."""
+LONGEST_FILTER = 200
+"""Letters of a filter's name in the header of a band; a curve of the user's own is in the whole instrument alone."""
 
 
 class SizedTask(Protocol):
@@ -160,8 +162,8 @@ def simulation_header(instrument: str | Path | Instrument, population: str, n: i
     command = f"lensaudit simulate {said} --population {population} --n {n} --seed {seed}"
     return Header(
         instrument=seen.name,
-        bands=tuple(_band_header(band) for band in seen.bands),
-        full_instrument=None if seen.name in NEVER_CHANGED else seen.to_json(),
+        bands=tuple(_band_header(band, fixed=seen.name in NEVER_CHANGED) for band in seen.bands),
+        full_instrument=None if seen.name in NEVER_CHANGED else seen,
         n=n,
         chunk=chunk_for(n),
         seed=seed,
@@ -185,27 +187,29 @@ def instrument_of(found: Header | LensSet) -> Instrument:
     ------
     UsageError
         The set does not hold it, and its instrument is none of ours.
-    DataError
-        What it holds is no instrument.
     """
-    from lensaudit.imaging import Instrument, get_instrument
+    from lensaudit.imaging import get_instrument
 
-    words = (found if isinstance(found, Header) else found.header).full_instrument
-    return get_instrument(found.instrument) if words is None else Instrument.from_json(words, "full_instrument", FIX)
+    whole = (found if isinstance(found, Header) else found.header).full_instrument
+    return get_instrument(found.instrument) if whole is None else whole
 
 
 def pixel_units_of(instrument: Instrument) -> dict[str, str]:
     """Band → what a pixel value of a simulated image means, as `LensSet.pixel_units` says it."""
-    return {band.name: _band_header(band).pixel_unit for band in instrument.bands}
+    return {band.name: _band_header(band, fixed=True).pixel_unit for band in instrument.bands}
 
 
-def _band_header(band: Band) -> BandHeader:
+def _band_header(band: Band, *, fixed: bool) -> BandHeader:
+    """A band of an instrument in a set's header; `fixed` ones say as little as ever, so that sets keep their bytes."""
+    named = band.filter is not None and len(band.filter) <= LONGEST_FILTER
     return BandHeader(
         name=band.name,
         shape=(band.pixels, band.pixels),
         pixel_scale_arcsec=band.pixel_scale_arcsec,
         zero_point_mag=band.zero_point_mag,
         unit=band.unit,
+        electrons_per_unit=None if fixed else band.shot_electrons_per_unit,
+        filter=band.filter if named and not fixed else None,
     )
 
 

@@ -25,6 +25,7 @@ def test_a_set_of_a_file_needs_the_file_no_more(tmp_path):
     assert again.pixel_units == {"g": "count at 27 mag", "r": "count at 27 mag"}
     assert {"mag_source_g", "arc_snr_r", "colour_lens_g_r"} <= set(again.columns)
     assert "mag_source_VIS" not in again.columns
+    assert [band.filter for band in again.header.bands] == ["decam2014-g", "decam2014-r"]
     image = noiseless_images(again.scene(0), instrument_of(again))["g"]
     residual = again.images("g", [0])[0] - image
     assert residual.std() == pytest.approx(0.1, rel=0.1)  # 1024 pixels know σ to 2 %; it has no photon noise
@@ -35,6 +36,7 @@ def test_sets_of_instruments_that_never_change_hold_none(tmp_path):
     simulate("vis101", "", 2, 1, tmp_path / "set")
     header = json.loads((tmp_path / "set" / "lensset.json").read_text())
     assert "full_instrument" not in header
+    assert set(header["bands"][0]) == {"name", "shape", "pixel_scale_arcsec", "zero_point_mag", "unit"}
     assert header["population"] == "centred"
     assert instrument_of(LensSet.open(tmp_path / "set")) == INSTRUMENTS["vis101"]
 

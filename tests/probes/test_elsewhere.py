@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+import lensaudit as la
 from lensaudit.documents import digest_of
 from lensaudit.finders import declare_finder
 from lensaudit.imaging import INSTRUMENTS
@@ -134,3 +135,4 @@ def test_an_instrument_that_is_named_wins_and_is_kept_whole(tmp_path):
     drawn = again.drawn("single", 1, 2)
     assert drawn.inputs == {"instrument mine": digest_of(own.to_json())}
     assert {c.name for c in drawn.columns} >= {"arc_snr_y", "mag_arc_g"}
+    assert la.probe(hsc, "arc-snr", n=2, instrument="hsc").definition.instrument == "hsc"
