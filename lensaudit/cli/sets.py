@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lensaudit.cli import options as opt
-from lensaudit.cli.console import say, say_json
+from lensaudit.cli.console import say, say_json, warn
 
 if TYPE_CHECKING:
     from lensaudit.imaging import Instrument
@@ -137,7 +137,12 @@ def _instrument(name: str, like: Path | None, filters: list[str]) -> str | Instr
     pairs = [words.partition("=") for words in filters]
     if wrong := [words for words, (band, _, curve) in zip(filters, pairs, strict=True) if not band or not curve]:
         raise UsageError(f"--filter '{wrong[0]}': write BAND=NAME, e.g. g=hsc2017-g")
-    return instrument_like(LensSet.open(like), {band: curve for band, _, curve in pairs})
+    measured = instrument_like(LensSet.open(like), {band: curve for band, _, curve in pairs})
+    if silent := [band.name for band in measured.bands if band.shot_electrons_per_unit is None]:
+        warn(
+            f"{like}: electrons of a pixel unit are not known in {', '.join(silent)}; light adds no noise"
+        )
+    return measured
 
 
 def register_check(app: typer.Typer) -> None:

@@ -60,9 +60,12 @@ def instrument_like(lens_set: LensSet, filters: Mapping[str, str] | None = None,
 
 
 def _instrument_or_none(lens_set: LensSet) -> Instrument | None:
-    """The set's instrument, where that is known: what cannot be measured is taken from it."""
+    """The instrument a set was simulated with: what cannot be measured is taken from it.
+
+    Ingested sets may bear the same name and have another unit.
+    """
     try:
-        return instrument_of(lens_set)
+        return instrument_of(lens_set) if lens_set.has_scenes else None
     except (UsageError, DataError):
         return None
 
