@@ -139,9 +139,7 @@ def _instrument(name: str, like: Path | None, filters: list[str]) -> str | Instr
         raise UsageError(f"--filter '{wrong[0]}': write BAND=NAME, e.g. g=hsc2017-g")
     measured = instrument_like(LensSet.open(like), {band: curve for band, _, curve in pairs})
     if silent := [band.name for band in measured.bands if band.shot_electrons_per_unit is None]:
-        warn(
-            f"{like}: electrons of a pixel unit are not known in {', '.join(silent)}; light adds no noise"
-        )
+        warn(f"{like}: electrons of a pixel unit are not known in {', '.join(silent)}; light adds no noise")
     return measured
 
 

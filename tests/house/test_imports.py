@@ -199,7 +199,6 @@ A_DOCUMENT = {"to_json", "from_json", "as_json", "kept_json", "sealed", "provena
 BAGS = {
     "Checkpoint.identity": "what a training is of, compared as a whole and never read",
     "Checkpoint.refuse_other": "the same",
-    "Header.full_instrument": "an instrument as it was written, which `instrument_of` reads",
     "Keep.identity": "the same",
     "TrainingOptions.identity": "the same",
     "Clustered.record": "what clusters.json holds, printed as it is",

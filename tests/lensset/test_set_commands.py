@@ -40,11 +40,11 @@ def test_simulate_for_people(lensaudit, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["hubble", "--n", "1"], "'hubble' is not known; allowed: euclid"),
+        (["hubble", "--n", "1"], "instrument 'hubble' is unknown; allowed: euclid"),
         (["lsst", "--n", "0"], "--n must be at least 1"),
         (["lsst", "--n", "many"], "give a whole number"),
         (["lsst"], "--n"),
-        (["lsst", "--n", "1", "--population", "x"], "'x' is not one of lsst"),
+        (["lsst", "--n", "1", "--population", "x"], "--population 'x' is not one of "),
         (["lsst", "--n", "1", "--workers", "-1"], "--workers"),
     ],
 )
