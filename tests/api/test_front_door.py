@@ -134,7 +134,7 @@ def _at(place: str) -> typing.Any:
     return getattr(import_module(f"lensaudit.{module}"), name)
 
 
-@pytest.mark.parametrize("module", [*(f"api.{name}" for name in MODULES), "lensset.store", "notebook"])
+@pytest.mark.parametrize("module", [*(f"api.{name}" for name in MODULES), "lensset.store", "records"])
 def test_examples_run(module):
     runner = DocTestRunner(verbose=False, optionflags=ELLIPSIS)
     for example in DocTestFinder().find(import_module(f"lensaudit.{module}")):
