@@ -133,6 +133,7 @@ def test_an_audit_of_an_earlier_version_is_read_whole(repository: Path):
         "lensaudit.evaluation.selection",
         "lensaudit.explaining.judging.judgement",
         "lensaudit.probes",
+        "lensaudit.realism_gate",
         "lensaudit.report.schema",
     ],
 )
