@@ -248,6 +248,10 @@ class ComparisonOptions(TypedDict, total=False):
     speed: bool
     workers: int
     refit: bool
+    hosts: Data
+    reuse_hosts: bool
+    psf_of_arc: bool
+    sources: Sequence[Path | str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -341,7 +345,8 @@ def compare(
     words: dict[str, Any] = dict(options)
     words |= {name: tuple(words[name]) for name in ("probes", "methods") if name in words}
     renamed = {"batch_size": "batch", "judge_n": "explanations"}
-    settings = CompareOptions(**{renamed.get(name, name): value for name, value in words.items()})
+    on = asked_hosts(words)
+    settings = CompareOptions(hosts=on, **{renamed.get(name, name): value for name, value in words.items()})
     sets = [as_set(one) for one in ([data] if isinstance(data, Data) else data)]
     entrants = _entrants(finders)
     folder = temporary_folder("comparison") if out is None else Path(out)

@@ -262,6 +262,7 @@ def register_compare(app: typer.Typer) -> None:
         epilog=opt.examples(
             "lensaudit compare ou66 runs/ou66 --set runs/test --out runs/comparison",
             "lensaudit compare ou66 ou200 --set runs/test --probe none --judge-n 0 --out runs/short",
+            "lensaudit compare ou66 runs/ou66 --set runs/test --hosts runs/q1 --out runs/on-hosts",
         )
     )(compare)
 
@@ -277,6 +278,10 @@ def compare(
     probe: opt.Probes = [],
     old_probes: opt.OldProbes = None,
     probe_n: opt.ProbeN = PAIRS,
+    hosts: on.Hosts = None,
+    reuse_hosts: on.ReuseHosts = False,
+    psf_of_arc: on.PsfOfArc = False,
+    sources: on.Sources = None,
     judge_n: opt.JudgeN = 8,
     old_judge_n: opt.OldJudgeN = None,
     method: opt.Method = [],
@@ -319,6 +324,7 @@ def compare(
         speed=speed,
         workers=workers,
         refit=refit,
+        hosts=on.hosts_asked(hosts, sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc),
     )
     use_threads(threads)
     entrants = entrants_of(finders, device, resample=resample, field_of_view=field_of_view)

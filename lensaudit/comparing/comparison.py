@@ -17,6 +17,7 @@ from lensaudit.errors import DataError, NoSuchFile
 from lensaudit.evaluation import Calibration, Metric, RocBand
 from lensaudit.files import write_json
 from lensaudit.probes.finding import Change, Recall
+from lensaudit.probes.result import HostsUsed
 from lensaudit.provenance import Pixels, Provenance
 from lensaudit.records import Json, Number, Record
 from lensaudit.report.schema import AuditedSet
@@ -226,12 +227,13 @@ class FinderProbes(ProbeAnswers):
 
 @dataclass(frozen=True)
 class ComparedProbes(Record):
-    """The same probes of every finder: `n` pairs of each population, drawn from `seed`."""
+    """The same probes of every finder: `n` pairs of each population, drawn from `seed`, or on `hosts`."""
 
     n: int
     seed: int
     probes: tuple[ProbeTitle, ...]
     finders: tuple[FinderProbes, ...]
+    hosts: HostsUsed | None = None
 
 
 @dataclass(frozen=True)

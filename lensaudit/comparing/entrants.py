@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lensaudit.errors import UsageError
+from lensaudit.probes.hosts import HostsAsked
 from lensaudit.records import Json, Record, plain
 from lensaudit.verdicts import PAIRS
 
@@ -49,6 +50,8 @@ class CompareOptions(Record):
         Processes that render the probes' scenes.
     refit
         Whether finders whose stretch takes statistics of a training set take them from each set instead.
+    hosts
+        Real cutouts that the probes are asked on, in place of drawn scenes.
     """
 
     seed: int = 0
@@ -61,6 +64,7 @@ class CompareOptions(Record):
     speed: bool = True
     workers: int = 1
     refit: bool = False
+    hosts: HostsAsked | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probes", _named(self.probes))
@@ -78,7 +82,10 @@ class CompareOptions(Record):
     def to_json(self) -> Json:
         """What the results depend on."""
         names = ("seed", "n", "probes", "probe_n", "explanations", "methods")
-        return {name: plain(getattr(self, name)) for name in names} | ({"refit": True} if self.refit else {})
+        said = {name: plain(getattr(self, name)) for name in names} | ({"refit": True} if self.refit else {})
+        if self.hosts is not None:
+            said["hosts"] = self.hosts.to_json()
+        return said
 
 
 def _named(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -24,16 +24,17 @@ from lensaudit.comparing.comparison import (
     ProbeVerdict,
 )
 from lensaudit.comparing.entrants import CompareOptions, Entrant
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import METHODS, JudgeSettings, Watcher, judge
 from lensaudit.explaining.judging.judge import tasks_left
 from lensaudit.explaining.judging.sample import kinds_of
 from lensaudit.finders import Finder, Scores, score_set
 from lensaudit.kept import JsonForm, Piece
 from lensaudit.lensset import LensSet
-from lensaudit.probes import ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
+from lensaudit.probes import OnHosts, ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.elsewhere import seen_by, why_no_scene
+from lensaudit.probes.on_hosts import on_hosts
 from lensaudit.report.options import key_of, scores_piece, short_name
 from lensaudit.scenes.scene import LENS_KINDS
 from lensaudit.spread import StageProgress
@@ -103,18 +104,24 @@ def compared_probes(
     if not options.probes:
         return None
     definitions = audited_probes(options.probes)
+    hosts = None if options.hosts is None else options.hosts.chosen(options.probe_n, options.seed, options.workers)
     return ComparedProbes(
-        n=options.probe_n,
+        n=options.probe_n if hosts is None else hosts.n,
         seed=options.seed,
         probes=tuple(ProbeTitle(one.name, one.title, one.nature) for one in definitions),
-        finders=tuple(_asked(entrant, Path(out), options, progress) for entrant in entrants),
+        finders=tuple(_asked(entrant, hosts, Path(out), options, progress) for entrant in entrants),
+        hosts=None if hosts is None else hosts.used,
     )
 
 
 def check_probes(options: CompareOptions) -> None:
-    """Raise UsageError where a probe that is asked for does not exist, before the work starts."""
+    """Raise what is wrong with the probes and hosts that are asked for, before the work starts."""
     if options.probes:
         audited_probes(options.probes)
+    if options.hosts is not None:
+        if not options.probes:
+            raise UsageError("--hosts: probes are asked on them, and none are asked for; leave it out")
+        options.hosts.check()
 
 
 def probe_folder(out: Path, entrant: Entrant) -> Path:
@@ -122,9 +129,14 @@ def probe_folder(out: Path, entrant: Entrant) -> Path:
     return out / PROBES_FOLDER / short_name(f"{entrant.label} {entrant.finder.weights_hash}")
 
 
-def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: StageProgress) -> FinderProbes:
-    finder = entrant.finder.for_field(None)  # probes render the field the finder was trained on
-    definitions = [seen_by(one, finder) for one in audited_probes(options.probes)]
+def _asked(
+    entrant: Entrant, hosts: OnHosts | None, out: Path, options: CompareOptions, progress: StageProgress
+) -> FinderProbes:
+    finder = _prober(entrant, hosts)
+    definitions = [
+        seen_by(one, finder) if hosts is None else on_hosts(one, hosts) for one in audited_probes(options.probes)
+    ]
+    on: dict[str, Any] = {} if hosts is None else {"hosts": [repr(hosts), hosts.inputs]}
     key = key_of(
         finder,
         probes=[one.model_dump(mode="json") for one in definitions],
@@ -132,33 +144,49 @@ def _asked(entrant: Entrant, out: Path, options: CompareOptions, progress: Stage
         n=options.probe_n,
         seed=options.seed,
         states=[state.word for state in STATES],
+        **on,
     )
     place = probe_folder(out, entrant)
     form = JsonForm("said", encode=ProbeAnswers.to_json, decode=ProbeAnswers.from_json)
     piece: Piece[ProbeAnswers] = Piece(place / KEPT, form, key)
-    said = piece.or_made(lambda: _audited(entrant, definitions, place, options, progress))
+    said = piece.or_made(lambda: _audited(entrant, hosts, definitions, place, (options, progress)))
     return FinderProbes(said.verdicts, said.not_applicable, finder=entrant.label)
+
+
+def _prober(entrant: Entrant, hosts: OnHosts | None) -> Finder:
+    """The finder as probes ask it: scenes are drawn in the field that it was trained on, hosts are as they are."""
+    return entrant.finder.for_field(None) if hosts is None else entrant.finder
 
 
 def _audited(
     entrant: Entrant,
+    hosts: OnHosts | None,
     definitions: Sequence[ProbeDefinition],
     place: Path,
-    options: CompareOptions,
-    progress: StageProgress,
+    how: tuple[CompareOptions, StageProgress],
 ) -> ProbeAnswers:
-    finder = entrant.finder.for_field(None)
-    reasons = {one.name: why_not_applicable(one, finder) or why_no_scene(one) for one in definitions}
+    finder, (options, progress) = _prober(entrant, hosts), how
+    if hosts is None:
+        reasons = {one.name: why_not_applicable(one, finder) or why_no_scene(one) for one in definitions}
+    else:
+        reasons = {
+            one.name: why_not_applicable(one, finder, hosts.fields) or _not_there(hosts, one) for one in definitions
+        }
     refused = {name: why for name, why in reasons.items() if why}
     asked = [word for word, one in zip(options.probes, definitions, strict=True) if one.name not in refused]
     if not asked:
         return ProbeAnswers((), _listed(refused))
     told = partial(_told, progress, entrant.label)
-    workers = ProbeOptions(workers=options.workers, batch=options.batch)
+    workers = ProbeOptions(workers=options.workers, batch=options.batch, hosts=hosts)
     audit: ProbeAudit = run_audit(finder, options.probe_n, options.seed, place, asked, workers, told)
-    instruments = {one.name: one.instrument for one in definitions}
+    instruments = {one.name: one.instrument if hosts is None else f"hosts of {hosts.name}" for one in definitions}
     verdicts = tuple(_verdict(one, instruments[one.probe]) for one in audit.ranked)
     return ProbeAnswers(verdicts, _listed(refused | audit.not_applicable))
+
+
+def _not_there(hosts: OnHosts, definition: ProbeDefinition) -> str | None:
+    reason = hosts.why_not(definition)
+    return None if reason is None else f"not on hosts: it {reason}"
 
 
 def _verdict(one: Ranked, instrument: str) -> ProbeVerdict:

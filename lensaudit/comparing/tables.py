@@ -289,6 +289,7 @@ class ProbeTable:
     finders: tuple[Asked, ...]
     rows: tuple[ProbeRow, ...]
     unasked: dict[str, str] = field(default_factory=dict)
+    hosts: str = ""
 
 
 def probe_table(probes: ComparedProbes | None) -> ProbeTable | None:
@@ -311,4 +312,5 @@ def probe_table(probes: ComparedProbes | None) -> ProbeTable | None:
     ]
     finders = [Asked(one.finder, ", ".join(dict.fromkeys(said.instrument for said in one.verdicts))) for one in asked]
     unasked = {one.finder: one.not_applicable[0].why for one in probes.finders if not one.verdicts}
-    return ProbeTable(probes.n, probes.seed, tuple(finders), tuple(rows), unasked)
+    note = "" if probes.hosts is None else probes.hosts.note
+    return ProbeTable(probes.n, probes.seed, tuple(finders), tuple(rows), unasked, note)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     )
     from lensaudit.probes.experiment import Drawn, Experiment, lenses_of
     from lensaudit.probes.finding import Finding, PairedScores
-    from lensaudit.probes.on_hosts import HostsAsked, OnHosts
+    from lensaudit.probes.hosts import HostsAsked
+    from lensaudit.probes.on_hosts import OnHosts
     from lensaudit.probes.page import FINDINGS_HEAD, findings_rows
     from lensaudit.probes.result import ProbeResult
     from lensaudit.probes.run import ProbeOptions, run_audit, run_probe, why_not_applicable
@@ -62,7 +63,8 @@ _HOME = {
     "definition": ("QUICK_PROBES", "ProbeDefinition", "builtin_probes", "load_definition", "without_groups"),
     "experiment": ("Drawn", "Experiment", "lenses_of"),
     "finding": ("Finding", "PairedScores"),
-    "on_hosts": ("HostsAsked", "OnHosts"),
+    "hosts": ("HostsAsked",),
+    "on_hosts": ("OnHosts",),
     "page": ("FINDINGS_HEAD", "findings_rows"),
     "result": ("ProbeResult",),
     "run": ("ProbeOptions", "run_audit", "run_probe", "why_not_applicable"),

@@ -23,6 +23,7 @@ from lensaudit.lensset import LensSet
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.elsewhere import on_instrument
 from lensaudit.probes.experiment import Fields, Images, TruthRow
+from lensaudit.probes.hosts import HostsAsked
 from lensaudit.probes.result import HostsUsed
 from lensaudit.probes.steps import Arm, digest_of_files
 from lensaudit.scenes import Galaxy, Light, Scene
@@ -38,61 +39,38 @@ class ChangesHost(UsageError):
     """An edit changes what is the host's; the text is one clause."""
 
 
-@dataclass(frozen=True)
-class HostsAsked:
-    """Real cutouts that probes are asked on, as a user names them.
-
-    Attributes
-    ----------
-    path
-        Lens set with point-spread functions and zero points, from ``lensaudit ingest``.
-    reuse
-        Take hosts more than once where there are fewer than pairs, each time with another source.
-    psf_of_arc
-        Let edits of the point-spread function act on the arc alone; without it they are not made on hosts.
-    sources
-        As `InjectionSettings.sources`.
-    """
-
-    path: Path
-    reuse: bool = False
-    psf_of_arc: bool = False
-    sources: tuple[str, ...] = (POPULATIONS,)
-
-    def chosen(self, n: int, seed: int, workers: int = 1) -> OnHosts:
-        """The first `n` hosts, in an order drawn from the seed, that can be used; fewer where there are no more.
-
-        Raises
-        ------
-        UsageError
-            There is no such source, or fewer than two hosts can be used.
-        DataError
-            The set lacks a PSF, a zero point or a filter, or no host can be used.
-        """
-        if n < 2:
-            raise UsageError(f"--n {n}: a probe needs at least 2 pairs")
-        opened = LensSet.open(self.path)
-        _demand_whole(opened)
-        settings = InjectionSettings(seed=seed, n=n, reuse=True, sources=tuple(self.sources))
-        check_settings(opened, settings)
-        sources_of(settings)
-        found = choose_in_set(opened, settings, workers)
-        pairs = n if self.reuse else min(n, found.distinct)
-        if pairs < 2:
-            raise UsageError(
-                f"--hosts {self.path}: 1 of {len(opened)} hosts can be used, and a probe needs at least 2 pairs; give "
-                "more hosts, or --reuse-hosts"
-            )
-        used = HostsUsed(
-            set=opened.path.name,
-            distinct=found.distinct,
-            asked=n,
-            reused=pairs > found.distinct,
-            psf_of_arc=self.psf_of_arc,
-            sources=tuple(Path(one).name for one in self.sources),
-            notes=tuple(found.notes),
+def chosen(asked: HostsAsked, n: int, seed: int, workers: int = 1) -> OnHosts:
+    """What `HostsAsked.chosen` gives."""
+    if n < 2:
+        raise UsageError(f"--n {n}: a probe needs at least 2 pairs")
+    opened = LensSet.open(asked.path)
+    _demand_whole(opened)
+    settings = InjectionSettings(seed=seed, n=n, reuse=True, sources=tuple(asked.sources))
+    check_settings(opened, settings)
+    sources_of(settings)
+    found = choose_in_set(opened, settings, workers)
+    pairs = n if asked.reuse else min(n, found.distinct)
+    if pairs < 2:
+        raise UsageError(
+            f"--hosts {asked.path}: 1 of {len(opened)} hosts can be used, and a probe needs at least 2 pairs; give "
+            "more hosts, or --reuse-hosts"
         )
-        return OnHosts(opened.path, found.rows[:pairs], replace(settings, n=None, reuse=self.reuse), used)
+    used = HostsUsed(
+        set=opened.path.name,
+        distinct=found.distinct,
+        asked=n,
+        reused=pairs > found.distinct,
+        psf_of_arc=asked.psf_of_arc,
+        sources=tuple(Path(one).name for one in asked.sources),
+        notes=tuple(found.notes),
+    )
+    return OnHosts(opened.path, found.rows[:pairs], replace(settings, n=None, reuse=asked.reuse), used)
+
+
+def check(asked: HostsAsked) -> None:
+    """What `HostsAsked.check` does."""
+    _demand_whole(LensSet.open(asked.path))
+    sources_of(InjectionSettings(sources=tuple(asked.sources)))
 
 
 def _demand_whole(lens_set: LensSet) -> None:
@@ -181,6 +159,12 @@ class OnHosts:
         kept = ("path", "rows", "settings", "used")
         return {name: value for name, value in self.__dict__.items() if name in kept}
 
+    def of(self, definition: ProbeDefinition) -> OnHosts:
+        """The hosts as this probe takes them: each once where the treated arm is the host alone."""
+        if not self.used.reused or definition.nature != "contaminant":
+            return self
+        return replace(self, rows=self.rows[: self.used.distinct], used=replace(self.used, reused=False))
+
     def id(self, index: int) -> str:
         """Id of the host in its set; from its second system on with that number."""
         again = index // self.used.distinct
@@ -211,6 +195,8 @@ class OnHosts:
 
     def why_not(self, definition: ProbeDefinition) -> str | None:
         """What it does that a host does not allow, in one clause without "it", tried on the first; None if it fits."""
+        if definition.nature == "contaminant" and self.used.distinct < 2:
+            return "takes each host once, and there is one"
         drawn = self._hosts.scene(0)
         try:
             for arm in definition.arms():
@@ -266,6 +252,6 @@ def check_hosts(finder: Finder, asked: HostsAsked) -> None:
     DataError
         The hosts lack something, or the finder cannot take them as input.
     """
+    asked.check()
     opened = LensSet.open(asked.path)
-    _demand_whole(opened)
     finder.for_units(opened).check(opened)

@@ -88,7 +88,12 @@ class HostsUsed(Record):
         """What was done, for a page."""
         sources = "smooth ones" if self.sources == ("populations",) else f"real galaxies ({', '.join(self.sources)})"
         few = f" {self.asked} pairs were asked for, and there are no more hosts." if self._fewer else ""
-        again = f" {self.distinct} hosts are used more than once, each time with another source." if self.reused else ""
+        again = (
+            f" {self.distinct} hosts are used more than once, each time with another source: pairs of one host are not "
+            "independent, and intervals are too narrow; probes of hosts without an arc take each once."
+            if self.reused
+            else ""
+        )
         psf = " Edits of the point-spread function act on the arc alone." if self.psf_of_arc else ""
         notes = "".join(f" {one[0].upper()}{one[1:]}." for one in self.notes)
         return (

@@ -114,6 +114,8 @@ def run_probe(
     definition = probe if isinstance(probe, ProbeDefinition) else load_definition(probe)
     options = options or ProbeOptions()
     refuse_two(options)
+    if options.hosts is not None:
+        options = replace(options, hosts=options.hosts.of(definition))
     if options.lens_set is None:
         definition = _as_seen(definition, finder, options)
     definition = with_kernel(definition, options.psf, options.psf_extension)

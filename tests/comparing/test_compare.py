@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from real_sky import a_lens, as_host, without_arc, write_hosts
 
-from lensaudit.comparing import CompareOptions, build, compare, entrants_of
+from lensaudit.comparing import CompareOptions, Comparison, build, compare, entrants_of
 from lensaudit.comparing.build import estimate_of_comparison
 from lensaudit.comparing.measuring import FirstImages, methods_for
 from lensaudit.errors import DataError, UsageError
@@ -213,3 +214,25 @@ def test_mistakes_are_told_in_one_line(lensaudit, entrants, place: Path, tmp_pat
         entrants_of([])
     with pytest.raises(DataError, match="no finder can be compared"):
         build.compare(entrants("ground"), [LensSet.open(place / "test")], tmp_path)
+
+
+def test_probes_are_asked_on_the_same_hosts(lensaudit, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lensaudit.probes.run.draw_figures", lambda *_: None)
+    hosts = [as_host(without_arc(a_lens(index)), name=f"h{index}") for index in range(3)]
+    write_hosts(tmp_path / "q1", hosts)
+    words = ("compare", *NAMES, "--set", "test", "--set", "ground", "--out", tmp_path / "out", "--no-speed")
+    words += ("--judge-n", "0", "--probe", "arc-snr", "--probe", "lens-light", "--probe-n", "3", "--hosts")
+    done = lensaudit(*words, tmp_path / "q1")
+    assert done.code == 0, done.err
+    found = Comparison.read(tmp_path / "out")
+    assert (found.probes.n, found.probes.hosts.set, found.options.hosts.path.name) == (3, "q1", "q1")
+    asked = {one.finder.removeprefix("small_finders:"): one for one in found.probes.finders}
+    assert [(one.probe, one.n, one.instrument) for one in asked["wide"].verdicts] == [("arc-snr", 3, "hosts of q1")]
+    assert asked["wide"].not_applicable[0].why.startswith("not on hosts: it changes the lens galaxy's light")
+    assert asked["ground"].verdicts == ()  # takes band g
+    page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+    assert "hosts of q1" in page
+    without = ("compare", *NAMES, "--set", "test", "--probe", "none", "--out", tmp_path / "no")
+    refused = lensaudit(*without, "--hosts", tmp_path / "q1")
+    assert refused.code == 2
+    assert "--hosts: probes are asked on them, and none are asked for" in refused.err

@@ -224,6 +224,8 @@ def test_fewer_hosts_than_pairs_are_said_and_used_once_unless_asked(hosts_path):
     again = HostsAsked(hosts_path, reuse=True).chosen(6, SEED)
     assert [again.id(index) for index in (0, 4, 5)] == [fewer.id(0), f"{fewer.id(0)}-2", f"{fewer.id(1)}-2"]
     assert "used more than once" in again.used.note
+    bare_hosts = again.of(load_definition("false-positive"))
+    assert (bare_hosts.n, again.of(load_definition("arc-snr")).n) == (N, 6)  # a host alone is the same every time
     first, fifth = (again._hosts.scene(index) for index in (0, 4))
     assert first.galaxies[1] != fifth.galaxies[1]
 
