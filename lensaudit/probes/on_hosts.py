@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.imaging import INSTRUMENTS, Column, Instrument, Rendered, truth_columns
@@ -23,7 +23,6 @@ from lensaudit.lensset import LensSet
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.elsewhere import on_instrument
 from lensaudit.probes.experiment import Fields, Images, TruthRow
-from lensaudit.probes.hosts import HostsAsked
 from lensaudit.probes.result import HostsUsed
 from lensaudit.probes.steps import Arm, digest_of_files
 from lensaudit.scenes import Galaxy, Light, Scene
@@ -39,7 +38,20 @@ class ChangesHost(UsageError):
     """An edit changes what is the host's; the text is one clause."""
 
 
-def chosen(asked: HostsAsked, n: int, seed: int, workers: int = 1) -> OnHosts:
+class Asked(Protocol):
+    """What is asked for, see `lensaudit.probes.hosts.HostsAsked`."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def reuse(self) -> bool: ...
+    @property
+    def psf_of_arc(self) -> bool: ...
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+
+
+def chosen(asked: Asked, n: int, seed: int, workers: int = 1) -> OnHosts:
     """What `HostsAsked.chosen` gives."""
     if n < 2:
         raise UsageError(f"--n {n}: a probe needs at least 2 pairs")
@@ -67,7 +79,7 @@ def chosen(asked: HostsAsked, n: int, seed: int, workers: int = 1) -> OnHosts:
     return OnHosts(opened.path, found.rows[:pairs], replace(settings, n=None, reuse=asked.reuse), used)
 
 
-def check(asked: HostsAsked) -> None:
+def check(asked: Asked) -> None:
     """What `HostsAsked.check` does."""
     _demand_whole(LensSet.open(asked.path))
     sources_of(InjectionSettings(sources=tuple(asked.sources)))
@@ -242,7 +254,7 @@ def on_hosts(definition: ProbeDefinition, hosts: OnHosts) -> ProbeDefinition:
     return on_instrument(definition, hosts.instrument).model_copy(update={"published": None})
 
 
-def check_hosts(finder: Finder, asked: HostsAsked) -> None:
+def check_hosts(finder: Finder, asked: Asked) -> None:
     """Raise what is wrong with the hosts or their sources, or why the finder cannot take them, before the work starts.
 
     Raises
@@ -252,6 +264,6 @@ def check_hosts(finder: Finder, asked: HostsAsked) -> None:
     DataError
         The hosts lack something, or the finder cannot take them as input.
     """
-    asked.check()
+    check(asked)
     opened = LensSet.open(asked.path)
     finder.for_units(opened).check(opened)
