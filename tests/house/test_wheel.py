@@ -55,7 +55,7 @@ def test_every_file_the_package_reads_is_in_the_wheel(wheel: Path, tracked: list
         inside = path.relative_to(repository)
         if inside.parts[0] == "lensaudit":
             wanted.add(inside.as_posix())
-        elif inside.parts[0] in {"models", "probes"}:
+        elif inside.parts[0] in {"instruments", "models", "probes"}:
             wanted.add(f"lensaudit/builtin/{inside.as_posix()}")
     with zipfile.ZipFile(wheel) as archive:
         missing = {name for name in wanted if not name.endswith(".gitkeep")} - set(archive.namelist())
