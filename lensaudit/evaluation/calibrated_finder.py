@@ -150,8 +150,8 @@ _FIGURES = ("reliability.png", "top.png")
 
 @styled
 def _draw(record: Calibrated, out: Path) -> None:
-    for name, plot, height in zip(_FIGURES, (record.plot, record.plot_top), (5.0, 4.2), strict=True):
-        save_figure(out / name, figure_of(plot(axes_or_new(None, 5.4, height))))
+    for file, plot, height in zip(_FIGURES, (record.plot, record.plot_top), (5.0, 4.2), strict=True):
+        save_figure(out / file, figure_of(plot(axes_or_new(None, 5.4, height))))
 
 
 def markdown(record: Calibrated, title: str) -> str:
