@@ -95,10 +95,7 @@ def _demand_whole(lens_set: LensSet) -> None:
         }
         for what, there in needed.items():
             if not there:
-                raise DataError(
-                    f"--hosts {lens_set.path}: band {band.name} has no {what}; ingest the cutouts with "
-                    "it"
-                )
+                raise DataError(f"--hosts {lens_set.path}: band {band.name} has no {what}; ingest the cutouts with it")
 
 
 @dataclass(frozen=True)
