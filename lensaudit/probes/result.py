@@ -99,7 +99,8 @@ class HostsUsed(Record):
         return (
             f"Simulated arcs in real cutouts, hosts of {self.set}: pixels that no arc reaches are the host's own, and "
             f"arcs are seen through its point-spread function. Sources are {sources}. A treated arm without a lens is "
-            f"the host as it is.{few}{again}{psf}{notes}"
+            f"the host as it is, and a lens among the hosts without a label counts as a false positive."
+            f"{few}{again}{psf}{notes}"
         )
 
     @property
