@@ -24,7 +24,6 @@ def register_calibrate(app: typer.Typer) -> None:
         epilog=opt.examples(
             "lensaudit calibrate ou66 runs/graded --prevalence 0.001 --out runs/ou66-calibrated",
             "lensaudit calibrate ou66 runs/graded --method beta --weights weight --survey 1000000 --out runs/beta",
-            "lensaudit score runs/ou66-calibrated runs/survey --detections runs/lenses.fits",
         )
     )(calibrate)
 

@@ -26,6 +26,7 @@ DEFAULTS = {
     "recipe": "tiny.yaml", "cae": "cae.yaml", "probe": "probe.yaml", "outside": "outside.csv", "export": "export",
     "state": "state.pt", "cutouts": "cutouts", "catalogue": "catalogue.csv", "psf": "psf.fits", "id": "euclid-000003",
     "out": "out", "ensemble": "ensemble", "word": "word", "planted": "planted.json", "audit": "audit>out",
+    "hosts": "hosts", "graded": "graded",
 }  # fmt: skip
 """What stands for a place where no place changes it."""
 
@@ -79,6 +80,14 @@ COMMANDS: tuple[str, ...] = (
     "ingest fits {cutouts} --band {word}=[VIS] --out {out}",
     "ingest fits {cutouts} --band VIS={word}[VIS] --out {out}",
     "simulate euclid --n 2 --population {word} --out {out}",
+    "simulate {word} --n 2 --out {out}",
+    "instruments show {word}",
+    "inject {hosts} --any-host --out {out}",
+    "inject {hosts} --any-host --theta-e {word} --out {out}",
+    "inject {word} --out {out}",
+    "calibrate {finder} {graded} --out {out}",
+    "calibrate {finder} {graded} --weights {word} --out {out}",
+    "realism {finder} --real {set} --simulated {graded} --out {out}",
     "planted-bias --plant {word} --out {out}",
     "quickstart --finder {word} --out {out}",
     "score {word} {set} --out {out}",

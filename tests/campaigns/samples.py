@@ -74,6 +74,7 @@ def make_samples(root: Path) -> None:
     register_tiny()
     with contextlib.chdir(root):
         run_quietly("simulate", "euclid", "--n", 32, "--seed", 3, "--out", "set")
+        run_quietly("simulate", "euclid", "--n", 64, "--seed", 6, "--out", "graded")  # 20 of each class and more
         save_tiny(Path("finder"), "tiny-a")
         save_tiny(Path("other"), "tiny-b", 2, ("H",))
         Path("own.py").write_text(OWN_MODULE)
@@ -82,6 +83,8 @@ def make_samples(root: Path) -> None:
         _make_cutouts(Path("cutouts"))
         _make_state_dict(Path("state.pt"))
         run_quietly("ingest", "fits", "cutouts", "--band", "VIS=[VIS]", "--band", "H=[H]", "--out", "real")
+        _make_hosts(Path("hosts.npz"))
+        run_quietly("ingest", "npz", "hosts.npz", "--pixel-scale", 0.1, "--zero-point", 24.6, "--out", "hosts")
         shutil.copy(builtin_folder("reports") / "planted-bias" / "planted.json", "planted.json")
         run_quietly("probe", "export", "--probe", "band-swap", "--n", 2, "--out", "export")
         _score_export(Path("export"))
@@ -107,6 +110,22 @@ def _make_tables() -> None:
     names = [f"obj{i}" for i in range(3)]
     rows = [f"{name},{i % 2},{20 + i}.5,{150 + i},2.{i}\n" for i, name in enumerate(names)]
     Path("catalogue.csv").write_text("id,label,mag,ra,dec\n" + "".join(rows))
+
+
+def _make_hosts(path: Path) -> None:
+    """Three round galaxies in VIS, with what an injection needs."""
+    noise = np.random.default_rng(8)
+    square = np.hypot(*np.mgrid[-20:21, -20:21]) ** 2
+    images = [3.0 * np.exp(-square / (40.0 + 10 * i)) + noise.normal(0, 0.01, square.shape) for i in range(3)]
+    psf = np.exp(-square[10:-10, 10:-10] / 3.0)
+    np.savez(
+        path,
+        images=np.float32(images)[:, None],
+        variance=np.full((3, 1, 41, 41), 1e-4, np.float32),
+        psfs=np.float32([[psf / psf.sum()]] * 3),
+        bands=["VIS"],
+        ids=["a", "b", "c"],
+    )
 
 
 def _make_recipes() -> None:

@@ -19,6 +19,7 @@ from lensaudit.finders import (
     score_set,
 )
 from lensaudit.finders.units import factor, is_known, zero_point_mag
+from lensaudit.imaging import get_instrument
 from lensaudit.lensset import pixel_units_of
 
 ELECTRONS = "electron / s at 24 mag"
@@ -135,7 +136,7 @@ def test_shipped_finders_ask_for_no_unit_or_record_it(folder):
     recipe = read_record(folder).recipe
     for one in (recipe, *recipe.members):
         if STRETCHES[one.stretch].in_pixel_units:
-            instrument = str(read_record(folder).training_data.instrument)
+            instrument = get_instrument(str(read_record(folder).training_data.instrument))
             assert one.pixel_unit == {band: pixel_units_of(instrument)[band] for band in one.bands}
         else:
             assert one.pixel_unit == {}

@@ -134,7 +134,7 @@ def test_json_on_disk_is_the_result(flux_result, flux_out):
     assert held["published"]["caption"] == "published, on the authors’ images"
     assert held["doses"] is None
     assert held["settings"] == {
-        "n": PAIRS, "seed": SEED, "mode": "physical", "tolerance": 0.35, "lens_set": None
+        "n": PAIRS, "seed": SEED, "mode": "physical", "tolerance": 0.35, "lens_set": None, "hosts": None
     }  # fmt: skip
     assert {f["population"] for f in held["findings"]} == set(POPULATIONS)
     for name in held["figures"].values():
