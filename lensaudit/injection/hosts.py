@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
-from lensaudit.imaging import INSTRUMENTS, Band, Instrument
+from lensaudit.imaging import INSTRUMENTS, Band, Instrument, kernel
 from lensaudit.imaging.psf import read_kernel, resampled
+from lensaudit.lensset import BandHeader, LensSet, PsfHeader, RmsHeader
+from lensaudit.lensset import instrument_of as drawn_with
 from lensaudit.scenes import EUCLID_SKY
 from lensaudit.scenes.colours import effective_wavelength_nm
 
@@ -72,6 +74,39 @@ class HostCutout:
     def bands(self) -> tuple[str, ...]:
         """Band names in order."""
         return tuple(self.images)
+
+
+def host_bands(lens_set: LensSet) -> tuple[BandHeader, ...]:
+    """The bands of a set as hosts have them: a simulated set stores neither PSF nor noise, but knows what it drew."""
+    bands = lens_set.header.bands
+    if not lens_set.has_scenes or any(band.psf is not None for band in bands):
+        return bands
+    drawn = drawn_with(lens_set)
+    scene = lens_set.scene(0)
+    assert scene is not None
+    return tuple(
+        band.model_copy(
+            update={
+                "psf": PsfHeader(side=len(kernel(scene.psf, drawn.band(band.name))), per_cutout=True),
+                "rms": RmsHeader(per_cutout=True),
+                "electrons_per_unit": drawn.band(band.name).shot_electrons_per_unit,
+                "filter": drawn.band(band.name).filter,
+            }
+        )
+        for band in bands
+    )
+
+
+def drawn_psf_and_rms(lens_set: LensSet, index: int) -> tuple[dict[str, Array], dict[str, NDArray[np.float32]]]:
+    """PSF and background σ, by band, with which system `index` of a simulated set was drawn."""
+    scene = lens_set.scene(index)
+    assert scene is not None
+    bands = [drawn_with(lens_set).band(band.name) for band in lens_set.header.bands]
+    sigma = {band.name: scene.noise_scale * band.background_sigma for band in bands}
+    return (
+        {band.name: np.array(kernel(scene.psf, band)) for band in bands},
+        {name: np.full(lens_set.shape[name], value, dtype=np.float32) for name, value in sigma.items()},
+    )
 
 
 class HostSource(Protocol):

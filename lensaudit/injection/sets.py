@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import UsageError
 from lensaudit.imaging import INSTRUMENTS, Rendered, truth_columns
-from lensaudit.injection.hosts import HostCutout, given_psf, proper_psf
+from lensaudit.injection.hosts import HostCutout, drawn_psf_and_rms, given_psf, host_bands, proper_psf
 from lensaudit.injection.inject import (
     ARC_CUT_SIGMA,
     Chosen,
@@ -70,11 +70,15 @@ class SetHosts:
 
     def __getitem__(self, index: int) -> HostCutout:
         lens_set, bands, known = self.lens_set, self.lens_set.bands, self._known
+        psf: Mapping[str, NDArray[Any]] = {b: lens_set.psf(b, index)[0] for b in bands if lens_set.has_psf(b)}
+        rms = {b: lens_set.rms(b, index)[0] for b in bands if lens_set.has_rms(b)}
+        if self.bands is not lens_set.header.bands:
+            psf, rms = drawn_psf_and_rms(lens_set, index)
         return HostCutout(
             id=lens_set.ids[index],
             images={band: lens_set.images(band, index)[0] for band in bands},
-            psf={band: lens_set.psf(band, index)[0] for band in bands if lens_set.has_psf(band)},
-            rms={band: lens_set.rms(band, index)[0] for band in bands if lens_set.has_rms(band)},
+            psf=psf,
+            rms=rms,
             zero_point_mag={band: zero for band in bands if (zero := known[band].zero_point_mag) is not None},
             pixel_scale_arcsec=lens_set.pixel_scale_arcsec,
             electrons_per_unit={band: known[band].electrons_per_unit for band in bands},
@@ -97,10 +101,10 @@ class SetHosts:
     def _columns(self) -> Mapping[str, NDArray[Any]]:
         return {name: self.lens_set.column(name) for name in self.lens_set.columns if name != "id"}
 
-    @property
+    @cached_property
     def bands(self) -> tuple[BandHeader, ...]:
-        """The set's bands."""
-        return self.lens_set.header.bands
+        """The set's bands; of a simulated one with the PSF and noise it was drawn with."""
+        return host_bands(self.lens_set)
 
 
 def of_set(

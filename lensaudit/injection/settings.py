@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.injection.hosts import host_bands
 from lensaudit.lensset import LensSet
 from lensaudit.untrusted import printable
 
@@ -129,7 +130,7 @@ def check_settings(lens_set: LensSet, settings: InjectionSettings) -> None:
 
 
 def _check_bands(lens_set: LensSet, settings: InjectionSettings) -> None:
-    bands = lens_set.header.bands
+    bands = host_bands(lens_set)
     for what, option, given, there in (
         ("PSF", "--psf", settings.psf, {band.name for band in bands if band.psf is not None}),
         (

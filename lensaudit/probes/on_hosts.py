@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.imaging import INSTRUMENTS, Column, Instrument, Rendered, truth_columns
 from lensaudit.injection import Chosen, Hosts, InjectionSettings, of_set
+from lensaudit.injection.hosts import host_bands
 from lensaudit.injection.inject import alone
 from lensaudit.injection.sets import check_settings, choose_in_set
 from lensaudit.injection.settings import POPULATIONS
@@ -87,7 +88,7 @@ def check(asked: Asked) -> None:
 
 def _demand_whole(lens_set: LensSet) -> None:
     named = lens_set.instrument in INSTRUMENTS or "VIS" in lens_set.bands
-    for band in lens_set.header.bands:
+    for band in host_bands(lens_set):
         needed = {
             "PSF": band.psf is not None,
             "zero point": band.zero_point_mag is not None,

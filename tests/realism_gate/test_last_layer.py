@@ -80,6 +80,7 @@ class Odd(nn.Module):
 
 
 def test_the_last_that_runs_counts_and_tokens_are_averaged(sets):
+    torch.manual_seed(2)  # of unseeded weights one in many gives answers that look like probabilities
     finder = toy_finder(Odd())
     layer = last_layer(finder)
     assert isinstance(layer, LastLayer)
