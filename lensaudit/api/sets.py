@@ -225,11 +225,9 @@ def inject(
     --------
     >>> import lensaudit as la
     >>> hosts = la.simulate("vis101", n=4, seed=7)  # or your own, from la.ingest
-    >>> try:
-    ...     la.inject(hosts)
-    ... except ValueError as error:
-    ...     print(str(error)[-51:])
-    ingest the hosts with it, or give psf={'VIS': FILE}
+    >>> injected = la.inject(hosts)
+    >>> injected.labels.tolist(), injected.has_psf("VIS")
+    ([0, 1, 0, 1, 0, 1], True)
     """
     from lensaudit import injection
 

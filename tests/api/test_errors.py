@@ -61,7 +61,11 @@ MISTAKES: dict[str, tuple[Mistake, type[Exception], str]] = {
     "simulate: workers": (lambda at: la.simulate(n=2, workers=0), ValueError, "workers.*0"),
     "simulate: out": (lambda at: la.simulate(n=2, out=at.folder / "other"), ValueError, "another out"),
     "simulate: another set": (lambda at: la.simulate(n=3, out=at.folder / "set"), ValueError, "another out"),
-    "inject: no PSF": (lambda at: la.inject(at.set), ValueError, "psf={'VIS': FILE}"),
+    "inject: no PSF": (
+        lambda at: la.inject(la.ingest(at.folder, VIS, pixel_scale={"*": 0.1})),
+        ValueError,
+        "psf={'VIS': FILE}",
+    ),
     "inject: n": (lambda at: la.inject(at.set, 0), ValueError, "^n .*0"),
     "inject: sources": (lambda at: la.inject(at.set, sources="gone", psf={"*": "x"}), ValueError, "sources gone|x: "),
     "inject: a column": (lambda at: la.inject(at.set, sigma_v="gone"), ValueError, "sigma_v.*gone"),
