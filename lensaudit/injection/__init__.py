@@ -1,6 +1,6 @@
 """Injection: simulated arcs in real cutouts. The host's own pixels stay; through its own PSF comes an arc."""
 
-from lensaudit.injection.hosts import HostCutout, rms_of_variance
+from lensaudit.injection.hosts import HostCutout
 from lensaudit.injection.inject import ARC_CUT_SIGMA, Chosen, Hosts
 from lensaudit.injection.sets import ARMS, inject, of_set
 from lensaudit.injection.settings import InjectionSettings, numbers_by_band, words_by_band
@@ -15,6 +15,5 @@ __all__ = [
     "inject",
     "numbers_by_band",
     "of_set",
-    "rms_of_variance",
     "words_by_band",
 ]

@@ -18,16 +18,15 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
 from lensaudit.imaging import INSTRUMENTS, Band, Instrument, kernel
-from lensaudit.imaging.psf import read_kernel, resampled
+from lensaudit.imaging.psf import read_kernel
 from lensaudit.lensset import BandHeader, LensSet, PsfHeader, RmsHeader
 from lensaudit.lensset import instrument_of as drawn_with
+from lensaudit.lensset.ingest.survey import SAME_SCALE, ready_psf, standard_deviation
 from lensaudit.scenes import EUCLID_SKY
 from lensaudit.scenes.colours import effective_wavelength_nm
 
 Array = NDArray[np.float64]
 
-FAR_OFF_CENTRE_PIXELS = 2.0
-OFF_CENTRE_PIXELS = 0.25
 SUM_TOLERANCE = 0.01
 FWHM_WINDOW_PIXELS = 12
 ENOUGH_FOR_MEDIAN = 2000
@@ -117,33 +116,23 @@ class HostSource(Protocol):
 
 
 def proper_psf(values: Any, where: str) -> tuple[Array, list[str]]:
-    """A kernel brought right: odd, sum 1, centred; and what had to be done.
+    """A kernel as ingest stores one: odd, sum 1, centred; and what had to be done.
 
     Raises
     ------
     DataError
-        It is not a square image of finite numbers with positive sum, or stands too far off its centre.
+        It is no image of finite numbers with positive sum, or stands too far off its centre.
     """
     kernel = np.asarray(values, dtype=np.float64)
-    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or not kernel.size:
-        raise DataError(f"{where}: a PSF must be a square image, not {kernel.shape}; cut it out")
-    if not np.isfinite(kernel).all() or kernel.sum() <= 0:
-        raise DataError(f"{where}: a PSF must be finite numbers with positive sum; correct it")
-    done = []
-    if kernel.shape[0] % 2 == 0:
-        kernel = np.pad(kernel, (0, 1))
-        done.append("PSFs of an even size were given an odd one")
-    shift = _off_centre(kernel)
-    if np.hypot(*shift) > FAR_OFF_CENTRE_PIXELS:
-        raise DataError(f"{where}: the PSF stands {np.hypot(*shift):.1f} pixels off its centre; centre it")
-    if np.hypot(*shift) > OFF_CENTRE_PIXELS:
-        from scipy.ndimage import shift as moved
-
-        kernel = np.asarray(moved(kernel, -shift, order=3), dtype=np.float64)
-        done.append("PSFs off their centre were centred")
-    if abs(kernel.sum() - 1.0) > SUM_TOLERANCE:
+    if kernel.ndim != 2:
+        raise DataError(f"{where}: a PSF must be an image, not {kernel.shape}; cut it out")
+    found = ready_psf(kernel, where)
+    done = ["PSFs were brought to an odd size and centred"] if found.moved else []
+    if abs(found.total - 1.0) > SUM_TOLERANCE:
         done.append("PSFs were normalised to sum 1")
-    return kernel / kernel.sum(), done
+    as_given = not found.moved and found.pixels.shape == kernel.shape  # then without the rounding of what is stored
+    kept = kernel if as_given else found.pixels.astype(np.float64)
+    return kept / kept.sum(), done
 
 
 @lru_cache(maxsize=64)
@@ -159,16 +148,8 @@ def given_psf(words: str, scale_arcsec: float) -> Array:
     """
     path, bracket, extension = words.removesuffix("]").partition("[")
     values, scale = read_kernel(Path(path), extension if bracket else "0", scale_arcsec)
-    ratio = scale_arcsec / scale
-    side = 2 * max(1, int((len(values) - 1) / 2 / ratio)) + 1
-    return values if abs(ratio - 1.0) < 1e-3 else resampled(values, ratio, 0.0, side)
-
-
-def _off_centre(kernel: Array) -> Array:
-    """(rows, columns) from the middle pixel to the centroid of what is above a fifth of the peak."""
-    core = np.where(kernel > 0.2 * kernel.max(), kernel, 0.0)
-    axis = np.arange(len(kernel)) - len(kernel) // 2
-    return np.array([core.sum(axis=1) @ axis, core.sum(axis=0) @ axis]) / core.sum()
+    ratio = scale / scale_arcsec
+    return values if abs(ratio - 1.0) <= SAME_SCALE else ready_psf(values, words, ratio).pixels.astype(np.float64)
 
 
 def proper_rms(values: Any, image: NDArray[Any], where: str) -> tuple[NDArray[np.float32], list[str]]:
@@ -179,21 +160,14 @@ def proper_rms(values: Any, image: NDArray[Any], where: str) -> tuple[NDArray[np
     DataError
         It has another shape than the image, or every pixel is bad.
     """
-    rms = np.array(values, dtype=np.float32)
+    rms = standard_deviation(np.asarray(values, dtype=np.float32), "rms")
     if rms.shape != image.shape:
         raise DataError(f"{where}: the RMS has {rms.shape} pixels, the image {image.shape}; cut both alike")
-    good = np.isfinite(rms) & (rms > 0) & np.isfinite(image)
+    good = np.isfinite(rms) & np.isfinite(image)
     if not good.any():
         raise DataError(f"{where}: the RMS has no positive number; correct it, or ingest without it")
     done = [] if good.all() else ["pixels without a positive, finite RMS count as bad"]
     return np.where(good, rms, np.float32(np.inf)), done
-
-
-def rms_of_variance(variance: Any) -> NDArray[np.float32]:
-    """σ from variance; +inf where the variance is not a positive number."""
-    known = np.asarray(variance, dtype=np.float64)
-    good = np.isfinite(known) & (known > 0)
-    return np.where(good, np.sqrt(np.where(good, known, 1.0)), np.inf).astype(np.float32)
 
 
 def estimated_rms(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -55,6 +55,12 @@ class Fields:
     shape: dict[str, tuple[int, int]]
     pixel_units: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of_set(cls, lens_set: LensSet) -> Fields:
+        """What a set declares."""
+        scales, shape = dict(lens_set.pixel_scale_arcsec), dict(lens_set.shape)
+        return cls(lens_set.instrument, tuple(lens_set.bands), scales, shape, lens_set.pixel_units)
+
 
 class Source(Protocol):
     """Where the systems of an experiment come from."""
@@ -157,14 +163,7 @@ class FromSet:
     @property
     def fields(self) -> Fields:
         """What the set declares."""
-        opened = self._set
-        return Fields(
-            opened.instrument,
-            tuple(opened.bands),
-            dict(opened.pixel_scale_arcsec),
-            dict(opened.shape),
-            opened.pixel_units,
-        )
+        return Fields.of_set(self._set)
 
     @property
     def inputs(self) -> dict[str, str]:

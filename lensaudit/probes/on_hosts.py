@@ -131,14 +131,7 @@ class OnHosts:
     @property
     def fields(self) -> Fields:
         """What the hosts' set declares."""
-        opened = self._set
-        return Fields(
-            opened.instrument,
-            tuple(opened.bands),
-            dict(opened.pixel_scale_arcsec),
-            dict(opened.shape),
-            opened.pixel_units,
-        )
+        return Fields.of_set(self._set)
 
     @cached_property
     def instrument(self) -> Instrument:

@@ -11,7 +11,7 @@ from real_sky import a_lens, as_host, without_arc
 
 from lensaudit.errors import DataError
 from lensaudit.imaging.psf import gaussian_kernel
-from lensaudit.injection import InjectionSettings, rms_of_variance
+from lensaudit.injection import InjectionSettings
 from lensaudit.injection.hosts import Sampling, checked, fwhm_pixels, given_psf, proper_psf, proper_rms, ray_grid
 from lensaudit.injection.inject import prepare
 
@@ -39,21 +39,21 @@ def test_a_psf_between_pixels_or_of_even_size_is_centred():
     even = np.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / (2 * 1.5**2))
     values, done = proper_psf(even / even.sum(), "here")
     assert values.shape == (21, 21)
-    assert done == ["PSFs of an even size were given an odd one", "PSFs off their centre were centred"]
+    assert done == ["PSFs were brought to an odd size and centred"]
     offset = np.arange(21) - 10
-    # 0.02 pixels: the cubic interpolation of a kernel of 1.5 pixels' σ, cut at the rim
+    # 0.02 pixels: a kernel of 1.5 pixels' σ, cut at the rim
     assert np.abs([values.sum(axis=1) @ offset, values.sum(axis=0) @ offset]).max() < 0.02
 
 
-@pytest.mark.parametrize("broken", [np.zeros((5, 5)), np.full((5, 5), np.nan), np.ones((5, 4)), -np.ones((3, 3))])
+@pytest.mark.parametrize("broken", [np.zeros((5, 5)), np.full((5, 5), np.nan), -np.ones((3, 3)), np.ones(5)])
 def test_what_is_no_psf_is_refused_by_name(broken):
-    with pytest.raises(DataError, match=r"^h1: band g: a PSF must be .*; (cut|correct) it"):
+    with pytest.raises(DataError, match=r"^h1: band g: .*PSF.*; (cut|correct|give) "):
         proper_psf(broken, "h1: band g")
 
 
 def test_a_psf_far_off_its_centre_is_refused():
     kernel = np.roll(gaussian_kernel(2.0, 1.0, 31), 4, axis=1)
-    with pytest.raises(DataError, match=r"stands 4\.0 pixels off its centre; centre it"):
+    with pytest.raises(DataError, match=r"centroid lies 4 pixels off the middle of 31"):
         proper_psf(kernel, "here")
 
 
@@ -70,10 +70,6 @@ def test_an_rms_without_a_number_or_of_another_shape_is_refused():
         proper_rms(np.zeros((3, 3)), np.zeros((3, 3)), "here")
     with pytest.raises(DataError, match="cut both alike"):
         proper_rms(np.ones((4, 4)), np.zeros((3, 3)), "here")
-
-
-def test_negative_variance_is_a_bad_pixel():
-    assert rms_of_variance([4.0, -1.0, np.nan, 0.0]).tolist() == [2.0, np.inf, np.inf, np.inf]
 
 
 def test_a_host_without_psf_or_zero_point_is_refused_by_band(host):
@@ -96,12 +92,13 @@ def test_a_psf_of_a_file_is_brought_to_the_pixels_of_the_band(tmp_path, host):
     fits.writeto(path, gaussian_kernel(0.4, 0.05, 61).astype("f4"), header)
     for scale in (0.05, 0.1):
         values, _ = proper_psf(given_psf(str(path), scale), "here")
-        # 2 %: of a Gaussian 4 pixels wide, by the pixels above half of its peak
-        assert fwhm_pixels(values) * scale == pytest.approx(0.4, rel=0.02)
+        # 4 %: the wider pixel collects over its own area, which adds 1 %; the rest is counting pixels above half
+        assert fwhm_pixels(values) * scale == pytest.approx(0.4, rel=0.04)
     given = InjectionSettings(psf={"*": str(path)}, zero_point_mag={"VIS": 25.0})
     found = prepare(replace(host, psf={}), given)
     assert found.cutout.zero_point_mag["VIS"] == 25.0
-    assert fwhm_pixels(found.cutout.psf["H"]) * 0.3 == pytest.approx(0.4, rel=0.1)  # 1.3 pixels are few
+    # Gaussian and pixel in quadrature: √(σ² + (0.3² − 0.05²) / 12) · 2.355; 10 %: 1.5 pixels are few
+    assert fwhm_pixels(found.cutout.psf["H"]) * 0.3 == pytest.approx(0.448, rel=0.1)
 
 
 @pytest.mark.parametrize(
