@@ -12,6 +12,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +73,12 @@ def content_policy(css: str, script: str = "") -> str:
     )
 
 
+@cache
 def environment(*folders: Path) -> Environment:
-    """The template environment of all pages: escapes everything, and an unknown name is an error."""
+    """The template environment of all pages: escapes everything, and an unknown name is an error.
+
+    Made once for each folder, so that templates are compiled once in a process.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
