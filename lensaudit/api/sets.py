@@ -91,7 +91,8 @@ class IngestOptions(TypedDict, total=False):
     duplicate
         Band → bands that get the same image.
     instrument
-        Name kept in the set.
+        Name kept in the set. Of a known instrument, or a YAML file: its pixel scales, zero points and filters stand in
+        where neither headers nor options say them.
     nan
         What becomes of NaN pixels: ``fail`` (the default), ``zero``, ``median`` or ``keep``.
     masked_values, masked
@@ -105,12 +106,14 @@ class IngestOptions(TypedDict, total=False):
     psf, rms, variance, weight
         Of the layout ``fits``: band → pattern of its point-spread functions, and of its noise as standard deviations,
         variances or inverse variances; without ``*`` one for the whole set, ``"[5]"`` an extension of the image's file.
+    mask
+        The same of masks of bad pixels.
     electrons_per_unit
         Band (or ``*``) → electrons of one pixel unit, gain × exposure; wins over the header.
     filters
         Band → name of its filter in speclite.
     mask_bits
-        Of the layout ``npz``: bits of an integer mask that mark bad pixels.
+        Bits of an integer mask that mark bad pixels; without them, of a FITS mask of 0 and 1, the ones.
     images_only
         Whether PSFs and noise that ``euclid-q1`` and ``npz`` find by themselves are left out.
     """
@@ -131,6 +134,7 @@ class IngestOptions(TypedDict, total=False):
     rms: Mapping[str, str]
     variance: Mapping[str, str]
     weight: Mapping[str, str]
+    mask: Mapping[str, str]
     electrons_per_unit: Mapping[str, float]
     filters: Mapping[str, str]
     mask_bits: Sequence[int]
@@ -343,6 +347,7 @@ def _plan(path: Path, bands: Mapping[str, str] | Sequence[str], layout: str, opt
             "rms": options.get("rms", none),
             "variance": options.get("variance", none),
             "weight": options.get("weight", none),
+            "mask": options.get("mask", none),
         }
         beside = [parse_band(f"{band}={one}", what) for what, by in given.items() for band, one in by.items()]
         return plan_fits(

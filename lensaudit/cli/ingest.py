@@ -49,7 +49,17 @@ Electrons = Annotated[
 Filters = Annotated[
     list[str] | None, typer.Option("--filter", metavar="BAND=NAME", help="Filter in speclite, e.g. g=hsc2017-g.")
 ]
-Instrument = Annotated[str, typer.Option("--instrument", help="Name kept in the set.")]
+Instrument = Annotated[
+    str,
+    typer.Option(
+        "--instrument",
+        help="Name kept in the set; of a known instrument (or its YAML) also the pixel scale, zero point and filter "
+        "of each band, where neither header nor option says.",
+    ),
+]
+MaskBits = Annotated[
+    str, typer.Option("--mask-bits", metavar="BIT,BIT", help="Bits of the mask that mark bad pixels, from 0.")
+]
 ImagesOnly = Annotated[bool, typer.Option("--images-only", help="Leave PSFs and noise maps out.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable systems out and say which, do not stop.")]
 
@@ -75,7 +85,7 @@ def register_ingest(app: typer.Typer) -> None:
             "lensaudit ingest fits in/ --band 'g=*.fits[1]' --psf 'g=[2]' --variance 'g=[3]' --out runs/hsc",
         ),
     )(fits)
-    shown = "lensaudit ingest npz cutouts.npz --pixel-scale 0.168 --zero-point 27 --out runs/hsc"
+    shown = "lensaudit ingest npz cutouts.npz --instrument hsc --out runs/hsc"
     group.command("npz", epilog=opt.examples(shown))(npz)
     app.add_typer(group, name="ingest")
 
@@ -169,6 +179,8 @@ def fits(
     rms: Annotated[list[str] | None, typer.Option("--rms", metavar=_PATTERN, help="Standard deviations.")] = None,
     variance: Annotated[list[str] | None, typer.Option("--variance", metavar=_PATTERN, help="Variances.")] = None,
     weight: Annotated[list[str] | None, typer.Option("--weight", metavar=_PATTERN, help="Inverse variances.")] = None,
+    mask: Annotated[list[str] | None, typer.Option("--mask", metavar=_PATTERN, help="Masks of bad pixels.")] = None,
+    mask_bits: MaskBits = "",
     duplicate: Annotated[list[str] | None, typer.Option("--duplicate", help="E.g. VIS:J,Y,H: copies of VIS.")] = None,
     instrument: Instrument = "unknown",
     label: Label = "unknown",
@@ -187,11 +199,11 @@ def fits(
 ) -> None:
     """Any FITS cutouts, one --band per band; the * of the pattern is the id.
 
-    PSFs and noise maps are given alike: 'g=psf/*_g.fits', or 'g=[5]' for an extension of the image's own file.
+    PSFs, noise maps and masks are given alike: 'g=psf/*_g.fits', or 'g=[5]' for an extension of the image's own file.
     """
-    from lensaudit.lensset.ingest import parse_band, parse_duplicate, parse_filters, plan_fits
+    from lensaudit.lensset.ingest import parse_band, parse_bits, parse_duplicate, parse_filters, plan_fits
 
-    beside = {"psf": psf, "rms": rms, "variance": variance, "weight": weight}
+    beside = {"psf": psf, "rms": rms, "variance": variance, "weight": weight, "mask": mask}
 
     plan = plan_fits(
         path,
@@ -207,6 +219,7 @@ def fits(
             _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point),
             given_electrons=_electrons(electrons_per_unit),
             given_filter=parse_filters(filters or []),
+            bad_bits=parse_bits(mask_bits),
         ),
     )
     _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
@@ -223,9 +236,7 @@ def npz(
     catalogue: Catalogue = None,
     nan: Nan = "fail",
     masked: Masked = None,
-    mask_bits: Annotated[
-        str, typer.Option("--mask-bits", metavar="BIT,BIT", help="Bits of the mask that mark bad pixels, from 0.")
-    ] = "",
+    mask_bits: MaskBits = "",
     size_arcsec: Size = None,
     size_pixels: Pixels = None,
     pixel_scale: Scale = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,42 @@ def test_forms_of_noise_and_pixels_without_weight(tmp_path: Path, what: str, pow
     np.testing.assert_array_equal(rms[1:], sigma[1:])
     assert found.column("n_no_rms_g").tolist() == [4]
     assert any("4 pixels in 1 of 1 cutouts have no weight" in line for line in remarks(found))
+
+
+def test_a_mask_extension_takes_pixels_their_weight(tmp_path: Path):
+    mask = np.zeros((12, 12), np.int32)
+    mask[0, :3] = 1, 2, 32
+    observed(tmp_path / "in" / "a.fits", rms=mask)
+    write_plane(tmp_path / "noise.fits", np.full((12, 12), 0.5, np.float32))
+    rms, masks = ("rms", "g=../noise.fits"), ("mask", "g=[3]")
+    with pytest.raises(UsageError, match=r"a.fits: band g: mask: .* holds bits \(values up to 32\); .* --mask-bits"):
+        taken(tmp_path / "in", rms, masks)
+    found = taken(tmp_path / "in", ("rms", "g=../in/*.fits[1]"), masks, policy=replace(TOLD, bad_bits=(0, 1)))
+    assert found.column("n_masked_g").tolist() == [2]
+    assert np.isinf(found.rms("g", 0)[0, 0, :2]).all()
+    assert found.images("g", 0)[0, 0, :2].tolist() == [0, 0]  # --masked zero is the default
+
+
+def test_a_mask_of_zeros_and_ones_needs_no_bits_and_one_may_serve_the_set(tmp_path: Path):
+    for name in "ab":
+        observed(tmp_path / "in" / f"{name}.fits")
+    mask = np.zeros((12, 12), np.uint8)
+    mask[5, 5] = 1
+    write_plane(tmp_path / "mask.fits", mask)
+    found = taken(tmp_path / "in", ("rms", "g=[3]"), ("mask", "g=../mask.fits"))
+    assert found.column("n_masked_g").tolist() == [1, 1]
+    assert np.isinf(found.rms("g", slice(None))[:, 5, 5]).all()
+
+
+def test_a_known_instrument_says_what_neither_headers_nor_options_do(tmp_path: Path):
+    observed(tmp_path / "in" / "a.fits", zero_point=25.0)
+    patterns = [parse_band(f"{band}=*.fits[{at}]") for band, at in (("g", 1), ("r", 2), ("q", 2))]
+    policy = PixelPolicy(given_scale={"q": 0.2}, given_filter={"r": "hsc2017-r"}, size_pixels={"*": 7})
+    found = ingest(plan_fits(tmp_path / "in", patterns, instrument="hsc", policy=policy), tmp_path / "out")
+    known = [(b.zero_point_mag, b.pixel_scale_arcsec, b.filter) for b in found.header.bands]
+    assert known == [(25.0, 0.168, "hsc2017-g"), (27.0, 0.168, "hsc2017-r"), (None, 0.2, None)]
+    words = "r: zero point 27 mag, pixel scale 0.168″ from the instrument hsc (options win over it)"
+    assert words in found.header.source.notes
 
 
 def test_what_euclid_writes_for_no_weight_is_none(tmp_path: Path):

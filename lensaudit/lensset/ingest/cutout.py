@@ -217,6 +217,8 @@ def _cutout(image: Image, policy: PixelPolicy, band: str, where: str, like: Band
     zero_point = given
     if given is None and image.zero_point is not None:
         values[f"zero_point_mag_{band}"] = zero_point = image.zero_point.mag
+    if zero_point is None:
+        zero_point = policy.known_zero_point.get(band)
     by = 1.0
     if model is not None:
         by = _factor(zero_point, model.zero_point_mag, where)

@@ -20,9 +20,10 @@ from lensaudit.lensset.ingest.plan import (
     Beside,
     PixelPolicy,
     Plan,
+    of_instrument,
 )
 from lensaudit.lensset.ingest.systems import FilePlaces, PlacesByKind, Plate, Systems, stem
-from lensaudit.untrusted import printable, regular_size, typed_name
+from lensaudit.untrusted import printable, regular_size
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ _WORDS = re.compile(
 class BandPattern:
     """Where one band's images lie: a path pattern whose ``*`` is the id, an extension, and a plane of a cube.
 
-    `what` they are is ``image``, ``psf``, or one of `NOISE_KINDS`.
+    `what` they are is ``image``, ``psf``, ``mask``, or one of `NOISE_KINDS`.
     """
 
     band: str
@@ -97,8 +98,8 @@ def plan_fits(
     path
         A folder the patterns are relative to, or one FITS file.
     patterns
-        One per band, and per band at most one of its PSF and one of its noise; where theirs has no ``*`` though those
-        of images have one, it is one for the whole set.
+        One per band, and per band at most one of its PSF, one of its noise and one of its mask; where theirs has no
+        ``*`` though those of images have one, it is one for the whole set.
     duplicate
         Band → bands that get the same image, as Wilde et al. do for lenses observed in one band.
     label, catalogue
@@ -110,6 +111,7 @@ def plan_fits(
     names, images = _find_all(path, [pattern for pattern in patterns if pattern.what == "image"])
     _refuse_copies(images, duplicate or {})
     own, one = _find_beside(path, names, images, [pattern for pattern in patterns if pattern.what != "image"])
+    instrument, policy = of_instrument(instrument, list(images), policy)
     rows = external_rows(names, label, catalogue)
     copied = {source: list(copies) for source, copies in (duplicate or {}).items()}
     notes = tuple(f"bands {', '.join(copies)} are copies of {source}" for source, copies in copied.items())
@@ -117,12 +119,15 @@ def plan_fits(
     psfs = {pattern.band: "" for pattern in patterns if pattern.what == "psf"}
     return Plan(
         layout="fits",
-        instrument=typed_name("--instrument", instrument),
+        instrument=instrument,
         bands=tuple(_with_copies(dict.fromkeys(images), copied, before=False)),
         systems=Systems(names, rows.values, own.with_copies(copied)),
         columns=rows.columns,
         policy=replace(
             policy,
+            known_scale=_with_copies(policy.known_scale, copied),
+            known_zero_point=_with_copies(policy.known_zero_point, copied),
+            known_filter=_with_copies(policy.known_filter, copied),
             given_scale=_with_copies(policy.given_scale, copied),
             given_zero_point=_with_copies(policy.given_zero_point, copied),
             size_pixels=_with_copies(policy.size_pixels, copied),
@@ -133,6 +138,7 @@ def plan_fits(
             tuple(_with_copies(psfs, copied)),
             _with_copies(one.psfs, copied),
             _with_copies(one.noise, copied),
+            masked=bool(own.masks),
         ),
         unit=UNKNOWN_UNIT,
         root=path if path.is_dir() else path.parent,
@@ -179,22 +185,24 @@ class _One:
 
     psfs: dict[str, Plate]
     noise: dict[str, Plate]
+    masks: dict[str, Plate]
 
 
 def _find_beside(
     path: Path, names: Sequence[str], images: Mapping[str, FilePlaces], patterns: Sequence[BandPattern]
 ) -> tuple[PlacesByKind, _One]:
-    """Where PSFs and noise maps lie: of each system, and of the whole set."""
+    """Where PSFs, noise maps and masks lie: of each system, and of the whole set."""
     psfs: dict[str, FilePlaces] = {}
     noise: dict[str, FilePlaces] = {}
-    one = _One({}, {})
+    masks: dict[str, FilePlaces] = {}
+    one = _One({}, {}, {})
+    kinds = {"psf": (psfs, one.psfs, "--psf"), "mask": (masks, one.masks, "--mask")}
     for pattern in patterns:
-        own, shared = (psfs, one.psfs) if pattern.what == "psf" else (noise, one.noise)
+        own, shared, options = kinds.get(pattern.what, (noise, one.noise, "--rms, --variance or --weight"))
         if pattern.band not in images:
             raise UsageError(f"{pattern.option}: '{pattern.band}' is not one of {', '.join(images)}")
         if pattern.band in own or pattern.band in shared:
-            other = "--psf" if pattern.what == "psf" else "--rms, --variance or --weight"
-            raise UsageError(f"{pattern.option}: {other} is given for band {pattern.band} already; give one")
+            raise UsageError(f"{pattern.option}: {options} is given for band {pattern.band} already; give one")
         if not pattern.pattern:
             own[pattern.band] = replace(images[pattern.band], extensions=(pattern.extension,), plane=pattern.plane)
         elif "*" in pattern.pattern:
@@ -203,7 +211,9 @@ def _find_beside(
             file = (path.parent if path.is_file() else path) / os.path.expanduser(pattern.pattern)
             regular_size(file)  # says what is there instead
             shared[pattern.band] = Plate(str(file), (pattern.extension,), pattern.plane)
-    return PlacesByKind(images, psfs, noise), one
+    for band, plate in one.masks.items():
+        masks[band] = FilePlaces(plate.extensions, plate.plane, (plate.file,) * len(names))
+    return PlacesByKind(images, psfs, noise, masks), one
 
 
 def _only(path: Path, pattern: BandPattern) -> Path:

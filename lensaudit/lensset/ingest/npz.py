@@ -17,10 +17,10 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.header import CatalogueColumn
 from lensaudit.lensset.ingest.challenges import carried_name, chosen_bands
 from lensaudit.lensset.ingest.external import ExternalRows, external_rows
-from lensaudit.lensset.ingest.plan import UNKNOWN_UNIT, Beside, PixelPolicy, Plan
+from lensaudit.lensset.ingest.plan import UNKNOWN_UNIT, Beside, PixelPolicy, Plan, of_instrument
 from lensaudit.lensset.ingest.sources import NpzSource, open_npz
 from lensaudit.lensset.ingest.systems import PlacesByKind, Plate, Systems
-from lensaudit.untrusted import printable, regular_size, typed_name
+from lensaudit.untrusted import printable, regular_size
 
 NPZ_ARRAYS: Mapping[str, tuple[str, ...]] = {
     "images": ("images", "image", "cutouts"),
@@ -113,9 +113,10 @@ def plan_npz(
         )
     rows = _with_arrays(external_rows(ids, label, catalogue), files, catalogue)
     own, beside, notes = _planes(files, chosen, policy)
+    instrument, policy = of_instrument(instrument, chosen, policy)
     return Plan(
         layout="npz",
-        instrument=typed_name("--instrument", instrument),
+        instrument=instrument,
         bands=chosen,
         systems=Systems(ids, rows.values, own),
         columns=rows.columns,

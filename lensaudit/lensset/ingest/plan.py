@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lensaudit.errors import DataError, UsageError
+from lensaudit.imaging import INSTRUMENTS, load_instrument
 from lensaudit.lensset.coordinates import SCALES_ARCSEC
 from lensaudit.lensset.header import LARGEST_SIDE, CatalogueColumn
 from lensaudit.lensset.ingest.flux import LARGEST_ELECTRONS, ZERO_POINTS_MAG
 from lensaudit.lensset.ingest.systems import Plate, System
 from lensaudit.records import Json
-from lensaudit.untrusted import printable
+from lensaudit.untrusted import printable, typed_name
 
 BAD_PIXEL_POLICIES = ("fail", "zero", "median", "keep")
 """What happens to NaN (or masked) pixels: refuse the file, set them to 0, or to the median of the good ones, or keep
@@ -82,8 +83,9 @@ class PixelPolicy:
         Band (or ``*``) → arcsec per pixel as given by the user; wins over the header.
     given_zero_point
         Band (or ``*``) → AB magnitude of one pixel unit as given by the user; wins over the header.
-    known_scale
-        Band → arcsec per pixel of the layout, where neither the user nor the header says.
+    known_scale, known_zero_point, known_filter
+        Band → arcsec per pixel, AB magnitude of one pixel unit and filter of the layout or of the instrument, where
+        neither the user nor the header says.
     given_electrons
         Band (or ``*``) → electrons of one pixel unit as given by the user; wins over the header.
     given_filter
@@ -102,6 +104,8 @@ class PixelPolicy:
     given_scale: Mapping[str, float] = field(default_factory=dict)
     given_zero_point: Mapping[str, float] = field(default_factory=dict)
     known_scale: Mapping[str, float] = field(default_factory=dict)
+    known_zero_point: Mapping[str, float] = field(default_factory=dict)
+    known_filter: Mapping[str, str] = field(default_factory=dict)
     given_electrons: Mapping[str, float] = field(default_factory=dict)
     given_filter: Mapping[str, str] = field(default_factory=dict)
     bad_bits: tuple[int, ...] = ()
@@ -153,6 +157,32 @@ class PixelPolicy:
         if self.bad_bits:
             facts["mask_bits"] = list(self.bad_bits)
         return facts
+
+
+def of_instrument(name: str, bands: Sequence[str], policy: PixelPolicy) -> tuple[str, PixelPolicy]:
+    """The name that is kept in the set, and the policy with what the instrument of that name knows of `bands`.
+
+    Parameters
+    ----------
+    name
+        Of a shipped instrument, or the path of an instrument's YAML; any other name is kept and nothing more.
+
+    Raises
+    ------
+    UsageError
+        The name cannot be kept, or the YAML is none of an instrument.
+    """
+    path = Path(name)
+    if name not in INSTRUMENTS and path.suffix not in {".yaml", ".yml"}:
+        return typed_name("--instrument", name), policy
+    instrument = load_instrument(name)
+    known = [band for band in instrument.bands if band.name in bands]
+    return instrument.name, replace(
+        policy,
+        known_scale={band.name: band.pixel_scale_arcsec for band in known} | dict(policy.known_scale),
+        known_zero_point={band.name: band.zero_point_mag for band in known},
+        known_filter={band.name: band.filter for band in known if band.filter is not None},
+    )
 
 
 def _of(band: str) -> str:

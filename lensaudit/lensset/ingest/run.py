@@ -117,7 +117,14 @@ def ingest_header(plan: Plan, cutouts: Cutouts, one: OneForAll) -> Header:
         "layout": plan.layout,
         "files": {"first": shown, "digest": _digest(files), "rows_digest": _digest(rows)},
         "pixels": plan.policy.to_json(plan.bands),
-        "notes": [*plan.notes, *_from_cards(cutouts), *_without_sky(cutouts), *_units(plan, cutouts), *one.notes()],
+        "notes": [
+            *plan.notes,
+            *_from_cards(cutouts),
+            *_from_instrument(plan, cutouts),
+            *_without_sky(cutouts),
+            *_units(plan, cutouts),
+            *one.notes(),
+        ],
         **plan.source,
     }
     if shared := {f"{kind} {b}": _described(p, plan.root) for kind, ones in _shared(plan) for b, p in ones.items()}:
@@ -207,10 +214,15 @@ def _band_header(band: str, cutout: Cutout, plan: Plan, one: OneForAll) -> BandH
         zero_point_mag=cutout.zero_point_mag,
         unit=_unit(plan, cutout),
         electrons_per_unit=None if cutout.electrons is None else cutout.electrons.per_unit,
-        filter=plan.policy.given_filter.get(band, plan.beside.filters.get(band)),
+        filter=_filter(plan, band),
         psf=None if psf is None else PsfHeader(side=len(psf.pixels), per_cutout=band not in one.psf),
         rms=None if rms is None else RmsHeader(per_cutout=band not in one.rms),
     )
+
+
+def _filter(plan: Plan, band: str) -> str | None:
+    policy = plan.policy
+    return policy.given_filter.get(band, plan.beside.filters.get(band, policy.known_filter.get(band)))
 
 
 def _unit(plan: Plan, cutout: Cutout) -> str:
@@ -241,6 +253,25 @@ def _from_cards(cutouts: Mapping[str, Cutout]) -> list[str]:
         for band, cutout in cutouts.items()
         if cutout.zero_point_cards
     ]
+
+
+def _from_instrument(plan: Plan, cutouts: Cutouts) -> list[str]:
+    """What neither options nor headers of the first system say, and the instrument does."""
+    policy = plan.policy
+    words = []
+    for band, cutout in cutouts.items():
+        if band not in policy.known_zero_point:
+            continue
+        taken = []
+        if not cutout.zero_point_cards and policy.of_band(policy.given_zero_point, band) is None:
+            taken.append(f"zero point {cutout.zero_point_mag:g} mag")
+        if cutout.frame.image.sky.wcs is None and policy.of_band(policy.given_scale, band) is None:
+            taken.append(f"pixel scale {cutout.pixel_scale_arcsec:g}″")
+        if band in policy.known_filter and band not in policy.given_filter:
+            taken.append(f"filter {policy.known_filter[band]}")
+        if taken:
+            words.append(f"{band}: {', '.join(taken)} from the instrument {plan.instrument} (options win over it)")
+    return words
 
 
 def _without_sky(cutouts: Mapping[str, Cutout]) -> list[str]:

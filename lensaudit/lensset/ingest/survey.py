@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.coordinates import scale_arcsec
 from lensaudit.lensset.header import LARGEST_PSF
 from lensaudit.lensset.ingest.plan import NOISE_KINDS, PixelPolicy
@@ -304,7 +304,10 @@ def standard_deviation(noise: NDArray[np.generic], kind: str) -> NDArray[np.floa
 
 
 def masked_pixels(plate: Plate, band: str, policy: PixelPolicy, sources: Sources, image: Image) -> NDArray[np.bool_]:
-    """Which pixels a mask marks as bad: those that are true, or have one of the bits that the user names."""
+    """Which pixels a mask marks as bad: those that are true, or have one of the bits that the user names.
+
+    FITS has no logicals: of integers, without bits named, those that are 1 are bad where no other value but 0 is there.
+    """
     stamp = sources.get(plate).stamp(plate, band, "mask")
     mask = stamp.pixels
     if mask.shape != image.pixels.shape:
@@ -313,6 +316,12 @@ def masked_pixels(plate: Plate, band: str, policy: PixelPolicy, sources: Sources
         return mask
     if mask.dtype.kind not in "iu":
         raise DataError(f"{stamp.where}: holds no logicals or integers; save it as one of them")
+    if not policy.bad_bits:
+        if not np.isin(mask, (0, 1)).all():
+            raise UsageError(
+                f"{stamp.where}: holds bits (values up to {mask.max()}); name those of bad pixels with --mask-bits"
+            )
+        return np.asarray(mask == 1)
     bits = np.uint64(sum(1 << bit for bit in policy.bad_bits))
     return np.asarray((mask.astype(np.uint64) & bits) != 0)
 
