@@ -80,7 +80,8 @@ def write_hosts(path: Path, hosts: Sequence[HostCutout], **band: Any) -> LensSet
         })
         for name, image in first.images.items()
     )  # fmt: skip
-    header = Header(instrument="euclid", bands=headers, n=n, chunk=chunk_for(n), columns=COLUMNS)
+    sky = any(host.wcs for host in hosts)
+    header = Header(instrument="euclid", bands=headers, n=n, chunk=chunk_for(n), columns=COLUMNS, has_wcs=sky)
     writer = LensSetWriter(path, header)
     writer.start()
     for chunk in range(header.n_chunks):
@@ -91,6 +92,7 @@ def write_hosts(path: Path, hosts: Sequence[HostCutout], **band: Any) -> LensSet
 
         rows = [{"label": 0, "zphot": np.nan, "vdisp": np.nan, **host.row} for host in part]
         kept = {kind: stacked(kind) for kind in ("psf", "rms") if getattr(headers[0], kind) is not None}
-        writer.write(chunk, Records(ids=[h.id for h in part], images=stacked("images"), rows=rows, **kept))
+        wcs = [h.wcs for h in part] if sky else None
+        writer.write(chunk, Records(ids=[h.id for h in part], images=stacked("images"), rows=rows, wcs=wcs, **kept))
     writer.finish()
     return LensSet.open(path)

@@ -86,7 +86,7 @@ def refuse_other_units(recipe: Recipe, units: Units, expected: Units, refitted: 
     """
     for band in bands_in_units(recipe):
         own, given = recipe.pixel_unit.get(band), units.get(band)
-        if own is None or given is None or given == expected.get(band, own):
+        if own is None or given is None or factor(given, expected.get(band, own)) == 1.0:  # by other names too
             continue
         if factor(given, own) is not None:
             raise DataError(

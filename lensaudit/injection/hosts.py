@@ -57,6 +57,8 @@ class HostCutout:
         Band → filter, as `lensaudit.scenes.colours.response` names it; of VIS, Y, J and H it is known by the name.
     row
         Catalogue values.
+    wcs
+        Band → FITS header cards of its sky coordinates, where it has some.
     """
 
     id: str
@@ -68,6 +70,7 @@ class HostCutout:
     electrons_per_unit: Mapping[str, float | None] = field(default_factory=dict)
     filters: Mapping[str, str] = field(default_factory=dict)
     row: Mapping[str, Any] = field(default_factory=dict)
+    wcs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bands(self) -> tuple[str, ...]:

@@ -84,6 +84,7 @@ class SetHosts:
             electrons_per_unit={band: known[band].electrons_per_unit for band in bands},
             filters={**self._filters, **{band: name for band in bands if (name := known[band].filter)}},
             row={name: column[index] for name, column in self._columns.items()},
+            wcs=lens_set.wcs_cards(index),
         )
 
     @cached_property
@@ -233,7 +234,7 @@ def arc_noise(host: HostCutout) -> str:
 
 
 def _with_survey(records: Records, hosts: Sequence[HostCutout], header: Header) -> Records:
-    """The records with the PSFs and the RMS of their hosts, as the header has them."""
+    """The records with the PSFs, the RMS and the coordinates of their hosts, as the header has them."""
 
     def stacked(pick: Callable[[HostCutout], NDArray[Any]], per_cutout: bool) -> NDArray[np.float32]:
         return np.stack([pick(host).astype(np.float32) for host in (hosts if per_cutout else hosts[:1])])
@@ -245,7 +246,7 @@ def _with_survey(records: Records, hosts: Sequence[HostCutout], header: Header) 
             psf[name] = stacked(lambda host, name=name: host.psf[name], band.psf.per_cutout)  # type: ignore[misc]
         if band.rms is not None:
             rms[name] = stacked(lambda host, name=name: host.rms[name], band.rms.per_cutout)  # type: ignore[misc]
-    return replace(records, psf=psf, rms=rms)
+    return replace(records, psf=psf, rms=rms, wcs=[host.wcs for host in hosts] if header.has_wcs else None)
 
 
 def inject(
@@ -317,6 +318,7 @@ def injected_header(lens_set: LensSet, settings: InjectionSettings, chosen: Chos
         seed=settings.seed,
         has_truth=True,
         has_scenes=True,
+        has_wcs=lens_set.header.has_wcs,
         columns=(*truth, *OWN_COLUMNS, *kept),
         source=Source.model_validate(
             {

@@ -315,6 +315,10 @@ class LensSet:
             where = self._wcs.where(self._one(i))
             raise DataError(f"{where}: band {band}: no world coordinates ({printable(error, 120)}); {FIX}") from error
 
+    def wcs_cards(self, i: int) -> dict[str, str]:
+        """Band → FITS header cards of the coordinates that one cutout came with; bands without are not there."""
+        return {band: cards for band, cards in self._cards(self._one(i)).items() if cards}
+
     def _cards(self, i: int) -> dict[str, str]:
         """Band → FITS header cards of one system; empty where the set has none."""
         found = self._wcs[i] if self._header.has_wcs else {}

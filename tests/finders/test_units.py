@@ -86,6 +86,9 @@ def test_a_set_with_another_zero_point_gives_the_same_scores_and_says_so(lastro,
     for finder, lens_set in ((lastro, counts), (told, make_set("again", {"VIS": vis}))):  # nothing is read unconverted
         with pytest.raises(DataError, match="read sets of one unit at a time"):
             finder.check(lens_set)
+    named = make_set("named", {"VIS": vis}, unit=("unit of the files", 24.0))  # the same flux by another name
+    np.testing.assert_array_equal(score_set(lastro, named).logit, ours.logit)
+    assert lastro.unit_remarks(named) == []
     np.testing.assert_allclose(  # explanations prepare their images in the same way
         told.preprocess(counts.cutouts([0])), lastro.preprocess({"VIS": vis[:1]}), atol=1e-5
     )  # float32 rounding of the factor

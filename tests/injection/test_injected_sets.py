@@ -13,6 +13,7 @@ from real_sky import a_lens, as_host, without_arc, write_hosts
 from lensaudit.errors import DataError, UsageError
 from lensaudit.injection import InjectionSettings, inject, of_set
 from lensaudit.lensset import LensSet
+from lensaudit.lensset.coordinates import plain_wcs
 from lensaudit.scenes import Galaxy, Light, Scene
 
 N = 6
@@ -27,7 +28,10 @@ def digest(folder: Path) -> str:
 
 
 def some_hosts(n: int = N) -> list:
-    return [as_host(without_arc(a_lens(i)), name=f"h{i}", row={"label": 0, "zphot": 0.4}) for i in range(n)]
+    hosts = [as_host(without_arc(a_lens(i)), name=f"h{i}", row={"label": 0, "zphot": 0.4}) for i in range(n)]
+    sky = plain_wcs((200, 200), 0.1)
+    sky.wcs.crval = 33, 2
+    return [replace(hosts[0], wcs={"VIS": sky.to_header().tostring("\n")}), *hosts[1:]]
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,11 @@ def test_the_set_says_what_was_assumed_and_keeps_what_the_hosts_brought(hosts, m
     row = hosts.index_of(str(made.column("host_id")[1]))
     np.testing.assert_array_equal(made.rms("VIS", 1), hosts.rms("VIS", row))
     np.testing.assert_allclose(made.psf("H", 1), hosts.psf("H", row), rtol=1e-6)
+    located = made.column("host_id") == "h0"
+    for i in range(2 * N):
+        where = made.own_wcs(i, "VIS")
+        assert (where is not None) == located[i]
+        assert where is None or where.wcs.crval.tolist() == [33, 2]
 
 
 def test_the_same_bytes_whatever_the_workers_and_after_an_interruption(tmp_path, hosts, made):

@@ -84,7 +84,7 @@ class PixelPolicy:
     given_zero_point
         Band (or ``*``) → AB magnitude of one pixel unit as given by the user; wins over the header.
     known_scale, known_zero_point, known_filter
-        Band → arcsec per pixel, AB magnitude of one pixel unit and filter of the layout or of the instrument, where
+        Band → arcsec per pixel, AB magnitude of one pixel unit, and filter, of the layout or of the instrument, where
         neither the user nor the header says.
     given_electrons
         Band (or ``*``) → electrons of one pixel unit as given by the user; wins over the header.
