@@ -119,23 +119,41 @@ class HostSource(Protocol):
 
 
 def proper_psf(values: Any, where: str) -> tuple[Array, list[str]]:
-    """A kernel as ingest stores one: odd, sum 1, centred; and what had to be done.
+    """A kernel as ingest stores one: odd, sum 1, centred, read-only; and what had to be done.
 
     Raises
     ------
     DataError
         It is no image of finite numbers with positive sum, or stands too far off its centre.
     """
-    kernel = np.asarray(values, dtype=np.float64)
+    kernel = np.ascontiguousarray(values, dtype=np.float64)
     if kernel.ndim != 2:
         raise DataError(f"{where}: a PSF must be an image, not {kernel.shape}; cut it out")
-    found = ready_psf(kernel, where)
+    proper, done = _proper(_Stamp(kernel.tobytes(), (kernel.shape[0], kernel.shape[1]), where))
+    return proper, list(done)
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """The pixels of a PSF, whichever host brings them."""
+
+    values: bytes
+    shape: tuple[int, int]
+    where: str = field(compare=False)
+
+
+@lru_cache(maxsize=64)
+def _proper(stamp: _Stamp) -> tuple[Array, tuple[str, ...]]:
+    kernel = np.frombuffer(stamp.values).reshape(stamp.shape)
+    found = ready_psf(kernel, stamp.where)
     done = ["PSFs were brought to an odd size and centred"] if found.moved else []
     if abs(found.total - 1.0) > SUM_TOLERANCE:
         done.append("PSFs were normalised to sum 1")
     as_given = not found.moved and found.pixels.shape == kernel.shape  # then without the rounding of what is stored
     kept = kernel if as_given else found.pixels.astype(np.float64)
-    return kept / kept.sum(), done
+    proper = kept / kept.sum()
+    proper.setflags(write=False)
+    return proper, tuple(done)
 
 
 @lru_cache(maxsize=64)

@@ -393,6 +393,7 @@ class _Arms:
         electrons = self._host.electrons_per_unit.get(band)
         if electrons is None:
             return None
-        shape = self._host.images[band].shape
-        unit = self._shared.get(("noise", seed, index), partial(unit_noise, seed, index, (shape[0], shape[1])))
+        height, columns = self._host.images[band].shape
+        rows = piece.window[0].indices(height)[1]  # the last that is taken: those after it need not be drawn
+        unit = self._shared.get(("noise", seed, index, rows), partial(unit_noise, seed, index, (rows, columns)))
         return np.asarray(unit[piece.window] * np.sqrt(piece.light / electrons))
