@@ -60,6 +60,12 @@ class RayTracer:
             y = y - ratio * alpha_y
         return x, y
 
+    def within(self, part: tuple[slice, slice], key: Hashable) -> RayTracer:
+        """Some of the rays, with the deflections that are known of them."""
+        some = RayTracer(self.x[part], self.y[part], self.deflectors, self.shear_redshift, key)
+        some._deflections = [(alpha_x[part], alpha_y[part]) for alpha_x, alpha_y in self._deflections]
+        return some
+
     def _deflection(self, index: int) -> tuple[Array, Array]:
         while len(self._deflections) <= index:
             galaxy = self.deflectors[len(self._deflections)]

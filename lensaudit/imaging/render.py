@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -353,16 +352,32 @@ def lensed_light(scene: Scene, instrument: Instrument, numerics: Numerics, share
         for light in galaxy.light:
             reach = canvas.extent_arcsec(light)
             window = canvas.window(*image_reach_arcsec(galaxy, light, reach, deflectors))
-            # Deflectors bend light by mass and place alone: their own light and its colours change no ray.
-            bending = tuple((g.redshift, g.x_arcsec, g.y_arcsec, g.mass) for g in deflectors)
-            key = ("rays", bending, lensed[-1].redshift, str(window))
-            rays = shared.get(key, partial(_rays, canvas, window, deflectors, key))
+            rays = _rays(canvas, window, deflectors, lensed[-1].redshift, shared)
             canvas.add_lensed(galaxy, light, window, rays)
     return canvas.take()
 
 
-def _rays(canvas: Canvas, window: Window, deflectors: Sequence[Galaxy], key: tuple[Any, ...]) -> RayTracer:
-    return RayTracer(*canvas.coordinates(window), deflectors, shear_redshift=key[2], key=key)
+def _rays(
+    canvas: Canvas, window: Window, deflectors: Sequence[Galaxy], shear_redshift: float, shared: Shared
+) -> RayTracer:
+    """Rays of a window; of those traced already where another window with the same deflectors holds it."""
+    # Deflectors bend light by mass and place alone: their own light and its colours change no ray.
+    bending = tuple((g.redshift, g.x_arcsec, g.y_arcsec, g.mass) for g in deflectors)
+    traced: list[tuple[Window, RayTracer]] = shared.get(("rays", bending, shear_redshift), list)
+    key = bending, shear_redshift, str(window)
+    for there, rays in traced:
+        if there == window:
+            return rays
+    rows, columns = window
+    for (rows_there, columns_there), rays in traced:
+        offsets = rows.start - rows_there.start, columns.start - columns_there.start
+        if min(offsets) >= 0 and rows.stop <= rows_there.stop and columns.stop <= columns_there.stop:
+            down, right = offsets
+            part = slice(down, down + rows.stop - rows.start), slice(right, right + columns.stop - columns.start)
+            traced.append((window, rays.within(part, key)))
+            return traced[-1][1]
+    traced.append((window, RayTracer(*canvas.coordinates(window), deflectors, shear_redshift, key)))
+    return traced[-1][1]
 
 
 def unlensed_light(

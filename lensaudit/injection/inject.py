@@ -6,24 +6,23 @@ pixels the arc does not reach are the host's bit for bit.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.errors import DataError, UsageError
-from lensaudit.imaging import Instrument, Rendered, kernel
+from lensaudit.imaging import Rendered, kernel
 from lensaudit.imaging.canvas import DEFAULT_NUMERICS, Numerics
 from lensaudit.imaging.psf import Spectrum, convolved_piece, resampled, spectrum
 from lensaudit.imaging.raytracing import Shared, unit_noise
 from lensaudit.imaging.render import lensed_light, measure_truth, unlensed_light
-from lensaudit.injection.deflector import Seen, depth_of, draw_lensing, has_number
-from lensaudit.injection.hosts import HostCutout, HostSource, checked, given_psf, instrument_of, middle_sigma
-from lensaudit.injection.light import CentralLight, measure
+from lensaudit.injection.choosing import Chosen, Prepared, choose, prepare
+from lensaudit.injection.deflector import Seen, depth_of, draw_lensing
+from lensaudit.injection.hosts import HostCutout, HostSource, middle_sigma
+from lensaudit.injection.light import CentralLight
 from lensaudit.injection.settings import InjectionSettings
 from lensaudit.injection.sources import Wanted, sources_of
 from lensaudit.scenes import Psf, Scene
@@ -37,153 +36,6 @@ HOST_PSF = "instrument"
 _SYSTEM, _NOISE = 1, 2
 """What is drawn from (seed, index, …), so that no draw depends on the number of another's."""
 KEPT_HOSTS = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A host ready for arcs: checked, its instrument, its central light, and what was done."""
-
-    cutout: HostCutout
-    instrument: Instrument
-    done: tuple[str, ...]
-
-    @cached_property
-    def light(self) -> CentralLight | None:
-        """What stands in its middle, measured when it is first asked for; None where there is nothing."""
-        return measure(self.cutout)
-
-
-def prepare(host: HostCutout, settings: InjectionSettings) -> Prepared:
-    """Check a host and bring it right.
-
-    Raises
-    ------
-    DataError
-        It lacks a PSF or a zero point, or something of it cannot be used.
-    """
-    cutout, done = checked(_with_given(host, settings))
-    return Prepared(cutout, instrument_of(cutout, settings.ray_step_arcsec), tuple(done))
-
-
-def _with_given(host: HostCutout, settings: InjectionSettings) -> HostCutout:
-    """The host with what the settings say of all hosts."""
-
-    def given(kept: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-        for_all = dict.fromkeys(host.bands, said["*"]) if "*" in said else {}
-        return {**kept, **for_all, **{band: said[band] for band in host.bands if band in said}}
-
-    psf = given({}, settings.psf)
-    return replace(
-        host,
-        psf=dict(host.psf) | {band: given_psf(words, host.pixel_scale_arcsec[band]) for band, words in psf.items()},
-        zero_point_mag=given(host.zero_point_mag, settings.zero_point_mag),
-        electrons_per_unit=given(host.electrons_per_unit, settings.electrons_per_unit),
-        filters=given(host.filters, settings.filters),
-    )
-
-
-LENS, STAR, NOTHING = "flagged as lenses", "with a star in the middle", "with nothing in the middle"
-
-
-def why_not(host: Prepared, settings: InjectionSettings) -> str:
-    """Why a host is left out, as its group is counted; empty where it is used."""
-    if settings.any_host:
-        return ""
-    flags = [name for name in ("label", settings.lens_column) if name]
-    if any((has_number(host.cutout.row, name) or 0) > 0 for name in flags):
-        return LENS
-    if host.light is None:
-        return NOTHING
-    return STAR if host.light.is_star else ""
-
-
-@dataclass(frozen=True)
-class Look:
-    """What was seen of one host: its place, why it is left out (empty: it is used), and what was brought right."""
-
-    row: int
-    reason: str
-    done: tuple[str, ...]
-
-
-def look_at(cutouts: HostSource, rows: Sequence[int], settings: InjectionSettings) -> list[Look]:
-    """Prepare hosts and say which can be used."""
-    looks = []
-    for row in rows:
-        host = prepare(cutouts[row], settings)
-        looks.append(Look(row, why_not(host, settings), host.done))
-    return looks
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Which hosts are used.
-
-    Attributes
-    ----------
-    rows
-        Place of each system's host in the cutouts (n,).
-    left_out
-        Reason → hosts.
-    done
-        What was brought right → hosts.
-    """
-
-    rows: tuple[int, ...]
-    left_out: Mapping[str, int]
-    done: Mapping[str, int]
-
-    @property
-    def distinct(self) -> int:
-        """Hosts that are used, each counted once."""
-        return len(set(self.rows))
-
-    @property
-    def notes(self) -> list[str]:
-        """What was left out and brought right, a sentence each."""
-        left = [f"{count} hosts {reason} were left out" for reason, count in self.left_out.items()]
-        return [*left, *(f"{what} ({count} hosts)" for what, count in self.done.items())]
-
-
-def look_order(n: int, settings: InjectionSettings) -> list[int]:
-    """The order in which `n` hosts are looked at: drawn from the seed."""
-    return [int(row) for row in np.random.default_rng([settings.seed, n]).permutation(n)]
-
-
-def choose(cutouts: HostSource, settings: InjectionSettings) -> Chosen:
-    """Look at hosts in an order drawn from the seed until there are as many as asked for.
-
-    Raises
-    ------
-    UsageError
-        There are fewer usable hosts than asked for, and they are not to be reused.
-    DataError
-        A host lacks a PSF or a zero point, or none can be used.
-    """
-    order = look_order(len(cutouts), settings)
-    return chosen_of((look for row in order for look in look_at(cutouts, [row], settings)), len(cutouts), settings)
-
-
-def chosen_of(looks: Iterable[Look], n: int, settings: InjectionSettings) -> Chosen:
-    """The first hosts of `looks` that can be used; no more looks are taken than needed."""
-    rows: list[int] = []
-    left_out, done = Counter[str](), Counter[str]()
-    for look in looks:
-        if look.reason:
-            left_out[look.reason] += 1
-            continue
-        done.update(look.done)
-        rows.append(look.row)
-        if len(rows) == settings.n:
-            break
-    wanted = len(rows) if settings.n is None else settings.n
-    why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
-    usable = f"{len(rows)} of {n} hosts can be used" + (f"; {why} are left out, --any-host keeps them" if why else "")
-    if not rows:
-        raise DataError(f"{usable}; give other hosts")
-    if wanted > len(rows) and not settings.reuse:
-        raise UsageError(f"--n {wanted}: {usable}; give --n {len(rows)}, or --reuse to take hosts more than once")
-    return Chosen(tuple(rows[i % len(rows)] for i in range(wanted)), dict(left_out), dict(done))
 
 
 class Hosts:
@@ -232,7 +84,8 @@ class Hosts:
         """The host of system `i` with its instrument and central light."""
         row = self.chosen.rows[i]
         if row not in self._kept:
-            self._kept[row] = prepare(self._cutouts[row], self.settings)
+            lights = self.chosen.lights
+            self._kept[row] = prepare(self._cutouts[row], self.settings, lights and lights.at(i))
             if len(self._kept) > KEPT_HOSTS:
                 self._kept.popitem(last=False)
         return self._kept[row]
@@ -325,6 +178,7 @@ class _Arms:
     def __init__(self, host: Prepared, numerics: Numerics) -> None:
         self._host, self._numerics, self._shared = host.cutout, numerics, Shared()
         self._instrument = host.instrument
+        self._noise: dict[tuple[int, int], NDArray[np.float32]] = {}
 
     def rendered(self, scene: Scene) -> Rendered:
         lensed = scene.lensed
@@ -395,5 +249,7 @@ class _Arms:
             return None
         height, columns = self._host.images[band].shape
         rows = piece.window[0].indices(height)[1]  # the last that is taken: those after it need not be drawn
-        unit = self._shared.get(("noise", seed, index, rows), partial(unit_noise, seed, index, (rows, columns)))
+        unit = self._noise.get((seed, index))
+        if unit is None or len(unit) < rows:
+            unit = self._noise[seed, index] = unit_noise(seed, index, (rows, columns))
         return np.asarray(unit[piece.window] * np.sqrt(piece.light / electrons))

@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 THRESHOLD_SIGMA = 2.0
 LEAST_PIXELS = 8
 LEVELS, LEAST_CONTRAST = 8, 0.005
-"""Of deblending: thresholds between a segment's faintest and brightest pixel, and the fraction of its light that counts."""
+"""Of deblending: thresholds between a segment's faintest and brightest pixel, and the least fraction of its light."""
 CENTRAL_ARCSEC = 0.6
 MEASURED_ARCSEC = 6.0
 """Half the side of the square that the object is measured in."""
@@ -216,7 +216,9 @@ def _is_single(above: Array, segment: Mask) -> bool:
         return False
     even = (np.linspace(low, high, LEVELS + 2) - low) / (high - low)
     levels = low * (high / low) ** even
-    return all(_groups((above > level) & segment)[1] <= 1 for level in levels[1:-1])
+    bright = (light > levels[1:-1, None]).sum(axis=1)
+    several = levels[1:-1][bright >= 2 * LEAST_PIXELS]  # fewer pixels are no two groups
+    return all(_groups((above > level) & segment)[1] <= 1 for level in several)
 
 
 def _moments(plane: _Plane, segment: Mask, fwhm_arcsec: float) -> _Ellipse:
@@ -272,9 +274,7 @@ def _magnitude(host: HostCutout, band: str, seen: _Plane, ellipse: _Ellipse) -> 
     """AB magnitude within the ellipse, without what belongs to other objects where the shape was measured."""
     image, rms, scale = host.images[band].astype(np.float64), host.rms[band], host.pixel_scale_arcsec[band]
     axis = (np.arange(image.shape[0]) - (image.shape[0] - 1) / 2) * scale
-    step = float(seen.axis[1] - seen.axis[0])
-    nearest = np.clip(np.rint((axis - seen.axis[0]) / step).astype(int), 0, len(seen.axis) - 1)
-    good = np.isfinite(rms) & ~seen.others[np.ix_(nearest, nearest)]
+    good = np.isfinite(rms) & ~_on_axis(seen.others, seen.axis, axis)
     radius = ellipse.radius(axis[None, :], axis[:, None])
     around = good & (radius > 1.5 * ellipse.reach)
     sky = middle(image[around]) if around.sum() >= 50 else 0.0
@@ -284,3 +284,11 @@ def _magnitude(host: HostCutout, band: str, seen: _Plane, ellipse: _Ellipse) -> 
     if not math.isfinite(least):
         return NOT_SEEN_MAG
     return float(host.zero_point_mag[band] - 2.5 * math.log10(max(flux, least)))
+
+
+def _on_axis(mask: Mask, axis: Array, other: Array) -> Mask:
+    """A mask on the pixels of another band: that of the nearest pixel."""
+    if np.array_equal(axis, other):
+        return mask
+    nearest = np.clip(np.rint((other - axis[0]) / float(axis[1] - axis[0])).astype(int), 0, len(axis) - 1)
+    return mask[np.ix_(nearest, nearest)]

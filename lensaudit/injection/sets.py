@@ -16,18 +16,9 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import UsageError
 from lensaudit.imaging import INSTRUMENTS, Rendered, truth_columns
+from lensaudit.injection.choosing import Chosen, Look, chosen_of, look_at, look_order, prepare
 from lensaudit.injection.hosts import HostCutout, drawn_psf_and_rms, given_psf, host_bands, proper_psf
-from lensaudit.injection.inject import (
-    ARC_CUT_SIGMA,
-    Chosen,
-    Hosts,
-    Look,
-    alone,
-    chosen_of,
-    look_at,
-    look_order,
-    prepare,
-)
+from lensaudit.injection.inject import ARC_CUT_SIGMA, Hosts, alone
 from lensaudit.injection.settings import InjectionSettings, check_settings
 from lensaudit.lensset import (
     BandHeader,
@@ -183,12 +174,11 @@ class InjectionTask:
     hosts: Path
     settings: InjectionSettings
     arms: tuple[str, ...]
-    rows: tuple[int, ...]
-    """Of this set's systems, see `Chosen.rows`."""
+    chosen: Chosen
 
     def __call__(self, chunk: int) -> int:
         """Write chunk `chunk`; returns how many systems it holds."""
-        hosts = Hosts(_opened(self.hosts), self.settings, Chosen(self.rows, {}, {}))
+        hosts = Hosts(_opened(self.hosts), self.settings, self.chosen)
         span, arms = self.header.span(chunk), self.arms
         made = [one for i in range(span.start // len(arms), span.stop // len(arms)) for one in _system(hosts, i, self)]
         records = as_records([m.id for m in made], [m.scene for m in made], [m.rendered for m in made], self.header)
@@ -295,7 +285,7 @@ def inject(
     chosen = choose_in_set(opened, settings, workers, partial(progress, "looking at hosts"))
     header = injected_header(opened, settings, chosen, tuple(arms))
     return write_chunks(
-        InjectionTask(Path(out), header, opened.path, settings, tuple(arms), chosen.rows),
+        InjectionTask(Path(out), header, opened.path, settings, tuple(arms), chosen),
         workers,
         partial(progress, "injecting"),
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.imaging import INSTRUMENTS, Column, Instrument, Rendered, truth_columns
 from lensaudit.injection import Chosen, Hosts, InjectionSettings, of_set
+from lensaudit.injection.choosing import Lights
 from lensaudit.injection.hosts import host_bands
 from lensaudit.injection.inject import alone
 from lensaudit.injection.sets import check_settings, choose_in_set
@@ -77,7 +78,7 @@ def chosen(asked: Asked, n: int, seed: int, workers: int = 1) -> OnHosts:
         sources=tuple(Path(one).name for one in asked.sources),
         notes=tuple(found.notes),
     )
-    return OnHosts(opened.path, found.rows[:pairs], replace(settings, n=None, reuse=asked.reuse), used)
+    return OnHosts(opened.path, found.rows[:pairs], replace(settings, n=None, reuse=asked.reuse), used, found.lights)
 
 
 def check(asked: Asked) -> None:
@@ -111,12 +112,15 @@ class OnHosts:
         How arcs are drawn; system i depends on (seed, i) and its host alone.
     used
         What the pages say of the hosts.
+    lights
+        What was measured of them when they were chosen; None: it is measured again.
     """
 
     path: Path
     rows: tuple[int, ...]
     settings: InjectionSettings
     used: HostsUsed = field(repr=False)
+    lights: Lights | None = field(default=None, repr=False, compare=False)
 
     @property
     def n(self) -> int:
@@ -155,11 +159,11 @@ class OnHosts:
 
     @cached_property
     def _hosts(self) -> Hosts:
-        return of_set(self._set, self.settings, Chosen(self.rows, {}, {}))
+        return of_set(self._set, self.settings, Chosen(self.rows, {}, {}, self.lights))
 
     def __getstate__(self) -> dict[str, Any]:
         # What is kept open is opened again in a worker.
-        kept = ("path", "rows", "settings", "used")
+        kept = ("path", "rows", "settings", "used", "lights")
         return {name: value for name, value in self.__dict__.items() if name in kept}
 
     def of(self, definition: ProbeDefinition) -> OnHosts:

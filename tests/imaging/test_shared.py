@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lensaudit.imaging import EUCLID, render, render_arms
+from lensaudit.imaging import EUCLID, raytracing, render, render_arms
 from lensaudit.imaging.psf import convolve, convolved, spectrum
 from lensaudit.imaging.raytracing import RayTracer, Shared
 from lensaudit.scenes import Psf, draw_scene, edits
@@ -21,7 +21,17 @@ def moved(scene, role):
     )
 
 
+def source_fainter(scene, by):
+    """The source fainter by so many magnitudes: less of it is drawn, and fewer rays are needed."""
+    source = next(galaxy for galaxy in scene.galaxies if galaxy.role == "source")
+    light = tuple(
+        replace(part, magnitudes={band: m + by for band, m in part.magnitudes.items()}) for part in source.light
+    )
+    return replace(scene, galaxies=tuple(replace(g, light=light) if g is source else g for g in scene.galaxies))
+
+
 FAMILIES = {
+    "source magnitude": lambda s: [s, source_fainter(s, 0.7), source_fainter(s, 1.6), source_fainter(s, -0.5)],
     "psf": lambda s: [s, edits.psf_angle(s, 30.0), edits.psf_width(s, 1.5), replace(s, psf=Psf("gaussian"))],
     "source colour": lambda s: [s, edits.source_colour(s, 0.5), edits.source_colour(s, 2.0)],
     "lens colour and light": lambda s: [s, edits.lens_colour(s, 0.5), edits.lens_light(s, 1.0)],
@@ -48,6 +58,19 @@ def test_together_is_apart_bit_for_bit(family):
     scenes = FAMILIES[family](draw_scene("single", 7, 2))
     for together, scene in zip(render_arms(scenes, EUCLID), scenes, strict=True):
         equal(together, render(scene, EUCLID))
+
+
+def test_arms_whose_source_is_fainter_trace_no_rays_of_their_own(monkeypatch):
+    traced = []
+    true = raytracing.full_deflection
+    monkeypatch.setattr(
+        raytracing, "full_deflection", lambda *at, **named: traced.append(at[1].size) or true(*at, **named)
+    )
+    scene = draw_scene("single", 7, 2)
+    render_arms([scene, source_fainter(scene, 0.7), source_fainter(scene, 1.6)], EUCLID)
+    assert len(traced) == 1
+    render_arms([scene, source_fainter(scene, -0.5)], EUCLID)
+    assert len(traced) == 3
 
 
 def test_compound_lenses_share_across_two_planes():

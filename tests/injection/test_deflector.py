@@ -11,7 +11,7 @@ from real_sky import a_lens, as_host, without_arc
 
 from lensaudit.imaging import EUCLID
 from lensaudit.injection import HostCutout, Hosts, InjectionSettings
-from lensaudit.injection.inject import prepare
+from lensaudit.injection.choosing import prepare
 from lensaudit.injection.light import measure
 from lensaudit.scenes import Galaxy, Light, Scene
 from lensaudit.scenes.cosmology import einstein_radius_arcsec

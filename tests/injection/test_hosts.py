@@ -12,8 +12,8 @@ from real_sky import a_lens, as_host, without_arc
 from lensaudit.errors import DataError
 from lensaudit.imaging.psf import gaussian_kernel
 from lensaudit.injection import InjectionSettings
+from lensaudit.injection.choosing import prepare
 from lensaudit.injection.hosts import Sampling, checked, fwhm_pixels, given_psf, proper_psf, proper_rms, ray_grid
-from lensaudit.injection.inject import prepare
 
 
 @pytest.fixture(scope="module")
