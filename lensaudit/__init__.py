@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from lensaudit.api.calibrating import calibrate
     from lensaudit.api.explaining import dream, explain, judge, kernels, occlusion
     from lensaudit.api.finders import declare_finder, load_finder, score, train
+    from lensaudit.api.hosts import cut, inject
     from lensaudit.api.measuring import evaluate, probe, realism, selection_function
-    from lensaudit.api.sets import ingest, inject, simulate
+    from lensaudit.api.sets import ingest, simulate
     from lensaudit.lensset import LensSet
 
 __version__ = "0.2.0"
@@ -23,6 +24,7 @@ __all__ = [
     "audit",
     "calibrate",
     "compare",
+    "cut",
     "declare_finder",
     "dream",
     "evaluate",
@@ -47,12 +49,13 @@ _HOME = {
     "audit": "api.auditing",
     "calibrate": "api.calibrating",
     "compare": "api.auditing",
+    "cut": "api.hosts",
     "declare_finder": "api.finders",
     "dream": "api.explaining",
     "evaluate": "api.measuring",
     "explain": "api.explaining",
     "ingest": "api.sets",
-    "inject": "api.sets",
+    "inject": "api.hosts",
     "judge": "api.explaining",
     "kernels": "api.explaining",
     "load_finder": "api.finders",

@@ -46,7 +46,7 @@ FLAGS = frozenset(
         "restart",
         "reuse",
     }
-    | {"skip-bad", "source-only", "speed"}
+    | {"paint-out", "skip-bad", "source-only", "speed", "stars"}
 )
 """Options that take no value: the argument is True."""
 
@@ -74,7 +74,7 @@ ARGUMENTS = {
 FUNCTIONS = (
     {"report": "audit", "selection": "selection_function"}
     | {name: name for name in ("calibrate", "compare", "dream", "evaluate", "explain", "ingest", "judge", "kernels")}
-    | {name: name for name in ("inject", "occlusion", "realism", "score", "simulate", "train")}
+    | {name: name for name in ("cut", "inject", "occlusion", "realism", "score", "simulate", "train")}
 )
 """Commands that are functions too."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from lensaudit.api.calling import Data, Watcher, counting, front_door, kept_with, temporary_folder, warn, watching
+from lensaudit.api.calling import Watcher, counting, front_door, kept_with, temporary_folder, warn, watching
 from lensaudit.errors import UsageError
 from lensaudit.lensset import LensSet, simulation
 
@@ -139,116 +139,6 @@ class IngestOptions(TypedDict, total=False):
     filters: Mapping[str, str]
     mask_bits: Sequence[int]
     images_only: bool
-
-
-class InjectOptions(TypedDict, total=False):
-    """What may be said of hosts and of what is put into them.
-
-    Attributes
-    ----------
-    arms
-        Written of each host: ``host`` (as it is), ``lens`` (with an arc); by default both.
-    theta_e
-        Column of Einstein radii in arcsec; ``faber-jackson`` (the default): from magnitude and redshift; ``prior``.
-    sigma_v, redshift, lens_column
-        Columns of velocity dispersions in km/s, of redshifts, and of a flag that is above 0 for lenses.
-    zero_point, electrons_per_unit, filters, psf
-        Band (or ``*``) → AB magnitude of one pixel unit, electrons of it, filter, and ``FILE[EXT]`` of a PSF; wins over
-        the set.
-    reuse
-        Take hosts more than once where `n` is more than there are.
-    any_host
-        Keep stars, empty middles and known lenses as hosts.
-    """
-
-    arms: Sequence[str]
-    theta_e: str
-    sigma_v: str
-    redshift: str
-    lens_column: str
-    zero_point: Mapping[str, float]
-    electrons_per_unit: Mapping[str, float]
-    filters: Mapping[str, str]
-    psf: Mapping[str, str]
-    reuse: bool
-    any_host: bool
-
-
-@front_door
-def inject(
-    hosts: Data,
-    n: int | None = None,
-    *,
-    sources: str | Path | Sequence[str | Path] = "populations",
-    seed: int = 1,
-    out: Path | str | None = None,
-    workers: int = 1,
-    progress: bool | Watcher = False,
-    **options: Unpack[InjectOptions],
-) -> LensSet:
-    """Put simulated arcs into real cutouts, seen through each host's own PSF.
-
-    Parameters
-    ----------
-    hosts
-        Lens set of real cutouts with PSFs and zero points.
-    n
-        Hosts to take, each once; None: every one that can be used.
-    sources
-        ``populations``; a catalogue of GalSim's real galaxies, or two of the same galaxies in two HST bands; or a
-        folder of FITS stamps with their PSF.
-    seed
-        System i depends on (seed, i) and its host alone.
-    out
-        Folder of the set; an interrupted run there goes on. None: a folder that is removed with the set.
-    workers
-        Number of processes; the set is the same whatever their number.
-    progress
-        Whether to show a bar, or a function called with (stage, done, total).
-    **options
-        See `lensaudit.api.sets.InjectOptions`.
-
-    Returns
-    -------
-    LensSet
-        Of each host the cutout as it is (label 0) and with an arc (label 1), with truth, scenes, and columns that say
-        what was assumed. Pixels the arc does not reach are the host's bit for bit.
-
-    Raises
-    ------
-    UsageError
-        An option is wrong, or there are too few hosts. Also a `ValueError`.
-    DataError
-        The hosts lack a PSF or a zero point, or something of them cannot be used. Also a `ValueError`.
-
-    See Also
-    --------
-    ingest : a set from your own cutouts.
-
-    Examples
-    --------
-    >>> import lensaudit as la
-    >>> hosts = la.simulate("vis101", n=4, seed=7)  # or your own, from la.ingest
-    >>> injected = la.inject(hosts)
-    >>> injected.labels.tolist(), injected.has_psf("VIS")
-    ([0, 1, 0, 1, 0, 1], True)
-    """
-    from lensaudit import injection
-
-    given = (sources,) if isinstance(sources, str | Path) else tuple(sources)
-    arms = tuple(options.pop("arms", injection.ARMS))
-    renamed = {"zero_point": "zero_point_mag"}
-    settings = injection.InjectionSettings(
-        seed=seed,
-        n=n,
-        sources=tuple(map(str, given)),
-        **{renamed.get(name, name): value for name, value in options.items()},  # type: ignore[arg-type]
-    )
-    opened = hosts if isinstance(hosts, LensSet) else LensSet.open(hosts)
-    where = temporary_folder(f"injected-{opened.path.name}") if out is None else Path(out)
-    with watching(progress) as watch:
-        made = injection.inject(opened, where, settings, arms, workers, watch)
-    return made if out is not None else kept_with(made, where)
 
 
 LAYOUTS = ("fits", "euclid-q1", "npz", "blf1", "blf2")

@@ -39,6 +39,7 @@ COMMANDS = {
     "simulate": "sets",
     "instruments": "instruments",
     "ingest": "ingest",
+    "cut": "inject",
     "inject": "inject",
     "check": "sets",
     "train": "training",

@@ -1,4 +1,4 @@
-"""``lensaudit inject``: simulated arcs in real cutouts."""
+"""``lensaudit cut`` and ``inject``: galaxies out of large images, and simulated arcs in real cutouts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,91 @@ from typing import Annotated
 import typer
 
 from lensaudit.cli import options as opt
+
+
+def register_cut(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(
+        epilog=opt.examples(
+            "lensaudit cut runs/tile --side 200 --max-mag 22.5 --exclude lenses.csv --out runs/hosts --workers 0",
+            "lensaudit cut runs/q1 --side 66 --centre-arcsec 4 --label non-lens --out runs/field",
+            "lensaudit cut runs/a runs/b --side 200 --edge-arcsec 3 --centre-arcsec 4 --paint-out --out runs/field",
+        )
+    )(cut)
+
+
+def cut(
+    sets: Annotated[
+        list[Path], typer.Argument(metavar="SET…", help="Lens sets of large images, from lensaudit ingest.")
+    ],
+    side: Annotated[int, typer.Option("--side", metavar="PIXELS", help="Of a cutout.")],
+    out: opt.Out,
+    detect_in: Annotated[
+        str,
+        typer.Option("--detect-in", metavar="BAND", help="Where galaxies are looked for; by default the sharpest."),
+    ] = "",
+    min_snr: Annotated[float, typer.Option("--min-snr", help="Least S/N of a galaxy.")] = 20.0,
+    min_pixels: Annotated[int, typer.Option("--min-pixels", help="Least number of its pixels above 2 σ.")] = 20,
+    max_mag: Annotated[
+        float | None, typer.Option("--max-mag", metavar="MAG", help="Faintest AB magnitude in that band.")
+    ] = None,
+    apart_arcsec: Annotated[
+        float, typer.Option("--apart-arcsec", help="Galaxies with a brighter object nearer than this are left out.")
+    ] = 1.5,
+    edge_arcsec: Annotated[
+        float | None,
+        typer.Option(
+            "--edge-arcsec", show_default=False,
+            help="Least distance from the edge of the image; below half a side, cutouts are filled by the mirrored "
+            "image. Default: half a side.",
+        ),
+    ] = None,
+    centre_arcsec: Annotated[
+        float, typer.Option("--centre-arcsec", help="Radius round the middle of each image that is excluded.")
+    ] = 0.0,
+    exclude: Annotated[
+        Path | None, typer.Option("--exclude", metavar="TABLE", help="Positions that are excluded: columns ra, dec.")
+    ] = None,
+    exclude_arcsec: Annotated[float, typer.Option("--exclude-arcsec", help="Radius round them.")] = 5.0,
+    paint_out: Annotated[
+        bool,
+        typer.Option(
+            "--paint-out", help="Replace what is excluded by blank sky of the image; else cutouts with it are left out."
+        ),
+    ] = False,
+    stars: Annotated[bool, typer.Option("--stars", help="Keep what is as narrow as the PSF.")] = False,
+    label: Annotated[str, typer.Option("--label", help="lens, non-lens or unknown, of all cutouts.")] = "unknown",
+    workers: opt.Workers = 1,
+    as_json: opt.Json = False,
+) -> None:  # fmt: skip
+    """Cut the galaxies out of large images, each into the middle of a cutout, as hosts.
+
+    Each keeps its image's PSF, its own noise and its sky coordinates; the catalogue says where it lay, its magnitudes
+    and size, and its next brighter neighbour.
+    """
+    from lensaudit.cli.running import watching
+    from lensaudit.cli.sets import show
+    from lensaudit.injection import CutSettings, read_positions
+    from lensaudit.injection import cut as run
+
+    settings = CutSettings(
+        side=side,
+        detect_in=detect_in,
+        min_snr=min_snr,
+        min_pixels=min_pixels,
+        max_mag=max_mag,
+        apart_arcsec=apart_arcsec,
+        edge_arcsec=edge_arcsec,
+        centre_arcsec=centre_arcsec,
+        exclude=() if exclude is None else read_positions(exclude),
+        exclude_arcsec=exclude_arcsec,
+        paint_out=paint_out,
+        stars=stars,
+        label=label,
+    )
+    with watching() as report:
+        made = run(sets, out, settings, workers, report)
+    show(made, as_json=as_json)
 
 
 def register_inject(app: typer.Typer) -> None:

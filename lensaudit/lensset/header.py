@@ -35,8 +35,8 @@ Instrument = Annotated[Label, Field(pattern=r"^\w([^./\\]|[./][^./\\])*$")]
 Dtype = Literal["float64", "float32", "int64", "int32", "int8", "str", "bool"]
 
 
-LARGEST_SIDE = 16_384
-"""Pixels of a cutout; 40 times Euclid's largest."""
+LARGEST_SIDE = 20_000
+"""Pixels of an image; a tile of Euclid's has 19 200."""
 LARGEST_PSF = 1025
 """Pixels along a side of a point-spread function."""
 MOST_PIXELS = 1 << 29

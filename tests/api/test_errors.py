@@ -66,6 +66,9 @@ MISTAKES: dict[str, tuple[Mistake, type[Exception], str]] = {
         ValueError,
         "psf={'VIS': FILE}",
     ),
+    "cut: side": (lambda at: la.cut(at.set, 4), ValueError, "^side .*4"),
+    "cut: a table": (lambda at: la.cut(at.set, 40, exclude="gone.csv"), FileNotFoundError, "gone.csv"),
+    "cut: a band": (lambda at: la.cut(at.set, 40, detect_in="z"), ValueError, "^detect_in.*z"),
     "inject: n": (lambda at: la.inject(at.set, 0), ValueError, "^n .*0"),
     "inject: sources": (lambda at: la.inject(at.set, sources="gone", psf={"*": "x"}), ValueError, "sources gone|x: "),
     "inject: a column": (lambda at: la.inject(at.set, sigma_v="gone"), ValueError, "sigma_v.*gone"),
@@ -279,7 +282,7 @@ def test_each_option_that_a_message_names_is_an_argument_of_the_front_door():
 def arguments() -> set[str]:
     """Of all functions of the front door, their keyword options included."""
     found = {name for one in la.__all__ if one != "LensSet" for name in inspect.signature(getattr(la, one)).parameters}
-    for module in ("auditing", "calibrating", "explaining", "finders", "measuring", "sets"):
+    for module in ("auditing", "calibrating", "explaining", "finders", "hosts", "measuring", "sets"):
         for kind in vars(import_module(f"lensaudit.api.{module}")).values():
             found |= set(kind.__annotations__) if isinstance(kind, type) and issubclass(kind, dict) else set()
     return found

@@ -38,7 +38,7 @@ def test_no_torch_is_imported_until_a_name_needs_it(tmp_path):
 
 
 def test_there_are_so_many_names_and_no_others():
-    assert len(la.__all__) == 21
+    assert len(la.__all__) == 22
     assert dir(la) == sorted([*la.__all__, "__version__"])
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         la.no_such_name  # noqa: B018

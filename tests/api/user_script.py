@@ -14,6 +14,7 @@ def net(size: int) -> nn.Module:
 
 lenses: la.LensSet = la.simulate("euclid", n=40, seed=7, progress=False)
 mine: la.LensSet = la.ingest("folder", {"VIS": "*_vis.fits"}, label="lens", pixel_scale={"*": 0.1})
+hosts: la.LensSet = la.cut(mine, 66, max_mag=22.5, exclude="lenses.csv")
 injected: la.LensSet = la.inject(mine, n=20, seed=1, zero_point={"VIS": 24.6})
 finder = la.load_finder("ou66", device="cpu")
 own = la.declare_finder(net(40), bands=("VIS",), size=40, name="mine")
