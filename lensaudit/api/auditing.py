@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from lensaudit.api.calling import (
     Data,
@@ -20,7 +20,7 @@ from lensaudit.api.calling import (
     temporary_folder,
     watching,
 )
-from lensaudit.api.hosting import asked_hosts
+from lensaudit.api.hosting import HostOptions, asked_hosts
 from lensaudit.comparing import CompareOptions, Entrant, entrant_of, render_comparison
 from lensaudit.comparing import Comparison as ComparisonRecord
 from lensaudit.errors import UsageError
@@ -31,11 +31,10 @@ if TYPE_CHECKING:
     from lensaudit.report.schema import Audit as AuditRecord
 
 
-class AuditOptions(TypedDict, total=False):
+class AuditOptions(HostOptions, total=False):
     """What an audit measures; see `lensaudit.report.AuditOptions` for each and what is taken by default.
 
-    On `hosts`, real cutouts, the probes are asked too; of them and of `reuse_hosts`, `psf_of_arc` and `sources` see
-    `lensaudit.api.measuring.RunOptions`.
+    On `hosts`, real cutouts, the probes are asked too; of them see `lensaudit.api.hosting.HostOptions`.
     """
 
     seed: int
@@ -53,10 +52,6 @@ class AuditOptions(TypedDict, total=False):
     workers: int
     realism: Path | str
     known: Sequence[Path | str]
-    hosts: Data
-    reuse_hosts: bool
-    psf_of_arc: bool
-    sources: Sequence[Path | str]
     instrument: str | Path
 
 
@@ -182,12 +177,13 @@ def audit(
     from lensaudit.report import build_audit, render_report
 
     words: dict[str, Any] = dict(options)
+    on, galaxies = asked_hosts(words)
     words |= {"probes": tuple(words["probes"])} if "probes" in words else {}
     words |= {name: Path(words[name]) for name in ("certificate", "realism") if name in words}
     words |= {"known": tuple(map(Path, words["known"]))} if "known" in words else {}
     words |= {"batch": words.pop("batch_size")} if "batch_size" in words else {}
     words |= {"instrument": load_instrument(words["instrument"])} if "instrument" in words else {}
-    settings = Settings(hosts=asked_hosts(words), **words)
+    settings = Settings(hosts=on, sources=galaxies, **words)
     loaded, opened = as_pair(finder, data, refit)
     folder = temporary_folder("audit") if out is None else Path(out)
     made = Audit(folder) if out is not None else kept_with(Audit(folder), folder)
@@ -235,8 +231,11 @@ def render_report(audit: Audit | Path | str) -> Path:
     return render(audit.folder if isinstance(audit, Audit) else Path(audit))
 
 
-class ComparisonOptions(TypedDict, total=False):
-    """What is compared; see `lensaudit.comparing.CompareOptions` for each."""
+class ComparisonOptions(HostOptions, total=False):
+    """What is compared; see `lensaudit.comparing.CompareOptions` for each.
+
+    Of `hosts`, on which the probes are asked in place of drawn scenes, see `lensaudit.api.hosting.HostOptions`.
+    """
 
     seed: int
     n: int
@@ -248,10 +247,7 @@ class ComparisonOptions(TypedDict, total=False):
     speed: bool
     workers: int
     refit: bool
-    hosts: Data
-    reuse_hosts: bool
-    psf_of_arc: bool
-    sources: Sequence[Path | str]
+    instrument: str | Path
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -341,12 +337,16 @@ def compare(
     Comparison(finders='plain, symmetrised', images=40)
     """
     from lensaudit.comparing import compare as run
+    from lensaudit.imaging import load_instrument
 
     words: dict[str, Any] = dict(options)
     words |= {name: tuple(words[name]) for name in ("probes", "methods") if name in words}
     renamed = {"batch_size": "batch", "judge_n": "explanations"}
-    on = asked_hosts(words)
-    settings = CompareOptions(hosts=on, **{renamed.get(name, name): value for name, value in words.items()})
+    on, galaxies = asked_hosts(words)
+    words |= {"instrument": load_instrument(words["instrument"])} if "instrument" in words else {}
+    settings = CompareOptions(
+        hosts=on, sources=galaxies, **{renamed.get(name, name): value for name, value in words.items()}
+    )
     sets = [as_set(one) for one in ([data] if isinstance(data, Data) else data)]
     entrants = _entrants(finders)
     folder = temporary_folder("comparison") if out is None else Path(out)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from lensaudit.api.calling import (
     Data,
@@ -18,7 +17,7 @@ from lensaudit.api.calling import (
     watching,
 )
 from lensaudit.api.finders import scored
-from lensaudit.api.hosting import asked_hosts
+from lensaudit.api.hosting import HostOptions, asked_hosts
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Scores
 from lensaudit.imaging import load_instrument
@@ -240,8 +239,8 @@ def realism(
     return gate
 
 
-class RunOptions(TypedDict, total=False):
-    """How to run a probe; what is left away is the probe's own.
+class RunOptions(HostOptions, total=False):
+    """How to run a probe; what is left away is the probe's own. Of hosts see `lensaudit.api.hosting.HostOptions`.
 
     Attributes
     ----------
@@ -257,18 +256,8 @@ class RunOptions(TypedDict, total=False):
         Images that the finder scores at a time.
     instrument
         Whose cutouts are drawn: a name, or the path of a YAML file; by default what fits the finder.
-    psf, psf_extension
-        FITS file and extension of the kernel, for probes that rotate one.
-    hosts
-        Real cutouts with point-spread functions and zero points, a set or its folder: arcs are put into them and
-        edited, in place of drawn scenes. Fewer than `n` make as many pairs as there are hosts.
-    reuse_hosts
-        Take hosts more than once where there are fewer than `n`.
-    psf_of_arc
-        With hosts: let edits of the point-spread function act on the arc alone.
-    sources
-        Of the arcs in hosts: ``populations``, or paths as `inject` takes them. Of the probe ``source-texture``: one
-        folder of stamps or one catalogue.
+    psf_extension
+        FITS extension of the kernel, for probes that rotate one.
     """
 
     mode: str
@@ -277,12 +266,7 @@ class RunOptions(TypedDict, total=False):
     workers: int
     batch_size: int
     instrument: str | Path
-    psf: Path | str
     psf_extension: str
-    hosts: Data
-    reuse_hosts: bool
-    psf_of_arc: bool
-    sources: Path | str | Sequence[Path | str]
 
 
 Probe = str | Path | ProbeDefinition
@@ -376,12 +360,10 @@ def probe(
     """
     loaded, words = as_finder(finder), dict(options)
     lens_set = None if data is None else as_set(data).path
+    asked, galaxies = asked_hosts(words)
     kernel = Path(str(words.pop("psf"))) if "psf" in words else None
     batch = words.pop("batch_size", None)
-    textured = probes in ("source-texture", ["source-texture"], ("source-texture",))
-    galaxies = Path(str(words.pop("sources"))) if textured and isinstance(words.get("sources"), str | Path) else None
     words |= {"instrument": load_instrument(str(words["instrument"]))} if "instrument" in words else {}
-    asked = asked_hosts(words)
     workers = words.get("workers", 1)
     assert isinstance(workers, int)
     on = None if asked is None else asked.chosen(n, seed, workers)

@@ -1,14 +1,27 @@
-"""Options of all commands that ask probes on real cutouts."""
+"""Options of all commands that put arcs into real cutouts: each declared once, and taken by a command as one value."""
 
 from __future__ import annotations
 
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from lensaudit.probes import HostsAsked
+    from lensaudit.injection import InjectionSettings
+    from lensaudit.probes import HostsAsked, OnHosts
+
+    Settings = InjectionSettings
+else:
+    Settings = Any  # imported when it is needed
+
+FABER_JACKSON = "faber-jackson"
+POPULATIONS = "populations"
 
 Hosts = Annotated[
     Path | None,
@@ -27,30 +40,193 @@ Sources = Annotated[
     list[str] | None,
     typer.Option(
         "--sources", metavar="WHAT",
-        help="For hosts and source-texture: populations (smooth), a catalogue of GalSim's real galaxies "
+        help="Of arcs in hosts and of source-texture: populations (smooth), a catalogue of GalSim's real galaxies "
         "(twice: a second HST band), or a folder of FITS stamps with their PSF.",
     ),
 ]  # fmt: skip
+ThetaE = Annotated[
+    str,
+    typer.Option(
+        "--theta-e", metavar="COLUMN",
+        help="Einstein radii of hosts in arcsec; faber-jackson: from magnitude and redshift; prior: drawn.",
+    ),
+]  # fmt: skip
+SigmaV = Annotated[
+    str, typer.Option("--sigma-v", metavar="COLUMN", help="Velocity dispersions in km/s, instead of --theta-e.")
+]
+Redshift = Annotated[
+    str, typer.Option("--redshift", metavar="COLUMN", help="Of hosts; by default z, zphot and the like; else drawn.")
+]
+LensColumn = Annotated[
+    str, typer.Option("--lens-column", metavar="COLUMN", help="Above 0 where a host is a lens: left out.")
+]
+Psf = Annotated[
+    list[str] | None,
+    typer.Option("--psf", metavar="[BAND=]FILE[EXT]", help="PSF of all hosts; wins over the set's."),
+]
+ZeroPoint = Annotated[
+    list[str] | None,
+    typer.Option("--zero-point", metavar="[BAND=]MAG", help="AB magnitude of 1 pixel unit of the hosts."),
+]
+ElectronsPerUnit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--electrons-per-unit", metavar="[BAND=]E",
+        help="Electrons of 1 pixel unit, for the arc's shot noise; unknown: none.",
+    ),
+]  # fmt: skip
+Filters = Annotated[
+    list[str] | None, typer.Option("--filter", metavar="BAND=NAME", help="Filter of the hosts, of speclite: hsc2017-i.")
+]
+AnyHost = Annotated[bool, typer.Option("--any-host", help="Keep stars, empty middles and known lenses as hosts.")]
 
 
-def only_source(sources: list[str] | None) -> Path | None:
-    """The one folder or catalogue that the probe source-texture takes."""
-    from lensaudit.errors import UsageError
+@dataclass(frozen=True)
+class Asked:
+    """What a user said of hosts: None where no hosts are named.
 
-    if sources and len(sources) > 1:
-        raise UsageError("--sources: probe source-texture takes one folder or catalogue; give one")
-    return Path(sources[0]) if sources else None
+    Attributes
+    ----------
+    sources
+        As given, also where there are no hosts: for the probe ``source-texture``.
+    kernel
+        Of the probe ``psf-rotation-real``, whose ``--psf`` names it.
+    """
+
+    hosts: HostsAsked | None = None
+    sources: tuple[str, ...] = ()
+    kernel: Path | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The hosts' folder."""
+        return None if self.hosts is None else self.hosts.path
+
+    @property
+    def galaxies(self) -> Path | None:
+        """Folder or catalogue that the probe source-texture takes: the first that is named."""
+        return next((Path(one) for one in self.sources if one != POPULATIONS), None)
+
+    def chosen(self, n: int, seed: int, workers: int) -> OnHosts | None:
+        """The hosts that can be used; None where none are named."""
+        return None if self.hosts is None else self.hosts.chosen(n, seed, workers)
 
 
-def hosts_asked(hosts: Path | None, sources: list[str] | None, *, reuse: bool, psf_of_arc: bool) -> HostsAsked | None:
-    """The hosts that are named; the other options are for them alone."""
+NO_HOSTS = Asked()
+USUAL: Any = None
+"""What `taking_hosts` and `taking_settings` take the place of."""
+
+
+def host_settings(
+    sources: Sources = None,
+    theta_e: ThetaE = FABER_JACKSON,
+    sigma_v: SigmaV = "",
+    redshift: Redshift = "",
+    lens_column: LensColumn = "",
+    psf: Psf = None,
+    zero_point: ZeroPoint = None,
+    electrons_per_unit: ElectronsPerUnit = None,
+    filters: Filters = None,
+    any_host: AnyHost = False,
+) -> InjectionSettings:
+    """How arcs are put into hosts, of the options that say it."""
+    from lensaudit.injection import InjectionSettings, numbers_by_band, words_by_band
+
+    return InjectionSettings(
+        any_host=any_host,
+        theta_e=theta_e,
+        sigma_v=sigma_v,
+        redshift=redshift,
+        lens_column=lens_column,
+        sources=tuple(sources or (POPULATIONS,)),
+        zero_point_mag=numbers_by_band("--zero-point", zero_point or []),
+        electrons_per_unit=numbers_by_band("--electrons-per-unit", electrons_per_unit or []),
+        filters=words_by_band(filters or []),
+        psf=words_by_band(psf or []),
+    )
+
+
+def hosts_asked(
+    hosts: Hosts = None, reuse_hosts: ReuseHosts = False, psf_of_arc: PsfOfArc = False, **settings: Any
+) -> Asked:
+    """The hosts that are named; the other options are for them alone, but ``--sources``.
+
+    Raises
+    ------
+    UsageError
+        An option for hosts is given without any.
+    """
     from lensaudit.errors import UsageError
     from lensaudit.probes import HostsAsked
 
+    sources = tuple(settings.get("sources") or ())
     if hosts is None:
-        asked = {"sources": sources, "reuse-hosts": reuse, "psf-of-arc": psf_of_arc}
-        if wrong := next((name for name, given in asked.items() if given), None):
-            raise UsageError(f"--{wrong} is for arcs in real cutouts; name these with --hosts SET")
-        return None
-    named = {} if not sources else {"sources": tuple(sources)}
-    return HostsAsked(hosts, reuse=reuse, psf_of_arc=psf_of_arc, **named)
+        given = {"reuse_hosts": reuse_hosts, "psf_of_arc": psf_of_arc, **settings, "sources": None}
+        usual = {"theta_e": FABER_JACKSON}
+        if wrong := next((name for name, value in given.items() if value and value != usual.get(name)), None):
+            option = {"filters": "filter"}.get(wrong, wrong).replace("_", "-")
+            kernel = ", and probe psf-rotation-real turns one" if wrong == "psf" else ""
+            raise UsageError(f"--{option} is for arcs in real cutouts; name these with --hosts SET{kernel}")
+        if len(sources) > 1:
+            raise UsageError("--sources: probe source-texture takes one folder or catalogue; give one")
+        return Asked(None, sources)
+    return Asked(HostsAsked(hosts, reuse_hosts, psf_of_arc, host_settings(**settings)), sources)
+
+
+Kernel = Annotated[Path | None, typer.Option("--psf", metavar="FILE", help="FITS file with the kernel that is turned.")]
+
+
+def hosts_and_kernel(psf: Kernel = None, **asked: Any) -> Asked:
+    """As `hosts_asked`, of the probe whose ``--psf`` is the kernel that it turns."""
+    return replace(hosts_asked(**asked), kernel=psf)
+
+
+def _options_of(*functions: Callable[..., Any]) -> list[inspect.Parameter]:
+    unresolved = {"InjectionSettings": Any, "HostsAsked": Any, "OnHosts": Any}  # imported when they are needed
+    hints = [typing.get_type_hints(one, globals() | unresolved, include_extras=True) for one in functions]
+    return [
+        parameter.replace(annotation=own[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for one, own in zip(functions, hints, strict=True)
+        for name, parameter in inspect.signature(one).parameters.items()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+
+
+_SETTINGS = _options_of(host_settings)
+_HOSTS = _options_of(hosts_asked)
+_ALL = [_HOSTS[0], *_SETTINGS, *_HOSTS[1:]]
+_KERNEL = [*_options_of(hosts_and_kernel), *(one for one in _ALL if one.name != "psf")]
+
+
+def taking_hosts(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with all options of hosts in place of its parameter `asked`, which they make."""
+    return _with(command, "asked", _ALL, hosts_asked)
+
+
+def taking_hosts_and_kernel(command: Callable[..., None]) -> Callable[..., None]:
+    """As `taking_hosts`, but ``--psf`` is the kernel."""
+    return _with(command, "asked", _KERNEL, hosts_and_kernel)
+
+
+def taking_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options that say how arcs are put into hosts in place of its parameter `settings`."""
+    return _with(command, "settings", _SETTINGS, host_settings)
+
+
+def _with(
+    command: Callable[..., None], name: str, options: list[inspect.Parameter], make: Callable[..., Any]
+) -> Callable[..., None]:
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for one in signature.parameters.values():
+        parameters += options if one.name == name else [one.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+
+    @wraps(command)
+    def taken(**given: Any) -> None:
+        own = {one.name: given.pop(one.name) for one in options}
+        command(**given, **{name: make(**own)})
+
+    taken.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    taken.__annotations__ = {one.name: one.annotation for one in parameters}
+    del taken.__wrapped__  # type: ignore[attr-defined]
+    return taken

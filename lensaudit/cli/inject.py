@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lensaudit.cli import hosts as on
 from lensaudit.cli import options as opt
 
 
@@ -104,7 +106,7 @@ def register_inject(app: typer.Typer) -> None:
             "lensaudit inject runs/hsc --redshift zphot --sigma-v vdisp --filter i=hsc2017-i --out runs/i",
             "lensaudit inject runs/q1 --sources cosmos/real_galaxy_catalog_25.2.fits --out runs/textured",
         )
-    )(inject)
+    )(on.taking_settings(inject))
 
 
 def inject(
@@ -114,51 +116,8 @@ def inject(
     arms: Annotated[
         str, typer.Option("--arms", metavar="ARMS", help="Written of each host: host (as it is), lens, or both.")
     ] = "host,lens",
-    sources: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--sources", metavar="WHAT",
-            help="populations (smooth), a catalogue of GalSim's real galaxies (twice: a second HST band), or a folder "
-            "of FITS stamps with their PSF.",
-        ),
-    ] = None,
-    theta_e: Annotated[
-        str,
-        typer.Option(
-            "--theta-e", metavar="COLUMN",
-            help="Einstein radii in arcsec; faber-jackson: from magnitude and redshift; prior: drawn.",
-        ),
-    ] = "faber-jackson",
-    sigma_v: Annotated[
-        str, typer.Option("--sigma-v", metavar="COLUMN", help="Velocity dispersions in km/s, instead of --theta-e.")
-    ] = "",
-    redshift: Annotated[
-        str, typer.Option("--redshift", metavar="COLUMN", help="By default z, zphot and the like; else drawn.")
-    ] = "",
-    lens_column: Annotated[
-        str, typer.Option("--lens-column", metavar="COLUMN", help="Above 0 where a host is a lens: left out.")
-    ] = "",
-    psf: Annotated[
-        list[str] | None,
-        typer.Option("--psf", metavar="[BAND=]FILE[EXT]", help="PSF of all hosts; wins over the set's."),
-    ] = None,
-    zero_point: Annotated[
-        list[str] | None, typer.Option("--zero-point", metavar="[BAND=]MAG", help="AB magnitude of 1 pixel unit.")
-    ] = None,
-    electrons_per_unit: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--electrons-per-unit", metavar="[BAND=]E",
-            help="Electrons of 1 pixel unit, for the arc's shot noise; unknown: none.",
-        ),
-    ] = None,
-    filters: Annotated[
-        list[str] | None, typer.Option("--filter", metavar="BAND=NAME", help="Filter of speclite, as hsc2017-i.")
-    ] = None,
+    settings: on.Settings = on.USUAL,
     reuse: Annotated[bool, typer.Option("--reuse", help="Take hosts again where --n is more than there are.")] = False,
-    any_host: Annotated[
-        bool, typer.Option("--any-host", help="Keep stars, empty middles and known lenses as hosts.")
-    ] = False,
     seed: opt.Seed = 1,
     workers: opt.Workers = 1,
     as_json: opt.Json = False,
@@ -171,26 +130,11 @@ def inject(
     from lensaudit.cli.console import say
     from lensaudit.cli.running import watching
     from lensaudit.cli.sets import show
-    from lensaudit.injection import InjectionSettings, numbers_by_band, words_by_band
     from lensaudit.injection import inject as run
 
-    settings = InjectionSettings(
-        seed=seed,
-        n=n,
-        reuse=reuse,
-        any_host=any_host,
-        theta_e=theta_e,
-        sigma_v=sigma_v,
-        redshift=redshift,
-        lens_column=lens_column,
-        sources=tuple(sources or ("populations",)),
-        zero_point_mag=numbers_by_band("--zero-point", zero_point or []),
-        electrons_per_unit=numbers_by_band("--electrons-per-unit", electrons_per_unit or []),
-        filters=words_by_band(filters or []),
-        psf=words_by_band(psf or []),
-    )
     with watching() as report:
-        made = run(hosts, out, settings, [arm.strip() for arm in arms.split(",")], workers, report)
+        chosen = replace(settings, seed=seed, n=n, reuse=reuse)
+        made = run(hosts, out, chosen, [arm.strip() for arm in arms.split(",")], workers, report)
     show(made, as_json=as_json)
     say(f"  {made.path}: " + _counted(made.column("mass_from")), err=as_json)
 

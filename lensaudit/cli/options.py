@@ -188,13 +188,15 @@ Scores = Annotated[
     Path | None, typer.Option("--scores", metavar="FILE", help="Scores from lensaudit score, to save scoring.")
 ]
 
-Instrument = Annotated[
-    str,
-    typer.Option(
-        "--instrument", metavar="NAME", autocompletion=instrument_names,
-        help="Whose cutouts are drawn: a name (lensaudit instruments list) or a YAML file.",
-    ),
-]  # fmt: skip
+
+def _instrument(said: str) -> Any:
+    return typer.Option("--instrument", metavar="NAME", autocompletion=instrument_names, help=said)
+
+
+_WHOSE = "Whose cutouts are drawn: a name (lensaudit instruments list) or a YAML file."
+_WHOSE_OF_PROBES = "Whose cutouts the probes draw, a name or a YAML file; default: the set's, or what fits the finder."
+Instrument = Annotated[str, _instrument(_WHOSE)]
+ProbesInstrument = Annotated[str, _instrument(_WHOSE_OF_PROBES)]
 FieldOfView = Annotated[
     float | None,
     typer.Option(

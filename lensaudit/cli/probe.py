@@ -116,10 +116,9 @@ EditedSet = Annotated[
         "--set", metavar="SET", help="Edit the lenses of this set, not drawn scenes; for probes that edit images."
     ),
 ]
-Psf = Annotated[
-    Path | None, typer.Option("--psf", metavar="FILE", help="FITS file with the kernel that psf-rotation-real turns.")
+Extension = Annotated[
+    str, typer.Option("--psf-extension", metavar="NAME", help="Of the kernel that psf-rotation-real turns.")
 ]
-Extension = Annotated[str, typer.Option("--psf-extension", metavar="NAME", help="Its extension.")]
 
 
 def register_probe(app: typer.Typer) -> None:
@@ -139,8 +138,10 @@ def register_probe(app: typer.Typer) -> None:
             "lensaudit probe all ou66 --probe quick --n 200 --fail-on bias --out runs/quick",
             "lensaudit probe all ou66 --hosts runs/q1 --n 200 --out runs/on-hosts",
         ),
-    )(all_probes)
-    probes.command("run", epilog=opt.examples("lensaudit probe run mine.yaml ou66 --n 300 --out runs/mine"))(run_file)
+    )(on.taking_hosts(all_probes))
+    probes.command("run", epilog=opt.examples("lensaudit probe run mine.yaml ou66 --n 300 --out runs/mine"))(
+        on.taking_hosts(run_file)
+    )
     probes.command("power", epilog=opt.examples("lensaudit probe power --tolerance 0.05"))(power)
     register_outside(probes)
     for path in sorted(builtin_folder("probes").glob("*.yaml")):
@@ -205,10 +206,7 @@ def all_probes(
     out: opt.Out,
     probe: opt.OnlyProbes = [],
     instrument: opt.Instrument = "",
-    hosts: on.Hosts = None,
-    reuse_hosts: on.ReuseHosts = False,
-    psf_of_arc: on.PsfOfArc = False,
-    sources: on.Sources = None,
+    asked: on.Asked = on.NO_HOSTS,
     tolerance: opt.Tolerance = None,
     fail_on: opt.FailOn = None,
     seed: opt.Seed = 0,
@@ -225,18 +223,19 @@ def all_probes(
     from lensaudit.probes import ProbeOptions, run_audit
 
     check_fail_on(fail_on)
-    asked = on.hosts_asked(hosts, sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc)
-    loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), hosts)
+    loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), asked.path)
     with watching() as progress:
         options = ProbeOptions(
             tolerance=tolerance, workers=workers, batch=batch, instrument=opt.instrument_named(instrument),
-            hosts=None if asked is None else asked.chosen(n, seed, workers),
+            hosts=asked.chosen(n, seed, workers), sources=asked.galaxies,
         )  # fmt: skip
         audit = run_audit(loaded, n, seed, out, tuple(probe), options, progress)
     if as_json:
         say_json(audit.index.to_json())
     else:
         print_audit(audit, out)
+        if not probe and asked.galaxies is None:
+            say("source-texture was not asked: give real galaxies, a folder of stamps or a catalogue, by --sources")
     fail_where([one.verdict.word for one in audit.ranked], fail_on)
 
 
@@ -248,10 +247,7 @@ def run_file(
     mode: Mode = None,
     stretch: Stretch = None,
     lens_set: EditedSet = None,
-    hosts: on.Hosts = None,
-    reuse_hosts: on.ReuseHosts = False,
-    psf_of_arc: on.PsfOfArc = False,
-    sources: on.Sources = None,
+    asked: on.Asked = on.NO_HOSTS,
     instrument: opt.Instrument = "",
     tolerance: opt.Tolerance = None,
     fail_on: opt.FailOn = None,
@@ -269,12 +265,11 @@ def run_file(
     from lensaudit.probes import ProbeOptions, run_probe
 
     check_fail_on(fail_on)
-    asked = on.hosts_asked(hosts, sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc)
-    loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set or hosts)
+    loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set or asked.path)
     with watching() as progress:
         options = ProbeOptions(
             mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
-            hosts=None if asked is None else asked.chosen(n, seed, workers),
+            hosts=asked.chosen(n, seed, workers), sources=asked.galaxies,
             instrument=opt.instrument_named(instrument),
         )  # fmt: skip
         result = run_probe(str(definition), loaded, n, seed, out, options, progress)
@@ -289,12 +284,8 @@ def _command(name: str) -> Callable[..., None]:
         mode: Mode = None,
         stretch: Stretch = None,
         lens_set: EditedSet = None,
-        hosts: on.Hosts = None,
-        reuse_hosts: on.ReuseHosts = False,
-        psf_of_arc: on.PsfOfArc = False,
-        sources: on.Sources = None,
+        asked: on.Asked = on.NO_HOSTS,
         instrument: opt.Instrument = "",
-        psf: Psf = None,
         psf_extension: Extension = "VIS_PSF",
         tolerance: opt.Tolerance = None,
         fail_on: opt.FailOn = None,
@@ -311,20 +302,17 @@ def _command(name: str) -> Callable[..., None]:
         from lensaudit.probes import ProbeOptions, run_probe
 
         check_fail_on(fail_on)
-        textured = name == "source-texture"  # its galaxies are the edit's, whatever the scenes have
-        asked = on.hosts_asked(hosts, None if textured else sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc)
-        loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set or hosts)
+        loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set or asked.path)
         with watching() as progress:
             options = ProbeOptions(
                 mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
-                hosts=None if asked is None else asked.chosen(n, seed, workers),
-                instrument=opt.instrument_named(instrument), psf=psf, psf_extension=psf_extension,
-                sources=on.only_source(sources) if textured else None,
+                hosts=asked.chosen(n, seed, workers), sources=asked.galaxies,
+                instrument=opt.instrument_named(instrument), psf=asked.kernel, psf_extension=psf_extension,
             )  # fmt: skip
             result = run_probe(name, loaded, n, seed, out, options, progress)
         _tell(result, out, as_json=as_json, fail_on=fail_on)
 
-    return command
+    return on.taking_hosts_and_kernel(command) if name == "psf-rotation-real" else on.taking_hosts(command)
 
 
 def _read(finder: str, reading: opt.Reading, lens_set: Path | None) -> Finder:

@@ -29,7 +29,7 @@ def register_report(app: typer.Typer) -> None:
             "lensaudit report ou66 --set runs/test --hosts runs/q1 --out runs/report",
             "lensaudit report --from runs/report",
         )
-    )(report)
+    )(on.taking_hosts(report))
 
 
 def report(
@@ -43,19 +43,8 @@ def report(
     old_probes: opt.OldProbes = None,
     no_probe: opt.NoProbe = False,
     probe_n: opt.ProbeN = PAIRS,
-    instrument: Annotated[
-        str,
-        typer.Option(
-            "--instrument",
-            metavar="NAME",
-            autocompletion=opt.instrument_names,
-            help="Whose cutouts the probes draw, a name or a YAML file; default: the set's, or what fits the finder.",
-        ),
-    ] = "",
-    hosts: on.Hosts = None,
-    reuse_hosts: on.ReuseHosts = False,
-    psf_of_arc: on.PsfOfArc = False,
-    sources: on.Sources = None,
+    instrument: opt.ProbesInstrument = "",
+    asked: on.Asked = on.NO_HOSTS,
     occlusion_n: opt.OcclusionN = 4,
     maps_n: Annotated[
         int,
@@ -156,7 +145,8 @@ def report(
         realism=realism,
         instrument=opt.instrument_named(instrument),
         known=tuple(known),
-        hosts=on.hosts_asked(hosts, sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc),
+        hosts=asked.hosts,
+        sources=asked.galaxies,
     )
 
     from lensaudit.cli.running import open_both, watching
@@ -206,6 +196,7 @@ def register_quickstart(app: typer.Typer) -> None:
         epilog=opt.examples(
             "lensaudit quickstart --out reports/latest",
             "lensaudit quickstart --finder runs/ou66 --probe compound --out runs/quick",
+            "lensaudit quickstart --finder runs/rubin --instrument lsst-ugrizy --out runs/quick",
         )
     )(quickstart)
 
@@ -221,6 +212,7 @@ def quickstart(
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of the set and of the audit; not one a finder was trained on.")
     ] = 2026,
+    instrument: opt.Instrument = "",
     workers: opt.Workers = 0,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
@@ -240,6 +232,7 @@ def quickstart(
         probe_n=0 if names == ("none",) else probe_n,
         probes=() if names == ("none",) else names,
         workers=workers,
+        instrument=opt.instrument_named(instrument),
     )
     check_probes(options)
     writable_folder(out)
@@ -264,7 +257,7 @@ def register_compare(app: typer.Typer) -> None:
             "lensaudit compare ou66 ou200 --set runs/test --probe none --judge-n 0 --out runs/short",
             "lensaudit compare ou66 runs/ou66 --set runs/test --hosts runs/q1 --out runs/on-hosts",
         )
-    )(compare)
+    )(on.taking_hosts(compare))
 
 
 def compare(
@@ -278,10 +271,8 @@ def compare(
     probe: opt.Probes = [],
     old_probes: opt.OldProbes = None,
     probe_n: opt.ProbeN = PAIRS,
-    hosts: on.Hosts = None,
-    reuse_hosts: on.ReuseHosts = False,
-    psf_of_arc: on.PsfOfArc = False,
-    sources: on.Sources = None,
+    instrument: opt.ProbesInstrument = "",
+    asked: on.Asked = on.NO_HOSTS,
     judge_n: opt.JudgeN = 8,
     old_judge_n: opt.OldJudgeN = None,
     method: opt.Method = [],
@@ -324,7 +315,9 @@ def compare(
         speed=speed,
         workers=workers,
         refit=refit,
-        hosts=on.hosts_asked(hosts, sources, reuse=reuse_hosts, psf_of_arc=psf_of_arc),
+        hosts=asked.hosts,
+        sources=asked.galaxies,
+        instrument=opt.instrument_named(instrument),
     )
     use_threads(threads)
     entrants = entrants_of(finders, device, resample=resample, field_of_view=field_of_view)

@@ -64,7 +64,7 @@ def estimate_of_comparison(
     A finder that cannot take a set as input costs nothing on it.
     """
     parts, disk = {"scoring": 0.0, "explanations": 0.0, "probes": 0.0, "speed": 0.0}, PAGE_BYTES
-    probes = audited_probes(options.probes) if options.probes else []
+    probes = audited_probes(options.probes, options.sources) if options.probes else []
     for entrant in entrants:
         methods = methods_for(entrant.finder, options.methods) if options.explanations else ()
         speeds = None
@@ -85,7 +85,9 @@ def estimate_of_comparison(
                 lenses = _lenses(lens_set, options.explanations)
                 parts["explanations"] += fraction_left(reader, lens_set, out, options) * lenses * speeds.maps(methods)
         if speeds is not None:
-            asked = Asked(options.probe_n, options.seed, options.workers, probe_folder(out, entrant))
+            asked = Asked(
+                options.probe_n, options.seed, options.workers, probe_folder(out, entrant), options.instrument
+            )
             work = work_of_probes(entrant.finder, probes, asked)
             parts["probes"] += work.images * speeds.forward + work.rendering
             parts["speed"] += SPEED if options.speed else 0.0

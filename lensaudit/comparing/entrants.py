@@ -15,6 +15,7 @@ from lensaudit.verdicts import PAIRS
 if TYPE_CHECKING:
     from lensaudit.finders import Finder, FinderRecord
     from lensaudit.finders.facts import TrainingFacts
+    from lensaudit.imaging import Instrument
     from lensaudit.lensset import LensSet
 
 METHODS = ("occlusion", "input-x-gradient", "integrated-gradients")
@@ -52,6 +53,10 @@ class CompareOptions(Record):
         Whether finders whose stretch takes statistics of a training set take them from each set instead.
     hosts
         Real cutouts that the probes are asked on, in place of drawn scenes.
+    sources
+        Folder or catalogue of real galaxies, with which the probe source-texture is among all.
+    instrument
+        Whose cutouts the probes draw; None takes what fits each finder.
     """
 
     seed: int = 0
@@ -65,9 +70,13 @@ class CompareOptions(Record):
     workers: int = 1
     refit: bool = False
     hosts: HostsAsked | None = None
+    sources: Path | None = None
+    instrument: Instrument | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "probes", _named(self.probes))
+        object.__setattr__(self, "probes", _named(self.probes, self.sources))
+        if self.instrument is not None and self.hosts is not None:
+            raise UsageError("--hosts and --instrument: each says whose cutouts the probes take; give one of them")
         for name, lowest in (("seed", 0), ("explanations", 0), ("workers", 1), ("probe_n", 2)):
             if getattr(self, name) < lowest:
                 option = {"explanations": "judge-n"}.get(name, name.replace("_", "-"))
@@ -85,10 +94,14 @@ class CompareOptions(Record):
         said = {name: plain(getattr(self, name)) for name in names} | ({"refit": True} if self.refit else {})
         if self.hosts is not None:
             said["hosts"] = self.hosts.to_json()
+        if self.sources is not None:
+            said["sources"] = self.sources.name
+        if self.instrument is not None:
+            said["instrument"] = self.instrument.name
         return said
 
 
-def _named(names: tuple[str, ...]) -> tuple[str, ...]:
+def _named(names: tuple[str, ...], sources: Path | None = None) -> tuple[str, ...]:
     """Names of probes with the groups written out."""
     from lensaudit.probes import without_groups
 
@@ -97,7 +110,7 @@ def _named(names: tuple[str, ...]) -> tuple[str, ...]:
     if "all" in names:
         from lensaudit.probes.audit import audited_probes
 
-        return (*(definition.name for definition in audited_probes()), *without_groups(names)[1:])
+        return (*(definition.name for definition in audited_probes((), sources)), *without_groups(names)[1:])
     return without_groups(names)
 
 

@@ -33,6 +33,7 @@ from lensaudit.kept import JsonForm, Piece
 from lensaudit.lensset import LensSet
 from lensaudit.probes import OnHosts, ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
 from lensaudit.probes.audit import audited_probes
+from lensaudit.probes.definition import refuse_idle
 from lensaudit.probes.elsewhere import seen_by, why_no_scene
 from lensaudit.probes.on_hosts import on_hosts
 from lensaudit.report.options import key_of, scores_piece, short_name
@@ -103,7 +104,7 @@ def compared_probes(
     """Ask each finder about the probes that apply to it; None where none was asked for."""
     if not options.probes:
         return None
-    definitions = audited_probes(options.probes)
+    definitions = audited_probes(options.probes, options.sources)
     hosts = None if options.hosts is None else options.hosts.chosen(options.probe_n, options.seed, options.workers)
     return ComparedProbes(
         n=options.probe_n if hosts is None else hosts.n,
@@ -117,7 +118,8 @@ def compared_probes(
 def check_probes(options: CompareOptions) -> None:
     """Raise what is wrong with the probes and hosts that are asked for, before the work starts."""
     if options.probes:
-        audited_probes(options.probes)
+        asked = audited_probes(options.probes, options.sources)
+        refuse_idle(asked, options.sources, hosts=options.hosts is not None)
     if options.hosts is not None:
         if not options.probes:
             raise UsageError("--hosts: probes are asked on them, and none are asked for; leave it out")
@@ -134,7 +136,8 @@ def _asked(
 ) -> FinderProbes:
     finder = _prober(entrant, hosts)
     definitions = [
-        seen_by(one, finder) if hosts is None else on_hosts(one, hosts) for one in audited_probes(options.probes)
+        seen_by(one, finder, options.instrument) if hosts is None else on_hosts(one, hosts)
+        for one in audited_probes(options.probes, options.sources)
     ]
     on: dict[str, Any] = {} if hosts is None else {"hosts": [repr(hosts), hosts.inputs]}
     key = key_of(
@@ -177,8 +180,14 @@ def _audited(
     if not asked:
         return ProbeAnswers((), _listed(refused))
     told = partial(_told, progress, entrant.label)
-    workers = ProbeOptions(workers=options.workers, batch=options.batch, hosts=hosts)
-    audit: ProbeAudit = run_audit(finder, options.probe_n, options.seed, place, asked, workers, told)
+    settings = ProbeOptions(
+        workers=options.workers,
+        batch=options.batch,
+        hosts=hosts,
+        instrument=None if hosts is not None else options.instrument,
+        sources=options.sources if any(one.textured and one.name not in refused for one in definitions) else None,
+    )
+    audit: ProbeAudit = run_audit(finder, options.probe_n, options.seed, place, asked, settings, told)
     instruments = {one.name: one.instrument if hosts is None else f"hosts of {hosts.name}" for one in definitions}
     verdicts = tuple(_verdict(one, instruments[one.probe]) for one in audit.ranked)
     return ProbeAnswers(verdicts, _listed(refused | audit.not_applicable))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.injection.hosts import host_bands
@@ -72,6 +73,40 @@ class InjectionSettings:
     axis_ratio_scatter: float = 0.06
     angle_scatter_rad: float = 0.1
     ray_step_arcsec: float | None = None
+
+
+def file_of(words: str) -> Path:
+    """The file of ``FILE`` or ``FILE[EXTENSION]``."""
+    return Path(words.partition("[")[0])
+
+
+def without_places(settings: InjectionSettings) -> InjectionSettings:
+    """The settings with files by their names alone, as results record them."""
+    names = {band: Path(words).name for band, words in settings.psf.items()}
+    return replace(settings, psf=names, sources=tuple(Path(one).name for one in settings.sources))
+
+
+def in_words(settings: InjectionSettings) -> tuple[str, ...]:
+    """What was said of all hosts and how their masses were found, a clause each; nothing of what is usual."""
+    by_band = {
+        "the PSF": without_places(settings).psf,
+        "the zero point": settings.zero_point_mag,
+        "electrons per pixel unit": settings.electrons_per_unit,
+        "the filter": settings.filters,
+    }
+    given = [
+        f"{what} of all hosts{'' if band == '*' else f' in {band}'} was given: {value}"
+        for what, values in by_band.items()
+        for band, value in values.items()
+    ]
+    masses = {
+        "velocity dispersions": settings.sigma_v,
+        "Einstein radii": "" if settings.theta_e in (FABER_JACKSON, PRIOR) else settings.theta_e,
+        "redshifts": settings.redshift,
+    }
+    given += [f"{what} are the hosts’ column {column}" for what, column in masses.items() if column]
+    given += ["velocity dispersions are drawn"] if settings.theta_e == PRIOR else []
+    return (*given, *(["stars, empty middles and known lenses were kept as hosts"] if settings.any_host else []))
 
 
 def words_by_band(words: Sequence[str]) -> dict[str, str]:

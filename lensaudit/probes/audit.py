@@ -12,7 +12,13 @@ from lensaudit.display.page import markdown_table
 from lensaudit.documents import read_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import write_text
-from lensaudit.probes.definition import ProbeDefinition, builtin_probes, load_definition, without_groups
+from lensaudit.probes.definition import (
+    ProbeDefinition,
+    builtin_probes,
+    load_definition,
+    with_sources,
+    without_groups,
+)
 from lensaudit.probes.finding import ALL_PAIRS, Finding, called, concluded, corrected, cost, leading_finding
 from lensaudit.probes.response import lenses_at, lenses_beyond
 from lensaudit.probes.result import OUTSIDE, AuditedFinder, ProbeResult, ProbeSettings
@@ -232,18 +238,22 @@ class AuditIndex(Record):
     not_on_hosts: dict[str, str] = field(default_factory=dict)
 
 
-def audited_probes(names: Sequence[str] = ()) -> list[ProbeDefinition]:
+def audited_probes(names: Sequence[str] = (), sources: Path | None = None) -> list[ProbeDefinition]:
     """Definitions of `names` (built-in, ``quick``, paths of YAML files); by default all that need no file.
+
+    With `sources`, a folder or catalogue of real galaxies, the probe source-texture is among all; where it is named, it
+    needs them.
 
     Raises
     ------
     UsageError
-        One of them does not exist, or two share a name.
+        One of them does not exist, two share a name, or real galaxies are lacking.
     """
     names = without_groups(names)
     own = [load_definition(name) for name in names if name != "all"]
     everything = [] if own and "all" not in names else map(load_definition, builtin_probes())
-    found = [*(one for one in everything if one.audited), *own]
+    found = [*(one for one in everything if one.audited or (sources is not None and one.textured)), *own]
+    found = [with_sources(one, sources if one.textured else None) for one in found]
     doubled = {one.name for one in found if sum(other.name == one.name for other in found) > 1}
     if doubled:
         raise UsageError(f"probe {', '.join(sorted(doubled))} is given twice; give each once")

@@ -239,6 +239,11 @@ class ProbeDefinition(Checked):
         return all(step.found().colour for step in self.edits.treated)
 
     @property
+    def textured(self) -> bool:
+        """Whether a step takes real galaxies from a folder or catalogue."""
+        return any(step.edit == TEXTURE for step in (*self.edits.control, *self.edits.treated))
+
+    @property
     def on_images(self) -> bool:
         """Whether the edits act on images alone, so that cutouts without a scene can be probed."""
         steps = (*self.edits.control, *self.edits.treated)
@@ -322,6 +327,12 @@ def with_sources(definition: ProbeDefinition, path: Path | None) -> ProbeDefinit
 
     changed = edits.model_copy(update={"control": filled(edits.control), "treated": filled(edits.treated)})
     return definition.model_copy(update={"edits": changed})
+
+
+def refuse_idle(definitions: Sequence[ProbeDefinition], sources: Path | None, *, hosts: bool) -> None:
+    """Raise UsageError where real galaxies are given that neither a probe nor hosts take."""
+    if sources is not None and not hosts and not any(one.textured for one in definitions):
+        raise UsageError(f"--sources: none of these probes takes real galaxies; add probe {TEXTURE}, or name --hosts")
 
 
 def builtin_probes() -> dict[str, Path]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lensaudit.injection.settings import InjectionSettings, without_places
 from lensaudit.records import Json, Record, plain
 
 if TYPE_CHECKING:
     from lensaudit.probes.on_hosts import OnHosts
 
-SMOOTH_SOURCES = ("populations",)
+OWN_WORDS = ("seed", "n", "reuse", "sources")
+"""Of the settings: said by the probe, or apart."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,23 @@ class HostsAsked(Record):
         Take hosts more than once where there are fewer than pairs, each time with another source.
     psf_of_arc
         Let edits of the point-spread function act on the arc alone; without it they are not made on hosts.
-    sources
-        ``populations``, or catalogues or a folder of real galaxies, as `lensaudit.injection.InjectionSettings` has it.
+    settings
+        How arcs are put into them, as ``lensaudit inject`` has it; its seed, `n` and `reuse` are the probe's.
     """
 
     path: Path
     reuse: bool = False
     psf_of_arc: bool = False
-    sources: tuple[str, ...] = SMOOTH_SOURCES
+    settings: InjectionSettings = field(default_factory=InjectionSettings)
 
     def to_json(self) -> Json:
-        """As results record it: without the place where files lie."""
-        names = [Path(one).name for one in self.sources]
-        return plain({"path": self.path.name, "reuse": self.reuse, "psf_of_arc": self.psf_of_arc, "sources": names})
+        """As results record it: without the place where files lie, and of the settings what was asked for."""
+        names = [Path(one).name for one in self.settings.sources]
+        said = plain({"path": self.path.name, "reuse": self.reuse, "psf_of_arc": self.psf_of_arc, "sources": names})
+        asked, usual = without_places(self.settings), InjectionSettings()
+        own = {one.name: getattr(asked, one.name) for one in fields(usual) if one.name not in OWN_WORDS}
+        changed = {name: value for name, value in own.items() if value != getattr(usual, name)}
+        return {**said, **({"settings": plain(changed)} if changed else {})}
 
     def chosen(self, n: int, seed: int, workers: int = 1) -> OnHosts:
         """The first `n` hosts, in an order drawn from the seed, that can be used; fewer where there are no more.
@@ -46,9 +52,9 @@ class HostsAsked(Record):
         Raises
         ------
         UsageError
-            There is no such source, or fewer than two hosts can be used.
+            There is no such source or column, or fewer than two hosts can be used.
         DataError
-            The set lacks a PSF, a zero point or a filter, or no host can be used.
+            A PSF, a zero point or a filter is neither in the set nor given, or no host can be used.
         """
         from lensaudit.probes.on_hosts import chosen
 

@@ -19,7 +19,7 @@ from lensaudit.injection.choosing import Lights
 from lensaudit.injection.hosts import host_bands
 from lensaudit.injection.inject import alone
 from lensaudit.injection.sets import check_settings, choose_in_set
-from lensaudit.injection.settings import POPULATIONS
+from lensaudit.injection.settings import POPULATIONS, file_of, in_words, without_places
 from lensaudit.injection.sources import sources_of
 from lensaudit.lensset import LensSet
 from lensaudit.probes.definition import ProbeDefinition
@@ -50,7 +50,7 @@ class Asked(Protocol):
     @property
     def psf_of_arc(self) -> bool: ...
     @property
-    def sources(self) -> tuple[str, ...]: ...
+    def settings(self) -> InjectionSettings: ...
 
 
 def chosen(asked: Asked, n: int, seed: int, workers: int = 1) -> OnHosts:
@@ -58,8 +58,8 @@ def chosen(asked: Asked, n: int, seed: int, workers: int = 1) -> OnHosts:
     if n < 2:
         raise UsageError(f"--n {n}: a probe needs at least 2 pairs")
     opened = LensSet.open(asked.path)
-    _demand_whole(opened)
-    settings = InjectionSettings(seed=seed, n=n, reuse=True, sources=tuple(asked.sources))
+    settings = replace(asked.settings, seed=seed, n=n, reuse=True)
+    _demand_whole(opened, settings)
     check_settings(opened, settings)
     sources_of(settings)
     found = choose_in_set(opened, settings, workers)
@@ -75,29 +75,34 @@ def chosen(asked: Asked, n: int, seed: int, workers: int = 1) -> OnHosts:
         asked=n,
         reused=pairs > found.distinct,
         psf_of_arc=asked.psf_of_arc,
-        sources=tuple(Path(one).name for one in asked.sources),
-        notes=tuple(found.notes),
+        sources=without_places(settings).sources,
+        notes=(*in_words(settings), *found.notes),
     )
     return OnHosts(opened.path, found.rows[:pairs], replace(settings, n=None, reuse=asked.reuse), used, found.lights)
 
 
 def check(asked: Asked) -> None:
     """What `HostsAsked.check` does."""
-    _demand_whole(LensSet.open(asked.path))
-    sources_of(InjectionSettings(sources=tuple(asked.sources)))
+    opened = LensSet.open(asked.path)
+    _demand_whole(opened, asked.settings)
+    check_settings(opened, asked.settings)
+    sources_of(asked.settings)
 
 
-def _demand_whole(lens_set: LensSet) -> None:
+def _demand_whole(lens_set: LensSet, settings: InjectionSettings) -> None:
     named = lens_set.instrument in INSTRUMENTS or "VIS" in lens_set.bands
     for band in host_bands(lens_set):
-        needed = {
-            "PSF": band.psf is not None,
-            "zero point": band.zero_point_mag is not None,
-            "filter": named or band.filter is not None,
-        }
-        for what, there in needed.items():
-            if not there:
-                raise DataError(f"--hosts {lens_set.path}: band {band.name} has no {what}; ingest the cutouts with it")
+        needed = (
+            ("PSF", band.psf is not None, settings.psf, "--psf", "FILE"),
+            ("zero point", band.zero_point_mag is not None, settings.zero_point_mag, "--zero-point", "MAG"),
+            ("filter", named or band.filter is not None, settings.filters, "--filter", "NAME"),
+        )
+        for what, there, given, option, value in needed:
+            if not there and not {"*", band.name} & given.keys():
+                raise DataError(
+                    f"--hosts {lens_set.path}: band {band.name} has no {what}; ingest the cutouts with it, or give "
+                    f"{option} {band.name}={value}"
+                )
 
 
 @dataclass(frozen=True)
@@ -149,9 +154,11 @@ class OnHosts:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The hosts → their content hash; real galaxies taken for sources → SHA-256."""
+        """The hosts → their content hash; real galaxies taken for sources, and PSFs that were given → SHA-256."""
         sources = [Path(words) for words in self.settings.sources if words != POPULATIONS]
-        return {self.name: self._set.content_hash} | {f"sources {path.name}": digest_of_files(path) for path in sources}
+        files = {f"sources {path.name}": path for path in sources}
+        files |= {f"PSF {file_of(words).name}": file_of(words) for words in self.settings.psf.values()}
+        return {self.name: self._set.content_hash} | {name: digest_of_files(path) for name, path in files.items()}
 
     @cached_property
     def _set(self) -> LensSet:
@@ -167,7 +174,13 @@ class OnHosts:
         return {name: value for name, value in self.__dict__.items() if name in kept}
 
     def of(self, definition: ProbeDefinition) -> OnHosts:
-        """The hosts as this probe takes them: each once where the treated arm is the host alone."""
+        """The hosts as this probe takes them: each once where the treated arm is the host alone.
+
+        Where the probe brings real galaxies of its own, what they take the place of are the populations' smooth ones.
+        """
+        if definition.textured and self.settings.sources != (POPULATIONS,):
+            smooth = replace(self.settings, sources=(POPULATIONS,))
+            return replace(self, settings=smooth, used=replace(self.used, sources=(POPULATIONS,)))
         if not self.used.reused or definition.nature != "contaminant":
             return self
         return replace(self, rows=self.rows[: self.used.distinct], used=replace(self.used, reused=False))

@@ -17,7 +17,7 @@ from lensaudit.finders import Finder
 from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited, audited_probes
 from lensaudit.probes.collect import Answers, ChangesNothing, collect, systems_left
 from lensaudit.probes.columns import Curve, Sample, check_columns, dose_columns, fulfilling, pair_columns, recall_curve
-from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, with_kernel, with_sources
+from lensaudit.probes.definition import Mode, ProbeDefinition, load_definition, refuse_idle, with_kernel, with_sources
 from lensaudit.probes.elsewhere import seen_by, why_no_scene
 from lensaudit.probes.experiment import VISIBLE_PIXELS, Experiment, Fields, Source, lenses_of
 from lensaudit.probes.finding import ALL_PAIRS, Finding, PairedScores, concluded, measure, probability
@@ -119,7 +119,8 @@ def run_probe(
     if options.lens_set is None:
         definition = _as_seen(definition, finder, options)
     definition = with_kernel(definition, options.psf, options.psf_extension)
-    definition = with_sources(definition, options.sources)
+    if definition.textured or options.hosts is None:  # those of hosts are the arcs', and no probe's
+        definition = with_sources(definition, options.sources)
     settings, mode = settled(definition, n, seed, options)
     check_columns(definition)
     sources = _sources(definition, settings, mode, options)
@@ -326,7 +327,10 @@ def run_audit(
     options = ProbeOptions() if options is None else options
     refuse_two(options)
     hosts = options.hosts
-    definitions = [_as_seen(definition, finder, options) for definition in audited_probes(probes)]
+    asked = audited_probes(probes, options.sources)
+    refuse_idle(asked, options.sources, hosts=hosts is not None)
+    options = replace(options, sources=None)
+    definitions = [_as_seen(definition, finder, options) for definition in asked]
     folder = writable_folder(Path(out))
     refuse_other(folder / AUDIT_FILE, {"finder": finder.weights_hash}, "audit")
     (folder / AUDIT_FILE).unlink(missing_ok=True)  # where it lies, everything it names lies too

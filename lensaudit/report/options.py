@@ -64,6 +64,8 @@ class AuditOptions:
         Sets of known lenses or graded candidates, whose recall is a check.
     hosts
         Real cutouts that the probes are asked on too, beside drawn scenes.
+    sources
+        Folder or catalogue of real galaxies, with which the probe source-texture is among all.
     """
 
     seed: int = 0
@@ -83,6 +85,7 @@ class AuditOptions:
     instrument: Instrument | None = None
     known: tuple[Path, ...] = ()
     hosts: HostsAsked | None = None
+    sources: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probes", without_groups(self.probes))

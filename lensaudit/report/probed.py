@@ -20,6 +20,7 @@ from lensaudit.probes import (
     why_not_applicable,
 )
 from lensaudit.probes.audit import audited_probes
+from lensaudit.probes.definition import refuse_idle
 from lensaudit.probes.elsewhere import seen_by
 from lensaudit.probes.experiment import Source
 from lensaudit.probes.on_hosts import check_hosts, on_hosts
@@ -50,7 +51,7 @@ class Hosting:
         """Where the pairs of one population of a result come from."""
         definition, settings = result.definition, result.settings
         if self.hosts is not None:
-            return self.hosts
+            return self.hosts.of(definition)
         return definition.drawn(definition.modes[settings.mode].populations[population], settings.seed, settings.n)
 
     def why_not(self, definition: ProbeDefinition) -> str | None:
@@ -106,7 +107,9 @@ def probes_block(finder: Finder, out: Path, options: AuditOptions, progress: Sta
     if options.probe_n == 0:
         return None
     drawn = Hosting(finder.for_field(None))  # probes render the field the finder was trained on
-    definitions = [seen_by(one, drawn.finder, options.instrument) for one in audited_probes(options.probes)]
+    definitions = [
+        seen_by(one, drawn.finder, options.instrument) for one in audited_probes(options.probes, options.sources)
+    ]
     audit = _audit(drawn, definitions, Path(out), options, progress)
     titles = {definition.name: definition.title for definition in definitions}
     ways, used = dict.fromkeys(titles, drawn), None
@@ -114,7 +117,11 @@ def probes_block(finder: Finder, out: Path, options: AuditOptions, progress: Sta
         hosts = options.hosts.chosen(options.probe_n, options.seed, options.workers)
         real, used = Hosting(finder, hosts), hosts.used
         there = _audit(
-            real, [on_hosts(one, hosts) for one in audited_probes(options.probes)], Path(out), options, progress
+            real,
+            [on_hosts(one, hosts) for one in audited_probes(options.probes, options.sources)],
+            Path(out),
+            options,
+            progress,
         )
         audit = side_by_side(audit, there)
         ways |= {hosted_name(name): real for name in titles}
@@ -154,12 +161,13 @@ def check_probes(options: AuditOptions, finder: Finder | None = None) -> None:
     Raises
     ------
     UsageError
-        There is no such probe, or hosts are given and no probes asked for.
+        There is no such probe, or hosts or real galaxies are given and no probes asked for that take them.
     DataError
         The hosts lack something, or `finder` cannot take them as input.
     """
     if options.probe_n:
-        audited_probes(options.probes)
+        asked = audited_probes(options.probes, options.sources)
+        refuse_idle(asked, options.sources, hosts=options.hosts is not None)
     if options.hosts is not None:
         if not options.probe_n:
             raise UsageError("--hosts: probes are asked on them, and they are switched off; leave it out")
@@ -207,9 +215,18 @@ def _asked(
         pairs = hosts.n * len(asked)
     together = _Together(progress, folder.name, pairs)
     how = ProbeOptions(
-        workers=options.workers, batch=options.batch, instrument=None if hosts else options.instrument, hosts=hosts
+        workers=options.workers,
+        batch=options.batch,
+        instrument=None if hosts else options.instrument,
+        hosts=hosts,
+        sources=_galaxies(definitions, options),
     )
     return run_audit(hosting.finder, options.probe_n, options.seed, folder, options.probes, how, together)
+
+
+def _galaxies(definitions: Sequence[ProbeDefinition], options: AuditOptions) -> Path | None:
+    """What is to be said of sources: those of hosts are theirs alone where no probe takes any."""
+    return options.sources if any(one.textured for one in definitions) else None
 
 
 class _Together:

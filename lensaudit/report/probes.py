@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lensaudit.display.numbers import count, percent, shortest, significant
 from lensaudit.probes import ProbeAudit, builtin_probes, load_definition
 from lensaudit.probes.audit import Ranked
-from lensaudit.probes.definition import Published
+from lensaudit.probes.definition import TEXTURE, Published
 from lensaudit.probes.finding import ALL_PAIRS, Finding, Recall, called
 from lensaudit.probes.response import Response
 from lensaudit.probes.result import HostsUsed, ProbeResult
@@ -307,12 +307,7 @@ def has_compound(probes: ProbesBlock | None) -> bool:
 def _left_out(run: dict[str, str]) -> tuple[Unprobed, ...]:
     """Built-in probes that were not asked for."""
     missing = [load_definition(name) for name in builtin_probes() if name not in run]
-    needs_file = "needs a file of its own: lensaudit probe {name}"
-    return tuple(
-        Unprobed(
-            one.name,
-            one.title,
-            "not asked for; --probe all runs it" if one.audited else needs_file.format(name=one.name),
-        )
-        for one in missing
-    )
+    needs = {TEXTURE: "needs real galaxies: give a folder of stamps or a catalogue by --sources"}
+    with_file = {one.name: f"needs a file of its own: lensaudit probe {one.name}" for one in missing} | needs
+    why = {one.name: "not asked for; --probe all runs it" if one.audited else with_file[one.name] for one in missing}
+    return tuple(Unprobed(one.name, one.title, why[one.name]) for one in missing)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lensaudit.display.numbers import duration
 from lensaudit.errors import AuditFailed, LensauditError, UsageError
 from lensaudit.records import Json, plain
 from lensaudit.report.audit_file import AUDIT_NAME
 from lensaudit.report.build import build_audit, left_of_audit
+from lensaudit.report.one_scene import OneScene
 from lensaudit.report.options import AuditOptions, on_instrument_of, quiet
 from lensaudit.report.render import render_report
 from lensaudit.report.schema import Audit
@@ -124,7 +124,7 @@ def estimate_of_audit(finder: Finder, lens_set: Any, options: AuditOptions, out:
     speeds = measured(finder, lens_set, options.batch, occlusion=mapped)
     judges = bool(options.judge_n and lens_set.has_truth)
     checks = DRAWS_AND_LAYERS * CHECK_IMAGES * speeds.maps(name for name in CHECKED if name in methods)
-    probes = audited_probes(options.probes) if options.probe_n else []
+    probes = audited_probes(options.probes, options.sources) if options.probe_n else []
     asked = Asked(options.probe_n, options.seed, options.workers, out / "probes", options.instrument)
     of_probes = work_of_probes(finder, probes, asked)
     drawn = len(COMPOUNDS) * DRAWN_PER_JUDGED * options.judge_n if judges and probes else 0
@@ -270,7 +270,6 @@ def _of_scene(probe: ProbeDefinition) -> float:
     return _seconds(lambda: drawn.rendered(1, probe.arms()[:1]))
 
 
-INSTRUMENT = POPULATION = "euclid"
 SMALLEST = 20
 
 SHORTER = "--n, --probe none and --probe-n make it shorter"
@@ -285,7 +284,7 @@ def quick_audit(
     progress: StageProgress = quiet,
     tell: Callable[[str], object] | None = None,
 ) -> tuple[Path, Audit]:
-    """Simulate `n` Euclid cutouts in ``out/set-…``, audit the finder on them, draw the page.
+    """Simulate `n` cutouts of Euclid, or of ``options.instrument``, in ``out/set-…``, audit the finder, draw the page.
 
     Every stage goes on where an interrupted run stopped. `tell` is given one line on what is left to do, before the
     first stage of work.
@@ -299,6 +298,8 @@ def quick_audit(
     ------
     UsageError
         `n` is too small, there is no such finder, or `out` cannot be written.
+    DataError
+        The finder does not take the instrument's cutouts.
     """
     if n < SMALLEST:
         raise UsageError(f"--n {n}: an audit needs {SMALLEST} cutouts or more; the default is 400")
@@ -308,6 +309,8 @@ def quick_audit(
     progress("loading the finder", 0, 1)
     finder = load_finder(finder_name, device)
     progress("loading the finder", 1, 1)
+    made = OneScene(n, options)
+    finder.for_units(made).check(made)
     folder = set_folder(out, n, options)
     if tell is not None and not (Path(out) / AUDIT_NAME).exists():
         tell(told(estimate_of_quickstart(finder, n, Path(out), options), SHORTER))
@@ -315,7 +318,7 @@ def quick_audit(
     def simulated(done: int, total: int) -> None:
         progress("simulating the set", done, total)
 
-    lens_set = simulate(INSTRUMENT, POPULATION, n, options.seed, folder, options.workers, simulated)
+    lens_set = simulate(made.seen_by, made.population, n, options.seed, folder, options.workers, simulated)
     audit = build_audit(finder, lens_set, out, options, progress)
     progress("drawing the page", 0, 1)
     page = render_report(out)
@@ -325,7 +328,8 @@ def quick_audit(
 
 def set_folder(out: Path, n: int, options: AuditOptions) -> Path:
     """Where the simulated set lies in the folder of the audit."""
-    return Path(out) / f"set-n{n}-seed{options.seed}"
+    of = "" if options.instrument is None else f"-{options.instrument.name}"
+    return Path(out) / f"set{of}-n{n}-seed{options.seed}"
 
 
 def estimate_of_quickstart(finder: Finder, n: int, out: Path, options: AuditOptions) -> Estimate:
@@ -337,40 +341,10 @@ def estimate_of_quickstart(finder: Finder, n: int, out: Path, options: AuditOpti
         return estimate_of_audit(finder, LensSet.open(folder), options, out)
     except LensauditError:  # not simulated yet, or not to its end
         pass
-    made = OneScene(n, options.seed)
+    made = OneScene(n, options)
     audit = estimate_of_audit(finder, made, options, out)
     disk = audit.disk_bytes + n * SET_BYTES_PER_PIXEL * pixels_of(made)
-    return replace(audit, parts={"simulating": made.seconds * n / options.workers, **audit.parts}, disk_bytes=disk)
-
-
-class OneScene:
-    """A set that is one scene `n` times: enough to time a finder on."""
-
-    has_truth = True
-
-    def __init__(self, n: int, seed: int) -> None:
-        from lensaudit.imaging import INSTRUMENTS, render
-        from lensaudit.scenes import draw_scene
-
-        self._n, self.instrument = n, INSTRUMENT
-        self.content_hash = "0" * 64
-        render(draw_scene(POPULATION, seed, 0), INSTRUMENTS[INSTRUMENT])  # compiles what is not compiled yet
-        began = time.perf_counter()
-        made = render(draw_scene(POPULATION, seed, 1), INSTRUMENTS[INSTRUMENT])
-        self.seconds = time.perf_counter() - began
-        self._images = {band: np.asarray(image, np.float32) for band, image in made.images.items()}
-        self.shape = {band: image.shape for band, image in self._images.items()}
-
-    def __len__(self) -> int:
-        return self._n
-
-    def images(self, band: str, index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Native images (m, h, w)."""
-        return np.repeat(self._images[band][None], len(index), axis=0)
-
-    def column(self, name: str) -> NDArray[np.float64]:
-        """A catalogue column nobody knows yet (n,)."""
-        return np.zeros(self._n)
+    return replace(audit, parts={"simulating": made.seconds() * n / options.workers, **audit.parts}, disk_bytes=disk)
 
 
 def summary(audit: Audit, page: Path) -> Json:

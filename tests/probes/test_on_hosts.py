@@ -12,8 +12,11 @@ import pytest
 from astropy.io import fits
 from real_sky import a_lens, as_host, without_arc, write_hosts
 
+from lensaudit.api.hosting import asked_hosts
+from lensaudit.cli import hosts as on
 from lensaudit.errors import DataError, UsageError
 from lensaudit.imaging import EUCLID, render
+from lensaudit.injection import InjectionSettings
 from lensaudit.probes import Arm, Experiment, HostsAsked, ProbeOptions, Step, builtin_probes, load_definition, run_audit
 from lensaudit.probes.on_hosts import why_not_kept
 from lensaudit.probes.result import ProbeResult
@@ -250,7 +253,7 @@ def test_hosts_that_lack_something_or_too_few_are_refused(tmp_path, scenes, host
     with pytest.raises(DataError, match="0 of 2 hosts can be used; 2 flagged as lenses"):
         HostsAsked(lenses).chosen(2, 0)
     with pytest.raises(UsageError, match="no such catalogue or folder"):
-        HostsAsked(hosts_path, sources=("nowhere",)).chosen(2, 0)
+        HostsAsked(hosts_path, settings=InjectionSettings(sources=("nowhere",))).chosen(2, 0)
     with pytest.raises(UsageError, match=r"--hosts and --instrument: .* give one"):
         run_probe(
             "arc-snr", bright_arcs(), 2, 0, tmp_path / "o",
@@ -258,11 +261,40 @@ def test_hosts_that_lack_something_or_too_few_are_refused(tmp_path, scenes, host
         )  # fmt: skip
 
 
+def test_what_the_set_lacks_and_where_masses_come_from_can_be_said_of_all_hosts(tmp_path, scenes):
+    row = {"label": 0, "vdisp": 260.0}
+    two = [as_host(scene, name=f"h{k}", row=row) for k, scene in enumerate(scenes[:2])]
+    path = write_hosts(tmp_path / "bare", two, psf=None, zero_point_mag=None).path
+    psf = galsim.Gaussian(fwhm=0.2).drawImage(nx=41, ny=41, scale=0.1).array
+    fits.PrimaryHDU(psf).writeto(tmp_path / "psf.fits")
+    given = {"psf": [str(tmp_path / "psf.fits")], "zero_point": ["25.5", "H=26"], "sigma_v": "vdisp"}
+    asked = on.hosts_asked(hosts=path, **given).hosts
+    assert asked == asked_hosts({
+        "hosts": path, "sigma_v": "vdisp", "psf": {"*": str(tmp_path / "psf.fits")},
+        "zero_point": {"*": 25.5, "H": 26.0},
+    })[0]  # fmt: skip
+    found = asked.chosen(2, SEED)
+    host = found._hosts.cutout(0)
+    assert host.zero_point_mag == {"VIS": 25.5, "Y": 25.5, "J": 25.5, "H": 26.0}
+    np.testing.assert_allclose(host.psf["VIS"], psf / psf.sum(), atol=1e-4 * psf.max())  # centred once more
+    assert found._hosts.scene(0).galaxies[0].mass.sigma_v_km_s == 260.0
+    assert "The PSF of all hosts was given: psf.fits" in found.used.note
+    assert "Velocity dispersions are the hosts’ column vdisp" in found.used.note
+    assert "PSF psf.fits" in found.inputs
+    assert str(tmp_path) not in json.dumps([asked.to_json(), found.used.to_json()])
+    with pytest.raises(DataError, match="band VIS has no PSF; ingest the cutouts with it, or give --psf VIS=FILE"):
+        HostsAsked(path).check()
+    with pytest.raises(UsageError, match="--redshift zz: .* has the columns"):
+        on.hosts_asked(hosts=path, redshift="zz", **given).hosts.check()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("--theta-e", "prior"), "--theta-e is for arcs in real cutouts; name these with --hosts SET"),
+        (("--psf", "a.fits"), "--hosts SET, and probe psf-rotation-real turns one"),
         (("--psf-of-arc",), "--psf-of-arc is for arcs in real cutouts; name these with --hosts SET"),
-        (("--sources", "x"), "--sources is for arcs in real cutouts"),
+        (("--sources", "x"), "probe 'red-source' takes no real galaxies; probe source-texture does"),
         (("--hosts", "nowhere"), "nowhere"),
     ],
 )
