@@ -228,5 +228,5 @@ def _with(
 
     taken.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     taken.__annotations__ = {one.name: one.annotation for one in parameters}
-    del taken.__wrapped__  # type: ignore[attr-defined]
+    del taken.__wrapped__
     return taken

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lensaudit.cli import hosts as on
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table
 from lensaudit.cli.running import watching
 
-_PLANTED_EXAMPLE = opt.examples("lensaudit planted-bias --finders 3 --clean 8 --workers 0 --out runs/planted")
+if TYPE_CHECKING:
+    from lensaudit.planted_bias.result import FoundOnHosts, PlantedResult
+
+_PLANTED_EXAMPLE = opt.examples(
+    "lensaudit planted-bias --finders 3 --clean 8 --workers 0 --out runs/planted",
+    "lensaudit planted-bias --hosts runs/q1 --plant clean --plant blue-sources --out runs/planted",
+)
 
 
 def register_planted_bias(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command("planted-bias", epilog=_PLANTED_EXAMPLE)(planted)
+    app.command("planted-bias", epilog=_PLANTED_EXAMPLE)(on.taking_hosts(planted))
 
 
 def register_bench(app: typer.Typer) -> None:
     """Add ``bench planted``, as ``planted-bias`` was called; it is hidden and goes on working."""
     bench = typer.Typer(rich_markup_mode=None, help="Now lensaudit planted-bias.", hidden=True)
-    bench.command("planted", epilog=_PLANTED_EXAMPLE)(planted)
+    bench.command("planted", epilog=_PLANTED_EXAMPLE)(on.taking_hosts(planted))
     bench.callback()(_bench)
     app.add_typer(bench, name="bench")
 
@@ -46,27 +53,39 @@ def planted(
     plant: Annotated[
         list[str], typer.Option("--plant", metavar="NAME", help="Only this bias; repeat it for more.")
     ] = [],
+    instrument: opt.Instrument = "",
+    asked: on.Asked = on.NO_HOSTS,
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     as_json: opt.Json = False,
 ) -> None:
     """Test the audit itself: train finders with and without known biases, audit them blind, print what is found."""
-    from lensaudit.planted_bias.bench import PAGE_FILE, BenchSettings, run_planted
+    from lensaudit.planted_bias.bench import PAGE_FILE, run_planted
     from lensaudit.planted_bias.planted_finders import EPOCHS
+    from lensaudit.planted_bias.result import BenchSettings
 
+    seen_by = opt.instrument_named(instrument)
     settings = BenchSettings(finders, clean, images, EPOCHS if epochs is None else epochs, n, seed, tolerance)
     with watching() as progress:
-        record = run_planted(out, settings, workers, tuple(plant), progress)
+        record = run_planted(out, settings, workers, tuple(plant), progress, instrument=seen_by, hosts=asked.hosts)
     if as_json:
         say_json(record.to_json())
         return
+    _show(record)
+    if record.hosts is not None:
+        say(f"on hosts of {record.hosts.used.set}:")
+        _show(record.hosts)
+        say(*(f"not asked there: {name}, for {why}" for name, why in record.hosts.not_asked.items()))
+    say(f"written to {out / PAGE_FILE}")
+
+
+def _show(found: PlantedResult | FoundOnHosts) -> None:
     say_table(
         ("planted bias", "leading finding in", "95 % interval", "found in"),
         [
             (one.bias, f"{one.named_first} of {one.finders}", f"[{one.low:.2f}, {one.high:.2f}]", str(one.named))
-            for one in record.planted
+            for one in found.planted
         ],
     )
-    found = record.clean
-    say(f"clean finders accused: {found.accused} of {found.audits} [{found.low:.2f}, {found.high:.2f}]")
-    say(f"written to {out / PAGE_FILE}")
+    clean = found.clean
+    say(f"clean finders accused: {clean.accused} of {clean.audits} [{clean.low:.2f}, {clean.high:.2f}]")

@@ -9,23 +9,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lensaudit.display.page import markdown_table
+from lensaudit.documents import digest_of
 from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_text
 from lensaudit.finders import Finder
+from lensaudit.imaging import EUCLID, Instrument
 from lensaudit.planted_bias.planted_finders import (
     ALL_PLANTS,
     CLEAN,
-    EPOCHS,
-    PLANTS,
     POPULATION,
     Plant,
+    as_looked_at,
     load_small,
     plant_named,
     save_small,
@@ -33,22 +33,32 @@ from lensaudit.planted_bias.planted_finders import (
     train_small,
     training_images,
 )
-from lensaudit.probes import Experiment, ProbeAudit, ProbeDefinition, audited
+from lensaudit.planted_bias.result import (
+    PLAIN_DIMMED_MAG,
+    PLAIN_PLACE,
+    PLAIN_THETA_E,
+    BenchSettings,
+    FoundOnHosts,
+    PlantedResult,
+    accused,
+    bench_page,
+    detected,
+    summary,
+    unblinded,
+)
+from lensaudit.probes import Experiment, HostsAsked, OnHosts, ProbeAudit, ProbeDefinition, Step, audited
 from lensaudit.probes.collect import collect
 from lensaudit.probes.definition import Mode, load_definition
+from lensaudit.probes.elsewhere import on_instrument
+from lensaudit.probes.experiment import Source
+from lensaudit.probes.on_hosts import HOSTS_LABEL, check_hosts, on_hosts
 from lensaudit.probes.result import ProbeSettings
 from lensaudit.probes.run import conclude, sample_of
-from lensaudit.provenance import provenance
-from lensaudit.records import Json, Number, Record
 from lensaudit.spread import StageProgress, spread
-from lensaudit.statistics import wilson_interval
 from lensaudit.untrusted import path_within
-from lensaudit.verdicts import BIAS, SELECTION
 
-FORMAT = "lensaudit-planted-bias/1"
 RESULT_FILE = "planted.json"
 PAGE_FILE = "planted.md"
-COMMAND = "lensaudit planted-bias"
 
 DOSES: dict[str, tuple[float, ...]] = {
     "red-source": (0.5, 1.0),
@@ -70,45 +80,21 @@ RECIPE_VERSION = 1
 
 
 @dataclass(frozen=True)
-class BenchSettings:
-    """How large the bench is.
-
-    Attributes
-    ----------
-    finders, clean
-        Finders trained for each plant, and clean ones.
-    images, epochs
-        Size and length of each training.
-    n
-        Pairs of each probe.
-    seed
-        Of training sets, weights and pairs.
-    tolerance
-        Change of recall that is accepted.
-    """
-
-    finders: int = 3
-    clean: int = 8
-    images: int = 3000
-    epochs: int = EPOCHS
-    n: int = 200
-    seed: int = 0
-    tolerance: float = 0.1
-
-
-@dataclass(frozen=True)
 class TrainOne:
     """Trains finder number k of the list and saves it; picklable."""
 
     folder: Path
     jobs: tuple[tuple[str, int], ...]
     settings: BenchSettings
+    instrument: Instrument = EUCLID
 
     def path(self, job: int) -> Path:
         """Weights of a job, named by all they depend on."""
         plant, number = self.jobs[job]
         version = f"{RECIPE_VERSION}.{plant_named(plant).version}"
         words = f"{plant} {number} {self.settings.images} {self.settings.epochs} {self.settings.seed} {version}"
+        if self.instrument != EUCLID:
+            words += f" {digest_of(self.instrument.to_json())}"
         key = hashlib.sha256(words.encode()).hexdigest()[:10]
         return Path(self.folder) / "finders" / f"{plant}-{number:02d}-{key}.safetensors"
 
@@ -124,77 +110,10 @@ class TrainOne:
         plant, number = self.jobs[job]
         place = [one.name for one in ALL_PLANTS].index(plant)
         data_seed = self.settings.seed * 100_003 + place * 1009 + number
-        images, labels = training_images(plant, data_seed, self.settings.images)
-        save_small(train_small(images, labels, data_seed, self.settings.epochs, self.unfinished(job)), self.path(job))
+        images, labels = training_images(plant, data_seed, self.settings.images, self.instrument)
+        net = train_small(images, labels, data_seed, self.settings.epochs, self.unfinished(job))
+        save_small(net, self.path(job))
         return job
-
-
-@dataclass(frozen=True)
-class Audited(Record):
-    """One blind audit, and then what the finder was.
-
-    Attributes
-    ----------
-    plant, number
-        What was planted (``clean``: nothing), and which of its finders.
-    recall
-        Fraction of plain lenses found.
-    leading
-        Probe of the largest shown change beyond the tolerance; None where there is none.
-    effect
-        That change.
-    biases
-        All probes with the verdict "bias".
-    shown
-        All probes with a shown change beyond the tolerance, losses to difficulty among them.
-    """
-
-    plant: str
-    number: int
-    recall: Number
-    leading: str | None
-    effect: float
-    biases: tuple[str, ...]
-    shown: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Detected(Record):
-    """Finders with one planted bias, which leads the findings of `named_first` (Wilson's 95 % interval)."""
-
-    bias: str
-    told: str
-    probes: tuple[str, ...]
-    finders: int
-    named_first: int
-    named: int
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Accused(Record):
-    """Clean finders: how many were audited and accused of a bias, with the 95 % interval (Wilson)."""
-
-    audits: int
-    accused: int
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class PlantedResult(Record):
-    """``planted.json``: planted × detected, and every audit."""
-
-    planted: tuple[Detected, ...]
-    clean: Accused
-    audits: tuple[Audited, ...]
-    settings: BenchSettings
-    n_pairs: int
-    probes: tuple[str, ...]
-    command: str
-    provenance: Json
-    format: str = FORMAT
 
 
 def run_planted(
@@ -203,34 +122,84 @@ def run_planted(
     workers: int = 1,
     plants: Sequence[str] = (),
     progress: StageProgress | None = None,
+    *,
+    instrument: Instrument | None = None,
+    hosts: HostsAsked | None = None,
 ) -> PlantedResult:
     """Train what is missing, audit all finders blind, write ``planted.json`` and ``planted.md``; returns the former.
 
     Trained finders and answers are kept in `out`: an interrupted bench goes on, a larger one adds to it.
 
+    Parameters
+    ----------
+    instrument
+        Whose images the finders are trained and audited on, in cutouts of 20″; None takes Euclid.
+    hosts
+        Real cutouts on which the finders are audited too.
+
     Raises
     ------
     UsageError
-        A plant is unknown or a size is out of range.
+        A plant is unknown, a size is out of range, or the instrument has one band.
+    DataError
+        The hosts lack something, or are not of the finders' bands and width.
     """
-    settings = settings or BenchSettings()
+    settings, seen_by = settings or BenchSettings(), as_looked_at(instrument or EUCLID)
     chosen = _chosen(plants)
     _check(settings)
+    if hosts is not None:
+        check_hosts(small_finder("small", seen_by), hosts)
     folder = writable_folder(Path(out))
+    real = None if hosts is None else hosts.chosen(settings.n, settings.seed + 7, workers)
     jobs = tuple(
         (plant.name, number)
         for plant in chosen
         for number in range(settings.clean if plant is CLEAN else settings.finders)
     )
-    task = TrainOne(folder, jobs, settings)
+    task = TrainOne(folder, jobs, settings, seen_by)
     _train(task, workers, progress)
-    finders = [small_finder(f"finder-{k:02d}", load_small(task.path(k))) for k in range(len(jobs))]
-    audits = audit_blind(finders, folder, settings, workers, progress)
-    found = [_unblinded(audit, *job) for audit, job in zip(audits, jobs, strict=True)]
-    record = summary(found, settings)
+    names = [f"finder-{k:02d}" for k in range(len(jobs))]
+    finders = [small_finder(name, seen_by, load_small(task.path(k), seen_by)) for k, name in enumerate(names)]
+    audits = audit_blind(finders, folder, settings, workers, progress, instrument=seen_by)
+    found = [unblinded(audit, *job) for audit, job in zip(audits, jobs, strict=True)]
+    there = (
+        None
+        if real is None
+        else _there(dict(zip(jobs, finders, strict=True)), real, folder, settings, workers, progress)
+    )
+    record = summary(found, settings, tuple(DOSES), seen_by.name, there)
     write_text(folder / PAGE_FILE, bench_page(record))
     record.write(folder / RESULT_FILE)
     return record
+
+
+def _there(
+    finders: dict[tuple[str, int], Finder],
+    hosts: OnHosts,
+    folder: Path,
+    settings: BenchSettings,
+    workers: int,
+    progress: StageProgress | None,
+) -> FoundOnHosts:
+    """What the audit finds on hosts; finders whose bias it cannot name there are not asked."""
+    refused = {one.name: f"it {why}" for one in bench_probes(hosts=hosts) if (why := hosts.why_not(one))}
+    asked = tuple(name for name in DOSES if name not in refused)
+    if not asked:
+        raise UsageError(f"--hosts {hosts.path}: no probe of the bench can be asked: {next(iter(refused.values()))}")
+    unnamed = {
+        plant: refused[own[0]]
+        for plant in dict.fromkeys(plant for plant, _ in finders)
+        if (own := [name for name in plant_named(plant).probes if name in DOSES]) and not {*own} & {*asked}
+    }
+    kept = {job: finder for job, finder in finders.items() if job[0] not in unnamed}
+    audits = audit_blind(list(kept.values()), folder, settings, workers, progress, hosts=hosts) if kept else []
+    found = [unblinded(audit, *job) for audit, job in zip(audits, kept, strict=True)]
+    not_asked = {
+        plant: f"its probe {plant_named(plant).probes[0]} {said[len('it ') :]}" for plant, said in unnamed.items()
+    }
+    return FoundOnHosts(
+        hosts.used, hosts.n, detected(found), accused(found), tuple(found), asked, refused, not_asked
+    )  # fmt: skip
 
 
 def _chosen(names: Sequence[str]) -> tuple[Plant, ...]:
@@ -265,7 +234,15 @@ def _train(task: TrainOne, workers: int, progress: StageProgress | None) -> None
         task.unfinished(job).unlink(missing_ok=True)
 
 
-def bench_probes() -> list[ProbeDefinition]:
+PLAIN = (
+    Step(edit="einstein-radius", strength=PLAIN_THETA_E),
+    Step(edit="source-offset", strength=PLAIN_PLACE),
+    Step(edit="source-dimmed", strength=PLAIN_DIMMED_MAG),
+)
+"""What makes of a lens in a host one like those of the population: what it has before the probe's own edits."""
+
+
+def bench_probes(instrument: Instrument = EUCLID, hosts: OnHosts | None = None) -> list[ProbeDefinition]:
     """The built-in probes of `DOSES` on plain lenses, with the doses of the bench."""
     found = []
     for name, doses in DOSES.items():
@@ -280,8 +257,16 @@ def bench_probes() -> list[ProbeDefinition]:
             control = tuple(step.model_copy(update={"strength": CONTROL_THETA_E}) for step in definition.edits.control)
             update["edits"] = definition.edits.model_copy(update={"control": control})
             update["doses"] = update["doses"].model_copy(update={"control": CONTROL_THETA_E})
-        found.append(definition.model_copy(update=update))
+        definition = definition.model_copy(update=update)
+        found.append(on_instrument(definition, instrument) if hosts is None else _on_plain(definition, hosts))
     return found
+
+
+def _on_plain(definition: ProbeDefinition, hosts: OnHosts) -> ProbeDefinition:
+    """The probe on hosts, its lenses made plain ones in both arms."""
+    edits = definition.edits
+    plain = {"control": (*PLAIN, *edits.control), "treated": (*PLAIN, *edits.treated)}
+    return on_hosts(definition, hosts).model_copy(update={"edits": edits.model_copy(update=plain)})
 
 
 def audit_blind(
@@ -290,109 +275,27 @@ def audit_blind(
     settings: BenchSettings,
     workers: int = 1,
     progress: StageProgress | None = None,
+    *,
+    instrument: Instrument = EUCLID,
+    hosts: OnHosts | None = None,
 ) -> list[ProbeAudit]:
     """Audit finders of which nothing but their answers is known; each pair is rendered once for all."""
     results: list[list[Any]] = [[] for _ in finders]
-    for definition in bench_probes():
-        source = definition.drawn(POPULATION, settings.seed + 7, settings.n)
+    seed, place = settings.seed + 7, "probes" if hosts is None else "probes-on-hosts"
+    for definition in bench_probes(instrument, hosts):
+        if hosts is not None and hosts.why_not(definition):
+            continue
+        source: Source = definition.drawn(POPULATION, seed, settings.n) if hosts is None else hosts.of(definition)
         experiment = Experiment(source, definition.arms())
 
         def advance(done: int, total: int, name: str = definition.name) -> None:
             if progress is not None:
-                progress(f"probe {name}", done, total)
+                progress(f"probe {name}{'' if hosts is None else ' on hosts'}", done, total)
 
-        answers = collect(experiment, finders, path_within(folder, "probes", definition.name), workers, advance)
-        probe = ProbeSettings(settings.n, settings.seed + 7, definition.default_mode, settings.tolerance)
+        answers = collect(experiment, finders, path_within(folder, place, definition.name), workers, advance)
+        probe = ProbeSettings(source.n, seed, definition.default_mode, settings.tolerance)
+        probe = probe if hosts is None else replace(probe, hosts=hosts.used)
+        label = "lenses" if hosts is None else HOSTS_LABEL
         for finder, answer, own in zip(finders, answers, results, strict=True):
-            sample = sample_of(definition, "lenses", experiment, answer, finder)
-            own.append(conclude(definition, probe, finder, [sample]))
+            own.append(conclude(definition, probe, finder, [sample_of(definition, label, experiment, answer, finder)]))
     return [audited(own) for own in results]
-
-
-def _unblinded(audit: ProbeAudit, plant: str, number: int) -> Audited:
-    shown = [one for one in audit.ranked if one.verdict.state in (BIAS, SELECTION)]
-    shown.sort(key=lambda one: -abs(one.effect))
-    first = audit.results[0].findings[0]
-    return Audited(
-        plant,
-        number,
-        first.control.value,
-        shown[0].probe if shown else None,
-        shown[0].effect if shown else 0.0,
-        tuple(one.probe for one in shown if one.verdict.state is BIAS),
-        tuple(one.probe for one in shown),
-    )
-
-
-def summary(found: Sequence[Audited], settings: BenchSettings) -> PlantedResult:
-    """Planted × detected with Wilson intervals, and every audit."""
-    clean = [one for one in found if one.plant == CLEAN.name]
-    accused = sum(bool(one.biases) for one in clean)
-    low, high = wilson_interval(accused, len(clean), 0.95) if clean else (0.0, 1.0)
-    of_each = ((plant, [one for one in found if one.plant == plant.name]) for plant in PLANTS)
-    return PlantedResult(
-        planted=tuple(_detected(plant, own) for plant, own in of_each if own),
-        clean=Accused(len(clean), accused, low, high),
-        audits=tuple(found),
-        settings=settings,
-        n_pairs=settings.n,
-        probes=tuple(DOSES),
-        command=command(settings),
-        provenance=provenance(seed=settings.seed) | {"command": command(settings)},  # without this machine's --out
-    )
-
-
-def _detected(plant: Plant, own: Sequence[Audited]) -> Detected:
-    first = sum(one.leading in plant.probes for one in own)
-    named = sum(any(probe in one.shown for probe in plant.probes) for one in own)
-    low, high = wilson_interval(first, len(own), 0.95)
-    return Detected(plant.name, plant.description, plant.probes, len(own), first, named, low, high)
-
-
-def command(settings: BenchSettings) -> str:
-    """The command that repeats it."""
-    words = " ".join(f"--{name} {value:g}" for name, value in asdict(settings).items())
-    return f"{COMMAND} --out runs/planted {words}"
-
-
-def bench_page(result: PlantedResult) -> str:
-    """The table planted × detected as Markdown."""
-    settings, clean = result.settings, result.clean
-    lines = [
-        "# The audit, audited: planted biases",
-        "",
-        f"Small finders (`lensaudit/planted_bias/`), each trained on {settings.images} images in which one "
-        "trait is tied to the label, and clean ones in which none is; every finder has a training set and weights of "
-        f"its own. Each was audited blind with {len(result.probes)} probes of {settings.n} pairs, tolerance "
-        f"{settings.tolerance:g}; verdicts are corrected over all findings of an audit (Holm). Intervals are 95 % "
-        "(Wilson) over finders.",
-        "",
-        f"`{result.command}`",
-        "",
-    ]
-    rows = []
-    for one in result.planted:
-        leading = f"{one.named_first} of {one.finders} [{one.low:.2f}, {one.high:.2f}]"
-        rows.append((one.bias, one.told, str(one.finders), leading, f"{one.named} of {one.finders}"))
-    total, first = sum(one.finders for one in result.planted), sum(one.named_first for one in result.planted)
-    if total:
-        low, high = wilson_interval(first, total, 0.95)
-        rows.append(("**all**", "", str(total), f"**{first} of {total}** [{low:.2f}, {high:.2f}]", ""))
-    lines += [
-        markdown_table(("planted", "what was done", "finders", "leading finding", "found at all"), rows),
-        "",
-        f"Clean finders accused of a bias: **{clean.accused} of {clean.audits}** [{clean.low:.2f}, {clean.high:.2f}].",
-        "",
-    ]
-    audits = [
-        (
-            f"{one.plant} {one.number}",
-            f"{one.recall:.2f}",
-            one.leading or "none",
-            f"{one.effect:+.2f}",
-            ", ".join(one.biases) or "none",
-        )
-        for one in result.audits
-    ]
-    head = ("finder", "recall of plain lenses", "leading finding", "change of recall", "all biases named")
-    return "\n".join([*lines, markdown_table(head, audits)]) + "\n"

@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lensaudit.errors import DataError
+from lensaudit.errors import DataError, UsageError
 from lensaudit.files import replacing
 from lensaudit.finders import Finder, declare_finder
-from lensaudit.imaging import EUCLID, render
-from lensaudit.scenes import Scene, draw_scene
+from lensaudit.imaging import EUCLID, Instrument, render
+from lensaudit.imaging.band import resized
+from lensaudit.scenes import Scene, Sky, draw_scene
 from lensaudit.scenes import edits as scene_edits
 from lensaudit.spread import spread
 from lensaudit.training.checkpoint import Checkpoint, Progress, Tally
@@ -184,11 +185,11 @@ def plant_named(name: str) -> Plant:
     return next(plant for plant in ALL_PLANTS if plant.name == name)
 
 
-def training_scene(plant: Plant, seed: int, index: int) -> tuple[Scene, Traits]:
+def training_scene(plant: Plant, seed: int, index: int, sky: Sky | None = None) -> tuple[Scene, Traits]:
     """Scene `index` of a training set, labelled a lens at even places; depends on (plant, seed, index) alone."""
     label = 1 - index % 2
     traits = plant.traits(np.random.default_rng([seed, index, 11]), label)
-    scene = draw_scene(POPULATION, seed, index)
+    scene = draw_scene(POPULATION, seed, index, sky)
     scene = scene_edits.einstein_radius(scene, traits.theta_e_arcsec)
     scene = scene_edits.source_offset(scene, traits.source_place)
     scene = scene_edits.source_colour(scene, traits.source_colour)
@@ -204,17 +205,16 @@ def training_scene(plant: Plant, seed: int, index: int) -> tuple[Scene, Traits]:
     return scene_edits.psf_angle(scene, traits.psf_angle_deg), traits
 
 
-BANDS = ("VIS", "Y", "J", "H")
-SIZE = 100
+SIZE, FIELD_ARCSEC = 100, 20.0
 MARGIN = 20
 """Pixels of 0.2″ at each edge that the network leaves away: it looks at the inner 12″."""
 EPOCHS, BATCH, RATE, DECAY = 8, 32, 3e-3, 1e-4
 
 
 class SmallNet(nn.Module):
-    """(n, 4, 100, 100) → logits (n,). Its dense head sees where things are, so that bias of place can be learnt too."""
+    """(n, bands, 100, 100) → logits (n,). Its dense head sees where things are: bias of place can be learnt too."""
 
-    def __init__(self, bands: int = len(BANDS)) -> None:
+    def __init__(self, bands: int = len(EUCLID.bands)) -> None:
         super().__init__()
         self.seen = nn.Sequential(
             nn.Conv2d(bands, 16, 5, padding=2), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
@@ -231,11 +231,24 @@ class SmallNet(nn.Module):
         return found[:, 0]
 
 
-def small_finder(name: str, module: SmallNet | None = None) -> Finder:
-    """The network as a finder of whole Euclid cutouts."""
-    return declare_finder(
-        SmallNet() if module is None else module, BANDS, SIZE, name=name, stretch="sqrt", lens_index=0
-    )
+def as_looked_at(instrument: Instrument) -> Instrument:
+    """The instrument with cutouts of the width that the network looks at.
+
+    Raises
+    ------
+    UsageError
+        It has one band, so that no bias of colour can be planted, or its bands have no common grid of that width.
+    """
+    if len(instrument.bands) < 2:
+        raise UsageError(f"--instrument {instrument.name}: has one band; biases of colour need two or more")
+    return resized(instrument, FIELD_ARCSEC)
+
+
+def small_finder(name: str, instrument: Instrument = EUCLID, module: SmallNet | None = None) -> Finder:
+    """The network as a finder of an instrument's cutouts of 20″."""
+    bands = instrument.band_names
+    net = SmallNet(len(bands)) if module is None else module
+    return declare_finder(net, bands, SIZE, name=name, stretch="sqrt", lens_index=0, field_of_view_arcsec=FIELD_ARCSEC)
 
 
 class PlantedTask(Task[tuple[torch.Tensor, torch.Tensor]]):
@@ -245,7 +258,7 @@ class PlantedTask(Task[tuple[torch.Tensor, torch.Tensor]]):
 
     def __init__(self, images: NDArray[np.float16], labels: NDArray[np.int64], seed: int, epochs: int) -> None:
         self.images, self.labels, self.seed, self.epochs = images, labels, seed, epochs
-        self.net = _drawn(seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = _drawn(seed, images.shape[1]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=RATE, weight_decay=DECAY)
         self.steps = math.ceil(len(images) / BATCH)
         self._cycle = _one_cycle(self.steps * epochs)
@@ -310,10 +323,10 @@ def train_small(
     return task.net.eval()
 
 
-def _drawn(seed: int) -> SmallNet:
+def _drawn(seed: int, bands: int) -> SmallNet:
     """He-normal weights and zero biases from a generator of their own."""
     generator = torch.Generator().manual_seed(seed)
-    net = SmallNet()
+    net = SmallNet(bands)
     for part in net.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu", generator=generator)
@@ -330,11 +343,11 @@ def save_small(net: SmallNet, path: Path) -> None:
         save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, partial)
 
 
-def load_small(path: Path) -> SmallNet:
+def load_small(path: Path, instrument: Instrument = EUCLID) -> SmallNet:
     """Read weights that `save_small` wrote."""
     from safetensors.torch import load_file
 
-    net = SmallNet()
+    net = SmallNet(len(instrument.bands))
     net.load_state_dict(load_file(path))
     return net.eval()
 
@@ -348,25 +361,32 @@ class MakeImages:
 
     plant: str
     seed: int
+    instrument: Instrument = EUCLID
 
     def __call__(self, chunk: int) -> tuple[int, NDArray[np.float16]]:
-        """Chunk number and images (CHUNK, 4, 100, 100) in [0, 1]."""
-        plant = plant_named(self.plant)
+        """Chunk number and images (CHUNK, bands, 100, 100) in [0, 1]."""
+        plant, seen_by = plant_named(self.plant), self.instrument
         made = []
         for index in range(chunk * CHUNK, (chunk + 1) * CHUNK):
-            made.append(render(training_scene(plant, self.seed, index)[0], EUCLID).images)
+            made.append(render(training_scene(plant, self.seed, index, seen_by.sky)[0], seen_by).images)
         torch.set_num_threads(1)
-        prepared = small_finder("bench").preprocess({band: np.stack([one[band] for one in made]) for band in BANDS})
+        cutouts = {band: np.stack([one[band] for one in made]) for band in seen_by.band_names}
+        prepared = small_finder("bench", seen_by).preprocess(cutouts)
         return chunk, prepared.numpy().astype(np.float16)
 
 
 def training_images(
-    plant: str, seed: int, n: int, workers: int = 1, progress: Callable[[int, int], None] | None = None
+    plant: str,
+    seed: int,
+    n: int,
+    instrument: Instrument = EUCLID,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-    """Images (n, 4, 100, 100) and labels (n,), half of them lenses; n a multiple of `CHUNK`."""
+    """Images (n, bands, 100, 100) and labels (n,), half of them lenses; n a multiple of `CHUNK`."""
     chunks = range(n // CHUNK)
     found: dict[int, NDArray[np.float16]] = {}
-    with closing(spread(MakeImages(plant, seed), chunks, workers)) as ended:
+    with closing(spread(MakeImages(plant, seed, instrument), chunks, workers)) as ended:
         for chunk, images in ended:
             found[chunk] = images
             if progress is not None:

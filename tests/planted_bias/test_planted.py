@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
+from real_sky import a_lens, as_host, without_arc, write_hosts
 
 from lensaudit.errors import UsageError
+from lensaudit.finders import Finder, Recipe
 from lensaudit.planted_bias.bench import (
     DOSES,
-    Audited,
-    BenchSettings,
-    PlantedResult,
-    _unblinded,
+    _there,
     audit_blind,
-    bench_page,
     bench_probes,
     run_planted,
-    summary,
 )
 from lensaudit.planted_bias.planted_finders import (
-    BANDS,
     SIZE,
     SmallNet,
     load_small,
@@ -30,6 +27,8 @@ from lensaudit.planted_bias.planted_finders import (
     small_finder,
     train_small,
 )
+from lensaudit.planted_bias.result import Audited, BenchSettings, PlantedResult, bench_page, summary, unblinded
+from lensaudit.probes import HostsAsked
 
 TINY = BenchSettings(finders=1, clean=1, images=200, epochs=1, n=3, tolerance=0.3)
 
@@ -44,7 +43,7 @@ def few_probes(monkeypatch):
 
 def test_small_net_looks_at_the_inner_twelve_arcsec_alone():
     net = SmallNet().eval()
-    images = torch.rand(2, len(BANDS), SIZE, SIZE)
+    images = torch.rand(2, 4, SIZE, SIZE)
     changed = images.clone()
     changed[..., :19, :] = 0
     with torch.inference_mode():
@@ -92,10 +91,65 @@ def test_a_finder_of_centred_peaks_is_unblinded_as_centred(tmp_path, monkeypatch
     finder.module.forward = Far().forward
     settings = BenchSettings(n=40, tolerance=0.2)
     [audit] = audit_blind([finder], tmp_path, settings)
-    found = _unblinded(audit, "centred-lenses", 0)
+    found = unblinded(audit, "centred-lenses", 0)
     assert found.leading == "off-centre"
     assert found.effect < -0.5
     assert found.biases == ("off-centre",)
+
+
+@dataclass(frozen=True, eq=False)
+class ByHand(Finder):
+    """Calls lenses what has light around 1.8″ of the middle and, where `planted`, blue light there."""
+
+    planted: bool = False
+
+    def prepare(self, cutouts):
+        vis, red = (_ring_light(cutouts[band]) for band in ("VIS", "H"))
+        found = (vis > 0) & ((vis > BLUE * red) | (not self.planted))
+        return torch.from_numpy(np.where(found, 4.0, -4.0))[:, None], torch.ones((len(vis), 2), dtype=torch.bool)
+
+
+BLUE = 0.18
+"""VIS over H in pixel units: 0.23 to 0.5 around plain lenses in these hosts, to 0.14 with arcs as red as the galaxy."""
+
+
+def _ring_light(images):
+    y, x = np.indices(images.shape[1:]) - (images.shape[1] - 1) / 2
+    radius = np.hypot(x, y) * 20.0 / images.shape[1]
+    return images[:, (radius > 1.4) & (radius < 2.4)].astype(float).sum(axis=1)
+
+
+def by_hand(name, planted):
+    recipe = Recipe(
+        name=name, architecture="custom", bands=("VIS", "H"), size=200, stretch="minmax",
+        field_of_view_arcsec=20.0, outputs=1, lens_index=0,
+    )  # fmt: skip
+    return ByHand(recipe, torch.nn.Identity(), "custom", planted=planted)
+
+
+def test_a_planted_bias_is_named_on_hosts_and_a_clean_finder_is_not_accused(tmp_path, monkeypatch):
+    """Two hosts of one galaxy, each four times; the biased finder loses arcs as red as the galaxy."""
+    keep = {"red-source": (1.0,), "psf-rotation": (90.0,)}
+    monkeypatch.setattr("lensaudit.planted_bias.bench.DOSES", keep)
+    host = as_host(without_arc(a_lens(0)), noise=False)
+    path = write_hosts(tmp_path / "hosts", [replace(host, id=name) for name in ("one", "two")]).path
+    real = HostsAsked(path, reuse=True).chosen(8, 7)
+    planted = {("clean", 0): False, ("blue-sources", 0): True, ("blue-sources", 1): False, ("psf-angle", 0): False}
+    finders = {job: by_hand(f"finder-{k}", biased) for k, (job, biased) in enumerate(planted.items())}
+    one = _there(finders, real, tmp_path, BenchSettings(n=8, tolerance=0.2), 1, None)
+    assert [(of.bias, of.named_first, of.finders) for of in one.planted] == [("blue-sources", 1, 2)]
+    assert one.audits[1].biases == ("red-source",)
+    assert (one.clean.audits, one.clean.accused) == (1, 0)
+    assert one.not_asked == {
+        "psf-angle": "its probe psf-rotation changes the point-spread function, which only a simulated host allows; "
+        "--psf-of-arc changes that of the arc alone"
+    }
+    assert one.audits[2].shown == ()
+    record = summary([], BenchSettings(), tuple(DOSES), hosts=one)
+    assert PlantedResult.from_json(record.to_json()) == record
+    page = bench_page(record)
+    assert "## On hosts" in page
+    assert "Not asked on hosts: psf-angle, for" in page
 
 
 def test_the_table_counts_as_by_hand():
@@ -106,7 +160,7 @@ def test_the_table_counts_as_by_hand():
         Audited("clean", 1, 0.9, "einstein-radius", -0.2, (), ("einstein-radius",)),
         Audited("clean", 2, 0.9, "off-centre", -0.2, ("off-centre",), ("off-centre",)),
     ]
-    record = summary(found, BenchSettings())
+    record = summary(found, BenchSettings(), tuple(DOSES))
     [blue] = record.planted
     assert (blue.finders, blue.named_first, blue.named) == (2, 1, 2)
     assert (record.clean.audits, record.clean.accused) == (3, 1)

@@ -284,7 +284,7 @@ def test_what_the_set_lacks_and_where_masses_come_from_can_be_said_of_all_hosts(
     assert str(tmp_path) not in json.dumps([asked.to_json(), found.used.to_json()])
     with pytest.raises(DataError, match="band VIS has no PSF; ingest the cutouts with it, or give --psf VIS=FILE"):
         HostsAsked(path).check()
-    with pytest.raises(UsageError, match="--redshift zz: .* has the columns"):
+    with pytest.raises(UsageError, match=r"--redshift zz: .* has the columns"):
         on.hosts_asked(hosts=path, redshift="zz", **given).hosts.check()
 
 

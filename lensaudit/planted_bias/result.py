@@ -1,0 +1,293 @@
+"""What the planted-bias bench found, as one record and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from lensaudit.display.page import markdown_table
+from lensaudit.planted_bias.planted_finders import CLEAN, EPOCHS, PLANTS, Plant
+from lensaudit.probes import ProbeAudit
+from lensaudit.probes.result import HostsUsed
+from lensaudit.provenance import provenance
+from lensaudit.records import Json, Number, Record
+from lensaudit.statistics import wilson_interval
+from lensaudit.untrusted import in_markdown
+from lensaudit.verdicts import BIAS, SELECTION
+
+FORMAT = "lensaudit-planted-bias/1"
+COMMAND = "lensaudit planted-bias"
+
+EUCLID = "euclid"
+PLAIN_THETA_E, PLAIN_PLACE, PLAIN_DIMMED_MAG = 1.8, 0.35, -3.0
+"""Of all lenses in hosts: Einstein radius (arcsec), the source's distance in θ_E, magnitudes it is made fainter."""
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """How large the bench is.
+
+    Attributes
+    ----------
+    finders, clean
+        Finders trained for each plant, and clean ones.
+    images, epochs
+        Size and length of each training.
+    n
+        Pairs of each probe.
+    seed
+        Of training sets, weights and pairs.
+    tolerance
+        Change of recall that is accepted.
+    """
+
+    finders: int = 3
+    clean: int = 8
+    images: int = 3000
+    epochs: int = EPOCHS
+    n: int = 200
+    seed: int = 0
+    tolerance: float = 0.1
+
+
+@dataclass(frozen=True)
+class Audited(Record):
+    """One blind audit, and then what the finder was.
+
+    Attributes
+    ----------
+    plant, number
+        What was planted (``clean``: nothing), and which of its finders.
+    recall
+        Fraction of plain lenses found.
+    leading
+        Probe of the largest shown change beyond the tolerance; None where there is none.
+    effect
+        That change.
+    biases
+        All probes with the verdict "bias".
+    shown
+        All probes with a shown change beyond the tolerance, losses to difficulty among them.
+    """
+
+    plant: str
+    number: int
+    recall: Number
+    leading: str | None
+    effect: float
+    biases: tuple[str, ...]
+    shown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Detected(Record):
+    """Finders with one planted bias, which leads the findings of `named_first` (Wilson's 95 % interval)."""
+
+    bias: str
+    told: str
+    probes: tuple[str, ...]
+    finders: int
+    named_first: int
+    named: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Accused(Record):
+    """Clean finders: how many were audited and accused of a bias, with the 95 % interval (Wilson)."""
+
+    audits: int
+    accused: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class FoundOnHosts(Record):
+    """The same finders audited on arcs in real cutouts.
+
+    Attributes
+    ----------
+    used
+        The hosts.
+    n_pairs
+        Pairs of each probe.
+    planted, clean, audits
+        As of simulated scenes: of the plants that can be asked for on hosts, and of the clean finders.
+    probes
+        Probes that were asked.
+    not_on_hosts
+        Probe → why it cannot be asked on hosts.
+    not_asked
+        Plant → why the audit on hosts cannot name it.
+    """
+
+    used: HostsUsed
+    n_pairs: int
+    planted: tuple[Detected, ...]
+    clean: Accused
+    audits: tuple[Audited, ...]
+    probes: tuple[str, ...]
+    not_on_hosts: dict[str, str]
+    not_asked: dict[str, str]
+
+
+@dataclass(frozen=True)
+class PlantedResult(Record):
+    """``planted.json``: planted × detected, and every audit; `hosts` the same in real cutouts, where it was asked."""
+
+    planted: tuple[Detected, ...]
+    clean: Accused
+    audits: tuple[Audited, ...]
+    settings: BenchSettings
+    n_pairs: int
+    probes: tuple[str, ...]
+    command: str
+    provenance: Json
+    instrument: str = "euclid"
+    hosts: FoundOnHosts | None = None
+    format: str = FORMAT
+
+
+def unblinded(audit: ProbeAudit, plant: str, number: int) -> Audited:
+    shown = [one for one in audit.ranked if one.verdict.state in (BIAS, SELECTION)]
+    shown.sort(key=lambda one: -abs(one.effect))
+    first = audit.results[0].findings[0]
+    return Audited(
+        plant,
+        number,
+        first.control.value,
+        shown[0].probe if shown else None,
+        shown[0].effect if shown else 0.0,
+        tuple(one.probe for one in shown if one.verdict.state is BIAS),
+        tuple(one.probe for one in shown),
+    )
+
+
+def summary(
+    found: Sequence[Audited],
+    settings: BenchSettings,
+    probes: Sequence[str],
+    instrument: str = EUCLID,
+    hosts: FoundOnHosts | None = None,
+) -> PlantedResult:
+    """Planted × detected with Wilson intervals, and every audit."""
+    words = command(settings, instrument, "" if hosts is None else hosts.used.set)
+    return PlantedResult(
+        planted=detected(found),
+        clean=accused(found),
+        audits=tuple(found),
+        settings=settings,
+        n_pairs=settings.n,
+        probes=tuple(probes),
+        command=words,
+        provenance=provenance(seed=settings.seed) | {"command": words},  # without this machine's --out
+        instrument=instrument,
+        hosts=hosts,
+    )
+
+
+def accused(found: Sequence[Audited]) -> Accused:
+    """Of the clean finders."""
+    clean = [one for one in found if one.plant == CLEAN.name]
+    biased = sum(bool(one.biases) for one in clean)
+    low, high = wilson_interval(biased, len(clean), 0.95) if clean else (0.0, 1.0)
+    return Accused(len(clean), biased, low, high)
+
+
+def detected(found: Sequence[Audited]) -> tuple[Detected, ...]:
+    """Of each plant that was audited."""
+    of_each = ((plant, [one for one in found if one.plant == plant.name]) for plant in PLANTS)
+    return tuple(_detected(plant, own) for plant, own in of_each if own)
+
+
+def _detected(plant: Plant, own: Sequence[Audited]) -> Detected:
+    first = sum(one.leading in plant.probes for one in own)
+    named = sum(any(probe in one.shown for probe in plant.probes) for one in own)
+    low, high = wilson_interval(first, len(own), 0.95)
+    return Detected(plant.name, plant.description, plant.probes, len(own), first, named, low, high)
+
+
+def command(settings: BenchSettings, instrument: str = EUCLID, hosts: str = "") -> str:
+    """The command that repeats it."""
+    words = " ".join(f"--{name} {value:g}" for name, value in asdict(settings).items())
+    seen = "" if instrument == EUCLID else f" --instrument {instrument}"
+    return f"{COMMAND} --out runs/planted {words}{seen}{f' --hosts {hosts}' if hosts else ''}"
+
+
+def bench_page(result: PlantedResult) -> str:
+    """The table planted × detected as Markdown."""
+    settings, clean = result.settings, result.clean
+    seen = "" if result.instrument == EUCLID else f" Images are those of {in_markdown(result.instrument)}."
+    lines = [
+        "# The audit, audited: planted biases",
+        "",
+        f"Small finders (`lensaudit/planted_bias/`), each trained on {settings.images} images in which one "
+        "trait is tied to the label, and clean ones in which none is; every finder has a training set and weights of "
+        f"its own. Each was audited blind with {len(result.probes)} probes of {settings.n} pairs, tolerance "
+        f"{settings.tolerance:g}; verdicts are corrected over all findings of an audit (Holm). Intervals are 95 % "
+        f"(Wilson) over finders.{seen}",
+        "",
+        f"`{result.command}`",
+        "",
+    ]
+    lines += _tables(result.planted, clean, result.audits)
+    return "\n".join(lines if result.hosts is None else [*lines, *_on_hosts(result.hosts)]) + "\n"
+
+
+def _tables(planted: Sequence[Detected], clean: Accused, audits: Sequence[Audited]) -> list[str]:
+    rows = []
+    for one in planted:
+        leading = f"{one.named_first} of {one.finders} [{one.low:.2f}, {one.high:.2f}]"
+        rows.append((one.bias, one.told, str(one.finders), leading, f"{one.named} of {one.finders}"))
+    total, first = sum(one.finders for one in planted), sum(one.named_first for one in planted)
+    if total:
+        low, high = wilson_interval(first, total, 0.95)
+        rows.append(("**all**", "", str(total), f"**{first} of {total}** [{low:.2f}, {high:.2f}]", ""))
+    of_each = [
+        (
+            f"{one.plant} {one.number}",
+            f"{one.recall:.2f}",
+            one.leading or "none",
+            f"{one.effect:+.2f}",
+            ", ".join(one.biases) or "none",
+        )
+        for one in audits
+    ]
+    head = ("finder", "recall of plain lenses", "leading finding", "change of recall", "all biases named")
+    return [
+        markdown_table(("planted", "what was done", "finders", "leading finding", "found at all"), rows),
+        "",
+        f"Clean finders accused of a bias: **{clean.accused} of {clean.audits}** [{clean.low:.2f}, {clean.high:.2f}].",
+        "",
+        markdown_table(head, of_each),
+    ]
+
+
+def _on_hosts(found: FoundOnHosts) -> list[str]:
+    """The same finders on hosts, and what could not be asked there."""
+    return [
+        "",
+        "## On hosts",
+        "",
+        f"The same finders, audited blind with {len(found.probes)} probes of {found.n_pairs} pairs in "
+        f"{in_markdown(found.used.set)}. In control and treated arms the mass and the source of each host are first "
+        f"made those of a plain lens: θ_E of {PLAIN_THETA_E:g}″, the source at {PLAIN_PLACE:g} θ_E and "
+        f"{-PLAIN_DIMMED_MAG:g} mag brighter than drawn.",
+        "",
+        in_markdown(found.used.note),
+        "",
+        *_tables(found.planted, found.clean, found.audits),
+        "",
+        *(f"* Not asked on hosts: {plant}, for {in_markdown(why)}." for plant, why in found.not_asked.items()),
+        *(
+            [
+                "* Probes that were left out there: "
+                + "; ".join(f"{name} {in_markdown(why)}" for name, why in found.not_on_hosts.items())
+                + "."
+            ]
+            if found.not_on_hosts
+            else []
+        ),
+    ]
