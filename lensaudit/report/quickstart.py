@@ -329,7 +329,7 @@ def quick_audit(
 def set_folder(out: Path, n: int, options: AuditOptions) -> Path:
     """Where the simulated set lies in the folder of the audit."""
     of = "" if options.instrument is None else f"-{options.instrument.name}"
-    return Path(out) / f"set{of}-n{n}-seed{options.seed}"
+    return path_within(Path(out), f"set{of}-n{n}-seed{options.seed}")
 
 
 def estimate_of_quickstart(finder: Finder, n: int, out: Path, options: AuditOptions) -> Estimate:
