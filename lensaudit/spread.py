@@ -57,13 +57,13 @@ def rank_and_size() -> tuple[int, int]:
         ) from wrong
 
 
-def spread(task: Task[T], chunks: Sequence[int], workers: int | str = 1) -> Generator[T, None, None]:
+def spread(task: Task[T], chunks: Sequence[int], workers: int | str | Team = 1) -> Generator[T, None, None]:
     """Run `task` on every chunk and yield what it gives for each, as they end.
 
     Parameters
     ----------
     workers
-        Number of processes, each with one thread (1: this process), or the address of a dask scheduler.
+        Number of processes, each with one thread (1: this process), a `Team`, or the address of a dask scheduler.
 
     Raises
     ------
@@ -74,18 +74,97 @@ def spread(task: Task[T], chunks: Sequence[int], workers: int | str = 1) -> Gene
     """
     if isinstance(workers, str):
         return _on_dask(task, chunks, workers)
+    if isinstance(workers, Team):
+        return workers.do(task, chunks)
     if workers < 1:
         raise UsageError(f"--workers must be at least 1, not {workers}")
     return _here(task, chunks) if workers == 1 or len(chunks) < 2 else _in_processes(task, chunks, workers)
 
 
-def _here(task: Task[T], chunks: Sequence[int]) -> Generator[T, None, None]:
+def _here(task: Task[T], chunks: Iterable[int]) -> Generator[T, None, None]:
     from threadpoolctl import threadpool_limits
 
     for chunk in chunks:
         with threadpool_limits(1):
             done = task(chunk)
         yield done
+
+
+class Team:
+    """This process and others beside it, started once for several works.
+
+    The others take part from when they are ready: what is done before is done here, so that a short work never waits
+    for them.
+
+    Parameters
+    ----------
+    workers
+        Processes in all.
+    get_ready
+        What another process does before it takes part: imports, tables.
+
+    Raises
+    ------
+    UsageError
+        `workers` is below 1.
+    """
+
+    def __init__(self, workers: int, get_ready: Callable[[], object]) -> None:
+        if workers < 1:
+            raise UsageError(f"--workers must be at least 1, not {workers}")
+        self._others, self._get_ready, self._works = workers - 1, get_ready, 0
+
+    def __enter__(self) -> Team:
+        if self._others:
+            context = get_context("spawn")
+            self._told = context.Queue()
+            with _one_thread_each():
+                self._pool = ProcessPoolExecutor(self._others, context, _prepare_helper, (self._told, shown_as_ours()))
+                self._becoming = _submitted(self._pool, [self._get_ready] * self._others, _call)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._others:
+            _stop(self._pool)
+            self._told.cancel_join_thread()
+            self._told.close()
+
+    def do(self, task: Task[T], chunks: Sequence[int]) -> Generator[T, None, None]:
+        """Run `task` on every chunk, see `spread`."""
+        waiting = iter(chunks)
+        if not self._others:
+            yield from _here(task, waiting)
+            return
+        self._works += 1
+        for _ in range(self._others):
+            self._told.put((self._works, task))
+        running: set[Future[Any]] = set()
+        try:
+            for here in _here(task, waiting):
+                yield here
+                running = self._joined(running, waiting)
+                yield from _taken(running)
+            while running:
+                wait(running, return_when=FIRST_COMPLETED)
+                yield from _taken(running)
+        except BrokenProcessPool as error:
+            raise MachineError(DIED) from error
+
+    def _joined(self, running: set[Future[Any]], waiting: Iterator[int]) -> set[Future[Any]]:
+        """What runs in the others, with new chunks for those that are ready."""
+        for future in [one for one in self._becoming if one.done()]:
+            self._becoming.remove(future)
+            future.result()
+        ready = self._others - len(self._becoming)
+        free = 2 * ready - sum(not future.done() for future in running)
+        return running | _submitted(self._pool, ((self._works, chunk) for chunk in islice(waiting, free)), _do_told)
+
+
+def _taken(running: set[Future[Any]]) -> Iterator[Any]:
+    """Answers of those that have ended, which are taken out."""
+    for future in [one for one in running if one.done()]:
+        running.remove(future)
+        yield future.result()
 
 
 def _in_processes(task: Task[T], chunks: Sequence[int], workers: int) -> Generator[T, None, None]:
@@ -95,25 +174,23 @@ def _in_processes(task: Task[T], chunks: Sequence[int], workers: int) -> Generat
         )
         waiting = iter(chunks)
         try:
-            running = _submitted(pool, islice(waiting, 2 * workers))
+            running = _submitted(pool, islice(waiting, 2 * workers), _do)
             while running:
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
                     yield future.result()
-                running |= _submitted(pool, islice(waiting, len(ended)))
+                running |= _submitted(pool, islice(waiting, len(ended)), _do)
         except BrokenProcessPool as error:
-            raise MachineError(
-                "a worker process died (out of memory?); run the same command again with fewer --workers"
-            ) from error
+            raise MachineError(DIED) from error
         finally:
             _stop(pool)
 
 
-def _submitted(pool: ProcessPoolExecutor, chunks: Iterable[int]) -> set[Future[Any]]:
+def _submitted(pool: ProcessPoolExecutor, chunks: Iterable[Any], do: Callable[[Any], Any]) -> set[Future[Any]]:
     """Hand chunks to the workers, which start now and inherit that signals wait until they can ignore them."""
     resource_tracker.ensure_running()  # started later, it would let signals through again
     with signals_waiting():
-        return {pool.submit(_do, chunk) for chunk in chunks}
+        return {pool.submit(do, chunk) for chunk in chunks}
 
 
 @contextmanager
@@ -139,6 +216,8 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
+DIED = "a worker process died (out of memory?); run the same command again with fewer --workers"
+
 _given: list[Task[Any]] = []
 """The task of this worker process, handed over once: the plan of a large ingest is large."""
 
@@ -147,8 +226,29 @@ def _do(chunk: int) -> Any:
     return _given[0](chunk)
 
 
-def _prepare_worker(task: Task[Any], in_command: bool) -> None:
-    _given.append(task)
+def _call(get_ready: Callable[[], object]) -> None:
+    get_ready()
+
+
+_told: list[Any] = []
+"""Of a process of a team: where it is told works, the number of the one it knows, and that."""
+
+
+def _do_told(work_and_chunk: tuple[int, int]) -> Any:
+    work, chunk = work_and_chunk
+    while _told[1] != work:  # there are as many of each as processes; what this one had no part in is passed over
+        _told[1:] = _told[0].get()
+    return _told[2](chunk)
+
+
+def _prepare_helper(told: Any, in_command: bool) -> None:
+    _told[:] = [told, 0, None]
+    _prepare_worker(None, in_command)
+
+
+def _prepare_worker(task: Task[Any] | None, in_command: bool) -> None:
+    if task is not None:
+        _given.append(task)
     sys.stdout = sys.stderr  # what the user's own edits print does not belong into --json
     for number in _DECIDED_BY_PARENT:
         signal.signal(number, signal.SIG_IGN)

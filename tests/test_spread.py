@@ -5,13 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from contextlib import closing
 from operator import neg
 
 import pytest
 
 from lensaudit.errors import UsageError
-from lensaudit.spread import spread
+from lensaudit.spread import Team, spread
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -62,3 +63,46 @@ def signalled(number: int) -> int:
 def test_workers_ignore_the_signals_that_their_parent_answers():
     numbers = [signal.SIGINT, signal.SIGTERM]
     assert sorted(spread(signalled, numbers, 2)) == sorted(numbers)
+
+
+def ready() -> None:
+    """What a process of a team does first: nothing."""
+
+
+def never_ready() -> None:
+    time.sleep(60)
+
+
+def where(chunk: int) -> tuple[int, int]:
+    time.sleep(0.02)
+    return chunk, os.getpid()
+
+
+def test_a_team_does_several_works_and_this_process_takes_part():
+    with Team(2, ready) as team:
+        assert sorted(spread(neg, range(3), team)) == [-2, -1, 0]
+        answers, pids = set(), set()
+        with closing(spread(where, range(10_000), team)) as ended:
+            for chunk, pid in ended:
+                assert chunk not in answers
+                answers.add(chunk)
+                pids.add(pid)
+                if len(pids) == 2:
+                    break
+        assert os.getpid() in pids
+        assert sorted(spread(neg, range(9), team)) == list(range(-8, 1))  # what was left of the other is no answer
+
+
+def test_a_short_work_does_not_wait_for_a_team_that_is_not_ready():
+    with Team(2, never_ready) as team:
+        assert {pid for _, pid in spread(where, range(3), team)} == {os.getpid()}
+        helpers = [worker.pid for worker in multiprocessing.active_children()]
+        assert helpers
+    for pid in helpers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_team_of_none_is_refused():
+    with pytest.raises(UsageError, match="--workers must be at least 1, not 0"):
+        Team(0, ready)

@@ -85,7 +85,7 @@ class Hosts:
         row = self.chosen.rows[i]
         if row not in self._kept:
             lights = self.chosen.lights
-            self._kept[row] = prepare(self._cutouts[row], self.settings, lights and lights.at(i))
+            self._kept[row] = prepare(self._cutouts[row], self.settings, None if lights is None else lights.at(i))
             if len(self._kept) > KEPT_HOSTS:
                 self._kept.popitem(last=False)
         return self._kept[row]

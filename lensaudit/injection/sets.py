@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import UsageError
 from lensaudit.imaging import INSTRUMENTS, Rendered, truth_columns
+from lensaudit.imaging.canvas import DEFAULT_NUMERICS
+from lensaudit.imaging.raytracing import Shared
+from lensaudit.imaging.render import lensed_light
 from lensaudit.injection.choosing import Chosen, Look, chosen_of, look_at, look_order, prepare
 from lensaudit.injection.hosts import HostCutout, drawn_psf_and_rms, given_psf, host_bands, proper_psf
 from lensaudit.injection.inject import ARC_CUT_SIGMA, Hosts, alone
@@ -33,8 +36,8 @@ from lensaudit.lensset import (
 from lensaudit.lensset.header import Source
 from lensaudit.lensset.simulation import as_records, catalogue_column, write_chunks
 from lensaudit.provenance import Provenance
-from lensaudit.scenes import Scene
-from lensaudit.spread import Progress, StageProgress, spread
+from lensaudit.scenes import Scene, draw_scene
+from lensaudit.spread import Progress, StageProgress, Team, spread
 
 ARMS = ("host", "lens")
 """Of each host: itself, and with an arc."""
@@ -61,8 +64,8 @@ class SetHosts:
 
     def __getitem__(self, index: int) -> HostCutout:
         lens_set, bands, known = self.lens_set, self.lens_set.bands, self._known
-        psf: Mapping[str, NDArray[Any]] = {b: lens_set.psf(b, index)[0] for b in bands if lens_set.has_psf(b)}
-        rms = {b: lens_set.rms(b, index)[0] for b in bands if lens_set.has_rms(b)}
+        psf: Mapping[str, NDArray[Any]] = self._of_all[0] | {b: lens_set.psf(b, index)[0] for b in self._own_psf}
+        rms = self._of_all[1] | {b: lens_set.rms(b, index)[0] for b in self._own_rms}
         if self.bands is not lens_set.header.bands:
             psf, rms = drawn_psf_and_rms(lens_set, index)
         return HostCutout(
@@ -77,6 +80,21 @@ class SetHosts:
             row={name: column[index] for name, column in self._columns.items()},
             wcs=lens_set.wcs_cards(index),
         )
+
+    @cached_property
+    def _own_psf(self) -> list[str]:
+        return [band.name for band in self.lens_set.header.bands if band.psf is not None and band.psf.per_cutout]
+
+    @cached_property
+    def _own_rms(self) -> list[str]:
+        return [band.name for band in self.lens_set.header.bands if band.rms is not None and band.rms.per_cutout]
+
+    @cached_property
+    def _of_all(self) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+        """PSF and RMS of bands that have one for all cutouts, read once."""
+        one, bands = self.lens_set, self.lens_set.header.bands
+        psf = {b.name: one.psf(b.name, 0)[0] for b in bands if b.psf is not None and b.name not in self._own_psf}
+        return psf, {b.name: one.rms(b.name, 0)[0] for b in bands if b.rms is not None and b.name not in self._own_rms}
 
     @cached_property
     def _known(self) -> dict[str, BandHeader]:
@@ -118,8 +136,6 @@ def of_set(
 
 
 LOOKED_AT_ONCE = 32
-WORTH_PROCESSES = 300
-"""Hosts that one process has looked at before another has started."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +153,25 @@ class LookTask:
 
 
 def choose_in_set(
-    lens_set: LensSet, settings: InjectionSettings, workers: int = 1, progress: Progress = lambda done, total: None
+    lens_set: LensSet,
+    settings: InjectionSettings,
+    workers: int | Team = 1,
+    progress: Progress = lambda done, total: None,
 ) -> Chosen:
     """As `choose`, in several processes; the same hosts whatever their number."""
     order = tuple(look_order(len(lens_set), settings))
     blocks = range(-(-len(order) // LOOKED_AT_ONCE))
-    alone_quicker = len(order) <= WORTH_PROCESSES
-    with closing(spread(LookTask(lens_set.path, settings, order), blocks, 1 if alone_quicker else workers)) as ended:
+    with (
+        nullcontext(workers) if isinstance(workers, Team) else Team(workers, get_ready) as team,
+        closing(spread(LookTask(lens_set.path, settings, order), blocks, team)) as ended,
+    ):
         return chosen_of(_in_order(ended, lambda seen: progress(seen, len(order))), len(order), settings)
+
+
+def get_ready() -> None:
+    """Import what systems are made with, and make its tables."""
+    scene = draw_scene("single-centred", 1, 0)
+    lensed_light(scene, INSTRUMENTS["euclid"], DEFAULT_NUMERICS, Shared())
 
 
 def _in_order(ended: Iterable[tuple[int, list[Look]]], progress: Callable[[int], None]) -> Iterator[Look]:
@@ -282,13 +309,11 @@ def inject(
     if odd or not arms or len(set(arms)) < len(arms):
         raise UsageError(f"--arms {','.join(arms)}: allowed are host, lens and host,lens")
     check_settings(opened, settings)
-    chosen = choose_in_set(opened, settings, workers, partial(progress, "looking at hosts"))
-    header = injected_header(opened, settings, chosen, tuple(arms))
-    return write_chunks(
-        InjectionTask(Path(out), header, opened.path, settings, tuple(arms), chosen),
-        workers,
-        partial(progress, "injecting"),
-    )
+    with Team(workers, get_ready) as team:
+        chosen = choose_in_set(opened, settings, team, partial(progress, "looking at hosts"))
+        header = injected_header(opened, settings, chosen, tuple(arms))
+        task = InjectionTask(Path(out), header, opened.path, settings, tuple(arms), chosen)
+        return write_chunks(task, team, partial(progress, "injecting"))
 
 
 def injected_header(lens_set: LensSet, settings: InjectionSettings, chosen: Chosen, arms: tuple[str, ...]) -> Header:

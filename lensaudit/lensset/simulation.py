@@ -16,7 +16,7 @@ from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, chunk_
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import LensSetWriter, Records
 from lensaudit.provenance import Provenance
-from lensaudit.spread import Progress, spread
+from lensaudit.spread import Progress, Team, spread
 
 if TYPE_CHECKING:
     from lensaudit.imaging import Band, Instrument
@@ -123,7 +123,7 @@ def simulate(
     return write_chunks(SimulationTask(Path(out), header), workers, progress)
 
 
-def write_chunks(task: SizedTask, workers: int | str = 1, progress: Progress | None = None) -> LensSet:
+def write_chunks(task: SizedTask, workers: int | str | Team = 1, progress: Progress | None = None) -> LensSet:
     """Write every missing chunk of a set and finish it; an interruption leaves a set that can be resumed."""
     writer = LensSetWriter(task.root, task.header)
     with working_in(task.root):
