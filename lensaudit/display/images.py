@@ -26,6 +26,9 @@ from lensaudit.errors import DataError
 NISP_RGB = ("H", "J", "Y")
 """Bands shown as red, green and blue, as in Wilde et al. 2022."""
 
+RGB = (NISP_RGB, ("i", "r", "g"), ("z", "r", "g"), ("I", "R", "G"), ("F158", "F129", "F106"))
+"""The same of other surveys; the first that a cutout has is taken."""
+
 SOFTENING = 3.0
 """Sky sigmas over which the stretch turns from linear to logarithmic."""
 
@@ -128,9 +131,9 @@ def prepared_grey(image: np.ndarray) -> Floats:
 
 
 def prepared_rgb(image: np.ndarray, bands: Sequence[str], brighten: float = 0.0) -> Floats:
-    """Colour picture of a prepared image, R, G, B = H, J, Y, linear: float64 (h, w, 3) in [0, 1].
+    """Colour picture of a prepared image, R, G, B = H, J, Y or another of `RGB`, linear: float64 (h, w, 3) in [0, 1].
 
-    Draw it with ``origin="lower"``. Without all three bands it is grey: ``VIS`` where there is one, else the first.
+    Draw it with ``origin="lower"``. Without three such bands it is grey: ``VIS`` where there is one, else the first.
 
     Parameters
     ----------
@@ -139,13 +142,13 @@ def prepared_rgb(image: np.ndarray, bands: Sequence[str], brighten: float = 0.0)
     bands
         Their names.
     brighten
-        Per cent that H, J and Y are made brighter by; 150 multiplies them by 2.5. Wilde et al. 2022 did so with their
+        Per cent that the three are made brighter by; 150 multiplies them by 2.5. Wilde et al. 2022 did so with their
         Deep Dreams (Fig. 16). Grey pictures stay as they are.
     """
     if not has_colour(tuple(bands)):
         plane = np.clip(image[list(bands).index(main_band(bands))], 0, 1)
         return np.repeat(plane[..., None].astype(np.float64), 3, axis=2)
-    planes = [np.asarray(image[list(bands).index(band)], dtype=np.float64) for band in NISP_RGB]
+    planes = [np.asarray(image[list(bands).index(band)], dtype=np.float64) for band in colour_bands(bands)]
     return np.clip(np.nan_to_num(np.stack(planes, axis=-1)) * (1 + brighten / 100), 0, 1)
 
 
@@ -155,8 +158,8 @@ def colour_scale(cutout: Mapping[str, np.ndarray]) -> ColourScale:
     Parameters
     ----------
     cutout
-        Band → image (h, w), H, J and Y among them, in the same pixels; others are ignored, and so are pixels that are
-        not finite. A constant band is all sky.
+        Band → image (h, w), H, J and Y (or another of `RGB`) among them, in the same pixels; others are ignored, and so
+        are pixels that are not finite. A constant band is all sky.
 
     Raises
     ------
@@ -174,7 +177,7 @@ def colour_scale(cutout: Mapping[str, np.ndarray]) -> ColourScale:
 
 
 def nisp_rgb(cutout: Mapping[str, np.ndarray], scale: ColourScale | None = None) -> Floats:
-    """Colour picture of a cutout, R, G, B = H, J, Y: float64 (h, w, 3) in [0, 1], rows as in the images.
+    """Colour picture of a cutout, R, G, B = H, J, Y or another of `RGB`: float64 (h, w, 3) in [0, 1], rows as there.
 
     Each band is taken in sigmas of its own sky; an asinh of the mean intensity keeps the colour of bright and faint
     pixels alike (Lupton et al. 2004, by astropy). Draw it with ``origin="lower"``.
@@ -182,8 +185,8 @@ def nisp_rgb(cutout: Mapping[str, np.ndarray], scale: ColourScale | None = None)
     Parameters
     ----------
     cutout
-        Band → image (h, w), H, J and Y among them, in the same pixels and any unit. Pixels that are not finite are
-        black.
+        Band → image (h, w), H, J and Y (or another of `RGB`) among them, in the same pixels and any unit. Pixels that
+        are not finite are black.
     scale
         By default the cutout's own, see `colour_scale`; give that of another to show both alike, as a cutout before
         and after a change.
@@ -208,8 +211,25 @@ def nisp_rgb(cutout: Mapping[str, np.ndarray], scale: ColourScale | None = None)
 
 
 def has_colour(bands: Sequence[str]) -> bool:
-    """Whether H, J and Y are all among `bands`."""
-    return all(band in bands for band in NISP_RGB)
+    """Whether a colour picture can be made of `bands`."""
+    return bool(colour_bands(bands))
+
+
+def colour_bands(bands: Sequence[str]) -> tuple[str, ...]:
+    """Those of `bands` that are red, green and blue in a colour picture; none where it would be grey.
+
+    Examples
+    --------
+    >>> colour_bands(["VIS", "Y", "J", "H"]), colour_bands(["g", "r", "i", "z", "y"]), colour_bands(["VIS"])
+    (('H', 'J', 'Y'), ('i', 'r', 'g'), ())
+    """
+    return next((three for three in RGB if set(three) <= set(bands)), ())
+
+
+def colour_words(bands: Sequence[str], channels: str = "RGB") -> str:
+    """What a colour picture of `bands` shows, as ``NISP, RGB = H J Y``."""
+    three = colour_bands(bands)
+    return f"{'NISP, ' if three == NISP_RGB else ''}{channels} = {' '.join(three)}"
 
 
 def main_band(bands: Sequence[str]) -> str:
@@ -218,12 +238,12 @@ def main_band(bands: Sequence[str]) -> str:
 
 
 def shown_bands(bands: Sequence[str]) -> tuple[str, ...]:
-    """Bands that `picture_of` needs: H, J and Y for a colour picture, else the main band."""
-    return NISP_RGB if has_colour(bands) else (main_band(bands),)
+    """Bands that `picture_of` needs: three for a colour picture, else the main band."""
+    return colour_bands(bands) or (main_band(bands),)
 
 
 def picture_of(cutout: Mapping[str, np.ndarray]) -> Floats:
-    """A cutout as one would show it: in colour (h, w, 3) where H, J and Y share their pixels, else grey (h, w)."""
+    """A cutout as one would show it: in colour (h, w, 3) where its three bands share their pixels, else grey (h, w)."""
     same = len({image.shape for image in cutout.values()}) == 1
     return nisp_rgb(cutout) if has_colour(tuple(cutout)) and same else grey(cutout[main_band(list(cutout))])
 
@@ -232,7 +252,7 @@ def resampled_rgb(images: Mapping[str, np.ndarray]) -> Floats | None:
     """As `nisp_rgb`, bands of other pixel scales in the pixels of the finest; None where a band is missing."""
     if not has_colour(tuple(images)):
         return None
-    small = {band: shrink(images[band]) for band in NISP_RGB}
+    small = {band: shrink(images[band]) for band in colour_bands(tuple(images))}
     finest = max((image.shape for image in small.values()), key=np.prod)
     return nisp_rgb({band: nearest(image, finest) for band, image in small.items()})
 
@@ -307,13 +327,15 @@ def data_uri(mime: str, data: bytes) -> str:
 
 
 def _planes(cutout: Mapping[str, np.ndarray]) -> list[Floats]:
-    missing = [band for band in NISP_RGB if band not in cutout]
-    if missing:
-        raise DataError(f"a colour picture needs bands H, J and Y, the cutout has {', '.join(cutout)}; add them")
-    planes = [np.asarray(cutout[band], dtype=np.float64) for band in NISP_RGB]
+    three = colour_bands(tuple(cutout))
+    if not three:
+        raise DataError(
+            f"a colour picture needs bands H, J and Y (or g, r and i), the cutout has {', '.join(cutout)}; add them"
+        )
+    planes = [np.asarray(cutout[band], dtype=np.float64) for band in three]
     if planes[0].ndim != 2 or any(plane.shape != planes[0].shape for plane in planes):
-        shapes = ", ".join(f"{band} {plane.shape}" for band, plane in zip(NISP_RGB, planes, strict=True))
-        raise DataError(f"a colour picture needs H, J and Y of one image in the same pixels, not {shapes}")
+        shapes = ", ".join(f"{band} {plane.shape}" for band, plane in zip(three, planes, strict=True))
+        raise DataError(f"a colour picture needs {', '.join(three)} of one image in the same pixels, not {shapes}")
     return planes
 
 

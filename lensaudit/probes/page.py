@@ -22,7 +22,16 @@ from lensaudit.display.figures import (
     save_figure,
     styled,
 )
-from lensaudit.display.images import NISP_RGB, colour_scale, grey, grey_scale, has_colour, main_band, nisp_rgb
+from lensaudit.display.images import (
+    NISP_RGB,
+    colour_bands,
+    colour_scale,
+    grey,
+    grey_scale,
+    has_colour,
+    main_band,
+    nisp_rgb,
+)
 from lensaudit.display.numbers import decimal, p_short, probability, shortest, significant, with_interval
 from lensaudit.display.page import markdown_table
 from lensaudit.probes.columns import Curve
@@ -316,7 +325,7 @@ SIDE_INCH = 1.7
 
 @styled
 def gallery_figure(result: ProbeResult, experiments: Mapping[str, Experiment]) -> Figure:
-    """One row per example; per arm the NISP colours and VIS, on one scale for both arms."""
+    """One row per example; per arm a colour picture, where there is one, and the main band, on one scale for both."""
     rows = [_panels(example, experiments[example.population]) for example in result.examples]
     figure = new_figure(SIDE_INCH * len(rows[0]) + 1.2, (SIDE_INCH + 0.28) * len(rows))
     grid = figure.subplots(len(rows), len(rows[0]), squeeze=False)
@@ -340,8 +349,10 @@ def _panels(example: Example, experiment: Experiment) -> list[tuple[str, float, 
     for arm, cutout, p in (("control", control, example.p_control), ("treated", treated, example.p_treated)):
         title = f"{arm} p = {probability(p)}"
         if has_colour(fields.bands):
-            both = {name: np.concatenate([control[name], treated[name]], axis=1) for name in NISP_RGB}
-            panels.append((f"{title}, NISP HJY", width, nisp_rgb(cutout, colour_scale(both))))
+            three = colour_bands(fields.bands)
+            both = {name: np.concatenate([control[name], treated[name]], axis=1) for name in three}
+            words = f"{'NISP ' if three == NISP_RGB else ''}{''.join(three)}"
+            panels.append((f"{title}, {words}", width, nisp_rgb(cutout, colour_scale(both))))
         panels.append((f"{title}, {band}", width, grey(cutout[band], greys)))
     return panels
 

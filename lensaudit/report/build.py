@@ -273,7 +273,7 @@ def _judging_left(finder: Finder, lens_set: LensSet, options: AuditOptions, out:
     if not options.judge_n or not (out / "judged" / "scores").is_dir():
         return 1.0
     try:
-        sets = [lens_set, *(LensSet.open(folder) for folder in judged_folders(out, options))]
+        sets = [lens_set, *(LensSet.open(folder) for folder in judged_folders(finder, out, options))]
         asked = judge_settings(finder, options)
         counted = [
             tasks_left(finder, sets if place == "scores" else sets[:1], out / "judged" / place, settings)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lensaudit.errors import UsageError
+from lensaudit.probes import load_definition
+from lensaudit.probes.elsewhere import seen_by
 from lensaudit.report.chapters import (
     Judged,
     JudgedCheck,
@@ -16,6 +18,7 @@ from lensaudit.report.chapters import (
     KernelStatement,
 )
 from lensaudit.report.options import AuditOptions
+from lensaudit.report.probes import COMPOUND
 from lensaudit.spread import StageProgress
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from lensaudit.explaining.judging.records import JudgeSettings
     from lensaudit.explaining.kernels.sheet import Statement
     from lensaudit.finders import Finder
+    from lensaudit.imaging import Instrument
     from lensaudit.lensset import LensSet
 
 FRACTION = "positive-share"
@@ -56,7 +60,7 @@ def judged_block(
     from lensaudit.explaining.judging.judge import Watcher, judge
 
     watcher = Watcher(progress=lambda done, total: progress("judging explanations", 100 * done // max(total, 1), 100))
-    sets = [lens_set, *(_compound_sets(Path(out), options) if compound else [])]
+    sets = [lens_set, *(_compound_sets(finder, Path(out), options) if compound else [])]
     asked = judge_settings(finder, options)
     scores = judge(finder, sets, Path(out) / "judged" / "scores", asked["scores"], watcher)
     checks = None
@@ -111,26 +115,33 @@ def laid_out(scores: Judgement, checks: Judgement | None) -> Judged:
     )
 
 
-def _compound_sets(out: Path, options: AuditOptions) -> list[LensSet]:
+def _compound_sets(finder: Finder, out: Path, options: AuditOptions) -> list[LensSet]:
     """A few compound arcs and double rings, the first ones of the compound probe."""
     from lensaudit.lensset import simulate
 
-    n = DRAWN_PER_JUDGED * options.judge_n
+    instrument, n = _compounds_seen_by(finder, options), DRAWN_PER_JUDGED * options.judge_n
+    folders = _compound_folders(out, instrument, options)
     return [
-        simulate("euclid", name, n, options.seed, _compound_folder(out, name, options), options.workers, _unseen)
-        for name in COMPOUNDS
+        simulate(instrument, name, n, options.seed, folder, options.workers, _unseen)
+        for name, folder in zip(COMPOUNDS, folders, strict=True)
     ]
 
 
-def judged_folders(out: Path, options: AuditOptions) -> list[Path]:
+def judged_folders(finder: Finder, out: Path, options: AuditOptions) -> list[Path]:
     """Folders of the compound lenses that an earlier run simulated for the same judgement."""
-    folders = [_compound_folder(out, name, options) for name in COMPOUNDS]
+    folders = _compound_folders(out, _compounds_seen_by(finder, options), options)
     return folders if all(folder.is_dir() for folder in folders) else []
 
 
-def _compound_folder(out: Path, name: str, options: AuditOptions) -> Path:
+def _compounds_seen_by(finder: Finder, options: AuditOptions) -> Instrument:
+    """The instrument that the compound probe is asked on."""
+    return seen_by(load_definition(COMPOUND), finder, options.instrument).seen_by
+
+
+def _compound_folders(out: Path, instrument: Instrument, options: AuditOptions) -> list[Path]:
     n = DRAWN_PER_JUDGED * options.judge_n  # some show no lensed light and cannot judge a map
-    return out / "judged" / "sets" / f"{name}-n{n}-seed{options.seed}"
+    of = "" if instrument.name == "euclid" else f"{instrument.name}-"
+    return [out / "judged" / "sets" / f"{of}{name}-n{n}-seed{options.seed}" for name in COMPOUNDS]
 
 
 def _unseen(done: int, total: int) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from lensaudit.display.colour import LEAST_LOG_ODDS, LEAST_P, SignedScale, symmetric_scale
 from lensaudit.display.images import (
-    NISP_RGB,
     bar_length,
+    colour_bands,
+    colour_words,
     grey,
     main_band,
     over_image,
@@ -204,7 +205,8 @@ def _pictures(images: Arrays, fov: float, name: str, note: str = "") -> list[Pan
     colour = resampled_rgb(images)
     if colour is not None:
         uri = png_uri(to_bytes(colour))
-        shown.append(Panel(uri, "NISP, RGB = H J Y", f"NISP colour cutout of {name}", bar, note))
+        words = colour_words(tuple(images))
+        shown.append(Panel(uri, words, f"Colour cutout of {name}, {words}", bar, note))
     return shown
 
 
@@ -363,10 +365,7 @@ def dream_strips(audit: Audit, folder: Path) -> list[Panel]:
 
 
 def _dream_panel(image: np.ndarray, bands: Sequence[str], title: str, note: str) -> Panel:
-    """H, J, Y as red, green, blue, linear in what the finder sees; one grey band where it has no colour."""
-    if set(NISP_RGB) <= set(bands):
-        planes = [image[bands.index(band)] for band in NISP_RGB]
-    else:
-        planes = [image[bands.index("VIS") if "VIS" in bands else 0]] * 3
+    """In colour, linear in what the finder sees; one grey band where it has none."""
+    planes = [image[bands.index(band)] for band in colour_bands(bands)] or [image[bands.index(main_band(bands))]] * 3
     rgb = to_bytes(np.nan_to_num(np.stack(planes, axis=-1)))
     return Panel(png_uri(rgb), title, f"Image {title}", note=note)

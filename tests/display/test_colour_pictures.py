@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.visualization import LuptonAsinhStretch, make_lupton_rgb
 
-from lensaudit.display.images import NISP_RGB, SOFTENING, ColourScale, colour_scale, nisp_rgb
+from lensaudit.display.images import NISP_RGB, SOFTENING, ColourScale, colour_scale, colour_words, nisp_rgb
 from lensaudit.errors import DataError
 
 
@@ -80,7 +80,15 @@ def test_what_is_not_finite_is_black_and_constants_are_sky():
 
 def test_bands_that_do_not_make_a_picture_are_named():
     cutout = _cutout()
-    with pytest.raises(DataError, match="needs bands H, J and Y, the cutout has H, J"):
+    with pytest.raises(DataError, match=r"needs bands H, J and Y .or g, r and i., the cutout has H, J"):
         nisp_rgb({"H": cutout["H"], "J": cutout["J"]})
     with pytest.raises(DataError, match="in the same pixels"):
         nisp_rgb(cutout | {"Y": cutout["Y"][:-1]})
+
+
+def test_surveys_of_other_bands_have_colour_pictures_of_their_own():
+    cutout = _cutout()
+    griz = {"g": cutout["Y"], "r": cutout["J"], "i": cutout["H"], "z": cutout["H"]}
+    np.testing.assert_array_equal(nisp_rgb(griz), nisp_rgb(cutout))
+    assert colour_words(tuple(griz)) == "RGB = i r g"
+    assert colour_words(("VIS", "Y", "J", "H")) == "NISP, RGB = H J Y"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lensaudit.display.colour import QUIET, SERIES
 from lensaudit.display.figures import draw_pixels, light_grid, new_figure, styled
+from lensaudit.display.images import colour_words as words_of_colours
 from lensaudit.display.images import has_colour, main_band, prepared_rgb
 from lensaudit.display.numbers import probability, significant
 from lensaudit.explaining.dreaming.dream import Dream
@@ -33,7 +34,7 @@ def colour_words(bands: Sequence[str], brighten: float) -> str:
     """What the picture shows, in words."""
     if not has_colour(tuple(bands)):
         return str(bands[grey_band(bands)])
-    return "NISP, R G B = H J Y" + (f", {brighten:g} % brighter" if brighten else "")
+    return words_of_colours(bands, "R G B") + (f", {brighten:g} % brighter" if brighten else "")
 
 
 STAGES = 7

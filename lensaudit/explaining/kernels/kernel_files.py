@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lensaudit.display.figures import save_figure
-from lensaudit.display.images import shown_bands
+from lensaudit.display.images import colour_words, shown_bands
 from lensaudit.documents import Json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining.kernels.activations import kernel_activations
@@ -230,7 +230,7 @@ def _sheet(finder: Finder, lens_set: LensSet, study: KernelStudy, kernel: Kernel
 
 
 def _footer(lens_set: LensSet, bands: Sequence[str], n: int) -> str:
-    shown = f"NISP, red green blue = {' '.join(bands)}" if len(bands) == 3 else f"{bands[0]}, log scale"
+    shown = colour_words(bands, "red green blue") if len(bands) == 3 else f"{bands[0]}, log scale"
     width = lens_set.shape[bands[0]][1] * lens_set.pixel_scale_arcsec[bands[0]]
     return (
         f"Of {n} images of {lens_set.path.name}, lenses or not. {shown}, each on its own scale, {width:.3g}″ wide, "

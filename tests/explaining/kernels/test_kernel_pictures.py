@@ -18,6 +18,7 @@ from lensaudit.explaining.kernels.sheet import ExcitingImage, correlation_figure
     [
         (("J", "Y", "H", "VIS"), ("H", "J", "Y")),
         (("VIS",), ("VIS",)),
+        (("g", "r", "i", "z", "y"), ("i", "r", "g")),
         (("H", "VIS"), ("VIS",)),
         (("J",), ("J",)),
     ],
