@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lensaudit.display.colour import CONTROL, FAINT, INK, TREATED
@@ -42,6 +41,10 @@ from lensaudit.probes.response import Response, draw_doses
 from lensaudit.probes.result import Example, ProbeResult
 from lensaudit.statistics import pairs_that_never_tell
 from lensaudit.untrusted import in_markdown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def page(result: ProbeResult) -> str:

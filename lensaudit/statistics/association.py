@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, ndtr, stdtr
-from scipy.stats import rankdata
 
 from lensaudit.statistics.proportions import normal_quantile, wilson_interval
 
@@ -75,6 +74,8 @@ def _standard_ranks(numbers: NDArray[np.floating]) -> NDArray[np.float64]:
     """Ranks of each column, less their mean, as unit vectors; NaN for a constant column."""
     if not len(numbers):
         return np.full(numbers.shape, np.nan)
+    from scipy.stats import rankdata  # half a second that most commands need not wait
+
     ranks = rankdata(numbers, axis=0) - (len(numbers) + 1) / 2
     lengths = np.sqrt((ranks**2).sum(axis=0))
     return ranks / np.where(lengths > 0, lengths, np.nan)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 Statistic = Callable[..., float]
 Method = Literal["percentile", "bca"]
@@ -99,9 +99,9 @@ def _bca_tails(tails: Array, drawn: Array, estimate: float, arrays: Sequence[Arr
     below = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2
     if not 0 < below < 1:
         return tails
-    bias = norm.ppf(below)
-    shifted = bias + norm.ppf(tails)
-    return np.asarray(norm.cdf(bias + shifted / (1 - _acceleration(arrays, statistic) * shifted)))
+    bias = ndtri(below)
+    shifted = bias + ndtri(tails)
+    return np.asarray(ndtr(bias + shifted / (1 - _acceleration(arrays, statistic) * shifted)))
 
 
 def _acceleration(arrays: Sequence[Array], statistic: Statistic) -> float:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.stats import binom, norm
+from scipy.special import ndtri
 
 from lensaudit.statistics.proportions import wilson_interval
 
@@ -23,6 +22,8 @@ def mcnemar_exact(b: int, c: int) -> float:
     """
     if b < 0 or c < 0:
         raise ValueError(f"{b} and {c} are no counts of pairs")
+    from scipy.stats import binom  # half a second that most commands need not wait
+
     return float(min(1.0, 2 * binom.cdf(min(b, c), b + c, 0.5)))
 
 
@@ -71,7 +72,9 @@ def paired_difference_interval(gained: int, lost: int, n: int, confidence: float
         raise ValueError(f"{gained} gained and {lost} lost do not fit into {n} pairs")
     if n == 0:
         return math.nan, math.nan
-    z = float(norm.ppf(0.5 + confidence / 2))
+    from scipy.optimize import brentq  # as above
+
+    z = float(ndtri(0.5 + confidence / 2))
     low = -1.0 if lost == n else brentq(lambda d: _score(d, gained, lost, n) - z, -1.0, (gained - lost) / n)
     high = 1.0 if gained == n else brentq(lambda d: _score(d, gained, lost, n) + z, (gained - lost) / n, 1.0)
     return float(low), float(high)
@@ -103,7 +106,7 @@ POWER = 0.8
 """Probability with which as many pairs as a forecast says would settle an inconclusive probe."""
 
 MOST_PAIRS = 100_000
-_MARGIN, _BOTH_ENDS = float(norm.ppf(POWER)), float(norm.ppf((1 + POWER) / 2))
+_MARGIN, _BOTH_ENDS = float(ndtri(POWER)), float(ndtri((1 + POWER) / 2))
 """Standard deviations by which one end, and both, must be clear of the tolerance on the mean, to be so that often."""
 
 
@@ -112,7 +115,7 @@ def pairs_that_never_tell(tolerance: float, confidence: float = 0.95) -> int:
 
     From the closed form of Tango's interval without discordant pairs, z² / (n + z²).
     """
-    z2 = float(norm.ppf(0.5 + confidence / 2)) ** 2
+    z2 = float(ndtri(0.5 + confidence / 2)) ** 2
     return math.floor(z2 * (1 / tolerance - 1))
 
 
@@ -141,8 +144,8 @@ def pairs_needed(tolerance: float, discordant: float, power: float = 0.9, confid
     linear = 2 * tolerance + discordant
     lost = (math.sqrt(linear**2 - 4 * discordant * tolerance * (1 + tolerance)) + linear) / 4
     spread = 2 * lost - tolerance * (1 + tolerance)
-    ends = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(max(spread, 0.0))
-    varies = float(norm.ppf(power)) * math.sqrt(discordant)
+    ends = float(ndtri(0.5 + confidence / 2)) * math.sqrt(max(spread, 0.0))
+    varies = float(ndtri(power)) * math.sqrt(discordant)
     needed = math.ceil((max(ends + varies, 0.0) / tolerance) ** 2)
     return max(needed, pairs_that_never_tell(tolerance, confidence) + 1)
 
@@ -212,7 +215,7 @@ def pairs_to_assess(control: float, treated: float, n: int, tolerance: float, *,
 
 def _quantiles(family: int) -> float:
     """(z of a two-sided test at 0.05 / family, plus z of the power)²."""
-    return float(norm.isf(ALPHA / (2 * max(family, 1))) + norm.ppf(POWER)) ** 2
+    return float(-ndtri(ALPHA / (2 * max(family, 1))) + ndtri(POWER)) ** 2
 
 
 def _first(settles: Callable[[int], bool], n: int) -> int | None:

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, norm
+from scipy.special import ndtri
 
 from lensaudit.records import Json, Number, Record
 
@@ -50,6 +50,8 @@ def binomial_exact(k: int, n: int, probability: float) -> float:
     probability
         Of the hypothesis, in [0, 1].
     """
+    from scipy.stats import binomtest  # half a second that most commands need not wait
+
     return float(binomtest(k, n, probability).pvalue)
 
 
@@ -57,7 +59,7 @@ def normal_quantile(confidence: float) -> float:
     """Number of standard deviations of a two-sided interval: 1.96 for 0.95."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is not between 0 and 1")
-    return float(norm.ppf(0.5 + confidence / 2))
+    return float(ndtri(0.5 + confidence / 2))
 
 
 @dataclass(frozen=True)

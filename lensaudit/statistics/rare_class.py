@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
 
 from lensaudit.records import Number, Record
 from lensaudit.statistics.roc import at_least, strict_threshold
@@ -230,6 +229,8 @@ def false_positive_bound(
         left = f" left of {len(scores)} after thinning to equal weights" if n < len(scores) else ""
         status = f"needs at least {needed} non-lenses, there are {n}{left}"
         return FalsePositiveBound(fpr, confidence, math.nan, n, 0, math.nan, len(scores), status)
+    from scipy.stats import binom  # half a second that most commands need not wait
+
     counts = np.arange(n)
     allowed = int((binom.cdf(counts, n, fpr) <= 1 - confidence).sum()) - 1
     threshold = strict_threshold(kept, allowed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, rankdata
+from scipy.special import ndtr
 
 from lensaudit.statistics.bootstrap import RESAMPLES
 from lensaudit.statistics.proportions import normal_quantile, wilson_interval
@@ -152,6 +152,8 @@ def placements(lenses: Array, others: Array) -> tuple[Array, Array]:
         raise ValueError("scores must be without NaN")
     if not n1 or not n0:
         return np.empty(0), np.empty(0)
+    from scipy.stats import rankdata  # half a second that most commands need not wait
+
     together = rankdata(np.concatenate([lenses, others]))
     above = (together[:n1] - rankdata(lenses)) / n0
     below = 1 - (together[n1:] - rankdata(others)) / n1
@@ -196,7 +198,7 @@ class PairedAuroc:
         gap = abs(self.value[first] - self.value[second])
         if variance <= 1e-15:  # rounding of two equal rankings
             return 1.0 if gap < 1e-12 else 0.0
-        return float(2 * norm.sf(gap / math.sqrt(variance)))
+        return float(2 * ndtr(-gap / math.sqrt(variance)))
 
 
 def paired_auroc(
@@ -242,7 +244,7 @@ class _Sorted:
 
     @classmethod
     def of(cls, lenses: Array, others: Array) -> _Sorted:
-        level = rankdata(np.concatenate([lenses, others]), method="dense").astype(np.intp) - 1
+        level = np.unique(np.concatenate([lenses, others]), return_inverse=True)[1].astype(np.intp)
         return cls(level[: len(lenses)], level[len(lenses) :], int(level.max()) + 1)
 
     def auroc(self, lens_counts: NDArray[np.float32], other_counts: NDArray[np.float32]) -> Array:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
-from scipy.stats import norm, rankdata
+from scipy.special import expit, ndtri
 
 from lensaudit.statistics.proportions import normal_quantile, wilson_interval
 from lensaudit.statistics.roc import placements
@@ -157,9 +156,11 @@ def normal_scores(values: ArrayLike) -> Array:
 
     They do not change when rows change places, so that a permutation test on them stays exact.
     """
+    from scipy.stats import rankdata  # half a second that most commands need not wait
+
     x = np.asarray(values, float)
     known = np.isfinite(x)
     counts = np.maximum(known.sum(axis=0), 1)
     ranks = rankdata(np.where(known, x, np.inf), axis=0)
-    scores: Array = np.where(known, norm.ppf((ranks - 0.5) / counts), 0.0)
+    scores: Array = np.where(known, ndtri((ranks - 0.5) / counts), 0.0)
     return scores

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from lensaudit.documents import refuse_unsafe_yaml
 from lensaudit.errors import DataError, LensauditError
-from lensaudit.fits_input import open_fits
 from lensaudit.tables.table import (
     FORMATS,
     LARGEST_BINARY,
@@ -116,6 +115,8 @@ def from_fits(path: Path) -> Table:
     """The first table of a FITS file, which may be compressed."""
     from astropy.io import fits
     from astropy.table import Table as Read
+
+    from lensaudit.fits_input import open_fits
 
     def read() -> Any:
         with open_fits(path) as stored:

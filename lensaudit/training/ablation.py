@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from lensaudit.display.colour import FAINT, SERIES
 from lensaudit.display.figures import legend_below, new_figure, save_figure, styled
@@ -153,7 +153,7 @@ class Spread(Record):
         """Of the mean."""
         if len(self.values) < 2:
             return float("nan"), float("nan")
-        half = float(stats.t.ppf(0.975, len(self.values) - 1)) * self.deviation / len(self.values) ** 0.5
+        half = float(stdtrit(len(self.values) - 1, 0.975)) * self.deviation / len(self.values) ** 0.5
         return self.mean - half, self.mean + half
 
     @property

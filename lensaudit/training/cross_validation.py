@@ -7,10 +7,9 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from lensaudit.display.colour import FAINT, SERIES
@@ -31,6 +30,9 @@ from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.prepared import Rows
 from lensaudit.training.run import Place, Trained, Watch, train
 from lensaudit.training.sets import TrainingData
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FOLDS = 7
 """Of the paper."""

@@ -178,13 +178,6 @@ def trials(n: int, seed: int, names: Sequence[str], *, quick: bool = False) -> l
     return [Trial(name, seed * 1_000_003 + i) for i, name in enumerate(order[: n - len(found)])] + found
 
 
-def _start(made: str) -> None:
-    global _made
-    _made = Path(made)
-    register_tiny()
-    _warm()
-
-
 def _warm() -> None:
     """Import what commands import, and render once, so that forks need not."""
     with warnings.catch_warnings():
@@ -203,8 +196,10 @@ def _warm() -> None:
 
 
 def campaign(wanted: Sequence[Trial], made: Path, jobs: int) -> list[Result]:
-    """Run the trials on `jobs` processes; results in the order of the trials."""
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (str(made),)) as pool:
+    """Run the trials on `jobs` forks of this process, which is warm; results in the order of the trials."""
+    global _made
+    _made = made
+    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
         results = []
         for number, result in enumerate(pool.map(one, wanted, chunksize=4), 1):
             results.append(result)
@@ -213,6 +208,21 @@ def campaign(wanted: Sequence[Trial], made: Path, jobs: int) -> list[Result]:
             if number % 100 == 0:
                 print(f"{number}/{len(wanted)}", file=sys.stderr, flush=True)
     return results
+
+
+def _make_apart(made: Path) -> None:
+    """Make the samples in a fork, so that this process has no threads when the trials' processes are forked."""
+    made.mkdir(parents=True)
+    maker = get_context("fork").Process(target=make_samples, args=(made,))
+    maker.start()
+    try:
+        maker.join()
+    finally:
+        if maker.exitcode != 0:
+            maker.kill()
+            shutil.rmtree(made)
+    if maker.exitcode != 0:
+        raise SystemExit("the samples could not be made")
 
 
 def _fault(result: Result) -> list[str]:
@@ -262,13 +272,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = [Trial(name, options.trial) for name in names]
     with tempfile.TemporaryDirectory(prefix="lensaudit-fuzz-") as temporary:
         made = Path(temporary) / "made" if options.samples is None else options.samples.absolute()
+        register_tiny()
+        _warm()
         if not made.exists():
-            made.mkdir(parents=True)
-            try:
-                make_samples(made)
-            except BaseException:
-                shutil.rmtree(made)
-                raise
+            _make_apart(made)
         began = time.monotonic()
         results = campaign(wanted, made, options.jobs)
         print(told(results, time.monotonic() - began))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
-from scipy.stats import chi2
+from scipy.special import chdtrc, expit
 
 from lensaudit.evaluation.metric import CONFIDENCE
 from lensaudit.evaluation.selection.driver_model import Carried, Coefficient, Companion, Driver, DriverModel
@@ -189,7 +188,7 @@ def untangled(table: DriverTable) -> tuple[DriverTable, list[TakenOut]]:
         full = fitted(design(table.x, table.curved), table.found).deviance
         costs = {int(i): _cost(table, int(i), full) for i in tangled}
         least = min(costs, key=lambda i: (costs[i], -inflation[i]))
-        p = float(chi2.sf(max(0.0, costs[least]), 2 if table.curved else 1))
+        p = float(chdtrc(2 if table.curved else 1, max(0.0, costs[least])))
         gone.append(TakenOut(table.parameters[least], table.x[:, least], float(inflation[least]), p))
         table = table.without(least)
 
@@ -265,7 +264,7 @@ def _drivers(table: DriverTable, rng: np.random.Generator) -> list[Driver]:
     full, null = fitted(design(x, table.curved), y), fitted(x[:, :0], y)
     lost = np.array([fitted(design(np.delete(x, i, axis=1), table.curved), y).deviance for i in range(k)])
     lost = np.maximum(0.0, lost - full.deviance)
-    p_holm = holm(chi2.sf(lost, 2 if table.curved else 1))
+    p_holm = holm(chdtrc(2 if table.curved else 1, lost))
     p_alone = holm([_p_alone(x[:, [i]], y, table.curved) for i in range(k)])
     drawn, inflation = _resampled(table, rng), variance_inflation(x)
     gained = null.deviance - full.deviance
@@ -299,7 +298,7 @@ def _carried(gone: Sequence[TakenOut], table: DriverTable) -> tuple[Carried, ...
 
 def _p_alone(x: Array, y: NDArray[np.bool_], curved: bool) -> float:
     gained = fitted(x[:, :0], y).deviance - fitted(design(x, curved), y).deviance
-    return float(chi2.sf(max(0.0, gained), 2 if curved else 1))
+    return float(chdtrc(2 if curved else 1, max(0.0, gained)))
 
 
 def _wald(x: Array, y: NDArray[np.bool_]) -> Coefficient:

@@ -17,7 +17,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 from torch import nn
 
 from lensaudit.errors import UsageError
@@ -94,6 +93,8 @@ def structural_similarity(first: ArrayLike, second: ArrayLike) -> float:
 
 def _standard_ranks(maps: Array) -> Array:
     """Ranks of each map as a vector (n, pixels) of mean 0 and length 1; all 0 where the map is constant."""
+    from scipy.stats import rankdata  # half a second that most commands need not wait
+
     ranks = np.stack([rankdata(one) for one in maps.reshape(len(maps), -1)]) if len(maps) else maps.reshape(0, 1)
     ranks = ranks - ranks.mean(axis=1, keepdims=True)
     length = np.linalg.norm(ranks, axis=1, keepdims=True)
