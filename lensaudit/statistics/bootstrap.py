@@ -56,7 +56,10 @@ def bootstrap_interval(
     estimate = statistic(*arrays)
     if math.isnan(estimate):
         return math.nan, math.nan
-    drawn = np.array([statistic(*_resampled(arrays, generator)) for _ in range(resamples)], float)
+    if statistic is np.mean and len(arrays) == 1 and arrays[0].ndim == 1:
+        drawn = _means(arrays[0], resamples, generator)
+    else:
+        drawn = np.array([statistic(*_resampled(arrays, generator)) for _ in range(resamples)], float)
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) == 0:
         return math.nan, math.nan
@@ -92,6 +95,14 @@ def paired_bootstrap_interval(
 
 def _resampled(arrays: Sequence[Array], generator: np.random.Generator) -> list[Array]:
     return [array[generator.integers(len(array), size=len(array))] for array in arrays]
+
+
+def _means(array: Array, resamples: int, generator: np.random.Generator) -> Array:
+    """(resamples,) means of resamples, bit for bit those drawn and averaged one by one, many at once."""
+    at_once = max(1, _DRAWN_AT_ONCE // len(array))
+    sizes = [min(at_once, resamples - first) for first in range(0, resamples, at_once)]
+    blocks = [array[generator.integers(len(array), size=(size, len(array)))].mean(axis=1) for size in sizes]
+    return np.concatenate(blocks)
 
 
 def _bca_tails(tails: Array, drawn: Array, estimate: float, arrays: Sequence[Array], statistic: Statistic) -> Array:

@@ -79,3 +79,14 @@ def test_it_covers_as_often_as_it_says():
         low, high = bootstrap_interval([source.normal(size=40)], np.mean, draws, resamples=300)
         covered += low < 0 < high
     assert 0.89 < covered / 300 < 0.98  # 0.94 expected, 3 σ of 300 trials is 0.041
+
+
+@pytest.mark.parametrize(("n", "at_once"), [(1, 2_000_000), (7, 20), (300, 1000), (300, 2_000_000)])
+def test_a_mean_is_drawn_at_once_as_it_is_one_by_one(n, at_once, monkeypatch):
+    monkeypatch.setattr("lensaudit.statistics.bootstrap._DRAWN_AT_ONCE", at_once)
+    values = np.random.default_rng(n).lognormal(size=n)
+    ends = [
+        bootstrap_interval([values], statistic, np.random.default_rng(3), resamples=53)
+        for statistic in (np.mean, lambda drawn: np.mean(drawn))  # only the first is known to be a mean
+    ]
+    assert ends[0] == ends[1]
