@@ -26,8 +26,9 @@ def register_outside(probes: typer.Typer) -> None:
         epilog=opt.examples(
             "lensaudit probe export --n 200 --seed 20817 --out runs/outside",
             "lensaudit probe export --n 50 --probe red-source --format single --out runs/people",
+            "lensaudit probe export --hosts runs/q1 --n 200 --seed 20817 --out runs/outside",
         ),
-    )(export)
+    )(on.taking_hosts(export))
     probes.command(
         "import-scores",
         epilog=opt.examples("lensaudit probe import-scores runs/outside scores.csv --out runs/outside-audit"),
@@ -42,6 +43,7 @@ def export(
         int, typer.Option("--seed", min=0, help="Of the scenes; part of the secret where the test is blind.")
     ] = 0,
     instrument: opt.Instrument = "",
+    asked: on.Asked = on.NO_HOSTS,
     bands: Annotated[
         str, typer.Option("--bands", metavar="A,B", help="Bands of a cutout, comma-separated; all by default.")
     ] = "",
@@ -58,7 +60,8 @@ def export(
     from lensaudit.probes.outside import export_cutouts, plan_export
 
     chosen = tuple(band.strip() for band in bands.split(",") if band.strip())
-    plan = plan_export(n, seed, tuple(probe), chosen, form, opt.instrument_named(instrument))
+    seen_by, hosts = opt.instrument_named(instrument), asked.chosen(n, seed, workers)
+    plan = plan_export(n, seed, tuple(probe), chosen, form, seen_by, hosts, asked.galaxies)
     with watching() as show:
         done = export_cutouts(plan, out, key, workers, show.tell, lambda k, of: show("systems", k, of))
     if as_json:
@@ -85,6 +88,9 @@ def import_scores(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="PATH", help="Folder or file of the key, if not in DIR.")
     ] = None,
+    hosts: Annotated[
+        Path | None, typer.Option("--hosts", metavar="SET", help="Hosts of the export, if not where they were.")
+    ] = None,
     fail_on: opt.FailOn = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -95,7 +101,7 @@ def import_scores(
     check_fail_on(fail_on)
     finder = OutsideFinder(name or as_identifier(scores.stem), threshold, tolerance)
     with watching() as show:
-        audit = import_scores(exported, scores, out, finder, key, show)
+        audit = import_scores(exported, scores, out, finder, key, show, hosts)
     if as_json:
         say_json(audit.index.to_json())
     else:

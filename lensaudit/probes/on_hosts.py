@@ -7,7 +7,7 @@ change it. A treated arm without a lens is the host as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -134,8 +134,8 @@ class OnHosts:
 
     @property
     def name(self) -> str:
-        """Folder of the hosts."""
-        return Path(self.path).name
+        """Folder of the hosts, as it was called when they were chosen."""
+        return self.used.set
 
     @property
     def fields(self) -> Fields:
@@ -146,6 +146,11 @@ class OnHosts:
     def instrument(self) -> Instrument:
         """What stands for the hosts' instrument in words and truth columns: that of the first host."""
         return self._hosts.prepared(0).instrument
+
+    @property
+    def band_units(self) -> dict[str, str]:
+        """Band → unit of its pixels, as the set says it."""
+        return {band.name: band.unit for band in self._set.header.bands}
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -172,6 +177,9 @@ class OnHosts:
         # What is kept open is opened again in a worker.
         kept = ("path", "rows", "settings", "used", "lights")
         return {name: value for name, value in self.__dict__.items() if name in kept}
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.rows))  # settings hold dicts
 
     def of(self, definition: ProbeDefinition) -> OnHosts:
         """The hosts as this probe takes them: each once where the treated arm is the host alone.
@@ -255,6 +263,24 @@ def why_not_kept(drawn: Scene, edited: Scene, *, psf_of_arc: bool = False) -> st
 
 def _light(galaxies: Sequence[Galaxy]) -> set[Light]:
     return {light for galaxy in galaxies for light in galaxy.light}
+
+
+def as_recorded(hosts: OnHosts) -> dict[str, Any]:
+    """Hosts as the key of an export holds them; `from_record` reads it."""
+    return {
+        "path": str(hosts.path.resolve()),
+        "rows": list(hosts.rows),
+        "settings": asdict(hosts.settings),
+        "used": hosts.used.to_json(),
+    }
+
+
+def from_record(record: dict[str, Any]) -> OnHosts:
+    """The hosts that `as_recorded` wrote; nothing is opened."""
+    words = dict(record["settings"])
+    settings = InjectionSettings(**words | {"sources": tuple(words["sources"])})
+    rows = tuple(int(row) for row in record["rows"])
+    return OnHosts(Path(record["path"]), rows, settings, HostsUsed.from_json(record["used"], "key", "export again"))
 
 
 def on_hosts(definition: ProbeDefinition, hosts: OnHosts) -> ProbeDefinition:

@@ -53,7 +53,8 @@ When the scores are back:
 
 def finder_readme(plan: ExportPlan, n_cutouts: int) -> str:
     """README beside the cutouts, for whoever scores them; tells nothing of probes, arms or labels."""
-    rows = [plan.seen_by.band(band) for band in plan.bands]
+    rows = [plan.written_as.band(band) for band in plan.bands]
+    galaxies = "simulated galaxies" if plan.hosts is None else "galaxies"
     unit = "electron/s" if all(band.unit == ELECTRONS_PER_S for band in rows) else rows[0].unit
     table = "\n".join(
         f"    {b.name:<4} {b.pixels} x {b.pixels} pixels of {b.pixel_scale_arcsec:g} arcsec, zero point "
@@ -61,7 +62,7 @@ def finder_readme(plan: ExportPlan, n_cutouts: int) -> str:
         for b in rows
     )
     return f"""\
-{n_cutouts} cutouts of simulated galaxies, some of them strong lenses. Please score every one of them.
+{n_cutouts} cutouts of {galaxies}, some of them strong lenses. Please score every one of them.
 
 WHAT TO DO
     Give each cutout a number p between 0 and 1: how probable it is that it shows a strong gravitational lens.
@@ -174,7 +175,7 @@ class WriteUnit:
     @cached_property
     def form(self) -> CutoutFormat:
         """How cutouts are stored."""
-        return cutout_format(self.plan.seen_by, self.plan.bands, self.plan.form)
+        return cutout_format(self.plan.written_as, self.plan.bands, self.plan.form)
 
     def __call__(self, number: int) -> int:
         """Write unit `number`; returns it."""
@@ -315,7 +316,7 @@ def _check_room(task: WriteUnit, missing: Sequence[int], say: Callable[[str], No
     plan = task.plan
     heads = {source: Unit(-1, source, 0) for source in plan.arms}
     each = {source: len(set(_System(plan, unit, 0).names.values())) for source, unit in heads.items()}
-    total = sum(n * plan.n for n in each.values())
+    total = sum(n * source.n for source, n in each.items())
     left = sum(each[plan.units[k].source] * len(plan.units[k].span) for k in missing)
     free = shutil.disk_usage(task.place.cutouts).free
     if say is not None:

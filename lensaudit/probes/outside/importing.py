@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from lensaudit.errors import DataError, NoSuchData, UsageError
+from lensaudit.errors import DataError, NoSuchData, NoSuchFile, UsageError
 from lensaudit.files import sha256, writable_folder
 from lensaudit.finders.scores_file import read_scores
+from lensaudit.lensset import LensSet
 from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited
 from lensaudit.probes.collect import Answers
 from lensaudit.probes.columns import Sample, fulfilling
@@ -22,6 +23,7 @@ from lensaudit.probes.experiment import CHUNK
 from lensaudit.probes.outside.export import CUTOUTS, KEY, MANIFEST
 from lensaudit.probes.outside.key import Key, read_key
 from lensaudit.probes.outside.plan import Asked as Population
+from lensaudit.probes.outside.plan import ExportPlan
 from lensaudit.probes.result import OUTSIDE, AuditedFinder
 from lensaudit.probes.run import conclude, write
 from lensaudit.tables import Column, read_table, same_id
@@ -169,6 +171,7 @@ def import_scores(
     finder: OutsideFinder,
     key: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    hosts: Path | None = None,
 ) -> ProbeAudit:
     """Audit a finder by its scores of exported cutouts; write what `lensaudit.probes.run_audit` writes.
 
@@ -184,11 +187,14 @@ def import_scores(
         Where the key lies, if not in ``export/key``.
     progress
         Told what is being done, how many probes are done and of how many.
+    hosts
+        Where the hosts of the export lie, if not where they were.
 
     Raises
     ------
     DataError
-        The key is missing, torn or of another export; scores are missing, doubled, wrong, or of other cutouts.
+        The key is missing, torn or of another export; scores are missing, doubled, wrong, or of other cutouts; hosts
+        are gone, or others than those of the export.
     UsageError
         Threshold or tolerance is out of range, no probe changes anything in these bands, or `out` cannot be written.
     """
@@ -196,6 +202,7 @@ def import_scores(
     _check_same(held, Path(export))
     typed_name("--name", finder.name)
     found = read_outside_scores(Path(scores), held.ids, finder.threshold)
+    held = replace(held, plan=_with_hosts(held.plan, hosts))
     plan = held.plan
     settings = [plan.settings(definition, finder.tolerance) for definition in plan.definitions]
     folder = writable_folder(Path(out))
@@ -224,9 +231,25 @@ def import_scores(
         progress("probes", len(settings), len(settings))
     if not results:
         raise UsageError(f"no probe applies to finder '{finder.name}': {next(iter(refused.values()))}")
-    audit = audited(results, refused)
+    audit = audited(results, refused) if plan.hosts is None else audited(results, {}, refused)
     audit.write(folder)
     return audit
+
+
+def _with_hosts(plan: ExportPlan, path: Path | None) -> ExportPlan:
+    """The plan with its hosts where they lie today: pages show some of the pairs, made again."""
+    if plan.hosts is None:
+        if path is not None:
+            raise UsageError(f"--hosts {path}: this export is of drawn scenes; leave it out")
+        return plan
+    hosts = plan.hosts if path is None else replace(plan.hosts, path=path)
+    try:
+        same = LensSet.open(hosts.path).content_hash == plan.inputs.get(plan.hosts.name)
+    except NoSuchFile as gone:
+        raise NoSuchData(f"{hosts.path}: the hosts of this export are gone; say where they lie with --hosts") from gone
+    if not same:
+        raise DataError(f"{hosts.path}: is not the set of hosts of this export; name that with --hosts")
+    return replace(plan, hosts=hosts)
 
 
 def _check_same(key: Key, export: Path) -> None:

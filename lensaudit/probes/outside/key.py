@@ -208,4 +208,4 @@ def read_key(path: Path) -> Key:
 
 
 def _sizes(plan: ExportPlan) -> Iterator[int]:
-    return (len(one.experiment.arms) * plan.n for one in plan.asked)
+    return (len(one.experiment.arms) * one.source.n for one in plan.asked)

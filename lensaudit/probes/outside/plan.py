@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from lensaudit.errors import UsageError
 from lensaudit.files import replacing
 from lensaudit.imaging import Band, Column, Instrument, truth_columns
 from lensaudit.imaging.band import ELECTRONS_PER_S
+from lensaudit.injection.settings import without_places
 from lensaudit.lensset.coordinates import plain_wcs
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.columns import check_columns
 from lensaudit.probes.definition import FROM_FILE, TEXTURE, ProbeDefinition
 from lensaudit.probes.elsewhere import on_instrument, why_no_scene
 from lensaudit.probes.experiment import Drawn, Experiment
+from lensaudit.probes.on_hosts import HOSTS_LABEL, OnHosts, as_recorded, from_record, on_hosts
 from lensaudit.probes.result import ProbeSettings
 from lensaudit.probes.run import ProbeOptions, settled
 from lensaudit.probes.steps import Arm
@@ -44,7 +46,7 @@ class Asked:
 
     definition: ProbeDefinition
     label: str
-    source: Drawn
+    source: Drawn | OnHosts
 
     @property
     def experiment(self) -> Experiment:
@@ -57,7 +59,7 @@ class Unit:
     """Some systems of one source, in all arms that any probe asks for."""
 
     number: int
-    source: Drawn
+    source: Drawn | OnHosts
     first: int
 
     @property
@@ -82,6 +84,10 @@ class ExportPlan:
         ``multi``: one file per cutout with one extension per band; ``single``: one file per band.
     refused
         Probe → why it is left out.
+    hosts
+        Real cutouts that the arcs are put into, in place of drawn scenes; they say how many systems there are.
+    inputs
+        Of the hosts: their set and files → SHA-256.
     """
 
     definitions: tuple[ProbeDefinition, ...]
@@ -90,11 +96,21 @@ class ExportPlan:
     bands: tuple[str, ...]
     form: str = "multi"
     refused: dict[str, str] = field(default_factory=dict)
+    hosts: OnHosts | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def seen_by(self) -> Instrument:
         """Instrument of all cutouts."""
         return self.definitions[0].seen_by
+
+    @property
+    def written_as(self) -> Instrument:
+        """The same with the units of the hosts' pixels, as their set says them."""
+        if self.hosts is None:
+            return self.seen_by
+        units, seen_by = self.hosts.band_units, self.seen_by
+        return replace(seen_by, bands=tuple(replace(band, unit=units[band.name]) for band in seen_by.bands))
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -103,11 +119,17 @@ class ExportPlan:
 
     def settings(self, definition: ProbeDefinition, tolerance: float | None = None) -> ProbeSettings:
         """Settings of one probe as an own finder's run has them."""
-        return settled(definition, self.n, self.seed, ProbeOptions(tolerance=tolerance))[0]
+        found = settled(definition, self.n, self.seed, ProbeOptions(tolerance=tolerance))[0]
+        if self.hosts is None:
+            return found
+        hosts = self.hosts.of(definition)
+        return replace(found, n=hosts.n, hosts=hosts.used)
 
     @cached_property
     def asked(self) -> tuple[Asked, ...]:
         """Every population of every probe."""
+        if self.hosts is not None:
+            return tuple(Asked(one, HOSTS_LABEL, self.hosts.of(one)) for one in self.definitions)
         return tuple(
             Asked(definition, label, definition.drawn(population, self.seed, self.n))
             for definition in self.definitions
@@ -115,7 +137,7 @@ class ExportPlan:
         )
 
     @cached_property
-    def arms(self) -> dict[Drawn, dict[str, Arm]]:
+    def arms(self) -> dict[Drawn | OnHosts, dict[str, Arm]]:
         """Source → its arms over all probes, each once, by their steps."""
         found: dict[Drawn, dict[str, Arm]] = {}
         for one in self.asked:
@@ -125,14 +147,17 @@ class ExportPlan:
     @cached_property
     def units(self) -> tuple[Unit, ...]:
         """All units in a seeded order, so that the order of writing tells no population."""
-        pieces = [(source, first) for source in self.arms for first in range(0, self.n, SYSTEMS)]
+        pieces = [(source, first) for source in self.arms for first in range(0, source.n, SYSTEMS)]
         order = np.random.default_rng([self.seed, 4711]).permutation(len(pieces))
         return tuple(Unit(number, *pieces[k]) for number, k in enumerate(order))
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all that the cutouts and their names depend on."""
-        return hashlib.sha256(json.dumps([self.to_json(), __version__], sort_keys=True).encode()).hexdigest()
+        words = self.to_json()
+        if self.hosts is not None:  # but not on where their files lie
+            words["hosts"] = {**words["hosts"], "path": "", "settings": asdict(without_places(self.hosts.settings))}
+        return hashlib.sha256(json.dumps([words, __version__], sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """The plan as data; `from_json` reads it."""
@@ -143,6 +168,7 @@ class ExportPlan:
             "bands": list(self.bands),
             "form": self.form,
             "refused": self.refused,
+            **({} if self.hosts is None else {"hosts": as_recorded(self.hosts), "inputs": self.inputs}),
         }
 
     @classmethod
@@ -150,14 +176,18 @@ class ExportPlan:
         """The plan that `to_json` wrote; KeyError, TypeError or ValueError where it is none."""
         definitions = tuple(ProbeDefinition.model_validate(one) for one in record["definitions"])
         bands, refused = tuple(record["bands"]), dict(record["refused"])
-        return cls(definitions, int(record["n"]), int(record["seed"]), bands, str(record["form"]), refused)
+        hosts = from_record(record["hosts"]) if "hosts" in record else None
+        inputs = {} if hosts is None else dict(record["inputs"])
+        return cls(
+            definitions, int(record["n"]), int(record["seed"]), bands, str(record["form"]), refused, hosts, inputs
+        )
 
-    def name(self, source: Drawn, index: int, steps: str) -> str:
+    def name(self, source: Drawn | OnHosts, index: int, steps: str) -> str:
         """Name of a cutout: a keyed hash, so that neither it nor its rank tells system, probe or arm.
 
         It begins with a letter, or spreadsheets would read ``12e4567`` as a number.
         """
-        words = f"{source.population}|{index}|{steps}".encode()
+        words = f"{source.name}|{index}|{steps}".encode()
         key = bytes.fromhex(self.fingerprint)
         return "c" + hashlib.blake2b(words, digest_size=ID_BYTES, key=key).hexdigest()
 
@@ -174,6 +204,8 @@ def plan_export(
     bands: Sequence[str] = (),
     form: str = "multi",
     instrument: Instrument | None = None,
+    hosts: OnHosts | None = None,
+    sources: Path | None = None,
 ) -> ExportPlan:
     """Settle what is exported.
 
@@ -189,6 +221,10 @@ def plan_export(
         ``multi`` or ``single``, see `ExportPlan`.
     instrument
         Whose cutouts are written; None takes that of the probes.
+    hosts
+        Real cutouts that arcs are put into, in place of drawn scenes.
+    sources
+        Real galaxies that were given; a probe that takes some is left out with its reason.
 
     Raises
     ------
@@ -197,7 +233,11 @@ def plan_export(
     """
     if form not in FORMS:
         raise UsageError(f"--format '{form}' is unknown; allowed: {', '.join(FORMS)}")
-    definitions = audited_probes(probes)
+    definitions = audited_probes(probes, sources)
+    if hosts is not None:
+        if instrument is not None:
+            raise UsageError("--hosts and --instrument: each says whose cutouts are written; give one of them")
+        definitions = [on_hosts(one, hosts) for one in definitions]
     if instrument is not None:
         definitions = [on_instrument(one, instrument) for one in definitions]
     seen_by = definitions[0].seen_by
@@ -208,13 +248,15 @@ def plan_export(
     for definition in definitions:
         settled(definition, n, seed, ProbeOptions())
         check_columns(definition)
-        if reason := _why_not(definition, chosen) or why_no_scene(definition):
+        if (reason := _why_not(definition, chosen)) or (hosts is None and (reason := why_no_scene(definition))):
             refused[definition.name] = reason
+        elif hosts is not None and (reason := hosts.of(definition).why_not(definition)):
+            refused[definition.name] = f"it {reason}"
         else:
             kept.append(definition)
     if not kept:
         raise UsageError(f"no probe can be exported: {next(iter(refused.values()))}")
-    return ExportPlan(tuple(kept), n, seed, chosen, form, refused)
+    return ExportPlan(tuple(kept), n, seed, chosen, form, refused, hosts, {} if hosts is None else hosts.inputs)
 
 
 def _bands(instrument: Instrument, bands: Sequence[str]) -> tuple[str, ...]:

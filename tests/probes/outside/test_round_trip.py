@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits
+from real_sky import a_lens, as_host, without_arc, write_hosts
 
+from lensaudit.errors import DataError, NoSuchData
 from lensaudit.finders import load_finder, read_scores, score_set, write_scores
+from lensaudit.imaging import EUCLID
 from lensaudit.lensset.ingest import ingest, parse_band, plan_fits
-from lensaudit.probes import ProbeOptions, run_audit
+from lensaudit.probes import HostsAsked, ProbeOptions, run_audit
 from lensaudit.probes.outside import OutsideFinder, export_cutouts, import_scores, plan_export
 
 from . import conftest as toys
@@ -115,3 +120,33 @@ def test_probes_that_do_not_show_in_the_bands_are_listed_and_not_judged(tmp_path
         assert why in audit.not_applicable["band-swap"]
         assert "not applicable" in (place / "audit" / "audit.md").read_text()
         assert [finding.treated.value for finding in audit.results[0].findings] == [1.0]  # 0.5 is at the threshold
+
+
+def test_scores_of_cutouts_on_hosts_give_the_audit_on_hosts(tmp_path, monkeypatch):
+    """The toy on two hosts of one galaxy, one of them used twice: out as FITS and back, and in this process."""
+    monkeypatch.setattr("lensaudit.probes.run.draw_figures", lambda *_: None)
+    host = as_host(without_arc(a_lens(0)))
+    path = write_hosts(tmp_path / "hosts", [replace(host, id=name) for name in ("one", "two")]).path
+    hosts = HostsAsked(path, reuse=True).chosen(3, toys.SEED)
+    probes = ("red-source", "false-positive", "lens-colour")
+    plan = plan_export(3, toys.SEED, probes, hosts=hosts)
+    done = export_cutouts(plan, tmp_path / "export")
+    assert "changes the lens galaxy's light" in plan.refused["lens-colour"]
+    header = fits.getheader(done.cutouts / toys.manifest(done.cutouts)[0]["file"], "VIS")
+    assert (header["BUNIT"], header["MAGZERO"]) == ("electron s-1", EUCLID.band("VIS").zero_point_mag)
+    scores = toys.write_scores(tmp_path / "scores.csv", toys.flux_scores(done.cutouts))
+    who = OutsideFinder("flux", 0.5, TOLERANCE)
+    (tmp_path / "hosts").rename(tmp_path / "moved")
+    with pytest.raises(NoSuchData, match="the hosts of this export are gone; say where they lie with --hosts"):
+        import_scores(tmp_path / "export", scores, tmp_path / "audit", who)
+    other = write_hosts(tmp_path / "other", [host]).path
+    with pytest.raises(DataError, match="is not the set of hosts of this export"):
+        import_scores(tmp_path / "export", scores, tmp_path / "audit", who, hosts=other)
+    found = import_scores(tmp_path / "export", scores, tmp_path / "audit", who, hosts=tmp_path / "moved")
+    (tmp_path / "moved").rename(path)
+    options = ProbeOptions(tolerance=TOLERANCE, hosts=hosts)
+    own = run_audit(toys.flux_finder(), 3, toys.SEED, tmp_path / "own", probes, options)
+    same(found, own)
+    assert found.not_on_hosts == own.not_on_hosts
+    assert len(set(found.results[0].column("logit_control"))) == 3
+    assert {one.settings.n for one in found.results} == {2, 3}  # a bare host once, arcs in one of them twice
