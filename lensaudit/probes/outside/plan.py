@@ -139,7 +139,7 @@ class ExportPlan:
     @cached_property
     def arms(self) -> dict[Drawn | OnHosts, dict[str, Arm]]:
         """Source → its arms over all probes, each once, by their steps."""
-        found: dict[Drawn, dict[str, Arm]] = {}
+        found: dict[Drawn | OnHosts, dict[str, Arm]] = {}
         for one in self.asked:
             found.setdefault(one.source, {}).update({steps_key(arm): arm for arm in one.experiment.arms})
         return found
