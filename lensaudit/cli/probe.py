@@ -57,11 +57,14 @@ def export(
     as_json: opt.Json = False,
 ) -> None:
     """Write the cutouts of the probes as FITS, for a finder that does not run here."""
+    from lensaudit.errors import UsageError
     from lensaudit.probes.outside import export_cutouts, plan_export
 
     chosen = tuple(band.strip() for band in bands.split(",") if band.strip())
+    if asked.hosts is None and asked.sources:
+        raise UsageError("--sources is for arcs in real cutouts; name these with --hosts SET")
     seen_by, hosts = opt.instrument_named(instrument), asked.chosen(n, seed, workers)
-    plan = plan_export(n, seed, tuple(probe), chosen, form, seen_by, hosts, asked.galaxies)
+    plan = plan_export(n, seed, tuple(probe), chosen, form, seen_by, hosts)
     with watching() as show:
         done = export_cutouts(plan, out, key, workers, show.tell, lambda k, of: show("systems", k, of))
     if as_json:

@@ -205,7 +205,6 @@ def plan_export(
     form: str = "multi",
     instrument: Instrument | None = None,
     hosts: OnHosts | None = None,
-    sources: Path | None = None,
 ) -> ExportPlan:
     """Settle what is exported.
 
@@ -223,8 +222,6 @@ def plan_export(
         Whose cutouts are written; None takes that of the probes.
     hosts
         Real cutouts that arcs are put into, in place of drawn scenes.
-    sources
-        Real galaxies that were given; a probe that takes some is left out with its reason.
 
     Raises
     ------
@@ -233,7 +230,9 @@ def plan_export(
     """
     if form not in FORMS:
         raise UsageError(f"--format '{form}' is unknown; allowed: {', '.join(FORMS)}")
-    definitions = audited_probes(probes, sources)
+    if TEXTURE in probes:
+        raise UsageError(f"--probe {TEXTURE}: takes real galaxies from files, which an export does not; leave it out")
+    definitions = audited_probes(probes)
     if hosts is not None:
         if instrument is not None:
             raise UsageError("--hosts and --instrument: each says whose cutouts are written; give one of them")
