@@ -219,7 +219,7 @@ def _why_not(galaxy: Galaxy, plane: Plane, discs: Sequence[Disc], settings: CutS
         return FAINT
     if square.mirrored(plane.shape) if least_edge is None else galaxy.edge_arcsec < least_edge:
         return NEAR_EDGE
-    own = 2 * math.sqrt(galaxy.pixels / math.pi)  # twice the radius of its isophote
+    own = 1.5 * math.sqrt(galaxy.pixels / math.pi)  # radii of its isophote: its own light is not painted over
     for disc in discs:
         within = math.hypot(galaxy.x - disc.x, galaxy.y - disc.y) <= disc.radius + own
         if within or (not settings.paint_out and square.shows(disc, plane.shape)):
