@@ -71,7 +71,7 @@ class Sample:
 
     def scores(self, arm: int) -> PairedScores:
         """Control against arm number `arm`."""
-        return PairedScores(self.asked.logit[0], self.asked.logit[arm], self.threshold)
+        return PairedScores(self.asked.logit[0], self.asked.logit[arm], self.threshold, self.experiment.source.groups)
 
     def truth(self, arm: int, column: str) -> NDArray[Any]:
         """One truth column of one arm (n,)."""

@@ -75,6 +75,8 @@ class Source(Protocol):
     def columns(self) -> tuple[Column, ...]: ...
     @property
     def inputs(self) -> dict[str, str]: ...
+    @property
+    def groups(self) -> NDArray[np.intp] | None: ...
     def id(self, index: int) -> str: ...
     def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, TruthRow]]: ...
 
@@ -91,6 +93,11 @@ class Drawn:
     n: int
     instrument: str
     own: Instrument | None = field(default=None, repr=False)
+
+    @property
+    def groups(self) -> None:
+        """Nothing is in two pairs."""
+        return None
 
     @property
     def name(self) -> str:
@@ -149,6 +156,11 @@ class FromSet:
     path: Path
     rows: tuple[int, ...]
     seed: int
+
+    @property
+    def groups(self) -> None:
+        """Nothing is in two pairs."""
+        return None
 
     @property
     def n(self) -> int:

@@ -18,8 +18,10 @@ from lensaudit.probes.verdict import Estimate, Evidence, Verdict, judge
 from lensaudit.records import Cells, Json, Number, Record, plain
 from lensaudit.statistics import (
     RESAMPLES,
+    GroupedMean,
     Proportion,
     binomial_exact,
+    grouped_mean,
     holm,
     mcnemar_exact,
     paired_bootstrap_interval,
@@ -33,6 +35,7 @@ CONFIDENCE = 0.95
 ALL_PAIRS = "all pairs"
 ARMS = ("control", "treated")
 MCNEMAR, BINOMIAL = "McNemar", "binomial, against the tolerance"
+OVER_HOSTS = "McNemar, or Student’s t over hosts where its p is larger"
 
 
 _CALLED = {"arcs": "compound arcs", "rings": "double rings"}
@@ -45,11 +48,15 @@ def called(population: str) -> str:
 
 @dataclass(frozen=True)
 class PairedScores:
-    """Logits of both arms of the same n pairs, float64 (n,), and the threshold on p = sigmoid(logit)."""
+    """Logits of both arms of the same n pairs, float64 (n,), and the threshold on p = sigmoid(logit).
+
+    `groups` are numbers (n,) of what pairs have in common, where several have: the host that they are put into.
+    """
 
     control: NDArray[np.float64]
     treated: NDArray[np.float64]
     threshold: float
+    groups: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
         return len(self.control)
@@ -60,7 +67,8 @@ class PairedScores:
 
     def where(self, keep: NDArray[np.bool_]) -> PairedScores:
         """The pairs for which `keep` is true."""
-        return PairedScores(self.control[keep], self.treated[keep], self.threshold)
+        groups = None if self.groups is None else self.groups[keep]
+        return PairedScores(self.control[keep], self.treated[keep], self.threshold, groups)
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,7 @@ def measure(
     gained, lost = int(np.sum(treated & ~control)), int(np.sum(control & ~treated))
     n = len(scores)
     low, high = paired_difference_interval(gained, lost, n, CONFIDENCE)
-    return Finding(
+    measured = Finding(
         population=population,
         subset=subset,
         dose=dose,
@@ -146,6 +154,35 @@ def measure(
         lost=lost,
         p_value=mcnemar_exact(lost, gained) if n else math.nan,
     )
+    return measured if scores.groups is None or not n else _over_hosts(measured, scores, scores.groups)
+
+
+def _over_hosts(finding: Finding, scores: PairedScores, groups: NDArray[np.intp]) -> Finding:
+    """With the wider of the intervals over pairs and over hosts, and the larger p: arcs of a host are not independent.
+
+    One host alone says nothing of others: the interval of its recall is as wide as can be, of its logit there is none.
+    """
+    found = grouped_mean(scores.found("treated").astype(float) - scores.found("control"), groups, CONFIDENCE)
+    logit = grouped_mean(scores.treated - scores.control, groups, CONFIDENCE)
+    recall = replace(_wider(finding.recall_change, found, 1.0), method=f"{finding.recall_change.method}, or {_STUDENT}")
+    return replace(
+        finding,
+        recall_change=recall,
+        logit_change=replace(_wider(finding.logit_change, logit, math.nan), method=f"bootstrap, or {_STUDENT}"),
+        p_value=1.0 if math.isnan(found.p) else max(finding.p_value, found.p),
+        test=OVER_HOSTS,
+    )
+
+
+_STUDENT = "Student’s over hosts, the wider"
+
+
+def _wider(change: Change, over_hosts: GroupedMean, bound: float) -> Change:
+    """The wider interval, within ± `bound` where there is one; ± `bound` where there is one host."""
+    if math.isnan(over_hosts.p):
+        return replace(change, low=-bound, high=bound)
+    low, high = min(change.low, over_hosts.low), max(change.high, over_hosts.high)
+    return replace(change, low=float(np.fmax(low, -bound)), high=float(np.fmin(high, bound)))
 
 
 def corrected(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -216,7 +253,8 @@ def _against_tolerance(finding: Finding, tolerance: float) -> Finding:
 
 def _evidence(finding: Finding) -> Evidence:
     arms, counts = (finding.control, finding.treated), (finding.gained, finding.lost)
-    return Evidence(finding.n, finding.recall_change, *arms, *counts, finding.p_holm, finding.family)
+    over_hosts = finding.test == OVER_HOSTS
+    return Evidence(finding.n, finding.recall_change, *arms, *counts, finding.p_holm, finding.family, over_hosts)
 
 
 class BothArms(Protocol):

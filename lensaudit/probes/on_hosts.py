@@ -12,6 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.imaging import INSTRUMENTS, Column, Instrument, Rendered, truth_columns
 from lensaudit.injection import Chosen, Hosts, InjectionSettings, of_set
@@ -131,6 +134,11 @@ class OnHosts:
     def n(self) -> int:
         """Systems."""
         return len(self.rows)
+
+    @property
+    def groups(self) -> NDArray[np.intp] | None:
+        """The host of each system (n,), where hosts are used more than once."""
+        return np.array(self.rows, np.intp) if self.used.reused else None
 
     @property
     def name(self) -> str:

@@ -90,7 +90,8 @@ class HostsUsed(Record):
         few = f" {self.asked} pairs were asked for, and there are no more hosts." if self._fewer else ""
         again = (
             f" {self.distinct} hosts are used more than once, each time with another source: pairs of one host are not "
-            "independent, and intervals are too narrow; probes of hosts without an arc take each once."
+            "independent, so that changes have the wider of the intervals over pairs and over hosts, and the larger p; "
+            "intervals of a recall alone are too narrow. Probes of hosts without an arc take each once."
             if self.reused
             else ""
         )

@@ -51,6 +51,8 @@ class Evidence:
         fraction called a lens is the tolerance.
     family
         Findings that are corrected together.
+    over_hosts
+        Whether hosts are used for several pairs each, so that more pairs of them settle nothing.
     """
 
     n: int
@@ -61,6 +63,7 @@ class Evidence:
     lost: int
     p_holm: float
     family: int = 1
+    over_hosts: bool = False
 
     @property
     def significant(self) -> bool:
@@ -107,11 +110,13 @@ def judge(evidence: Evidence, tolerance: float, nature: str) -> Verdict:
     tested = evidence.treated if contaminant else evidence.change
     assessable = evidence.n > 0 and evidence.control.low > (evidence.treated.high if contaminant else tolerance)
     state = decide(nature, (tested.low, tested.high), tolerance, evidence.significant, assessable)
-    needed = _needed(state, evidence, tolerance, nature) if state.open and evidence.n else None
+    countable = state.open and evidence.n and not evidence.over_hosts
+    needed = _needed(state, evidence, tolerance, nature) if countable else None
+    advice = _advice(state, needed, over_hosts=evidence.over_hosts)
     if state is NOT_ASSESSABLE:
-        return Verdict(state.word, _not_assessable(evidence, tolerance, nature) + _advice(state, needed) + ".", needed)
+        return Verdict(state.word, _not_assessable(evidence, tolerance, nature) + advice + ".", needed)
     words = _contaminant_words if contaminant else _change_words
-    return Verdict(state.word, words(state, evidence, tolerance, nature) + _advice(state, needed) + ".", needed)
+    return Verdict(state.word, words(state, evidence, tolerance, nature) + advice + ".", needed)
 
 
 def _needed(state: State, evidence: Evidence, tolerance: float, nature: str) -> int | None:
@@ -124,7 +129,9 @@ def _needed(state: State, evidence: Evidence, tolerance: float, nature: str) -> 
     return pairs_to_settle(evidence.gained, evidence.lost, evidence.n, tolerance, evidence.family, either=either)
 
 
-def _advice(state: State, needed: int | None) -> str:
+def _advice(state: State, needed: int | None, *, over_hosts: bool) -> str:
+    if over_hosts:
+        return "; more hosts would tell, more arcs in the same ones would not" if state.open else ""
     if state is NOT_ASSESSABLE:
         return f"; about {needed} pairs would do" if needed else ""
     if not state.open:

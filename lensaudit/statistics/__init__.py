@@ -18,6 +18,8 @@ from lensaudit.statistics.calibrators import (
 )
 from lensaudit.statistics.paired import (
     TYPICAL_DISCORDANT,
+    GroupedMean,
+    grouped_mean,
     holm,
     mcnemar_exact,
     paired_difference_interval,
@@ -89,6 +91,7 @@ __all__ = [
     "Confusion",
     "Estimate",
     "FalsePositiveBound",
+    "GroupedMean",
     "IsotonicMap",
     "MeanDiscrepancy",
     "MedianShifts",
@@ -118,6 +121,7 @@ __all__ = [
     "expected_calibration_error",
     "false_positive_bound",
     "fbeta_of_counts",
+    "grouped_mean",
     "holm",
     "mcnemar_exact",
     "mean_discrepancy",

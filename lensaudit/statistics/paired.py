@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtr, stdtrit
 
 from lensaudit.statistics.proportions import wilson_interval
 
@@ -78,6 +79,52 @@ def paired_difference_interval(gained: int, lost: int, n: int, confidence: float
     low = -1.0 if lost == n else brentq(lambda d: _score(d, gained, lost, n) - z, -1.0, (gained - lost) / n)
     high = 1.0 if gained == n else brentq(lambda d: _score(d, gained, lost, n) + z, (gained - lost) / n, 1.0)
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class GroupedMean:
+    """A mean of values that come in groups, its interval, and the two-sided p-value that the mean is 0."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def grouped_mean(values: ArrayLike, groups: ArrayLike, confidence: float = 0.95) -> GroupedMean:
+    """The mean of values that are not independent within a group: arcs in one host, crops of one image.
+
+    Student's t with the cluster-robust standard error (Liang & Zeger 1986), with as many degrees of freedom as groups
+    less one. With groups of one size it is Student's interval of the groups' means.
+
+    Parameters
+    ----------
+    values, groups
+        A number and the group of each (n,).
+    confidence
+        Two-sided, in (0, 1).
+
+    Returns
+    -------
+    GroupedMean
+        Interval and p are NaN with fewer than two groups; p is 1 where all values are 0.
+
+    Examples
+    --------
+    >>> found = grouped_mean([0.0, 1.0, 1.0, 2.0], [1, 1, 2, 2])  # means 0.5 and 1.5
+    >>> round(found.value, 2), round(found.low, 2), round(found.high, 2), round(found.p, 2)
+    (1.0, -5.35, 7.35, 0.3)
+    """
+    numbers = np.asarray(values, float)
+    group = np.unique(np.asarray(groups), return_inverse=True)[1]
+    mean, n_groups = float(numbers.mean()) if len(numbers) else math.nan, len(np.unique(group))
+    if n_groups < 2:
+        return GroupedMean(mean, math.nan, math.nan, math.nan)
+    sums = np.bincount(group, numbers - mean)
+    error = math.sqrt(n_groups / (n_groups - 1) * float(sums @ sums)) / len(numbers)
+    half = float(stdtrit(n_groups - 1, 0.5 + confidence / 2)) * error
+    p = float(mean == 0) if error == 0 else float(2 * stdtr(n_groups - 1, -abs(mean) / error))
+    return GroupedMean(mean, mean - half, mean + half, p)
 
 
 def _score(difference: float, gained: int, lost: int, n: int) -> float:

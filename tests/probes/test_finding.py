@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, t, ttest_1samp
 
 from lensaudit.probes.finding import ALL_PAIRS, PairedScores, concluded, headline, measure
 from lensaudit.verdicts import BIAS, EQUIVALENT, NOT_ASSESSABLE
@@ -87,3 +87,55 @@ def test_a_contaminant_is_tested_against_its_tolerance():
     assert judged.p_value != pytest.approx(asked.p_value)  # McNemar's compares it with the control
     assert "binomial" in judged.test
     assert (judged.family, judged.p_holm) == (1, judged.p_value)
+
+
+def in_hosts(effects, arcs):
+    """`arcs` arcs in each host, all found in the control; a host's red arcs are found but for its own fraction."""
+    treated = np.concatenate([np.where(np.arange(arcs) < round(effect * arcs), -2.0, 2.0) for effect in effects])
+    groups = np.repeat(np.arange(len(effects)), arcs)
+    return PairedScores(np.full(len(treated), 2.0), treated, 0.5, groups)
+
+
+def test_many_arcs_in_few_hosts_are_judged_by_the_hosts():
+    two_of_six = in_hosts([0.5, 0.6, 0, 0, 0, 0], 20)
+    alone = PairedScores(two_of_six.control, two_of_six.treated, 0.5)
+    rng = np.random.default_rng(0)
+    as_if, found = (
+        concluded([measure("hosts", ALL_PAIRS, one, rng)], 0.05, "population")[0] for one in (alone, two_of_six)
+    )
+    assert as_if.verdict.state is BIAS  # 22 of 120 lost and none gained
+    means = np.array([-0.5, -0.6, 0, 0, 0, 0])
+    half = t.ppf(0.975, 5) * means.std(ddof=1) / math.sqrt(6)  # hosts of one size: Student's interval of their means
+    assert (found.recall_change.low, found.recall_change.high) == pytest.approx(
+        (means.mean() - half, means.mean() + half)
+    )
+    assert found.p_value == pytest.approx(ttest_1samp(means, 0).pvalue)
+    assert found.verdict.state is not BIAS
+    assert found.verdict.needed is None
+    assert "more hosts would tell, more arcs in the same ones would not" in found.verdict.sentence
+    everywhere = concluded(
+        [measure("hosts", ALL_PAIRS, in_hosts([0.5, 0.6, 0.4, 0.5, 0.5, 0.6], 20), rng)], 0.05, "population"
+    )
+    assert everywhere[0].verdict.state is BIAS
+
+
+def test_intervals_over_hosts_cover(monkeypatch):
+    monkeypatch.setattr("lensaudit.probes.finding.RESAMPLES", 20)
+    rng, covered, naive = np.random.default_rng(9), 0, 0
+    for _ in range(200):
+        effects = rng.choice([0.0, 0.5], 8)  # half of the sky's hosts lose half of their arcs: a change of −0.25
+        control = np.full(160, 2.0)
+        lost = rng.random(160) < np.repeat(effects, 20)
+        treated, hosts = np.where(lost, -2.0, 2.0), np.repeat(np.arange(8), 20)
+        one = measure("hosts", ALL_PAIRS, PairedScores(control, treated, 0.5, hosts), rng).recall_change
+        other = measure("hosts", ALL_PAIRS, PairedScores(control, treated, 0.5), rng).recall_change
+        covered += one.low <= -0.25 <= one.high
+        naive += other.low <= -0.25 <= other.high
+    assert covered >= 0.90 * 200  # 95 % less three standard errors of 200 draws
+    assert naive < 0.75 * 200  # what it was before: half of the intervals miss
+
+
+def test_one_host_says_nothing_of_others():
+    found = measure("hosts", ALL_PAIRS, in_hosts([1.0], 50), np.random.default_rng(0))
+    assert (found.recall_change.low, found.recall_change.high, found.p_value) == (-1, 1, 1)
+    assert math.isnan(found.logit_change.low)
