@@ -119,6 +119,13 @@ class Finding(Record):
         dose = () if self.dose is None else (f"dose {shortest(self.dose)}",)
         return ", ".join((called(self.population), self.subset, *dose))
 
+    @property
+    def p_is(self) -> str:
+        """Of what test `p_value` is, in words."""
+        if self.test == OVER_HOSTS:
+            return f"that of {self.test}; intervals of changes are the wider of those over pairs and over hosts"
+        return f"exact ({self.test})"
+
     def as_row(self) -> Cells:
         """Of a table of findings."""
         change = self.recall_change

@@ -36,17 +36,7 @@ from lensaudit.display.page import markdown_table
 from lensaudit.probes.columns import Curve
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.experiment import Experiment
-from lensaudit.probes.finding import (
-    ALL_PAIRS,
-    ARMS,
-    BINOMIAL,
-    OVER_HOSTS,
-    Change,
-    Finding,
-    Recall,
-    called,
-    draw_arms,
-)
+from lensaudit.probes.finding import ALL_PAIRS, ARMS, BINOMIAL, Change, Finding, Recall, called, draw_arms
 from lensaudit.probes.response import Response, draw_doses
 from lensaudit.probes.result import Example, ProbeResult
 from lensaudit.statistics import pairs_that_never_tell
@@ -171,7 +161,7 @@ def _method(result: ProbeResult) -> list[str]:
         f"{_tolerated(result)}: {shortest(settings.tolerance)}. Up to {pairs_that_never_tell(settings.tolerance)} "
         "pairs cannot exclude such a change even where both arms agree.",
         "Intervals are 95 %: Wilson for a recall, Tango's paired score interval for its change, paired bootstrap for "
-        f"the logit. p is {_test(result.findings[0].test)}, and corrected after Holm over the findings above.",
+        f"the logit. p is {result.findings[0].p_is}, and corrected after Holm over the findings above.",
     ]
     lines.append(
         "The edit is to be seen (more than 20 pixels of the first band change by more than 0.5 σ) in "
@@ -184,12 +174,6 @@ def _method(result: ProbeResult) -> list[str]:
             f"visible arc; the rule is fulfilled by {_counts(result)}."
         )
     return lines
-
-
-def _test(name: str) -> str:
-    if name == OVER_HOSTS:
-        return f"that of {name}; intervals of changes are the wider of those over pairs and over hosts"
-    return f"exact ({name})"
 
 
 def _tolerated(result: ProbeResult) -> str:
