@@ -98,7 +98,8 @@ def report(
         typer.Option(
             "--known",
             metavar="SET",
-            help="Set of known lenses or graded candidates (column grade): recall as a check; repeat it for more.",
+            help="Set of known lenses or graded candidates (column grade), or a table of their ids or positions in the "
+            "audited set and the hosts: recall as a check; repeat it for more.",
         ),
     ] = [],
     seed: opt.Seed = 0,
@@ -162,7 +163,7 @@ def report(
 
     check_probes(options, loaded)
     check_realism(loaded, opened, options)
-    check_known(loaded, options)
+    check_known(loaded, opened, options)
     with watching() as progress:
         if not (out / AUDIT_NAME).exists():
             progress.tell(told(estimate_of_audit(loaded, opened, options, out), SHORTER))

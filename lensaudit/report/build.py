@@ -158,7 +158,7 @@ def build_audit(
     finder.check(lens_set)
     check_probes(options, finder)
     check_realism(finder, lens_set, options)
-    check_known(finder, options)
+    check_known(finder, lens_set, options)
     out = writable_folder(Path(out))
     inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
     refuse_other(out / AUDIT_NAME, inputs, "audit")
@@ -189,7 +189,7 @@ def build_audit(
         certificate=certificate,
         judged=judged_block(finder, lens_set, has_compound(probes), out, options, progress),
         realism=realism,
-        known=known_block(finder, out, options, progress),
+        known=known_block(finder, lens_set, out, options, progress),
     )
     audit = concluded(measured, options.tolerance)
     write_audit(out, audit)

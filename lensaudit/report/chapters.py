@@ -315,6 +315,8 @@ class KnownSet(Record):
         All of them, the lowest score first.
     n_non_lenses
         Images labelled non-lens, which are left out.
+    n_absent
+        Systems that a table names and no set has.
     """
 
     ALSO = ("sentence",)
@@ -325,6 +327,7 @@ class KnownSet(Record):
     grades: tuple[KnownGrade, ...]
     systems: tuple[KnownSystem, ...]
     n_non_lenses: int
+    n_absent: int = 0
 
     @property
     def n_unscored(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from lensaudit.errors import DataError
 from lensaudit.report.audit_file import ARRAYS
 from lensaudit.report.chapters import KnownGrade, KnownSet, KnownSystem
+from lensaudit.report.known_tables import GRADE_COLUMNS, Listed, listed
 from lensaudit.report.options import AuditOptions, arrays_piece, key_of, scores_piece, short_name
 from lensaudit.spread import StageProgress
 from lensaudit.untrusted import printable
@@ -23,23 +24,25 @@ if TYPE_CHECKING:
 PICTURES = 24
 """Systems whose pixels are kept, the lowest scores first: about 20 kB each on the page."""
 
-GRADE_COLUMNS = ("grade", "grades")
 UNGRADED = "not graded"
 
 
-def check_known(finder: Finder, options: AuditOptions) -> list[LensSet]:
-    """The sets of ``options.known``, opened.
+def check_known(finder: Finder, audited: LensSet, options: AuditOptions) -> list[LensSet]:
+    """The sets of ``options.known``, opened; of a table the systems it names in the audited set and among the hosts.
 
     Raises
     ------
     UsageError
-        There is no such set.
+        There is no such set or table.
     DataError
-        The finder cannot take one as input, or all its images are labelled non-lens.
+        The finder cannot take one as input, all its images are labelled non-lens, or no system of a table is there.
     """
     from lensaudit.lensset import LensSet
 
-    sets = [LensSet.open(path) for path in options.known]
+    among = [audited, *([] if options.hosts is None else [LensSet.open(options.hosts.path)])]
+    sets: list[LensSet] = []
+    for path in options.known:
+        sets += listed(path, among) if path.is_file() else [LensSet.open(path)]
     for lens_set in sets:
         finder.for_units(lens_set).check(lens_set)
         if not (lens_set.labels != 0).any():
@@ -47,9 +50,11 @@ def check_known(finder: Finder, options: AuditOptions) -> list[LensSet]:
     return sets
 
 
-def known_block(finder: Finder, out: Path, options: AuditOptions, progress: StageProgress) -> tuple[KnownSet, ...]:
+def known_block(
+    finder: Finder, audited: LensSet, out: Path, options: AuditOptions, progress: StageProgress
+) -> tuple[KnownSet, ...]:
     """Score the sets of ``options.known`` and keep the pixels of the lowest scores; errors as `check_known`."""
-    return tuple(_known(finder, one, Path(out), options, progress) for one in check_known(finder, options))
+    return tuple(_known(finder, one, Path(out), options, progress) for one in check_known(finder, audited, options))
 
 
 def _known(finder: Finder, lens_set: LensSet, out: Path, options: AuditOptions, progress: StageProgress) -> KnownSet:
@@ -77,13 +82,20 @@ def _known(finder: Finder, lens_set: LensSet, out: Path, options: AuditOptions, 
     scored = rows[np.isfinite(scores.p_lens[rows])]
     by_grade = [(one, scored[[grades[row] == one for row in scored]]) for one in _in_order(grades[row] for row in rows)]
     return KnownSet(
-        name=Path(lens_set.path).name,
+        name=_name(lens_set),
         content_hash=lens_set.content_hash,
         recall=_share(called[scored], ""),
         grades=tuple(_share(called[members], grade) for grade, members in by_grade if grade),
         systems=tuple(systems),
         n_non_lenses=int((lens_set.labels == 0).sum()),
+        n_absent=lens_set.absent if isinstance(lens_set, Listed) else 0,
     )
+
+
+def _name(lens_set: LensSet) -> str:
+    """Of the set, or of the table and the set its systems are in."""
+    name = Path(lens_set.path).name
+    return f"{lens_set.table.name} in {name}" if isinstance(lens_set, Listed) else name
 
 
 def _in_order(grades: Iterable[str]) -> list[str]:

@@ -61,7 +61,7 @@ class AuditOptions:
     instrument
         Whose cutouts the probes draw; None takes that of the set where the set holds it, else what fits the finder.
     known
-        Sets of known lenses or graded candidates, whose recall is a check.
+        Sets of known lenses or graded candidates, or tables of their ids or positions, whose recall is a check.
     hosts
         Real cutouts that the probes are asked on too, beside drawn scenes.
     sources

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from lens_sets import EUCLID, LABEL, write_set
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import load_finder, score_set
 from lensaudit.lensset import CatalogueColumn, LensSet
+from lensaudit.probes import HostsAsked
 from lensaudit.report import AuditOptions, build_audit, render_report
 from lensaudit.report.audit_file import read_audit
 from lensaudit.report.chapters import KnownGrade, KnownSet
+from lensaudit.report.known import check_known, known_block
+from lensaudit.report.options import quiet
 from lensaudit.statistics import wilson_interval
 
 GRADE = CatalogueColumn(name="grade", unit="", description="of three people", dtype="str")
@@ -150,3 +154,48 @@ def test_the_command_takes_several(place, lensaudit, tmp_path):
     assert [one.name for one in read_audit(tmp_path / "r").known] == ["known", "set"]
     code, _, err = lensaudit("report", "--from", tmp_path / "r", *known)
     assert (code, "--realism and --known" in err) == (2, True)
+
+
+def sky_set(path: Path, ra: list[float], name: str) -> LensSet:
+    """A set whose catalogue says where systems are; all labelled non-lens."""
+    images = {band: np.random.default_rng(5).random((len(ra), n, n)).astype("f4") for band, (n, _) in EUCLID.items()}
+    columns = (
+        LABEL,
+        *(CatalogueColumn(name=one, unit="deg", description=one, dtype="float64") for one in ("RA", "dec")),
+    )
+    table = {"label": [0] * len(ra), "RA": ra, "dec": [60.0] * len(ra)}
+    scales = {band: scale for band, (_, scale) in EUCLID.items()}
+    return write_set(path, images, scales, table, columns=columns, ids=f"{name}-{{}}")
+
+
+def test_a_table_names_known_lenses_by_position_or_id_in_the_set_and_among_the_hosts(finder, tmp_path):
+    arcsec = 1 / 3600 / np.cos(np.radians(60))
+    audited = sky_set(tmp_path / "set", [10.0, 20.0, 359.99999], "s")
+    hosts = sky_set(tmp_path / "hosts", [20.0, 30.0], "h")
+    asked = AuditOptions(hosts=HostsAsked(hosts.path), **{**ONLY, "probe_n": 2})
+    fits_table = tmp_path / "known.fits"
+    Table({
+        "ra": [10.0 + 0.9 * arcsec, 20.0 + 1.2 * arcsec, 359.99999 - 360, 30.0], "DEC": [60.0] * 4,
+        "Grade": list("BACA"),
+    }).write(fits_table)  # fmt: skip
+    found = known_block(finder, audited, tmp_path / "out", replace(asked, known=(fits_table,)), quiet)
+    assert [one.name for one in found] == ["known.fits in set", "known.fits in hosts"]
+    here, there = found
+    assert {one.id: one.grade for one in here.systems} == {"s-0": "B", "s-2": "C"}
+    assert {one.id: one.grade for one in there.systems} == {"h-1": "A"}
+    assert [(one.grade, one.n) for one in here.grades] == [("B", 1), ("C", 1)]
+    assert here.recall.interval == wilson_interval(here.recall.k, 2)
+    assert (here.n_absent, there.n_absent, here.n_non_lenses) == (1, 0, 0)
+    assert all(KnownSet.from_json(one.to_json()) == one for one in found)
+    ids = tmp_path / "ids.csv"
+    ids.write_text("id,magnitude\nh-0,20\ns-1,21\nelsewhere,22\n")
+    by_id = known_block(finder, audited, tmp_path / "out", replace(asked, known=(ids,)), quiet)
+    assert [[one.id for one in block.systems] for block in by_id] == [["s-1"], ["h-0"]]
+    assert by_id[0].grades == ()
+    for words, said in (
+        ("id\nelsewhere\n", "none of its 1 known lenses is in .*set or .*hosts; give a table of systems there"),
+        ("name,x\na,1\n", "needs a column id, or ra and dec in degrees; the columns are name, x"),
+    ):
+        ids.write_text(words)
+        with pytest.raises(DataError, match=said):
+            check_known(finder, audited, replace(asked, known=(ids,)))
