@@ -337,13 +337,12 @@ def compare(
     Comparison(finders='plain, symmetrised', images=40)
     """
     from lensaudit.comparing import compare as run
-    from lensaudit.imaging import load_instrument
 
     words: dict[str, Any] = dict(options)
     words |= {name: tuple(words[name]) for name in ("probes", "methods") if name in words}
     renamed = {"batch_size": "batch", "judge_n": "explanations"}
     on, galaxies = asked_hosts(words)
-    words |= {"instrument": load_instrument(words["instrument"])} if "instrument" in words else {}
+    words |= {"instrument": str(words["instrument"])} if "instrument" in words else {}
     settings = CompareOptions(
         hosts=on, sources=galaxies, **{renamed.get(name, name): value for name, value in words.items()}
     )

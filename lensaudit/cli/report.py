@@ -318,7 +318,7 @@ def compare(
         refit=refit,
         hosts=asked.hosts,
         sources=asked.galaxies,
-        instrument=opt.instrument_named(instrument),
+        instrument=instrument,
     )
     use_threads(threads)
     entrants = entrants_of(finders, device, resample=resample, field_of_view=field_of_view)

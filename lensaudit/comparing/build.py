@@ -85,9 +85,7 @@ def estimate_of_comparison(
                 lenses = _lenses(lens_set, options.explanations)
                 parts["explanations"] += fraction_left(reader, lens_set, out, options) * lenses * speeds.maps(methods)
         if speeds is not None:
-            asked = Asked(
-                options.probe_n, options.seed, options.workers, probe_folder(out, entrant), options.instrument
-            )
+            asked = Asked(options.probe_n, options.seed, options.workers, probe_folder(out, entrant), options.seen_by)
             work = work_of_probes(entrant.finder, probes, asked)
             parts["probes"] += work.images * speeds.forward + work.rendering
             parts["speed"] += SPEED if options.speed else 0.0

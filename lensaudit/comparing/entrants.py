@@ -56,7 +56,7 @@ class CompareOptions(Record):
     sources
         Folder or catalogue of real galaxies, with which the probe source-texture is among all.
     instrument
-        Whose cutouts the probes draw; None takes what fits each finder.
+        Whose cutouts the probes draw, a name or the path of a YAML file; empty takes what fits each finder.
     """
 
     seed: int = 0
@@ -71,11 +71,11 @@ class CompareOptions(Record):
     refit: bool = False
     hosts: HostsAsked | None = None
     sources: Path | None = None
-    instrument: Instrument | None = None
+    instrument: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probes", _named(self.probes, self.sources))
-        if self.instrument is not None and self.hosts is not None:
+        if self.instrument and self.hosts is not None:
             raise UsageError("--hosts and --instrument: each says whose cutouts the probes take; give one of them")
         for name, lowest in (("seed", 0), ("explanations", 0), ("workers", 1), ("probe_n", 2)):
             if getattr(self, name) < lowest:
@@ -88,6 +88,13 @@ class CompareOptions(Record):
         if self.seed >= 2**32:
             raise UsageError(f"--seed {self.seed} is not possible; give less than {2**32}")
 
+    @property
+    def seen_by(self) -> Instrument | None:
+        """The instrument that is named; None where none is."""
+        from lensaudit.imaging import load_instrument
+
+        return load_instrument(self.instrument) if self.instrument else None
+
     def to_json(self) -> Json:
         """What the results depend on."""
         names = ("seed", "n", "probes", "probe_n", "explanations", "methods")
@@ -96,8 +103,8 @@ class CompareOptions(Record):
             said["hosts"] = self.hosts.to_json()
         if self.sources is not None:
             said["sources"] = self.sources.name
-        if self.instrument is not None:
-            said["instrument"] = self.instrument.name
+        if self.instrument:
+            said["instrument"] = Path(self.instrument).name
         return said
 
 

@@ -136,7 +136,7 @@ def _asked(
 ) -> FinderProbes:
     finder = _prober(entrant, hosts)
     definitions = [
-        seen_by(one, finder, options.instrument) if hosts is None else on_hosts(one, hosts)
+        seen_by(one, finder, options.seen_by) if hosts is None else on_hosts(one, hosts)
         for one in audited_probes(options.probes, options.sources)
     ]
     on: dict[str, Any] = {} if hosts is None else {"hosts": [repr(hosts), hosts.inputs]}
@@ -184,7 +184,7 @@ def _audited(
         workers=options.workers,
         batch=options.batch,
         hosts=hosts,
-        instrument=None if hosts is not None else options.instrument,
+        instrument=None if hosts is not None else options.seen_by,
         sources=options.sources if any(one.textured and one.name not in refused for one in definitions) else None,
     )
     audit: ProbeAudit = run_audit(finder, options.probe_n, options.seed, place, asked, settings, told)

@@ -281,13 +281,5 @@ def _on_hosts(found: FoundOnHosts) -> list[str]:
         *_tables(found.planted, found.clean, found.audits),
         "",
         *(f"* Not asked on hosts: {plant}, for {in_markdown(why)}." for plant, why in found.not_asked.items()),
-        *(
-            [
-                "* Probes that were left out there: "
-                + "; ".join(f"{name} {in_markdown(why)}" for name, why in found.not_on_hosts.items())
-                + "."
-            ]
-            if found.not_on_hosts
-            else []
-        ),
+        *(f"* Left out there: {name}, for {in_markdown(why)}." for name, why in found.not_on_hosts.items()),
     ]

@@ -46,6 +46,11 @@ class HostsAsked(Record):
         changed = {name: value for name, value in own.items() if value != getattr(usual, name)}
         return {**said, **({"settings": plain(changed)} if changed else {})}
 
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        settings = {**words.get("settings", {}), "sources": words.get("sources", ["populations"])}
+        return {**{name: value for name, value in words.items() if name != "sources"}, "settings": settings}
+
     def chosen(self, n: int, seed: int, workers: int = 1) -> OnHosts:
         """The first `n` hosts, in an order drawn from the seed, that can be used; fewer where there are no more.
 

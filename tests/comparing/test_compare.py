@@ -15,7 +15,9 @@ from lensaudit.comparing.measuring import FirstImages, methods_for
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.finders import load_finder, read_scores, score_set
+from lensaudit.imaging import load_instrument
 from lensaudit.lensset import LensSet, simulate
+from lensaudit.probes import HostsAsked
 
 MODULE = """
 import torch
@@ -236,3 +238,13 @@ def test_probes_are_asked_on_the_same_hosts(lensaudit, place: Path, tmp_path: Pa
     refused = lensaudit(*without, "--hosts", tmp_path / "q1")
     assert refused.code == 2
     assert "--hosts: probes are asked on them, and none are asked for" in refused.err
+
+
+def test_an_instrument_says_whose_cutouts_the_probes_draw_and_goes_with_no_hosts(tmp_path):
+    rubin = "lsst-ugrizy"
+    assert CompareOptions(instrument=rubin).seen_by == load_instrument(rubin)
+    assert CompareOptions(instrument=rubin).to_json()["instrument"] == "lsst-ugrizy"
+    assert "instrument" not in CompareOptions().to_json()
+    assert "source-texture" in CompareOptions(probes=("all",), sources=tmp_path).probes
+    with pytest.raises(UsageError, match=r"--hosts and --instrument: .* give one of them"):
+        CompareOptions(instrument=rubin, hosts=HostsAsked(Path("hosts")))

@@ -18,6 +18,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.imaging import EUCLID, render
 from lensaudit.injection import InjectionSettings
 from lensaudit.probes import Arm, Experiment, HostsAsked, ProbeOptions, Step, builtin_probes, load_definition, run_audit
+from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.on_hosts import why_not_kept
 from lensaudit.probes.result import ProbeResult
 from lensaudit.probes.run import run_probe
@@ -133,6 +134,10 @@ def test_every_built_in_probe_is_rendered_or_refused_with_a_sentence(hosts, name
     assert any((control[band] != treated[band]).any() for band in control)
 
 
+def asked_on(hosts, galaxies):
+    return ProbeOptions(hosts=hosts, sources=galaxies)
+
+
 def test_source_texture_takes_real_galaxies_on_hosts_and_without_and_says_where_there_are_none(
     hosts, tmp_path, no_figures
 ):
@@ -148,6 +153,18 @@ def test_source_texture_takes_real_galaxies_on_hosts_and_without_and_says_where_
         found = run_probe("source-texture", bright_arcs(), 2, SEED, tmp_path / place, asked)
         assert (found.column("logit_treated") != found.column("logit_control")).all()
         assert "sources galaxies" in found.provenance.inputs
+    audit = run_audit(
+        bright_arcs(), 2, SEED, tmp_path / "all", ("arc-snr", "source-texture"),
+        ProbeOptions(sources=galaxies, hosts=hosts),
+    )  # fmt: skip
+    assert {one.probe for one in audit.ranked} == {"arc-snr", "source-texture"}
+    textured = run_probe("source-texture", bright_arcs(), 2, SEED, tmp_path / "hosts", asked_on(hosts, galaxies))
+    assert audit.results[1].column("logit_treated").tolist() == textured.column("logit_treated").tolist()
+    assert "source-texture" in {one.name for one in audited_probes((), galaxies)}
+    with pytest.raises(UsageError, match=r"'source-texture' needs real galaxies.* by --sources PATH"):
+        audited_probes(("source-texture",))
+    with pytest.raises(UsageError, match=r"none of these probes takes real galaxies; add probe source-texture"):
+        run_audit(bright_arcs(), 2, SEED, tmp_path / "idle", ("arc-snr",), ProbeOptions(sources=galaxies))
     for options, words in (
         (ProbeOptions(), "needs real galaxies, and none are shipped; give .* by --sources PATH"),
         (ProbeOptions(sources=tmp_path / "nowhere"), "no such catalogue or folder"),
@@ -281,6 +298,9 @@ def test_what_the_set_lacks_and_where_masses_come_from_can_be_said_of_all_hosts(
     assert "The PSF of all hosts was given: psf.fits" in found.used.note
     assert "Velocity dispersions are the hosts’ column vdisp" in found.used.note
     assert "PSF psf.fits" in found.inputs
+    again = HostsAsked.from_json(asked.to_json())
+    assert again.to_json() == asked.to_json()
+    assert again.settings.sigma_v == "vdisp"
     assert str(tmp_path) not in json.dumps([asked.to_json(), found.used.to_json()])
     with pytest.raises(DataError, match="band VIS has no PSF; ingest the cutouts with it, or give --psf VIS=FILE"):
         HostsAsked(path).check()

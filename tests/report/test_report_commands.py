@@ -9,7 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from lensaudit.errors import DataError
+from lensaudit.imaging import load_instrument
+from lensaudit.report.one_scene import OneScene
+from lensaudit.report.options import AuditOptions
+from lensaudit.report.quickstart import quick_audit
 
 MODULE = """
 import torch
@@ -109,3 +116,13 @@ def test_a_mistake_is_one_line_and_exit_code_two(words: tuple[str, ...], named: 
     assert len(lines) == 1
     assert lines[0].startswith("lensaudit: ")
     assert named in lines[0]
+
+
+def test_quickstart_draws_the_instrument_that_is_asked_for_and_refuses_a_finder_of_other_bands(tmp_path):
+    rubin = load_instrument("lsst-ugrizy")
+    made = OneScene(3, AuditOptions(instrument=rubin))
+    assert made.bands == ("u", "g", "r", "i", "z", "y")
+    assert made.images("u", np.arange(2)).shape == (2, *made.shape["u"])
+    with pytest.raises(DataError, match="finder ou66 needs band"):
+        quick_audit("ou66", 20, tmp_path / "out", AuditOptions(instrument=rubin))
+    assert not (tmp_path / "out").exists()
