@@ -78,11 +78,7 @@ def calibrate(
     force: opt.Force = False,
     seed: opt.Seed = 0,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Turn a finder's scores into probabilities that hold where lenses are rare, and measure how well they do."""
@@ -98,7 +94,7 @@ def calibrate(
     )
     from lensaudit.files import writable_folder
 
-    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    loaded, opened = open_both(finder, lens_set, reading)
     refuse_unfit(loaded, opened, weights)
     inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
     _refuse_folder(finder, loaded, out, inputs, force)
@@ -172,11 +168,7 @@ def threshold(
     scores: opt.Scores = None,
     force: opt.Force = False,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Set the threshold of a finder at a false-positive rate, and keep it with the finder."""
@@ -193,7 +185,7 @@ def threshold(
         raise UsageError(f"--fpr {fpr:g} is not a rate; give a number between 0 and 1")
     if ":" in finder and not Path(finder).is_dir():
         raise UsageError(f"finder {finder}: your own code keeps its threshold in its declaration; set it there")
-    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    loaded, opened = open_both(finder, lens_set, reading)
     inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
     folder = Path(finder) if Path(finder).is_dir() else builtin_finder_folder(finder)
     if not force and out.resolve() != folder.resolve():

@@ -84,11 +84,7 @@ def dream(
     ] = 0.0,
     force: opt.Force = False,
     seed: opt.Seed = 0,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Make images that excite a class or a kernel most: class images, Deep Dream, kernel images."""
@@ -101,7 +97,7 @@ def dream(
         raise UsageError("--id names a system of a lens set; say which set with --from SET")
     start, shown = (None if path is None else LensSet.open(path) for path in (begin, beside))
     sets = [one for one in (start, shown) if one is not None]
-    loaded = read_by(finder, opt.Reading(field_of_view, resample, refit, device, threads), sets[:1])
+    loaded = read_by(finder, reading, sets[:1])
     targets = chosen_targets(loaded.module, classes, kernels, layers)
     changes = Changes(steps, rate, optimiser, bounds, objective, decay, seed, regularise)
     check_sets(loaded, sets)
@@ -172,11 +168,7 @@ def judge(
         typer.Option("--fill", help="Value of a deleted pixel in deletion and insertion."),
     ] = "zero",
     seed: opt.Seed = 0,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Evaluate attributions: localisation, faithfulness, randomisation check, both sources of compound lenses."""
@@ -197,7 +189,7 @@ def judge(
         fill=fill,
         seed=seed,
     )
-    loaded, opened = open_all(finder, sets, opt.Reading(field_of_view, resample, refit, device, threads))
+    loaded, opened = open_all(finder, sets, reading)
     settings = replace(settings, methods=that_apply(loaded, settings.methods) or settings.methods)
     with watching(counted=False) as show:  # parts of the work differ in cost, so what is counted is time
         watcher = Watcher(told=show.tell, progress=partial(show, f"judging {loaded.name}"))

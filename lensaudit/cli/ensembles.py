@@ -51,11 +51,7 @@ def ensemble(
         ),
     ] = "100",
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of t-SNE.")] = 1,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Combine finders by a t-SNE map of their scores (OU-T-SNE); the result is a finder like any other."""
@@ -68,7 +64,6 @@ def ensemble(
 
     plan = EnsemblePlan(name, images, perplexity, _cells(cells), seed)
     sets = Sets(LensSet.open(data), None if test is None else LensSet.open(test))
-    reading = opt.Reading(field_of_view, resample, refit, device, threads)
     finders = _members(members or list(SEVEN), reading, sets.training)
     for finder in finders:
         check_sets(finder, [sets.training])
@@ -153,11 +148,7 @@ def ensemble_map(
         ),
     ] = [],
     images: opt.Images = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Draw the map of an ensemble: lenses and non-lenses, lens fractions, cutouts of regions."""
@@ -167,7 +158,7 @@ def ensemble_map(
     from lensaudit.ensembles import map_ensemble, read_region
 
     regions = [read_region(words, f"region {words}") for words in region]
-    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    loaded, opened = open_both(finder, lens_set, reading)
     with watching() as advance:
         record = map_ensemble(loaded, opened, out, regions, images=images, progress=partial(advance, "scoring"))
     if as_json:

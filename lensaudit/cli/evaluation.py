@@ -43,11 +43,7 @@ def evaluate(
     force: opt.Force = False,
     seed: opt.Seed = 1,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Measure a finder on a labelled set: each number with its 95 % confidence interval."""
@@ -58,7 +54,7 @@ def evaluate(
     from lensaudit.finders import pixel_record
     from lensaudit.provenance import provenance, refuse_other
 
-    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    loaded, opened = open_both(finder, lens_set, reading)
     cut = loaded.recipe.threshold if threshold is None else threshold
     inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
     if out is not None:
@@ -132,11 +128,7 @@ def false_positives(
     ] = "",
     force: opt.Force = False,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Show the false positives with the highest scores, and which kinds are over-represented among them."""
@@ -148,7 +140,7 @@ def false_positives(
     from lensaudit.files import writable_folder, write_json
     from lensaudit.provenance import provenance, refuse_other
 
-    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    loaded, opened = open_both(finder, lens_set, reading)
     shown = band or ("VIS" if "VIS" in loaded.recipe.bands else loaded.recipe.bands[-1])
     if shown not in opened.bands:
         raise UsageError(f"--band {shown}: the set has {', '.join(opened.bands)}; name one of them")
@@ -237,11 +229,7 @@ def grades(
     force: opt.Force = False,
     seed: opt.Seed = 1,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Compare a finder's scores with visual grades of candidates: mean and standard deviation per grade."""
@@ -262,7 +250,7 @@ def grades(
 
     if (file is None) == (column is None):
         raise UsageError("give the grades with either --grades FILE or --column NAME")
-    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    loaded, opened = open_both(finder, lens_set, reading)
     if file is not None:
         graded, what = read_grades(file, opened.ids), str(file)
     else:
@@ -334,11 +322,7 @@ def selection(
     force: opt.Force = False,
     seed: opt.Seed = 1,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Measure a finder's selection function: completeness over two parameters, medians, what drives it."""
@@ -354,7 +338,7 @@ def selection(
         raise UsageError("--threshold and --fpr: give one of them; each fixes the other")
     opened = LensSet.open(lens_set)
     require_truth(opened)  # before minutes of scoring
-    loaded = read_by(finder, opt.Reading(field_of_view, resample, refit, device, threads), [opened])
+    loaded = read_by(finder, reading, [opened])
     check_sets(loaded, [opened])
     asked = Threshold(loaded.recipe.threshold if threshold is None else threshold)
     if fpr is not None:

@@ -33,11 +33,7 @@ def explain(
     every: opt.All = False,
     force: opt.Force = False,
     seed: opt.Seed = 0,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Map which pixels speak for "lens": gradients, Grad-CAM, DeepLIFT, occlusion and more; FITS and pictures."""
@@ -49,7 +45,7 @@ def explain(
     opened = LensSet.open(lens_set)
     systems = chosen_systems(opened, ids, first, every)
     names = methods_named(method, old_methods) or tuple(METHODS)
-    loaded = read_by(finder, opt.Reading(field_of_view, resample, refit, device, threads), [opened])
+    loaded = read_by(finder, reading, [opened])
     check_sets(loaded, [opened])
     if not set(names) & set(applicable_methods(loaded)) and set(names) <= set(METHODS):
         raise UsageError(no_gradient(METHODS[names[0]].title, loaded))
@@ -113,11 +109,7 @@ def gradcam(
         ),
     ] = 0.05,
     force: opt.Force = False,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Grad-CAM and Guided Grad-CAM of the last convolution, as in Fig. 17 of Wilde et al. 2022."""
@@ -130,7 +122,7 @@ def gradcam(
         raise UsageError(f"--threshold {threshold:g} would show everything; give a value above 0")
     opened = LensSet.open(lens_set)
     systems = chosen_systems(opened, ids, first, every)
-    loaded = read_by(finder, opt.Reading(field_of_view, resample, refit, device, threads), [opened])
+    loaded = read_by(finder, reading, [opened])
     if not loaded.differentiable:
         raise UsageError(no_gradient("Grad-CAM", loaded))
     check_sets(loaded, [opened])
@@ -171,11 +163,7 @@ def occlusion(
     ] = "log-odds",
     force: opt.Force = False,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Map where hiding a patch changes the log-odds of lens: FITS with WCS and a picture per system."""
@@ -185,7 +173,7 @@ def occlusion(
 
     opened = LensSet.open(lens_set)
     systems = chosen_systems(opened, ids, first, every)
-    loaded = read_by(finder, opt.Reading(field_of_view, resample, refit, device, threads), [opened])
+    loaded = read_by(finder, reading, [opened])
     check_sets(loaded, [opened])
     explainer, request = Explainer(loaded, patch, stride, engine, batch), Request(("occlusion",), view)
     with progress_bar(f"occluding with {loaded.name}") as report:
@@ -229,18 +217,14 @@ def kernels(
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Cutouts at either end.")] = 9,
     force: opt.Force = False,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Show what excites each kernel of a finder over a set, and what it correlates with among the lenses."""
     from lensaudit.cli.running import open_both, progress_bar
     from lensaudit.explaining import KernelWish, look_at_kernels, named_kernels
 
-    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    loaded, opened = open_both(finder, lens_set, reading)
     chosen = named_kernels(loaded.module, layers, numbers) if layers or numbers else None
     with progress_bar(f"kernels of {loaded.name}") as report:
         made = look_at_kernels(loaded, opened, out, KernelWish(top, chosen, batch, force), report)

@@ -158,11 +158,7 @@ def score(
     ] = None,
     force: opt.Force = False,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Score every image of a set with a finder: a file, and the most likely lenses on the terminal."""
@@ -183,11 +179,11 @@ def score(
     from lensaudit.provenance import provenance
 
     format_of(out)
-    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    loaded, opened = open_both(finder, lens_set, reading)
     inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
     record: dict[str, Any] = {"finder": loaded.name, "recipe": loaded.recipe.model_dump(mode="json")}
-    if field_of_view is not None:
-        record["field_of_view_arcsec"] = field_of_view
+    if reading.field_of_view is not None:
+        record["field_of_view_arcsec"] = reading.field_of_view
     if prior is not None:
         prior_shift(prior)  # a wrong one is refused before anything is read
         record |= {"prior": prior, "trained_share": fraction_expected_by(finder, loaded)}

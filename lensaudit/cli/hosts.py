@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from lensaudit.cli.groups import Group, options_of
 
 if TYPE_CHECKING:
     from lensaudit.injection import InjectionSettings
@@ -112,11 +110,6 @@ class Asked:
         return None if self.hosts is None else self.hosts.chosen(n, seed, workers)
 
 
-NO_HOSTS = Asked()
-USUAL: Any = None
-"""What `taking_hosts` and `taking_settings` take the place of."""
-
-
 def host_settings(
     sources: Sources = None,
     theta_e: ThetaE = FABER_JACKSON,
@@ -181,52 +174,14 @@ def hosts_and_kernel(psf: Kernel = None, **asked: Any) -> Asked:
     return replace(hosts_asked(**asked), kernel=psf)
 
 
-def _options_of(*functions: Callable[..., Any]) -> list[inspect.Parameter]:
-    unresolved = {"InjectionSettings": Any, "HostsAsked": Any, "OnHosts": Any}  # imported when they are needed
-    hints = [typing.get_type_hints(one, globals() | unresolved, include_extras=True) for one in functions]
-    return [
-        parameter.replace(annotation=own[name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for one, own in zip(functions, hints, strict=True)
-        for name, parameter in inspect.signature(one).parameters.items()
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
+_SETTINGS = options_of(host_settings, {"InjectionSettings": Any})
+_OF_HOSTS = options_of(hosts_asked)
+_ALL = [_OF_HOSTS[0], *_SETTINGS, *_OF_HOSTS[1:]]
+_KERNEL = [*options_of(hosts_and_kernel), *(one for one in _ALL if one.name != "psf")]
 
-
-_SETTINGS = _options_of(host_settings)
-_HOSTS = _options_of(hosts_asked)
-_ALL = [_HOSTS[0], *_SETTINGS, *_HOSTS[1:]]
-_KERNEL = [*_options_of(hosts_and_kernel), *(one for one in _ALL if one.name != "psf")]
-
-
-def taking_hosts(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with all options of hosts in place of its parameter `asked`, which they make."""
-    return _with(command, "asked", _ALL, hosts_asked)
-
-
-def taking_hosts_and_kernel(command: Callable[..., None]) -> Callable[..., None]:
-    """As `taking_hosts`, but ``--psf`` is the kernel."""
-    return _with(command, "asked", _KERNEL, hosts_and_kernel)
-
-
-def taking_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options that say how arcs are put into hosts in place of its parameter `settings`."""
-    return _with(command, "settings", _SETTINGS, host_settings)
-
-
-def _with(
-    command: Callable[..., None], name: str, options: list[inspect.Parameter], make: Callable[..., Any]
-) -> Callable[..., None]:
-    signature = inspect.signature(command, eval_str=True)
-    parameters: list[inspect.Parameter] = []
-    for one in signature.parameters.values():
-        parameters += options if one.name == name else [one.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
-
-    @wraps(command)
-    def taken(**given: Any) -> None:
-        own = {one.name: given.pop(one.name) for one in options}
-        command(**given, **{name: make(**own)})
-
-    taken.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    taken.__annotations__ = {one.name: one.annotation for one in parameters}
-    del taken.__wrapped__
-    return taken
+SETTINGS: Any = Group(host_settings, _SETTINGS)
+"""Takes the place of the options that say how arcs are put into hosts, in a command."""
+ASKED: Any = Group(hosts_asked, _ALL)
+"""The same of all options of hosts."""
+ASKED_WITH_KERNEL: Any = Group(hosts_and_kernel, _KERNEL)
+"""As `ASKED`, but ``--psf`` is the kernel."""

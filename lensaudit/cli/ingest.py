@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lensaudit.cli import options as opt
+from lensaudit.cli.groups import Group, options_of
 from lensaudit.cli.sets import show
 
 if TYPE_CHECKING:
     from lensaudit.lensset.ingest import PixelPolicy, Plan
+
+    Policy = PixelPolicy
+else:
+    Policy = Any  # imported when it is needed
 
 Images = Annotated[Path, typer.Argument(help="Folder of the images (searched downwards).")]
 Cutouts = Annotated[Path, typer.Argument(help="A FITS file, or a folder of them.")]
@@ -64,6 +69,45 @@ ImagesOnly = Annotated[bool, typer.Option("--images-only", help="Leave PSFs and 
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable systems out and say which, do not stop.")]
 
 
+def _policy(
+    nan: Nan = "fail",
+    masked: Masked = None,
+    size_arcsec: Size = None,
+    size_pixels: Pixels = None,
+    pixel_scale: Scale = None,
+    zero_point: ZeroPoint = None,
+) -> Policy:
+    from lensaudit.lensset.ingest import PixelPolicy, parse_by_band, parse_masked
+
+    values, policy = parse_masked(masked or [])
+    return PixelPolicy(
+        nan=nan,
+        masked_values=values,
+        masked=policy,
+        size_arcsec=size_arcsec,
+        size_pixels=parse_by_band("--size-pixels", size_pixels or [], int),
+        given_scale=parse_by_band("--pixel-scale", pixel_scale or [], float),
+        given_zero_point=parse_by_band("--zero-point", zero_point or [], float),
+    )
+
+
+def _policy_of_q1(
+    size_arcsec: Annotated[
+        float | None, typer.Option("--size-arcsec", help="Side of the central square that is kept; 20 by default.")
+    ] = None,
+    **others: Any,
+) -> Policy:
+    return _policy(size_arcsec=size_arcsec, **others)
+
+
+_OPTIONS = {one.name: one for one in options_of(_policy)}
+PIXELS: Any = Group(_policy)
+"""Takes the place of the options that say which pixels are taken and what becomes of bad ones."""
+PIXELS_OF_Q1: Any = Group(
+    _policy_of_q1, list((_OPTIONS | {one.name: one for one in options_of(_policy_of_q1)}).values())
+)
+
+
 _PATTERN = "BAND=PATTERN[EXT]"
 
 
@@ -95,12 +139,7 @@ def blf1(
     out: opt.Out,
     catalogue: Catalogue = None,
     bands: Bands = "",
-    nan: Nan = "fail",
-    masked: Masked = None,
-    size_arcsec: Size = None,
-    size_pixels: Pixels = None,
-    pixel_scale: Scale = None,
-    zero_point: ZeroPoint = None,
+    policy: Policy = PIXELS,
     workers: opt.Workers = 1,
     skip_bad: SkipBad = False,
     as_json: opt.Json = False,
@@ -108,7 +147,6 @@ def blf1(
     """Bologna challenge 1: Euclid-like VIS, or KiDS-like R, I, G, U (masked pixels hold 100)."""
     from lensaudit.lensset.ingest import plan_blf1
 
-    policy = _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point)
     plan = plan_blf1(path, catalogue=catalogue, bands=_split(bands), policy=policy)
     _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
 
@@ -119,12 +157,7 @@ def blf2(
     catalogue: Catalogue = None,
     label_rule: Annotated[str, typer.Option("--label-rule", help="wilde or challenge.")] = "wilde",
     bands: Bands = "",
-    nan: Nan = "fail",
-    masked: Masked = None,
-    size_arcsec: Size = None,
-    size_pixels: Pixels = None,
-    pixel_scale: Scale = None,
-    zero_point: ZeroPoint = None,
+    policy: Policy = PIXELS,
     workers: opt.Workers = 1,
     skip_bad: SkipBad = False,
     as_json: opt.Json = False,
@@ -132,7 +165,6 @@ def blf2(
     """Bologna challenge 2: Euclid-like VIS, J, Y, H; labels by a named rule from its catalogue."""
     from lensaudit.lensset.ingest import plan_blf2
 
-    policy = _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point)
     plan = plan_blf2(path, catalogue=catalogue, rule=label_rule, bands=_split(bands), policy=policy)
     _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
 
@@ -143,14 +175,7 @@ def euclid_q1(
     label: Label = "unknown",
     catalogue: Catalogue = None,
     bands: Bands = "",
-    nan: Nan = "fail",
-    masked: Masked = None,
-    size_arcsec: Annotated[
-        float | None, typer.Option("--size-arcsec", help="Side of the central square that is kept; 20 by default.")
-    ] = None,
-    size_pixels: Pixels = None,
-    pixel_scale: Scale = None,
-    zero_point: ZeroPoint = None,
+    policy: Policy = PIXELS_OF_Q1,
     electrons_per_unit: Electrons = None,
     images_only: ImagesOnly = False,
     workers: opt.Workers = 1,
@@ -161,7 +186,7 @@ def euclid_q1(
     from lensaudit.lensset.ingest import plan_euclid_q1
 
     policy = replace(
-        _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point),
+        policy,
         given_electrons=_electrons(electrons_per_unit),
         images_only=images_only,
     )
@@ -185,12 +210,7 @@ def fits(
     instrument: Instrument = "unknown",
     label: Label = "unknown",
     catalogue: Catalogue = None,
-    nan: Nan = "fail",
-    masked: Masked = None,
-    size_arcsec: Size = None,
-    size_pixels: Pixels = None,
-    pixel_scale: Scale = None,
-    zero_point: ZeroPoint = None,
+    policy: Policy = PIXELS,
     electrons_per_unit: Electrons = None,
     filters: Filters = None,
     workers: opt.Workers = 1,
@@ -216,7 +236,7 @@ def fits(
         catalogue=catalogue,
         instrument=instrument,
         policy=replace(
-            _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point),
+            policy,
             given_electrons=_electrons(electrons_per_unit),
             given_filter=parse_filters(filters or []),
             bad_bits=parse_bits(mask_bits),
@@ -234,13 +254,8 @@ def npz(
     instrument: Instrument = "unknown",
     label: Label = "unknown",
     catalogue: Catalogue = None,
-    nan: Nan = "fail",
-    masked: Masked = None,
     mask_bits: MaskBits = "",
-    size_arcsec: Size = None,
-    size_pixels: Pixels = None,
-    pixel_scale: Scale = None,
-    zero_point: ZeroPoint = None,
+    policy: Policy = PIXELS,
     electrons_per_unit: Electrons = None,
     filters: Filters = None,
     images_only: ImagesOnly = False,
@@ -252,7 +267,7 @@ def npz(
     from lensaudit.lensset.ingest import parse_bits, parse_filters, plan_npz
 
     policy = replace(
-        _policy(nan, masked, size_arcsec, size_pixels, pixel_scale, zero_point),
+        policy,
         given_electrons=_electrons(electrons_per_unit),
         given_filter=parse_filters(filters or []),
         bad_bits=parse_bits(mask_bits),
@@ -266,28 +281,6 @@ def _electrons(words: list[str] | None) -> dict[str, float]:
     from lensaudit.lensset.ingest import parse_by_band
 
     return parse_by_band("--electrons-per-unit", words or [], float)
-
-
-def _policy(
-    nan: str,
-    masked: list[str] | None,
-    size_arcsec: float | None,
-    size_pixels: list[str] | None,
-    pixel_scale: list[str] | None,
-    zero_point: list[str] | None,
-) -> PixelPolicy:
-    from lensaudit.lensset.ingest import PixelPolicy, parse_by_band, parse_masked
-
-    values, policy = parse_masked(masked or [])
-    return PixelPolicy(
-        nan=nan,
-        masked_values=values,
-        masked=policy,
-        size_arcsec=size_arcsec,
-        size_pixels=parse_by_band("--size-pixels", size_pixels or [], int),
-        given_scale=parse_by_band("--pixel-scale", pixel_scale or [], float),
-        given_zero_point=parse_by_band("--zero-point", zero_point or [], float),
-    )
 
 
 def _split(bands: str) -> list[str]:

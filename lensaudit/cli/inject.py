@@ -19,7 +19,7 @@ def register_cut(app: typer.Typer) -> None:
         epilog=opt.examples(
             "lensaudit cut runs/tile --side 200 --max-mag 22.5 --exclude lenses.csv --out runs/hosts --workers 0",
             "lensaudit cut runs/q1 --side 66 --centre-arcsec 4 --label non-lens --out runs/field",
-            "lensaudit cut runs/a runs/b --side 200 --edge-arcsec 3 --centre-arcsec 4 --paint-out --out runs/field",
+            "lensaudit cut runs/a runs/b --side 200 --edge-arcsec 3 --centre-arcsec 4 --paint-out --out hosts",
         )
     )(cut)
 
@@ -106,7 +106,7 @@ def register_inject(app: typer.Typer) -> None:
             "lensaudit inject runs/hsc --redshift zphot --sigma-v vdisp --filter i=hsc2017-i --out runs/i",
             "lensaudit inject runs/q1 --sources cosmos/real_galaxy_catalog_25.2.fits --out runs/textured",
         )
-    )(on.taking_settings(inject))
+    )(inject)
 
 
 def inject(
@@ -116,7 +116,7 @@ def inject(
     arms: Annotated[
         str, typer.Option("--arms", metavar="ARMS", help="Written of each host: host (as it is), lens, or both.")
     ] = "host,lens",
-    settings: on.Settings = on.USUAL,
+    settings: on.Settings = on.SETTINGS,
     reuse: Annotated[bool, typer.Option("--reuse", help="Take hosts again where --n is more than there are.")] = False,
     seed: opt.Seed = 1,
     workers: opt.Workers = 1,

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand
 
 from lensaudit.cli.console import say
+from lensaudit.cli.groups import Group
 from lensaudit.errors import UsageError
 from lensaudit.files import builtin_folder
 from lensaudit.verdicts import CHANCE, REALISM, fail_words, present_word
@@ -377,24 +378,17 @@ def of_width(recipe: Recipe_, arcsec: float | None) -> Recipe_:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a finder reads sets: options that every command with a finder and a set has.
+    """How a finder reads sets: the options that every command with a finder and a set has.
 
-    Attributes
-    ----------
-    field_of_view
-        Width of the cutouts in arcseconds, where the finder was trained on another.
-    resample
-        Whether pixels of another scale than it was trained on are taken.
-    refit
-        Whether the statistics of its stretch are taken from the set.
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-    threads
-        CPU threads; None for torch's choice.
+    The help of each says what it is; `field_of_view` is in arcseconds, and `threads` None leaves torch its choice.
     """
 
-    field_of_view: float | None = None
-    resample: bool = False
-    refit: bool = False
-    device: str = "auto"
-    threads: int | None = None
+    field_of_view: FieldOfView = None
+    resample: Resample = False
+    refit: Refit = False
+    device: Device = "auto"
+    threads: Threads = None
+
+
+READING: Any = Group(Reading)
+"""Takes the place of the options of `Reading` in a command."""

@@ -22,13 +22,13 @@ _PLANTED_EXAMPLE = opt.examples(
 
 def register_planted_bias(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command("planted-bias", epilog=_PLANTED_EXAMPLE)(on.taking_hosts(planted))
+    app.command("planted-bias", epilog=_PLANTED_EXAMPLE)(planted)
 
 
 def register_bench(app: typer.Typer) -> None:
     """Add ``bench planted``, as ``planted-bias`` was called; it is hidden and goes on working."""
     bench = typer.Typer(rich_markup_mode=None, help="Now lensaudit planted-bias.", hidden=True)
-    bench.command("planted", epilog=_PLANTED_EXAMPLE)(on.taking_hosts(planted))
+    bench.command("planted", epilog=_PLANTED_EXAMPLE)(planted)
     bench.callback()(_bench)
     app.add_typer(bench, name="bench")
 
@@ -54,7 +54,7 @@ def planted(
         list[str], typer.Option("--plant", metavar="NAME", help="Only this bias; repeat it for more.")
     ] = [],
     instrument: opt.Instrument = "",
-    asked: on.Asked = on.NO_HOSTS,
+    asked: on.Asked = on.ASKED,
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     as_json: opt.Json = False,

@@ -147,10 +147,8 @@ def register_probe(app: typer.Typer) -> None:
             "lensaudit probe all ou66 --probe quick --n 200 --fail-on bias --out runs/quick",
             "lensaudit probe all ou66 --hosts runs/q1 --n 200 --out runs/on-hosts",
         ),
-    )(on.taking_hosts(all_probes))
-    probes.command("run", epilog=opt.examples("lensaudit probe run mine.yaml ou66 --n 300 --out runs/mine"))(
-        on.taking_hosts(run_file)
-    )
+    )(all_probes)
+    probes.command("run", epilog=opt.examples("lensaudit probe run mine.yaml ou66 --n 300 --out runs/mine"))(run_file)
     probes.command("power", epilog=opt.examples("lensaudit probe power --tolerance 0.05"))(power)
     register_outside(probes)
     for path in sorted(builtin_folder("probes").glob("*.yaml")):
@@ -215,24 +213,20 @@ def all_probes(
     out: opt.Out,
     probe: opt.OnlyProbes = [],
     instrument: opt.Instrument = "",
-    asked: on.Asked = on.NO_HOSTS,
+    asked: on.Asked = on.ASKED,
     tolerance: opt.Tolerance = None,
     fail_on: opt.FailOn = None,
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Run all built-in probes, correct for all tests together and rank the findings."""
     from lensaudit.probes import ProbeOptions, run_audit
 
     check_fail_on(fail_on)
-    loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), asked.path)
+    loaded = _read(finder, reading, asked.path)
     with watching() as progress:
         options = ProbeOptions(
             tolerance=tolerance, workers=workers, batch=batch, instrument=opt.instrument_named(instrument),
@@ -256,25 +250,21 @@ def run_file(
     mode: Mode = None,
     stretch: Stretch = None,
     lens_set: EditedSet = None,
-    asked: on.Asked = on.NO_HOSTS,
+    asked: on.Asked = on.ASKED,
     instrument: opt.Instrument = "",
     tolerance: opt.Tolerance = None,
     fail_on: opt.FailOn = None,
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Run a probe of your own: edits composed in a YAML file, or a function of yours."""
     from lensaudit.probes import ProbeOptions, run_probe
 
     check_fail_on(fail_on)
-    loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set or asked.path)
+    loaded = _read(finder, reading, lens_set or asked.path)
     with watching() as progress:
         options = ProbeOptions(
             mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
@@ -286,6 +276,8 @@ def run_file(
 
 
 def _command(name: str) -> Callable[..., None]:
+    group = on.ASKED_WITH_KERNEL if name == "psf-rotation-real" else on.ASKED
+
     def command(
         finder: opt.Finder,
         n: N,
@@ -293,7 +285,7 @@ def _command(name: str) -> Callable[..., None]:
         mode: Mode = None,
         stretch: Stretch = None,
         lens_set: EditedSet = None,
-        asked: on.Asked = on.NO_HOSTS,
+        asked: on.Asked = group,
         instrument: opt.Instrument = "",
         psf_extension: Extension = "VIS_PSF",
         tolerance: opt.Tolerance = None,
@@ -301,17 +293,13 @@ def _command(name: str) -> Callable[..., None]:
         seed: opt.Seed = 0,
         workers: opt.Workers = 1,
         batch: opt.Batch = None,
-        field_of_view: opt.FieldOfView = None,
-        resample: opt.Resample = False,
-        refit: opt.Refit = False,
-        device: opt.Device = "auto",
-        threads: opt.Threads = None,
+        reading: opt.Reading = opt.READING,
         as_json: opt.Json = False,
     ) -> None:
         from lensaudit.probes import ProbeOptions, run_probe
 
         check_fail_on(fail_on)
-        loaded = _read(finder, opt.Reading(field_of_view, resample, refit, device, threads), lens_set or asked.path)
+        loaded = _read(finder, reading, lens_set or asked.path)
         with watching() as progress:
             options = ProbeOptions(
                 mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
@@ -321,7 +309,7 @@ def _command(name: str) -> Callable[..., None]:
             result = run_probe(name, loaded, n, seed, out, options, progress)
         _tell(result, out, as_json=as_json, fail_on=fail_on)
 
-    return on.taking_hosts_and_kernel(command) if name == "psf-rotation-real" else on.taking_hosts(command)
+    return command
 
 
 def _read(finder: str, reading: opt.Reading, lens_set: Path | None) -> Finder:

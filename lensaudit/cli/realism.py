@@ -42,11 +42,7 @@ def realism(
     force: opt.Force = False,
     seed: opt.Seed = 0,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Measure how far simulated cutouts stand from real ones: by image statistics and by the finder's last layer."""
@@ -62,7 +58,7 @@ def realism(
     from lensaudit.realism_gate.page import RESULT_NAME
 
     options = RealismOptions(label or "", seed, batch)
-    loaded = read_by(finder, opt.Reading(field_of_view, resample, refit, device, threads), sets[1:])
+    loaded = read_by(finder, reading, sets[1:])
     refuse_unlike(loaded, *sets)
     for one in sets:
         check_sets(loaded.for_units(one), [one])

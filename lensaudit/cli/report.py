@@ -29,7 +29,7 @@ def register_report(app: typer.Typer) -> None:
             "lensaudit report ou66 --set runs/test --hosts runs/q1 --out runs/report",
             "lensaudit report --from runs/report",
         )
-    )(on.taking_hosts(report))
+    )(report)
 
 
 def report(
@@ -44,7 +44,7 @@ def report(
     no_probe: opt.NoProbe = False,
     probe_n: opt.ProbeN = PAIRS,
     instrument: opt.ProbesInstrument = "",
-    asked: on.Asked = on.NO_HOSTS,
+    asked: on.Asked = on.ASKED,
     occlusion_n: opt.OcclusionN = 4,
     maps_n: Annotated[
         int,
@@ -105,11 +105,7 @@ def report(
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Audit a finder on a lens set and write one self-contained HTML page."""
@@ -152,7 +148,7 @@ def report(
 
     from lensaudit.cli.running import open_both, watching
 
-    loaded, opened = open_both(finder, lens_set, opt.Reading(field_of_view, resample, refit, device, threads))
+    loaded, opened = open_both(finder, lens_set, reading)
 
     from lensaudit.report.audit_file import AUDIT_NAME
     from lensaudit.report.build import build_audit
@@ -258,7 +254,7 @@ def register_compare(app: typer.Typer) -> None:
             "lensaudit compare ou66 ou200 --set runs/test --probe none --judge-n 0 --out runs/short",
             "lensaudit compare ou66 runs/ou66 --set runs/test --hosts runs/q1 --out runs/on-hosts",
         )
-    )(on.taking_hosts(compare))
+    )(compare)
 
 
 def compare(
@@ -273,7 +269,7 @@ def compare(
     old_probes: opt.OldProbes = None,
     probe_n: opt.ProbeN = PAIRS,
     instrument: opt.ProbesInstrument = "",
-    asked: on.Asked = on.NO_HOSTS,
+    asked: on.Asked = on.ASKED,
     judge_n: opt.JudgeN = 8,
     old_judge_n: opt.OldJudgeN = None,
     method: opt.Method = [],
@@ -284,11 +280,7 @@ def compare(
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,
-    field_of_view: opt.FieldOfView = None,
-    resample: opt.Resample = False,
-    refit: opt.Refit = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
+    reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Compare finders on the same images: one table, one page, and which differences are significant."""
@@ -315,13 +307,13 @@ def compare(
         methods=opt.EXPLANATIONS if "all" in methods else methods,
         speed=speed,
         workers=workers,
-        refit=refit,
+        refit=reading.refit,
         hosts=asked.hosts,
         sources=asked.galaxies,
         instrument=instrument,
     )
-    use_threads(threads)
-    entrants = entrants_of(finders, device, resample=resample, field_of_view=field_of_view)
+    use_threads(reading.threads)
+    entrants = entrants_of(finders, reading.device, resample=reading.resample, field_of_view=reading.field_of_view)
     check_comparison(entrants, opened, options)
     with watching() as progress:
         if not (out / COMPARISON_NAME).exists():
