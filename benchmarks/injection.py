@@ -5,13 +5,14 @@ host and shot noise; both are given the same systems, and the arcs must agree wi
 does besides: the host checked and measured, the system drawn, masks and catalogue. Printed are medians of paired
 repeats in one run on one core (its own time, not the clock's), and megabytes of memory of processes of their own.
 
-    python benchmarks/injection.py [--repeats 15] [--sets]
+    python benchmarks/injection.py [--repeats 15] [--sets] [--grow 100000 FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -173,31 +174,64 @@ def small_hosts(path: Path, n: int) -> LensSet:
 
 
 def one_set(hosts: str, out: str, workers: str) -> None:
-    """In a process of its own: inject, and print seconds and the largest memory of this process and its children."""
-    import resource
-
+    """In a process of its own: inject, and print seconds, processor seconds and the largest memory of a process."""
+    began = processor_seconds()
     taken = seconds(lambda: inject(hosts, out, InjectionSettings(), workers=int(workers)), time.perf_counter)
+    print(f"{taken:.2f} {processor_seconds() - began:.2f} {largest_memory(int(workers)):.0f}")
+
+
+def processor_seconds() -> float:
+    """Of this process and those it has ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(part.ru_utime + part.ru_stime for part in used)
+
+
+def largest_memory(workers: int = 1) -> float:
+    """Megabytes."""
     own, children = (
         resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    print(f"{taken:.2f} {max(own, children if int(workers) > 1 else 0):.0f}")
+    return max(own, children if workers > 1 else 0)
+
+
+def grow(n: int, folder: Path) -> None:
+    """Inject `n` small hosts in one process; tell time and memory on the way. What lies in `folder` is taken up."""
+    hosts = folder / f"hosts-{n}"
+    if not (hosts / "lensset.json").exists():
+        small_hosts(hosts, n)
+    marks = {"looking at hosts": 1000, "injecting": 1000}
+    began: dict[str, tuple[int, float]] = {}
+
+    def tell(stage: str, done: int, total: int) -> None:
+        first, at = began.setdefault(stage, (done, processor_seconds()))
+        if done >= marks[stage] or done == total:
+            marks[stage] = done + max(1000, min(done, 10_000))
+            each = 1e3 * (processor_seconds() - at) / max(done - first, 1)
+            print(f"{stage} {done} of {total}: {each:.2f} ms each, {largest_memory():.0f} MB", flush=True)
+
+    inject(hosts, folder / f"made-{n}", InjectionSettings(), progress=tell)
 
 
 def sets(folder: Path) -> None:
-    """Time and memory of 10³ and 10⁴ small hosts, and of 10³ on two processes."""
+    """Time and memory of 10³ and 10⁴ small hosts, in one process and in two."""
     measured = {}
-    for n, workers in ((1000, 1), (10_000, 1), (1000, 2)):
+    for n, workers in ((1000, 1), (1000, 2), (10_000, 1), (10_000, 2)):
         hosts = folder / f"hosts-{n}"
         if not hosts.exists():
             small_hosts(hosts, n)
         words = [sys.executable, __file__, "--one", str(hosts), str(folder / f"made-{n}-{workers}"), str(workers)]
         done = subprocess.run(words, check=True, capture_output=True, text=True)
         measured[n, workers] = tuple(float(word) for word in done.stdout.split())
-        taken, memory = measured[n, workers]
-        print(f"{n} hosts, {workers} process(es): {taken:.1f} s, {1e3 * taken / n:.1f} ms a host, {memory:.0f} MB")
-    growth = (measured[10_000, 1][1] - measured[1000, 1][1]) / 9000 * 1024
-    print(f"slope: {measured[10_000, 1][0] / measured[1000, 1][0] / 10:.2f} times linear, {growth:.1f} kB a host")
-    print(f"two processes: {measured[1000, 1][0] / measured[1000, 2][0]:.2f} times as fast as one")
+        taken, work, memory = measured[n, workers]
+        print(
+            f"{n} hosts, {workers} process(es): {taken:.1f} s, of processors {1e3 * work / n:.1f} ms a host, "
+            f"{memory:.0f} MB",
+            flush=True,
+        )
+    growth = (measured[10_000, 1][2] - measured[1000, 1][2]) / 9000 * 1024
+    print(f"slope: {measured[10_000, 1][1] / measured[1000, 1][1] / 10:.2f} times linear, {growth:.1f} kB a host")
+    for n in (1000, 10_000):
+        print(f"two processes, {n} hosts: {measured[n, 1][0] / measured[n, 2][0]:.2f} times as fast as one")
 
 
 def main() -> None:
@@ -205,10 +239,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--sets", action="store_true", help="also write sets of 10³ and 10⁴ hosts: some minutes")
+    parser.add_argument("--grow", nargs=2, metavar=("N", "FOLDER"), help="only inject N small hosts, resumable")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         one_set(*given.one)
+        return
+    if given.grow:
+        grow(int(given.grow[0]), Path(given.grow[1]))
         return
     on_one_core(given.repeats)
     if given.sets:

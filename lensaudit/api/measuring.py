@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
@@ -223,8 +224,10 @@ def realism(
     >>> found.record.layer.n_real, len(found.cutouts.outside)
     (40, 80)
     """
+    from lensaudit.files import working_in
     from lensaudit.realism_gate import RealismOptions, measure_realism
     from lensaudit.realism_gate.measure import refuse_unlike
+    from lensaudit.realism_gate.page import KEPT
 
     options = RealismOptions(label or "", seed)
     sets = as_set(real), as_set(simulated)
@@ -232,10 +235,10 @@ def realism(
     refuse_unlike(loaded, *sets)
     for one in sets:
         as_pair(loaded, one)  # what is to be known of its pixels
-    with watching(progress) as watch:
-        gate = measure_realism(loaded, *sets, options, watch)
-    if out is not None:
-        gate.write(out)
+    with nullcontext() if out is None else working_in(Path(out)), watching(progress) as watch:
+        gate = measure_realism(loaded, *sets, options, watch, None if out is None else Path(out) / KEPT)
+        if out is not None:
+            gate.write(out)
     return gate
 
 

@@ -47,7 +47,7 @@ def realism(
 ) -> None:
     """Measure how far simulated cutouts stand from real ones: by image statistics and by the finder's last layer."""
     from lensaudit.cli.running import check_sets, read_by, watching
-    from lensaudit.files import writable_folder
+    from lensaudit.files import working_in
     from lensaudit.lensset import LensSet
     from lensaudit.provenance import refuse_other
 
@@ -55,7 +55,7 @@ def realism(
 
     from lensaudit.realism_gate import RealismOptions, measure_realism
     from lensaudit.realism_gate.measure import inputs_of, refuse_unlike
-    from lensaudit.realism_gate.page import RESULT_NAME
+    from lensaudit.realism_gate.page import KEPT, RESULT_NAME
 
     options = RealismOptions(label or "", seed, batch)
     loaded = read_by(finder, reading, sets[1:])
@@ -64,9 +64,8 @@ def realism(
         check_sets(loaded.for_units(one), [one])
     if not force:
         refuse_other(out / RESULT_NAME, inputs_of(loaded, *sets), "comparison", "or --force to replace it")
-    writable_folder(out)
-    with watching() as progress:
-        gate = measure_realism(loaded, sets[0], sets[1], options, progress)
+    with working_in(out), watching() as progress:
+        gate = measure_realism(loaded, sets[0], sets[1], options, progress, out / KEPT)
         page = gate.write(out)
     if as_json:
         say_json(gate.record)

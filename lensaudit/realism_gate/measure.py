@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,7 +72,12 @@ class RealismOptions:
 
 
 def measure_realism(
-    finder: Finder, real: LensSet, simulated: LensSet, options: RealismOptions, progress: StageProgress
+    finder: Finder,
+    real: LensSet,
+    simulated: LensSet,
+    options: RealismOptions,
+    progress: StageProgress,
+    kept: Path | None = None,
 ) -> Gate:
     """Compare the cutouts of two sets by image statistics and by the finder's last layer.
 
@@ -81,6 +87,8 @@ def measure_realism(
         Reads both; a set whose zero points differ from its own is brought to its unit.
     progress
         Called with the name of a stage, its steps done and its steps in all.
+    kept
+        Folder for what is known of the cutouts, which a run after a stopped one takes up; None keeps nothing.
 
     Raises
     ------
@@ -90,15 +98,16 @@ def measure_realism(
         The finder cannot take one of them as input, their pixels have different scales, or fewer than `LEAST` cutouts
         of one can be compared.
     """
-    from lensaudit.realism_gate.describing import described
+    from lensaudit.realism_gate.describing import described, stored_in
     from lensaudit.realism_gate.last_layer import last_layer
 
     refuse_unlike(finder, real, simulated)
     found = last_layer(finder)
     layer = None if isinstance(found, str) else found
     notes = [f"{found[0].upper()}{found[1:]}: image statistics alone are compared."] if isinstance(found, str) else []
+    store = None if kept is None else stored_in(kept, finder, layer, options.batch)
     seen = [
-        described(finder, one, layer, options.batch, lambda d, n, s=stage: progress(s, d, n))  # type: ignore[misc]
+        described(finder, one, layer, options.batch, lambda d, n, s=stage: progress(s, d, n), store)  # type: ignore[misc]
         for stage, one in (("scoring real", real), ("scoring simulated", simulated))
     ]
     for one, lens_set in zip(seen, (real, simulated), strict=True):

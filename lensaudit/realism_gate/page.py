@@ -39,6 +39,8 @@ Floats = NDArray[np.float64]
 RESULT_NAME = "realism.json"
 TABLE_NAME = "cutouts.parquet"
 PAGE_NAME = "index.html"
+KEPT = "described"
+"""Folder of what is known of the cutouts: a stopped comparison, or one with another label, goes on from there."""
 SHOWN = 20
 """Statistics in the page's table; all stand in the JSON."""
 

@@ -42,14 +42,15 @@ def realism_block(
     from lensaudit.lensset import LensSet
     from lensaudit.realism_gate import RealismOptions, measure_realism
     from lensaudit.realism_gate.measure import inputs_of
-    from lensaudit.realism_gate.page import RESULT_NAME
+    from lensaudit.realism_gate.page import KEPT, RESULT_NAME
 
     real, result = LensSet.open(options.realism), Path(out) / FOLDER / RESULT_NAME
     if result.is_file():
         kept = Realism.read(result, f"remove {result.parent}, or {_FIX}")
         if (kept.provenance.inputs, kept.provenance.seed) == (inputs_of(finder, real, lens_set), options.seed):
             return kept
-    gate = measure_realism(finder, real, lens_set, RealismOptions(seed=options.seed, batch=options.batch), progress)
+    asked = RealismOptions(seed=options.seed, batch=options.batch)
+    gate = measure_realism(finder, real, lens_set, asked, progress, result.parent / KEPT)
     gate.write(result.parent)
     return gate.record
 

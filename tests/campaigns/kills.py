@@ -42,6 +42,11 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 EXPECTED = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 TEMPORARY = (".partial", ".lock")
 
+ALSO_WARM = (
+    "lensaudit.planted_bias.bench", "lensaudit.finders", "lensaudit.injection.sets", "lensaudit.realism_gate.describing",
+    "photutils.segmentation", "sklearn.covariance", "sklearn.ensemble",
+)  # fmt: skip
+
 RAW_WARNING = re.compile(r"^.*\w+Warning: .*$", re.MULTILINE)
 
 # Words of a command; what a run needs lies in the folder MADE, and it writes to ``out`` in its working folder.
@@ -49,6 +54,12 @@ COMMANDS: dict[str, str] = {
     "simulate": "simulate euclid --n 32 --seed 3 --out out",
     "simulate, 2 workers": "simulate euclid --n 32 --seed 4 --workers 2 --out out",
     "ingest": "ingest fits {made}/fits --band VIS=*_VIS.fits --out out",
+    "ingest --psf": "ingest fits {made}/fits --band VIS=*_VIS.fits --psf VIS={made}/psf.fits --rms VIS={made}/rms.fits "
+    "--zero-point VIS=24.6 --out out",
+    "inject": "inject {made}/set --out out",
+    "inject, 2 workers": "inject {made}/set --n 20 --seed 2 --workers 2 --out out",
+    "realism": "realism {made}/vis --real {made}/other --simulated {made}/set --label any --out out",
+    "calibrate": "calibrate {made}/vis {made}/set --out out",
     "score": "score {made}/vis {made}/set --out out/scores.parquet",
     "train": "train ou-vis --data {made}/set --epochs 2 --batch 8 --threads 1 --out out",
     "train --ablate": "train ou-vis --data {made}/set --test {made}/other --ablate clip --epochs 1 --batch 8 "
@@ -333,13 +344,16 @@ def _write_fits(made: Path) -> None:
     for row, name in enumerate(lens_set.ids):
         image = np.asarray(lens_set.images("VIS", row)[0])
         fits.writeto(made / "fits" / f"{name}_VIS.fits", image, fits.Header(cards))
+    offset = np.arange(21) - 10
+    fits.writeto(made / "psf.fits", np.exp(-(offset[:, None] ** 2 + offset**2) / 4.0))
+    fits.writeto(made / "rms.fits", np.full(image.shape, 0.01, np.float32))
 
 
 def warm(modules: Sequence[str] = WARM) -> None:
     """Import what is slow, so that forks need not."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in (*modules, "lensaudit.planted_bias.bench", "lensaudit.finders"):
+        for name in (*modules, *ALSO_WARM):
             import_module(name)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 import lensaudit as la
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.part import Part
-from lensaudit.realism_gate import Realism
+from lensaudit.realism_gate import Realism, RealismOptions, describing, measure_realism
 from lensaudit.realism_gate.result import ALIKE, FAR, NEAR, UNCERTAIN
 from tests.realism_gate.test_last_layer import Convolutional
 from tests.realism_gate.toys import drawn_set, images, toy_finder
@@ -220,3 +220,34 @@ def test_the_command_prints_and_writes(lensaudit, sets, noisy, tmp_path, monkeyp
     assert other.code == 2
     assert "is the comparison of another real" in other.err
     assert lensaudit("realism", "my_toy:make", "--real", "no", "--simulated", "no", "--out", out).code == 2
+
+
+def test_a_stopped_comparison_goes_on_where_it_stopped(finder, sets, alike, tmp_path, monkeypatch):
+    monkeypatch.setattr(describing, "KEPT_TOGETHER", 64)  # a batch: one file of the real ones, two of the others
+    true, asked = describing._of_some, []
+
+    def compared(label=""):
+        return measure_realism(finder, *sets, RealismOptions(label), lambda *_: None, tmp_path / "described")
+
+    def stopped_at(most):
+        def of_some(finder, reader, *rest):
+            if len(asked) == most:
+                raise KeyboardInterrupt
+            asked.append(len(reader))
+            return true(finder, reader, *rest)
+
+        return of_some
+
+    monkeypatch.setattr(describing, "_of_some", stopped_at(2))
+    with pytest.raises(KeyboardInterrupt):
+        compared()
+    monkeypatch.setattr(describing, "_of_some", stopped_at(None))
+    found = compared()
+    assert sum(asked) == 60 + 80  # every cutout once
+    assert found.record == alike.record  # which was described in one go
+    assert np.array_equal(found.cutouts.distance, alike.cutouts.distance)
+    compared("any")
+    assert sum(asked) == 60 + 80  # another label needs nothing new
+    torn = next((tmp_path / "described").iterdir())
+    torn.write_bytes(torn.read_bytes()[:200])
+    assert compared().record == alike.record
