@@ -43,7 +43,8 @@ EXPECTED = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 TEMPORARY = (".partial", ".lock")
 
 ALSO_WARM = (
-    "lensaudit.planted_bias.bench", "lensaudit.finders", "lensaudit.injection.sets", "lensaudit.realism_gate.describing",
+    "lensaudit.planted_bias.bench", "lensaudit.finders", "lensaudit.injection.sets",
+    "lensaudit.realism_gate.describing",
     "photutils.segmentation", "sklearn.covariance", "sklearn.ensemble",
 )  # fmt: skip
 
