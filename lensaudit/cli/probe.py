@@ -28,7 +28,7 @@ def register_outside(probes: typer.Typer) -> None:
             "lensaudit probe export --n 50 --probe red-source --format single --out runs/people",
             "lensaudit probe export --hosts runs/q1 --n 200 --seed 20817 --out runs/outside",
         ),
-    )(on.taking_hosts(export))
+    )(export)
     probes.command(
         "import-scores",
         epilog=opt.examples("lensaudit probe import-scores runs/outside scores.csv --out runs/outside-audit"),
@@ -43,7 +43,7 @@ def export(
         int, typer.Option("--seed", min=0, help="Of the scenes; part of the secret where the test is blind.")
     ] = 0,
     instrument: opt.Instrument = "",
-    asked: on.Asked = on.NO_HOSTS,
+    asked: on.Asked = on.ASKED,
     bands: Annotated[
         str, typer.Option("--bands", metavar="A,B", help="Bands of a cutout, comma-separated; all by default.")
     ] = "",
