@@ -103,17 +103,22 @@ def _modes(definition: ProbeDefinition, instrument: Instrument) -> dict[str, Mod
 
 def _doses(doses: Doses, instrument: Instrument) -> Doses:
     """What a dose is on the sky, in the bands of the instrument."""
+    said = {name: _words(getattr(doses, name), instrument) for name in ("label", "phrase")}
     physical = doses.physical
     if physical is None or physical.column is None:
-        return doses
+        return doses.model_copy(update=said)
     column = _column(physical.column, instrument)
     if column is None:
-        return doses.model_copy(update={"physical": None})
-    colour = " − ".join(instrument.colour)
-    words = {
-        name: getattr(physical, name).replace(" − ".join(EUCLID_COLOUR), colour) for name in ("at", "above", "below")
-    }
-    return doses.model_copy(update={"physical": physical.model_copy(update={"column": column, **words})})
+        return doses.model_copy(update={**said, "physical": None})
+    words = {name: _words(getattr(physical, name), instrument) for name in ("at", "above", "below")}
+    return doses.model_copy(update={**said, "physical": physical.model_copy(update={"column": column, **words})})
+
+
+def _words(words: str, instrument: Instrument) -> str:
+    """The same of the instrument's colour and reference band."""
+    if len(set(instrument.colour)) == len(EUCLID_COLOUR):
+        words = words.replace(" − ".join(EUCLID_COLOUR), " − ".join(instrument.colour))
+    return words.replace(EUCLID_REFERENCE, instrument.reference)
 
 
 def _curves(curves: dict[str, Axis], instrument: Instrument) -> dict[str, Axis]:

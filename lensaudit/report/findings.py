@@ -359,6 +359,9 @@ def _data(lens_set: AuditedSet) -> str:
             f"Every cutout is simulated (population “{lens_set.population}”, instrument {lens_set.instrument}): "
             "real lenses, real PSFs and real contaminants differ, and recall on the sky can be lower."
         )
+    if lens_set.made_by.startswith("lensaudit inject"):
+        words = "a lens is a host with an arc, a non-lens the host as it is; a lens among the hosts counts as false."
+        return f"Arcs are simulated and stand in cutouts of hosts ({lens_set.made_by}): {words}"
     return (
         f"The cutouts were ingested ({lens_set.made_by}); labels, where there are any, are those of their archive "
         "and its naming rule."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from lensaudit.errors import DataError
 from lensaudit.evaluation import RocBand, ScoreHistogram, evaluate
 from lensaudit.evaluation.selection import LADDER, SelectionFunction, Threshold, require_truth, selection_function
 from lensaudit.evaluation.selection.function import Scored
-from lensaudit.evaluation.selection.parameters import WithTruth
+from lensaudit.evaluation.selection.parameters import WithTruth, colour_of, source_band
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.schema import (
     Bin,
@@ -53,6 +53,18 @@ AXES = (
     Axis("mag_source_VIS", "Source magnitude, VIS, unlensed", "mag", "source magnitude {range}"),
     Axis("colour_source_VIS_H", "Source colour VIS − H", "mag", "source colour VIS − H {range}"),
 )
+"""Of Euclid's sets."""
+
+
+def axes_of(lens_set: LensSet, lens: np.ndarray) -> tuple[Axis, ...]:
+    """`AXES` in the bands of the set, whose lenses are `lens` (n,)."""
+    band, colour = source_band(lens_set, lens), colour_of(lens_set)
+    words = f"ource colour {' − '.join(colour)}"
+    return (
+        *AXES[:2],
+        replace(AXES[2], column=f"mag_source_{band}", label=f"Source magnitude, {band}, unlensed"),
+        Axis(f"colour_source_{'_'.join(colour)}", f"S{words}", "mag", f"s{words} {{range}}"),
+    )
 
 
 def recall_along(values: np.ndarray, found: np.ndarray, axis: Axis, rng: np.random.Generator) -> Curve:
@@ -202,7 +214,8 @@ def selection_block(lens_set: LensSet, p: np.ndarray, threshold: float, seed: in
     """
     lens = (lens_set.labels == 1) & np.isfinite(p)
     other = (lens_set.labels == 0) & np.isfinite(p)
-    axes = [axis for axis in AXES if axis.column in lens_set.columns]
+    all_axes = axes_of(lens_set, lens)
+    axes = [axis for axis in all_axes if axis.column in lens_set.columns]
     has_kinds = "kind" in lens_set.columns
     if not (lens.any() and axes) and not (has_kinds and (lens | other).any()):
         return None
@@ -210,7 +223,7 @@ def selection_block(lens_set: LensSet, p: np.ndarray, threshold: float, seed: in
     kinds = lens_set.column("kind").astype(str) if has_kinds else None
     return Selection(
         curves=tuple(recall_along(lens_set.column(axis.column)[lens], called[lens], axis, rng) for axis in axes),
-        absent=tuple(axis.label for axis in AXES if axis not in axes),
+        absent=tuple(axis.label for axis in all_axes if axis not in axes),
         lens_kinds=_kinds(kinds, called, lens, rng),
         non_lens_kinds=_kinds(kinds, called, other, rng),
     )

@@ -30,7 +30,7 @@ from lensaudit.report.probe_block import (
     TruthRow,
     Unprobed,
 )
-from lensaudit.report.render import TRUTH
+from lensaudit.report.render import TRUTH, truth_words
 from lensaudit.verdicts import INCONCLUSIVE, NATURES, STATES, TENTATIVE, in_sentence
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _response(response: Response, tolerance: float) -> DoseResponse:
         values = response.truth[column]
         known = [value for value in values if not math.isnan(value)]
         if known:
-            label, unit = TRUTH.get(column, (column, ""))
+            label, unit = truth_words(column)
             changes = max(known) - min(known) > 1e-9 + 0.001 * max(abs(value) for value in known)
             rows.append(TruthRow(label, unit, values, changes))
     numbers = response.crossing, response.low, response.high, response.crossed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,6 +151,18 @@ TRUTH = {
     "mag_lens_VIS": ("lens magnitude VIS", "mag"),
 }
 """Truth columns of the doses → how an astronomer calls them, and the unit."""
+
+_OF_BANDS = re.compile(r"(?P<what>mag|colour)_(?P<of>source|lens)_(?P<bands>\w+)")
+
+
+def truth_words(column: str) -> tuple[str, str]:
+    """Words and unit of a truth column; of those that the page does not know its name."""
+    found = _OF_BANDS.fullmatch(column)
+    if column in TRUTH or found is None:
+        return TRUTH.get(column, (column, ""))
+    if found["what"] == "mag":
+        return f"{found['of']} magnitude {found['bands']}", "mag"
+    return f"{found['of']} colour {found['bands'].replace('_', ' − ')}", "mag"
 
 
 SHOWN_FINDINGS = 6

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from lensaudit.report.performance import AXES, PERMUTATIONS, bin_edges, heterogeneity, rates_by_kind, recall_along
+from lensaudit.report.performance import (
+    AXES,
+    PERMUTATIONS,
+    axes_of,
+    bin_edges,
+    heterogeneity,
+    rates_by_kind,
+    recall_along,
+)
 from lensaudit.report.schema import MIN_BIN, Rate
 from lensaudit.statistics import Proportion
 
@@ -119,3 +128,15 @@ def test_an_empty_group_has_no_rate():
         "value": None,
         "few": True,
     }
+
+
+def test_axes_are_in_the_bands_of_the_set():
+    def of(bands: tuple[str, ...], *columns: str) -> list[str]:
+        values = {"label": np.ones(3), **{name: np.ones(3) for name in columns}}
+        some = SimpleNamespace(bands=bands, columns=tuple(values), column=values.__getitem__)
+        return [axis.label for axis in axes_of(some, np.ones(3, bool))[2:]]
+
+    assert of(("VIS", "H"), "mag_source_VIS") == [AXES[2].label, AXES[3].label]
+    hsc = of(("g", "r", "i", "z", "y"), "mag_source_g", "colour_lens_g_y", "colour_source_g_y")
+    assert hsc == ["Source magnitude, g, unlensed", "Source colour g − y"]
+    assert of(("g", "r", "i")) == ["Source magnitude, g, unlensed", "Source colour g − i"]

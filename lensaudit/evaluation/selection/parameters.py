@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -91,7 +92,7 @@ def parameters_of(lens_set: WithTruth) -> tuple[tuple[Parameter, ...], tuple[str
     """
     lens = lens_set.labels == 1
     there, absent = [], []
-    for parameter in _candidates(_band(lens_set, lens)):
+    for parameter in _candidates(source_band(lens_set, lens), colour_of(lens_set)):
         known = set(parameter.columns) <= set(lens_set.columns)
         if known and np.isfinite(parameter.values(lens_set, lens)).any():
             there.append(parameter)
@@ -102,7 +103,9 @@ def parameters_of(lens_set: WithTruth) -> tuple[tuple[Parameter, ...], tuple[str
 
 def known_parameter(name: str, words: str, unit: str) -> Parameter:
     """The parameter that a table of an earlier version names; it did not say columns and unit of a logarithm."""
-    known = {one.name: one for band in BANDS for one in _candidates(band)}
+    named, last = _COLOUR.fullmatch(name), name.rpartition("_")[2]
+    colour = (named["blue"], named["red"]) if named else EUCLID_COLOUR
+    known = {one.name: one for band in (*BANDS, last) for one in _candidates(band, colour)}
     return known.get(name, Parameter(name, words, unit.removeprefix("dex"), (name,), unit == "dex"))
 
 
@@ -111,7 +114,7 @@ def values_of(parameters: Sequence[Parameter], lens_set: WithTruth, rows: NDArra
     return {parameter.name: parameter.values(lens_set, rows) for parameter in parameters}
 
 
-def _band(lens_set: WithTruth, lens: NDArray[np.bool_]) -> str:
+def source_band(lens_set: WithTruth, lens: NDArray[np.bool_]) -> str:
     """The band whose source magnitudes are known; the set's first where none is."""
     for band in BANDS:
         name = f"mag_source_{band}"
@@ -120,7 +123,22 @@ def _band(lens_set: WithTruth, lens: NDArray[np.bool_]) -> str:
     return next(iter(lens_set.bands), BANDS[0])
 
 
-def _candidates(band: str) -> tuple[Parameter, ...]:
+EUCLID_COLOUR = ("VIS", "H")
+_COLOUR = re.compile(r"colour_(source|lens)_(?P<blue>[^_]+)_(?P<red>[^_]+)")
+
+
+def colour_of(lens_set: WithTruth) -> tuple[str, str]:
+    """The two bands between which the set has colours; without any Euclid's, or the first and last of other bands."""
+    named = next((found for name in lens_set.columns if (found := _COLOUR.fullmatch(name))), None)
+    if named is not None:
+        return named["blue"], named["red"]
+    bands = tuple(lens_set.bands)
+    return EUCLID_COLOUR if "VIS" in bands or len(bands) < 2 else (bands[0], bands[-1])
+
+
+def _candidates(band: str, colour: tuple[str, str] = EUCLID_COLOUR) -> tuple[Parameter, ...]:
+    between, words = "_".join(colour), " − ".join(colour)
+
     def plain(name: str, words: str, unit: str = "", logarithmic: bool = False, driver: bool = True) -> Parameter:
         return Parameter(name, words, unit, (name,), logarithmic, driver)
 
@@ -131,12 +149,12 @@ def _candidates(band: str) -> tuple[Parameter, ...]:
         plain("magnification", "magnification", logarithmic=True),
         plain("source_r_eff_arcsec", "source half-light radius", "″", logarithmic=True),
         plain("source_n_sersic", "source Sérsic index"),
-        plain("colour_source_VIS_H", "source colour VIS − H", "mag"),
+        plain(f"colour_source_{between}", f"source colour {words}", "mag"),
         plain("z_source", "source redshift"),
         plain(f"mag_lens_{band}", f"lens magnitude {band}", "mag"),
         plain("lens_r_eff_arcsec", "lens half-light radius", "″", logarithmic=True),
         plain("lens_axis_ratio", "axis ratio of the lens's mass"),
-        plain("colour_lens_VIS_H", "lens colour VIS − H", "mag"),
+        plain(f"colour_lens_{between}", f"lens colour {words}", "mag"),
         plain("z_lens", "lens redshift"),
         plain("sigma_v_km_s", "velocity dispersion of the lens", "km/s", driver=False),
         plain("arc_offset_arcsec", "arc's distance from the centre", "″", driver=False),

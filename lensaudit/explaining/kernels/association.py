@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.evaluation.selection.parameters import colour_of
 from lensaudit.lensset import LensSet
 from lensaudit.statistics import holm, spearman, top_groups
 
@@ -43,6 +44,11 @@ class TruthColumn:
     lower: str
     source: str = ""
     change: Callable[[NDArray[np.float64]], NDArray[np.float64]] = np.asarray
+
+    @property
+    def quantity(self) -> str:
+        """The name without the bands of a colour."""
+        return self.name.rsplit("_", 2)[0] if self.name.startswith("colour_") else self.name
 
     def of(self, value: float) -> str:
         """Words for an association of this sign."""
@@ -89,13 +95,13 @@ compared by its cosine and sine."""
 
 
 def truth_values(lens_set: LensSet, rows: Rows) -> tuple[tuple[TruthColumn, ...], NDArray[np.float64]]:
-    """Those of `TRUTH` that the set knows, and their values for the images at `rows`, float64 (rows, columns).
+    """Those of `TRUTH` that the set knows, colours in its bands, and their values: float64 (rows, columns).
 
     The position of an arc is the centroid of its noiseless light in the first band; it is NaN where there is no light.
     """
     known, values = [], []
     centroids = _centroids(lens_set, rows) if lens_set.has_truth else None
-    for column in TRUTH:
+    for column in _in_bands_of(lens_set):
         if column.source in lens_set.columns:
             known.append(column)
             values.append(column.change(lens_set.column(column.source)[rows].astype(np.float64)))
@@ -103,6 +109,19 @@ def truth_values(lens_set: LensSet, rows: Rows) -> tuple[tuple[TruthColumn, ...]
             known.append(column)
             values.append(centroids[:, 0 if column is ARC_X else 1])
     return tuple(known), np.stack(values, axis=1) if values else np.empty((len(rows), 0))
+
+
+def _in_bands_of(lens_set: LensSet) -> list[TruthColumn]:
+    """`TRUTH` with Euclid's colours replaced by those that the set has."""
+    colour = colour_of(lens_set)
+    between, words = "_".join(colour), " − ".join(colour)
+    moved = []
+    for column in TRUTH:
+        if column.name.startswith("colour_"):
+            name = column.name.replace("VIS_H", between)
+            column = replace(column, name=name, source=name, words=column.words.replace("VIS − H", words))
+        moved.append(column)
+    return moved
 
 
 def _centroids(lens_set: LensSet, rows: Rows) -> NDArray[np.float64]:

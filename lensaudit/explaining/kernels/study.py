@@ -206,7 +206,8 @@ def _note(columns: tuple[TruthColumn, ...], lenses: int) -> str:
         return "no truth: the set's catalogue knows nothing of its lenses, so there is nothing to compare with"
     if not lenses:
         return "no lenses: none of the scored images is labelled a lens, so there is nothing to compare with"
-    missing = [column.name for column in TRUTH if column not in columns]
+    there = {column.quantity for column in columns}
+    missing = [column.name for column in TRUTH if column.quantity not in there]
     return f"no truth for {', '.join(missing)}" if missing else ""
 
 
