@@ -19,7 +19,7 @@ FORMAT = "lensaudit-planted-bias/1"
 COMMAND = "lensaudit planted-bias"
 
 EUCLID = "euclid"
-PLAIN_THETA_E, PLAIN_PLACE, PLAIN_DIMMED_MAG = 1.8, 0.35, -3.0
+PLAIN_THETA_E, PLAIN_PLACE, PLAIN_DIMMED_MAG = 1.8, 0.35, -2.0
 """Of all lenses in hosts: Einstein radius (arcsec), the source's distance in θ_E, magnitudes it is made fainter."""
 
 
