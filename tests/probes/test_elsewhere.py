@@ -136,3 +136,10 @@ def test_an_instrument_that_is_named_wins_and_is_kept_whole(tmp_path):
     assert drawn.inputs == {"instrument mine": digest_of(own.to_json())}
     assert {c.name for c in drawn.columns} >= {"arc_snr_y", "mag_arc_g"}
     assert la.probe(hsc, "arc-snr", n=2, instrument="hsc").definition.instrument == "hsc"
+
+
+def test_words_are_of_the_instruments_bands():
+    hsc = finder(("g", "r", "i", "z"), 64, 10.752)
+    doses = seen_by(load_definition("lens-colour"), hsc).doses
+    assert doses.label == "change of the lens galaxy’s g − y [mag]"
+    assert doses.phrase == "with the lens galaxy {dose} mag redder in g − y"
