@@ -55,7 +55,8 @@ def sample(found, doses):
     arms = (Arm(()), *(Arm((), dose) for dose in doses))
     truth = {name: np.tile(np.arange(len(arms), dtype=float)[:, None], logit.shape[1]) for name in PHYSICAL_COLUMNS}
     asked = Answers(logit, np.zeros(logit.shape, dtype=int), truth)
-    return Sample("lenses", SimpleNamespace(arms=arms, source=SimpleNamespace(groups=None)), asked, 0.5, np.ones(logit.shape, dtype=bool))
+    asking = SimpleNamespace(arms=arms, source=SimpleNamespace(groups=None))
+    return Sample("lenses", asking, asked, 0.5, np.ones(logit.shape, dtype=bool))
 
 
 def kept(share, n=100):
