@@ -60,7 +60,7 @@ COMMANDS: dict[str, str] = {
     "inject": "inject {made}/set --out out",
     "inject, 2 workers": "inject {made}/set --n 20 --seed 2 --workers 2 --out out",
     "realism": "realism {made}/vis --real {made}/other --simulated {made}/set --label any --out out",
-    "calibrate": "calibrate {made}/vis {made}/set --out out",
+    "calibrate": "calibrate ou66 {made}/set --out out",
     "score": "score {made}/vis {made}/set --out out/scores.parquet",
     "train": "train ou-vis --data {made}/set --epochs 2 --batch 8 --threads 1 --out out",
     "train --ablate": "train ou-vis --data {made}/set --test {made}/other --ablate clip --epochs 1 --batch 8 "
