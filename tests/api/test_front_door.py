@@ -17,6 +17,7 @@ from pkgutil import iter_modules
 import pytest
 
 import lensaudit as la
+from lensaudit.api.hosting import HostOptions
 
 MODULES = ("calling", "sets", "finders", "explaining", "measuring", "calibrating", "auditing")
 FUNCTIONS = [name for name in la.__all__ if name != "LensSet"]
@@ -124,7 +125,7 @@ def test_keyword_options_are_those_of_the_settings(options, settings):
     """Those that the function itself takes, or spells as all functions do, aside."""
     named = {"batch": "batch_size", "explanations": "judge_n"}
     given = {"method", "quick", "body", "restart", "cache", "processes", "seed", "methods", "per_kind", "lens_set"}
-    given |= {"sources", "reuse_hosts", "psf_of_arc"}  # parts of the settings' `hosts`: `asked_hosts`
+    given |= set(HostOptions.__annotations__) - {"hosts"}  # parts of the settings' `hosts`: `asked_hosts`
     kind = _at(settings)
     fields = kind.model_fields if hasattr(kind, "model_fields") else [field.name for field in dataclasses.fields(kind)]
     assert {named.get(name, name) for name in fields} - given == set(_at(options).__annotations__) - given
