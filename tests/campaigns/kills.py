@@ -60,7 +60,7 @@ COMMANDS: dict[str, str] = {
     "inject": "inject {made}/set --out out",
     "inject, 2 workers": "inject {made}/set --n 20 --seed 2 --workers 2 --out out",
     "realism": "realism {made}/vis --real {made}/other --simulated {made}/set --label any --out out",
-    "calibrate": "calibrate ou66 {made}/set --out out",
+    "calibrate": "calibrate ou66 {made}/many --out out",
     "score": "score {made}/vis {made}/set --out out/scores.parquet",
     "train": "train ou-vis --data {made}/set --epochs 2 --batch 8 --threads 1 --out out",
     "train --ablate": "train ou-vis --data {made}/set --test {made}/other --ablate clip --epochs 1 --batch 8 "
@@ -94,6 +94,7 @@ COMMANDS: dict[str, str] = {
 MAKING = (
     "simulate euclid --n 48 --seed 1 --out set",
     "simulate euclid --n 8 --seed 2 --out other",
+    "simulate euclid --n 64 --seed 6 --out many",
     "simulate vis101 --n 40 --seed 3 --out vis101",
     "train ou-vis --data set --epochs 1 --batch 8 --threads 1 --out vis",
     "ensemble ou66 ou-vis --data set --perplexity 5 --out ensemble",
