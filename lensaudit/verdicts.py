@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 SIGNIFICANCE = 0.05
@@ -264,7 +264,13 @@ def in_short(answers: Sequence[Answer]) -> str:
     parts = [f"{len(titles)} {_verb(state, len(titles))} ({', '.join(titles)})" for state, titles in groups.items()]
     if not parts:
         return ""
-    return f"Of {_probes(len(answers))} with {_pairs_each(answers)}, {', '.join(parts)}."
+    return f"Of {_probes(len(answers))} with {pairs_each(one.n for one in answers)}, {', '.join(parts)}."
+
+
+def pairs_each(numbers: Iterable[int]) -> str:
+    """How many pairs probes had: ``60 pairs each``, or ``6 to 60 pairs``, for hosts without an arc are few."""
+    sizes = sorted(set(numbers))
+    return f"{sizes[0]} pairs each" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} pairs"
 
 
 def _verb(state: State, k: int) -> str:
@@ -273,11 +279,6 @@ def _verb(state: State, k: int) -> str:
 
 def _probes(k: int) -> str:
     return f"{k} probe{'' if k == 1 else 's'}"
-
-
-def _pairs_each(answers: Sequence[Answer]) -> str:
-    sizes = sorted({one.n for one in answers})
-    return f"{sizes[0]} pairs each" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} pairs"
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class CutOptions(TypedDict, total=False):
 
 @front_door
 def cut(
-    data: Data | Sequence[Data],
+    images: Data | Sequence[Data],
     side: int,
     *,
     out: Path | str | None = None,
@@ -64,7 +64,7 @@ def cut(
 
     Parameters
     ----------
-    data
+    images
         Lens set of large images with PSFs and zero points, or several of the same bands, whose sizes may differ.
     side
         Pixels along a side of a cutout.
@@ -114,7 +114,7 @@ def cut(
     """
     from lensaudit import injection
 
-    sets = [data] if isinstance(data, Data) else list(data)
+    sets = [images] if isinstance(images, Data) else list(images)
     words: dict[str, Any] = dict(options)
     if "exclude" in words:
         words["exclude"] = injection.read_positions(Path(words["exclude"]))

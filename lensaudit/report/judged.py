@@ -20,6 +20,7 @@ from lensaudit.report.chapters import (
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.probes import COMPOUND
 from lensaudit.spread import StageProgress
+from lensaudit.untrusted import file_stem
 
 if TYPE_CHECKING:
     from lensaudit.explaining.judging.judgement import Judgement
@@ -140,7 +141,7 @@ def _compounds_seen_by(finder: Finder, options: AuditOptions) -> Instrument:
 
 def _compound_folders(out: Path, instrument: Instrument, options: AuditOptions) -> list[Path]:
     n = DRAWN_PER_JUDGED * options.judge_n  # some show no lensed light and cannot judge a map
-    of = "" if instrument.name == "euclid" else f"{instrument.name}-"
+    of = "" if instrument.name == "euclid" else f"{file_stem(instrument.name)}-"
     return [out / "judged" / "sets" / f"{of}{name}-n{n}-seed{options.seed}" for name in COMPOUNDS]
 
 

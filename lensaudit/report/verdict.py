@@ -25,6 +25,7 @@ from lensaudit.verdicts import (
     in_short,
     next_steps,
     on_the_command_line,
+    pairs_each,
     present_word,
     state_of,
 )
@@ -90,9 +91,8 @@ def _headline(audit: Measured, findings: Sequence[Finding]) -> str:
     if state == CLEAR:
         clauses += _natural(findings)
         rows = _rows(audit)
-        pairs = plural(min(row.n for row in rows), "pair")
         other = " other" if clauses else ""
-        clauses.append(f"no{other} loss beyond the tolerance in {plural(len(rows), 'probe')} with {pairs} each")
+        clauses.append(f"no{other} loss beyond the tolerance in {plural(len(rows), 'probe')} with {_pairs(rows)}")
     elif not clauses:
         clauses.append("which lenses it loses was not measured")
     return "; ".join([_finds(name, audit.performance), *clauses]).replace("; and ", " and ", 1)
@@ -142,14 +142,17 @@ def _open(audit: Measured, findings: Sequence[Finding]) -> list[str]:
     if few:
         clauses.append(f"it finds too few lenses for {_of(len(few), len(rows))} to be assessed")
     if left:
-        pairs = plural(min(row.n for row in left), "pair")
-        clauses.append(f"{_counted(left, len(rows), 'probe')} with {pairs} each" + _likeliest(findings, probes=True))
+        clauses.append(f"{_counted(left, len(rows), 'probe')} with {_pairs(left)}" + _likeliest(findings, probes=True))
     own = [finding for finding in findings if finding.source != PROBES]
     waiting = [finding for finding in own if state_of(finding.verdict).open]
     if not clauses and waiting:
         said = _counted(waiting, len(own), "comparison", " within the set")
         clauses.append(said + _likeliest(findings, probes=False))
     return clauses
+
+
+def _pairs(rows: Sequence[ProbeRow]) -> str:
+    return pairs_each(row.n for row in rows)
 
 
 def _counted(rows: Sequence[ProbeRow] | Sequence[Finding], total: int, what: str, where: str = "") -> str:

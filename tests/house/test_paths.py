@@ -33,7 +33,8 @@ OURS = {
     "lensaudit.explaining.dreaming.wish": {"self.stem", "self.start.stem"},  # made of file_stem
     "lensaudit.explaining.explained_files": {"stem", "shown"},  # made of file_stem
     "lensaudit.files": {"path.name", "out.name"},  # of a path that is there already
-    "lensaudit.report.judged": {"name", "n", "options.seed"},  # a population of ours
+    "lensaudit.realism_gate.describing": {"lens_set.content_hash[:12]"},  # a hash
+    "lensaudit.report.judged": {"of", "name", "n", "options.seed"},  # an instrument and a population of ours
     "lensaudit.report.quickstart": {"n", "options.seed"},
     "lensaudit.training.ablation": {"seed"},
     "lensaudit.training.cross_validation": {"number"},

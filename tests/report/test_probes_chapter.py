@@ -195,6 +195,8 @@ def test_few_lenses_carry_their_number_and_interval(audit: Audit):
     assert "--n 280" in said.next[0].command
     said = with_rows(audit, replace(rows[0], verdict="tentative"), *rows[1:]).verdict
     assert "; 5 of 6 probes are inconclusive and 1 is tentative with 20 pairs each" in said.headline
+    said = with_rows(audit, replace(rows[0], n=6), *rows[1:]).verdict  # on hosts without an arc, say
+    assert "; 6 of 6 probes are inconclusive with 6 to 20 pairs" in said.headline
     said = with_rows(audit, *(replace(row, verdict="tentative") for row in rows)).verdict
     assert "; 6 of 6 probes are tentative with 20 pairs each" in said.headline
 
