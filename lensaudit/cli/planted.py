@@ -73,8 +73,9 @@ def planted(
         return
     _show(record)
     if record.hosts is not None:
-        say(f"on hosts of {record.hosts.used.set}:")
+        say(f"on hosts of {record.hosts.used.set}, finders {record.hosts.trained}:")
         _show(record.hosts)
+        say(*([record.hosts.enough_to_name] if record.hosts.needed else []))
         say(*(f"not asked there: {name}, for {why}" for name, why in record.hosts.not_asked.items()))
     say(f"written to {out / PAGE_FILE}")
 

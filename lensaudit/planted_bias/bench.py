@@ -7,7 +7,7 @@ out are the certificate of the audit itself.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_text
 from lensaudit.finders import Finder
 from lensaudit.imaging import EUCLID, Instrument
+from lensaudit.planted_bias.on_hosts import ENOUGH_HOSTS, Divided, TrainingHosts, divided
 from lensaudit.planted_bias.planted_finders import (
     ALL_PLANTS,
     CLEAN,
@@ -43,6 +44,7 @@ from lensaudit.planted_bias.result import (
     accused,
     bench_page,
     detected,
+    hosts_needed,
     summary,
     unblinded,
 )
@@ -81,12 +83,13 @@ RECIPE_VERSION = 1
 
 @dataclass(frozen=True)
 class TrainOne:
-    """Trains finder number k of the list and saves it; picklable."""
+    """Trains finder number k of the list and saves it, on drawn scenes or on arcs in `hosts`; picklable."""
 
     folder: Path
     jobs: tuple[tuple[str, int], ...]
     settings: BenchSettings
     instrument: Instrument = EUCLID
+    hosts: TrainingHosts | None = None
 
     def path(self, job: int) -> Path:
         """Weights of a job, named by all they depend on."""
@@ -95,6 +98,8 @@ class TrainOne:
         words = f"{plant} {number} {self.settings.images} {self.settings.epochs} {self.settings.seed} {version}"
         if self.instrument != EUCLID:
             words += f" {digest_of(self.instrument.to_json())}"
+        if self.hosts is not None:
+            words += f" on hosts {self.hosts.key}"
         key = hashlib.sha256(words.encode()).hexdigest()[:10]
         return Path(self.folder) / "finders" / f"{plant}-{number:02d}-{key}.safetensors"
 
@@ -110,7 +115,8 @@ class TrainOne:
         plant, number = self.jobs[job]
         place = [one.name for one in ALL_PLANTS].index(plant)
         data_seed = self.settings.seed * 100_003 + place * 1009 + number
-        images, labels = training_images(plant, data_seed, self.settings.images, self.instrument)
+        made = training_images if self.hosts is None else self.hosts.images
+        images, labels = made(plant, data_seed, self.settings.images, self.instrument)
         net = train_small(images, labels, data_seed, self.settings.epochs, self.unfinished(job))
         save_small(net, self.path(job))
         return job
@@ -135,7 +141,8 @@ def run_planted(
     instrument
         Whose images the finders are trained and audited on, in cutouts of 20″; None takes Euclid.
     hosts
-        Real cutouts on which the finders are audited too.
+        Real cutouts in which finders are audited too: others, trained on arcs in hosts that are not audited, or those
+        of drawn scenes where there are fewer than `ENOUGH_HOSTS`.
 
     Raises
     ------
@@ -150,7 +157,7 @@ def run_planted(
     if hosts is not None:
         check_hosts(small_finder("small", seen_by), hosts)
     folder = writable_folder(Path(out))
-    real = None if hosts is None else hosts.chosen(settings.n, settings.seed + 7, workers)
+    parts = None if hosts is None else divided(hosts, settings, workers)
     jobs = tuple(
         (plant.name, number)
         for plant in chosen
@@ -158,23 +165,67 @@ def run_planted(
     )
     task = TrainOne(folder, jobs, settings, seen_by)
     _train(task, workers, progress)
-    names = [f"finder-{k:02d}" for k in range(len(jobs))]
-    finders = [small_finder(name, seen_by, load_small(task.path(k), seen_by)) for k, name in enumerate(names)]
-    audits = audit_blind(finders, folder, settings, workers, progress, instrument=seen_by)
+    finders = _trained(task)
+    audits = audit_blind(list(finders.values()), folder, settings, workers, progress, instrument=seen_by)
     found = [unblinded(audit, *job) for audit, job in zip(audits, jobs, strict=True)]
-    there = (
-        None
-        if real is None
-        else _there(dict(zip(jobs, finders, strict=True)), real, folder, settings, workers, progress)
-    )
+    there = None if parts is None else _on_own_sky(parts, finders, task, workers, progress)
     record = summary(found, settings, tuple(DOSES), seen_by.name, there)
     write_text(folder / PAGE_FILE, bench_page(record))
     record.write(folder / RESULT_FILE)
     return record
 
 
+Finders = dict[tuple[str, int], Finder]
+"""By plant and number."""
+
+
+def _trained(task: TrainOne) -> Finders:
+    """Under names that say nothing of them."""
+    return {
+        job: small_finder(f"finder-{k:02d}", task.instrument, load_small(task.path(k), task.instrument))
+        for k, job in enumerate(task.jobs)
+    }
+
+
+def _on_own_sky(
+    parts: Divided, drawn: Finders, task: TrainOne, workers: int, progress: StageProgress | None
+) -> FoundOnHosts:
+    """Audits on hosts of finders that are trained on arcs in others, or of `drawn` where these are too few."""
+    if parts.training is None:
+        found = _there(drawn, parts.audited, task.folder, task.settings, workers, progress)
+        return replace(found, usable=parts.usable, enough=ENOUGH_HOSTS)
+    unnamed = _asked_there(parts.audited, task.jobs).unnamed
+    there = replace(task, jobs=tuple(job for job in task.jobs if job[0] not in unnamed), hosts=parts.training)
+    _train(there, workers, progress, "training finders on hosts")
+    found = _there(_trained(there), parts.audited, task.folder, task.settings, workers, progress)
+    trained_on = len(parts.training.rows)
+    return replace(found, trained_on=trained_on, usable=parts.usable, enough=ENOUGH_HOSTS, not_asked=unnamed)
+
+
+@dataclass(frozen=True)
+class _AskedThere:
+    """Probes of the bench on hosts, those refused and why, and plants that no probe there can name and why."""
+
+    probes: tuple[str, ...]
+    refused: dict[str, str]
+    unnamed: dict[str, str]
+
+
+def _asked_there(hosts: OnHosts, jobs: Iterable[tuple[str, int]]) -> _AskedThere:
+    refused = {one.name: f"it {why}" for one in bench_probes(hosts=hosts) if (why := hosts.why_not(one))}
+    asked = tuple(name for name in DOSES if name not in refused)
+    if not asked:
+        raise UsageError(f"--hosts {hosts.path}: no probe of the bench can be asked: {next(iter(refused.values()))}")
+    unnamed = {
+        plant: f"its probe {own[0]} {refused[own[0]][len('it ') :]}"
+        for plant in dict.fromkeys(plant for plant, _ in jobs)
+        if (own := [name for name in plant_named(plant).probes if name in DOSES]) and not {*own} & {*asked}
+    }
+    return _AskedThere(asked, refused, unnamed)
+
+
 def _there(
-    finders: dict[tuple[str, int], Finder],
+    finders: Finders,
     hosts: OnHosts,
     folder: Path,
     settings: BenchSettings,
@@ -182,24 +233,21 @@ def _there(
     progress: StageProgress | None,
 ) -> FoundOnHosts:
     """What the audit finds on hosts; finders whose bias it cannot name there are not asked."""
-    refused = {one.name: f"it {why}" for one in bench_probes(hosts=hosts) if (why := hosts.why_not(one))}
-    asked = tuple(name for name in DOSES if name not in refused)
-    if not asked:
-        raise UsageError(f"--hosts {hosts.path}: no probe of the bench can be asked: {next(iter(refused.values()))}")
-    unnamed = {
-        plant: refused[own[0]]
-        for plant in dict.fromkeys(plant for plant, _ in finders)
-        if (own := [name for name in plant_named(plant).probes if name in DOSES]) and not {*own} & {*asked}
-    }
-    kept = {job: finder for job, finder in finders.items() if job[0] not in unnamed}
+    asked = _asked_there(hosts, finders)
+    kept = {job: finder for job, finder in finders.items() if job[0] not in asked.unnamed}
     audits = audit_blind(list(kept.values()), folder, settings, workers, progress, hosts=hosts) if kept else []
-    found = [unblinded(audit, *job) for audit, job in zip(audits, kept, strict=True)]
-    not_asked = {
-        plant: f"its probe {plant_named(plant).probes[0]} {said[len('it ') :]}" for plant, said in unnamed.items()
-    }
+    found = tuple(unblinded(audit, *job) for audit, job in zip(audits, kept, strict=True))
     return FoundOnHosts(
-        hosts.used, hosts.n, detected(found), accused(found), tuple(found), asked, refused, not_asked
-    )  # fmt: skip
+        used=hosts.used,
+        n_pairs=hosts.n,
+        planted=detected(found),
+        clean=accused(found),
+        audits=found,
+        probes=asked.probes,
+        not_on_hosts=asked.refused,
+        not_asked=asked.unnamed,
+        needed=hosts_needed(settings.tolerance, sum(len(DOSES[name]) for name in asked.probes)),
+    )
 
 
 def _chosen(names: Sequence[str]) -> tuple[Plant, ...]:
@@ -219,17 +267,17 @@ def _check(settings: BenchSettings) -> None:
         raise UsageError(f"--tolerance {settings.tolerance:g}: must lie between 0 and 1")
 
 
-def _train(task: TrainOne, workers: int, progress: StageProgress | None) -> None:
+def _train(task: TrainOne, workers: int, progress: StageProgress | None, stage: str = "training finders") -> None:
     total = len(task.jobs)
     missing = [job for job in range(total) if not task.path(job).is_file()]
     done = total - len(missing)
     if progress is not None:
-        progress("training finders", done, total)
+        progress(stage, done, total)
     with closing(spread(task, missing, workers)) as ended:
         for _ in ended:
             done += 1
             if progress is not None:
-                progress("training finders", done, total)
+                progress(stage, done, total)
     for job in range(total):
         task.unfinished(job).unlink(missing_ok=True)
 

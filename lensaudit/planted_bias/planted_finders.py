@@ -189,20 +189,26 @@ def training_scene(plant: Plant, seed: int, index: int, sky: Sky | None = None) 
     """Scene `index` of a training set, labelled a lens at even places; depends on (plant, seed, index) alone."""
     label = 1 - index % 2
     traits = plant.traits(np.random.default_rng([seed, index, 11]), label)
-    scene = draw_scene(POPULATION, seed, index, sky)
+    scene = scene_edits.lens_colour(with_arc(draw_scene(POPULATION, seed, index, sky), traits), traits.lens_colour_mag)
+    scene = scene_edits.off_centre(scene, traits.off_centre_arcsec)
+    scene = scene_edits.noise_level(as_filed(scene, traits), traits.noise)
+    return scene_edits.psf_angle(scene, traits.psf_angle_deg), traits
+
+
+def with_arc(scene: Scene, traits: Traits) -> Scene:
+    """The lens with the mass, sources and neighbours of the traits."""
     scene = scene_edits.einstein_radius(scene, traits.theta_e_arcsec)
     scene = scene_edits.source_offset(scene, traits.source_place)
     scene = scene_edits.source_colour(scene, traits.source_colour)
     scene = scene_edits.companions(scene, traits.companions)
-    scene = scene_edits.lens_colour(scene, traits.lens_colour_mag)
-    scene = scene_edits.second_source(scene, traits.second_source)
-    scene = scene_edits.off_centre(scene, traits.off_centre_arcsec)
+    return scene_edits.second_source(scene, traits.second_source)
+
+
+def as_filed(scene: Scene, traits: Traits) -> Scene:
+    """What the traits say is in the image: the lens, its galaxy alone, or the source unlensed beside it."""
     if traits.empty:
-        scene = scene_edits.without_source(scene)
-    elif not traits.lensed:
-        scene = scene_edits.unlensed(scene)
-    scene = scene_edits.noise_level(scene, traits.noise)
-    return scene_edits.psf_angle(scene, traits.psf_angle_deg), traits
+        return scene_edits.without_source(scene)
+    return scene if traits.lensed else scene_edits.unlensed(scene)
 
 
 SIZE, FIELD_ARCSEC = 100, 20.0

@@ -11,7 +11,7 @@ from lensaudit.probes import ProbeAudit
 from lensaudit.probes.result import HostsUsed
 from lensaudit.provenance import provenance
 from lensaudit.records import Json, Number, Record
-from lensaudit.statistics import wilson_interval
+from lensaudit.statistics import pairs_to_settle, wilson_interval
 from lensaudit.untrusted import in_markdown
 from lensaudit.verdicts import BIAS, SELECTION
 
@@ -104,8 +104,25 @@ class Accused(Record):
 
 
 @dataclass(frozen=True)
+class HostsNeeded(Record):
+    """About how many hosts name a loss of recall as a bias, four times of five."""
+
+    loss: float
+    hosts: int
+
+
+LOSSES = (0.2, 0.3, 0.5)
+
+
+def hosts_needed(tolerance: float, findings: int) -> tuple[HostsNeeded, ...]:
+    """For losses beyond the tolerance, of an audit of so many findings; a host that is used again counts once."""
+    forecast = {loss: pairs_to_settle(0, round(20 * loss), 20, tolerance, findings, either=False) for loss in LOSSES}
+    return tuple(HostsNeeded(loss, n) for loss, n in forecast.items() if n is not None and loss > tolerance)
+
+
+@dataclass(frozen=True)
 class FoundOnHosts(Record):
-    """The same finders audited on arcs in real cutouts.
+    """Finders audited on arcs in real cutouts.
 
     Attributes
     ----------
@@ -121,6 +138,12 @@ class FoundOnHosts(Record):
         Probe → why it cannot be asked on hosts.
     not_asked
         Plant → why the audit on hosts cannot name it.
+    trained_on
+        Hosts, none of them audited, that the finders were trained on arcs in; 0: they are those of drawn scenes.
+    usable, enough
+        Hosts that can be used, as far as was looked, and from how many on finders are trained on them; 0: not known.
+    needed
+        Hosts that losses of recall need to be named.
     """
 
     used: HostsUsed
@@ -131,6 +154,27 @@ class FoundOnHosts(Record):
     probes: tuple[str, ...]
     not_on_hosts: dict[str, str]
     not_asked: dict[str, str]
+    trained_on: int = 0
+    usable: int = 0
+    enough: int = 0
+    needed: tuple[HostsNeeded, ...] = ()
+
+    @property
+    def trained(self) -> str:
+        """What the finders were trained on, in one line."""
+        if self.trained_on:
+            return (
+                f"trained on arcs in {self.trained_on} hosts, each more than once with other sources, and audited in "
+                f"{self.used.distinct} others"
+            )
+        few = f"; {self.usable} hosts can be used, and training on them takes {self.enough}" if self.enough else ""
+        return f"trained on drawn scenes, not on this sky{few}"
+
+    @property
+    def enough_to_name(self) -> str:
+        """How many hosts losses of recall need, in one line; empty where that is not known."""
+        losses = ", ".join(f"of {one.loss:g} about {one.hosts}" for one in self.needed)
+        return f"to be named, a loss of recall {losses} hosts; there are {self.used.distinct}" if losses else ""
 
 
 @dataclass(frozen=True)
@@ -266,18 +310,19 @@ def _tables(planted: Sequence[Detected], clean: Accused, audits: Sequence[Audite
 
 
 def _on_hosts(found: FoundOnHosts) -> list[str]:
-    """The same finders on hosts, and what could not be asked there."""
+    """Finders on hosts, and what could not be asked there."""
     return [
         "",
         "## On hosts",
         "",
-        f"The same finders, audited blind with {len(found.probes)} probes of {found.n_pairs} pairs in "
+        f"Finders {found.trained}. They were audited blind with {len(found.probes)} probes of {found.n_pairs} pairs in "
         f"{in_markdown(found.used.set)}. In control and treated arms the mass and the source of each host are first "
         f"made those of a plain lens: θ_E of {PLAIN_THETA_E:g}″, the source at {PLAIN_PLACE:g} θ_E and "
         f"{-PLAIN_DIMMED_MAG:g} mag brighter than drawn.",
         "",
         in_markdown(found.used.note),
         "",
+        *([f"{found.enough_to_name[0].upper()}{found.enough_to_name[1:]}.", ""] if found.needed else []),
         *_tables(found.planted, found.clean, found.audits),
         "",
         *(f"* Not asked on hosts: {plant}, for {in_markdown(why)}." for plant, why in found.not_asked.items()),
