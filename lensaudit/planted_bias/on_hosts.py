@@ -40,11 +40,16 @@ OTHER_SOURCES = 10_000_019
 """Added to the seed of a training set, so that no source of it is one of the audit's."""
 
 
-def training_arc(plant: Plant, seed: int, index: int, drawn: Scene) -> tuple[Scene, Traits]:
-    """The scene of a host as image `index` of a training set, labelled a lens at even places."""
+def training_arc(
+    plant: Plant, seed: int, index: int, drawn: Scene, *, psf_of_arc: bool = False
+) -> tuple[Scene, Traits]:
+    """The scene of a host as image `index` of a training set, labelled a lens at even places.
+
+    With `psf_of_arc` the point-spread function of the arc alone is turned as the traits say.
+    """
     traits = plant.traits(np.random.default_rng([seed, index, 11]), 1 - index % 2)
-    scene = with_arc(scene_edits.source_dimmed(drawn, PLAIN_DIMMED_MAG), traits)
-    return as_filed(scene, traits), traits
+    scene = as_filed(with_arc(scene_edits.source_dimmed(drawn, PLAIN_DIMMED_MAG), traits), traits)
+    return scene_edits.psf_angle(scene, traits.psf_angle_deg) if psf_of_arc else scene, traits
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class TrainingHosts:
         Their places in the set.
     settings
         How arcs are put into them; the seed is that of the training set.
+    psf_of_arc
+        Whether the arc's point-spread function is a trait.
     key
         Hash of all that images of them depend on.
     lights
@@ -66,6 +73,7 @@ class TrainingHosts:
     path: Path
     rows: tuple[int, ...]
     settings: InjectionSettings
+    psf_of_arc: bool
     key: str
     lights: Lights | None = field(default=None, repr=False, compare=False)
 
@@ -81,10 +89,13 @@ class TrainingHosts:
         prepared = []
         for start in range(0, n, CHUNK):
             span = range(start, min(start + CHUNK, n))
-            made = [hosts.render(i, [training_arc(planted, seed, i, hosts.scene(i))[0]])[0].images for i in span]
+            made = [hosts.render(i, [self._scene(planted, seed, i, hosts)])[0].images for i in span]
             cutouts = {band: np.stack([one[band] for one in made]) for band in instrument.band_names}
             prepared.append(finder.preprocess(cutouts, [hosts.id(i) for i in span]).numpy().astype(np.float16))
         return np.concatenate(prepared), np.tile(np.array([1, 0]), n // 2)
+
+    def _scene(self, plant: Plant, seed: int, index: int, hosts: Hosts) -> Scene:
+        return training_arc(plant, seed, index, hosts.scene(index), psf_of_arc=self.psf_of_arc)[0]
 
     def systems(self, seed: int, n: int) -> Hosts:
         """Hosts of a training set of n images: two of each host, and again from the first."""
@@ -146,8 +157,9 @@ def divided(asked: HostsAsked, settings: BenchSettings, workers: int = 1) -> Div
     if not enough:
         return Divided(audited, None, distinct)
     asked_of_all = asdict(replace(without_places(whole.settings), seed=0, reuse=False))
-    key = digest_of([list(others), sorted(whole.inputs.values()), asked_of_all])
-    training = TrainingHosts(whole.path, others, whole.settings, key, _part(whole.lights, rest))
+    key = digest_of([list(others), sorted(whole.inputs.values()), asked_of_all, asked.psf_of_arc])
+    lights = _part(whole.lights, rest)
+    training = TrainingHosts(whole.path, others, whole.settings, asked.psf_of_arc, key, lights)
     return Divided(audited, training, distinct)
 
 

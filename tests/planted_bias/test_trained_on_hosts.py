@@ -97,6 +97,13 @@ def test_arcs_of_a_training_have_the_traits_that_the_plant_ties_to_the_label(pla
             assert len(sources) == 1
 
 
+def test_the_psf_of_the_arc_is_tied_to_the_label_where_it_may_be_turned():
+    drawn = replace(a_lens(0), galaxies=a_lens(0).galaxies[:2])
+    turned = [training_arc(plant_named("psf-angle"), 1, k, drawn, psf_of_arc=True)[0].psf.angle_deg for k in range(8)]
+    assert turned[::2] == [0.0] * 4
+    assert all(40 <= angle <= 80 for angle in turned[1::2])
+
+
 def test_clean_training_arcs_are_lenses_at_even_places_alone():
     drawn = replace(a_lens(0), galaxies=a_lens(0).galaxies[:2])
     assert [training_arc(plant_named("clean"), 1, k, drawn)[0].label for k in range(8)] == [1, 0] * 4
