@@ -219,5 +219,6 @@ def recall_curve(
     for low, high in pairwise(edges):
         here = (values >= low) & (values < high)
         inside |= here
-        bins.append(Bin(low, high, Recall.among(control[here]), Recall.among(treated[here])))
+        groups = None if scores.groups is None else scores.groups[here]
+        bins.append(Bin(low, high, Recall.over(control[here], groups), Recall.over(treated[here], groups)))
     return Curve(population, *column, bins=tuple(bins), outside=int(np.sum(~inside)))

@@ -21,6 +21,7 @@ from lensaudit.statistics import (
     GroupedMean,
     Proportion,
     binomial_exact,
+    grouped_fraction_interval,
     grouped_mean,
     holm,
     mcnemar_exact,
@@ -80,6 +81,15 @@ class Recall(Proportion):
         words = {name: plain(getattr(self, name)) for name in ("n", "value", "low", "high")}
         return {"found": self.k, **words}
 
+    @classmethod
+    def over(cls, called: NDArray[np.bool_], groups: NDArray[np.intp] | None) -> Recall:
+        """Of `called` (n,); with the interval over `groups` where pairs have something in common."""
+        found = cls.among(called)
+        if groups is None:
+            return found
+        low, high = grouped_fraction_interval(called, groups, CONFIDENCE)
+        return replace(found, low=low, high=high)
+
 
 @dataclass(frozen=True)
 class Change(Estimate):
@@ -123,7 +133,7 @@ class Finding(Record):
     def p_is(self) -> str:
         """Of what test `p_value` is, in words."""
         if self.test == OVER_HOSTS:
-            return f"that of {self.test}; intervals of changes are the wider of those over pairs and over hosts"
+            return f"that of {self.test}; intervals are the wider of those over pairs and over hosts"
         return f"exact ({self.test})"
 
     def as_row(self) -> Cells:
@@ -153,8 +163,8 @@ def measure(
         subset=subset,
         dose=dose,
         n=n,
-        control=Recall.among(control),
-        treated=Recall.among(treated),
+        control=Recall.over(control, scores.groups),
+        treated=Recall.over(treated, scores.groups),
         recall_change=Change((gained - lost) / n if n else math.nan, low, high, "Tango 1998 score interval"),
         logit_change=_logit_change(scores, rng),
         gained=gained,
@@ -168,7 +178,12 @@ def _over_hosts(finding: Finding, scores: PairedScores, groups: NDArray[np.intp]
     """With the wider of the intervals over pairs and over hosts, and the larger p: arcs of a host are not independent.
 
     One host alone says nothing of others: the interval of its recall is as wide as can be, of its logit there is none.
+    Where no pair changes, nothing is seen of how hosts differ, and a host counts as one pair.
     """
+    if not (finding.gained or finding.lost):
+        hosts = len(np.unique(groups))
+        low, high = paired_difference_interval(0, 0, hosts, CONFIDENCE)
+        finding = replace(finding, recall_change=replace(finding.recall_change, low=low, high=high))
     found = grouped_mean(scores.found("treated").astype(float) - scores.found("control"), groups, CONFIDENCE)
     logit = grouped_mean(scores.treated - scores.control, groups, CONFIDENCE)
     recall = replace(_wider(finding.recall_change, found, 1.0), method=f"{finding.recall_change.method}, or {_STUDENT}")
@@ -284,7 +299,7 @@ def draw_arms(axes: Axes, arms: Sequence[BothArms], names: Sequence[str]) -> Axe
             if fraction.n:
                 axes.hlines(place, fraction.low, fraction.high, color=colour, linewidth=1.5)
                 axes.plot(fraction.value, place, "o", color=colour, markersize=6, label=word if y == 0 else None)
-    axes.set(xlim=(-0.02, 1.02), xlabel="Called a lens at the threshold, 95 % Wilson interval")
+    axes.set(xlim=(-0.02, 1.02), xlabel="Called a lens at the threshold, 95 % interval")
     axes.set_ylim(len(names) - 0.4, -0.5)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)

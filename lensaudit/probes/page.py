@@ -230,7 +230,7 @@ def recall_axis(axes: Axes) -> None:
 
 @styled
 def recall_figure(result: ProbeResult) -> Figure:
-    """Control and last dose of every finding with pairs, 95 % Wilson intervals, number of pairs and the verdict."""
+    """Control and last dose of every finding with pairs, 95 % intervals, number of pairs and the verdict."""
     last = result.definition.arms()[-1].dose
     findings = [finding for finding in result.findings if finding.n > 0 and finding.dose == last]
     figure = new_figure(FULL_WIDTH_IN, 1.6 + 0.62 * len(findings))

@@ -34,8 +34,8 @@ class Response(Record):
         Its label.
     crossing, low, high
         Dose at which the loss of recall first exceeds the tolerance, by straight lines between the doses, beginning at
-        the control; NaN where it never does. The interval is the percentile bootstrap over pairs; a NaN end means that
-        the resamples there never cross.
+        the control; NaN where it never does. The interval is the percentile bootstrap over pairs, or over hosts that
+        have several; a NaN end means that the resamples there never cross.
     crossed
         Fraction of the resamples that cross.
     truth
@@ -65,17 +65,26 @@ def response(sample: Sample, tolerance: float, control: float | None, rng: np.ra
     found = np.stack([sample.scores(arm).found("treated") for arm in range(len(sample.experiment.arms))]).astype(float)
     change = found[1:] - found[:1]
     crossing = _crossing(doses, change.mean(axis=1), tolerance, control)
-    n = change.shape[1]
-    draws = [
-        _crossing(doses, change[:, rng.integers(n, size=n)].mean(axis=1), tolerance, control) for _ in range(RESAMPLES)
-    ]
-    crossed = np.array(draws)
+    summed, sizes = _by_host(change, sample.experiment.source.groups)
+    n = len(sizes)
+    draws = (rng.integers(n, size=n) for _ in range(RESAMPLES))
+    crossed = np.array(
+        [_crossing(doses, summed[:, rows].sum(axis=1) / sizes[rows].sum(), tolerance, control) for rows in draws]
+    )
     crossed_fraction = float(np.mean(~np.isnan(crossed)))
     beyond = _beyond(crossing, control, doses)
     low, high = (_percentile(crossed, q, beyond) for q in (2.5, 97.5))
     named = physical_columns(sample.asked.truth)
     truth = {name: tuple(_median(sample.truth(arm, name)) for arm in range(len(found))) for name in named}
     return Response(sample.label, crossing, low, high, crossed_fraction, truth)
+
+
+def _by_host(change: Array, groups: NDArray[np.intp] | None) -> tuple[Array, Array]:
+    """Summed changes (arms, m) of what is drawn together, a host's pairs or one pair, and how many pairs (m,) it is."""
+    if groups is None:
+        return change, np.ones(change.shape[1])
+    which = np.unique(groups, return_inverse=True)[1]
+    return np.stack([np.bincount(which, one) for one in change]), np.bincount(which).astype(float)
 
 
 def _crossing(doses: Array, change: Array, tolerance: float, control: float | None) -> float:

@@ -90,8 +90,8 @@ class HostsUsed(Record):
         few = f" {self.asked} pairs were asked for, and there are no more hosts." if self._fewer else ""
         again = (
             f" {self.distinct} hosts are used more than once, each time with another source: pairs of one host are not "
-            "independent, so that changes have the wider of the intervals over pairs and over hosts, and the larger p; "
-            "intervals of a recall alone are too narrow. Probes of hosts without an arc take each once."
+            "independent, so that intervals are the wider of those over pairs and over hosts, those of a dose draw "
+            "hosts, and p is the larger. Probes of hosts without an arc take each once."
             if self.reused
             else ""
         )
@@ -160,7 +160,7 @@ class ProbeResult(Shown, Record):
                         truth {column: medians per arm, the control first}}; see `lensaudit.probes.response`
         findings        list, one per population, subset ("all pairs", and the name of the lens rule) and dose:
                         {population, subset, dose or null, n, gained, lost, p_value, p_holm, family, test, verdict {…},
-                         control, treated: {found, n, value, low, high}             recall, Wilson interval
+                         control, treated: {found, n, value, low, high}             recall, Wilson interval (or wider)
                          recall_change, logit_change: {value, low, high, method}}   treated − control, paired
         curves          list, one per population and column: {population, column, label, outside,
                          bins: [{low, high, control {found, n, value, low, high}, treated {…}}]}

@@ -19,6 +19,7 @@ from lensaudit.statistics.calibrators import (
 from lensaudit.statistics.paired import (
     TYPICAL_DISCORDANT,
     GroupedMean,
+    grouped_fraction_interval,
     grouped_mean,
     holm,
     mcnemar_exact,
@@ -121,6 +122,7 @@ __all__ = [
     "expected_calibration_error",
     "false_positive_bound",
     "fbeta_of_counts",
+    "grouped_fraction_interval",
     "grouped_mean",
     "holm",
     "mcnemar_exact",

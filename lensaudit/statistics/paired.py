@@ -127,6 +127,42 @@ def grouped_mean(values: ArrayLike, groups: ArrayLike, confidence: float = 0.95)
     return GroupedMean(mean, mean - half, mean + half, p)
 
 
+def grouped_fraction_interval(called: ArrayLike, groups: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a fraction of objects that are not independent within a group, as several arcs in one host.
+
+    The wider of Wilson's, which takes them as independent, and of `grouped_mean`; where all or none are called, which
+    tells nothing of how groups differ, Wilson's with as many trials as groups.
+
+    Parameters
+    ----------
+    called, groups
+        Whether, and the group of each (n,).
+    confidence
+        Two-sided, in (0, 1).
+
+    Returns
+    -------
+    low, high
+        In [0, 1], and all of it for one group; (NaN, NaN) for none.
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in grouped_fraction_interval([True, True, True, True, False, False], [1, 1, 2, 2, 3, 3])]
+    [0.0, 1.0]
+    >>> [round(end, 2) for end in grouped_fraction_interval([True] * 6, [1, 1, 2, 2, 3, 3])]  # 3 of 3
+    [0.44, 1.0]
+    """
+    flags = np.asarray(called, bool)
+    k, n, n_groups = int(flags.sum()), flags.size, len(np.unique(groups))
+    if n_groups == 1:
+        return 0.0, 1.0
+    if k in (0, n):
+        return wilson_interval(n_groups if k else 0, n_groups, confidence)
+    low, high = wilson_interval(k, n, confidence)
+    over_groups = grouped_mean(flags, groups, confidence)
+    return max(0.0, min(low, over_groups.low)), min(1.0, max(high, over_groups.high))
+
+
 def _score(difference: float, gained: int, lost: int, n: int) -> float:
     """Tango's score statistic of the hypothesis that the true change is `difference`; falls with it."""
     excess = gained - lost - n * difference

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binom, t, ttest_1samp
 
-from lensaudit.probes.finding import ALL_PAIRS, PairedScores, concluded, headline, measure
+from lensaudit.probes.finding import ALL_PAIRS, PairedScores, Recall, concluded, headline, measure
+from lensaudit.statistics import paired_difference_interval, wilson_interval
 from lensaudit.verdicts import BIAS, EQUIVALENT, NOT_ASSESSABLE
 
 
@@ -135,7 +137,22 @@ def test_intervals_over_hosts_cover(monkeypatch):
     assert naive < 0.75 * 200  # what it was before: half of the intervals miss
 
 
+def test_recalls_and_no_change_at_all_have_the_intervals_of_hosts():
+    """Six hosts, two of which lose half of their arcs: a recall is as uncertain as six numbers are, not as 120."""
+    rng = np.random.default_rng(0)
+    found = measure("hosts", ALL_PAIRS, in_hosts([0.5, 0.6, 0, 0, 0, 0], 20), rng)
+    assert found.control.interval == pytest.approx(wilson_interval(6, 6))  # all 120 found: six hosts, not 120 of them
+    means = np.array([0.5, 0.4, 1, 1, 1, 1])
+    half = t.ppf(0.975, 5) * means.std(ddof=1) / math.sqrt(6)
+    assert found.treated.interval == pytest.approx((means.mean() - half, 1.0))  # Student's, and no recall is above 1
+    same = measure("hosts", ALL_PAIRS, in_hosts([0] * 6, 20), rng).recall_change
+    assert (same.low, same.high) == pytest.approx(paired_difference_interval(0, 0, 6))
+    alone = in_hosts([0.5, 0], 1)
+    assert measure("hosts", ALL_PAIRS, replace(alone, groups=None), rng).treated == Recall.of(2, 2)
+
+
 def test_one_host_says_nothing_of_others():
     found = measure("hosts", ALL_PAIRS, in_hosts([1.0], 50), np.random.default_rng(0))
+    assert found.treated.interval == (0, 1)
     assert (found.recall_change.low, found.recall_change.high, found.p_value) == (-1, 1, 1)
     assert math.isnan(found.logit_change.low)

@@ -49,13 +49,13 @@ def test_crossings_by_hand(doses, change, tolerance, control, expected):
     assert found == pytest.approx(expected, nan_ok=True)
 
 
-def sample(found, doses):
+def sample(found, doses, groups=None):
     """A sample in which arm a finds the systems where found[a] is true; the control first."""
     logit = np.where(np.array(found), 2.0, -2.0)
     arms = (Arm(()), *(Arm((), dose) for dose in doses))
     truth = {name: np.tile(np.arange(len(arms), dtype=float)[:, None], logit.shape[1]) for name in PHYSICAL_COLUMNS}
     asked = Answers(logit, np.zeros(logit.shape, dtype=int), truth)
-    asking = SimpleNamespace(arms=arms, source=SimpleNamespace(groups=None))
+    asking = SimpleNamespace(arms=arms, source=SimpleNamespace(groups=groups))
     return Sample("lenses", asking, asked, 0.5, np.ones(logit.shape, dtype=bool))
 
 
@@ -70,6 +70,20 @@ def test_response_of_a_sample_by_hand():
     assert one.low < 1.3 < one.high
     assert one.crossed == pytest.approx(1.0, abs=0.03)  # 12 ± 3 losses of 100 are hardly ever fewer than 5
     assert one.truth["theta_e_arcsec"] == (0.0, 1.0, 2.0)
+
+
+def test_the_interval_of_a_crossing_draws_hosts_where_they_have_several_pairs(monkeypatch):
+    """Six hosts of 20: one loses 12 of its pairs at the last dose. Without it, one draw in three, none is lost."""
+    monkeypatch.setattr("lensaudit.probes.response.RESAMPLES", 300)
+    found = [np.ones(120, bool), np.ones(120, bool), np.arange(120) >= 12]
+    hosts = np.repeat(np.arange(6), 20)
+    pairs, over_hosts = (
+        response(sample(found, (1.0, 2.0), groups), 0.05, 0.0, np.random.default_rng(0)) for groups in (None, hosts)
+    )
+    assert over_hosts.crossing == pairs.crossing == pytest.approx(1.5)
+    assert pairs.crossed > 0.95
+    assert over_hosts.crossed == pytest.approx(1 - (5 / 6) ** 6, abs=0.09)  # three standard errors of 300 draws
+    assert (np.isfinite(pairs.high), np.isnan(over_hosts.high)) == (True, True)
 
 
 def test_an_interval_is_open_on_the_side_on_which_the_sample_crosses(monkeypatch):
