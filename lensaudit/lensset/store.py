@@ -118,6 +118,11 @@ class LensSet:
         return self._header.population
 
     @property
+    def injected(self) -> bool:
+        """Whether `inject` made it: simulated arcs in hosts."""
+        return self._header.source.layout == "injected"
+
+    @property
     def seed(self) -> int | None:
         """Seed of the simulation; None where there is none, and of a part of a set."""
         return self._header.seed

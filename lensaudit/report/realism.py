@@ -31,7 +31,7 @@ def realism_block(
     Raises
     ------
     UsageError
-        There is no such file, or the audited set is not simulated.
+        There is no such file, or the audited set is neither simulated nor injected.
     DataError
         The result is of other weights, or damaged; or the sets cannot be compared.
     """
@@ -65,10 +65,10 @@ def check_realism(finder: Finder, lens_set: LensSet, options: AuditOptions) -> N
     from lensaudit.lensset import LensSet
     from lensaudit.realism_gate.measure import refuse_unlike
 
-    if lens_set.population is None:
+    if lens_set.population is None and not lens_set.injected:
         raise UsageError(
-            f"--realism {options.realism}: the audited set {lens_set.path} is not simulated, so there is nothing to "
-            "compare the real one with; give a result of lensaudit realism"
+            f"--realism {options.realism}: the audited set {lens_set.path} is neither simulated nor injected, so there "
+            "is nothing to compare the real one with; give a result of lensaudit realism"
         )
     real = LensSet.open(options.realism)
     if real.content_hash == lens_set.content_hash:

@@ -336,6 +336,17 @@ class Measured(Record):
     realism: Realism | None = None
     known: tuple[KnownSet, ...] = ()
 
+    @property
+    def carried(self) -> str:
+        """What stands beside every probe of drawn scenes: how far these are from the sky.
+
+        Empty where nothing was compared with real cutouts, or the audited set was and has its arcs in such itself.
+        """
+        found = self.realism
+        if found is None or (found.simulated.content_hash == self.set.content_hash and not self.set.simulated):
+            return ""
+        return found.beside
+
 
 @dataclass(frozen=True, kw_only=True)
 class Audit(Measured):

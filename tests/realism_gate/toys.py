@@ -28,7 +28,7 @@ def images(n: int, seed: int, noise: float = 1.0, flux: float = 60.0) -> dict[st
 
 def drawn_set(path: Path, n: int, seed: int, labels: object = None, **more: object) -> LensSet:
     """A lens set of `images`; `labels` (n,) or one for all; else half are lenses."""
-    unit = {name: more.pop(name) for name in ("unit", "zero_point_mag", "population") if name in more}
+    unit = {name: more.pop(name) for name in ("unit", "zero_point_mag", "population", "source") if name in more}
     drawn = more.pop("drawn", None) or images(n, seed, **more)
     table = np.arange(n) % 2 if labels is None else np.broadcast_to(labels, n)
     named = {"unit": "ADU", "zero_point_mag": 27.0} | unit

@@ -11,10 +11,12 @@ import pytest
 
 import lensaudit as la
 from lensaudit.errors import AuditFailed, DataError, NoSuchFile, UsageError
+from lensaudit.lensset.header import Source
 from lensaudit.realism_gate import Realism
 from lensaudit.report.audit_file import read_audit
 from lensaudit.report.build import concluded
-from lensaudit.report.realism import fail_where_far
+from lensaudit.report.options import AuditOptions
+from lensaudit.report.realism import check_realism, fail_where_far
 from lensaudit.report.render import render_report
 from lensaudit.report.schema import Audit
 from tests.realism_gate.toys import drawn_set, toy_finder
@@ -97,11 +99,24 @@ def test_a_real_set_is_measured_and_kept(toys, tmp_path):
     assert other.record.realism.to_json() == record.to_json()
 
 
+def test_an_injected_set_is_compared_and_its_number_is_none_of_drawn_scenes(toys, audit, measured, tmp_path):
+    finder, sky, _ = toys
+    injected = drawn_set(tmp_path / "injected", 50, 2, source=Source(layout="injected"))
+    assert injected.injected
+    check_realism(finder, injected, AuditOptions(realism=sky.path))
+    drawn = beside(audit, measured)
+    assert drawn.carried == measured.beside
+    of_it = replace(measured.simulated, content_hash=audit.set.content_hash)
+    assert beside(audit, replace(measured, simulated=of_it)).carried == measured.beside  # the set is simulated itself
+    on_sky = replace(audit, set=replace(audit.set, simulated=False))
+    assert beside(on_sky, replace(measured, simulated=of_it)).carried == ""
+
+
 def test_what_is_no_result_is_refused_before_the_work(toys, tmp_path):
     finder, sky, simulated = toys
     with pytest.raises(NoSuchFile, match=r"realism \S*nowhere: no realism.json"):
         la.audit(finder, simulated, out=tmp_path / "a", realism=tmp_path / "nowhere", **SHORT)
-    with pytest.raises(UsageError, match="is not simulated"):
+    with pytest.raises(UsageError, match="neither simulated nor injected"):
         la.audit(finder, sky, out=tmp_path / "a", realism=simulated.path, **SHORT)
     with pytest.raises(UsageError, match="is the audited set itself"):
         la.audit(finder, simulated, out=tmp_path / "a", realism=simulated.path, **SHORT)
