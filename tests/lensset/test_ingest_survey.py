@@ -12,6 +12,7 @@ from astropy.io import fits
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset import LensSet
 from lensaudit.lensset.ingest import PixelPolicy, ingest, parse_band, plan_euclid_q1, plan_fits, remarks
+from lensaudit.lensset.ingest.survey import light_in_core
 
 from fits_files import noise, star, write_plane, write_q1  # isort: skip - beside this file
 
@@ -330,3 +331,36 @@ def test_an_interrupted_ingest_ends_in_the_same_bytes(tmp_path: Path):
     other = [patterns[0], parse_band(f"g={tmp_path / 'other.fits'}", "psf"), patterns[2]]
     with pytest.raises(UsageError, match="holds another lens set"):
         ingest(plan_fits(tmp_path / "in", other, policy=TOLD), one)
+
+
+def galaxy(side: int = 61, scale: float = 3.0) -> np.ndarray:
+    """An exponential disc of this scale length in pixels, on some noise."""
+    away = np.hypot(*(np.indices((side, side)) - side // 2))
+    return (50 * np.exp(-away / scale) + noise(5, (side, side), 0.3)).astype(np.float32)
+
+
+def test_a_galaxy_is_no_psf_and_a_star_is(tmp_path: Path):
+    """An exponential has its FWHM at 1.4 scale lengths, and within 1.5 of them 1 − 3.08 exp(−2.08) = 0.62 of its
+    light; a Gaussian has 1 − exp(−6.2) = 0.998."""
+    assert light_in_core(star(31, sigma=2.0)) == pytest.approx(0.998, abs=0.003)  # pixels of a circle
+    for name, stamp in (("a", galaxy()), ("b", star(31, sigma=1.1)), ("c", galaxy())):
+        observed(tmp_path / "in" / f"{name}.fits", psf=stamp)
+    found = taken(tmp_path / "in", ("psf", "g=[2]"))
+    [said] = [line for line in remarks(found) if "point sources" in line]
+    assert said.startswith("g: 2 of 3 PSFs looked at have less than 65% of the light within 1.5 FWHM of the middle")
+    write_plane(tmp_path / "psf.fits", galaxy())
+    one = ingest(
+        plan_fits(tmp_path / "in", [parse_band("g=*.fits[1]"), parse_band("g=../psf.fits", "psf")], policy=TOLD),
+        tmp_path / "one",
+    )
+    assert any("as galaxies have, not stars" in note for note in one.header.source.notes)
+
+
+def test_a_psf_far_wider_than_the_instruments_is_said(tmp_path: Path):
+    """HSC has 0.79″ in g: a Gaussian of 1.9″ (σ of 4.8 pixels of 0.168″) is none of its nights, one of 1″ is."""
+    for name, sigma in (("a", 4.8), ("b", 2.5)):
+        observed(tmp_path / "in" / f"{name}.fits", psf=star(41, sigma=sigma))
+    patterns = [parse_band("g=*.fits[1]"), parse_band("g=[2]", "psf")]
+    found = ingest(plan_fits(tmp_path / "in", patterns, instrument="hsc", policy=PixelPolicy()), tmp_path / "out")
+    [said] = [line for line in remarks(found) if "point sources" in line]
+    assert said.startswith("g: 1 of 2 PSFs looked at: FWHM up to 1.9″, hsc has 0.79″")

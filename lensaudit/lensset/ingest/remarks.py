@@ -8,13 +8,19 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
+from lensaudit.imaging import INSTRUMENTS
+from lensaudit.imaging.own_psf import kernel_fwhm_arcsec
 from lensaudit.lensset.ingest.cutout import JITTER, RESCALED
 from lensaudit.lensset.ingest.plan import ELECTRONS
-from lensaudit.lensset.ingest.survey import OFF_CENTRE, SUM_ONE
+from lensaudit.lensset.ingest.survey import COMPACT, OF_GALAXIES, OFF_CENTRE, SUM_ONE, WRONG_PSF, light_in_core
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import WCS_NAME
 
 MOST_SKIPPED = 100
+LOOKED_AT = 20
+"""PSFs of a band, evenly over the set, whose width is measured."""
+MOST_WIDTHS = 2.0
+"""FWHM of the named instrument that a PSF may have: seeing varies by less between the nights of a survey."""
 _ERROR = re.compile(r"CSYER1 *= *(\S+)")
 
 
@@ -23,7 +29,7 @@ def remarks(lens_set: LensSet) -> list[str]:
 
     One pass over the stored coordinates, line by line.
     """
-    return [*_zero_points(lens_set), *_kept_beside(lens_set), *_coordinates(lens_set)]
+    return [*_zero_points(lens_set), *_kept_beside(lens_set), *_no_stars(lens_set), *_coordinates(lens_set)]
 
 
 def skipped_lines(lens_set: LensSet) -> list[str]:
@@ -77,6 +83,28 @@ def _kept_beside(lens_set: LensSet) -> list[str]:
             own = lens_set.column(f"{ELECTRONS}{name}")
             if (other := np.abs(own / (band.electrons_per_unit or np.nan) - 1) > JITTER).any():
                 remarks.append(f"{name}: {other.sum()} of {n} files have another gain or exposure ({ELECTRONS}{name})")
+    return remarks
+
+
+def _no_stars(lens_set: LensSet) -> list[str]:
+    """Of PSFs that are no point sources: galaxies, or those of another instrument."""
+    remarks, known = [], INSTRUMENTS.get(lens_set.instrument)
+    for band in lens_set.header.bands:
+        if band.psf is None:
+            continue
+        n = min(len(lens_set), LOOKED_AT) if band.psf.per_cutout else 1
+        looked_at = lens_set.psf(band.name, np.unique(np.linspace(0, len(lens_set) - 1, n).astype(int)))
+        some = f"{band.name}: {{}} of {n} PSFs looked at" if band.psf.per_cutout else f"{band.name}: the PSF of the set"
+        inside = np.array([light_in_core(one) for one in looked_at])
+        if band.psf.per_cutout and (odd := inside < COMPACT).any():  # that of a set says so in its notes
+            low, high = inside[odd].min(), inside[odd].max()
+            remarks.append(f"{some.format(odd.sum())} have {OF_GALAXIES} ({low:.2f} to {high:.2f}): {WRONG_PSF}")
+        elif known is not None and band.name in known.band_names:
+            usual = known.band(band.name).fwhm_arcsec
+            wide = np.array([kernel_fwhm_arcsec(one.astype(float), band.pixel_scale_arcsec) for one in looked_at])
+            if (odd := wide > MOST_WIDTHS * usual).any():
+                widths = f"FWHM up to {wide.max():.2g}″, {known.name} has {usual:.2g}″"
+                remarks.append(f"{some.format(odd.sum())}: {widths}: {WRONG_PSF}")
     return remarks
 
 
