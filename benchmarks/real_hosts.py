@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lensaudit.display.colour import series_style
 from lensaudit.display.figures import draw_pixels, new_figure, save_figure
-from lensaudit.display.images import grey, grey_scale, nisp_rgb
+from lensaudit.display.images import colour_picture, grey, grey_scale
 from lensaudit.injection import InjectionSettings, of_set
 from lensaudit.lensset import LensSet
 from lensaudit.scenes.edits import source_colour
@@ -185,7 +185,7 @@ def draw_hosts(field: LensSet, path: Path) -> None:
         for row, images in enumerate(cut[:2], 1):
             draw_pixels(grid[row, column], grey(images["VIS"], scale), 6.6)
         for row, images in enumerate(cut[1:], 3):
-            draw_pixels(grid[row, column], nisp_rgb(images), 6.6)
+            draw_pixels(grid[row, column], colour_picture(images), 6.6)
         name = hosts.id(column)
         grid[0, column].set_title(short(name), fontsize=8)
     words = ("field, VIS", "host, VIS", "host + arc, VIS", "host + arc, HJY", "red source, HJY")
@@ -206,7 +206,7 @@ def draw_beside_lenses(injected: LensSet, lenses: LensSet, path: Path) -> None:
         images = {band: one[0][middle, middle] for band, one in lens_set.cutouts(row).items()}
         at = grid[place // 3, 2 * (place % 3) : 2 * (place % 3) + 2]
         draw_pixels(at[0], grey(images["VIS"]), 10.0)
-        draw_pixels(at[1], nisp_rgb(images), 10.0)
+        draw_pixels(at[1], colour_picture(images), 10.0)
         at[0].set_title(name, fontsize=8)
     save_figure(path, figure)
 

@@ -124,7 +124,7 @@ def false_positives(
     old_top: opt.OldTop = None,
     scores: opt.Scores = None,
     band: Annotated[
-        str, typer.Option("--band", metavar="BAND", help="Of the picture; by default VIS, or else the finder's last.")
+        str, typer.Option("--band", metavar="BAND", help="Of the picture; by default the deepest (VIS, i, r, …).")
     ] = "",
     force: opt.Force = False,
     batch: opt.Batch = None,
@@ -135,13 +135,14 @@ def false_positives(
     import numpy as np
 
     from lensaudit.cli.running import open_both, scores_of
+    from lensaudit.display.images import main_band
     from lensaudit.errors import UsageError
     from lensaudit.evaluation.visual_inspection import frequencies_by_kind, plot_gallery, worst_rows
     from lensaudit.files import writable_folder, write_json
     from lensaudit.provenance import provenance, refuse_other
 
     loaded, opened = open_both(finder, lens_set, reading)
-    shown = band or ("VIS" if "VIS" in loaded.recipe.bands else loaded.recipe.bands[-1])
+    shown = band or main_band(loaded.recipe.bands)
     if shown not in opened.bands:
         raise UsageError(f"--band {shown}: the set has {', '.join(opened.bands)}; name one of them")
     inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}

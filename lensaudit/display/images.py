@@ -29,6 +29,10 @@ NISP_RGB = ("H", "J", "Y")
 RGB = (NISP_RGB, ("i", "r", "g"), ("z", "r", "g"), ("I", "R", "G"), ("F158", "F129", "F106"))
 """The same of other surveys; the first that a cutout has is taken."""
 
+MAIN_BANDS = (("VIS",), ("i", "z"), ("r",), ("i",), ("R",), ("F814W",), ("F129",), ("H",))
+"""The first of the first of these that a cutout has is shown in grey: the deep, sharp band that surveys measure lenses
+in, and the reference band of the shipped instruments. KiDS has no z, and its i is its shallowest."""
+
 SOFTENING = 3.0
 """Sky sigmas over which the stretch turns from linear to logarithmic."""
 
@@ -133,7 +137,7 @@ def prepared_grey(image: np.ndarray) -> Floats:
 def prepared_rgb(image: np.ndarray, bands: Sequence[str], brighten: float = 0.0) -> Floats:
     """Colour picture of a prepared image, R, G, B = H, J, Y or another of `RGB`, linear: float64 (h, w, 3) in [0, 1].
 
-    Draw it with ``origin="lower"``. Without three such bands it is grey: ``VIS`` where there is one, else the first.
+    Draw it with ``origin="lower"``. Without three such bands it is grey: the main band.
 
     Parameters
     ----------
@@ -176,7 +180,7 @@ def colour_scale(cutout: Mapping[str, np.ndarray]) -> ColourScale:
     return ColourScale(skies, sigmas, max(high, LEAST_RANGE))
 
 
-def nisp_rgb(cutout: Mapping[str, np.ndarray], scale: ColourScale | None = None) -> Floats:
+def colour_picture(cutout: Mapping[str, np.ndarray], scale: ColourScale | None = None) -> Floats:
     """Colour picture of a cutout, R, G, B = H, J, Y or another of `RGB`: float64 (h, w, 3) in [0, 1], rows as there.
 
     Each band is taken in sigmas of its own sky; an asinh of the mean intensity keeps the colour of bright and faint
@@ -210,6 +214,10 @@ def nisp_rgb(cutout: Mapping[str, np.ndarray], scale: ColourScale | None = None)
         )
 
 
+nisp_rgb = colour_picture
+"""Its earlier name, of the time when NISP's were the only bands."""
+
+
 def has_colour(bands: Sequence[str]) -> bool:
     """Whether a colour picture can be made of `bands`."""
     return bool(colour_bands(bands))
@@ -233,8 +241,14 @@ def colour_words(bands: Sequence[str], channels: str = "RGB") -> str:
 
 
 def main_band(bands: Sequence[str]) -> str:
-    """The band shown in grey: ``VIS`` where there is one, otherwise the first."""
-    return "VIS" if "VIS" in bands else bands[0]
+    """The band shown in grey, see `MAIN_BANDS`; the first where it has none of them.
+
+    Examples
+    --------
+    >>> main_band(["Y", "VIS"]), main_band(["g", "r", "i", "z"]), main_band(["u", "g", "r", "i"]), main_band(["J", "H"])
+    ('VIS', 'i', 'r', 'H')
+    """
+    return next((group[0] for group in MAIN_BANDS if set(group) <= set(bands)), bands[0])
 
 
 def shown_bands(bands: Sequence[str]) -> tuple[str, ...]:
@@ -245,16 +259,16 @@ def shown_bands(bands: Sequence[str]) -> tuple[str, ...]:
 def picture_of(cutout: Mapping[str, np.ndarray]) -> Floats:
     """A cutout as one would show it: in colour (h, w, 3) where its three bands share their pixels, else grey (h, w)."""
     same = len({image.shape for image in cutout.values()}) == 1
-    return nisp_rgb(cutout) if has_colour(tuple(cutout)) and same else grey(cutout[main_band(list(cutout))])
+    return colour_picture(cutout) if has_colour(tuple(cutout)) and same else grey(cutout[main_band(list(cutout))])
 
 
 def resampled_rgb(images: Mapping[str, np.ndarray]) -> Floats | None:
-    """As `nisp_rgb`, bands of other pixel scales in the pixels of the finest; None where a band is missing."""
+    """As `colour_picture`, bands of other pixel scales in the pixels of the finest; None where a band is missing."""
     if not has_colour(tuple(images)):
         return None
     small = {band: shrink(images[band]) for band in colour_bands(tuple(images))}
     finest = max((image.shape for image in small.values()), key=np.prod)
-    return nisp_rgb({band: nearest(image, finest) for band, image in small.items()})
+    return colour_picture({band: nearest(image, finest) for band, image in small.items()})
 
 
 def over_image(values: np.ndarray, image: np.ndarray, scale: SignedScale) -> Floats:

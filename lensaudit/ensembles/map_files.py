@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lensaudit.display.figures import save_figure
+from lensaudit.display.images import main_band
 from lensaudit.display.numbers import interval
 from lensaudit.ensembles.map_picture import (
     CUTOUTS,
@@ -160,9 +161,6 @@ def _piece(store: Path, span: range) -> Piece[Arrays]:
 
 DPI = 90
 
-DETAIL = "VIS"
-"""Band of the cutouts, where the set has it."""
-
 
 @dataclass(frozen=True)
 class RegionContent(Record):
@@ -272,7 +270,7 @@ class _Placed:
         labels: NDArray[np.int64],
     ) -> None:
         self.lens_set, self.rows, self.positions, self.p_lens, self.labels = lens_set, rows, positions, p_lens, labels
-        self.band = DETAIL if DETAIL in lens_set.bands else lens_set.bands[0]
+        self.band = main_band(lens_set.bands)
 
     def content(self, region: Region) -> RegionContent:
         """Where a region lies and what is in it."""

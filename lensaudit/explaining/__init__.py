@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lensaudit.display.images import NISP_RGB, ColourScale, colour_scale, nisp_rgb, prepared_rgb
+    from lensaudit.display.images import NISP_RGB, ColourScale, colour_picture, colour_scale, nisp_rgb, prepared_rgb
     from lensaudit.explaining.attribution.methods import METHODS, Method, applicable_methods, no_gradient
     from lensaudit.explaining.dreaming.dream import Dream, dream
     from lensaudit.explaining.dreaming.dream_files import DreamFiles, DreamRun, dream_files
@@ -101,6 +101,7 @@ __all__ = [
     "applicable_methods",
     "chosen_systems",
     "chosen_targets",
+    "colour_picture",
     "colour_scale",
     "compound_view",
     "cutout_start",
@@ -132,7 +133,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "display.images": ("NISP_RGB", "ColourScale", "colour_scale", "nisp_rgb", "prepared_rgb"),
+    "display.images": ("NISP_RGB", "ColourScale", "colour_picture", "colour_scale", "nisp_rgb", "prepared_rgb"),
     "explaining.attribution.methods": ("METHODS", "Method", "applicable_methods", "no_gradient"),
     "explaining.dreaming.dream": ("Dream", "dream"),
     "explaining.dreaming.dream_files": ("DreamFiles", "DreamRun", "dream_files"),

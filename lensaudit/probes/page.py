@@ -24,12 +24,12 @@ from lensaudit.display.figures import (
 from lensaudit.display.images import (
     NISP_RGB,
     colour_bands,
+    colour_picture,
     colour_scale,
     grey,
     grey_scale,
     has_colour,
     main_band,
-    nisp_rgb,
 )
 from lensaudit.display.numbers import decimal, p_short, probability, shortest, significant, with_interval
 from lensaudit.display.page import markdown_table
@@ -355,7 +355,7 @@ def _panels(example: Example, experiment: Experiment) -> list[tuple[str, float, 
             three = colour_bands(fields.bands)
             both = {name: np.concatenate([control[name], treated[name]], axis=1) for name in three}
             words = f"{'NISP ' if three == NISP_RGB else ''}{''.join(three)}"
-            panels.append((f"{title}, {words}", width, nisp_rgb(cutout, colour_scale(both))))
+            panels.append((f"{title}, {words}", width, colour_picture(cutout, colour_scale(both))))
         panels.append((f"{title}, {band}", width, grey(cutout[band], greys)))
     return panels
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lensaudit.display.images import main_band
 from lensaudit.display.numbers import decimal, plural
 from lensaudit.errors import DataError
 from lensaudit.kept import Arrays
@@ -145,7 +146,7 @@ def _entry(explainer: Explainer, lens_set: LensSet, index: int, p: float, out: P
         assert result.patches is not None
         change = -result.patches.p_lost[0]  # kept as Wilde et al. 2022 count it, occluded − whole
         piece.write({"map": change, "attribution": result.maps[0], **pixels})
-    band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
+    band = main_band(lens_set.bands)
     width = lens_set.shape[band][1] * lens_set.pixel_scale_arcsec[band]
     return GalleryEntry(name, p, facts_of(lens_set, index), path, width)
 
@@ -224,7 +225,7 @@ def _map_entry(explainer: Explainer, lens_set: LensSet, index: int, shown: tuple
     from lensaudit.explaining import METHODS
 
     finder, name = explainer.finder, lens_set.ids[index]
-    band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
+    band = main_band(lens_set.bands)
     path, key = maps_piece(finder, lens_set, index)
     arrays = arrays_piece(out, path, key).or_made(
         lambda: _explained(explainer, lens_set, index) | {f"band:{band}": lens_set.images(band, [index])[0]}

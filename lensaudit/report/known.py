@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lensaudit.display.images import main_band
 from lensaudit.errors import DataError
 from lensaudit.report.audit_file import ARRAYS
 from lensaudit.report.chapters import KnownGrade, KnownSet, KnownSystem
@@ -70,7 +71,7 @@ def _known(finder: Finder, lens_set: LensSet, out: Path, options: AuditOptions, 
     rows = rows[np.argsort(scores.logit[rows], kind="stable")]  # NaN last
     grades = _grades(lens_set)
     called = scores.p_lens >= finder.recipe.threshold
-    band = "VIS" if "VIS" in lens_set.bands else lens_set.bands[0]
+    band = main_band(lens_set.bands)
     width = lens_set.shape[band][1] * lens_set.pixel_scale_arcsec[band]
     failed, systems = scores.failed, []
     for place, row in enumerate(rows.tolist()):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lensaudit.display.images import main_band
 from lensaudit.errors import UsageError
 from lensaudit.kept import Arrays, JsonForm, Piece
 from lensaudit.probes import (
@@ -81,7 +82,7 @@ def _pair(example: Example, result: ProbeResult, hosting: Hosting, out: Path) ->
     key = key_of(hosting.finder, id=example.pair_id, seed=seed, definition=words, inputs=inputs, **on)
     arrays_piece(out, path, key).or_made(lambda: _pixels(experiment, example.index))
     fields = source.fields
-    band = "VIS" if "VIS" in fields.bands else fields.bands[0]
+    band = main_band(fields.bands)
     width = fields.shape[band][1] * fields.pixel_scale_arcsec[band]
     return PairShown(example.pair_id, example.reason, path, width, example.p_control, example.p_treated)
 

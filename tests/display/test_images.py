@@ -13,10 +13,11 @@ from lensaudit.display.colour import BLUE, LEAST_P, RED, symmetric_scale
 from lensaudit.display.images import (
     MAX_SIDE,
     SOFTENING,
+    colour_picture,
     grey,
     grey_scale,
+    main_band,
     nearest,
-    nisp_rgb,
     over_image,
     png_uri,
     prepared_grey,
@@ -24,6 +25,7 @@ from lensaudit.display.images import (
     shrink,
     to_bytes,
 )
+from lensaudit.imaging import INSTRUMENTS
 from lensaudit.report import pictures
 from lensaudit.report.pictures import scale_bar
 
@@ -133,7 +135,7 @@ def test_colour_of_bands_with_other_pixel_scales():
     # each pixel of the coarse band covers two by two of the finest
     # each pixel of the coarse band covers two by two of the finest
     wide = {"H": np.repeat(np.repeat(coarse, 2, 0), 2, 1), "J": fine, "Y": nearest(fine[:38, :38], fine.shape)}
-    np.testing.assert_array_equal(picture, nisp_rgb(wide))
+    np.testing.assert_array_equal(picture, colour_picture(wide))
 
 
 def test_an_overlay_is_as_large_as_its_image_and_keeps_the_place():
@@ -170,3 +172,9 @@ def test_scale_bars_are_round_and_to_scale(fov: float, text: str):
     bar = scale_bar(fov)
     assert bar.text == text
     assert bar.length == pytest.approx(100 * float(text.rstrip("″")) / fov, abs=0.01)  # rounded to 0.01
+
+
+def test_the_grey_panel_of_every_shipped_instrument_shows_its_reference_band():
+    found = {one.name: main_band(one.band_names) for one in INSTRUMENTS.values()}
+    assert found == {one.name: one.reference for one in INSTRUMENTS.values()}
+    assert main_band(["q", "s"]) == "q"

@@ -8,7 +8,7 @@ from torch import nn
 
 from lensaudit.display.images import grey, shown_bands
 from lensaudit.errors import UsageError
-from lensaudit.explaining import Kernel, KernelWish, look_at_kernels, named_kernels, nisp_rgb
+from lensaudit.explaining import Kernel, KernelWish, colour_picture, look_at_kernels, named_kernels
 from lensaudit.explaining.kernels import kernel_files
 from lensaudit.explaining.kernels.sheet import ExcitingImage, correlation_figure, sheet_figure, shown_images
 
@@ -49,7 +49,7 @@ def test_nisp_cutouts_are_in_colour(tmp_path):
     (path,) = made.sheets.values()
     assert path.name == "layer0_kernel1.png"
     (one,) = shown_images(lens_set, made.study.table, Kernel("0", 1), [3], bands)
-    np.testing.assert_array_equal(one.picture, nisp_rgb({band: lens_set.images(band, [3])[0] for band in bands}))
+    np.testing.assert_array_equal(one.picture, colour_picture({band: lens_set.images(band, [3])[0] for band in bands}))
 
 
 def test_every_panel_has_name_value_and_score():
