@@ -20,7 +20,7 @@ from lensaudit.api.calling import (
     temporary_folder,
     watching,
 )
-from lensaudit.api.hosting import HostOptions, asked_hosts
+from lensaudit.api.hosts import HostOptions, asked_hosts
 from lensaudit.comparing import CompareOptions, Entrant, entrant_of, render_comparison
 from lensaudit.comparing import Comparison as ComparisonRecord
 from lensaudit.errors import UsageError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class AuditOptions(HostOptions, total=False):
     """What an audit measures; see `lensaudit.report.AuditOptions` for each and what is taken by default.
 
-    On `hosts`, real cutouts, the probes are asked too; of them see `lensaudit.api.hosting.HostOptions`.
+    On `hosts`, real cutouts, the probes are asked too; of them see `lensaudit.api.hosts.HostOptions`.
     """
 
     seed: int
@@ -234,7 +234,7 @@ def render_report(audit: Audit | Path | str) -> Path:
 class ComparisonOptions(HostOptions, total=False):
     """What is compared; see `lensaudit.comparing.CompareOptions` for each.
 
-    Of `hosts`, on which the probes are asked in place of drawn scenes, see `lensaudit.api.hosting.HostOptions`.
+    Of `hosts`, on which the probes are asked in place of drawn scenes, see `lensaudit.api.hosts.HostOptions`.
     """
 
     seed: int

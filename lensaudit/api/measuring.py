@@ -18,7 +18,7 @@ from lensaudit.api.calling import (
     watching,
 )
 from lensaudit.api.finders import scored
-from lensaudit.api.hosting import HostOptions, asked_hosts
+from lensaudit.api.hosts import HostOptions, asked_hosts
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Scores
 from lensaudit.imaging import load_instrument
@@ -243,7 +243,7 @@ def realism(
 
 
 class RunOptions(HostOptions, total=False):
-    """How to run a probe; what is left away is the probe's own. Of hosts see `lensaudit.api.hosting.HostOptions`.
+    """How to run a probe; what is left away is the probe's own. Of hosts see `lensaudit.api.hosts.HostOptions`.
 
     Attributes
     ----------

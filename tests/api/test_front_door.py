@@ -17,7 +17,7 @@ from pkgutil import iter_modules
 import pytest
 
 import lensaudit as la
-from lensaudit.api.hosting import HostOptions
+from lensaudit.api.hosts import HostOptions
 
 MODULES = ("calling", "sets", "finders", "explaining", "measuring", "calibrating", "auditing")
 FUNCTIONS = [name for name in la.__all__ if name != "LensSet"]

@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 from real_sky import a_lens, as_host, without_arc, write_hosts
 
-from lensaudit.api.hosting import asked_hosts
+from lensaudit.api.hosts import asked_hosts
 from lensaudit.cli import hosts as on
 from lensaudit.errors import DataError, UsageError
 from lensaudit.imaging import EUCLID, render
