@@ -10,7 +10,7 @@ import typer
 
 from lensaudit.cli import hosts as on
 from lensaudit.cli import options as opt
-from lensaudit.cli.console import check_fail_on, fail_where, print_audit, print_result, say, say_json, say_table
+from lensaudit.cli.console import check_fail_on, fail_where, print_audit, print_result, say, say_json, say_table, warn
 from lensaudit.cli.running import check_sets, read_by, watching
 from lensaudit.files import builtin_folder
 
@@ -226,7 +226,7 @@ def all_probes(
     from lensaudit.probes import ProbeOptions, run_audit
 
     check_fail_on(fail_on)
-    loaded = _read(finder, reading, asked.path)
+    loaded = _read(finder, reading, asked.path, instrument)
     with watching() as progress:
         options = ProbeOptions(
             tolerance=tolerance, workers=workers, batch=batch, instrument=opt.instrument_named(instrument),
@@ -264,7 +264,7 @@ def run_file(
     from lensaudit.probes import ProbeOptions, run_probe
 
     check_fail_on(fail_on)
-    loaded = _read(finder, reading, lens_set or asked.path)
+    loaded = _read(finder, reading, lens_set or asked.path, instrument)
     with watching() as progress:
         options = ProbeOptions(
             mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
@@ -299,7 +299,7 @@ def _command(name: str) -> Callable[..., None]:
         from lensaudit.probes import ProbeOptions, run_probe
 
         check_fail_on(fail_on)
-        loaded = _read(finder, reading, lens_set or asked.path)
+        loaded = _read(finder, reading, lens_set or asked.path, instrument)
         with watching() as progress:
             options = ProbeOptions(
                 mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
@@ -312,22 +312,27 @@ def _command(name: str) -> Callable[..., None]:
     return command
 
 
-def _read(finder: str, reading: opt.Reading, lens_set: Path | None) -> Finder:
-    """The finder, as it reads the set whose lenses are edited, or the hosts."""
+def _read(finder: str, reading: opt.Reading, lens_set: Path | None, instrument: str) -> Finder:
+    """The finder, as it reads the set whose lenses are edited, the hosts, or scenes of a named instrument."""
     from lensaudit.errors import UsageError
     from lensaudit.lensset import LensSet
+    from lensaudit.probes.elsewhere import cutouts_of
 
     if lens_set is not None:
         opened = LensSet.open(lens_set)
         loaded = read_by(finder, reading, [opened])
         check_sets(loaded, [opened])
         return loaded
-    asked = {"field-of-view": reading.field_of_view is not None, "resample": reading.resample, "refit": reading.refit}
+    asked = {"refit": reading.refit}
+    if not instrument:
+        asked |= {"field-of-view": reading.field_of_view is not None, "resample": reading.resample}
     if wrong := next((name for name, given in asked.items() if given), None):
-        raise UsageError(
-            f"--{wrong} is for the images of a set, and scenes are drawn as the finder takes them; add --set or --hosts"
-        )
-    return read_by(finder, reading)
+        others = "--set or --hosts" if wrong == "refit" else "--set, --hosts or --instrument"
+        raise UsageError(f"--{wrong} is for given images, and scenes are drawn as the finder takes them; add {others}")
+    seen_by, loaded = opt.instrument_named(instrument), read_by(finder, reading)
+    if seen_by is not None and reading.resample and (other := loaded.other_pixels(cutouts_of(seen_by))):
+        warn(f"--instrument {instrument}: {other}; resampled as asked")
+    return loaded
 
 
 def _tell(result: ProbeResult, out: Path, *, as_json: bool, fail_on: str | None) -> None:

@@ -34,7 +34,7 @@ from lensaudit.lensset import LensSet
 from lensaudit.probes import OnHosts, ProbeAudit, ProbeDefinition, ProbeOptions, Ranked, run_audit, why_not_applicable
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.definition import refuse_idle
-from lensaudit.probes.elsewhere import seen_by, why_no_scene
+from lensaudit.probes.elsewhere import reading_drawn, seen_by, why_no_scene
 from lensaudit.probes.on_hosts import on_hosts
 from lensaudit.report.options import key_of, scores_piece, short_name
 from lensaudit.scenes.scene import LENS_KINDS
@@ -134,12 +134,13 @@ def probe_folder(out: Path, entrant: Entrant) -> Path:
 def _asked(
     entrant: Entrant, hosts: OnHosts | None, out: Path, options: CompareOptions, progress: StageProgress
 ) -> FinderProbes:
-    finder = _prober(entrant, hosts)
+    finder = _prober(entrant, hosts, options)
     definitions = [
         seen_by(one, finder, options.seen_by) if hosts is None else on_hosts(one, hosts)
         for one in audited_probes(options.probes, options.sources)
     ]
     on: dict[str, Any] = {} if hosts is None else {"hosts": [repr(hosts), hosts.inputs]}
+    on |= {"resample": True} if hosts is None and finder.resamples else {}  # without, other probes apply
     key = key_of(
         finder,
         probes=[one.model_dump(mode="json") for one in definitions],
@@ -156,9 +157,9 @@ def _asked(
     return FinderProbes(said.verdicts, said.not_applicable, finder=entrant.label)
 
 
-def _prober(entrant: Entrant, hosts: OnHosts | None) -> Finder:
+def _prober(entrant: Entrant, hosts: OnHosts | None, options: CompareOptions) -> Finder:
     """The finder as probes ask it: scenes are drawn in the field that it was trained on, hosts are as they are."""
-    return entrant.finder.for_field(None) if hosts is None else entrant.finder
+    return reading_drawn(entrant.finder, options.seen_by) if hosts is None else entrant.finder
 
 
 def _audited(
@@ -168,7 +169,8 @@ def _audited(
     place: Path,
     how: tuple[CompareOptions, StageProgress],
 ) -> ProbeAnswers:
-    finder, (options, progress) = _prober(entrant, hosts), how
+    options, progress = how
+    finder = _prober(entrant, hosts, options)
     if hosts is None:
         reasons = {one.name: why_not_applicable(one, finder) or why_no_scene(one) for one in definitions}
     else:

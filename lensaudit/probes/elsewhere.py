@@ -9,7 +9,7 @@ from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.imaging import INSTRUMENTS, Instrument, truth_columns
 from lensaudit.imaging.band import resized
 from lensaudit.probes.definition import Axis, Doses, Mode, ProbeDefinition
-from lensaudit.probes.experiment import Drawn, Experiment
+from lensaudit.probes.experiment import Drawn, Experiment, Fields
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
@@ -33,6 +33,14 @@ def seen_by(definition: ProbeDefinition, finder: Finder, instrument: Instrument 
     if found is None or definition.default_mode not in _modes(definition, found):
         return definition
     return on_instrument(definition, found)
+
+
+def reading_drawn(finder: Finder, instrument: Instrument | None) -> Finder:
+    """The finder as it reads drawn scenes: in the field that it was trained on, in its own pixels too.
+
+    Those of an instrument that is named may be resampled, where that was asked for.
+    """
+    return finder.for_field(None, finder.resamples and instrument is not None)
 
 
 def on_instrument(definition: ProbeDefinition, instrument: Instrument) -> ProbeDefinition:
@@ -137,9 +145,14 @@ def _column(name: str, instrument: Instrument) -> str | None:
     return moved if moved in known else None
 
 
+def cutouts_of(instrument: Instrument) -> Fields:
+    """What cutouts of an instrument are said to be, as a set says it."""
+    return Drawn("", 0, 0, instrument.name, instrument).fields
+
+
 def _takes(finder: Finder, instrument: Instrument) -> bool:
     try:
-        fields = Drawn("", 0, 0, instrument.name, instrument).fields
+        fields = cutouts_of(instrument)
         finder.for_units(fields).check(fields)
     except DataError:
         return False

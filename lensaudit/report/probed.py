@@ -22,7 +22,7 @@ from lensaudit.probes import (
 )
 from lensaudit.probes.audit import audited_probes
 from lensaudit.probes.definition import refuse_idle
-from lensaudit.probes.elsewhere import seen_by
+from lensaudit.probes.elsewhere import reading_drawn, seen_by
 from lensaudit.probes.experiment import Source
 from lensaudit.probes.on_hosts import check_hosts, on_hosts
 from lensaudit.probes.result import Example, ProbeResult
@@ -107,7 +107,7 @@ def probes_block(finder: Finder, out: Path, options: AuditOptions, progress: Sta
     """
     if options.probe_n == 0:
         return None
-    drawn = Hosting(finder.for_field(None))  # probes render the field the finder was trained on
+    drawn = Hosting(reading_drawn(finder, options.instrument))
     definitions = [
         seen_by(one, drawn.finder, options.instrument) for one in audited_probes(options.probes, options.sources)
     ]
@@ -182,6 +182,7 @@ def _audit(
     hosts = hosting.hosts
     folder = out / (FOLDER if hosts is None else HOSTS_FOLDER)
     on: dict[str, Any] = {} if hosts is None else {"hosts": [repr(hosts), hosts.inputs]}
+    on |= {"resample": True} if hosts is None and hosting.finder.resamples else {}  # without, other probes apply
     asked = [
         {"definition": one.model_dump(mode="json"), "inputs": [dict(arm.inputs) for arm in one.arms()]}
         for one in definitions

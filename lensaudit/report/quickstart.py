@@ -182,10 +182,10 @@ class ProbeWork:
 def work_of_probes(finder: Finder, probes: Sequence[ProbeDefinition], asked: Asked) -> ProbeWork:
     """What the probes that apply have still to do: every arm of a pair is rendered and scored."""
     from lensaudit.probes import why_not_applicable
-    from lensaudit.probes.elsewhere import seen_by, why_no_scene
+    from lensaudit.probes.elsewhere import reading_drawn, seen_by, why_no_scene
     from lensaudit.probes.run import pairs_left
 
-    finder = finder.for_field(None)  # probes render the field the finder was trained on
+    finder = reading_drawn(finder, asked.instrument)
     images, rendering, disk = 0, 0.0, 0.0
     scenes: dict[Instrument, float] = {}
     for one in (seen_by(probe, finder, asked.instrument) for probe in probes):

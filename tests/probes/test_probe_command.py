@@ -9,8 +9,12 @@ import typer
 import yaml
 
 from lensaudit.cli.app import build
+from lensaudit.cli.options import Reading
+from lensaudit.cli.probe import _read
 from lensaudit.errors import UsageError
-from lensaudit.probes import builtin_probes
+from lensaudit.imaging import INSTRUMENTS
+from lensaudit.probes import builtin_probes, load_definition, why_not_applicable
+from lensaudit.probes.elsewhere import reading_drawn, seen_by
 
 TOY = """
 import torch
@@ -154,3 +158,18 @@ def test_every_probe_is_a_command():
     commands = typer.main.get_command(build()).commands["probe"].commands
     assert set(builtin_probes()) <= set(commands)
     assert commands["psf-width"].help == "Run the psf-width probe on FINDER."
+
+
+def test_pixels_of_a_named_instrument_are_resampled_where_that_is_asked(capsys):
+    """ou66 was trained on NISP pixels of 0.3″, those of euclid-q1 are 0.1″; the advice can be followed."""
+    definition, q1 = load_definition("red-source"), INSTRUMENTS["euclid-q1"]
+    as_it_is = _read("ou66", Reading(), None, "euclid-q1")
+    assert "give --resample" in why_not_applicable(seen_by(definition, as_it_is, q1), as_it_is)
+    asked = _read("ou66", Reading(resample=True), None, "euclid-q1")
+    assert "euclid-q1: band J has pixels of 0.1″, finder ou66 was trained on 0.3″; resampled" in capsys.readouterr().err
+    assert why_not_applicable(seen_by(definition, asked, q1), asked) is None
+    assert (reading_drawn(asked, q1).resamples, reading_drawn(asked, None).resamples) == (True, False)  # in an audit
+    with pytest.raises(UsageError, match=r"--resample is for given images.* add --set, --hosts or --instrument"):
+        _read("ou66", Reading(resample=True), None, "")
+    with pytest.raises(UsageError, match=r"--refit is for given images.* add --set or --hosts"):
+        _read("ou66", Reading(refit=True), None, "euclid-q1")
