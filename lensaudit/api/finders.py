@@ -32,12 +32,13 @@ declare_finder = front_door(room.declare_finder)
 def load_finder(
     name: str | Path, *, device: str = "auto", field_of_view: float | None = None, resample: bool = False
 ) -> Finder:
-    """Load a finder by its name, its folder, or ``package.module:factory``.
+    """Load a finder by its name, its folder, the YAML of a network's file, or ``package.module:factory``.
 
     Parameters
     ----------
     name
-        A built-in name such as ``ou66``, the folder of a trained finder, or a function of yours that declares one.
+        A built-in name such as ``ou66``, the folder of a trained finder, the YAML that declares a network's file
+        (ONNX, a program of torch.export, weights), or a function of yours that declares one.
     device
         ``auto`` (the GPU if there is one), ``cpu`` or ``cuda``.
     field_of_view

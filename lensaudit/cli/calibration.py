@@ -117,7 +117,7 @@ def _refuse_folder(name: str, finder: Finder, out: Path, inputs: dict[str, str],
     from lensaudit.finders.store import refuse_other_finder
 
     if finder.recipe.architecture == CUSTOM:
-        raise UsageError(f"finder {name}: your own code is not stored; calibrate it in Python with la.calibrate")
+        raise UsageError(f"finder {name}: your own network is not stored; calibrate it in Python with la.calibrate")
     folder = stored_in(finder)
     if folder is not None and out.resolve() == folder.resolve():
         raise UsageError(f"{out}: is the folder of the finder that is calibrated; choose another --out")

@@ -58,7 +58,11 @@ def list_models(as_json: opt.Json = False) -> None:
 def show_model(
     name: Annotated[
         str,
-        typer.Argument(metavar="FINDER", help="Built-in name or a finder's folder.", autocompletion=opt.recipe_names),
+        typer.Argument(
+            metavar="FINDER",
+            help="Built-in name, a finder's folder, or the YAML of a network's file.",
+            autocompletion=opt.recipe_names,
+        ),
     ],
     as_json: opt.Json = False,
 ) -> None:

@@ -157,7 +157,9 @@ def _present_verdict(word: str | None) -> str | None:
     return present_word(word)
 
 
-FINDER_HELP = "Built-in name (lensaudit models list), a finder's folder, or package.module:factory."
+FINDER_HELP = (
+    "Built-in name (lensaudit models list), a finder's folder, the YAML of a network's file, or package.module:factory."
+)
 
 
 def _finder_argument(metavar: str, **settings: Any) -> Any:

@@ -151,8 +151,9 @@ class Finder:
 
     @property
     def parameters(self) -> int:
-        """Number of weights and biases."""
-        return sum(tensor.numel() for tensor in self.module.parameters())
+        """Number of weights and biases; a module that keeps them elsewhere says it by ``n_weights``."""
+        elsewhere: int | None = getattr(self.module, "n_weights", None)
+        return elsewhere if elsewhere is not None else sum(tensor.numel() for tensor in self.module.parameters())
 
     @cached_property
     def weights_hash(self) -> str:

@@ -1,4 +1,4 @@
-"""One name for every finder: built-in, folder, or anybody's own ``package.module:factory``."""
+"""One name for every finder: built-in, folder, a YAML with a network's file, or ``package.module:factory``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from torch import nn
 from lensaudit.documents import complaint, read_text
 from lensaudit.errors import UsageError
 from lensaudit.finders.finder import Finder
+from lensaudit.finders.formats.declaration import declaration_at
+from lensaudit.finders.formats.opening import open_file
 from lensaudit.finders.recipe import CUSTOM, Recipe, builtin_finder_folder, builtin_recipes, load_recipe, tell_hidden
 from lensaudit.finders.running import choose_device, tried
 from lensaudit.finders.store import CARD_FILE, FINDER_FILE, WEIGHTS_FILE, FinderRecord, open_finder, read_record
@@ -67,6 +69,11 @@ def describe(name: str) -> FinderDescription:
     DataError
         Its files do not fit together.
     """
+    if _declaration(Path(name)) is not None:
+        finder = _find(name)
+        return FinderDescription(
+            finder.recipe, None, None, "\n".join((f"Weights SHA-256 {finder.weights_hash}.", *finder.notes))
+        )
     if ":" in name and not Path(name).is_dir():
         raise UsageError(f"finder {name}: is your own code and has no card; give a built-in name or a finder's folder")
     folder = Path(name) if Path(name).is_dir() else builtin_finder_folder(name)
@@ -271,7 +278,8 @@ def load_finder(name: str, device: str = "cpu") -> Finder:
     Parameters
     ----------
     name
-        A built-in name (``ou66``, ``OU-66``), a finder's folder, or ``package.module:factory``.
+        A built-in name (``ou66``, ``OU-66``), a finder's folder, ``package.module:factory``, or a YAML that declares
+        a finder in another program's file (or the folder of such a one).
     device
         ``auto``, ``cpu`` or ``cuda``.
 
@@ -296,15 +304,26 @@ def stored_in(finder: Finder) -> Path | None:
     return folder if (folder / FINDER_FILE).is_file() else None
 
 
+def _declaration(path: Path) -> Path | None:
+    """The YAML of a finder that is a file, where `path` names one and no finder's own folder."""
+    return None if (path / FINDER_FILE).is_file() else declaration_at(path)
+
+
 def _find(name: str) -> Finder:
     folder = Path(name)
+    if (declaration := _declaration(folder)) is not None:
+        tell_hidden(folder, name, builtin_recipes(), "finder")
+        return open_file(declaration, name)
     if folder.is_dir():
         tell_hidden(folder, name, builtin_recipes(), "finder")
         return open_finder(folder, str(folder))
     if ":" in name:
         return load_declared(name)
     if "/" in name or folder.exists():
-        raise UsageError(f"finder {name}: is not a folder; give a folder with {FINDER_FILE} and {WEIGHTS_FILE}")
+        raise UsageError(
+            f"finder {name}: is no folder with {FINDER_FILE} and {WEIGHTS_FILE}; for a network in another file give a "
+            f"YAML that declares it (see the how-to of finders that are files)"
+        )
     builtin = builtin_finder_folder(name)
     if not (builtin / FINDER_FILE).is_file():
         raise UsageError(

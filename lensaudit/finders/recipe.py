@@ -255,7 +255,7 @@ def builtin_finder_folder(name: str) -> Path:
     near = difflib.get_close_matches(wanted, folders, n=1)
     hint = f"; did you mean {folders[near[0]].name}?" if near else ""
     raise UsageError(
-        f"finder {name!r} is not known; allowed: {allowed}, a finder's folder, or package.module:factory{hint}"
+        f"finder {name!r} is not known; allowed: {allowed}, a finder's folder or YAML, or package.module:factory{hint}"
     )
 
 

@@ -373,7 +373,7 @@ def fraction_expected_by(name: str, finder: Finder) -> float:
     name
         What the user called it: see `lensaudit.finders.load_finder`.
     """
-    folder = Path(name) if Path(name).is_dir() else builtin_recipes().get(finder.name)
+    folder = Path(name) if Path(name).exists() else builtin_recipes().get(finder.name)
     if ":" in name or folder is None or not (folder / FINDER_FILE).is_file():
         return 0.5
     training = finder.recipe.training

@@ -143,7 +143,10 @@ def save_finder(
         The finder is the user's own module, or the folder cannot be written.
     """
     if finder.recipe.architecture == CUSTOM:
-        raise UsageError(f"finder {finder.name}: your own module cannot be saved; name it as package.module:factory")
+        raise UsageError(
+            f"finder {finder.name}: your own module cannot be saved; name it as package.module:factory, or export it to a "
+            f"file that a YAML declares"
+        )
     record = FinderRecord(
         recipe=finder.recipe,
         parameters=finder.parameters,

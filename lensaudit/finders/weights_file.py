@@ -175,7 +175,7 @@ def _read_torch(path: Path) -> Any:
     archive = zipfile.is_zipfile(path)
     try:
         if archive:
-            _check_archive(path)
+            check_archive(path)
         else:
             _check_legacy(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_STAND_INS):
@@ -190,7 +190,7 @@ def _read_torch(path: Path) -> Any:
         ) from error
 
 
-def _check_archive(path: Path) -> None:
+def check_archive(path: Path) -> None:
     """Refuse an archive whose members are compressed, many, larger than the file or damaged, before one is unpacked."""
     if sum(_marks(path)) > _MOST_MEMBERS:
         raise DataError(f"{path}: has more than {_MOST_MEMBERS} members; save module.state_dict() alone")

@@ -1,0 +1,95 @@
+"""From the YAML of a finder that is a file to the finder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lensaudit.documents import complaint
+from lensaudit.errors import DataError, UsageError
+from lensaudit.finders.architectures import ARCHITECTURES
+from lensaudit.finders.finder import Finder
+from lensaudit.finders.formats.declaration import FinderFile, format_of, read_declaration
+from lensaudit.finders.formats.network import as_finders_module
+from lensaudit.finders.published import read_published
+from lensaudit.finders.recipe import CUSTOM, Recipe
+from lensaudit.finders.running import tried
+from lensaudit.finders.weights_file import read_weights
+
+SATURATES = "its file gives probabilities, so its log-odds end at ±16.6 and have no gradient there"
+
+
+def open_file(path: Path, origin: str) -> Finder:
+    """The finder that the YAML `path` declares; nothing in its file is run.
+
+    Raises
+    ------
+    UsageError
+        The declaration is wrong.
+    DataError
+        The file is torn, of a kind that is not read, or not what is declared.
+    MachineError
+        The package that reads its format is not installed.
+    """
+    told, file = read_declaration(path)
+    kind = format_of(file, told.format)
+    if kind in ("state-dict", "safetensors"):
+        return _with_weights(told, path, file, origin)
+    if told.architecture is not None or told.architecture_options:
+        raise UsageError(f"{path}: architecture is of files of weights alone, {file.name} has its own; leave it out")
+    if kind == "pt2":
+        from lensaudit.finders.formats.pt2 import read_program as read
+    else:
+        from lensaudit.finders.formats.onnx_file import read_session as read
+    network, shape, digest = read(file, told.output)
+    module, outputs = as_finders_module(network, shape, digest, told, file)
+    recipe = _recipe(told, path, CUSTOM, outputs)
+    notes = tried(module, len(recipe.bands), recipe.size, recipe.name).notes
+    notes += (SATURATES,) if told.outputs == "probability" else ()
+    return Finder(recipe, module, origin, trained_scales=told.trained_scales, notes=notes)
+
+
+def _recipe(told: FinderFile, path: Path, architecture: str, outputs: int) -> Recipe:
+    try:
+        return Recipe(
+            name=told.name_for(path),
+            architecture=architecture,
+            bands=told.bands,
+            size=told.size,
+            stretch=told.stretch,
+            field_of_view_arcsec=told.width_arcsec,
+            outputs=outputs,
+            lens_index=told.lens_index if outputs > 1 else 0,
+            threshold=told.threshold,
+            architecture_options=told.architecture_options,
+            pixel_unit=told.pixel_unit,
+        )
+    except ValidationError as invalid:
+        raise UsageError(f"{path}: {complaint(invalid)}; correct it") from invalid
+
+
+def _with_weights(told: FinderFile, path: Path, file: Path, origin: str) -> Finder:
+    """One of our architectures with the weights of the file; where not told, with two outputs or one."""
+    if told.architecture is None:
+        read_weights(file, file.stat().st_size)  # which refuses pickles of whole networks, and what is torn
+        raise UsageError(
+            f"{path}: {file.name} holds weights alone, so architecture is needed: {', '.join(ARCHITECTURES)}; or "
+            f"export the network with torch.export.save or as ONNX"
+        )
+    if told.outputs != "logit" or told.output is not None or told.layout not in (None, "NCHW"):
+        raise UsageError(f"{path}: our architectures give logits of NCHW; leave outputs, output and layout out")
+    first: DataError | None = None
+    for outputs in (2, 1) if told.n_outputs is None else (told.n_outputs,):
+        recipe = _recipe(told, path, told.architecture, outputs)
+        try:
+            read = read_published(file, recipe)
+        except DataError as unfit:
+            first = first or unfit
+            continue
+        return Finder(
+            recipe, read.module, origin, statistics=read.statistics, trained_scales=told.trained_scales,
+            notes=(read.origin,),
+        )  # fmt: skip
+    assert first is not None
+    raise first
