@@ -144,8 +144,8 @@ def save_finder(
     """
     if finder.recipe.architecture == CUSTOM:
         raise UsageError(
-            f"finder {finder.name}: your own module cannot be saved; name it as package.module:factory, or export it to a "
-            f"file that a YAML declares"
+            f"finder {finder.name}: your own module cannot be saved; name it as package.module:factory, or export "
+            f"it to a file that a YAML declares"
         )
     record = FinderRecord(
         recipe=finder.recipe,

@@ -218,8 +218,10 @@ def _why(words: str, version: str) -> str:
     if found := re.search(r"Opset (\d+) is under development.* is till opset (\d+)", words):
         known = found[2]
         return f"has opset {found[1]}, onnxruntime {version} knows up to {known}; export it with opset_version={known}"
-    if found := re.search(r'In Node, \("[^"]*", ([^,]+), "([^"]+)"', words):
-        name = printable(f"{found[2]}.{found[1]}", 60)
+    if found := re.search(
+        r"(\S+):(\S+)\(-?\d+\) is not a registered|In Node, .*No opset import for domain '(.*)'", words
+    ):
+        name = printable(found[3] or f"{found[1]}.{found[2]}", 60)
         return f"has the operator {name} of another maker, which onnxruntime lacks; export it without"
     if "INVALID_PROTOBUF" in words:
         return "is torn or no ONNX model; fetch the file again"
