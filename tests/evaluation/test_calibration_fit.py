@@ -136,6 +136,7 @@ def test_a_calibrator_shifts_all_three_and_leaves_nan():
 FRESH = """
 import warnings
 import numpy as np
+import scipy.sparse  # whose own filter is its own
 from lensaudit.evaluation.calibration_fit import METHODS, Sample
 y, z = np.arange(80) % 2, np.random.default_rng(1).normal(size=80) + np.arange(80) % 2
 before = np.geterr(), list(warnings.filters)

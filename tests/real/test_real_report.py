@@ -28,4 +28,4 @@ def test_real_lenses_get_a_page_that_says_what_is_missing(tmp_path):
     page = render_report(tmp_path / "out").read_text(encoding="utf-8")
     assert "No cutout of this set has a label." in page
     assert "The cutouts were ingested" in page
-    assert page.count("NISP, RGB = H J Y") == 3
+    assert page.count("<p>NISP, RGB = H J Y</p>") == 3
