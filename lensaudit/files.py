@@ -60,7 +60,7 @@ def explained(path: Path) -> Iterator[None]:
     except LensauditError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if disk_is_full(error):
             raise MachineError(
                 f"{path}: the disk is full; free some space or choose another --out, then run the same command again"
             ) from error
@@ -69,6 +69,15 @@ def explained(path: Path) -> Iterator[None]:
                 f"{path}: this place cannot be written ({error.strerror}); choose another --out"
             ) from error
         raise
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether that is what the operating system said, first or before a library put it in other words, as astropy."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__context__
+    return False
 
 
 def write_text(path: Path, text: str) -> None:

@@ -28,6 +28,7 @@ from lensaudit.errors import (
     EXIT_USAGE,
     LensauditError,
 )
+from lensaudit.files import disk_is_full
 from lensaudit.foreign_code import blamed, our_place
 from lensaudit.own_warnings import own_warnings
 from lensaudit.untrusted import printable
@@ -181,7 +182,7 @@ def _internal(error: BaseException) -> str:
 
 def _explain(error: OSError) -> tuple[str, int]:
     place = error.filename or "output"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_is_full(error):
         return f"{place}: the disk is full; free some space, then run the same command again", EXIT_MACHINE
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{place}: no permission ({error.strerror}); choose another --out", EXIT_USAGE

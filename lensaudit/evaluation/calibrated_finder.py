@@ -123,6 +123,7 @@ def write_calibrated(made: tuple[Finder, Calibrated, Scores], lens_set: LensSet,
     folder = stored_in(finder)
     before = None if folder is None else read_record(folder)
     calibrator = record.calibrator
+    (out / RESULT_FILE).unlink(missing_ok=True)  # written last: where it lies, the rest lies too
     done = f"calibrated ({calibrator.method}) on {record.n_lenses} lenses and {record.n_non_lenses} non-lenses"
     save_finder(
         finder,
@@ -141,10 +142,11 @@ def write_calibrated(made: tuple[Finder, Calibrated, Scores], lens_set: LensSet,
     inputs = record.provenance.inputs if record.provenance else {}
     cards = detection_cards(finder.name, inputs, calibrator.method, calibrator.prevalence)
     write_detections(out / DETECTIONS_FILE, scores, cards, sky_positions(lens_set))
-    record.write(out / "calibration.json")
-    return ["calibration.json", "calibration.md", "calibration.html", *_FIGURES, DETECTIONS_FILE]
+    record.write(out / RESULT_FILE)
+    return [RESULT_FILE, "calibration.md", "calibration.html", *_FIGURES, DETECTIONS_FILE]
 
 
+RESULT_FILE = "calibration.json"
 _FIGURES = ("reliability.png", "top.png")
 
 

@@ -52,6 +52,7 @@ def write_realism(record: Realism, cutouts: Cutouts, sets: tuple[LensSet, LensSe
     ``index.html``, and PNGs of the statistics, of the scores and distances, and of the farthest cutouts.
     """
     writable_folder(out)
+    (out / RESULT_NAME).unlink(missing_ok=True)  # where it lies, everything it names lies too
     _draw_statistics(record, out / "statistics.png")
     _draw_spread(record, cutouts, out / "spread.png")
     _draw_farthest(sets[0], record.farthest_real, record, out / "farthest-real.png")
