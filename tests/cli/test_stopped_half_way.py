@@ -9,6 +9,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from lens_sets import EUCLID, write_set
 from matplotlib.figure import Figure
 
 import lensaudit as la
-from lensaudit import files
+from lensaudit import files, realism_gate
 from lensaudit.errors import DataError, MachineError
 from lensaudit.lensset import LensSet
+from lensaudit.realism_gate import Gate, measure_realism
 from tests.realism_gate.toys import drawn_set
 
 STOPS = {
@@ -92,6 +94,13 @@ def test_stopped_late_it_is_one_line_and_goes_on(lensaudit, tmp_path, monkeypatc
     late, unfinished = COMMANDS[made]
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: path.write_bytes(b""))  # most of the time else
+    measured: list[Gate] = []
+
+    def once(*asked: Any) -> Gate:
+        measured[:] = measured or [measure_realism(*asked)]
+        return measured[0]
+
+    monkeypatch.setattr(realism_gate, "measure_realism", once, raising=False)
     words, out, replace = made(tmp_path).split(), tmp_path / "out", os.replace
     for stop, code, said in STOPS.values():
 
