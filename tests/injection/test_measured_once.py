@@ -54,16 +54,16 @@ def test_an_object_is_parted_as_photutils_parts_it_and_only_asked_about_where_it
 
 
 def test_a_host_is_measured_once_and_its_systems_are_the_same(monkeypatch):
-    pool = [as_host(without_arc(a_lens(i))) for i in range(3)]
-    settings = InjectionSettings(n=4, reuse=True)
+    pool = [as_host(without_arc(a_lens(i))) for i in range(2)]
+    settings = InjectionSettings(n=3, reuse=True)
     asked = []
     true = choosing.measure
     monkeypatch.setattr(choosing, "measure", lambda host: asked.append(host.id) or true(host))
     found = choosing.choose(pool, settings)
     looked_at = len(asked)
     assert found.lights is not None
-    kept = [Hosts(pool, settings, found).scene(i) for i in range(4)]
+    kept = [Hosts(pool, settings, found).scene(i) for i in range(3)]
     assert len(asked) == looked_at  # in choosing, and never again
-    again = [Hosts(pool, settings, choosing.Chosen(found.rows, {}, {})).scene(i) for i in range(4)]
-    assert len(asked) == looked_at + 4
+    again = [Hosts(pool, settings, choosing.Chosen(found.rows, {}, {})).scene(i) for i in range(3)]
+    assert len(asked) == looked_at + 3
     assert kept == again

@@ -125,6 +125,7 @@ def test_probes_that_do_not_show_in_the_bands_are_listed_and_not_judged(tmp_path
 def test_scores_of_cutouts_on_hosts_give_the_audit_on_hosts(tmp_path, monkeypatch):
     """The toy on two hosts of one galaxy, one of them used twice: out as FITS and back, and in this process."""
     monkeypatch.setattr("lensaudit.probes.run.draw_figures", lambda *_: None)
+    monkeypatch.setattr("lensaudit.probes.response.RESAMPLES", 50)
     host = as_host(without_arc(a_lens(0)))
     path = write_hosts(tmp_path / "hosts", [replace(host, id=name) for name in ("one", "two")]).path
     hosts = HostsAsked(path, reuse=True).chosen(3, toys.SEED)
