@@ -44,7 +44,7 @@ FLAGS = frozenset(
         "refit",
         "resample",
         "restart",
-        "reuse",
+        "reuse-hosts",
     }
     | {"paint-out", "skip-bad", "source-only", "speed", "stars"}
 )

@@ -142,7 +142,7 @@ class InjectOptions(TypedDict, total=False):
     zero_point, electrons_per_unit, filters, psf
         Band (or ``*``) → AB magnitude of one pixel unit, electrons of it, filter, and ``FILE[EXT]`` of a PSF; wins over
         the set.
-    reuse
+    reuse_hosts
         Take hosts more than once where `n` is more than there are.
     any_host
         Keep stars, empty middles and known lenses as hosts.
@@ -157,7 +157,7 @@ class InjectOptions(TypedDict, total=False):
     electrons_per_unit: Mapping[str, float]
     filters: Mapping[str, str]
     psf: Mapping[str, str]
-    reuse: bool
+    reuse_hosts: bool
     any_host: bool
 
 
@@ -224,7 +224,7 @@ def inject(
 
     given = (sources,) if isinstance(sources, str | Path) else tuple(sources)
     arms = tuple(options.pop("arms", injection.ARMS))
-    renamed = {"zero_point": "zero_point_mag"}
+    renamed = {"zero_point": "zero_point_mag", "reuse_hosts": "reuse"}
     settings = injection.InjectionSettings(
         seed=seed,
         n=n,

@@ -117,7 +117,7 @@ def inject(
         str, typer.Option("--arms", metavar="ARMS", help="Written of each host: host (as it is), lens, or both.")
     ] = "host,lens",
     settings: on.Settings = on.SETTINGS,
-    reuse: Annotated[bool, typer.Option("--reuse", help="Take hosts again where --n is more than there are.")] = False,
+    reuse_hosts: on.ReuseHosts = False,
     seed: opt.Seed = 1,
     workers: opt.Workers = 1,
     as_json: opt.Json = False,
@@ -133,7 +133,7 @@ def inject(
     from lensaudit.injection import inject as run
 
     with watching() as report:
-        chosen = replace(settings, seed=seed, n=n, reuse=reuse)
+        chosen = replace(settings, seed=seed, n=n, reuse=reuse_hosts)
         made = run(hosts, out, chosen, [arm.strip() for arm in arms.split(",")], workers, report)
     show(made, as_json=as_json)
     say(f"  {made.path}: " + _counted(made.column("mass_from")), err=as_json)

@@ -203,6 +203,6 @@ def chosen_of(looks: Iterable[Look], n: int, settings: InjectionSettings) -> Cho
     if not rows:
         raise DataError(f"{usable}; give other hosts")
     if wanted > len(rows) and not settings.reuse:
-        raise UsageError(f"--n {wanted}: {usable}; give --n {len(rows)}, or --reuse to take hosts more than once")
+        raise UsageError(f"--n {wanted}: {usable}; give --n {len(rows)}, or --reuse-hosts to take hosts more than once")
     kept = Lights(bands, np.array(lights).reshape(len(rows), -1)) if lights else None
     return Chosen(tuple(rows[i % len(rows)] for i in range(wanted)), dict(left_out), dict(done), kept)

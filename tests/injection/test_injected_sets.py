@@ -109,7 +109,7 @@ def test_one_arm_alone(tmp_path, hosts, made):
 
 
 def test_fewer_hosts_than_asked_for_are_refused_or_reused(tmp_path, hosts):
-    with pytest.raises(UsageError, match=r"--n 9: 6 of 6 hosts can be used; give --n 6, or --reuse"):
+    with pytest.raises(UsageError, match=r"--n 9: 6 of 6 hosts can be used; give --n 6, or --reuse-hosts"):
         inject(hosts, tmp_path / "nine", InjectionSettings(n=9))
     made = inject(hosts, tmp_path / "nine", InjectionSettings(n=9, reuse=True), arms=("lens",))
     assert len(set(made.ids)) == 9
