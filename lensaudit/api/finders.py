@@ -38,7 +38,7 @@ def load_finder(
     ----------
     name
         A built-in name such as ``ou66``, the folder of a trained finder, the YAML that declares a network's file
-        (ONNX, a program of torch.export, weights), or a function of yours that declares one.
+        (ONNX, Keras, a program of torch.export, weights), or a function of yours that declares one.
     device
         ``auto`` (the GPU if there is one), ``cpu`` or ``cuda``.
     field_of_view

@@ -163,7 +163,6 @@ def test_what_carries_code_is_refused_with_the_way_out(net, tmp_path):
     torch.save(net, tmp_path / "whole.pt")
     torch.save(net, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     (tmp_path / "pickle.bin").write_bytes(b"\x80\x04cos\nsystem\n.")
-    (tmp_path / "model.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
     saved = tmp_path / "saved"
     saved.mkdir()
     (saved / "saved_model.pb").write_bytes(b"\x08\x01\x12\x00")
@@ -171,7 +170,6 @@ def test_what_carries_code_is_refused_with_the_way_out(net, tmp_path):
         "whole.pt": "asks for torch.nn.modules.container.Sequential to be run); nothing in it was run; save it again",
         "old.pt": "nothing in it was run; save it again with torch.save(module.state_dict(), FILE)",
         "pickle.bin": "is a Python pickle, which may run anything when it is read; save torch.save(module.state_dict()",
-        "model.h5": "convert it to ONNX with model.export(FILE, format='onnx')",
         "saved": "is a SavedModel of TensorFlow, which may carry code; convert it to ONNX with python -m tf2onnx",
     }.items():
         with pytest.raises(DataError) as refused:

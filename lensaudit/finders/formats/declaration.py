@@ -15,7 +15,7 @@ from lensaudit.untrusted import Identifier, as_identifier, kind_of, path_within,
 
 SUFFIXES = (".yaml", ".yml")
 
-Format = Literal["state-dict", "safetensors", "pt2", "onnx"]
+Format = Literal["state-dict", "safetensors", "pt2", "onnx", "keras"]
 Outputs = Literal["logit", "probability", "softmax"]
 Layout = Literal["NCHW", "NHWC"]
 _Arcsec = Annotated[float, Field(gt=0, le=36_000)]
@@ -151,9 +151,7 @@ def _format_by_bytes(file: Path) -> Format:
         raise DataError(f"{file}: is a folder, not the file of a network; name the file in it")
     kind = kind_of(file)
     if kind.key in ("keras", "hdf5"):
-        raise DataError(
-            f"{file}: is {kind.words}, which is not read here; {_BY_ONNX} model.export(FILE, format='onnx')"
-        )
+        return "keras"
     if kind.key == "pickle":
         raise DataError(f"{file}: is {kind.words}; {_STATE_DICT}")
     if kind.key == "safetensors":

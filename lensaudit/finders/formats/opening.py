@@ -40,8 +40,10 @@ def open_file(path: Path, origin: str) -> Finder:
         raise UsageError(f"{path}: architecture is of files of weights alone, {file.name} has its own; leave it out")
     if kind == "pt2":
         from lensaudit.finders.formats.pt2 import read_program as read
-    else:
+    elif kind == "onnx":
         from lensaudit.finders.formats.onnx_file import read_session as read
+    else:
+        from lensaudit.finders.formats.keras_file import read_model as read
     network, shape, digest = read(file, told.output)
     module, outputs = as_finders_module(network, shape, digest, told, file)
     recipe = _recipe(told, path, CUSTOM, outputs)

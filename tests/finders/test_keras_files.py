@@ -1,0 +1,177 @@
+"""Keras models: the scores and maps of the same network in torch, and nothing in a file is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from network_files import BANDS, SIZE, declaration, small_network
+from torch import nn
+
+from lensaudit.errors import DataError, MachineError
+from lensaudit.explaining.functions import explain_prepared
+from lensaudit.finders import declare_finder, load_finder
+
+
+@pytest.fixture(scope="module")
+def keras(tmp_path_factory):
+    """Keras on torch, which writes its settings where it finds no home."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        warnings.simplefilter("ignore")
+        os.environ["KERAS_BACKEND"] = "torch"
+        return pytest.importorskip("keras", reason="is not installed: make install")
+
+
+def as_keras(net: nn.Sequential, keras: Any) -> Any:
+    """The same network with the same weights; it flattens in the order of torch."""
+    layers, weights = [keras.Input((SIZE, SIZE, len(BANDS)))], []
+    for layer in net:
+        if isinstance(layer, nn.Conv2d):
+            layers.append(keras.layers.Conv2D(layer.out_channels, layer.kernel_size, padding="same"))
+            weights += [layer.weight.permute(2, 3, 1, 0), layer.bias]
+        elif isinstance(layer, nn.Linear):
+            layers.append(keras.layers.Dense(layer.out_features))
+            weights += [layer.weight.T, layer.bias]
+        elif isinstance(layer, nn.Flatten):
+            layers += [keras.layers.Permute((3, 1, 2)), keras.layers.Flatten()]
+        else:
+            layers.append({nn.ReLU: keras.layers.ReLU, nn.MaxPool2d: keras.layers.MaxPooling2D}[type(layer)]())
+    model = keras.Sequential(layers)
+    model.set_weights([tensor.detach().numpy() for tensor in weights])
+    return model
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Sequential:
+    return nn.Sequential(*(layer for layer in small_network() if not isinstance(layer, nn.Dropout))).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(net, keras, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    model = as_keras(net, keras)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(folder / "new.keras")
+        model.save(folder / "three.h5")
+    shutil.copy(folder / "three.h5", folder / "two.h5")
+    _as_keras_two(folder / "two.h5")
+    return folder
+
+
+def _as_keras_two(path: Path) -> None:
+    """As Keras 2.0 wrote it: a bare list, the input's shape in the first layer, classes without their modules."""
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        layers = json.loads(file.attrs["model_config"])["config"]["layers"][1:]
+        for layer in layers:
+            layer["config"].pop("dtype", None)
+            for value in layer["config"].values():
+                if isinstance(value, dict):
+                    value.pop("module", None)
+                    value.pop("registered_name", None)
+        layers[0]["config"]["batch_input_shape"] = [None, SIZE, SIZE, len(BANDS)]
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": layers})
+        file.attrs["keras_version"] = "2.0.8"
+
+
+@pytest.mark.parametrize("file", ["new.keras", "three.h5", "two.h5"])
+def test_scores_and_maps_are_those_of_the_network_in_torch(folder, net, file):
+    finder = load_finder(declaration(folder / file, file.split(".")[0]))
+    images = torch.rand(3, len(BANDS), SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    own = declare_finder(net, BANDS, SIZE)
+    # channels last and first are summed in other orders: some roundings of single precision
+    torch.testing.assert_close(finder.logit(images), own.logit(images), rtol=0, atol=1e-5)
+    assert finder.parameters == own.parameters
+    for method in ("saliency", "occlusion") if file == "new.keras" else ("saliency",):
+        ours, theirs = (explain_prepared(one, images[:1], method).maps for one in (finder, own))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
+
+
+def changed(good: Path, path: Path, change: Callable[[dict], None]) -> Path:
+    """The model with a change in its configuration."""
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(path, "w") as out:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name == "config.json":
+                document = json.loads(data)
+                change(document)
+                data = json.dumps(document).encode()
+            out.writestr(name, data)
+    return path
+
+
+def _layer(document: dict) -> dict:
+    return document["config"]["layers"][1]
+
+
+LAMBDA = {"class_name": "__lambda__", "config": {"value": "4wEAAA=="}}
+DOWNLOAD = {"module": "keras.utils", "class_name": "function", "config": "get_file", "registered_name": "get_file"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda d: _layer(d).update(class_name="Lambda"),
+            "has a Lambda layer, which is stored code; export",
+        ),
+        (lambda d: _layer(d)["config"].update(activation=LAMBDA), "has a Lambda layer, which is stored code"),
+        (lambda d: _layer(d)["config"].update(activation=DOWNLOAD), "has the function 'get_file', which is not run"),
+        (
+            lambda d: _layer(d)["config"].update(activation="get_file"),
+            "has the activation 'get_file', which is none of",
+        ),
+        (lambda d: _layer(d).update(class_name="Mine"), "has 'Mine', which is not among the layers"),
+        (lambda d: _layer(d).update(registered_name="my>Conv2D"), "has 'my>Conv2D', which is not among the layers"),
+        (lambda d: _layer(d).update(module="os"), "has 'Conv2D' of 'os', which is not run from a file"),
+        (lambda d: _layer(d)["config"].update(filters=5), "cannot build it"),
+    ],
+)
+def test_what_could_run_code_is_refused(folder, tmp_path, change, says):
+    with pytest.raises(DataError) as refused:
+        load_finder(declaration(changed(folder / "new.keras", tmp_path / "bad.keras", change)))
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_weights_alone_torn_files_and_data_elsewhere_get_one_line(folder, tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file["kernel"] = np.zeros(3)
+    with h5py.File(tmp_path / "linked.h5", "w") as file:
+        file["kernel"] = h5py.ExternalLink("/etc/passwd", "x")
+    for name in ("new.keras", "three.h5"):
+        (tmp_path / f"torn-{name}").write_bytes((folder / name).read_bytes()[:3000])
+    for name, says in {
+        "weights.h5": "holds weights alone, not the network; save it again with model.save(FILE)",
+        "linked.h5": "has data in another file",
+        "torn-new.keras": "is torn",
+        "torn-three.h5": "is torn",
+    }.items():
+        with pytest.raises(DataError) as refused:
+            load_finder(declaration(tmp_path / name))
+        assert says in str(refused.value)
+
+
+def test_without_keras_or_on_another_backend_one_line_says_what_to_do(folder, keras, monkeypatch):
+    told = declaration(folder / "new.keras")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    with pytest.raises(MachineError, match="Keras runs on tensorflow in this process, torch is needed; set KERAS"):
+        load_finder(told)
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(MachineError, match=r"is a Keras model; pip install 'lensaudit\[keras\]'"):
+        load_finder(told)
