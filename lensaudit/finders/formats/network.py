@@ -89,10 +89,11 @@ def layout_of(shape: Sequence[int | None], told: FinderFile, path: Path) -> Layo
     """
     channels, size = len(told.bands), told.size
     shown = ", ".join("n" if length is None else str(length) for length in shape)
-    fitting: list[Layout] = [
+    wanted: dict[Layout, tuple[int, int, int]] = {"NCHW": (channels, size, size), "NHWC": (size, size, channels)}
+    fitting = [
         layout
-        for layout, wanted in (("NCHW", (channels, size, size)), ("NHWC", (size, size, channels)))
-        if len(shape) == 4 and all(one in (None, other) for one, other in zip(shape[1:], wanted, strict=True))
+        for layout, lengths in wanted.items()
+        if len(shape) == 4 and all(one in (None, other) for one, other in zip(shape[1:], lengths, strict=True))
     ]
     if not fitting:
         raise DataError(

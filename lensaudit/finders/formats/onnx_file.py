@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import mmap
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.files import sha256
 from lensaudit.untrusted import path_within, printable
 
+Octets = mmap.mmap
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 _SILENT = 4
 
@@ -123,7 +123,8 @@ def weights_of(path: Path) -> OnnxWeights:
                 for tensor in _nested(data, start, end, _INITIALIZER)
             ]
             for start, end in tensors:
-                count += math.prod(_dimensions(data, start, end))
+                lengths = _dimensions(data, start, end)
+                count += int(np.prod(lengths, dtype=object)) if lengths else 1
                 beside |= {
                     place for entry in _nested(data, start, end, _EXTERNAL_DATA) for place in _location(data, *entry)
                 }
@@ -144,7 +145,7 @@ def weights_of(path: Path) -> OnnxWeights:
     return OnnxWeights(count, hashlib.sha256(" ".join(hashes).encode()).hexdigest())
 
 
-def _fields(data: Sequence[int], at: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _fields(data: Octets, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """(number, start, end) of each field of a protobuf message that has bytes; of a number, (number, value, -1)."""
     while at < end:
         key, at = _varint(data, at)
@@ -166,7 +167,7 @@ def _fields(data: Sequence[int], at: int, end: int) -> Iterator[tuple[int, int, 
         at += length
 
 
-def _varint(data: Sequence[int], at: int) -> tuple[int, int]:
+def _varint(data: Octets, at: int) -> tuple[int, int]:
     value = 0
     for place in range(10):
         byte = data[at + place]
@@ -176,11 +177,11 @@ def _varint(data: Sequence[int], at: int) -> tuple[int, int]:
     raise ValueError("a number has more than 64 bits")
 
 
-def _nested(data: Sequence[int], start: int, end: int, wanted: int) -> list[tuple[int, int]]:
+def _nested(data: Octets, start: int, end: int, wanted: int) -> list[tuple[int, int]]:
     return [(first, last) for number, first, last in _fields(data, start, end) if number == wanted and last >= 0]
 
 
-def _dimensions(data: Sequence[int], start: int, end: int) -> list[int]:
+def _dimensions(data: Octets, start: int, end: int) -> list[int]:
     """Lengths of a tensor, which writers pack into one field or not."""
     found = []
     for number, first, last in _fields(data, start, end):
@@ -193,7 +194,7 @@ def _dimensions(data: Sequence[int], start: int, end: int) -> list[int]:
     return found
 
 
-def _location(data: Any, start: int, end: int) -> list[str]:
+def _location(data: Octets, start: int, end: int) -> list[str]:
     """The file that an entry of external data names."""
     words = {number: bytes(data[first:last]) for number, first, last in _fields(data, start, end) if last >= 0}
     return [words[_VALUE].decode("utf-8")] if words.get(_KEY) == b"location" and _VALUE in words else []

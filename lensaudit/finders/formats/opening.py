@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import ValidationError
+from torch import nn
 
 from lensaudit.documents import complaint
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.architectures import ARCHITECTURES
 from lensaudit.finders.finder import Finder
-from lensaudit.finders.formats.declaration import FinderFile, format_of, read_declaration
+from lensaudit.finders.formats.declaration import FinderFile, Format, format_of, read_declaration
 from lensaudit.finders.formats.network import as_finders_module
 from lensaudit.finders.published import read_published
 from lensaudit.finders.recipe import CUSTOM, Recipe
@@ -38,18 +39,27 @@ def open_file(path: Path, origin: str) -> Finder:
         return _with_weights(told, path, file, origin)
     if told.architecture is not None or told.architecture_options:
         raise UsageError(f"{path}: architecture is of files of weights alone, {file.name} has its own; leave it out")
-    if kind == "pt2":
-        from lensaudit.finders.formats.pt2 import read_program as read
-    elif kind == "onnx":
-        from lensaudit.finders.formats.onnx_file import read_session as read
-    else:
-        from lensaudit.finders.formats.keras_file import read_model as read
-    network, shape, digest = read(file, told.output)
+    network, shape, digest = _read(kind, file, told.output)
     module, outputs = as_finders_module(network, shape, digest, told, file)
     recipe = _recipe(told, path, CUSTOM, outputs)
     notes = tried(module, len(recipe.bands), recipe.size, recipe.name).notes
     notes += (SATURATES,) if told.outputs == "probability" else ()
     return Finder(recipe, module, origin, trained_scales=told.trained_scales, notes=notes)
+
+
+def _read(kind: Format, file: Path, output: int | None) -> tuple[nn.Module, tuple[int | None, ...], str]:
+    """The network in a file, the shape of its input, and the file's hash; no other library is imported."""
+    if kind == "pt2":
+        from lensaudit.finders.formats.pt2 import read_program
+
+        return read_program(file, output)
+    if kind == "onnx":
+        from lensaudit.finders.formats.onnx_file import read_session
+
+        return read_session(file, output)
+    from lensaudit.finders.formats.keras_file import read_model
+
+    return read_model(file, output)
 
 
 def _recipe(told: FinderFile, path: Path, architecture: str, outputs: int) -> Recipe:
