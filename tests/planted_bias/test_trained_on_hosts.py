@@ -13,7 +13,14 @@ from lensaudit.injection.sets import SetHosts
 from lensaudit.planted_bias import bench
 from lensaudit.planted_bias.on_hosts import divided, training_arc
 from lensaudit.planted_bias.planted_finders import PLANTS, SmallNet, plant_named
-from lensaudit.planted_bias.result import BenchSettings, FoundOnHosts, bench_page, hosts_needed, summary
+from lensaudit.planted_bias.result import (
+    BenchSettings,
+    FoundOnHosts,
+    PlantedResult,
+    bench_page,
+    hosts_needed,
+    summary,
+)
 from lensaudit.probes import HostsAsked
 
 FEW = BenchSettings(images=8, epochs=1, n=4, tolerance=0.2)
@@ -67,6 +74,22 @@ def test_a_training_reads_no_audited_host_and_labels_follow_the_plant(six_hosts,
     assert labels.tolist() == [1, 0] * 4
     again = parts.training.images("blue-sources", taught[0][2], 8)[0]
     assert np.array_equal(images, again)
+
+
+def test_the_bench_audits_finders_of_this_sky_alone(six_hosts, tmp_path, monkeypatch):
+    """Plants that no probe on hosts can name are not trained."""
+    parts = divided_of(six_hosts, monkeypatch)
+    monkeypatch.setattr(bench, "DOSES", {"red-source": (1.0,), "off-centre": (2.0,)})
+    monkeypatch.setattr(bench, "train_small", lambda *given: SmallNet())
+    jobs = (("clean", 0), ("blue-sources", 0), ("centred-lenses", 0))
+    found = bench._on_own_sky(parts, {}, bench.TrainOne(tmp_path, jobs, FEW), 1, None)
+    assert [one.plant for one in found.audits] == ["clean", "blue-sources"]
+    assert [*found.not_asked] == ["centred-lenses"]
+    assert len([*(tmp_path / "finders").iterdir()]) == 2
+    assert (found.trained_on, found.usable, found.n_pairs) == (3, 6, 3)
+    record = summary([], FEW, (), hosts=found)
+    assert PlantedResult.from_json(record.to_json()) == record
+    assert "trained on arcs in 3 hosts, each more than once with other sources, and audited in 3" in bench_page(record)
 
 
 def test_each_host_is_a_lens_and_then_none_with_its_own_light(six_hosts, monkeypatch):
