@@ -80,7 +80,7 @@ def report(
         typer.Option(
             "--realism",
             metavar="DIR",
-            help="Real set to compare the simulated one with, or the result of lensaudit realism.",
+            help="Real set to compare the simulated or injected one with, or a result of lensaudit realism.",
         ),
     ] = None,
     realism_limit: Annotated[
