@@ -256,11 +256,13 @@ class Realism(Record):
     @property
     def beside(self) -> str:
         """What stands beside every probe of simulated scenes."""
+        return f"simulated scenes; {self.real_against('simulated')}"
+
+    def real_against(self, simulated: str) -> str:
+        """The leading AUROC; `simulated` is the word for what is not real."""
         one = self.leading
-        return (
-            f"simulated scenes; AUROC real against simulated {with_interval(one.auroc, one.low, one.high, 2)}"
-            f"{', weak' if one.weak else ''}"
-        )
+        auroc = with_interval(one.auroc, one.low, one.high, 2)
+        return f"AUROC real against {simulated} {auroc}{', weak' if one.weak else ''}"
 
     @styled
     def plot(self, ax: Axes | None = None, most: int = 15) -> Axes:

@@ -338,13 +338,15 @@ class Measured(Record):
 
     @property
     def carried(self) -> str:
-        """What stands beside every probe of drawn scenes: how far these are from the sky.
+        """What stands beside every probe of drawn scenes; empty where nothing was compared with real cutouts.
 
-        Empty where nothing was compared with real cutouts, or the audited set was and has its arcs in such itself.
+        What was compared are other cutouts than these where the audited set was and has its arcs in real ones.
         """
         found = self.realism
-        if found is None or (found.simulated.content_hash == self.set.content_hash and not self.set.simulated):
+        if found is None:
             return ""
+        if found.simulated.content_hash == self.set.content_hash and not self.set.simulated:
+            return f"drawn scenes, not the audited set’s; of these {found.real_against('injected')}"
         return found.beside
 
 
