@@ -346,7 +346,7 @@ class Measured(Record):
         if found is None:
             return ""
         if found.simulated.content_hash == self.set.content_hash and not self.set.simulated:
-            return f"drawn scenes, not the audited set’s; of these {found.real_against('injected')}"
+            return f"drawn scenes; the set’s own {found.real_against('injected')}"
         return found.beside
 
 

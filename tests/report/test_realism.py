@@ -110,7 +110,7 @@ def test_an_injected_set_is_compared_and_its_number_is_none_of_drawn_scenes(toys
     assert beside(audit, replace(measured, simulated=of_it)).carried == measured.beside  # the set is simulated itself
     on_sky = replace(audit, set=replace(audit.set, simulated=False))
     of_the_set = beside(on_sky, replace(measured, simulated=of_it)).carried
-    assert of_the_set.startswith("drawn scenes, not the audited set’s; of these AUROC real against injected 0.")
+    assert of_the_set.startswith("drawn scenes; the set’s own AUROC real against injected 0.")
 
 
 def test_what_is_no_result_is_refused_before_the_work(toys, tmp_path):
