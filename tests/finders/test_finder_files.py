@@ -170,7 +170,7 @@ def test_what_carries_code_is_refused_with_the_way_out(net, tmp_path):
         "whole.pt": "asks for torch.nn.modules.container.Sequential to be run); nothing in it was run; save it again",
         "old.pt": "nothing in it was run; save it again with torch.save(module.state_dict(), FILE)",
         "pickle.bin": "is a Python pickle, which may run anything when it is read; save torch.save(module.state_dict()",
-        "saved": "is a SavedModel of TensorFlow, which may carry code; convert it to ONNX with python -m tf2onnx",
+        "saved": "is a SavedModel of TensorFlow, which may carry code; convert it to ONNX with the package tf2onnx",
     }.items():
         with pytest.raises(DataError) as refused:
             load_finder(declaration(tmp_path / name))

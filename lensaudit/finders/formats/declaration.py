@@ -21,7 +21,6 @@ Layout = Literal["NCHW", "NHWC"]
 _Arcsec = Annotated[float, Field(gt=0, le=36_000)]
 
 _STATE_DICT = "save torch.save(module.state_dict(), FILE) or safetensors, or a program of torch.export"
-_BY_ONNX = "convert it to ONNX with"
 
 
 class FinderFile(BaseModel):
@@ -142,10 +141,8 @@ def format_of(file: Path, told: Format | None) -> Format:
 
 def _format_by_bytes(file: Path) -> Format:
     if file.name == "saved_model.pb" or (file / "saved_model.pb").is_file():
-        folder = file.parent if file.name == "saved_model.pb" else file
         raise DataError(
-            f"{file}: is a SavedModel of TensorFlow, which may carry code; {_BY_ONNX} "
-            f"python -m tf2onnx.convert --saved-model {folder} --output FILE.onnx"
+            f"{file}: is a SavedModel of TensorFlow, which may carry code; convert it to ONNX with the package tf2onnx"
         )
     if file.is_dir():
         raise DataError(f"{file}: is a folder, not the file of a network; name the file in it")
