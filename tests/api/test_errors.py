@@ -256,8 +256,8 @@ ELSEWHERE = {
 }  # fmt: skip
 """Modules that only commands call: their options have no argument of the front door."""
 
-COMMANDS_ALONE = {"brighten", "column", "dask", "fail_on", "layers", "scan", "threads"}
-"""Arguments no function has: what they say is said where a command alone comes along."""
+COMMANDS_ALONE = {"brighten", "column", "dask", "fail_on", "layers", "scan", "threads"} | {"output", "saved_model"}
+"""Arguments no function has: what they say is said where a command alone comes along, or they are tf2onnx's."""
 
 
 def test_each_option_that_a_message_names_is_an_argument_of_the_front_door():

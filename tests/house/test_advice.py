@@ -48,6 +48,8 @@ OTHERS = {
     "--help": "of every command",
     "--install-completion": "of lensaudit itself",
     "--version": "of lensaudit itself",
+    "--saved-model": "of tf2onnx",
+    "--output": "of tf2onnx",
 }
 
 
