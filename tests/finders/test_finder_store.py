@@ -139,7 +139,7 @@ def test_a_built_in_finder_with_weights_loads_by_name(tmp_path, monkeypatch, mak
 def test_unknown_names_paths_and_devices_are_usage_errors(tmp_path):
     with pytest.raises(UsageError, match="did you mean ou66"):
         load_finder("ou6")
-    with pytest.raises(UsageError, match="is not a folder"):
+    with pytest.raises(UsageError, match="is no folder with finder"):
         load_finder(str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="allowed: auto, cpu, cuda"):
         load_finder("ou66", device="tpu")
