@@ -76,6 +76,8 @@ DOSES: dict[str, tuple[float, ...]] = {
 lose anything, unlike the built-in doses that walk on until it must."""
 
 CONTROL_THETA_E = 2.0
+TURNED = "psf-angle"
+"""The plant that turns the PSF."""
 
 RECIPE_VERSION = 1
 """To be raised with the network, its training or the clean traits: finders trained before are then trained anew."""
@@ -152,7 +154,7 @@ def run_planted(
         The hosts lack something, or are not of the finders' bands and width.
     """
     settings, seen_by = settings or BenchSettings(), as_looked_at(instrument or EUCLID)
-    chosen = _chosen(plants)
+    chosen = _chosen(plants, seen_by)
     _check(settings)
     if hosts is not None:
         check_hosts(small_finder("small", seen_by), hosts)
@@ -169,7 +171,8 @@ def run_planted(
     audits = audit_blind(list(finders.values()), folder, settings, workers, progress, instrument=seen_by)
     found = [unblinded(audit, *job) for audit, job in zip(audits, jobs, strict=True)]
     there = None if parts is None else _on_own_sky(parts, finders, task, workers, progress)
-    record = summary(found, settings, tuple(DOSES), seen_by.name, there)
+    probes = tuple(one.name for one in bench_probes(seen_by))
+    record = summary(found, settings, probes, seen_by.name, there)
     write_text(folder / PAGE_FILE, bench_page(record))
     record.write(folder / RESULT_FILE)
     return record
@@ -250,12 +253,22 @@ def _there(
     )
 
 
-def _chosen(names: Sequence[str]) -> tuple[Plant, ...]:
+def _round(seen_by: Instrument) -> bool:
+    """Whether its PSF is a round Gaussian."""
+    return seen_by.sky.psf == "gaussian"
+
+
+def _chosen(names: Sequence[str], seen_by: Instrument) -> tuple[Plant, ...]:
+    """Those that are named, or all that can be planted where `seen_by` looks."""
     known = [plant.name for plant in ALL_PLANTS]
     for name in names:
         if name not in known:
             raise UsageError(f"plant '{name}' is unknown; allowed: {', '.join(known)}")
-    return tuple(plant for plant in ALL_PLANTS if not names or plant.name in names)
+    if _round(seen_by) and TURNED in names:
+        raise UsageError(f"plant '{TURNED}': the PSF of {seen_by.name} is round, which no turn changes; leave it out")
+    return tuple(
+        one for one in ALL_PLANTS if (one.name in names if names else not (_round(seen_by) and one.name == TURNED))
+    )
 
 
 def _check(settings: BenchSettings) -> None:
@@ -291,9 +304,11 @@ PLAIN = (
 
 
 def bench_probes(instrument: Instrument = EUCLID, hosts: OnHosts | None = None) -> list[ProbeDefinition]:
-    """The built-in probes of `DOSES` on plain lenses, with the doses of the bench."""
+    """The built-in probes of `DOSES` on plain lenses, with the doses of the bench; a round PSF is not turned."""
     found = []
     for name, doses in DOSES.items():
+        if hosts is None and _round(instrument) and plant_named(TURNED).probes[0] == name:
+            continue
         definition = load_definition(name)
         assert definition.doses is not None
         note = "Plain lenses (lensaudit.scenes.populations.compound): bright arcs, one three-fold PSF, few neighbours."

@@ -192,7 +192,8 @@ def training_scene(plant: Plant, seed: int, index: int, sky: Sky | None = None) 
     scene = scene_edits.lens_colour(with_arc(draw_scene(POPULATION, seed, index, sky), traits), traits.lens_colour_mag)
     scene = scene_edits.off_centre(scene, traits.off_centre_arcsec)
     scene = scene_edits.noise_level(as_filed(scene, traits), traits.noise)
-    return scene_edits.psf_angle(scene, traits.psf_angle_deg), traits
+    round_psf = scene.psf.kind == "gaussian"  # which no turn changes
+    return scene if round_psf else scene_edits.psf_angle(scene, traits.psf_angle_deg), traits
 
 
 def with_arc(scene: Scene, traits: Traits) -> Scene:

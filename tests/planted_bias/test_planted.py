@@ -12,6 +12,7 @@ from real_sky import a_lens, as_host, without_arc, write_hosts
 
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Recipe
+from lensaudit.imaging import INSTRUMENTS
 from lensaudit.planted_bias.bench import (
     DOSES,
     _there,
@@ -20,12 +21,14 @@ from lensaudit.planted_bias.bench import (
     run_planted,
 )
 from lensaudit.planted_bias.planted_finders import (
+    ALL_PLANTS,
     SIZE,
     SmallNet,
     load_small,
     save_small,
     small_finder,
     train_small,
+    training_scene,
 )
 from lensaudit.planted_bias.result import Audited, BenchSettings, PlantedResult, bench_page, summary, unblinded
 from lensaudit.probes import HostsAsked
@@ -197,3 +200,17 @@ def test_bench_runs_resumes_and_grows(tmp_path):
 def test_wrong_sizes_are_refused(tmp_path, settings, plants, words):
     with pytest.raises(UsageError, match=words):
         run_planted(tmp_path / "out", settings, plants=plants)
+
+
+def test_where_the_psf_is_round_it_is_neither_planted_nor_asked():
+    """Of every shipped survey: training scenes can be drawn, and no probe of the bench turns a round PSF."""
+    for name, instrument in INSTRUMENTS.items():
+        if len(instrument.bands) < 2:
+            continue
+        is_round = instrument.sky.psf == "gaussian"
+        for plant in ALL_PLANTS:
+            assert training_scene(plant, 1, 0, instrument.sky)[0].psf.kind == "gaussian" or not is_round
+        asked = {one.name for one in bench_probes(instrument)}
+        assert asked == set(DOSES) - ({"psf-rotation"} if is_round else set()), name
+    with pytest.raises(UsageError, match=r"plant 'psf-angle': the PSF of hsc.* is round"):
+        run_planted("nowhere", TINY, 1, ("psf-angle",), instrument=INSTRUMENTS["hsc"])
