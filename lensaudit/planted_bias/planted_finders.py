@@ -192,8 +192,8 @@ def training_scene(plant: Plant, seed: int, index: int, sky: Sky | None = None) 
     scene = scene_edits.lens_colour(with_arc(draw_scene(POPULATION, seed, index, sky), traits), traits.lens_colour_mag)
     scene = scene_edits.off_centre(scene, traits.off_centre_arcsec)
     scene = scene_edits.noise_level(as_filed(scene, traits), traits.noise)
-    round_psf = scene.psf.kind == "gaussian"  # which no turn changes
-    return scene if round_psf else scene_edits.psf_angle(scene, traits.psf_angle_deg), traits
+    turned = scene.psf.kind != "gaussian"  # that is round
+    return scene_edits.psf_angle(scene, traits.psf_angle_deg) if turned else scene, traits
 
 
 def with_arc(scene: Scene, traits: Traits) -> Scene:
@@ -373,9 +373,8 @@ class MakeImages:
     def __call__(self, chunk: int) -> tuple[int, NDArray[np.float16]]:
         """Chunk number and images (CHUNK, bands, 100, 100) in [0, 1]."""
         plant, seen_by = plant_named(self.plant), self.instrument
-        made = []
-        for index in range(chunk * CHUNK, (chunk + 1) * CHUNK):
-            made.append(render(training_scene(plant, self.seed, index, seen_by.sky)[0], seen_by).images)
+        rows = range(chunk * CHUNK, (chunk + 1) * CHUNK)
+        made = [render(training_scene(plant, self.seed, row, seen_by.sky)[0], seen_by).images for row in rows]
         torch.set_num_threads(1)
         cutouts = {band: np.stack([one[band] for one in made]) for band in seen_by.band_names}
         prepared = small_finder("bench", seen_by).preprocess(cutouts)
