@@ -15,6 +15,8 @@ import os
 import re
 import stat
 import unicodedata
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +26,9 @@ from pydantic import AfterValidator
 from lensaudit.errors import NoSuchFile, UsageError
 
 IDENTIFIER_LENGTH = 64
+
+TORN_ZIP = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError)
+"""What Python's zip files, and numpy's headers in them, raise where they are damaged, encrypted or packed otherwise."""
 
 _IDENTIFIER = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{IDENTIFIER_LENGTH - 1}}}")
 # What begins markup inside a line of Markdown; "[0.1, 0.2]", "n < 5" and "arc_snr" begin none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,12 @@ def write_set(
         )
     writer.finish()
     return LensSet.open(path)
+
+
+def digest(folder: Path) -> str:
+    """Of all files in a folder, and their names."""
+    sha = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            sha.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return sha.hexdigest()

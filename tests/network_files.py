@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,9 @@ def small_network(outputs: int = 2) -> nn.Sequential:
 
 def declaration(at: Path, name: str = "mine", **words: Any) -> str:
     """Write the YAML of a network's file beside it; its path."""
-    told = {"file": at.name, "bands": list(BANDS), "size": SIZE, "field_of_view_arcsec": 20.0} | words
+    declared = {"file": at.name, "bands": list(BANDS), "size": SIZE, "field_of_view_arcsec": 20.0} | words
     path = at.parent / f"{name}.yaml"
-    path.write_text(yaml.safe_dump({key: value for key, value in told.items() if value is not None}), "utf-8")
+    path.write_text(yaml.safe_dump({key: value for key, value in declared.items() if value is not None}), "utf-8")
     return str(path)
 
 
@@ -87,4 +90,17 @@ def write_onnx(
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     outside = {"save_as_external_data": True, "location": external, "size_threshold": 10} if external else {}
     onnx.save(model, str(path), **outside)
+    return path
+
+
+def changed(good: Path, path: Path, member: str, change: Callable[[dict], None]) -> Path:
+    """The archive, of a program or a Keras model, with a change in one of its JSON members."""
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as out:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name.endswith(member):
+                document = json.loads(data)
+                change(document)
+                data = json.dumps(document).encode()
+            out.writestr(name, data)
     return path

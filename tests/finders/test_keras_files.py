@@ -7,15 +7,13 @@ import os
 import shutil
 import sys
 import warnings
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from network_files import BANDS, SIZE, declaration, small_network
+from network_files import BANDS, SIZE, changed, declaration, small_network
 from torch import nn
 
 from lensaudit.errors import DataError, MachineError
@@ -100,19 +98,6 @@ def test_scores_and_maps_are_those_of_the_network_in_torch(folder, net, file):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
 
 
-def changed(good: Path, path: Path, change: Callable[[dict], None]) -> Path:
-    """The model with a change in its configuration."""
-    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(path, "w") as out:
-        for name in archive.namelist():
-            data = archive.read(name)
-            if name == "config.json":
-                document = json.loads(data)
-                change(document)
-                data = json.dumps(document).encode()
-            out.writestr(name, data)
-    return path
-
-
 def _layer(document: dict) -> dict:
     return document["config"]["layers"][1]
 
@@ -142,7 +127,7 @@ DOWNLOAD = {"module": "keras.utils", "class_name": "function", "config": "get_fi
 )
 def test_what_could_run_code_is_refused(folder, tmp_path, change, says):
     with pytest.raises(DataError) as refused:
-        load_finder(declaration(changed(folder / "new.keras", tmp_path / "bad.keras", change)))
+        load_finder(declaration(changed(folder / "new.keras", tmp_path / "bad.keras", "config.json", change)))
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from network_files import BANDS, SIZE, declaration, small_network, write_program
+from network_files import BANDS, SIZE, changed, declaration, small_network, write_program
 from torch import nn
 from torch.nn import functional
 
@@ -73,19 +70,6 @@ def test_transposed_channels_and_a_fixed_batch_are_seen(tmp_path):
     three = net(images.permute(0, 2, 3, 1))
     wanted = three[:, 1] - three[:, [0, 2]].logsumexp(1)
     torch.testing.assert_close(finder.logit(images), wanted, rtol=0, atol=1e-6)  # batches of 2: other blocks of sums
-
-
-def changed(good: Path, path: Path, member: str, change: Callable[[dict], None]) -> Path:
-    """The program with a change in one of its JSON members."""
-    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as out:
-        for name in archive.namelist():
-            data = archive.read(name)
-            if name.endswith(member):
-                document = json.loads(data)
-                change(document)
-                data = json.dumps(document).encode()
-            out.writestr(name, data)
-    return path
 
 
 def _node(document: dict) -> dict:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.wcs import WCS
+from lens_sets import digest
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.injection import CutSettings, cut, galaxies, of_set, read_positions
@@ -60,14 +60,6 @@ def image(tmp_path_factory) -> LensSet:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, image) -> LensSet:
     return cut([image], tmp_path_factory.mktemp("made") / "set", asked(41))
-
-
-def digest(folder: Path) -> str:
-    sha = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            sha.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return sha.hexdigest()
 
 
 def asked(side: int, **given) -> CutSettings:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from lens_sets import digest
 from real_sky import a_lens, as_host, without_arc, write_hosts
 
 from lensaudit.errors import DataError, UsageError
@@ -17,14 +16,6 @@ from lensaudit.lensset.coordinates import plain_wcs
 from lensaudit.scenes import Galaxy, Light, Scene
 
 N = 6
-
-
-def digest(folder: Path) -> str:
-    sha = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            sha.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return sha.hexdigest()
 
 
 def some_hosts(n: int = N) -> list:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lensaudit.documents import read_yaml
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.recipe import LARGEST_SIZE, MOST_BANDS, MOST_OUTPUTS, RECIPE_FILE, OptionValue
-from lensaudit.untrusted import Identifier, as_identifier, kind_of, path_within, printable
+from lensaudit.untrusted import TORN_ZIP, Identifier, as_identifier, kind_of, path_within, printable
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -167,7 +167,7 @@ def _format_in_zip(file: Path) -> Format:
     try:
         with zipfile.ZipFile(file) as archive:
             members = {"/".join(name.split("/")[1:]) for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as torn:
+    except TORN_ZIP as torn:
         raise DataError(f"{file}: is a torn zip archive ({printable(torn, 60)}); fetch the file again") from torn
     if "archive_format" in members or any(name.startswith("models/") for name in members):
         return "pt2"

@@ -25,7 +25,7 @@ from lensaudit.errors import DataError
 from lensaudit.files import sha256
 from lensaudit.finders.formats.pt2_layers import function_of, layer_of
 from lensaudit.finders.weights_file import FLOATS, as_floats, check_archive
-from lensaudit.untrusted import printable
+from lensaudit.untrusted import TORN_ZIP, printable
 
 AGAIN = "save it again with torch.export.save of this torch, after module.eval()"
 LARGEST_GRAPH = 64 << 20
@@ -178,7 +178,7 @@ def read_program(path: Path, output: int | None) -> tuple[Program, tuple[int | N
             return *_Reader(path, archive).program(output), sha256(path)
     except DataError:
         raise
-    except (zipfile.BadZipFile, OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as broken:
+    except (*TORN_ZIP, LookupError, TypeError, AttributeError) as broken:
         reason = printable(f"{type(broken).__name__}: {broken}", 80)
         raise DataError(f"{path}: is torn or of another version of torch.export ({reason}); {AGAIN}") from broken
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from lensaudit.fits_input import LARGEST_BYTES, number, open_fits, pixels_of
 from lensaudit.lensset.coordinates import SCALES_ARCSEC, Sky, header_sky, scale_arcsec
 from lensaudit.lensset.ingest.flux import Electrons, ZeroPoint, electrons_of, unit_of, zero_point_of
 from lensaudit.lensset.ingest.systems import Plate
-from lensaudit.untrusted import other_kind, printable
+from lensaudit.untrusted import TORN_ZIP, other_kind, printable
 
 SCALE_CARDS = ("PIXELSCL", "PIXSCALE", "PSCALE", "SECPIX")
 """Header cards with the arcsec of a pixel, of files that have no sky coordinates, as those of PSFs."""
@@ -126,8 +125,6 @@ def _extension(hdus: fits.HDUList, plate: Plate, what: str) -> tuple[Any, str]:
 
 
 MOST_ARRAYS = 1000
-_DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
-"""What Python's zip files and numpy's headers raise where they are damaged, or encrypted."""
 
 
 class NpzArray:
@@ -147,7 +144,7 @@ class NpzArray:
         except DataError:
             self.close()
             raise
-        except _DAMAGED as error:
+        except TORN_ZIP as error:
             self.close()
             raise DataError(f"{self.where}: is damaged ({printable(error, 80)}); write the file again") from error
 
@@ -189,7 +186,7 @@ class NpzArray:
         try:
             self._stream.seek(self._first + first * self.dtype.itemsize)
             found = self._stream.read(size)
-        except _DAMAGED as error:
+        except TORN_ZIP as error:
             raise DataError(f"{self.where}: is damaged ({printable(error, 80)}); write the file again") from error
         if len(found) != size:
             raise DataError(f"{self.where}: ends early; write the file again")
@@ -260,7 +257,7 @@ def open_npz(path: Path) -> Iterator[NpzSource]:
         raise DataError(reason)
     try:
         archive = zipfile.ZipFile(path)
-    except _DAMAGED as error:
+    except TORN_ZIP as error:
         raise DataError(f"{path}: is damaged ({printable(error, 80)}); write the file again") from error
     with archive:
         source = NpzSource(path, archive)
