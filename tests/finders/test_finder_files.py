@@ -177,6 +177,14 @@ def test_what_carries_code_is_refused_with_the_way_out(net, tmp_path):
         assert says in str(refused.value), name
 
 
+def test_an_archive_with_a_torn_list_of_members_is_one_line(net, tmp_path):
+    torch.save(net.state_dict(), tmp_path / "torn.pt")
+    whole = (tmp_path / "torn.pt").read_bytes()
+    (tmp_path / "torn.pt").write_bytes(whole.replace(b"PK\x01\x02", b"PK\x00\x00", 1))
+    with pytest.raises(DataError, match=r"torn.pt: is a torn zip archive \(.*\); fetch the file again"):
+        load_finder(declaration(tmp_path / "torn.pt"))
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_torchscript_is_refused(tmp_path):
     torch.jit.script(torch.nn.Linear(2, 1)).save(str(tmp_path / "script.pt"))

@@ -9,6 +9,7 @@ import pytest
 from lens_sets import digest
 from real_sky import a_lens, as_host, without_arc, write_hosts
 
+import lensaudit as la
 from lensaudit.errors import DataError, UsageError
 from lensaudit.injection import InjectionSettings, inject, of_set
 from lensaudit.lensset import LensSet
@@ -107,6 +108,8 @@ def test_fewer_hosts_than_asked_for_are_refused_or_reused(tmp_path, hosts):
     assert len(set(made.column("host_id"))) == N
     assert len(set(made.column("source_x_arcsec"))) == 9
     assert "6 hosts are used for 9 systems" in made.header.source.notes
+    again = la.inject(hosts, 9, reuse_hosts=True, arms=("lens",))
+    assert again.content_hash == made.content_hash
 
 
 def test_stars_empty_middles_and_lenses_are_left_out_and_counted(tmp_path):
