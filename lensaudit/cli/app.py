@@ -17,7 +17,8 @@ from typer.core import TyperGroup
 from lensaudit import __version__
 from lensaudit.cli.console import any_encoding, drop_what_cannot_be_written, own_output, say
 from lensaudit.cli.options import examples
-from lensaudit.cli.running import Stop, comes_of_ctrl_c, each_alone_in_its_folder, never_lost, stopped_by_signals
+from lensaudit.cli.running import each_alone_in_its_folder
+from lensaudit.cli.signals import Stop, comes_of_ctrl_c, never_lost, stopped_by_signals
 from lensaudit.errors import (
     EXIT_BROKEN_PIPE,
     EXIT_DATA,

@@ -14,7 +14,7 @@ import pytest
 
 from lensaudit import starting
 from lensaudit.cli import app
-from lensaudit.cli.running import never_lost
+from lensaudit.cli.signals import never_lost
 from lensaudit.errors import MachineError
 
 
