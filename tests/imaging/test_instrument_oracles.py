@@ -99,6 +99,25 @@ def test_hst_has_galsims_zero_points_and_about_the_depth_of_aegis(band, depth):
     assert depth_mag(ours, aperture) + 2.5 * math.log10(0.7) == pytest.approx(depth, abs=0.2)
 
 
+ZODIACAL_LIGHT = {
+    4000: 4.64, 4500: 5.58, 5000: 5.15, 5500: 5.34, 6000: 5.25, 6500: 4.92, 7000: 4.55, 7500: 4.23, 8000: 3.92,
+    8500: 3.50, 9000: 3.23, 9500: 2.98, 10000: 2.78,
+}  # fmt: skip
+"""Å → 1e-18 erg/s/cm²/Å/arcsec² where V = 22.1: Table 6.4 of the STIS Instrument Handbook, every second row."""
+
+
+@pytest.mark.parametrize("band", ["F606W", "F814W"])
+def test_the_sky_of_hst_is_the_handbooks_zodiacal_light(band):
+    curve = response(f"galsim/ACS_wfc_{band}")
+    angstrom = curve.wavelength
+    light = np.interp(angstrom, list(ZODIACAL_LIGHT), list(ZODIACAL_LIGHT.values())) * 1e-18 * 10 ** (-0.4 * 0.6)
+    flat = JANSKY_AB * 2.99792458e18 / angstrom**2
+    mean = np.trapezoid(light * curve.response * angstrom, angstrom)
+    of_zero = np.trapezoid(flat * curve.response * angstrom, angstrom)
+    expected = -2.5 * math.log10(mean / of_zero)
+    assert band_of("hst-acs", band).sky_mag_per_arcsec2 == pytest.approx(expected, abs=0.02)  # rows left out
+
+
 @pytest.mark.parametrize(("band", "filter_name"), [("g", "g"), ("r", "r2"), ("i", "i2"), ("z", "z"), ("y", "y")])
 def test_electrons_of_hsc_follow_from_its_curves(band, filter_name):
     zero_point = zero_point_of(f"hsc2017-{filter_name}", 0.9 * math.pi * 410.0**2)
@@ -122,6 +141,17 @@ def test_an_aperture_is_as_deep_as_it_says(instrument, band):
     measured = ours.zero_point_mag - 2.5 * math.log10(snr * sums.std())
     # 4000 apertures know σ to 1 %; partly covered pixels average noise a little: 0.04 mag with a radius of 4 pixels.
     assert measured == pytest.approx(said, abs=0.08)
+
+
+def test_seeing_and_depth_of_hsc_and_kids_are_about_what_others_measured():
+    # Image simulations of both teams: medians over KiDS DR4's tiles, and pixels of HSC's third release (zero point 27).
+    seeing = {"kids": (1.029, 0.882, 0.695, 0.812), "hsc": (0.798, 0.749, 0.617, 0.697, 0.688)}
+    for name, others in seeing.items():
+        assert [band.fwhm_arcsec for band in INSTRUMENTS[name].bands] == pytest.approx(others, abs=0.02)
+    variances = (1.4e-3, 2.9e-3, 4.7e-3, 19e-3, 85e-3)
+    for band, variance in zip(INSTRUMENTS["hsc"].bands, variances, strict=True):
+        # Correlated pixels scatter less than white noise of the same depth, and fields differ by a tenth or two.
+        assert depth_mag(band) == pytest.approx(depth_mag(replace(band, sigma=math.sqrt(variance))), abs=0.25)
 
 
 @pytest.mark.parametrize(("instrument", "band"), BANDS)
