@@ -184,7 +184,7 @@ def audit(
     words |= {"batch": words.pop("batch_size")} if "batch_size" in words else {}
     words |= {"instrument": load_instrument(words["instrument"])} if "instrument" in words else {}
     settings = Settings(hosts=on, sources=galaxies, **words)
-    loaded, opened = as_pair(finder, data, refit)
+    loaded, _ = as_pair(finder, opened := as_set(data), refit)
     folder = temporary_folder("audit") if out is None else Path(out)
     made = Audit(folder) if out is not None else kept_with(Audit(folder), folder)
     with watching(progress) as watch:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from lensaudit.api.calling import Data, Watcher, as_pair, front_door, of_this_set
+from lensaudit.api.calling import AnyData, Watcher, as_pair, front_door, of_this_set
 from lensaudit.api.finders import scored
 from lensaudit.errors import UsageError
 from lensaudit.evaluation.calibrating import Calibrated
@@ -61,7 +61,7 @@ class CalibratedFinder(Shown):
 @front_door
 def calibrate(
     finder: Finder | str | Path,
-    data: Data,
+    data: AnyData,
     *,
     method: str = "isotonic",
     weights: str | None = None,

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from lensaudit.errors import LensauditError, LensauditWarning, UsageError
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts, LensSet, open_cutouts
 from lensaudit.provenance import called_as
 from lensaudit.untrusted import path_within
 
@@ -26,6 +26,9 @@ R = TypeVar("R")
 
 Data = LensSet | str | Path
 """A lens set, or the folder of one."""
+
+AnyData = Cutouts | str | Path
+"""The same, or other cutouts: see `lensaudit.lensset.open_cutouts`."""
 
 Watcher = Callable[[str, int, int], None]
 """Called with the name of a stage, its steps done and its steps in all."""
@@ -232,6 +235,11 @@ def as_set(data: Data) -> LensSet:
     return data if isinstance(data, LensSet) else LensSet.open(data)
 
 
+def as_cutouts(data: AnyData) -> Cutouts:
+    """The cutouts, opened where a path is given."""
+    return open_cutouts(data) if isinstance(data, str | Path) else data
+
+
 def as_finder(finder: Finder | str | Path) -> Finder:
     """The finder, loaded where a name or a folder is given."""
     from lensaudit.finders import Finder, load_finder
@@ -239,11 +247,11 @@ def as_finder(finder: Finder | str | Path) -> Finder:
     return finder if isinstance(finder, Finder) else load_finder(str(finder), "auto")
 
 
-def as_pair(finder: Finder | str | Path, data: Data, refit: bool = False) -> tuple[Finder, LensSet]:
+def as_pair(finder: Finder | str | Path, data: AnyData, refit: bool = False) -> tuple[Finder, Cutouts]:
     """Both, the finder as it reads the set; one that it cannot take as input is refused, and pixels are remarked on."""
     from lensaudit.finders import refitted
 
-    opened = as_set(data)  # a wrong path is told before torch is imported
+    opened = as_cutouts(data)  # a wrong path is told before torch is imported
     loaded = as_finder(finder)
     loaded = refitted(loaded, opened) if refit else loaded.for_units(opened)
     loaded.check(opened)
@@ -254,7 +262,7 @@ def as_pair(finder: Finder | str | Path, data: Data, refit: bool = False) -> tup
     return loaded, opened
 
 
-def of_this_set(scores: Scores | None, data: LensSet) -> Scores | None:
+def of_this_set(scores: Scores | None, data: Cutouts) -> Scores | None:
     """`scores`, if any were given; UsageError where they are of other images than `data`."""
     if scores is not None and list(scores.ids) != data.ids:
         raise UsageError(f"scores: {len(scores.ids)} ids are not those of {data.path}; score this set, or leave it out")

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 import lensaudit.explaining as room
 from lensaudit.api.calling import (
+    AnyData,
     Data,
     Watcher,
+    as_cutouts,
     as_finder,
     as_pair,
     as_set,
@@ -29,7 +31,7 @@ from lensaudit.api.calling import (
 from lensaudit.errors import UsageError
 from lensaudit.explaining import Dream, Explanation, Judgement, KernelStudy
 from lensaudit.finders import Finder
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts as AnySet
 
 Cutouts = Mapping[str, np.ndarray]
 """Band → native images (n, h, w)."""
@@ -43,7 +45,7 @@ Systems = System | Sequence[System] | NDArray[np.integer[Any]]
 @front_door
 def explain(
     finder: Finder | str | Path,
-    data: Data | Cutouts,
+    data: AnyData | Cutouts,
     ids: Systems = 0,
     *,
     method: str = "integrated-gradients",
@@ -92,15 +94,15 @@ def explain(
     """
     loaded, cutouts, places = _cutouts(finder, data, ids)
     wcs = None
-    if isinstance(data, LensSet | str | Path):
-        opened, band = as_set(data), loaded.recipe.bands[0]
+    if not isinstance(data, Mapping):
+        opened, band = as_cutouts(data), loaded.recipe.bands[0]
         wcs = [opened.wcs(place, band) for place in places]
     return room.explain(loaded, cutouts, method, wcs=wcs, seed=seed)
 
 
-def _cutouts(finder: Finder | str | Path, data: Data | Cutouts, ids: Systems) -> tuple[Finder, Cutouts, list[int]]:
+def _cutouts(finder: Finder | str | Path, data: AnyData | Cutouts, ids: Systems) -> tuple[Finder, Cutouts, list[int]]:
     """The finder, the cutouts of the systems, and their positions in the set (none where cutouts were given)."""
-    if not isinstance(data, LensSet | str | Path):
+    if isinstance(data, Mapping):
         return as_finder(finder), data, []
     loaded, opened = as_pair(finder, data)
     places = [_place(opened, one) for one in ([ids] if isinstance(ids, str | int | np.integer) else ids)]
@@ -109,7 +111,7 @@ def _cutouts(finder: Finder | str | Path, data: Data | Cutouts, ids: Systems) ->
     return loaded, opened.cutouts(places), places
 
 
-def _place(data: LensSet, system: System) -> int:
+def _place(data: AnySet, system: System) -> int:
     if isinstance(system, str):
         return room.chosen_systems(data, [system], None, False)[0]
     position = index(system)  # a TypeError for 0.5
@@ -121,7 +123,7 @@ def _place(data: LensSet, system: System) -> int:
 @front_door
 def occlusion(
     finder: Finder | str | Path,
-    data: Data | Cutouts,
+    data: AnyData | Cutouts,
     ids: System = 0,
     *,
     patch: int | None = None,
@@ -179,7 +181,7 @@ def occlusion(
 @front_door
 def kernels(
     finder: Finder | str | Path,
-    data: Data,
+    data: AnyData,
     *,
     top: int = 9,
     batch_size: int | None = None,
@@ -247,7 +249,7 @@ class DreamOptions(TypedDict, total=False):
 @front_door
 def dream(
     finder: Finder | str | Path,
-    data: Data | None = None,
+    data: AnyData | None = None,
     ids: System = 0,
     *,
     target: str = "lens",
@@ -303,7 +305,7 @@ def dream(
     if data is None:
         start = room.from_noise(loaded, seed)
     else:
-        opened = as_set(data)
+        opened = as_cutouts(data)
         start = room.from_cutouts(loaded, opened, [opened.ids[_place(opened, ids)]])[0]
     with watching(progress) as watch:
         report = counting(watch, f"dreaming with {loaded.name}")
@@ -377,7 +379,8 @@ def judge(
     'ou66'
     """
     sets = [data] if isinstance(data, Data) else list(data)
-    pairs = [as_pair(finder, one) for one in sets]
+    opened = [as_set(one) for one in sets]
+    pairs = [(as_pair(finder, one)[0], one) for one in opened]
     if not pairs:
         raise UsageError("no lens set is given; name one or more")
     words: dict[str, Any] = {**options, "methods": tuple(methods), "per_kind": per_kind}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from lensaudit import finders as room
 from lensaudit.api.calling import (
+    AnyData,
     Data,
     Watcher,
     as_pair,
@@ -22,7 +23,7 @@ from lensaudit.finders import Finder, Scores
 from lensaudit.spread import rank_and_size
 
 if TYPE_CHECKING:
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import Cutouts
     from lensaudit.training import Progress, Trained
 
 declare_finder = front_door(room.declare_finder)
@@ -200,7 +201,7 @@ def train(
 @front_door
 def score(
     finder: Finder | str | Path,
-    data: Data,
+    data: AnyData,
     *,
     batch_size: int | None = None,
     refit: bool = False,
@@ -248,7 +249,7 @@ def score(
     return scored(loaded, opened, batch_size, progress)
 
 
-def scored(finder: Finder, data: LensSet, batch_size: int | None, progress: bool | Watcher) -> Scores:
+def scored(finder: Finder, data: Cutouts, batch_size: int | None, progress: bool | Watcher) -> Scores:
     """Scores, with a warning for pixels that the stretch clips."""
     with watching(progress) as watch:
         report = counting(watch, f"scoring with {finder.name}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from lensaudit.api.calling import (
+    AnyData,
     Data,
     Watcher,
     as_finder,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 @front_door
 def evaluate(
     finder: Finder | str | Path,
-    data: Data,
+    data: AnyData,
     *,
     scores: Scores | None = None,
     threshold: float | None = None,

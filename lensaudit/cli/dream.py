@@ -91,11 +91,11 @@ def dream(
     from lensaudit.cli.running import check_sets, progress_bar, read_by
     from lensaudit.errors import UsageError
     from lensaudit.explaining import Changes, DreamWish, chosen_targets, dream_files, from_cutouts, from_noise
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
 
     if ids and begin is None:
         raise UsageError("--id names a system of a lens set; say which set with --from SET")
-    start, shown = (None if path is None else LensSet.open(path) for path in (begin, beside))
+    start, shown = (None if path is None else open_cutouts(path) for path in (begin, beside))
     sets = [one for one in (start, shown) if one is not None]
     loaded = read_by(finder, reading, sets[:1])
     targets = chosen_targets(loaded.module, classes, kernels, layers)
@@ -176,7 +176,7 @@ def judge(
     from functools import partial
 
     from lensaudit.cli.explain import methods_named, that_apply
-    from lensaudit.cli.running import open_all, watching
+    from lensaudit.cli.running import open_with_truth, watching
     from lensaudit.explaining import JudgeSettings, Watcher
     from lensaudit.explaining import judge as score
 
@@ -189,7 +189,7 @@ def judge(
         fill=fill,
         seed=seed,
     )
-    loaded, opened = open_all(finder, sets, reading)
+    loaded, opened = open_with_truth(finder, sets, reading)
     settings = replace(settings, methods=that_apply(loaded, settings.methods) or settings.methods)
     with watching(counted=False) as show:  # parts of the work differ in cost, so what is counted is time
         watcher = Watcher(told=show.tell, progress=partial(show, f"judging {loaded.name}"))

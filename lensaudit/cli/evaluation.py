@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lensaudit.evaluation.selection import SelectionFunction
     from lensaudit.evaluation.visual_inspection import KindFrequency
     from lensaudit.finders import Finder
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import Cutouts, LensSet
 
 
 def register_evaluate(app: typer.Typer) -> None:
@@ -289,15 +289,15 @@ def grades(
 
 
 def _scores(
-    finder: Finder, lens_set: LensSet, rows: NDArray[Any], path: Path | None, batch: int | None
+    finder: Finder, lens_set: Cutouts, rows: NDArray[Any], path: Path | None, batch: int | None
 ) -> NDArray[Any]:
     """p(lens) of the graded systems: no others are scored."""
     from lensaudit.cli.running import scores_of
-    from lensaudit.lensset.part import Part
+    from lensaudit.lensset.part import part_of
 
     if path is not None:
         return scores_of(finder, lens_set, path).p_lens[rows]
-    return scores_of(finder, Part(lens_set, rows), None, batch).p_lens
+    return scores_of(finder, part_of(lens_set, rows), None, batch).p_lens
 
 
 def register_selection(app: typer.Typer) -> None:

@@ -40,9 +40,9 @@ def explain(
     from lensaudit.cli.running import check_sets, read_by
     from lensaudit.errors import UsageError
     from lensaudit.explaining import METHODS, Explainer, Request, applicable_methods, chosen_systems, no_gradient
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
 
-    opened = LensSet.open(lens_set)
+    opened = open_cutouts(lens_set)
     systems = chosen_systems(opened, ids, first, every)
     names = methods_named(method, old_methods) or tuple(METHODS)
     loaded = read_by(finder, reading, [opened])
@@ -116,11 +116,11 @@ def gradcam(
     from lensaudit.cli.running import check_sets, read_by
     from lensaudit.errors import UsageError
     from lensaudit.explaining import Explainer, Request, chosen_systems, no_gradient
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
 
     if not threshold > 0:
         raise UsageError(f"--threshold {threshold:g} would show everything; give a value above 0")
-    opened = LensSet.open(lens_set)
+    opened = open_cutouts(lens_set)
     systems = chosen_systems(opened, ids, first, every)
     loaded = read_by(finder, reading, [opened])
     if not loaded.differentiable:
@@ -169,9 +169,9 @@ def occlusion(
     """Map where hiding a patch changes the log-odds of lens: FITS with WCS and a picture per system."""
     from lensaudit.cli.running import check_sets, progress_bar, read_by
     from lensaudit.explaining import Explainer, Request, chosen_systems, explain_systems
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
 
-    opened = LensSet.open(lens_set)
+    opened = open_cutouts(lens_set)
     systems = chosen_systems(opened, ids, first, every)
     loaded = read_by(finder, reading, [opened])
     check_sets(loaded, [opened])

@@ -146,9 +146,9 @@ def report(
         sources=asked.galaxies,
     )
 
-    from lensaudit.cli.running import open_both, watching
+    from lensaudit.cli.running import open_with_truth, watching
 
-    loaded, opened = open_both(finder, lens_set, reading)
+    loaded, (opened,) = open_with_truth(finder, [lens_set], reading)
 
     from lensaudit.report.audit_file import AUDIT_NAME
     from lensaudit.report.build import build_audit

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import typer
 
@@ -24,7 +24,9 @@ from lensaudit.untrusted import printable
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder, Scores
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import Cutouts, LensSet
+
+Opened = TypeVar("Opened", bound="Cutouts")
 
 
 FOLDERS = ("out", "again")
@@ -209,28 +211,38 @@ def _bars(counted: bool) -> Any:
     return Bars()
 
 
-def open_both(finder: str, lens_set: Path, reading: Reading) -> tuple[Finder, LensSet]:
-    """The finder called `finder`, as it reads the lens set at `lens_set`, and that set; see `open_all`."""
+def open_both(finder: str, lens_set: Path, reading: Reading) -> tuple[Finder, Cutouts]:
+    """The finder called `finder`, as it reads the cutouts at `lens_set`, and those; see `open_all`."""
     loaded, sets = open_all(finder, [lens_set], reading)
     return loaded, sets[0]
 
 
-def open_all(finder: str, sets: Sequence[Path], reading: Reading) -> tuple[Finder, list[LensSet]]:
-    """The finder called `finder`, as it reads the lens sets at `sets`, and those sets.
+def open_with_truth(finder: str, sets: Sequence[Path], reading: Reading) -> tuple[Finder, list[LensSet]]:
+    """As `open_all`, for what reads truth, scenes or a header, which only lens sets have."""
+    from lensaudit.lensset import LensSet
+
+    return _opened(finder, [LensSet.open(path) for path in sets], reading)
+
+
+def open_all(finder: str, sets: Sequence[Path], reading: Reading) -> tuple[Finder, list[Cutouts]]:
+    """The finder called `finder`, as it reads the cutouts at `sets`, and those sets: lens sets, or containers.
 
     Where statistics are taken from a set (``--refit``), they are the first one's. Of pixels that are resampled as
     asked, one line per set is printed on standard error. Errors are those of `read_by`, of opening a
     set and of `lensaudit.finders.Finder.check`.
     """
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
 
-    opened = [LensSet.open(path) for path in sets]  # a wrong path is told before torch is imported
-    loaded = read_by(finder, reading, opened[:1])
-    check_sets(loaded, opened)
-    return loaded, opened
+    return _opened(finder, [open_cutouts(path) for path in sets], reading)
 
 
-def read_by(finder: str, reading: Reading, sets: Sequence[LensSet] = ()) -> Finder:
+def _opened(finder: str, sets: list[Opened], reading: Reading) -> tuple[Finder, list[Opened]]:
+    loaded = read_by(finder, reading, sets[:1])  # a wrong path was told before torch is imported
+    check_sets(loaded, sets)
+    return loaded, sets
+
+
+def read_by(finder: str, reading: Reading, sets: Sequence[Cutouts] = ()) -> Finder:
     """The finder called `finder` with the field of view, device, threads and, from the first set, statistics asked for.
 
     Raises
@@ -257,7 +269,7 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def check_sets(finder: Finder, sets: Sequence[LensSet]) -> None:
+def check_sets(finder: Finder, sets: Sequence[Cutouts]) -> None:
     """Make sure that the finder can take the sets as input; say what is to be known of its module, and of pixels."""
     for note in finder.notes:
         warn(f"finder {finder.name}: {note}")
@@ -277,13 +289,13 @@ def warn_of_clipping(finder: Finder, scores: Scores, where: Path) -> None:
         warn(f"{where}: {remark}")
 
 
-def bands_left_out(finder: Finder, lens_set: LensSet) -> str:
+def bands_left_out(finder: Finder, lens_set: Cutouts) -> str:
     """Clause that names the bands of the set that the finder does not look at; empty for none."""
     unused = finder.unused_bands(lens_set)
     return f"; bands left out: {', '.join(unused)}" if unused else ""
 
 
-def scores_of(finder: Finder, lens_set: LensSet, path: Path | None, batch: int | None = None) -> Scores:
+def scores_of(finder: Finder, lens_set: Cutouts, path: Path | None, batch: int | None = None) -> Scores:
     """Scores of the set in its order, from the file `path` or computed now, `batch` images at a time.
 
     Raises

@@ -33,7 +33,7 @@ from lensaudit.finders.finder import weights_hash
 from lensaudit.finders.ou_tsne import OuTsne, native_pixels
 from lensaudit.finders.score import NO_BATCH, out_of_memory_explained
 from lensaudit.kept import Arrays, Piece, TensorsForm, key_of
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts
 from lensaudit.provenance import Provenance, refuse_other
 from lensaudit.records import Record
 from lensaudit.statistics import wilson_interval
@@ -89,7 +89,7 @@ def spread_rows(total: int, images: int | None) -> list[range]:
 
 
 def member_scores(
-    ensemble: Finder, lens_set: LensSet, images: int | None, folder: Path, progress: Advance | None = None
+    ensemble: Finder, lens_set: Cutouts, images: int | None, folder: Path, progress: Advance | None = None
 ) -> MemberScores:
     """Score `images` images of a set, evenly spread (None: all), with every member.
 
@@ -120,7 +120,7 @@ def member_scores(
     return MemberScores(np.concatenate([np.asarray(span, np.intp) for span in spans]), np.concatenate(found))
 
 
-def _folder_of(folder: Path, name: str, ensemble: Finder, lens_set: LensSet) -> Path:
+def _folder_of(folder: Path, name: str, ensemble: Finder, lens_set: Cutouts) -> Path:
     """Where pieces of a member and a set lie below `folder`; the member's input is part of its name."""
     recipe = ensemble.recipe
     member = next(one for one in recipe.members if one.name == name)
@@ -134,7 +134,7 @@ def _folder_of(folder: Path, name: str, ensemble: Finder, lens_set: LensSet) -> 
     return path_within(folder, "scores", f"{name}-{key_of(facts)[:16]}")
 
 
-def _scored(ensemble: Finder, lens_set: LensSet, span: range, names: Sequence[str]) -> dict[str, Floats]:
+def _scored(ensemble: Finder, lens_set: Cutouts, span: range, names: Sequence[str]) -> dict[str, Floats]:
     """p(lens) of the members `names` for the images `span`."""
     module = cast(OuTsne, ensemble.module)
     found: dict[str, list[Floats]] = {name: [] for name in names}
@@ -190,7 +190,7 @@ class SetOnMap(Record):
 
 def map_ensemble(
     finder: Finder,
-    lens_set: LensSet,
+    lens_set: Cutouts,
     out: Path,
     regions: Sequence[Region] = (),
     *,
@@ -263,7 +263,7 @@ class _Placed:
 
     def __init__(
         self,
-        lens_set: LensSet,
+        lens_set: Cutouts,
         rows: NDArray[np.intp],
         positions: NDArray[np.float64],
         p_lens: NDArray[np.float64],

@@ -25,12 +25,12 @@ from lensaudit.untrusted import in_markdown
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder, Scores
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import Cutouts
 
 DETECTIONS_FILE = "detections.fits"
 
 
-def weights_of(lens_set: LensSet, column: str | None) -> NDArray[Any] | None:
+def weights_of(lens_set: Cutouts, column: str | None) -> NDArray[Any] | None:
     """The column of sampling weights; None where none is asked for.
 
     Raises
@@ -46,7 +46,7 @@ def weights_of(lens_set: LensSet, column: str | None) -> NDArray[Any] | None:
     return lens_set.column(column)
 
 
-def refuse_unfit(finder: Finder, lens_set: LensSet, column: str | None) -> None:
+def refuse_unfit(finder: Finder, lens_set: Cutouts, column: str | None) -> None:
     """Refuse what cannot be calibrated before any image is scored.
 
     Raises
@@ -79,7 +79,7 @@ def refuse_unfit(finder: Finder, lens_set: LensSet, column: str | None) -> None:
 
 
 def calibrate_finder(
-    finder: Finder, lens_set: LensSet, scores: Scores, settings: CalibrationSettings, column: str | None = None
+    finder: Finder, lens_set: Cutouts, scores: Scores, settings: CalibrationSettings, column: str | None = None
 ) -> tuple[Finder, Calibrated, Scores]:
     """The calibrated finder, what its calibration is worth, and the scores with probabilities from outside the fit.
 
@@ -108,7 +108,7 @@ def calibrate_finder(
     return replace(finder, calibrator=record.calibrator), record, replace(scores, calibrated=probabilities)
 
 
-def write_calibrated(made: tuple[Finder, Calibrated, Scores], lens_set: LensSet, out: Path) -> list[str]:
+def write_calibrated(made: tuple[Finder, Calibrated, Scores], lens_set: Cutouts, out: Path) -> list[str]:
     """Write the folder `out` of what `calibrate_finder` made; returns the names of the files beside the finder's own.
 
     ``calibration.json``, ``calibration.md``, the same as ``calibration.html``, two PNGs, and ``detections.fits`` with

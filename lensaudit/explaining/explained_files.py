@@ -33,7 +33,7 @@ from lensaudit.explaining.maps import (
 )
 from lensaudit.files import writable_folder
 from lensaudit.fits_input import open_fits
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts
 from lensaudit.records import Json, Record
 from lensaudit.spread import Progress
 from lensaudit.untrusted import file_stem, in_header
@@ -182,7 +182,7 @@ class OcclusionSummary(Record):
         return words if "p_lens" not in words else {**words, "numbers": words}
 
 
-def chosen_systems(lens_set: LensSet, ids: Sequence[str], first: int | None, every: bool) -> list[int]:
+def chosen_systems(lens_set: Cutouts, ids: Sequence[str], first: int | None, every: bool) -> list[int]:
     """Positions in the set that the user named, in one of three ways.
 
     Raises
@@ -207,7 +207,7 @@ def chosen_systems(lens_set: LensSet, ids: Sequence[str], first: int | None, eve
 def explain_systems(
     explainer: Explainer,
     request: Request,
-    lens_set: LensSet,
+    lens_set: Cutouts,
     systems: Sequence[int],
     out: Path,
     *,
@@ -264,7 +264,7 @@ class _System:
 
     explainer: Explainer
     request: Request
-    lens_set: LensSet
+    lens_set: Cutouts
     out: Path
     force: bool
 

@@ -1,6 +1,8 @@
 """Lens sets: cutouts, truth and catalogue on disk; simulating them, and ingesting real and challenge data."""
 
+from lensaudit.lensset.cutouts import Cutouts, Index
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, PsfHeader, RmsHeader, chunk_for
+from lensaudit.lensset.opening import open_cutouts
 from lensaudit.lensset.part import sky_positions
 from lensaudit.lensset.simulation import instrument_of, pixel_units_of, simulate
 from lensaudit.lensset.store import LensSet
@@ -9,7 +11,9 @@ from lensaudit.lensset.writer import LensSetWriter, Records
 __all__ = [
     "BandHeader",
     "CatalogueColumn",
+    "Cutouts",
     "Header",
+    "Index",
     "LensSet",
     "LensSetWriter",
     "PsfHeader",
@@ -17,6 +21,7 @@ __all__ = [
     "RmsHeader",
     "chunk_for",
     "instrument_of",
+    "open_cutouts",
     "pixel_units_of",
     "simulate",
     "sky_positions",

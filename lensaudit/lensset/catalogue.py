@@ -129,6 +129,58 @@ def read_column(path: Path, name: str, names: Sequence[str]) -> NDArray[Any]:
     return np.ma.getdata(column)
 
 
+class Rows:
+    """Some rows of one column at a time, of a catalogue too long to be held; its footer is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _parquet(path) as stored:
+            self._footer = stored.metadata
+        counts = [self._footer.row_group(group).num_rows for group in range(self._footer.num_row_groups)]
+        self._ends = np.cumsum(counts, dtype=np.int64)
+
+    def read(self, name: str, rows: NDArray[np.integer[Any]]) -> NDArray[Any]:
+        """Column `name` of the systems `rows` (m,); row groups without any of them are not read.
+
+        Raises
+        ------
+        DataError
+            A cell is empty, or the file is corrupt.
+        """
+        groups = np.searchsorted(self._ends, rows, side="right")
+        wanted = np.unique(groups).tolist()
+        if not wanted:
+            return np.empty(0, object)
+        with _parquet(self._path, self._footer) as stored:
+            column = stored.read_row_groups(wanted, columns=[name], use_threads=False).column(0)
+        if column.null_count:
+            raise DataError(f"{self._path}: column {printable(name)} is empty in some row; {FIX}")
+        before = np.concatenate([[0], self._ends])  # rows before each group
+        sizes = np.diff(before)[wanted]
+        begins = np.zeros(len(self._ends), np.int64)  # of each group that was read, in the column
+        begins[wanted] = np.cumsum(sizes) - sizes
+        places = begins[groups] + rows - before[groups]
+        return np.asarray(column.take(pa.array(places)).to_numpy())
+
+
+def checked_labels(found: NDArray[Any], path: Path, first: int = 0) -> NDArray[np.int8]:
+    """Labels as int8 (m,); DataError where one is neither 1, 0 nor −1, naming its row of `path`.
+
+    Parameters
+    ----------
+    first
+        Position in the set of the first of them.
+    """
+    odd = np.flatnonzero(~np.isin(found, (-1, 0, 1)))
+    if len(odd):
+        row = int(odd[0])
+        raise DataError(
+            f"{path}: row {first + row + 1}: label is {printable(found[row], 20)}; 1 (lens), 0 (non-lens) and -1 "
+            f"(unknown) are allowed; {FIX}"
+        )
+    return found.astype(np.int8)
+
+
 def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     """All rows as plain mappings, ``id`` among them, a row group at a time."""
     with _parquet(path) as stored:
@@ -137,10 +189,10 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
+def _parquet(path: Path, footer: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
     """The open file; whatever Arrow says about damage becomes one line."""
     try:
-        with pq.ParquetFile(path) as stored:
+        with pq.ParquetFile(path, metadata=footer) as stored:
             yield stored
     except LensauditError:
         raise

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, LensauditError, NoSuchFile, UsageError
 from lensaudit.lensset.arrays import LineFile, StoredArray, array_specs, check_array
-from lensaudit.lensset.catalogue import CATALOGUE_NAME, open_catalogue, read_column
+from lensaudit.lensset.catalogue import CATALOGUE_NAME, Rows, checked_labels, open_catalogue, read_column
+from lensaudit.lensset.cutouts import Index, distinct, in_batches, positions
 from lensaudit.lensset.header import FIX, HEADER_NAME, BandHeader, Header, read_header
 from lensaudit.lensset.writer import SCENES_NAME, WCS_NAME, verify, why_unfinished
 from lensaudit.records import card
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
 
     from lensaudit.scenes import Scene
-
-Index = slice | Sequence[int] | NDArray[np.integer[Any]] | int
 
 
 class LensSet:
@@ -133,6 +131,11 @@ class LensSet:
         return self._header.has_scenes
 
     @property
+    def has_wcs(self) -> bool:
+        """Whether cutouts have sky coordinates of their own."""
+        return self._header.has_wcs
+
+    @property
     def command(self) -> str:
         """Command that made it; ``unknown`` where the header does not say."""
         return self._header.provenance.command or "unknown"
@@ -187,11 +190,7 @@ class LensSet:
         DataError
             An id is there twice.
         """
-        names = [str(name) for name in self.column("id")]
-        if len(set(names)) < len(names):
-            twice = next(name for name, times in Counter(names).items() if times > 1)
-            raise DataError(f"{self.path / CATALOGUE_NAME}: id {printable(twice, 60)} is there twice; {FIX}")
-        return names
+        return distinct([str(name) for name in self.column("id")], f"{self.path / CATALOGUE_NAME}", FIX)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -212,15 +211,21 @@ class LensSet:
         DataError
             A label is something else.
         """
-        found = self.column("label")
-        odd = np.flatnonzero(~np.isin(found, (-1, 0, 1)))
-        if len(odd):
-            row = int(odd[0])
-            raise DataError(
-                f"{self.path / CATALOGUE_NAME}: row {row + 1}: label is {printable(found[row], 20)}; 1 (lens), 0 "
-                f"(non-lens) and -1 (unknown) are allowed; {FIX}"
-            )
-        return found.astype(np.int8)
+        return checked_labels(self.column("label"), self.path / CATALOGUE_NAME)
+
+    def ids_in(self, span: slice) -> list[str]:
+        """Names of the systems of `span`; nothing else is read, so that they may be doubled elsewhere."""
+        return [str(name) for name in self._in(span, "id")]
+
+    def labels_in(self, span: slice) -> NDArray[np.int8]:
+        """Labels of the systems of `span`: int8 (m,); nothing else is read."""
+        first = span.indices(len(self))[0]
+        return checked_labels(self._in(span, "label"), self.path / CATALOGUE_NAME, first)
+
+    def _in(self, span: slice, name: str) -> NDArray[Any]:
+        if name not in self.columns:
+            return self.column(name)  # says what there is
+        return self._rows.read(name, self._indices(span))
 
     def column(self, name: str) -> NDArray[Any]:
         """One catalogue column (n,); DataError names the columns there are."""
@@ -272,11 +277,7 @@ class LensSet:
 
     def batches(self, size: int) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
         """Yield (systems, cutouts) of `size` systems at a time; memory does not grow with the set."""
-        if size < 1:
-            raise UsageError(f"batch size must be at least 1, not {size}")
-        for first in range(0, len(self), size):
-            span = slice(first, min(first + size, len(self)))
-            yield span, self.cutouts(span)
+        return in_batches(self, size)
 
     def index_of(self, name: str) -> int:
         """Position of the system called `name`."""
@@ -352,6 +353,10 @@ class LensSet:
         return {name: i for i, name in enumerate(self.ids)}
 
     @cached_property
+    def _rows(self) -> Rows:
+        return Rows(self.path / CATALOGUE_NAME)
+
+    @cached_property
     def _scenes(self) -> LineFile:
         return self._lines(SCENES_NAME)
 
@@ -386,14 +391,4 @@ class LensSet:
         return int(self._indices(i)[0])
 
     def _indices(self, index: Index) -> NDArray[np.intp]:
-        if isinstance(index, slice):
-            return np.arange(len(self))[index]
-        wanted = np.atleast_1d(np.asarray(index))
-        if wanted.size == 0:
-            return np.empty(0, np.intp)
-        if wanted.dtype == bool:
-            wanted = np.flatnonzero(wanted)
-        outside = (wanted < -len(self)) | (wanted >= len(self))
-        if outside.any():
-            raise UsageError(f"{self.path}: system {wanted[outside][0]} does not exist; there are {len(self)}")
-        return np.where(wanted < 0, wanted + len(self), wanted).astype(np.intp)
+        return positions(index, len(self), self.path)

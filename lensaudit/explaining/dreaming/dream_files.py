@@ -37,7 +37,7 @@ from lensaudit.explaining.dreaming.wish import DreamWish, Group, groups_of
 from lensaudit.explaining.layers import refuse_other_maps
 from lensaudit.files import writable_folder, write_bytes
 from lensaudit.finders import Finder
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts
 from lensaudit.provenance import provenance
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Board:
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
-def _picture(lens_set: LensSet, index: int, bands: Sequence[str]) -> Any:
+def _picture(lens_set: Cutouts, index: int, bands: Sequence[str]) -> Any:
     """A cutout in colour, or its VIS or first band in grey."""
     return picture_of({band: lens_set.images(band, [index])[0] for band in shown_bands(bands)})
 

@@ -20,7 +20,7 @@ from lensaudit.finders import Finder
 from lensaudit.finders.finder import Cutouts
 from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
 from lensaudit.kept import JsonForm, Piece
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts as AnySet
 from lensaudit.provenance import provenance
 from lensaudit.spread import Progress
 
@@ -74,7 +74,7 @@ class Scan:
 def most_exciting(
     finder: Finder,
     targets: Sequence[Target],
-    lens_set: LensSet,
+    lens_set: AnySet,
     objective: str,
     *,
     scan: int = SCAN,
@@ -169,7 +169,7 @@ def exciting_cutouts(
     path: Path,
     finder: Finder,
     targets: Sequence[Target],
-    lens_set: LensSet,
+    lens_set: AnySet,
     objective: str,
     *,
     scan: int,

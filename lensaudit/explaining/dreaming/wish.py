@@ -32,7 +32,7 @@ from lensaudit.explaining.layers import find_layer
 from lensaudit.files import replacing
 from lensaudit.finders import Finder
 from lensaudit.fits_input import open_fits
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts
 from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.provenance import provenance
 from lensaudit.untrusted import file_stem, in_header
@@ -242,7 +242,7 @@ def from_noise(finder: Finder, seed: int) -> DreamStart:
     return DreamStart("", f"uniform noise, the same in every band, seed {seed}", noise_start(finder, seed))
 
 
-def from_cutouts(finder: Finder, lens_set: LensSet, ids: Sequence[str]) -> tuple[DreamStart, ...]:
+def from_cutouts(finder: Finder, lens_set: Cutouts, ids: Sequence[str]) -> tuple[DreamStart, ...]:
     """Systems of a set as starts, with the coordinates of the finder's first band.
 
     Raises
@@ -290,7 +290,7 @@ class DreamWish:
     targets: tuple[Target, ...]
     starts: tuple[DreamStart, ...]
     changes: Changes = Changes()
-    beside: LensSet | None = None
+    beside: Cutouts | None = None
     scan: int = SCAN
     brighten: float = 0.0
     force: bool = False

@@ -20,7 +20,7 @@ from lensaudit.explaining.layers import ConvLayer, convolutions, find_layer
 from lensaudit.explaining.trace import evaluating
 from lensaudit.finders import Finder
 from lensaudit.finders.score import OK, ScoredBatch, scored_batches
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts
 from lensaudit.provenance import provenance
 from lensaudit.spread import Progress
 
@@ -122,7 +122,7 @@ def recording(module: nn.Module) -> Iterator[Recorder]:
 
 def kernel_activations(
     finder: Finder,
-    lens_set: LensSet,
+    lens_set: Cutouts,
     path: Path,
     *,
     batch_size: int | None = None,
@@ -191,13 +191,13 @@ def _add(table: KavWriter, recorder: Recorder, batch: ScoredBatch, facts: Mappin
     table.add(columns, np.where(good[:, None], values, np.float32(np.nan)))
 
 
-def _facts(lens_set: LensSet) -> dict[str, NDArray[Any]]:
+def _facts(lens_set: Cutouts) -> dict[str, NDArray[Any]]:
     """Columns of the catalogue that the table repeats: id, label, and kind where the set knows it."""
     facts: dict[str, NDArray[Any]] = {"id": np.array(lens_set.ids, object), "label": lens_set.labels}
     return facts | ({"kind": lens_set.column("kind")} if "kind" in lens_set.columns else {})
 
 
-def _identity(finder: Finder, lens_set: LensSet) -> dict[str, Any]:
+def _identity(finder: Finder, lens_set: Cutouts) -> dict[str, Any]:
     """What makes two tables the same, up to rounding."""
     return {
         "finder_hash": finder.weights_hash,
@@ -208,12 +208,12 @@ def _identity(finder: Finder, lens_set: LensSet) -> dict[str, Any]:
     }
 
 
-def _record(finder: Finder, lens_set: LensSet) -> dict[str, Any]:
+def _record(finder: Finder, lens_set: Cutouts) -> dict[str, Any]:
     inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
     return {"finder": finder.name, "provenance": provenance(inputs=inputs)}
 
 
-def kept_activations(path: Path, finder: Finder, lens_set: LensSet) -> KavTable | None:
+def kept_activations(path: Path, finder: Finder, lens_set: Cutouts) -> KavTable | None:
     """The table that is there already, if it is whole and the same."""
     finder.check(lens_set)
     if not path.is_file():

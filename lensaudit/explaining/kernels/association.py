@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.evaluation.selection.parameters import colour_of
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts, LensSet
 from lensaudit.statistics import holm, spearman, top_groups
 
 Rows = NDArray[np.integer[Any]]
@@ -94,13 +94,13 @@ pictures, whose first row is at the bottom. The arc's angle is seen from the mai
 compared by its cosine and sine."""
 
 
-def truth_values(lens_set: LensSet, rows: Rows) -> tuple[tuple[TruthColumn, ...], NDArray[np.float64]]:
+def truth_values(lens_set: Cutouts, rows: Rows) -> tuple[tuple[TruthColumn, ...], NDArray[np.float64]]:
     """Those of `TRUTH` that the set knows, colours in its bands, and their values: float64 (rows, columns).
 
     The position of an arc is the centroid of its noiseless light in the first band; it is NaN where there is no light.
     """
     known, values = [], []
-    centroids = _centroids(lens_set, rows) if lens_set.has_truth else None
+    centroids = _centroids(lens_set, rows) if isinstance(lens_set, LensSet) and lens_set.has_truth else None
     for column in _in_bands_of(lens_set):
         if column.source in lens_set.columns:
             known.append(column)
@@ -111,7 +111,7 @@ def truth_values(lens_set: LensSet, rows: Rows) -> tuple[tuple[TruthColumn, ...]
     return tuple(known), np.stack(values, axis=1) if values else np.empty((len(rows), 0))
 
 
-def _in_bands_of(lens_set: LensSet) -> list[TruthColumn]:
+def _in_bands_of(lens_set: Cutouts) -> list[TruthColumn]:
     """`TRUTH` with Euclid's colours replaced by those that the set has."""
     colour = colour_of(lens_set)
     between, words = "_".join(colour), " − ".join(colour)

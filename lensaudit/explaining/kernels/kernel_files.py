@@ -26,7 +26,7 @@ from lensaudit.explaining.kernels.sheet import (
 from lensaudit.explaining.kernels.study import BROKEN, CONSTANT, SILENT, UNUSED, KernelStudy, study_kernels, write_study
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts
 from lensaudit.provenance import refuse_other_inputs
 from lensaudit.spread import Progress
 from lensaudit.untrusted import file_stem
@@ -145,7 +145,7 @@ class KernelFiles:
 
 
 def look_at_kernels(
-    finder: Finder, lens_set: LensSet, out: Path, wish: KernelWish = KernelWish(), progress: Progress | None = None
+    finder: Finder, lens_set: Cutouts, out: Path, wish: KernelWish = KernelWish(), progress: Progress | None = None
 ) -> KernelFiles:
     """Activation values, their study, and pictures of a finder's kernels over a set, written into `out`.
 
@@ -194,7 +194,7 @@ def look_at_kernels(
     )
 
 
-def _refuse_other(path: Path, finder: Finder, lens_set: LensSet) -> None:
+def _refuse_other(path: Path, finder: Finder, lens_set: Cutouts) -> None:
     """Refuse to replace the table of another finder or set; what is torn is replaced."""
     try:
         known = KavTable.open(path).record["provenance"]["inputs"]
@@ -210,7 +210,7 @@ def _to_draw(study: KernelStudy, wish: KernelWish) -> list[Kernel]:
     return list(dict.fromkeys(line.kernel for line in strongest_statements(study, each=1)))
 
 
-def _sheet(finder: Finder, lens_set: LensSet, study: KernelStudy, kernel: Kernel, out: Path) -> Path:
+def _sheet(finder: Finder, lens_set: Cutouts, study: KernelStudy, kernel: Kernel, out: Path) -> Path:
     index = study.kernels.index(kernel)
     bands = shown_bands(finder.recipe.bands)
     top, bottom = (
@@ -229,7 +229,7 @@ def _sheet(finder: Finder, lens_set: LensSet, study: KernelStudy, kernel: Kernel
     return path
 
 
-def _footer(lens_set: LensSet, bands: Sequence[str], n: int) -> str:
+def _footer(lens_set: Cutouts, bands: Sequence[str], n: int) -> str:
     shown = colour_words(bands, "red green blue") if len(bands) == 3 else f"{bands[0]}, log scale"
     width = lens_set.shape[bands[0]][1] * lens_set.pixel_scale_arcsec[bands[0]]
     return (

@@ -16,7 +16,7 @@ from lensaudit.display.images import picture_of
 from lensaudit.explaining.kernels.association import Correlations, Effects
 from lensaudit.explaining.kernels.kav_table import KavTable, Kernel
 from lensaudit.explaining.kernels.study import SILENT, KernelStudy
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ class ExcitingImage:
 
 
 def shown_images(
-    lens_set: LensSet, table: KavTable, kernel: Kernel, rows: Sequence[int], bands: Sequence[str]
+    lens_set: Cutouts, table: KavTable, kernel: Kernel, rows: Sequence[int], bands: Sequence[str]
 ) -> list[ExcitingImage]:
     """Cutouts at `rows` of the set with what the table knows of them; `bands` from `shown_bands`."""
     values, p_lens = table.values(kernel), table.column("p_lens")

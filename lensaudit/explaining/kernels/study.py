@@ -27,7 +27,7 @@ from lensaudit.explaining.kernels.association import (
 from lensaudit.explaining.kernels.kav_table import RECORD_KEY, KavTable, Kernel
 from lensaudit.files import replacing
 from lensaudit.finders.score import OK
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts
 from lensaudit.provenance import provenance
 from lensaudit.records import Cells, Facts, Shown
 
@@ -104,7 +104,7 @@ def is_dead(state: str) -> bool:
     return state in (CONSTANT, UNUSED, BROKEN)
 
 
-def study_kernels(table: KavTable, lens_set: LensSet, top: int = 9) -> KernelStudy:
+def study_kernels(table: KavTable, lens_set: Cutouts, top: int = 9) -> KernelStudy:
     """Spread, extremes and associations of every kernel.
 
     An association is no cause: Einstein radius, colour, brightness and position hang together in any set, and a kernel
