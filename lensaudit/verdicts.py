@@ -93,6 +93,13 @@ GAIN = State(
     "the whole interval lies above zero: more lenses are found (population and difficulty only)",
 )
 
+REGRESSION = State(
+    "regression",
+    "a new finder against an earlier one: the whole 95 % interval of the loss lies beyond the tolerance and p < 0.05 "
+    "after Holm’s correction over all groups and metrics",
+    beyond=True,
+)
+
 STATES = (BIAS, FALSE_POSITIVES, SELECTION, TENTATIVE, INCONCLUSIVE, NOT_ASSESSABLE, EQUIVALENT, GAIN)
 """All states, the gravest first."""
 
@@ -130,6 +137,10 @@ REALISM = "realism"
 """What ``--fail-on`` of a report takes beside verdicts: an AUROC that chance explains, scenes far from real ones."""
 FAIL_ON = (BIAS, FALSE_POSITIVES, TENTATIVE, INCONCLUSIVE, NOT_ASSESSABLE)
 """States that ``--fail-on`` may name: it fails where one of them, or one before it in this list, is found."""
+
+
+REGRESSION_LADDER = (REGRESSION, TENTATIVE, INCONCLUSIVE)
+"""States that ``--fail-on`` of a comparison with a baseline may name, as `FAIL_ON`; they are of no probe."""
 
 
 def state_of(word: str) -> State:

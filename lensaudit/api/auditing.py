@@ -234,7 +234,8 @@ def render_report(audit: Audit | Path | str) -> Path:
 class ComparisonOptions(HostOptions, total=False):
     """What is compared; see `lensaudit.comparing.CompareOptions` for each.
 
-    Of `hosts`, on which the probes are asked in place of drawn scenes, see `lensaudit.api.hosts.HostOptions`.
+    Of `hosts`, on which the probes are asked in place of drawn scenes, see `lensaudit.api.hosts.HostOptions`. The
+    `baseline` is an earlier finder, or what `load_finder` takes, or the label of one of the finders.
     """
 
     seed: int
@@ -248,6 +249,11 @@ class ComparisonOptions(HostOptions, total=False):
     workers: int
     refit: bool
     instrument: str | Path
+    baseline: Finder | str | Path
+    tolerance: float
+    auroc_tolerance: float
+    fpr: float
+    by: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -271,6 +277,14 @@ class Comparison(Shown):
     def content(self) -> dict[str, Any]:
         """What ``compare.json`` holds, as plain values; `record` is the same in types."""
         return self.record.to_json()
+
+    @property
+    def regressions(self) -> list[str]:
+        """Where a finder is worse than the baseline, one sentence each, the gravest first; empty without a baseline."""
+        from lensaudit.comparing.regression import regressions_of
+
+        record = self.record
+        return [] if record.baseline is None else regressions_of(record.checks, record.baseline)
 
     @property
     def page(self) -> Path:
@@ -303,7 +317,7 @@ def compare(
     Parameters
     ----------
     finders
-        Two or more, or label → finder; each a finder or what `load_finder` takes.
+        Two or more, or label → finder; each a finder or what `load_finder` takes. One or more with a `baseline`.
     data
         A labelled set or several, or their folders; each is compared on its own.
     out
@@ -339,21 +353,35 @@ def compare(
     from lensaudit.comparing import compare as run
 
     words: dict[str, Any] = dict(options)
-    words |= {name: tuple(words[name]) for name in ("probes", "methods") if name in words}
+    words |= {name: tuple(words[name]) for name in ("probes", "methods", "by") if name in words}
     renamed = {"batch_size": "batch", "judge_n": "explanations"}
+    entrants = _with_baseline(_entrants(finders), words)
     on, galaxies = asked_hosts(words)
     words |= {"instrument": str(words["instrument"])} if "instrument" in words else {}
     settings = CompareOptions(
         hosts=on, sources=galaxies, **{renamed.get(name, name): value for name, value in words.items()}
     )
     sets = [as_set(one) for one in ([data] if isinstance(data, Data) else data)]
-    entrants = _entrants(finders)
     folder = temporary_folder("comparison") if out is None else Path(out)
     made = Comparison(folder) if out is not None else kept_with(Comparison(folder), folder)
     with watching(progress) as watch:
         run(entrants, sets, folder, settings, watch)
     render_comparison(folder)
     return made
+
+
+def _with_baseline(entrants: list[Entrant], words: dict[str, Any]) -> list[Entrant]:
+    """The finders and the baseline, whose label takes its place in `words`."""
+    baseline = words.get("baseline")
+    if baseline is None:
+        words.pop("baseline", None)
+        return entrants
+    label = baseline.name if isinstance(baseline, Finder) else str(baseline).rstrip("/")
+    labels = [one.label for one in entrants]
+    if isinstance(baseline, Finder) and label in labels:
+        label = f"{label} (baseline)"
+    words["baseline"] = label
+    return entrants if label in labels else [*entrants, entrant_of(label, as_finder(baseline))]
 
 
 def _entrants(finders: Sequence[Finder | str | Path] | Mapping[str, Finder | str | Path]) -> list[Entrant]:

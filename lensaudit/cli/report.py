@@ -9,6 +9,7 @@ import typer
 
 from lensaudit.cli import hosts as on
 from lensaudit.cli import options as opt
+from lensaudit.cli.baseline import BASELINE, AgainstBaseline
 from lensaudit.cli.console import say, say_json, say_table, say_verdict, warn
 from lensaudit.verdicts import PAIRS, REALISM
 
@@ -243,6 +244,9 @@ def quickstart(
         say(str(page))
 
 
+MOST_SAID = 10
+"""Regressions that the terminal shows."""
+
 SHORTER_COMPARISON = "--first, --probe none, --probe-n and --judge-n make it shorter"
 
 
@@ -253,6 +257,7 @@ def register_compare(app: typer.Typer) -> None:
             "lensaudit compare ou66 runs/ou66 --set runs/test --out runs/comparison",
             "lensaudit compare ou66 ou200 --set runs/test --probe none --judge-n 0 --out runs/short",
             "lensaudit compare ou66 runs/ou66 --set runs/test --hosts runs/q1 --out runs/on-hosts",
+            "lensaudit compare runs/new --baseline runs/old --set runs/test --fail-on regression --out runs/gate",
         )
     )(compare)
 
@@ -277,13 +282,20 @@ def compare(
     speed: Annotated[
         bool, typer.Option("--speed/--no-speed", help="Whether images per second are measured.")
     ] = True,
+    against: AgainstBaseline = BASELINE,
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     batch: opt.Batch = None,
     reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
-    """Compare finders on the same images: one table, one page, and which differences are significant."""
+    """Compare finders on the same images: one table, one page, and which differences are significant.
+
+    With --baseline: is a new finder worse than an earlier one anywhere? Recall, false positives and AUROC, paired, by
+    kind and by terciles of what is known of the lenses, corrected over all of them, and what the probes say of both.
+    """
+    settings = against.settings()
+
     from lensaudit.lensset import LensSet
 
     opened = [LensSet.open(path) for path in sets]  # a wrong path is told before torch is imported
@@ -311,9 +323,12 @@ def compare(
         hosts=asked.hosts,
         sources=asked.galaxies,
         instrument=instrument,
+        **settings,
     )
     use_threads(reading.threads)
-    entrants = entrants_of(finders, reading.device, resample=reading.resample, field_of_view=reading.field_of_view)
+    earlier = settings["baseline"]
+    named = finders if not earlier or earlier in [name.rstrip("/") for name in finders] else [*finders, earlier]
+    entrants = entrants_of(named, reading.device, resample=reading.resample, field_of_view=reading.field_of_view)
     check_comparison(entrants, opened, options)
     with watching() as progress:
         if not (out / COMPARISON_NAME).exists():
@@ -328,11 +343,16 @@ def compare(
         say_json({**comparison.to_json(), "speed": comparison.speed})
     else:
         _show(comparison, page)
+    if comparison.baseline is not None:
+        from lensaudit.comparing.regression import fail_where_worse
+
+        fail_where_worse(comparison.checks, comparison.baseline, against.fail_on)
 
 
 def _show(comparison: Comparison, page: Path) -> None:
     """Print tables per set, what could not be compared, and which differences are significant."""
-    from lensaudit.comparing.tables import told_apart
+    from lensaudit.comparing.regression import regressions_of
+    from lensaudit.comparing.tables import counted_states, told_apart
 
     for block in comparison.sets:
         name = block.set.name
@@ -341,6 +361,12 @@ def _show(comparison: Comparison, page: Path) -> None:
             _show_table(comparison, block)
         say(*(f"{name}: {one.finder} not compared: {one.why}" for one in block.refused))
         say(*(f"  {sentence}" for sentence in told_apart(block)))
+        if comparison.baseline is not None and block.checks:
+            say(f"{name}, against {comparison.baseline.finder}: {counted_states(block.checks)}")
+    if comparison.baseline is not None:
+        found = regressions_of(comparison.checks, comparison.baseline)
+        more = [f"and {len(found) - MOST_SAID} more, on the page"] if len(found) > MOST_SAID else []
+        say(*(f"  {sentence}" for sentence in (*found[:MOST_SAID], *more)))
     say(f"{page.parent}: {page.name}, compare.json")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lensaudit.comparing.against import baseline_of, check_baseline, checks_on, refuse_never_together, with_verdicts
 from lensaudit.comparing.comparison import (
     COMPARISON_NAME,
     SCHEMA,
@@ -227,20 +228,24 @@ def compare(
     taking = [_taking(entrants, lens_set, refit=options.refit) for lens_set in sets]
     if not any(able for able, _ in taking):
         raise DataError(f"no finder can be compared on any set; {sets[0].path}, first: {taking[0][1][0].why}")
+    labels = [entrant.label for entrant in entrants]
+    refuse_never_together([able for able, _ in taking], labels, options.baseline)
     out = writable_folder(Path(out))
     refuse_other(out / COMPARISON_NAME, _inputs(entrants, sets), "comparison")
     blocks = [
         _set_block(able, refused, lens_set, out, (options, progress))
         for lens_set, (able, refused) in zip(sets, taking, strict=True)
     ]
+    probes = compared_probes(entrants, out, options, progress)
     comparison = Comparison(
         schema=SCHEMA,
         finders=tuple(entrant.facts() for entrant in entrants),
-        sets=tuple(blocks),
-        probes=compared_probes(entrants, out, options, progress),
+        sets=tuple(with_verdicts(blocks, options)),
+        probes=probes,
         options=options,
         provenance=Provenance.here(seed=options.seed, inputs=_inputs(entrants, sets)),
         speed=_speeds(sets, [able for able, _ in taking], options),
+        baseline=baseline_of(probes, options),
     )
     comparison.write(out)
     return comparison
@@ -251,6 +256,7 @@ def check_comparison(entrants: Sequence[Entrant], sets: Sequence[LensSet], optio
     if options.refit and not any(takes_statistics(entrant.finder) for entrant in entrants):
         raise UsageError("--refit: no finder's stretch takes statistics of a training set; leave it out")
     _check_sets(sets)
+    check_baseline([entrant.label for entrant in entrants], sets, options)
     check_probes(options)
     chosen_methods(options.methods)
 
@@ -305,6 +311,7 @@ def _set_block(
         ranking=ranking_of({row.finder: row.metrics["auroc"].value for row in rows}, pairs),
         explanations=tuple(explained),
         main_kind=main_kind(lens_set),
+        checks=checks_on(able, images, scores, options),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lensaudit.comparing.entrants import ComparedFinder, CompareOptions
 from lensaudit.comparing.pairs import Pair, Place
+from lensaudit.comparing.regression import Baseline, Check
 from lensaudit.documents import read_json, refuse_broken_seal, sealed
 from lensaudit.errors import DataError, NoSuchFile
 from lensaudit.evaluation import Calibration, Metric, RocBand
@@ -146,6 +147,8 @@ class SetComparison(Record):
         Empty where none was asked for.
     main_kind
         The kind of lens the set has most of; None without any.
+    checks
+        Finders against the baseline, group by group; empty without one, as in comparisons of earlier versions.
     """
 
     set: ComparedSet
@@ -157,6 +160,14 @@ class SetComparison(Record):
     ranking: tuple[Place, ...]
     explanations: tuple[Explained, ...]
     main_kind: str | None
+    checks: tuple[Check, ...] = ()
+
+    def to_json(self) -> Json:
+        """The fields; without ``checks`` where there are none, as ever."""
+        words = super().to_json()
+        if not self.checks:
+            del words["checks"]
+        return words
 
     @property
     def ranked(self) -> tuple[FinderOnSet, ...]:
@@ -271,6 +282,8 @@ class Comparison(Record):
         What the numbers depend on: settings; versions, command line, seed, hashes of finders and sets.
     speed
         Empty where it was not measured; of one run, and so in a file of its own.
+    baseline
+        What the others are compared with, group by group; None where nothing is, as in comparisons of earlier versions.
     """
 
     schema: int
@@ -280,11 +293,19 @@ class Comparison(Record):
     options: CompareOptions
     provenance: Provenance
     speed: tuple[Speed, ...] = ()
+    baseline: Baseline | None = None
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Those of all sets."""
+        return tuple(check for block in self.sets for check in block.checks)
 
     def to_json(self) -> Json:
         """What ``compare.json`` holds: without speed, so that the same command writes the same bytes."""
         words = super().to_json()
         del words["speed"]
+        if self.baseline is None:
+            del words["baseline"]
         return words
 
     def write(self, folder: Path) -> Path:

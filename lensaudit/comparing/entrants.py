@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lensaudit.comparing.limits import Limits
 from lensaudit.errors import UsageError
 from lensaudit.probes.hosts import HostsAsked
 from lensaudit.records import Json, Record, plain
@@ -57,6 +58,15 @@ class CompareOptions(Record):
         Folder or catalogue of real galaxies, with which the probe source-texture is among all.
     instrument
         Whose cutouts the probes draw, a name or the path of a YAML file; empty takes what fits each finder.
+    baseline
+        Label of the finder that all others are compared with, group by group; empty for none.
+    tolerance, auroc_tolerance
+        Loss against the baseline that is accepted: of a fraction of lenses or non-lenses, and of an AUROC.
+    fpr
+        False-positive rate at which recall is compared with the baseline's, beside that at each one's own threshold.
+    by
+        Columns of the catalogue whose groups are compared; empty takes those of
+        `lensaudit.comparing.subgroups.subgroups_of`.
     """
 
     seed: int = 0
@@ -72,6 +82,11 @@ class CompareOptions(Record):
     hosts: HostsAsked | None = None
     sources: Path | None = None
     instrument: str = ""
+    baseline: str = ""
+    tolerance: float = Limits.tolerance
+    auroc_tolerance: float = Limits.auroc_tolerance
+    fpr: float = Limits.fpr
+    by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probes", _named(self.probes, self.sources))
@@ -85,8 +100,18 @@ class CompareOptions(Record):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 option = {"n": "first"}.get(name, name)
                 raise UsageError(f"--{option} {getattr(self, name)} is not possible; give 1 or more")
+        for name, highest in (("tolerance", 1.0), ("auroc_tolerance", 1.0)):
+            if not 0 <= getattr(self, name) < highest:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name):g}: give a number from 0 to below 1")
+        if not 0 < self.fpr < 1:
+            raise UsageError(f"--fpr {self.fpr:g}: give a rate between 0 and 1")
         if self.seed >= 2**32:
             raise UsageError(f"--seed {self.seed} is not possible; give less than {2**32}")
+
+    @property
+    def limits(self) -> Limits:
+        """What is accepted against the baseline."""
+        return Limits(self.tolerance, self.auroc_tolerance, self.fpr)
 
     @property
     def seen_by(self) -> Instrument | None:
@@ -105,6 +130,8 @@ class CompareOptions(Record):
             said["sources"] = self.sources.name
         if self.instrument:
             said["instrument"] = Path(self.instrument).name
+        if self.baseline:
+            said |= {"baseline": self.baseline, **self.limits.to_json(), "by": list(self.by)}
         return said
 
 

@@ -14,8 +14,10 @@ from jinja2 import TemplateError
 from lensaudit.comparing.comparison import COMPARISON_NAME, FIX, PAGE_NAME, Comparison, FinderOnSet, SetComparison
 from lensaudit.comparing.tables import (
     HEADS,
+    Against,
     Matrix,
     TableRow,
+    against,
     matrices_of,
     probe_table,
     set_table,
@@ -73,6 +75,7 @@ class Section:
     matrices: list[Matrix]
     roc: Picture | None
     reliability: Picture | None
+    against: list[Against]
 
 
 @styled
@@ -198,4 +201,5 @@ def _section(comparison: Comparison, place: int, block: SetComparison) -> Sectio
         matrices=matrices_of(block),
         roc=svg_picture(draw_roc(curves), roc_alt(curves)) if curves else None,
         reliability=svg_picture(draw_reliability(bins), reliability_alt(bins)) if bins else None,
+        against=against(block, comparison.baseline),
     )

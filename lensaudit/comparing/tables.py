@@ -18,11 +18,13 @@ from lensaudit.comparing.comparison import (
     Speed,
 )
 from lensaudit.comparing.entrants import ComparedFinder
+from lensaudit.comparing.limits import AREA
 from lensaudit.comparing.pairs import SIGNIFICANCE, AreaDifference, McNemar, Pair
+from lensaudit.comparing.regression import ORDER, Baseline, Check, rank
 from lensaudit.display.numbers import MISSING, count, decimal, interval, p_value, significant
 from lensaudit.evaluation import Calibration, Metric
 from lensaudit.evaluation.metric import LABELS
-from lensaudit.verdicts import STATES, present_word, state_of
+from lensaudit.verdicts import EQUIVALENT, INCONCLUSIVE, REGRESSION, STATES, present_word, state_of
 
 METRICS = tuple(
     (name, f"{LABELS[name][0].upper()}{LABELS[name][1:]}") for name in ("auroc", "tpr0", "tpr10", "tpr_at_fpr")
@@ -314,3 +316,71 @@ def probe_table(probes: ComparedProbes | None) -> ProbeTable | None:
     unasked = {one.finder: one.not_applicable[0].why for one in probes.finders if not one.verdicts}
     note = "" if probes.hosts is None else probes.hosts.note
     return ProbeTable(probes.n, probes.seed, tuple(finders), tuple(rows), unasked, note)
+
+
+@dataclass(frozen=True)
+class AgainstRow:
+    """A metric of a group under the baseline and under the new finder, in words."""
+
+    group: str
+    metric: str
+    n: int
+    old: str
+    new: str
+    change: str
+    between: str
+    p: str
+    word: str
+    needed: str
+
+
+@dataclass(frozen=True)
+class Against:
+    """A finder against the baseline on a set: how many checks say what, those that tell, and all others."""
+
+    finder: str
+    baseline: str
+    counted: str
+    family: int
+    telling: tuple[AgainstRow, ...]
+    others: tuple[AgainstRow, ...]
+
+
+def against(block: SetComparison, baseline: Baseline | None) -> list[Against]:
+    """The checks of a set, one table for each finder, the gravest first."""
+    if baseline is None:
+        return []
+    tables = []
+    for finder in dict.fromkeys(check.finder for check in block.checks):
+        checks = sorted((check for check in block.checks if check.finder == finder), key=rank)
+        quiet = (EQUIVALENT.word, INCONCLUSIVE.word)
+        rows = [
+            [_against_row(one, baseline) for one in checks if (one.word in quiet) == said] for said in (False, True)
+        ]
+        about = (finder, baseline.finder, counted_states(checks), max(one.family for one in checks))
+        tables.append(Against(*about, tuple(rows[0]), tuple(rows[1])))
+    return tables
+
+
+def counted_states(checks: Sequence[Check]) -> str:
+    """``no regression, 3 inconclusive and 60 equivalent within tolerance``: how many checks say what."""
+    words = Counter(one.word for one in checks)
+    said = [f"{words[state.word]} {state.word}" for state in ORDER if words[state.word]]
+    return ", ".join(said if words[REGRESSION.word] else ["no regression", *said])
+
+
+def _against_row(check: Check, baseline: Baseline) -> AgainstRow:
+    settle = f"n = {count(check.needed)} would settle it" if check.needed else ""
+    tested = p_value(check.p_holm) if math.isfinite(check.p_holm) else "too few to test"
+    return AgainstRow(
+        group=check.group,
+        metric=baseline.limits.named(check.metric),
+        n=check.n,
+        old=decimal(check.old),
+        new=decimal(check.new),
+        change=decimal(check.change, digits=4 if check.metric == AREA else 3, sign=True),
+        between=interval(check.low, check.high),
+        p=tested,
+        word=check.word,
+        needed=settle,
+    )

@@ -68,6 +68,13 @@ from lensaudit.statistics.roc import (
     tpr_at_fpr,
     tpr_with_false_positives,
 )
+from lensaudit.statistics.same_images import (
+    FEWEST_RANKED,
+    Changed,
+    area_change,
+    fraction_change,
+    rate_changes_at_fpr,
+)
 from lensaudit.statistics.two_samples import (
     FEW,
     MeanDiscrepancy,
@@ -84,11 +91,13 @@ from lensaudit.statistics.weighted import (
 
 __all__ = [
     "FEW",
+    "FEWEST_RANKED",
     "RESAMPLES",
     "TYPICAL_DISCORDANT",
     "BetaMap",
     "CalibrationError",
     "Calibrator",
+    "Changed",
     "Confusion",
     "Estimate",
     "FalsePositiveBound",
@@ -109,6 +118,7 @@ __all__ = [
     "WeightedBin",
     "WeightedFraction",
     "allowed_false_positives",
+    "area_change",
     "at_least",
     "auroc",
     "auroc_interval",
@@ -122,6 +132,7 @@ __all__ = [
     "expected_calibration_error",
     "false_positive_bound",
     "fbeta_of_counts",
+    "fraction_change",
     "grouped_fraction_interval",
     "grouped_mean",
     "holm",
@@ -136,6 +147,7 @@ __all__ = [
     "pairs_that_never_tell",
     "pairs_to_assess",
     "pairs_to_settle",
+    "rate_changes_at_fpr",
     "reliability",
     "roc_curve",
     "scaled_odds",

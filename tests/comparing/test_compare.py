@@ -248,3 +248,33 @@ def test_an_instrument_says_whose_cutouts_the_probes_draw_and_goes_with_no_hosts
     assert "source-texture" in CompareOptions(probes=("all",), sources=tmp_path).probes
     with pytest.raises(UsageError, match=r"--hosts and --instrument: .* give one of them"):
         CompareOptions(instrument=rubin, hosts=HostsAsked(Path("hosts")))
+
+
+def test_a_baseline_from_the_command_line_and_in_python(lensaudit, place: Path, entrants):
+    """The same network turned round calls lenses what the baseline does not: worse, and exit code 1."""
+    import lensaudit as la
+
+    words = ("compare", "small_finders:visible", "--baseline", "small_finders:stubborn", "--set", "test", *QUICK)
+    words += ("--out", "gate", "--probe", "none", "--judge-n", "0", "--no-speed", "--tolerance", "0.2")
+    done = lensaudit(*words, "--fail-on", "regression")
+    assert done.code == 0, done.err
+    assert "test, against small_finders:stubborn: no regression, " in done.out
+    strict = lensaudit(*words, "--fail-on", "inconclusive")
+    assert strict.code == 1
+    assert strict.err.count("\n") == 1
+    assert "--fail-on inconclusive: " in strict.err
+    found = json.loads((place / "gate" / "compare.json").read_text(encoding="utf-8"))
+    assert found["baseline"]["finder"] == "small_finders:stubborn"
+    assert found["options"]["baseline"] == "small_finders:stubborn"
+    assert {one["finder"] for one in found["sets"][0]["checks"]} == {"small_finders:visible"}
+    made = la.compare(
+        ["small_finders:visible"], "test", baseline="small_finders:stubborn", probes=(), judge_n=0, speed=False
+    )
+    assert made.regressions == []
+    assert made.content["sets"][0]["checks"][0]["group"] == "all lenses"
+
+    assert lensaudit("compare", NAMES[0], "--set", "test", "--fail-on", "regression").code == 2
+    other = lensaudit("compare", NAMES[1], "--baseline", NAMES[0], "--set", "test", "--set", "ground", "--out", "none")
+    assert (other.code, "no set is one that it and the baseline" in other.err) == (3, True)
+    unknown = lensaudit(*words[:6], "--by", "grade", "--out", "none")
+    assert (unknown.code, "--by grade: test has no such column" in unknown.err) == (2, True)
