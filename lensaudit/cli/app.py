@@ -52,6 +52,8 @@ COMMANDS = {
     "models": "finders",
     "score": "finders",
     "evaluate": "evaluation",
+    "audit_plan": "audit_plan",
+    "audit_labels": "audit_plan",
     "grades": "evaluation",
     "compare": "report",
     "threshold": "calibration",

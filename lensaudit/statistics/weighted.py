@@ -65,7 +65,7 @@ class WeightedBin(Record):
 def weighted_reliability(labels: ArrayLike, p: ArrayLike, weights: ArrayLike) -> tuple[WeightedBin, ...]:
     """As `reliability`, of images with sampling weights (n,)."""
     y, said = np.asarray(labels, float), np.asarray(p, float)
-    w, bin_of = np.asarray(weights, float), _bins_of(said)
+    w, bin_of = np.asarray(weights, float), bins_of_p(said)[1]
     found = []
     for index in range(BINS):
         inside = (bin_of == index) & (w > 0)
@@ -88,7 +88,7 @@ def weighted_calibration_error(
     y, said = np.asarray(labels, float), np.asarray(p, float)
     if not len(y):
         return CalibrationError(math.nan, math.nan, math.nan, math.nan)
-    n, bin_of = len(y), _bins_of(said)
+    n, bin_of = len(y), bins_of_p(said)[1]
     w = np.asarray(weights, float)
     w = w / w.mean()
     off = w * (y - said)
@@ -122,6 +122,7 @@ def _rises_above(function: Callable[[float], float], level: float) -> float:
     return high
 
 
-def _bins_of(said: Array) -> NDArray[np.intp]:
-    """Bin of each p, right edges inside."""
-    return np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], said)
+def bins_of_p(said: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Edges of the bins of p (m + 1,), and the bin of each p (n,), right edges inside."""
+    edges = np.linspace(0, 1, BINS + 1)
+    return edges, np.searchsorted(edges[1:-1], said)
