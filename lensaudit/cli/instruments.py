@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lensaudit.cli import options as opt
-from lensaudit.cli.console import say, say_json, say_table
+from lensaudit.cli.console import say, say_json, say_table, warn
 
 if TYPE_CHECKING:
-    from lensaudit.imaging import Band
+    from lensaudit.imaging import Band, Instrument
+
+Like = Annotated[
+    Path | None, typer.Option("--like", metavar="SET", help="Pixels, noise, zero points, PSF of a lens set.")
+]
+Filters = Annotated[
+    list[str], typer.Option("--filter", metavar="BAND=NAME", help="With --like: a band's filter, speclite's name.")
+]
 
 
 def register_instruments(app: typer.Typer) -> None:
@@ -20,9 +28,44 @@ def register_instruments(app: typer.Typer) -> None:
     )
     group.command("list", epilog=opt.examples("lensaudit instruments list"))(list_instruments)
     group.command(
-        "show", epilog=opt.examples("lensaudit instruments show hsc", "lensaudit instruments show mine.yaml --json")
+        "show",
+        epilog=opt.examples(
+            "lensaudit instruments show hsc",
+            "lensaudit instruments show mine.yaml --json",
+            "lensaudit instruments show --like runs/ingested --filter g=hsc2017-g",
+        ),
     )(show_instrument)
     app.add_typer(group, name="instruments")
+
+
+def named_or_like(name: str, like: Path | None, filters: list[str]) -> str | Instrument:
+    """The instrument that options name, or the one measured from a set.
+
+    Raises
+    ------
+    UsageError
+        None or two are given, or a filter is not written as BAND=NAME.
+    """
+    from lensaudit.errors import UsageError
+
+    if bool(name) == (like is not None):
+        raise UsageError(
+            "give one instrument: a name (lensaudit instruments list shows them), a YAML file, or --like SET"
+        )
+    if like is None:
+        if filters:
+            raise UsageError("--filter goes with --like; a YAML file says its filters itself")
+        return name
+    from lensaudit.lensset import LensSet
+    from lensaudit.lensset.like import instrument_like
+
+    pairs = [words.partition("=") for words in filters]
+    if wrong := [words for words, (band, _, curve) in zip(filters, pairs, strict=True) if not band or not curve]:
+        raise UsageError(f"--filter '{wrong[0]}': write BAND=NAME, e.g. g=hsc2017-g")
+    measured = instrument_like(LensSet.open(like), {band: curve for band, _, curve in pairs})
+    if silent := [band.name for band in measured.bands if band.shot_electrons_per_unit is None]:
+        warn(f"{like}: electrons of a pixel unit are not known in {', '.join(silent)}; light adds no noise")
+    return measured
 
 
 def list_instruments(as_json: opt.Json = False) -> None:
@@ -39,15 +82,24 @@ def list_instruments(as_json: opt.Json = False) -> None:
 
 def show_instrument(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A name or a YAML file.", autocompletion=opt.instrument_names)
-    ],
+        str,
+        typer.Argument(
+            metavar="[NAME]", help="A name or a YAML file.", autocompletion=opt.instrument_names, show_default=False
+        ),
+    ] = "",
+    like: Like = None,
+    filters: Filters = [],
     as_json: opt.Json = False,
 ) -> None:
-    """Show every number of an instrument, and where it comes from."""
+    """Show every number of an instrument and where it comes from, or what is measured on a lens set.
+
+    Where noise is correlated from pixel to pixel, a table says how much, by rows and columns apart.
+    """
     from lensaudit.imaging import load_instrument
     from lensaudit.imaging.instruments import sources_of
 
-    found, sources = load_instrument(name), sources_of(name)
+    chosen = named_or_like(name, like, filters)
+    found, sources = (load_instrument(chosen), sources_of(chosen)) if isinstance(chosen, str) else (chosen, {})
     if as_json:
         say_json({**found.to_json(), "sources": sources})
         return
@@ -65,6 +117,14 @@ def show_instrument(
         "electrons",
     )
     say_table(heads, [_row(band) for band in found.bands])
+    for band in found.bands:
+        for dy, row in enumerate(band.noise_correlation):
+            head = (
+                f"  noise of {band.name} is correlated"
+                if dy == 0
+                else " " * len(f"  noise of {band.name} is correlated")
+            )
+            say(head + "".join(f"{value:8.3f}" for value in row))
     say(*(f"  {field}: {source}" for field, source in sources.items()))
 
 

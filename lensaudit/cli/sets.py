@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lensaudit.cli import options as opt
-from lensaudit.cli.console import say, say_json, warn
+from lensaudit.cli.console import say, say_json
+from lensaudit.cli.instruments import Filters, Like, named_or_like
 
 if TYPE_CHECKING:
-    from lensaudit.imaging import Instrument
     from lensaudit.lensset import LensSet
 
 
@@ -83,12 +83,8 @@ def simulate(
     instrument: Annotated[
         str, typer.Option("--instrument", metavar="NAME", help="The same, as other commands have it.")
     ] = "",
-    like: Annotated[
-        Path | None, typer.Option("--like", metavar="SET", help="Pixels, noise, zero points, PSF of a lens set.")
-    ] = None,
-    filters: Annotated[
-        list[str], typer.Option("--filter", metavar="BAND=NAME", help="With --like: a band's filter, speclite's name.")
-    ] = [],
+    like: Like = None,
+    filters: Filters = [],
     population: Annotated[
         str,
         typer.Option(
@@ -107,40 +103,10 @@ def simulate(
     from lensaudit.cli.running import progress_bar
     from lensaudit.lensset import simulate as run
 
-    seen_by = _instrument(named or instrument, like, filters)
+    seen_by = named_or_like(named or instrument, like, filters)
     with progress_bar("simulating") as report:
         lens_set = run(seen_by, population, n, seed, out, dask or workers, report)
     show(lens_set, as_json=as_json)
-
-
-def _instrument(name: str, like: Path | None, filters: list[str]) -> str | Instrument:
-    """The instrument that options of ``simulate`` name, or the one measured from a set.
-
-    Raises
-    ------
-    UsageError
-        None or two are given, or a filter is not written as BAND=NAME.
-    """
-    from lensaudit.errors import UsageError
-
-    if bool(name) == (like is not None):
-        raise UsageError(
-            "give one instrument: a name (lensaudit instruments list shows them), a YAML file, or --like SET"
-        )
-    if like is None:
-        if filters:
-            raise UsageError("--filter goes with --like; a YAML file says its filters itself")
-        return name
-    from lensaudit.lensset import LensSet
-    from lensaudit.lensset.like import instrument_like
-
-    pairs = [words.partition("=") for words in filters]
-    if wrong := [words for words, (band, _, curve) in zip(filters, pairs, strict=True) if not band or not curve]:
-        raise UsageError(f"--filter '{wrong[0]}': write BAND=NAME, e.g. g=hsc2017-g")
-    measured = instrument_like(LensSet.open(like), {band: curve for band, _, curve in pairs})
-    if silent := [band.name for band in measured.bands if band.shot_electrons_per_unit is None]:
-        warn(f"{like}: electrons of a pixel unit are not known in {', '.join(silent)}; light adds no noise")
-    return measured
 
 
 def register_check(app: typer.Typer) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
+from lensaudit.documents import Json
 from lensaudit.errors import UsageError
+from lensaudit.imaging.correlation import Correlation, check_correlation
 from lensaudit.records import Record
 from lensaudit.scenes.scene import EUCLID_SKY, LSST_SKY, Sky
 
@@ -80,6 +82,8 @@ class Band(Record):
         The band's own PSF; None is a Gaussian of `fwhm_arcsec`, or what a scene says.
     kernel_radius_arcsec
         Half the side of the PSF's image; None takes `lensaudit.imaging.psf.KERNEL_RADIUS_ARCSEC`.
+    noise_correlation
+        Correlation of the noise of pixels ``[dy][dx]`` rows and columns apart; empty is white noise.
     """
 
     name: str
@@ -100,6 +104,17 @@ class Band(Record):
     electrons_per_unit: float | None = None
     psf: OwnPsf | None = None
     kernel_radius_arcsec: float | None = None
+    noise_correlation: Correlation = ()
+
+    def __post_init__(self) -> None:
+        check_correlation(self.noise_correlation)
+
+    def to_json(self) -> Json:
+        """As a `Record`; white noise is not named, so that what was written before keeps its bytes."""
+        words = super().to_json()
+        if not self.noise_correlation:
+            words.pop("noise_correlation")
+        return words
 
     @property
     def total_exposure_s(self) -> float:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lensaudit.errors import UsageError
 from lensaudit.imaging.band import ELECTRONS_PER_S, MOST_RAYS, About, Band, Instrument, OwnPsf, instrument
+from lensaudit.imaging.correlation import Correlation, check_correlation, noise_pixels
 from lensaudit.imaging.own_psf import galsim_psf, kernel_fwhm_arcsec
 from lensaudit.imaging.psf import measured_psf, own_kernel
 from lensaudit.scenes.colours import effective_wavelength_nm, packed_curve
@@ -22,8 +23,6 @@ from lensaudit.untrusted import Identifier, printable, regular_size
 LARGEST_CURVE = 1 << 20
 FWHM_OF_KERNEL = 4.0
 LEAST_RADIUS_ARCSEC = 2.0
-PIXELS_PER_FWHM2 = 2.266
-"""Pixels of the background that a Gaussian PSF's flux is measured against: 4 π σ² = 2.266 FWHM² (LSST's n_eff)."""
 
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 Amount = Annotated[float, Field(ge=0, le=1e9)]
@@ -105,6 +104,7 @@ class BandWords(_Words):
     electron_zero_point_mag: Magnitude | None = None
     psf: PsfWords | None = None
     kernel_radius_arcsec: Annotated[float, Field(gt=0, le=60)] | None = None
+    noise_correlation: Correlation = ()
 
 
 class InstrumentWords(_Words):
@@ -171,6 +171,10 @@ def _band(name: str, common: BandWords, own: BandWords, folder: Path) -> Band:
     psf = _psf(name, words, folder)
     if psf is None and words.fwhm_arcsec is None:
         raise UsageError(f"bands.{name}: give fwhm_arcsec, or psf")
+    try:
+        check_correlation(words.noise_correlation)
+    except ValueError as wrong:
+        raise UsageError(f"bands.{name}: {wrong}") from wrong
     band = Band(
         name=name,
         pixels=words.pixels,
@@ -189,6 +193,7 @@ def _band(name: str, common: BandWords, own: BandWords, folder: Path) -> Band:
         electrons_per_unit=_electrons(name, words),
         psf=psf,
         kernel_radius_arcsec=words.kernel_radius_arcsec,
+        noise_correlation=words.noise_correlation,
     )
     changes: dict[str, Any] = {}
     if words.fwhm_arcsec is None:
@@ -226,11 +231,10 @@ def _with_noise(name: str, band: Band, words: BandWords) -> Band:
 
 
 def _sigma_of(band: Band, depth: Depth) -> float:
-    """σ of a pixel of white noise from a limiting magnitude."""
-    if depth.aperture_arcsec is None:
-        pixels = PIXELS_PER_FWHM2 * (band.fwhm_arcsec / band.pixel_scale_arcsec) ** 2
-    else:
-        pixels = math.pi * (depth.aperture_arcsec / 2 / band.pixel_scale_arcsec) ** 2
+    """σ of a pixel from a limiting magnitude."""
+    scale = band.pixel_scale_arcsec
+    aperture = None if depth.aperture_arcsec is None else depth.aperture_arcsec / scale
+    pixels = noise_pixels(band.noise_correlation, band.fwhm_arcsec / scale, aperture)
     return band.flux(depth.mag) / depth.snr / math.sqrt(pixels)
 
 

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.imaging.band import Band
 from lensaudit.scenes import Galaxy, Light
 from lensaudit.scenes.cosmology import critical_angle_arcsec, distance_ratio
 
@@ -147,18 +146,3 @@ class Shared:
             self._kept[key] = make()
         found: T = self._kept[key]
         return found
-
-
-def unit_noise(seed: int, band_index: int, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Unit-normal field of one band of a scene."""
-    return np.random.default_rng([seed, band_index]).standard_normal(shape, dtype=np.float32)
-
-
-def add_noise(
-    noiseless: NDArray[np.float32], unit: NDArray[np.float32], band: Band, background_scale: float = 1.0
-) -> NDArray[np.float32]:
-    """Add background noise, times `background_scale`, and, where the band knows it, photon noise to an image."""
-    background, electrons = (background_scale * band.background_sigma) ** 2, band.shot_electrons_per_unit
-    photons = 0.0 if electrons is None else np.maximum(noiseless, 0.0) / electrons
-    variance = np.asarray(background + photons, dtype=np.float32)
-    return np.asarray(noiseless + unit * np.sqrt(variance, dtype=np.float32), dtype=np.float32)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from lensaudit.imaging.band import Band, Instrument
 from lensaudit.imaging.canvas import DEFAULT_NUMERICS, Canvas, Numerics, Window
+from lensaudit.imaging.noise import add_noise, unit_noise
 from lensaudit.imaging.psf import convolve, convolved, kernel, spectrum
-from lensaudit.imaging.raytracing import RayTracer, Shared, add_noise, image_reach_arcsec, unit_noise
+from lensaudit.imaging.raytracing import RayTracer, Shared, image_reach_arcsec
 from lensaudit.scenes import EUCLID_SKY, LSST_SKY, Galaxy, Psf, Scene
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 
@@ -307,7 +308,7 @@ def render(
         noiseless[band.name] = (arcs + rest).astype(np.float32)
         unit = shared.get(
             ("noise", scene.noise_seed, index),
-            partial(unit_noise, scene.noise_seed, index, (band.pixels, band.pixels)),
+            partial(unit_noise, scene.noise_seed, index, (band.pixels, band.pixels), band.noise_correlation),
         )
         images[band.name] = add_noise(noiseless[band.name], unit, band, scene.noise_scale)
     return Rendered(images, noiseless, measure_truth(scene, instrument, source_light))

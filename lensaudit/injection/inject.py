@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from lensaudit.imaging import Rendered, kernel
 from lensaudit.imaging.canvas import DEFAULT_NUMERICS, Numerics
+from lensaudit.imaging.noise import unit_noise
 from lensaudit.imaging.psf import Spectrum, convolved_piece, resampled, spectrum
-from lensaudit.imaging.raytracing import Shared, unit_noise
+from lensaudit.imaging.raytracing import Shared
 from lensaudit.imaging.render import lensed_light, measure_truth, unlensed_light
 from lensaudit.injection.choosing import Chosen, Prepared, choose, prepare
 from lensaudit.injection.deflector import Seen, depth_of, draw_lensing

@@ -242,6 +242,8 @@ class Header(_Frozen):
         words: dict[str, Any] = handler(self)
         if self.full_instrument is None:  # sets of before keep their bytes
             words.pop("full_instrument", None)
+        else:
+            words["full_instrument"] = self.full_instrument.to_json()
         return words
 
     @field_validator("bands")

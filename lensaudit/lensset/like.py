@@ -10,6 +10,7 @@ from astropy.stats import mad_std
 from lensaudit.errors import DataError, UsageError
 from lensaudit.imaging import Band, Instrument, OwnPsf
 from lensaudit.imaging.band import About, instrument
+from lensaudit.imaging.noise import measured_correlation
 from lensaudit.imaging.own_psf import kernel_fwhm_arcsec, stamp_psf, stamp_values
 from lensaudit.lensset.header import BandHeader
 from lensaudit.lensset.simulation import instrument_of
@@ -27,7 +28,9 @@ def instrument_like(lens_set: LensSet, filters: Mapping[str, str] | None = None,
     """The instrument that would give cutouts like those of a set.
 
     Noise is the median over at most 200 cutouts of 1.4826 times the median absolute deviation of the background: the
-    outer fifth at each side. The PSF is the mean of those the set holds; without any it is a Gaussian of two pixels.
+    outer fifth at each side. Where neighbouring pixels of that background are correlated, so is the instrument's noise
+    (`lensaudit.imaging.noise.measured_correlation`). The PSF is the mean of those the set holds; without any it is a
+    Gaussian of two pixels.
     Electrons per unit are those of the set, or unknown, and light then adds no noise.
 
     Parameters
@@ -82,7 +85,8 @@ def _measured(lens_set: LensSet, header: BandHeader, rows: np.ndarray, given: st
         raise UsageError(f"{where}: its filter is not known; name it with --filter {name}=hsc2017-g, for instance")
     response(filter_name)
     scale = header.pixel_scale_arcsec
-    sigma = float(np.median([_background(image) for image in lens_set.images(name, rows)]))
+    images, sky = lens_set.images(name, rows), _edges((height, width))
+    sigma = float(np.median([_background(image, sky) for image in images]))
     if not sigma > 0:
         raise DataError(f"{where}: its background is constant, so its noise cannot be measured")
     psf = _mean_psf(lens_set, header, rows) or (known.psf if known else None)
@@ -104,16 +108,22 @@ def _measured(lens_set: LensSet, header: BandHeader, rows: np.ndarray, given: st
         electrons_per_unit=electrons,
         psf=psf,
         kernel_radius_arcsec=known.kernel_radius_arcsec if known else None,
+        noise_correlation=measured_correlation(images, sky).correlation,
     )
 
 
-def _background(image: np.ndarray) -> float:
-    """σ of the outer part of one cutout (h, w)."""
-    height, width = image.shape
+def _edges(shape: tuple[int, int]) -> np.ndarray:
+    """Outer part of a cutout (h, w)."""
+    height, width = shape
     rows, columns = max(int(EDGE * height), 1), max(int(EDGE * width), 1)
-    inner = np.zeros(image.shape, bool)
-    inner[rows : height - rows, columns : width - columns] = True
-    values = image[~inner & np.isfinite(image)]
+    outer = np.ones(shape, bool)
+    outer[rows : height - rows, columns : width - columns] = False
+    return outer
+
+
+def _background(image: np.ndarray, sky: np.ndarray) -> float:
+    """σ of the pixels `sky` of one cutout (h, w)."""
+    values = image[sky & np.isfinite(image)]
     return float(mad_std(values)) if values.size else 0.0
 
 
