@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lensaudit.api.auditing import audit, compare, render_report
     from lensaudit.api.calibrating import calibrate
+    from lensaudit.api.embedding import embed
     from lensaudit.api.explaining import dream, explain, judge, kernels, occlusion
     from lensaudit.api.finders import declare_finder, load_finder, score, train
     from lensaudit.api.hosts import cut, inject
@@ -27,6 +28,7 @@ __all__ = [
     "cut",
     "declare_finder",
     "dream",
+    "embed",
     "evaluate",
     "explain",
     "ingest",
@@ -52,6 +54,7 @@ _HOME = {
     "cut": "api.hosts",
     "declare_finder": "api.finders",
     "dream": "api.explaining",
+    "embed": "api.embedding",
     "evaluate": "api.measuring",
     "explain": "api.explaining",
     "ingest": "api.sets",

@@ -61,6 +61,7 @@ COMMANDS = {
     "false_positives": "evaluation",
     "selection": "evaluation",
     "realism": "realism",
+    "embed": "embedding",
     "occlusion": "explain",
     "kernels": "explain",
     "dream": "dream",

@@ -64,12 +64,11 @@ class Described:
         return [word for word in self.status if word != OK]
 
 
-class _Reader:
-    """Some cutouts of a set, measured while they are read, in the thread that reads ahead."""
+class Span:
+    """Neighbouring cutouts of a set, as `lensaudit.finders.score.scored_batches` reads them."""
 
     def __init__(self, lens_set: LensSet, span: range) -> None:
         self._set, self._span = lens_set, span
-        self.found: dict[str, list[Statistics]] = {}
 
     def __len__(self) -> int:
         return len(self._span)
@@ -78,11 +77,25 @@ class _Reader:
         return getattr(self._set, name)
 
     def column(self, name: str) -> NDArray[Any]:
+        """One catalogue column (m,)."""
         return self._set.column(name)[self._span.start : self._span.stop]
 
     def images(self, band: str, index: slice) -> NDArray[np.float32]:
+        """Native pixels (m, h, w)."""
         some = self._span[index]
-        images = self._set.images(band, slice(some.start, some.stop))
+        return self._set.images(band, slice(some.start, some.stop))
+
+
+class _Reader(Span):
+    """Some cutouts of a set, measured while they are read, in the thread that reads ahead."""
+
+    def __init__(self, lens_set: LensSet, span: range) -> None:
+        super().__init__(lens_set, span)
+        self.found: dict[str, list[Statistics]] = {}
+
+    def images(self, band: str, index: slice) -> NDArray[np.float32]:
+        """Native pixels (m, h, w)."""
+        images = super().images(band, index)
         self.found.setdefault(band, []).append(band_statistics(images))
         return images
 
@@ -161,7 +174,7 @@ def described(
     for name, values in whole.items():
         band, _, statistic = name.rpartition("|")
         bands.setdefault(band, {})[statistic] = values
-    return Described(tuple(lens_set.ids), _systems(lens_set), lens_set.labels, tuple(status), bands, taken)
+    return Described(tuple(lens_set.ids), systems_of(lens_set), lens_set.labels, tuple(status), bands, taken)
 
 
 def _of_some(
@@ -189,6 +202,7 @@ def _of_some(
     return {STATUS: np.frombuffer(json.dumps(status).encode(), np.uint8), **layers, **found}
 
 
-def _systems(lens_set: LensSet) -> tuple[str, ...]:
+def systems_of(lens_set: LensSet) -> tuple[str, ...]:
+    """Name of the system that each cutout shows (n)."""
     named = next((name for name in SYSTEM_COLUMNS if name in lens_set.columns), None)
     return tuple(lens_set.ids) if named is None else tuple(str(one) for one in lens_set.column(named))

@@ -236,8 +236,10 @@ class RowsDigest:
             column = table.column(name)
             if pa.types.is_string(column.type):
                 digest.update("".join(f"{cell}\0" for cell in column.to_pylist()).encode())
-            else:
-                digest.update(np.nan_to_num(column.cast(pa.float64(), safe=False).to_numpy(), nan=-1.5e300).tobytes())
+                continue
+            if pa.types.is_fixed_size_list(column.type):
+                column = pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
+            digest.update(np.nan_to_num(column.cast(pa.float64(), safe=False).to_numpy(), nan=-1.5e300).tobytes())
 
     @property
     def digest(self) -> str:
