@@ -41,6 +41,8 @@ FLAGS = frozenset(
         "compile",
         "cut",
         "force",
+        "npy",
+        "only-vectors",
         "half",
         "quick",
         "ratios",
@@ -58,6 +60,7 @@ ARGUMENTS = {
     "band": "bands",
     "batch": "batch_size",
     "class": "classes",
+    "colour": "colours",
     "filter": "filters",
     "first": "n",
     "from": "start",
@@ -77,7 +80,7 @@ ARGUMENTS = {
 FUNCTIONS = (
     {"report": "audit", "selection": "selection_function"}
     | {name: name for name in ("calibrate", "compare", "dream", "evaluate", "explain", "ingest", "judge", "kernels")}
-    | {name: name for name in ("cut", "inject", "occlusion", "realism", "score", "simulate", "train")}
+    | {name: name for name in ("cut", "embed", "inject", "occlusion", "realism", "score", "simulate", "train")}
 )
 """Commands that are functions too."""
 

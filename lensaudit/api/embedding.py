@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from lensaudit.api.calling import Data, Watcher, as_pair, as_set, front_door, kept_with, temporary_folder, watching
+from lensaudit.api.calling import (
+    AnyData,
+    Watcher,
+    as_cutouts,
+    as_pair,
+    front_door,
+    kept_with,
+    temporary_folder,
+    watching,
+)
 from lensaudit.finders import Finder
 
 if TYPE_CHECKING:
@@ -46,9 +55,9 @@ class EmbedOptions(TypedDict, total=False):
 @front_door
 def embed(
     finder: Finder | str | Path,
-    data: Data,
+    data: AnyData,
     *,
-    training: Data | None = None,
+    training: AnyData | None = None,
     seed: int = 0,
     out: Path | str | None = None,
     progress: bool | Watcher = False,
@@ -103,7 +112,7 @@ def embed(
     named = {"neighbours": "k", "batch_size": "batch"}
     asked = EmbedOptions(seed=seed, **{named.get(name, name): value for name, value in options.items()})  # type: ignore[arg-type]
     loaded, opened = as_pair(finder, data)
-    other = None if training is None else as_set(training)
+    other = None if training is None else as_cutouts(training)
     if other is not None:
         loaded.for_units(other).check(other)
     folder = temporary_folder("embedding") if out is None else Path(out)

@@ -43,7 +43,7 @@ def embed(
     ] = "",
     training: Annotated[
         Path | None,
-        typer.Option("--training", metavar="SET", help="Look for the errors' neighbours there: what it was trained on."),
+        typer.Option("--training", metavar="SET", help="Look for errors' neighbours there: what it was trained on."),
     ] = None,
     neighbours: Annotated[
         int, typer.Option("--neighbours", metavar="K", min=0, help="Nearest images of each error; 0: none.")
@@ -75,13 +75,13 @@ def embed(
     from lensaudit.embedding import measure as room
     from lensaudit.embedding.page import RESULT_NAME
     from lensaudit.errors import UsageError
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
     from lensaudit.provenance import refuse_other
 
     options = EmbedOptions(layer, metric, neighbours, map_n, perplexity, tuple(colour), seed=seed, batch=batch)
     if only_vectors and training is not None:
         raise UsageError("--only-vectors measures nothing, so it takes no --training; leave one of them out")
-    other = None if training is None else LensSet.open(training)
+    other = None if training is None else open_cutouts(training)
     loaded, opened = open_both(finder, lens_set, reading)
     room.check_colours(opened, options)
     if other is not None:

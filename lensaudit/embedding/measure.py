@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.embedding.neighbours import METRICS, Asked, neighbours_of
-from lensaudit.embedding.result import Embedding, EmbeddedSet, Layer, Map, Neighbours, Readable
+from lensaudit.embedding.result import EmbeddedSet, Embedding, Layer, Map, Neighbours, Readable
 from lensaudit.embedding.vectors import Vectors, VectorStore, embed_set, layer_of, spread_over, store_in, write_npy
 from lensaudit.errors import DataError, UsageError
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts
 from lensaudit.provenance import Provenance
 from lensaudit.records import Cells, Facts, Shown
 from lensaudit.spread import StageProgress
@@ -99,8 +99,8 @@ class Embedded(Shown):
     record: Embedding
     store: VectorStore
     errors: pa.Table | None
-    data: LensSet
-    training: LensSet | None
+    data: Cutouts
+    training: Cutouts | None
 
     def read(self) -> Vectors:
         """Ids, labels, log-odds and numbers of all images."""
@@ -121,7 +121,7 @@ class Embedded(Shown):
         """Write record, tables, pictures and page into the folder `out`; returns the path of the page."""
         from lensaudit.embedding.page import write_embedding
 
-        return write_embedding(self, Path(out))
+        return write_embedding(self.record, self.errors, (self.data, self.training), Path(out))
 
     def _facts(self) -> Facts:
         one = self.record
@@ -133,11 +133,11 @@ class Embedded(Shown):
 
 def measure_embedding(
     finder: Finder,
-    lens_set: LensSet,
+    lens_set: Cutouts,
     folder: Path,
     options: EmbedOptions,
     progress: StageProgress,
-    training: LensSet | None = None,
+    training: Cutouts | None = None,
 ) -> Embedded:
     """Embed `lens_set` into files of `folder`, which a run after a stopped one takes up, and measure.
 
@@ -198,7 +198,7 @@ def measure_embedding(
 def embedded_in(
     folder: Path,
     finder: Finder,
-    lens_set: LensSet,
+    lens_set: Cutouts,
     layer: LastLayer,
     options: EmbedOptions,
     progress: StageProgress,
@@ -210,7 +210,9 @@ def embedded_in(
     return store
 
 
-def only_vectors(finder: Finder, lens_set: LensSet, folder: Path, options: EmbedOptions, progress: StageProgress) -> VectorStore:
+def only_vectors(
+    finder: Finder, lens_set: Cutouts, folder: Path, options: EmbedOptions, progress: StageProgress
+) -> VectorStore:
     """Embed a set and measure nothing: memory does not grow with it."""
     layer = layer_of(finder, options.layer)
     return embedded_in(folder / VECTORS, finder, lens_set, layer, options, progress, "embedding")
@@ -221,17 +223,19 @@ def npy_of(store: VectorStore, folder: Path) -> Path:
     return write_npy(store, folder / NPY_NAME)
 
 
-def inputs_of(finder: Finder, lens_set: LensSet, training: LensSet | None) -> dict[str, str]:
+def inputs_of(finder: Finder, lens_set: Cutouts, training: Cutouts | None) -> dict[str, str]:
     """What a result rests on."""
     found = {"finder": finder.weights_hash, "set": lens_set.content_hash}
     return found if training is None else {**found, "training": training.content_hash}
 
 
-def check_colours(lens_set: LensSet, options: EmbedOptions) -> None:
+def check_colours(lens_set: Cutouts, options: EmbedOptions) -> None:
     """Raise UsageError where the catalogue lacks a column that the map is to be coloured by, or it has no numbers."""
     for name in options.colours:
         if name not in lens_set.columns:
-            raise UsageError(f"--colour {name}: {lens_set.path} has no such column; it has {', '.join(lens_set.columns)}")
+            raise UsageError(
+                f"--colour {name}: {lens_set.path} has no such column; it has {', '.join(lens_set.columns)}"
+            )
         if np.asarray(lens_set.column(name)[:1]).dtype.kind not in "biuf":
             raise UsageError(f"--colour {name}: holds words, not numbers; name a column of numbers")
 
@@ -241,7 +245,7 @@ def layer_facts(layer: LastLayer) -> Layer:
     return Layer(layer.name, layer.side, layer.features, layer.wide, layer.pooled)
 
 
-def _set_facts(lens_set: LensSet, n: int, vectors: Vectors) -> EmbeddedSet:
+def _set_facts(lens_set: Cutouts, n: int, vectors: Vectors) -> EmbeddedSet:
     return EmbeddedSet(lens_set.path.name, lens_set.content_hash, n, int((~vectors.good).sum()))
 
 
@@ -249,8 +253,8 @@ def _neighbours(
     finder: Finder,
     vectors: Vectors,
     gallery: Vectors,
-    lens_set: LensSet,
-    training: LensSet | None,
+    lens_set: Cutouts,
+    training: Cutouts | None,
     options: EmbedOptions,
 ) -> tuple[Neighbours | None, pa.Table | None]:
     if not options.k:
@@ -262,7 +266,7 @@ def _neighbours(
 
 
 def _reading(
-    finder: Finder, lens_set: LensSet, vectors: Vectors, options: EmbedOptions, progress: StageProgress
+    finder: Finder, lens_set: Cutouts, vectors: Vectors, options: EmbedOptions, progress: StageProgress
 ) -> tuple[tuple[Readable, ...], int, int]:
     """Columns read, from so many images, beside so many statistics."""
     from lensaudit.embedding.readability import MOST, questions, read_all, statistics_of
@@ -289,7 +293,7 @@ def _reading(
     return found, len(some.rows), baseline.shape[1]
 
 
-def _map(lens_set: LensSet, vectors: Vectors, options: EmbedOptions, progress: StageProgress) -> Map | None:
+def _map(lens_set: Cutouts, vectors: Vectors, options: EmbedOptions, progress: StageProgress) -> Map | None:
     """t-SNE of the images, or of some evenly spread; None where there are too few or none is asked for."""
     from lensaudit.ensembles.map_picture import embedded
 

@@ -135,9 +135,7 @@ def neighbours_of(
     labelled = known.labels[known.labels >= 0]
     base = float(np.mean(labelled == 0)) if len(labelled) else float("nan")
     k = max(0, min(asked.k, len(known.rows) - itself))
-    found = Neighbours(
-        asked.metric, k, among, itself, len(known.rows), base, tuple(groups), tuple(errors)
-    )
+    found = Neighbours(asked.metric, k, among, itself, len(known.rows), base, tuple(groups), tuple(errors))
     return found, table_of(rows)
 
 

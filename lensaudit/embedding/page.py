@@ -9,7 +9,15 @@ import pyarrow.parquet as pq
 
 from lensaudit.display.figures import figure_of, save_figure
 from lensaudit.display.images import main_band
-from lensaudit.display.numbers import count, decimal, p_short, percent, percent_with_interval, significant, with_interval
+from lensaudit.display.numbers import (
+    count,
+    decimal,
+    p_short,
+    percent,
+    percent_with_interval,
+    significant,
+    with_interval,
+)
 from lensaudit.display.page import markdown_table, write_html
 from lensaudit.embedding.pictures import (
     chosen_errors,
@@ -24,7 +32,9 @@ from lensaudit.files import replacing, writable_folder, write_text
 from lensaudit.untrusted import in_markdown
 
 if TYPE_CHECKING:
-    from lensaudit.embedding.measure import Embedded
+    import pyarrow as pa
+
+    from lensaudit.lensset import Cutouts
 
 RESULT_NAME = "embedding.json"
 PAGE_NAME = "index.html"
@@ -33,25 +43,26 @@ NEIGHBOURS_NAME = "neighbours.parquet"
 MAP_PICTURE, READ_PICTURE, NEIGHBOURS_PICTURE = "map.png", "reading.png", "neighbours.png"
 
 
-def write_embedding(found: Embedded, out: Path) -> Path:
+def write_embedding(
+    record: Embedding, errors: pa.Table | None, sets: tuple[Cutouts, Cutouts | None], out: Path
+) -> Path:
     """Write everything into the folder `out`, the record last; returns the path of the page.
 
     ``embedding.json``, ``neighbours.parquet`` (every error and neighbour), ``embedding.md``, the same as
     ``index.html``, and PNGs of the map, of what can be read, and of errors beside their neighbours.
     """
-    record = found.record
     writable_folder(out)
     (out / RESULT_NAME).unlink(missing_ok=True)  # where it lies, everything it names lies too
-    for name in (NEIGHBOURS_NAME, MAP_PICTURE, READ_PICTURE, NEIGHBOURS_PICTURE):
-        (out / name).unlink(missing_ok=True)
+    for old in (NEIGHBOURS_NAME, MAP_PICTURE, READ_PICTURE, NEIGHBOURS_PICTURE):
+        (out / old).unlink(missing_ok=True)
     if record.map is not None:
         save_figure(out / MAP_PICTURE, map_figure(record.map, record.threshold, _title(record)))
     if record.readability:
         save_figure(out / READ_PICTURE, figure_of(draw_readability(record.readability)))
-    if found.errors is not None:
+    if errors is not None:
         with replacing(out / NEIGHBOURS_NAME) as partial:
-            pq.write_table(found.errors, partial, compression="zstd")
-        _draw_neighbours(found, out / NEIGHBOURS_PICTURE)
+            pq.write_table(errors, partial, compression="zstd")
+        _draw_neighbours(record, sets, out / NEIGHBOURS_PICTURE)
     text = markdown(record)
     write_text(out / MARKDOWN_NAME, text)
     about = f"The same as {MARKDOWN_NAME}; all numbers stand in {RESULT_NAME} beside it."
@@ -64,14 +75,18 @@ def _title(record: Embedding) -> str:
     return f"{record.set.name} as {record.finder} sees it: {record.layer.words}"
 
 
-def _draw_neighbours(found: Embedded, path: Path) -> None:
-    record, bands = found.record, found.data.bands
-    own, near = cutouts_of(found.data, bands), cutouts_of(found.training or found.data, bands)
-    rows = [tiles_of(one, own, near) for one in chosen_errors(record)]
+def _draw_neighbours(record: Embedding, sets: tuple[Cutouts, Cutouts | None], path: Path) -> None:
+    data, training = sets
+    bands = data.bands
+    own, near = cutouts_of(data, bands), cutouts_of(data if training is None else training, bands)
+    rows = [tiles_of(one, own, near) for one in chosen_errors(record.neighbours)]
     band = main_band(bands)
-    width = found.data.shape[band][1] * found.data.pixel_scale_arcsec[band]
+    width = data.shape[band][1] * data.pixel_scale_arcsec[band]
     if rows:
-        save_figure(path, neighbours_figure(rows, width, "Errors, and their nearest neighbours; frames: blue lens, red non-lens"))
+        save_figure(
+            path,
+            neighbours_figure(rows, width, "Errors, and their nearest neighbours; frames: blue lens, red non-lens"),
+        )
 
 
 def markdown(record: Embedding) -> str:
@@ -145,12 +160,12 @@ def reading_lines(record: Embedding) -> list[str]:
 
 
 READING_EXPLAINED = (
-    "Ridge regression from the layer’s numbers (of a yes or no on 0 and 1), cross-validated in 5 folds with no system in "
-    "two of them, over {n} images, or those of them that have a value; 95 % bootstrap intervals over images (over "
+    "Ridge regression from the layer’s numbers (of a yes or no on 0 and 1), cross-validated in 5 folds with no system "
+    "in two of them, over {n} images, or those of them that have a value; 95 % bootstrap intervals over images (over "
     "systems where several show one), of the answers as they are: refits are not in them. R² is against the mean, "
-    "AUROC of guessing is 0.5; angles are read as cosine and sine. Beside it the same with the column shuffled 20 times, "
-    "and the same from {statistics} simple image statistics that know nothing of the finder. **Bold**: the whole interval "
-    "lies above every shuffled column. What can be read need not be used."
+    "AUROC of guessing is 0.5; angles are read as cosine and sine. Beside it the same with the column shuffled 20 "
+    "times, and the same from {statistics} simple image statistics that know nothing of the finder. **Bold**: the "
+    "whole interval lies above every shuffled column. What can be read need not be used."
 )
 
 

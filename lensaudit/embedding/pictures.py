@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.display.colour import FAINT, INK, LENS, NON_LENS, UNLABELLED, recall_map
+from lensaudit.display.colour import FAINT, GRID, INK, LENS, NON_LENS, UNLABELLED, recall_map
 from lensaudit.display.figures import (
     axes_or_new,
     draw_pixels,
@@ -22,13 +22,13 @@ from lensaudit.display.figures import (
 )
 from lensaudit.display.images import picture_of, shown_bands
 from lensaudit.display.numbers import count, decimal, probability
-from lensaudit.embedding.result import AUROC, Embedding, Error, Map, Readable
+from lensaudit.embedding.result import AUROC, Error, Map, Neighbours, Readable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import Cutouts
 
 COLOURS_OF = {1: LENS, 0: NON_LENS, -1: UNLABELLED}
 CALLED = {1: "lens", 0: "non-lens", -1: "no label"}
@@ -61,7 +61,9 @@ def draw_readability(rows: Sequence[Readable], ax: Axes | None = None, most: int
     permuted = [_permuted(one) for one in shown]
     axes.plot(permuted, place, "|", color=INK, markersize=7, linestyle="none", label="shuffled, the largest of 20")
     axes.set_yticks(place, [f"{one.column} ({count(one.n)})" for one in shown])
-    axes.set(xlim=(-0.22, 1.02), ylim=(-0.7, len(shown) - 0.3), xlabel="R², or 2 AUROC − 1 of a yes or no; 95 % intervals")
+    axes.set(
+        xlim=(-0.22, 1.02), ylim=(-0.7, len(shown) - 0.3), xlabel="R², or 2 AUROC − 1 of a yes or no; 95 % intervals"
+    )
     light_grid(axes, "x")
     legend_under(axes, 3)
     return axes
@@ -118,18 +120,15 @@ def _by_label(axes: Axes, found: Map, threshold: float) -> None:
     legend_under(axes, 2)
 
 
-def _by_value(
-    axes: Axes, found: Map, values: NDArray[np.float64], name: str, ends: tuple[float, float] | None
-) -> None:
+def _by_value(axes: Axes, found: Map, values: NDArray[np.float64], name: str, ends: tuple[float, float] | None) -> None:
     known = np.isfinite(values)
     size = _size(found)
-    axes.scatter(*found.positions[~known].T, s=size / 2, color="#d5dae0", linewidths=0)
+    axes.scatter(found.positions[~known, 0], found.positions[~known, 1], s=size / 2, color=GRID, linewidths=0)
     if known.any():
         low, high = ends or tuple(np.percentile(values[known], (2, 98)))
         colours = recall_map() if ends else "viridis"
-        drawn = axes.scatter(
-            *found.positions[known].T, c=values[known], s=size, cmap=colours, vmin=low, vmax=high, linewidths=0
-        )
+        x, y = found.positions[known].T
+        drawn = axes.scatter(x, y, c=values[known], s=size, cmap=colours, vmin=low, vmax=high, linewidths=0)
         figure_of(axes).colorbar(drawn, ax=axes, label=name, orientation="horizontal", pad=0.02, aspect=30)
     axes.set_title(f"{name}, n = {count(int(known.sum()))}", fontsize=10)
 
@@ -143,11 +142,11 @@ class Tile:
     label: int
 
 
-Cutouts = Callable[[str], Mapping[str, NDArray[np.float32]]]
+Pixels = Callable[[str], Mapping[str, NDArray[np.float32]]]
 """Id → band → native image (h, w)."""
 
 
-def cutouts_of(lens_set: LensSet, bands: Sequence[str]) -> Cutouts:
+def cutouts_of(lens_set: Cutouts, bands: Sequence[str]) -> Pixels:
     """How to get at the pixels of a set that a picture needs."""
     needed = shown_bands([band for band in bands if band in lens_set.bands])
 
@@ -158,17 +157,22 @@ def cutouts_of(lens_set: LensSet, bands: Sequence[str]) -> Cutouts:
     return found
 
 
-def chosen_errors(record: Embedding, most: int = SHOWN_ERRORS) -> list[Error]:
-    """The worst false negatives, then the worst false positives."""
-    errors = () if record.neighbours is None else record.neighbours.errors
-    return [*[one for one in errors if one.label == 1][:most], *[one for one in errors if one.label == 0][:most]]
+def chosen_errors(neighbours: Neighbours | None, most: int | None = None) -> list[Error]:
+    """The worst false negatives, then the worst false positives, `most` of each (None: `SHOWN_ERRORS`)."""
+    shown = SHOWN_ERRORS if most is None else most
+    errors = () if neighbours is None else neighbours.errors
+    return [one for label in (1, 0) for one in [other for other in errors if other.label == label][:shown]]
 
 
-def tiles_of(error: Error, own: Cutouts, near: Cutouts) -> list[Tile]:
+def tiles_of(error: Error, own: Pixels, near: Pixels) -> list[Tile]:
     """The error, and its nearest neighbours."""
     first = Tile(picture_of(own(error.id)), f"{error.kind}\np = {probability(error.p)}", error.label)
     rest = [
-        Tile(picture_of(near(one.id)), f"{CALLED[one.label]}, p = {probability(one.p)}\nat {decimal(one.distance, 3)}", one.label)
+        Tile(
+            picture_of(near(one.id)),
+            f"{CALLED[one.label]}, p = {probability(one.p)}\nat {decimal(one.distance, 3)}",
+            one.label,
+        )
         for one in error.neighbours[:SHOWN_NEIGHBOURS]
     ]
     return [first, *rest]

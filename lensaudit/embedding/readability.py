@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.embedding.result import AUROC, R_SQUARED, Readable
+from lensaudit.statistics import SortedScores
 from lensaudit.untrusted import printable
 
 if TYPE_CHECKING:
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import Cutouts
 
 Floats = NDArray[np.float64]
 
@@ -65,8 +66,7 @@ class Question:
     @property
     def known(self) -> NDArray[np.bool_]:
         """Images that have a value (n,)."""
-        found: NDArray[np.bool_] = np.isfinite(self.target).all(axis=1)
-        return found
+        return np.asarray(np.isfinite(self.target).all(axis=1))
 
     @property
     def can_be_asked(self) -> bool:
@@ -78,7 +78,7 @@ class Question:
         return not self.binary or bool(fewer >= LEAST_OF_EACH)
 
 
-def questions(lens_set: LensSet, rows: NDArray[np.intp]) -> list[Question]:
+def questions(lens_set: Cutouts, rows: NDArray[np.intp]) -> list[Question]:
     """Every column of the catalogue that can be asked about, of the images `rows`."""
     asked: list[Question] = []
     units = lens_set.units
@@ -175,7 +175,7 @@ def _rank(value: float) -> float:
 
 
 def _folds(system: NDArray[np.intp], asked: Sequence[Question], generator: np.random.Generator) -> NDArray[np.intp]:
-    """Fold of each image (n,): systems dealt out in random order, those with the same first answer one after another."""
+    """Fold of each image (n,): systems dealt out in random order, those of one answer one after another."""
     first = asked[0].target[asked[0].known][:, 0]
     number = int(system.max()) + 1
     counts = np.bincount(system, minlength=number)
@@ -271,18 +271,12 @@ def _auroc(read: _Read, weights: Floats, place: int) -> Floats:
     """AUROC of each resample; ties count half. Each fold's answers are taken above its own mean."""
     score = (read.answer - read.centre)[:, 0, place]
     yes = read.truth[:, 0, place] > 0
-    _, level = np.unique(score, return_inverse=True)
-    order = np.argsort(level, kind="stable")
-    starts = np.flatnonzero(np.diff(level[order], prepend=-1))
-    ones, zeros = (
-        np.add.reduceat((weights * which)[:, order], starts, axis=1) for which in (yes.astype(float), (~yes).astype(float))
-    )
-    below = np.cumsum(zeros, axis=1) - zeros / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((ones * below).sum(axis=1) / (ones.sum(axis=1) * zeros.sum(axis=1)))
+    ranked = SortedScores.of(score[yes], score[~yes])
+    with np.errstate(invalid="ignore", divide="ignore"):  # a resample without one of the two has none
+        return ranked.auroc(weights[:, yes], weights[:, ~yes])
 
 
-def statistics_of(lens_set: LensSet, bands: Sequence[str], rows: NDArray[np.intp], at_once: int = 128) -> Floats:
+def statistics_of(lens_set: Cutouts, bands: Sequence[str], rows: NDArray[np.intp], at_once: int = 128) -> Floats:
     """Image statistics of some images as normal scores (m, statistics): any unit, no outlier."""
     from lensaudit.realism_gate.image_statistics import band_statistics, with_colours
     from lensaudit.statistics import normal_scores

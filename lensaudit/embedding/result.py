@@ -349,8 +349,9 @@ class Embedding(Record):
         if not beyond:
             return f"{words}; none of them significantly better than from simple image statistics."
         best = max(beyond, key=lambda one: one.more)
+        value = with_interval(best.value, best.low, best.high, 2)
         return (
-            f"{words}; {len(beyond)} significantly better than from simple image statistics, most of all {best.column}: "
-            f"{best.measure} {with_interval(best.value, best.low, best.high, 2)} against {decimal(best.statistics, 2)} "
-            f"(n = {count(best.n)})."
+            f"{words}; {len(beyond)} significantly better than from simple image statistics, most of all "
+            f"{best.column}: "
+            f"{best.measure} {value} against {decimal(best.statistics, 2)} (n = {count(best.n)})."
         )

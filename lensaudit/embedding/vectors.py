@@ -20,7 +20,7 @@ from lensaudit.kept import Piece, TableForm, key_of
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import Cutouts
     from lensaudit.realism_gate.last_layer import LastLayer
 
 PART = 4096
@@ -94,7 +94,9 @@ def layer_of(finder: Finder, name: str = "") -> LastLayer:
         return named_layer(finder, name, MOST)
     found = last_layer(finder, MOST)
     if isinstance(found, str):
-        raise UsageError(f"finder {finder.name}: {found}, so no embedding; name a layer with --layer, or use a PyTorch one")
+        raise UsageError(
+            f"finder {finder.name}: {found}, so no embedding; name a layer with --layer, or use a PyTorch one"
+        )
     return found
 
 
@@ -180,7 +182,7 @@ def spread_over(n: int, most: int) -> NDArray[np.intp]:
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).round().astype(np.intp)
 
 
-def store_in(folder: Path, finder: Finder, lens_set: LensSet, layer: LastLayer, batch_size: int | None) -> VectorStore:
+def store_in(folder: Path, finder: Finder, lens_set: Cutouts, layer: LastLayer, batch_size: int | None) -> VectorStore:
     """The files of what `finder` makes of a set."""
     facts = {
         "lensaudit": __version__,
@@ -197,7 +199,7 @@ def store_in(folder: Path, finder: Finder, lens_set: LensSet, layer: LastLayer, 
 
 def embed_set(
     finder: Finder,
-    lens_set: LensSet,
+    lens_set: Cutouts,
     layer: LastLayer,
     store: VectorStore,
     batch_size: int | None,
@@ -229,7 +231,7 @@ def embed_set(
 
 def _of_span(
     finder: Finder,
-    lens_set: LensSet,
+    lens_set: Cutouts,
     span: range,
     layer: LastLayer,
     batch_size: int | None,
@@ -257,8 +259,8 @@ def _of_span(
     values = pa.array(np.concatenate(rows).ravel())
     return pa.table(
         {
-            "id": pa.array(lens_set.ids[place], pa.string()),
-            "label": lens_set.labels[place],
+            "id": pa.array(lens_set.ids_in(place), pa.string()),
+            "label": lens_set.labels_in(place),
             "logit": z,
             "p_lens": expit(z),
             "status": pa.array(status, pa.string()),

@@ -16,7 +16,7 @@ from lensaudit import __version__
 from lensaudit.finders import Finder
 from lensaudit.finders.score import OK, default_batch_size, scored_batches
 from lensaudit.kept import Arrays, ArraysForm, Piece, key_of
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import Cutouts, LensSet
 from lensaudit.realism_gate.image_statistics import Statistics, band_statistics
 from lensaudit.realism_gate.last_layer import LastLayer, watching_layer
 
@@ -67,7 +67,7 @@ class Described:
 class Span:
     """Neighbouring cutouts of a set, as `lensaudit.finders.score.scored_batches` reads them."""
 
-    def __init__(self, lens_set: LensSet, span: range) -> None:
+    def __init__(self, lens_set: Cutouts, span: range) -> None:
         self._set, self._span = lens_set, span
 
     def __len__(self) -> int:
@@ -75,6 +75,11 @@ class Span:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._set, name)
+
+    def ids_in(self, span: slice) -> list[str]:
+        """Names of some of them."""
+        some = self._span[span]
+        return self._set.ids_in(slice(some.start, some.stop))
 
     def column(self, name: str) -> NDArray[Any]:
         """One catalogue column (m,)."""
@@ -202,7 +207,7 @@ def _of_some(
     return {STATUS: np.frombuffer(json.dumps(status).encode(), np.uint8), **layers, **found}
 
 
-def systems_of(lens_set: LensSet) -> tuple[str, ...]:
+def systems_of(lens_set: Cutouts) -> tuple[str, ...]:
     """Name of the system that each cutout shows (n)."""
     named = next((name for name in SYSTEM_COLUMNS if name in lens_set.columns), None)
     return tuple(lens_set.ids) if named is None else tuple(str(one) for one in lens_set.column(named))

@@ -55,6 +55,7 @@ from lensaudit.statistics.rare_class import (
 from lensaudit.statistics.roc import (
     PairedAuroc,
     Roc,
+    SortedScores,
     allowed_false_positives,
     at_least,
     auroc,
@@ -111,6 +112,7 @@ __all__ = [
     "RankCorrelations",
     "ReliabilityBin",
     "Roc",
+    "SortedScores",
     "Survey",
     "TopGroups",
     "TopN",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -223,7 +224,7 @@ def paired_auroc(
 def _resampled(lenses: Array, others: Array, generator: np.random.Generator, resamples: int) -> Array:
     """AUROC (resamples, f); how often each image is drawn is drawn once for all finders."""
     n1, n0 = len(lenses), len(others)
-    sorted_scores = [_Sorted.of(lenses[:, k], others[:, k]) for k in range(lenses.shape[1])]
+    sorted_scores = [SortedScores.of(lenses[:, k], others[:, k]) for k in range(lenses.shape[1])]
     drawn = np.empty((resamples, lenses.shape[1]))
     for first in range(0, resamples, _AT_ONCE):
         rows = min(_AT_ONCE, resamples - first)
@@ -235,19 +236,20 @@ def _resampled(lenses: Array, others: Array, generator: np.random.Generator, res
 
 
 @dataclass(frozen=True, eq=False)
-class _Sorted:
-    """Which of the distinct scores, in rising order, each lens (n1,) and each non-lens (n0,) has."""
+class SortedScores:
+    """Which of the distinct scores, in rising order, each lens (n1,) and each non-lens (n0,) has, for resampling."""
 
     of_lens: NDArray[np.intp]
     of_other: NDArray[np.intp]
     levels: int
 
     @classmethod
-    def of(cls, lenses: Array, others: Array) -> _Sorted:
+    def of(cls, lenses: Array, others: Array) -> SortedScores:
+        """Of the scores (n1,) and (n0,)."""
         level = np.unique(np.concatenate([lenses, others]), return_inverse=True)[1].astype(np.intp)
         return cls(level[: len(lenses)], level[len(lenses) :], int(level.max()) + 1)
 
-    def auroc(self, lens_counts: NDArray[np.float32], other_counts: NDArray[np.float32]) -> Array:
+    def auroc(self, lens_counts: NDArray[Any], other_counts: NDArray[Any]) -> Array:
         """Area (rows,) where image i counts as often as its column says; ties count half."""
         order = np.argsort(self.of_other, kind="stable")
         cumulated = np.cumsum(other_counts[:, order], axis=1, dtype=np.float64)

@@ -19,7 +19,7 @@ import pytest
 import lensaudit as la
 from lensaudit.api.hosts import HostOptions
 
-MODULES = ("calling", "sets", "finders", "explaining", "measuring", "calibrating", "auditing")
+MODULES = ("calling", "sets", "finders", "explaining", "embedding", "measuring", "calibrating", "auditing")
 FUNCTIONS = [name for name in la.__all__ if name != "LensSet"]
 
 
@@ -39,7 +39,7 @@ def test_no_torch_is_imported_until_a_name_needs_it(tmp_path):
 
 
 def test_there_are_so_many_names_and_no_others():
-    assert len(la.__all__) == 22
+    assert len(la.__all__) == 23
     assert dir(la) == sorted([*la.__all__, "__version__"])
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         la.no_such_name  # noqa: B018
@@ -117,13 +117,14 @@ def test_a_user_s_script_that_make_lint_types_strictly_has_all_names():
         ("api.measuring.RunOptions", "probes.ProbeOptions"),
         ("api.auditing.AuditOptions", "report.AuditOptions"),
         ("api.auditing.ComparisonOptions", "comparing.CompareOptions"),
+        ("api.embedding.EmbedOptions", "embedding.EmbedOptions"),
         ("api.explaining.JudgeOptions", "explaining.JudgeSettings"),
         ("api.explaining.DreamOptions", "explaining.Changes"),
     ],
 )
 def test_keyword_options_are_those_of_the_settings(options, settings):
     """Those that the function itself takes, or spells as all functions do, aside."""
-    named = {"batch": "batch_size", "explanations": "judge_n"}
+    named = {"batch": "batch_size", "explanations": "judge_n", "k": "neighbours"}
     given = {"method", "quick", "body", "restart", "cache", "processes", "seed", "methods", "per_kind", "lens_set"}
     given |= set(HostOptions.__annotations__) - {"hosts"}  # parts of the settings' `hosts`: `asked_hosts`
     kind = _at(settings)

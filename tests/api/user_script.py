@@ -37,6 +37,8 @@ print(row.value if row else None)
 one = la.probe(finder, "red-source", n=20)
 print(one.verdict.word, one.findings[0].recall_change.low)
 close: float = la.realism(finder, mine, lenses, label="lens").record.leading.auroc
+knows = la.embed(finder, lenses, training=mine, neighbours=5, seed=1)
+print(knows.vectors.shape, knows.record.readability[0].low)
 many = la.probe(finder, ["quick"], n=20)
 print(many.biased, many.ranked[0].probe)
 audit = la.audit(finder, lenses, probes=["quick"], probe_n=10, workers=1)

@@ -33,6 +33,8 @@ SAID_BY = {
     "lensaudit.probes": ("probe",),
     "lensaudit.planted_bias": ("planted-bias",),
     "lensaudit.realism_gate": ("realism",),
+    "lensaudit.realism_gate.last_layer": ("embed",),
+    "lensaudit.embedding": ("embed",),
     "lensaudit.report": ("report", "quickstart"),
     "lensaudit.comparing": ("compare",),
     "lensaudit.finders.pretrained": ("train", "cross-validate"),

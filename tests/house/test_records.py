@@ -154,6 +154,7 @@ def test_an_audit_of_an_earlier_version_is_read_whole(repository: Path):
         "lensaudit.explaining.judging.judgement",
         "lensaudit.probes",
         "lensaudit.realism_gate",
+        "lensaudit.embedding",
         "lensaudit.report.schema",
     ],
 )
