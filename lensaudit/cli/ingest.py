@@ -131,6 +131,8 @@ def register_ingest(app: typer.Typer) -> None:
     )(fits)
     shown = "lensaudit ingest npz cutouts.npz --instrument hsc --out runs/hsc"
     group.command("npz", epilog=opt.examples(shown))(npz)
+    shown = "lensaudit ingest cutouts cutouts.yaml --out runs/mine"
+    group.command("cutouts", epilog=opt.examples(shown))(cutouts)
     app.add_typer(group, name="ingest")
 
 
@@ -275,6 +277,24 @@ def npz(
     )
     plan = plan_npz(paths, bands=_split(bands), label=label, catalogue=catalogue, instrument=instrument, policy=policy)
     _carry_out(plan, out, workers=workers, skip_bad=skip_bad, as_json=as_json)
+
+
+def cutouts(
+    path: Annotated[
+        Path, typer.Argument(metavar="YAML", help="Declaration of a container, or the container beside it.")
+    ],
+    out: opt.Out,
+    nan: Nan = "fail",
+    workers: opt.Workers = 1,
+    as_json: opt.Json = False,
+) -> None:
+    """A container that other commands read in place: HDF5, arrays, FITS tables, tar, Parquet, data sets, pictures."""
+    from lensaudit.cli.running import progress_bar
+    from lensaudit.lensset.containers.ingesting import ingest_cutouts
+
+    with progress_bar("ingesting") as report:
+        lens_set = ingest_cutouts(path, out, nan=nan, workers=workers, progress=report)
+    show(lens_set, as_json=as_json)
 
 
 def _electrons(words: list[str] | None) -> dict[str, float]:

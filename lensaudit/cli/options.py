@@ -178,9 +178,9 @@ Recipe = Annotated[
 ]  # fmt: skip
 FinderOption = Annotated[str, typer.Option("--finder", metavar="FINDER", help=FINDER_HELP, autocompletion=finder_names)]
 _SET_HELP = "Lens set, from lensaudit simulate or ingest."
-Set = Annotated[Path, typer.Argument(metavar="SET", help=_SET_HELP)]
+Set = Annotated[Path, typer.Argument(metavar="SET", help="Lens set, or the YAML of cutouts in other files.")]
 SetOption = Annotated[Path | None, typer.Option("--set", metavar="SET", help=_SET_HELP)]
-LabelledSet = Annotated[Path, typer.Argument(metavar="SET", help="Lens set with labels.")]
+LabelledSet = Annotated[Path, typer.Argument(metavar="SET", help="Lens set, or YAML of cutouts, with labels.")]
 _OUT = typer.Option("--out", metavar="DIR", help="Folder of the result; a stopped run goes on.")
 Out = Annotated[Path, _OUT]
 OutIfAny = Annotated[Path | None, _OUT]

@@ -115,7 +115,7 @@ def register_check(app: typer.Typer) -> None:
 
 
 def check(
-    lens_set: Annotated[Path, typer.Argument(metavar="SET", help="Lens set to check.")],
+    lens_set: Annotated[Path, typer.Argument(metavar="SET", help="Lens set to check, or YAML of cutouts.")],
     as_json: opt.Json = False,
 ) -> None:
     """Read a lens set in full and compare it with its content hash; exit code 3 if anything differs.
@@ -134,10 +134,13 @@ def check(
     extras = [name for name, there in (("truth", found.truth), ("scenes", found.scenes), ("WCS", found.wcs)) if there]
     extras += [f"{name} of {', '.join(kept)}" for name, kept in (("PSF", found.psf), ("RMS", found.rms)) if kept]
     bad = [f"{count} in {band}" for band, count in found.not_finite.items() if count]
+    hashed = "as computed from the files"
+    if not found.checksums and found.content_hash.startswith("sampled:"):
+        hashed = "of the declaration, the files' names and sizes, and a sample of their content"
     say(
         f"{lens_set}: sound; {found.n} systems of {found.instrument} in {', '.join(found.bands)}"
         + (f", with {', '.join(extras)}" if extras else ""),
         f"  {found.lenses} lenses, {found.non_lenses} non-lenses, {found.unlabelled} unlabelled",
         f"  NaN or infinite pixels: {', '.join(bad) or 'none'}",
-        f"  content hash {found.content_hash[:16]}, as computed from the files",
+        f"  content hash {found.content_hash[:16]}, {hashed}",
     )

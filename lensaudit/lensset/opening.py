@@ -1,21 +1,42 @@
-"""One way to open cutouts: a lens set."""
+"""One way to open cutouts: a lens set, or a container by its declaration."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from lensaudit.errors import DataError
+from lensaudit.lensset.containers import Container, declaration_at
 from lensaudit.lensset.cutouts import Cutouts
+from lensaudit.lensset.header import HEADER_NAME
 from lensaudit.lensset.store import LensSet
+from lensaudit.lensset.writer import WORK_NAME
 
 
 def open_cutouts(path: Path | str) -> Cutouts:
-    """Open the cutouts at `path`: a lens set's folder.
+    """Open the cutouts at `path`.
+
+    Parameters
+    ----------
+    path
+        A lens set's folder; the YAML that declares a container; the container, with that YAML beside it
+        (``cutouts.h5`` and ``cutouts.yaml``); or a folder with one YAML in it.
 
     Raises
     ------
     UsageError
-        There is no such path.
+        There is no such path, or a field of the declaration is wrong.
     DataError
-        It is unfinished, damaged, or neither.
+        The set is unfinished or damaged, or the container is not as declared.
     """
+    path = Path(path)
+    if not path.exists() or (path / HEADER_NAME).is_file() or (path / WORK_NAME).is_dir():
+        return LensSet.open(path)
+    declared = declaration_at(path)
+    if declared is not None:
+        return Container.open(declared)
+    if path.is_file():
+        raise DataError(
+            f"{path}: has no declaration beside it; write {path.stem}.yaml, which says where images, bands, ids and "
+            f"labels are and what a pixel means"
+        )
     return LensSet.open(path)

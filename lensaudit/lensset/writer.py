@@ -316,7 +316,8 @@ class LensSetWriter:
 def why_unfinished(path: Path) -> str:
     """Why `path`, which has no header, is no lens set that can be opened, and what to do."""
     if path.is_file():
-        return f"{path}: is a file, and a lens set's folder is needed here; make one with lensaudit simulate or ingest"
+        needed = "the folder of a lens set is needed here; make one with lensaudit simulate, or ingest"
+        return f"{path}: is a file, and {needed}"
     work = path / WORK_NAME
     if not (work / HEADER_NAME).is_file():
         return f"{path}: no {HEADER_NAME} in it, so it is no lens set; make one with lensaudit simulate or ingest"

@@ -69,5 +69,5 @@ def test_a_lens_sets_folder_is_opened(many: LensSet):
 
 def test_a_file_is_no_lens_set(tmp_path: Path):
     (tmp_path / "page.txt").write_text("…")
-    with pytest.raises(DataError, match="is a file, and a lens set's folder is needed here"):
+    with pytest.raises(DataError, match="is a file, and the folder of a lens set is needed here"):
         LensSet.open(tmp_path / "page.txt")

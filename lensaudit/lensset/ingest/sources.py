@@ -78,7 +78,7 @@ class FitsSource:
 
     def image(self, plate: Plate, band: str, *, zero_point: bool = True) -> Image:
         """See `Source`."""
-        hdu, name = _extension(self.hdus, plate, f"band {band}")
+        hdu, name = extension_of(self.hdus, plate, f"band {band}")
         where = f"{plate.path}: band {band}: extension {name}"
         pixels = pixels_of(hdu, where, plate.plane)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -89,7 +89,7 @@ class FitsSource:
 
     def stamp(self, plate: Plate, band: str, what: str) -> Stamp:
         """See `Source`."""
-        hdu, name = _extension(self.hdus, plate, f"{what} of band {band}")
+        hdu, name = extension_of(self.hdus, plate, f"{what} of band {band}")
         where = f"{plate.path}: band {band}: {what}: extension {name}"
         return Stamp(pixels_of(hdu, where, plate.plane), _own_scale(hdu.header, where), where)
 
@@ -108,7 +108,7 @@ def _own_scale(header: fits.Header, where: str) -> float | None:
     return None
 
 
-def _extension(hdus: fits.HDUList, plate: Plate, what: str) -> tuple[Any, str]:
+def extension_of(hdus: fits.HDUList, plate: Plate, what: str) -> tuple[Any, str]:
     """The first of the plate's extensions that the file has, and what it is called in messages."""
     names = [str(hdu.name) for hdu in hdus]
     for wanted in plate.extensions:
