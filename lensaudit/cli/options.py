@@ -251,9 +251,11 @@ _PRECISION = typer.Option("--precision", help="bf16: quicker steps where the pro
 Precision = Annotated[Literal["full", "bf16"], _PRECISION]
 PrecisionIfAny = Annotated[Literal["full", "bf16"] | None, _PRECISION]
 Pretrained = Annotated[
-    str | None, typer.Option("--pretrained", metavar="FILE", help="Weights for a transfer finder's body, or hub.")
+    str | None, typer.Option("--pretrained", metavar="FILE", help="Weights of others for the body, or hub.")
 ]
-Body = Annotated[Literal["frozen", "fine-tuned", "random"] | None, typer.Option("--body", help="Of a transfer finder.")]
+Body = Annotated[
+    Literal["frozen", "fine-tuned", "random"] | None, typer.Option("--body", help="Of transfer-…, convnext, vit.")
+]
 Quick = Annotated[bool, typer.Option("--quick", help="The recipe's quick protocol: few epochs, for a first look.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget an earlier run in --out.")]
 TestSet = Annotated[

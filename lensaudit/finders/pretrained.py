@@ -1,21 +1,26 @@
-"""Weights that others trained, read into the body of a transfer finder; nothing in the file is run."""
+"""Weights that others trained, read into a transfer finder's body or timm's network; nothing in the file is run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from lensaudit.errors import DataError, NoSuchData, UsageError
 from lensaudit.files import sha256
-from lensaudit.finders.architectures.transfer import BODIES, Body, Transfer, new_body
-from lensaudit.finders.published import closest_to, with_counts
-from lensaudit.finders.recipe import Recipe
+from lensaudit.finders.architectures import timm_networks
+from lensaudit.finders.architectures.timm_networks import PREFIX, TimmNetwork
+from lensaudit.finders.architectures.transfer import BODIES, Body, Transfer, new_body, timm
+from lensaudit.finders.build import blueprint
+from lensaudit.finders.published import COUNTS, closest_to, with_counts
+from lensaudit.finders.recipe import MOST_BANDS, Recipe
 from lensaudit.finders.store import fill
-from lensaudit.finders.weights_file import most_bytes, read_weights
+from lensaudit.finders.weights_file import as_floats, most_bytes, read_weights
+from lensaudit.untrusted import printable
 
 HUB = "hub"
 """What ``--pretrained`` says for timm's own download."""
@@ -58,9 +63,12 @@ def in_mode(recipe: Recipe, mode: str | None, pretrained: str | None) -> Recipe:
     UsageError
         The recipe has no body of this kind, the mode is not known, or it contradicts `pretrained`.
     """
-    if recipe.architecture != "transfer":
+    if not _has_body(recipe):
         if mode is not None or pretrained is not None:
-            raise UsageError(f"recipe {recipe.name} has no pretrained body; --body and --pretrained are for transfer-…")
+            raise UsageError(
+                f"recipe {recipe.name} has no pretrained body; --body and --pretrained are for transfer-…, convnext, "
+                f"vit and other networks of timm"
+            )
         return recipe
     if mode is None:
         return recipe
@@ -79,13 +87,21 @@ def body_facts(recipe: Recipe, source: str | None) -> dict[str, str]:
 
     Empty for other architectures. Errors as in `read_pretrained`.
     """
-    if recipe.architecture != "transfer":
+    if not _has_body(recipe):
         return {}
     origin = UNTRAINED if source is None else read_pretrained(source, recipe).origin
     options = recipe.architecture_options
+    if recipe.architecture.startswith(PREFIX):
+        state = "frozen but for its last layer" if options.get("frozen", False) else "all trained"
+        name = recipe.architecture.removeprefix(PREFIX)
+        return {"body": f"timm's {name}, {state}; its weights before training: {origin}"}
     name = str(options.get("body", "efficientnet-lite0"))
     state = "frozen" if options.get("frozen", True) else "trained with the rest"
     return {"body": f"{name} (timm's {BODIES[name].timm_name}), {state}; its weights before training: {origin}"}
+
+
+def _has_body(recipe: Recipe) -> bool:
+    return recipe.architecture == "transfer" or recipe.architecture.startswith(PREFIX)
 
 
 def read_pretrained(source: str, recipe: Recipe) -> Pretrained:
@@ -102,12 +118,14 @@ def read_pretrained(source: str, recipe: Recipe) -> Pretrained:
     UsageError
         The hub cannot be reached.
     """
+    if recipe.architecture.startswith(PREFIX):
+        return _of_network(source, recipe)
     name = str(recipe.architecture_options.get("body", "efficientnet-lite0"))
     if source == HUB:
         return _from_hub(name)
     path = Path(source)
     if not path.is_file():
-        raise NoSuchData(f"{path}: no such file; {how_to_get(name, path)}")
+        raise NoSuchData(f"{path}: no such file; {how_to_get(BODIES[name].timm_name, path)}")
     with torch.device("meta"):
         expected = new_body(name).state_dict()
     mappings = read_weights(path, most_bytes(expected))
@@ -122,15 +140,20 @@ def read_pretrained(source: str, recipe: Recipe) -> Pretrained:
 
 
 def fill_body(module: nn.Module, pretrained: Pretrained) -> None:
-    """Put the weights into the body of `module`, key by key."""
+    """Put the weights into the body of `module`, key by key; the last layer of a network of timm stays as it is."""
+    path = Path(pretrained.origin.partition(" ")[0])
+    network = next((part for part in module.modules() if isinstance(part, TimmNetwork)), None)
+    if network is not None:
+        own = network.network.state_dict()
+        fill(network.network, {**own, **pretrained.tensors}, path)
+        return
     part = transfer_part(module)
     assert part is not None
-    fill(part.body, pretrained.tensors, Path(pretrained.origin.partition(" ")[0]))
+    fill(part.body, pretrained.tensors, path)
 
 
-def how_to_get(name: str, path: Path) -> str:
-    """The command that writes the weights of body `name` to `path`, for a machine with network."""
-    timm_name = BODIES[name].timm_name
+def how_to_get(timm_name: str, path: Path) -> str:
+    """The command that writes the weights of timm's network to `path`, for a machine with network."""
     return (
         f"get it with: python -c \"import timm, torch; torch.save(timm.create_model('{timm_name}', pretrained=True)"
         f".state_dict(), '{path}')\""
@@ -138,19 +161,93 @@ def how_to_get(name: str, path: Path) -> str:
 
 
 def _from_hub(name: str) -> Pretrained:
-    timm_name = BODIES[name].timm_name
+    body, origin = _fetched(BODIES[name].timm_name, lambda: new_body(name, pretrained=True))
+    return Pretrained(body.state_dict(), origin)
+
+
+def _fetched(timm_name: str, fetch: Callable[[], nn.Module]) -> tuple[nn.Module, str]:
+    """A network with the weights of timm's hub, and where these came from; one line where there is no way there."""
     try:
-        body = new_body(name, pretrained=True)
+        network = fetch()
     except UsageError:
         raise
     except Exception as error:  # whatever the network, the hub or its client brings
         reason = " ".join(str(error).split())[:100]
         raise UsageError(
             f"--pretrained hub: timm could not fetch {timm_name} ({type(error).__name__}: {reason}); where there is "
-            f"network, {how_to_get(name, Path(f'{timm_name}.pth'))}, and give --pretrained {timm_name}.pth"
+            f"network, {how_to_get(timm_name, Path(f'{timm_name}.pth'))}, and give --pretrained {timm_name}.pth"
         ) from error
-    tag = getattr(body, "pretrained_cfg", {}).get("tag") or "default"
-    return Pretrained(body.state_dict(), f"timm's hub, {timm_name}, tag {tag}, by name")
+    tag = getattr(network, "pretrained_cfg", {}).get("tag") or "default"
+    return network, f"timm's hub, {timm_name}, tag {tag}, by name"
+
+
+def _of_network(source: str, recipe: Recipe) -> Pretrained:
+    """All of timm's network but its last layer, as timm itself fits it to other bands, patches and sizes."""
+    name, words = _network_of(recipe)
+    if source == HUB:
+        made, origin = _fetched(name, lambda: _built_by_timm(name, {**words, "pretrained": True}))
+    else:
+        path = Path(source)
+        if not path.is_file():
+            raise NoSuchData(f"{path}: no such file; {how_to_get(name, path)}")
+        tensors, channels = _tensors_of_network(path, name, words)
+        pixels = timm().get_pretrained_cfg(name).input_size[1:]
+        overlay = {"state_dict": tensors, "input_size": (channels, *pixels)}
+        try:
+            made = _built_by_timm(name, {**words, "pretrained": True, "pretrained_cfg_overlay": overlay})
+        except Exception as error:  # timm resamples and torch checks shapes: either may find something amiss
+            reason = printable(" ".join(str(error).split()), 120)
+            raise DataError(f"{path}: timm cannot fit its weights to {name} ({reason}); give that network's") from error
+        origin = f"{path.name} (SHA-256 {sha256(path)}), by name"
+    last = _last_layers(name)
+    return Pretrained({key: value for key, value in made.state_dict().items() if key not in last}, origin)
+
+
+def _network_of(recipe: Recipe) -> tuple[str, dict[str, Any]]:
+    """timm's name of the recipe's network, and what it is made with."""
+    module = blueprint(recipe.model_copy(update={"symmetrise": False}))
+    assert isinstance(module, TimmNetwork)
+    return module.timm_name, module.words
+
+
+def _built_by_timm(name: str, words: dict[str, Any]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # what no file fills is drawn, and not used
+        return timm_networks.created(name, words)
+
+
+def _last_layers(name: str) -> set[str]:
+    return {f"{layer}.{kind}" for layer in timm_networks.classifiers(name) for kind in ("weight", "bias")}
+
+
+def _tensors_of_network(path: Path, name: str, words: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], int]:
+    """The tensors of timm's network in a file, without its last layer, and how many bands they take."""
+    native = {key: value for key, value in words.items() if key in ("depth", "embed_dim", "num_heads")}
+    with torch.device("meta"):
+        expected = timm_networks.created(name, native).state_dict()
+    last = _last_layers(name)
+    group = closest_to(expected, read_weights(path, most_bytes(expected)))
+    kept = {key: value for key, value in group.tensors.items() if key not in last}
+    for key in expected:
+        if key not in kept and key not in last and not key.endswith(COUNTS):
+            raise DataError(f"{path}: tensor {key!r} is missing; give the weights of timm's {name}")
+    first = str(timm().get_pretrained_cfg(name).first_conv) + ".weight"
+    for key, value in kept.items():
+        called = printable(key, 80)
+        if key not in expected:
+            raise DataError(f"{path}: tensor {called!r} is none of timm's {name}; give that network's weights")
+        wanted = expected[key].shape
+        if not (value.shape == wanted or _resampled(key == first, value, wanted)):
+            shape = tuple(value.shape)
+            raise DataError(f"{path}: tensor {called!r} has shape {shape}, {tuple(wanted)} is needed")
+    ready = {key: as_floats(value, expected[key].dtype, key, path) for key, value in kept.items()}
+    return ready, int(ready[first].shape[1]) if first in ready else 3
+
+
+def _resampled(first: bool, value: torch.Tensor, wanted: torch.Size) -> bool:
+    """Whether timm fits a tensor of this shape: a first layer for other bands, places for another number of tokens."""
+    if first:
+        return value.shape[:1] + value.shape[2:] == wanted[:1] + wanted[2:] and value.shape[1] <= MOST_BANDS
+    return len(wanted) == 3 == value.ndim and value.shape[2] == wanted[2] and value.numel() <= 16 * wanted.numel()
 
 
 def _assigned(

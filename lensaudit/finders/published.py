@@ -12,6 +12,7 @@ from torch import nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
+from lensaudit.finders.architectures.timm_networks import TimmNetwork, classifiers
 from lensaudit.finders.build import blueprint
 from lensaudit.finders.finder import STATISTICS_PREFIX, Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe
@@ -58,19 +59,59 @@ def read_published(path: Path, recipe: Recipe) -> Finder:
         for one in mappings[:1]
         for key in [key for key in one.tensors if key.startswith(STATISTICS_PREFIX)]
     }
-    found = found_in(mappings, expected, [published_names(module)], path)
+    found = _found_for(module, mappings, expected, path)
     kept = checked_statistics(statistics, recipe, path)
     fill(module, with_counts(found.tensors, expected), path)
     origin = f"imported from {printable(path.name, 100)} (SHA-256 {sha256(path)}){found.words}"
     return Finder(recipe, module, origin, statistics=kept)
 
 
-def published_names(module: nn.Module) -> dict[str, str]:
-    """Key in the files of Wilde et al. → ours; nothing for an architecture that is no such sequence.
+def _found_for(
+    module: nn.Module, mappings: Sequence[Weights], expected: Mapping[str, torch.Tensor], path: Path
+) -> Found:
+    """The module's tensors in a file; of a network of timm its last layer may stand apart, see `head_apart`."""
+    names = published_names(module)
+    try:
+        return found_in(mappings, expected, [names], path)
+    except DataError:
+        found = head_apart(module, mappings, names, path) if isinstance(module, TimmNetwork) else None
+        if found is None:
+            raise
+        return found
 
-    They hold two sequences: ``layer`` for what comes before the flattening, counted as we do, and ``fc_layer`` for
-    what comes after it, counted from 0 again.
+
+def head_apart(network: TimmNetwork, mappings: Sequence[Weights], names: Mapping[str, str], path: Path) -> Found | None:
+    """An encoder by timm's names and, beside it under any name, one layer of the last one's shapes; None without.
+
+    So are finders fine-tuned on an encoder without classes, such as Zoobot's: ``encoder.stem…`` and ``head.linear…``.
     """
+    expected = network.state_dict()
+    last = {f"network.{layer}.{kind}" for layer in classifiers(network.timm_name) for kind in ("weight", "bias")}
+    encoder = {theirs: expected[ours] for theirs, ours in names.items() if ours not in last}
+    try:
+        found = found_in(mappings, encoder, [], path)
+    except DataError:
+        return None
+    whole = next(one for one in mappings if one.where == found.group.where)
+    beside = {key: whole.tensors[key] for key in found.left_out}
+    taken: dict[str, torch.Tensor] = {}
+    for key in last & expected.keys():
+        fitting = [name for name, tensor in beside.items() if tensor.shape == expected[key].shape]
+        if len(fitting) != 1:
+            return None
+        taken[key] = beside.pop(fitting[0])
+    tensors = {names[theirs]: tensor for theirs, tensor in found.tensors.items()}
+    return Found({**tensors, **taken}, found.group, found.by, tuple(beside))
+
+
+def published_names(module: nn.Module) -> dict[str, str]:
+    """Key in the files of others → ours: of timm, or of Wilde et al.; nothing for an architecture of neither kind.
+
+    Those of Wilde et al. hold two sequences: ``layer`` for what comes before the flattening, counted as we do, and
+    ``fc_layer`` for what comes after it, counted from 0 again.
+    """
+    if isinstance(module, TimmNetwork):
+        return {key.removeprefix("network."): key for key in module.state_dict()}
     if not isinstance(module, nn.Sequential):
         return {}
     flatten = next((index for index, layer in enumerate(module) if isinstance(layer, nn.Flatten)), None)

@@ -23,7 +23,7 @@ from pydantic import (
 from lensaudit.documents import read_yaml
 from lensaudit.errors import LensauditWarning, UsageError
 from lensaudit.files import builtin_folder
-from lensaudit.finders.architectures import ARCHITECTURES
+from lensaudit.finders.architectures import architecture
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.untrusted import Identifier, printable
 
@@ -183,9 +183,10 @@ class Recipe(_Words):
         if self.extra_inputs and self.architecture.endswith("-p4m"):
             # An angle follows a turn of the image, which a group convolution's plain input channels do not.
             raise ValueError(f"extra_inputs do not fit architecture {self.architecture}, which is blind to angles")
-        if self.architecture not in ARCHITECTURES:
-            raise ValueError(f"architecture {self.architecture!r} is not known; allowed: {', '.join(ARCHITECTURES)}")
-        needed = ARCHITECTURES[self.architecture]
+        try:
+            needed = architecture(self.architecture)
+        except UsageError as unknown:
+            raise ValueError(str(unknown)) from unknown
         if needed.size not in (None, self.size):
             raise ValueError(f"size {self.size} does not fit architecture {self.architecture}; it takes {needed.size}")
         for name in self.architecture_options:

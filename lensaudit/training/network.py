@@ -118,14 +118,27 @@ class SeededSpatialDropout(SeededDropout):
         return values * super().forward(each)[:, :, None, None]
 
 
+class SeededDropPath(SeededDropout):
+    """The same for a whole branch of a residual network (stochastic depth, timm's DropPath): one draw an image."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Zero a fraction of the images' branches and scale the rest; nothing in evaluation mode."""
+        if not self.training or self.level == 0:
+            return values
+        each = super().forward(values.new_ones(len(values), 1))
+        return values * each.view(-1, *[1] * (values.ndim - 1))
+
+
 def training_form(module: nn.Module, masks: MaskSource) -> nn.Module:
-    """Change `module` in place: seeded dropout, ReLUs in place and after the pools they stood in front of."""
+    """Change `module` in place: seeded dropout and depth, ReLUs in place and after the pools they stood in front of."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Dropout:
                 setattr(parent, name, SeededDropout(child.p, masks))
             elif type(child) is nn.Dropout2d:
                 setattr(parent, name, SeededSpatialDropout(child.p, masks))
+            elif type(child).__name__ == "DropPath" and hasattr(child, "drop_prob"):
+                setattr(parent, name, SeededDropPath(child.drop_prob, masks))
             elif type(child) is nn.ReLU:
                 setattr(parent, name, nn.ReLU(inplace=True))
         if isinstance(parent, nn.Sequential):

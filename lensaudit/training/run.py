@@ -12,7 +12,7 @@ from torch import nn
 from lensaudit.errors import MachineError, UsageError
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, FinderRecord, Recipe, body_facts, load_finder, read_record
-from lensaudit.finders.architectures import ARCHITECTURES, TRAIN
+from lensaudit.finders.architectures import TRAIN, architecture
 from lensaudit.finders.recipe import CUSTOM
 from lensaudit.finders.store import FINDER_FILE
 from lensaudit.records import MOST_ROWS, Cells, Facts, Shown, rows_of
@@ -115,7 +115,7 @@ def train(
             f"finder {recipe.name}: is made of trained finders; make it with lensaudit ensemble {names} --data SET "
             f"--out DIR"
         )
-    trained_by = ARCHITECTURES[recipe.architecture].trained_by
+    trained_by = architecture(recipe.architecture).trained_by
     if trained_by != TRAIN:
         raise UsageError(f"finder {recipe.name}: is not trained on labels; train it with {trained_by} SET --out DIR")
     if options.start is not None and options.pretrained is not None:

@@ -118,6 +118,9 @@ class Written(nn.Module):
         super().__init__()
         self.first, self.second = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
         self.norm, self.gate = nn.BatchNorm2d(4), nn.Linear(4, 4)
+        self.rows, self.narrow = nn.Linear(4, 8), nn.Linear(8, 4, bias=False)
+        self.depthwise, self.layer_norm = nn.Conv2d(4, 4, 7, padding=3, groups=4), nn.LayerNorm(4, eps=1e-6)
+        self.gamma = nn.Parameter(torch.zeros(4))
         self.register_buffer("level", torch.zeros(1, 4, 1, 1))
         self.register_buffer("sky", torch.zeros(1, 4, size, size))
         self._body = body
@@ -143,8 +146,22 @@ def gated(m, x):
     return y * torch.sigmoid(m.gate(y.mean((2, 3))))[:, :, None, None]
 
 
+def convnext(m, x):
+    """A block of Liu et al. 2022 as they wrote it: dense layers on channels that are last, gamma in front."""
+    y = m.first(x)
+    z = m.layer_norm(m.depthwise(y).permute(0, 2, 3, 1))
+    z = m.gamma * m.narrow(functional.gelu(m.rows(z)))
+    return y + z.permute(0, 3, 1, 2)
+
+
 BODIES = {
     "residual": (residual, None),
+    "ConvNeXt": (convnext, None),
+    "channels last": (lambda m, x: m.rows(m.layer_norm(m.first(x).permute(0, 2, 3, 1) * m.gamma)).mean((1, 2)), None),
+    "channels last, functions": (lambda m, x: _last(m, x), None),
+    "rows and columns exchanged": (lambda m, x: m.first(x).permute(0, 1, 3, 2), "permute"),
+    "normalised over rows": (lambda m, x: functional.layer_norm(m.first(x), (13,)), "layer_norm"),
+    "factor along the width": (lambda m, x: m.rows(m.first(x)[..., :4] * m.gamma), "getitem"),
     "residual in place": (lambda m, x: _residual_in_place(m, x), None),
     "difference of branches": (lambda m, x: m.first(x) - m.second(m.first(x)), None),
     "dense block": (dense, None),
@@ -178,6 +195,14 @@ def _functional(m, x):
     y = functional.dropout(functional.pad(y, (1, 0, 2, 1)), 0.3, m.training)
     y = functional.avg_pool2d(y, 2, stride=1, count_include_pad=False)
     return functional.adaptive_avg_pool2d(y, 1)
+
+
+def _last(m, x):
+    """What else may stand where channels are last."""
+    z = torch.permute(m.first(x), (0, 2, 3, 1))
+    y = functional.linear(functional.layer_norm(z, (4,)) * 2 / (m.gamma + 3) + m.gamma, m.rows.weight, m.rows.bias)
+    y = m.narrow(functional.dropout(y.tanh().contiguous(), 0.2, m.training))
+    return torch.mean(y - z.relu(), dim=(-3, -2), keepdim=True)
 
 
 @pytest.mark.parametrize("kind", BODIES)

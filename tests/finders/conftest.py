@@ -76,7 +76,7 @@ def saved_ou66(tmp_path) -> Path:
 
 @pytest.fixture(autouse=True)
 def timm(request, let_timm_load):
-    """For whatever is parametrised with the name of a transfer finder: its body comes from timm."""
+    """For whatever is parametrised with the name of a finder whose network comes from timm."""
     callspec = getattr(request.node, "callspec", None)
-    if callspec is not None and str(callspec.params.get("name")).startswith("transfer"):
+    if callspec is not None and str(callspec.params.get("name")).startswith(("transfer", "convnext", "vit")):
         let_timm_load()

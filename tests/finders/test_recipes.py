@@ -7,7 +7,8 @@ import torch
 import yaml
 
 from lensaudit.errors import UsageError
-from lensaudit.finders import ARCHITECTURES, Recipe, builtin_recipes, load_recipe
+from lensaudit.finders import Recipe, builtin_recipes, load_recipe
+from lensaudit.finders.architectures import architecture
 from lensaudit.finders.recipe import builtin_finder_folder
 
 SMALL = [
@@ -116,4 +117,4 @@ def test_a_file_that_is_no_recipe_gets_one_line(text, tmp_path):
 def test_sizes_of_recipes_are_those_of_the_architectures():
     for recipe in map(load_recipe, builtin_recipes()):
         for part in recipe.members or (recipe,):
-            assert ARCHITECTURES[part.architecture].size in (None, part.size)
+            assert architecture(part.architecture).size in (None, part.size)

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from lensaudit.explaining.occluding.operations import Convolution, Operation
+from lensaudit.explaining.occluding.channels_last import recognised_last
+from lensaudit.explaining.occluding.operations import Convolution, Dense, Operation, Permute
 from lensaudit.explaining.occluding.recognise import recognised
 from lensaudit.explaining.occluding.windows import (
     Axis,
@@ -113,8 +114,13 @@ class Propagation:
 
     def __init__(self, trace: Trace, runs: Mapping[fx.Node, Run], cells: CellIndex) -> None:
         self._trace, self._runs, self._cells = trace, runs, cells
-        self._bases = {node: Base(run.output) for node, run in runs.items() if isinstance(run.output, torch.Tensor)}
+        self._last: set[fx.Node] = set()
         self._operations = {layer: self._recognised(layer) for layer in trace.layers if layer.changing}
+        self._bases = {
+            node: Base(run.output, node in self._last)
+            for node, run in runs.items()
+            if isinstance(run.output, torch.Tensor)
+        }
         self._reports: dict[Layer, LayerReport] = {}
         self.cost = Cost()
         self.peak = 0
@@ -156,8 +162,13 @@ class Propagation:
         return Windows(base, y, x, difference=moved(self._cells, change, patches, (y.span, x.span)))
 
     def _recognised(self, layer: Layer) -> Operation | None:
+        """Its operation; and note where its result has channels last."""
         args, kwargs = fx.map_arg((layer.node.args, layer.node.kwargs), lambda node: self._runs[node].output)
-        return recognised(layer, args, kwargs)
+        last = bool(self._last.intersection(layer.node.all_input_nodes))
+        operation = (recognised_last if last else recognised)(layer, args, kwargs)
+        if operation is not None and (operation.last if isinstance(operation, Permute) else last):
+            self._last.add(layer.node)
+        return operation
 
     def _applied(self, layer: Layer, values: Mapping[fx.Node, Any]) -> tuple[str, Any]:
         """One layer's result, and whether it was calculated by ``window``, ``whole`` or as a ``fallback``."""
@@ -190,14 +201,14 @@ class Propagation:
         if not isinstance(value, Windows):
             return value
         if asks_shape:  # a view of the base with as many images as there are positions: nothing is copied
-            return value.base.activation.expand(value.positions, -1, -1, -1)
+            return value.base.output.expand(value.positions, -1, -1, -1)
         return whole_maps(value, self._cells)
 
     def _count(self, layer: Layer, operation: Operation | None, source: Any, result: Any) -> None:
         """Add a layer's multiply-adds; of window work only convolutions have any that count."""
         whole = self._runs[layer.node].multiply_adds * (source.positions if isinstance(source, Windows) else _n(source))
         least = done = whole
-        if isinstance(operation, Convolution) and isinstance(source, Windows):
+        if isinstance(operation, Convolution | Dense) and isinstance(source, Windows):
             least = min(whole, operation.least(source, self._bases[layer.node].size))
             done = whole if result is None else operation.done(source, result)
         self.cost += Cost(least=least, done=done)

@@ -86,6 +86,56 @@ def _widened(axis: Axis, slide: Slide) -> Span:
 
 
 @dataclass(frozen=True, eq=False)
+class Dense:
+    """A dense layer over the channels of every cell, as in ConvNeXt: on values where there are any, else linear."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    def windows(self, base: Base, inputs: Sequence[Any], cells: CellIndex) -> Result:
+        source = inputs[0]
+        if source.values is not None:
+            return Windows(base, source.y, source.x, values=functional.linear(source.values, self.weight, self.bias))
+        difference = functional.linear(difference_of(source, cells), self.weight)
+        return Windows(base, source.y, source.x, difference=difference)
+
+    def least(self, source: Windows, _size: tuple[int, int]) -> int:
+        """Multiply-adds of calculating each changed cell once per position."""
+        return source.y.changed * source.x.changed * self.weight.numel()
+
+    def done(self, source: Windows, _result: Windows) -> int:
+        """Multiply-adds of `windows`."""
+        return source.positions * source.area * self.weight.numel()
+
+
+@dataclass(frozen=True, eq=False)
+class CellNorm:
+    """Normalisation over the channels of every cell by itself (LayerNorm of a ConvNeXt), on values."""
+
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+    eps: float
+
+    def windows(self, base: Base, inputs: Sequence[Any], cells: CellIndex) -> Result:
+        source = inputs[0]
+        values = values_of(source, cells)
+        normalised = functional.layer_norm(values, values.shape[-1:], self.weight, self.bias, self.eps)
+        return Windows(base, source.y, source.x, values=normalised)
+
+
+@dataclass(frozen=True, eq=False)
+class Permute:
+    """Channels to the last axis or back; the windows themselves have them last always."""
+
+    last: bool
+    """Of the result."""
+
+    def windows(self, base: Base, inputs: Sequence[Any], cells: CellIndex) -> Result:
+        source = inputs[0]
+        return Windows(base, source.y, source.x, source.difference, source.values)
+
+
+@dataclass(frozen=True, eq=False)
 class MaxPool:
     """Acts on values: the windows are first widened to whole pooling cells."""
 
@@ -211,7 +261,7 @@ class GlobalAverage:
         source = inputs[0]
         area = source.base.size[0] * source.base.size[1]
         change = difference_of(source, cells).sum(dim=(1, 2)) / area
-        return base.activation + change.view(-1, *base.activation.shape[1:])
+        return base.output + change.view(-1, *base.output.shape[1:])
 
 
 def _union(changed: Sequence[Windows]) -> tuple[Axis, Axis]:

@@ -25,6 +25,7 @@ from lensaudit.explaining.occluding.operations import (
     MaxPool,
     Operation,
     Pad,
+    Permute,
     Pointwise,
     Scale,
     Sum,
@@ -76,7 +77,7 @@ def _of_module(module: nn.Module) -> Operation | None:
     if module._forward_hooks or module._forward_pre_hooks:
         return None
     if type(module) in POINTWISE_MODULES:
-        return Pointwise(_not_in_place(module))
+        return Pointwise(not_in_place(module))
     if type(module) in IDENTITY_MODULES:
         return Identity()
     build = _MODULES.get(type(module))
@@ -97,7 +98,7 @@ def _all_maps(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) > 0 and all(map(_is_map, value))
 
 
-def _not_in_place(module: nn.Module) -> nn.Module:
+def not_in_place(module: nn.Module) -> nn.Module:
     if not getattr(module, "inplace", False):
         return module
     own = copy.copy(module)
@@ -203,9 +204,11 @@ _MODULES: dict[type[nn.Module], Callable[[Any], Operation | None]] = {
 
 def _of_method(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Operation | None:
     if name in POINTWISE_NAMES:
-        return Pointwise(_function_of_one(name.rstrip("_"), args, kwargs))
+        return Pointwise(function_of_one(name.rstrip("_"), args, kwargs))
     if name in IDENTITY_METHODS:
         return Identity()
+    if name == "permute":
+        return permuted(args[1:], last=False)
     return _arithmetic(name, args, kwargs) if name != "mean" else _mean(args, kwargs)
 
 
@@ -214,10 +217,12 @@ def _of_function(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Op
     home = str(getattr(target, "__module__", ""))
     if target is torch.mean:
         return _mean(args, kwargs)
+    if target is torch.permute:
+        return permuted(args[1:], last=False)
     if target in (torch.cat, torch.concat, torch.concatenate):
         return _concatenation(args, kwargs)
     if name in POINTWISE_NAMES and (home.startswith("torch") or target is getattr(torch, name, None)):
-        return Pointwise(_function_of_one(name, args, kwargs))
+        return Pointwise(function_of_one(name, args, kwargs))
     build = _FUNCTIONS.get(target)
     if build is None:
         return _arithmetic(target, args, kwargs)
@@ -227,7 +232,13 @@ def _of_function(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Op
         return None  # an argument the rule does not know
 
 
-def _function_of_one(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Callable[[torch.Tensor], torch.Tensor]:
+def permuted(dims: Sequence[Any], last: bool) -> Operation | None:
+    """Channels to the end of a map, or from there to their own axis where they are `last`; no other order of axes."""
+    order = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], tuple | list) else tuple(dims)
+    return Permute(not last) if order == ((0, 3, 1, 2) if last else (0, 2, 3, 1)) else None
+
+
+def function_of_one(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Callable[[torch.Tensor], torch.Tensor]:
     """The function of the map alone; in-place forms give way to plain ones."""
     name = name.rstrip("_")
     function = getattr(functional, name, None) or getattr(torch, name)

@@ -190,9 +190,23 @@ def _picked(pick: Pick, rows: torch.Tensor, spans: Spans, outside: float) -> tor
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """One layer's activations of the unoccluded image, (1, channels, height, width)."""
+    """One layer's activations of the unoccluded image.
 
-    activation: torch.Tensor
+    Attributes
+    ----------
+    output
+        (1, channels, height, width) or, where `last`, (1, height, width, channels).
+    last
+        Whether the layer gives its channels last, as after ``permute(0, 2, 3, 1)``.
+    """
+
+    output: torch.Tensor
+    last: bool = False
+
+    @property
+    def activation(self) -> torch.Tensor:
+        """(1, channels, height, width), whatever the order of the layer's axes."""
+        return nchw(self.output) if self.last and self.output.ndim == 4 else self.output
 
     @cached_property
     def rows(self) -> torch.Tensor:
@@ -273,14 +287,21 @@ def values_at(windows: Windows, cells: CellIndex, spans: Spans, outside: float) 
 
 
 def whole_maps(windows: Windows, cells: CellIndex) -> torch.Tensor:
-    """Paste the windows into copies of the base: (positions, channels, height, width), channels last in memory."""
+    """Paste the windows into copies of the base, in the layer's order of axes; channels are last in memory.
+
+    (positions, channels, height, width), or (positions, height, width, channels).
+    """
     height, width = windows.base.size
     if windows.covers:
-        return nchw(values_of(windows, cells))
+        return _ordered(values_of(windows, cells), windows.base)
     channels = windows.base.rows.shape[-1]
     maps = windows.base.rows.repeat(windows.positions, 1)
     maps.index_copy_(0, cells.in_maps(windows.spans, (height, width)), values_of(windows, cells).reshape(-1, channels))
-    return nchw(maps.view(windows.positions, height, width, channels))
+    return _ordered(maps.view(windows.positions, height, width, channels), windows.base)
+
+
+def _ordered(maps: torch.Tensor, base: Base) -> torch.Tensor:
+    return maps if base.last else nchw(maps)
 
 
 def nchw(windows: torch.Tensor) -> torch.Tensor:

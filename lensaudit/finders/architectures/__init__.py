@@ -2,7 +2,7 @@
 
 A new one is a file with ``SIZE`` (pixels, or None for one that takes the recipe's as ``size=``) and
 ``build(bands, outputs, **options) -> nn.Module``, one entry in `ARCHITECTURES`, and a recipe under ``models/``;
-``tests/finders/test_architectures.py`` then covers it.
+``tests/finders/test_architectures.py`` then covers it. ``timm:NAME`` is any network of timm; none is registered.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.finders.architectures import cae_bgm, core, deeplens, epfl, lensflow, ou, transfer
+from lensaudit.finders.architectures import cae_bgm, core, deeplens, epfl, lensflow, ou, timm_networks, transfer
 from lensaudit.finders.layers import MixtureHead, P4MConv, P4MLift
 
 TRAIN = "lensaudit train"
@@ -50,7 +51,7 @@ class Architecture:
     def options(self) -> dict[str, Option]:
         """Its own options and their defaults: what `build` takes beside bands, outputs and size."""
         taken = inspect.signature(self.build).parameters
-        return {name: taken[name].default for name in taken if name not in ("bands", "outputs", "size")}
+        return {name: taken[name].default for name in taken if name not in ("timm_name", "bands", "outputs", "size")}
 
 
 def _registered(*known: Architecture) -> dict[str, Architecture]:
@@ -78,15 +79,17 @@ ARCHITECTURES: dict[str, Architecture] = _registered(
 
 
 def architecture(name: str) -> Architecture:
-    """The registered architecture called `name`.
+    """The registered architecture called `name`, or for ``timm:NAME`` that network, which may then not exist.
 
     Raises
     ------
     UsageError
         There is none; the message lists what is allowed.
     """
+    if name.startswith(timm_networks.PREFIX):
+        return Architecture(name, None, partial(timm_networks.build, name.removeprefix(timm_networks.PREFIX)))
     if name not in ARCHITECTURES:
-        raise UsageError(f"architecture {name!r} is not known; allowed: {', '.join(ARCHITECTURES)}")
+        raise UsageError(f"architecture {name!r} is not known; allowed: {', '.join(ARCHITECTURES)}, timm:NAME")
     return ARCHITECTURES[name]
 
 
@@ -148,8 +151,17 @@ def initialised(
 
 
 def he_normal_(module: nn.Module, generator: torch.Generator) -> None:
-    """Fill every layer, in their order: weights N(0, 2 / fan_in), biases 0; batch norms as torch begins them."""
+    """Fill every layer, in their order: weights N(0, 2 / fan_in), biases 0; batch norms as torch begins them.
+
+    A network of timm begins as timm begins it: its layers are of kinds and scales for which this rule is not made.
+    """
+    begun: set[nn.Module] = set()
     for layer in module.modules():
+        if isinstance(layer, timm_networks.TimmNetwork):
+            layer.start(generator)
+            begun |= set(layer.modules())
+        if layer in begun:
+            continue
         if isinstance(layer, nn.ConvTranspose2d):  # its weight is the other way round
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
         elif isinstance(layer, nn.Conv2d | nn.Linear | P4MLift | P4MConv):

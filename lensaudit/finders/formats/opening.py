@@ -86,8 +86,8 @@ def _with_weights(told: FinderFile, path: Path, file: Path, origin: str) -> Find
     if told.architecture is None:
         read_weights(file, file.stat().st_size)  # which refuses pickles of whole networks, and what is torn
         raise UsageError(
-            f"{path}: {file.name} holds weights alone, so architecture is needed: {', '.join(ARCHITECTURES)}; or "
-            f"export the network with torch.export.save or as ONNX"
+            f"{path}: {file.name} holds weights alone, so architecture is needed: {', '.join(ARCHITECTURES)}, "
+            f"timm:NAME; or export the network with torch.export.save or as ONNX"
         )
     if told.outputs != "logit" or told.output is not None or told.layout not in (None, "NCHW"):
         raise UsageError(f"{path}: our architectures give logits of NCHW; leave outputs, output and layout out")
