@@ -1,15 +1,15 @@
 """Exact occlusion against captum's default on the same cores: time, equality, fraction of the arithmetic bound, memory.
 
-``python benchmarks/occlusion.py [ou200|ou66|residual|convnext|vit|FOLDER …] [--threads N]``; without names OU-200, OU-66
-and the recipe convnext (timm's ConvNeXt-atto) with seeded weights, and a residual network with batch normalisation (nine
-blocks of two 3×3 convolutions, three each of 16, 32 and 64 channels, on 66×66 pixels; nothing is claimed for it but
-equality, and as little for the recipe vit, whose attention is run in plain batches). Each finder runs in a
+``python benchmarks/occlusion.py [ou200|ou66|residual|convnext|vit|FOLDER …] [--threads N]``; without names OU-200,
+OU-66 and the recipe convnext (timm's ConvNeXt-atto) with seeded weights, and a residual network with batch
+normalisation (nine blocks of two 3×3 convolutions, three each of 16, 32 and 64 channels, on 66×66 pixels; nothing is
+claimed for it but equality, nor for the recipe vit, whose attention is run in plain batches). Each finder runs in a
 process of its own. captum's ``Occlusion`` (one position per forward pass, its default) goes through ``Finder.logit``,
 whose channels-last forward is the faster one, and maps the whole image once.
 Ours is timed on the first map, for which the convolution library still compiles its kernels, and as the median of
 later ones before and after captum's turn. Claims: OU-200 (4×4 stride 4) at least 60×, OU-66 (1×1 stride 1) at least 8×,
-ConvNeXt-atto (4 bands of 64 pixels, 2×2 stride 2) at least 3×, maps equal within 1e-5, peak memory at most 1 GB above the model. Other load on the machine touches both engines;
-the ratio of processor seconds is the steadier of the two.
+ConvNeXt-atto (4 bands of 64 pixels, 2×2 stride 2) at least 3×, maps equal within 1e-5, peak memory at most 1 GB above
+the model. Other load on the machine touches both engines; the ratio of processor seconds is the steadier of the two.
 
 The bound counts multiply-adds: plain passes over calculating every output that a patch touches once. The engine can do
 less than that (of a convolution it reads only the inputs that changed), so its arithmetic is printed beside it.

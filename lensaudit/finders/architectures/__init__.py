@@ -40,18 +40,23 @@ class Architecture:
         ``(bands, outputs, **options) -> nn.Module``.
     trained_by
         The command that trains it.
+    words
+        Its options and their defaults, where `build` takes them as ``**options``.
     """
 
     name: str
     size: int | None
     build: Callable[..., nn.Module]
     trained_by: str = TRAIN
+    words: Mapping[str, Option] | None = None
 
     @property
     def options(self) -> dict[str, Option]:
         """Its own options and their defaults: what `build` takes beside bands, outputs and size."""
+        if self.words is not None:
+            return dict(self.words)
         taken = inspect.signature(self.build).parameters
-        return {name: taken[name].default for name in taken if name not in ("timm_name", "bands", "outputs", "size")}
+        return {name: taken[name].default for name in taken if name not in ("bands", "outputs", "size")}
 
 
 def _registered(*known: Architecture) -> dict[str, Architecture]:
@@ -87,7 +92,8 @@ def architecture(name: str) -> Architecture:
         There is none; the message lists what is allowed.
     """
     if name.startswith(timm_networks.PREFIX):
-        return Architecture(name, None, partial(timm_networks.build, name.removeprefix(timm_networks.PREFIX)))
+        build = partial(timm_networks.build, name.removeprefix(timm_networks.PREFIX))
+        return Architecture(name, None, build, words=timm_networks.OPTIONS)
     if name not in ARCHITECTURES:
         raise UsageError(f"architecture {name!r} is not known; allowed: {', '.join(ARCHITECTURES)}, timm:NAME")
     return ARCHITECTURES[name]

@@ -18,6 +18,14 @@ from lensaudit.untrusted import printable
 PREFIX = "timm:"
 """Before the name of a network of timm, where a recipe names its architecture."""
 
+OPTIONS: dict[str, bool | int | float | str] = {
+    "patch": 0, "depth": 0, "width": 0, "heads": 0, "drop_path": 0.0, "dropout": 0.0, "frozen": False,
+}  # fmt: skip
+"""What a recipe may say under ``architecture_options``, and the defaults. Of a transformer the pixels along a patch,
+the layers, the length of a token and the heads, 0 for timm's own; the fraction of residual branches left out in training
+(stochastic depth) and the dropout before the last layer; and whether that layer alone is trained."""
+
+_OF_A_TRANSFORMER = {"patch": "patch_size", "depth": "depth", "width": "embed_dim", "heads": "num_heads"}
 MOST = {"patch": 256, "depth": 96, "width": 4096, "heads": 64}
 """Largest value of each option of a transformer; timm's largest have 14 pixels, 64 layers, 4096 and 32."""
 
@@ -124,32 +132,15 @@ def classifiers(timm_name: str) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def build(
-    timm_name: str,
-    bands: int,
-    outputs: int = 2,
-    *,
-    size: int = 224,
-    patch: int = 0,
-    depth: int = 0,
-    width: int = 0,
-    heads: int = 0,
-    drop_path: float = 0.0,
-    dropout: float = 0.0,
-    frozen: bool = False,
-) -> TimmNetwork:
+def build(timm_name: str, bands: int, outputs: int = 2, *, size: int = 224, **options: Any) -> TimmNetwork:
     """(n, bands, size, size) → (n, outputs) logits.
 
     Parameters
     ----------
     timm_name
         What timm calls it, without the tag of its weights.
-    patch, depth, width, heads
-        Of a vision transformer: pixels along a patch, layers, length of a token, heads; 0 for timm's own.
-    drop_path, dropout
-        Fraction of residual branches left out in training (stochastic depth), and dropout before the last layer.
-    frozen
-        Whether only the last layer is trained.
+    options
+        Some of `OPTIONS`.
 
     Raises
     ------
@@ -157,21 +148,19 @@ def build(
         timm has no such network or is not installed, an option is not possible, or the network keeps tables that no
         file of weights holds.
     """
-    name = known_network(timm_name)
-    words: dict[str, Any] = {"in_chans": bands, "num_classes": outputs, "drop_rate": dropout}
-    if drop_path:
-        words["drop_path_rate"] = drop_path
-    for option, value, theirs in (
-        ("patch", patch, "patch_size"), ("depth", depth, "depth"), ("width", width, "embed_dim"),
-        ("heads", heads, "num_heads"),
-    ):  # fmt: skip
+    name, told = known_network(timm_name), {**OPTIONS, **options}
+    words: dict[str, Any] = {"in_chans": bands, "num_classes": outputs, "drop_rate": told["dropout"]}
+    if told["drop_path"]:
+        words["drop_path_rate"] = told["drop_path"]
+    for option, theirs in _OF_A_TRANSFORMER.items():
+        value = told[option]
         if not (isinstance(value, int) and 0 <= value <= MOST[option]):
             raise UsageError(f"option {option} {value} is not possible; take 1 to {MOST[option]}, or 0 for timm's own")
         if value:
             words[theirs] = value
     if timm().get_pretrained_cfg(name).fixed_input_size:
         words["img_size"] = size
-    made = TimmNetwork(name, words, frozen)
+    made = TimmNetwork(name, words, bool(told["frozen"]))
     patches = getattr(getattr(made.network, "patch_embed", None), "patch_size", (1,))
     if size % int(patches[0]):
         fits = max(1, size // int(patches[0])) * int(patches[0])
