@@ -22,8 +22,8 @@ OPTIONS: dict[str, bool | int | float | str] = {
     "patch": 0, "depth": 0, "width": 0, "heads": 0, "drop_path": 0.0, "dropout": 0.0, "frozen": False,
 }  # fmt: skip
 """What a recipe may say under ``architecture_options``, and the defaults. Of a transformer the pixels along a patch,
-the layers, the length of a token and the heads, 0 for timm's own; the fraction of residual branches left out in training
-(stochastic depth) and the dropout before the last layer; and whether that layer alone is trained."""
+the layers, the length of a token and the heads, 0 for timm's own; the fraction of residual branches left out in
+training (stochastic depth), the dropout before the last layer, and whether that layer alone is trained."""
 
 _OF_A_TRANSFORMER = {"patch": "patch_size", "depth": "depth", "width": "embed_dim", "heads": "num_heads"}
 MOST = {"patch": 256, "depth": 96, "width": 4096, "heads": 64}
