@@ -305,10 +305,10 @@ def kind_of_bytes(head: bytes, size: int) -> Kind:
         return Kind("tar", "a tar archive", "unpack it with tar xf")
     if head.startswith(b"PK\x03\x04"):
         return _kind_of_zip(head)
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
+        return Kind("safetensors", "a safetensors file")  # before pickles: a header of 640 bytes begins with 80 02 too
     if head[0] == 0x80 and 2 <= head[1:2].ljust(1, b"\0")[0] <= 5:
         return Kind("pickle", "a Python pickle, which may run anything when it is read")
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
-        return Kind("safetensors", "a safetensors file")
     if re.match(rb"\x08[\x01-\x20][\x12\x1a\x3a\x42]", head):  # ir_version, then producer, graph or opset of ModelProto
         return Kind("onnx", "an ONNX model")
     return _kind_of_text(head, whole=len(head) >= size)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table
-from lensaudit.display.numbers import interval, measured
+from lensaudit.display.numbers import interval, measured, with_interval
 from lensaudit.errors import UsageError
 
 if TYPE_CHECKING:
     from lensaudit.ensembles import Fitted
     from lensaudit.finders import Finder
+    from lensaudit.finders.facts import MeasuredFacts
     from lensaudit.lensset import LensSet
 
 
@@ -23,23 +24,40 @@ def register_ensemble(app: typer.Typer) -> None:
     app.command(
         epilog=opt.examples(
             "lensaudit ensemble ou66 ou200 --data runs/train --test runs/test --out runs/pair",
+            "lensaudit ensemble runs/one runs/two runs/three --kind mean --out runs/committee",
+            "lensaudit ensemble ou66 ou200 --kind stack --data runs/train --out runs/stacked",
         )
     )(ensemble)
 
 
 def ensemble(
-    data: Annotated[Path, typer.Option("--data", metavar="SET", help="Lens set whose scores make the map.")],
     out: opt.Becomes,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="SET",
+            help="Lens set whose scores make the map or weigh a stack; of mean and median only where members take "
+            "different inputs.",
+        ),
+    ] = None,
     members: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="MEMBER...", help="Two finders or more, names or folders; by default the paper's seven.",
+            metavar="MEMBER...", help="Two finders or more, names or folders; of tsne by default the paper's seven.",
             autocompletion=opt.finder_names,
         ),
     ] = None,
+    kind: Annotated[
+        Literal["tsne", "mean", "median", "stack"],
+        typer.Option(
+            "--kind",
+            help="How scores become one: by a t-SNE map, the mean or median of the log-odds, a logistic regression of "
+            "them.",
+        ),
+    ] = "tsne",
     test: opt.TestSet = None,
     images: opt.Images = None,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Of the finder.")] = "ou-tsne",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Of the finder; default: by its kind.")] = "",
     perplexity: Annotated[
         float, typer.Option("--perplexity", metavar="X", help="Of t-SNE; the paper gives none.")
     ] = 30.0,
@@ -50,11 +68,22 @@ def ensemble(
             help="Of the map's grid along each side (the paper: 100); auto: as fits its images.",
         ),
     ] = "100",
-    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of t-SNE.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of t-SNE, and of a stack's parts.")
+    ] = 1,
     reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
-    """Combine finders by a t-SNE map of their scores (OU-T-SNE); the result is a finder like any other."""
+    """Combine finders; the result is a finder like any other.
+
+    By default by a t-SNE map of their scores (OU-T-SNE). With --kind mean, median or stack it is a committee: its
+    log-odds have gradients, and lensaudit score tells how far its members are apart on each image.
+    """
+    if kind != "tsne":
+        _committee(members, (data, test, images), out, (kind, name, seed), reading, as_json=as_json)
+        return
+    if data is None:
+        raise UsageError("--kind tsne needs --data: the lens set whose scores make the map")
     from functools import partial
 
     from lensaudit.cli.running import check_sets, watching
@@ -62,7 +91,7 @@ def ensemble(
     from lensaudit.ensembles.fit import Sets
     from lensaudit.lensset import LensSet
 
-    plan = EnsemblePlan(name, images, perplexity, _cells(cells), seed)
+    plan = EnsemblePlan(name or "ou-tsne", images, perplexity, _cells(cells), seed)
     sets = Sets(LensSet.open(data), None if test is None else LensSet.open(test))
     finders = _members(members or list(SEVEN), reading, sets.training)
     for finder in finders:
@@ -73,7 +102,54 @@ def ensemble(
     _show(fitted, out, as_json=as_json)
 
 
-def _members(names: list[str], reading: opt.Reading, training: LensSet) -> list[Finder]:
+def _committee(
+    members: list[str] | None,
+    asked: tuple[Path | None, Path | None, int | None],
+    out: Path,
+    how: tuple[str, str, int],
+    reading: opt.Reading,
+    *,
+    as_json: bool,
+) -> None:
+    from functools import partial
+
+    from lensaudit.cli.running import watching
+    from lensaudit.ensembles import CommitteePlan, fit_committee
+    from lensaudit.lensset import LensSet
+
+    data, test, images = asked
+    kind, name, seed = how
+    if not members:
+        raise UsageError(f"--kind {kind}: name the members, two finders or more")
+    if reading.refit and data is None:
+        raise UsageError("--refit takes statistics from a lens set; name one with --data, or leave it out")
+    training, measured_on = (None if path is None else LensSet.open(path) for path in (data, test))
+    plan = CommitteePlan(kind, name or f"committee-{kind}", images, seed)
+    finders = _members(members, reading, training)
+    with watching() as advance:
+        watch = {"training": partial(advance, "scoring to weigh them"), "test": partial(advance, "measuring")}
+        fitted = fit_committee(finders, out, plan, (training, measured_on), watch)
+    record = fitted.record.model_dump(mode="json")
+    if as_json:
+        say_json({"out": str(out), **{part: record[part] for part in ("weights_hash", "training_data", "metrics")}})
+        return
+    joined = {"mean": "mean", "median": "median", "stack": "fitted sum"}[kind]
+    say(f"{out}: {fitted.finder.name}, the {joined} of the log-odds of {len(fitted.finder.recipe.members)} members")
+    for one, found in record["metrics"].get("cross_fitted", {}).items():
+        area = with_interval(found["auroc"], found["low"], found["high"])
+        say(f"  {one}: AUROC {area}, log loss {found['log_loss']:.4f}")
+    if fitted.record.metrics.test is not None:
+        _show_measured(fitted.finder.name, fitted.record.metrics.test)
+    say(f"  use it as: lensaudit score {out} SET, which tells how far its members are apart on each image")
+
+
+def _show_measured(name: str, part: MeasuredFacts) -> None:
+    rows = {"auroc": part.auroc, "precision": part.precision, "recall": part.recall}
+    shown = ", ".join(f"{word} {measured(one)}" for word, one in rows.items() if one is not None)
+    say(f"  {name} on {part.n} test images: {shown}")
+
+
+def _members(names: list[str], reading: opt.Reading, training: LensSet | None) -> list[Finder]:
     """The members as they read the set; statistics are taken from it by those whose stretch takes any."""
     from lensaudit.cli.running import use_threads
     from lensaudit.ensembles import open_members
@@ -81,7 +157,7 @@ def _members(names: list[str], reading: opt.Reading, training: LensSet) -> list[
 
     use_threads(reading.threads)
     members = [one.for_field(reading.field_of_view, reading.resample) for one in open_members(names, reading.device)]
-    if not reading.refit:
+    if not reading.refit or training is None:
         return members
     if not any(map(takes_statistics, members)):
         raise UsageError("--refit: no member's stretch takes statistics of a training set; leave it out")
@@ -111,9 +187,7 @@ def _show(fitted: Fitted, out: Path, *, as_json: bool) -> None:
     )
     if metrics.test is not None:
         for name, part in {fitted.finder.name: metrics.test, **(metrics.members or {})}.items():
-            rows = {"auroc": part.auroc, "precision": part.precision, "recall": part.recall}
-            shown = ", ".join(f"{word} {measured(one)}" for word, one in rows.items() if one is not None)
-            say(f"  {name} on {part.n} test images: {shown}")
+            _show_measured(name, part)
     say(f"  use it as: lensaudit evaluate {out} SET; see it with lensaudit ensemble-map {out} SET --out DIR")
 
 

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lensaudit.evaluation import Evaluation
+    from lensaudit.evaluation.disagreement import ErrorSignals
     from lensaudit.evaluation.selection import SelectionFunction
     from lensaudit.evaluation.visual_inspection import KindFrequency
-    from lensaudit.finders import Finder
+    from lensaudit.finders import Finder, Scores
     from lensaudit.lensset import Cutouts, LensSet
 
 
@@ -72,6 +73,8 @@ def evaluate(
         "provenance": provenance(seed=seed, inputs=inputs),
         "pixels": pixel_record(loaded, opened, found.clipping).to_json(),
     }
+    signals = _error_signals(labels, found, cut)
+    record |= {} if signals is None else {"errors": signals.to_json()}
     if out is not None:
         title = f"{loaded.name} on {record['set']}: {result.n_lenses} lenses, {result.n_non_lenses} non-lenses"
         plot_evaluation(out / "evaluation.png", result, labels, found.p_lens, title)
@@ -80,8 +83,20 @@ def evaluate(
         say_json(record)
         return
     _show(result, loaded.name, f"{lens_set}{bands_left_out(loaded, opened)}")
+    say(*([] if signals is None else [signals.sentence]))
     if out is not None:
         say(f"{out}: evaluation.json, evaluation.png")
+
+
+def _error_signals(labels: NDArray[Any], found: Scores, cut: float) -> ErrorSignals | None:
+    """What tells the errors of a committee; None of any other finder."""
+    if found.members is None:
+        return None
+    from scipy.special import logit
+
+    from lensaudit.evaluation.disagreement import error_signals
+
+    return error_signals(labels, found.logit, float(logit(cut)), found.members.columns())
 
 
 def _show(result: Evaluation, name: str, where: str) -> None:

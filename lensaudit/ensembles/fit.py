@@ -58,7 +58,7 @@ def assembled(name: str, finders: Sequence[Finder], lens_set: Declared) -> Finde
     """
     for finder in finders:
         finder.check(lens_set)
-    unit = _one_unit(name, finders)
+    unit = one_unit(name, finders)
     most = max(finders, key=lambda finder: len(finder.recipe.bands)).recipe.bands
     bands = dict.fromkeys([*most, *(band for finder in finders for band in finder.recipe.bands)])
     sides = {band: max(lens_set.shape[band]) for band in bands}
@@ -100,7 +100,7 @@ def assembled(name: str, finders: Sequence[Finder], lens_set: Declared) -> Finde
     )
 
 
-def _one_unit(name: str, finders: Sequence[Finder]) -> dict[str, str]:
+def one_unit(name: str, finders: Sequence[Finder]) -> dict[str, str]:
     """Band → the pixel unit of all members that measure it; the ensemble hands each the same pixels."""
     units: dict[str, str] = {}
     for finder in finders:

@@ -247,7 +247,9 @@ def in_order_of(ids: Sequence[str], scores: Scores, path: Path) -> Scores:
     found = scores.calibrated
     calibrated = None if found is None else Probabilities(found.p[rows], found.low[rows], found.high[rows])
     status = tuple(scores.status[row] for row in rows)
-    return Ordered(tuple(ids), scores.p_lens[rows], scores.logit[rows], status, calibrated=calibrated)
+    members = None if scores.members is None else scores.members.of_rows(rows)
+    told = scores.p_lens[rows], scores.logit[rows]
+    return Ordered(tuple(ids), *told, status, calibrated=calibrated, members=members)
 
 
 _STREAM_BRIER, _STREAM_ECE = 5, 6  # 1 to 4 are those of `lensaudit.evaluation.measure`

@@ -9,9 +9,10 @@ from torch import nn
 
 from lensaudit.errors import MachineError, UsageError
 from lensaudit.finders.architectures import he_normal_, without_memory
+from lensaudit.finders.committee import Committee
 from lensaudit.finders.layers import Symmetrised
 from lensaudit.finders.ou_tsne import OuTsne
-from lensaudit.finders.recipe import OU_TSNE, Recipe
+from lensaudit.finders.recipe import COMMITTEE, OU_TSNE, Recipe
 from lensaudit.untrusted import printable
 
 
@@ -59,8 +60,8 @@ def unfilled_module(recipe: Recipe) -> nn.Module:
 
 
 def _built(recipe: Recipe) -> nn.Module:
-    if recipe.architecture == OU_TSNE:
-        ensemble = OuTsne(recipe, _built)
+    if recipe.architecture in (OU_TSNE, COMMITTEE):
+        ensemble = OuTsne(recipe, _built) if recipe.architecture == OU_TSNE else Committee(recipe, _built)
         return Symmetrised(ensemble) if recipe.symmetrise else ensemble
     body: nn.Module = without_memory(
         recipe.architecture, recipe.channels, recipe.outputs, recipe.size, recipe.architecture_options
@@ -74,9 +75,9 @@ def initialised_module(recipe: Recipe, generator: torch.Generator) -> nn.Module:
     Raises
     ------
     UsageError
-        It is an ensemble, whose map is made of scores.
+        It is an ensemble, which is made of trained finders.
     """
-    if recipe.architecture == OU_TSNE:
+    if recipe.members:
         raise UsageError(f"finder {recipe.name}: has no random start; make it with lensaudit ensemble")
     module = unfilled_module(recipe)
     he_normal_(module, generator)

@@ -151,12 +151,16 @@ class Member(nn.Module):
 
     def forward(self, bands: dict[str, torch.Tensor]) -> torch.Tensor:
         """p(lens) (n,) of native images, band → (n, h, w), through the member's own preprocessing; NaN without one."""
+        return torch.sigmoid(self.logits(bands))
+
+    def logits(self, bands: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Its log-odds (n,) instead of p."""
         finder = self.finder
         images, good = finder.prepare(bands)
         images = torch.where(good.all(1)[:, None, None, None], images, 0.0)
         pieces = images.split(max(4, _PIXELS_AT_ONCE // self.recipe.size**2))
         logit = torch.cat([finder.logit(piece) for piece in pieces])
-        return torch.where(good.all(1), torch.sigmoid(logit), torch.nan)
+        return torch.where(good.all(1), logit, torch.nan)
 
 
 class OuTsne(nn.Module):
@@ -249,7 +253,8 @@ def shrunk(images: torch.Tensor, side: int) -> torch.Tensor:
 
 @lru_cache(maxsize=16)
 def _inverse(side: int, size: int, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.linalg.pinv(resize_matrix(side, size))).to(device=device, dtype=torch.float32)
+    with torch.inference_mode(False):  # what is kept must serve gradients later, too
+        return torch.from_numpy(np.linalg.pinv(resize_matrix(side, size))).to(device=device, dtype=torch.float32)
 
 
 _MAP = ("vectors", "positions", "fraction")

@@ -33,6 +33,11 @@ CUSTOM = "custom"
 OU_TSNE = "ou-tsne"
 """Architecture name of an ensemble on a t-SNE map; it is built from its members' recipes."""
 
+COMMITTEE = "committee"
+"""Architecture name of finders whose log-odds become one; it is built from its members' recipes."""
+
+COMMITTEE_KINDS = ("mean", "median", "stack")
+
 RECIPE_FILE = "recipe.yaml"
 
 LARGEST_SIZE = 4096
@@ -176,10 +181,12 @@ class Recipe(_Words):
             raise ValueError(f"lens_index {self.lens_index} is not below outputs {self.outputs}")
         if self.architecture == CUSTOM:
             return self
-        if self.architecture == OU_TSNE:
+        if self.architecture in (OU_TSNE, COMMITTEE):
             return self._consistent_ensemble()
         if self.members:
-            raise ValueError(f"members do not fit architecture {self.architecture}; {OU_TSNE} has members")
+            raise ValueError(
+                f"members do not fit architecture {self.architecture}; {OU_TSNE} and {COMMITTEE} have them"
+            )
         if self.extra_inputs and self.architecture.endswith("-p4m"):
             # An angle follows a turn of the image, which a group convolution's plain input channels do not.
             raise ValueError(f"extra_inputs do not fit architecture {self.architecture}, which is blind to angles")
@@ -202,7 +209,7 @@ class Recipe(_Words):
         if len(set(names)) < max(len(names), 2):
             raise ValueError(f"members {', '.join(names) or 'none'}: an ensemble has two or more, of different names")
         for member in self.members:
-            if member.architecture in (CUSTOM, OU_TSNE) or member.extra_inputs or "." in member.name:
+            if member.architecture in (CUSTOM, OU_TSNE, COMMITTEE) or member.extra_inputs or "." in member.name:
                 raise ValueError(
                     f"member {member.name}: is the user's own module, an ensemble itself, reads the catalogue or has a "
                     f"dot in its name; take finders of built-in architectures without extra_inputs"
@@ -214,9 +221,7 @@ class Recipe(_Words):
                     f"member {member.name} needs {member.field_of_view_arcsec:g}″, the ensemble has "
                     f"{self.field_of_view_arcsec:g}″; take members of one field of view"
                 )
-        references = self.architecture_options.get("references")
-        if not isinstance(references, int) or references < 1:
-            raise ValueError(f"architecture {OU_TSNE} needs the option references, the number of images on its map")
+        self._check_joining()
         native = str(self.architecture_options.get("native_pixels", "")).split()
         if native and not (len(native) == len(self.bands) and all(map(_is_side, native))):
             raise ValueError(
@@ -224,6 +229,26 @@ class Recipe(_Words):
                 f"bands {', '.join(self.bands)}, such as '66 66 66 200'"
             )
         return self
+
+    def _check_joining(self) -> None:
+        """What makes one score of the members' is there."""
+        options = self.architecture_options
+        if self.architecture == COMMITTEE:
+            if options.get("kind") not in COMMITTEE_KINDS:
+                raise ValueError(f"architecture {COMMITTEE} needs the option kind, one of {', '.join(COMMITTEE_KINDS)}")
+            odd = [one.name for one in self.members if self.stretch != "native" and not self._takes_input_of(one)]
+            if odd:
+                raise ValueError(
+                    f"member {odd[0]} takes another input than the committee, whose stretch must be native"
+                )
+            return
+        references = options.get("references")
+        if not isinstance(references, int) or references < 1:
+            raise ValueError(f"architecture {OU_TSNE} needs the option references, the number of images on its map")
+
+    def _takes_input_of(self, other: Recipe) -> bool:
+        """Whether what is prepared for this recipe is what the other takes."""
+        return all(getattr(self, name) == getattr(other, name) for name in ("bands", "size", "stretch"))
 
 
 def _is_side(word: str) -> bool:

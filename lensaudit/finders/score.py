@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
 from lensaudit.errors import DataError, OutOfMemory, UsageError
+from lensaudit.finders.committee import Disagreement, logit_and_members
 from lensaudit.finders.facts import TrainingFacts
 from lensaudit.finders.finder import Declared, Finder
 from lensaudit.finders.recipe import builtin_recipes
@@ -116,6 +117,8 @@ class Scores(Shown):
         Band → which fraction of the pixels the stretch clips; empty where it does not, or where scores were read.
     calibrated
         Calibrated probabilities beside them, of a finder that has been calibrated; else None.
+    members
+        How far the members of a committee are apart on each image; None of any other finder.
     """
 
     ids: tuple[str, ...]
@@ -124,6 +127,7 @@ class Scores(Shown):
     status: tuple[str, ...]
     clipping: Mapping[str, Clipping] = field(default_factory=dict)
     calibrated: Probabilities | None = None
+    members: Disagreement | None = None
 
     def _facts(self) -> Facts:
         known = self.p_lens[np.isfinite(self.p_lens)]
@@ -177,17 +181,19 @@ def score_set(
     """
     logits: list[NDArray[np.float64]] = []
     status: list[str] = []
-    clipped: list[NDArray[np.float64]] = []
+    clipped, members = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
     for batch in scored_batches(finder, lens_set, batch_size):
         logits.append(batch.logit)
         clipped.append(batch.clipped[[word == OK for word in batch.status]])
         status += batch.status
+        members += [] if batch.members is None else [batch.members]
         if progress is not None:
             progress(len(status), len(lens_set))
     logit = np.concatenate(logits) if logits else np.empty(0)
     clipping = summary_of(finder, np.concatenate(clipped)) if clipped else {}
     calibrated = None if finder.calibrator is None else finder.calibrator.probabilities(logit)
-    return Scores(tuple(lens_set.ids), expit(logit), logit, tuple(status), clipping, calibrated)
+    apart = Disagreement.of(np.concatenate(members), finder.recipe) if members else None
+    return Scores(tuple(lens_set.ids), expit(logit), logit, tuple(status), clipping, calibrated, apart)
 
 
 @dataclass(frozen=True)
@@ -202,11 +208,14 @@ class ScoredBatch:
         ``ok``, or why the image could not be scored (m).
     clipped
         Fraction of pixels below and above the limits of the stretch (m, bands, 2).
+    members
+        Log-odds of each member of a committee (m, members), NaN as `logit`; None of any other finder.
     """
 
     logit: NDArray[np.float64]
     status: tuple[str, ...]
     clipped: NDArray[np.float64]
+    members: NDArray[np.float64] | None = None
 
 
 def scored_batches(
@@ -295,11 +304,14 @@ def _batch(finder: Finder, cutouts: Mapping[str, Any], count: int) -> _Batch:
 def _scored_batch(finder: Finder, batch: _Batch) -> ScoredBatch:
     """Logits and final status of the real images of a batch."""
     status = list(batch.status)
-    logits = finder.logit(batch.images)[: len(status)].double().cpu().numpy()
+    found, each = logit_and_members(finder, batch.images)
+    logits = found[: len(status)].double().cpu().numpy()
     for row, value in enumerate(logits):
         if status[row] == OK and not np.isfinite(value):
             status[row] = f"the module returned {value}"
-    return ScoredBatch(np.where([word == OK for word in status], logits, np.nan), tuple(status), batch.clipped)
+    fine = np.equal(status, OK)
+    told = None if each is None else np.where(fine[:, None], each[: len(status)].double().cpu().numpy(), np.nan)
+    return ScoredBatch(np.where(fine, logits, np.nan), tuple(status), batch.clipped, told)
 
 
 _NEAREST = 1e-12

@@ -20,6 +20,7 @@ from scipy.special import expit, logit
 from lensaudit.documents import json_of, validated
 from lensaudit.errors import DataError, LensauditError, NoSuchData, UsageError
 from lensaudit.files import replacing
+from lensaudit.finders.committee import Disagreement
 from lensaudit.finders.facts import ScoresRecord
 from lensaudit.finders.score import OK, Scores
 from lensaudit.provenance import Clipping
@@ -179,22 +180,22 @@ SCHEMA = pa.schema(
 )
 
 
-MORE = {
-    "p_lens_prior": pa.field(
-        "p_lens_prior", pa.float64(), metadata={"description": "p_lens with the fraction `prior` of the record"}
-    ),
-    "p_calibrated": pa.field(
-        "p_calibrated", pa.float64(), metadata={"description": "calibrated probability of lens, see the record"}
-    ),
-    "p_calibrated_low": pa.field(
-        "p_calibrated_low", pa.float64(), metadata={"description": "lower end of Venn-Abers' probability"}
-    ),
-    "p_calibrated_high": pa.field(
-        "p_calibrated_high", pa.float64(), metadata={"description": "upper end of Venn-Abers' probability"}
-    ),
-    "ra": pa.field("ra", pa.float64(), metadata={"description": "right ascension (ICRS)", "unit": "deg"}),
-    "dec": pa.field("dec", pa.float64(), metadata={"description": "declination (ICRS)", "unit": "deg"}),
-}
+def _column(name: str, description: str, **more: str) -> pa.Field:
+    return pa.field(name, pa.float64(), metadata={"description": description, **more})
+
+
+_BESIDE = (
+    _column("p_lens_prior", "p_lens with the fraction `prior` of the record"),
+    _column("p_calibrated", "calibrated probability of lens, see the record"),
+    _column("p_calibrated_low", "lower end of Venn-Abers' probability"),
+    _column("p_calibrated_high", "upper end of Venn-Abers' probability"),
+    _column("disagreement", "standard deviation of the members' log-odds"),
+    _column("votes", "fraction of the members that call it a lens, each at its own threshold"),
+    _column("information", "mutual information of label and member (BALD), in nats"),
+    _column("ra", "right ascension (ICRS)", unit="deg"),
+    _column("dec", "declination (ICRS)", unit="deg"),
+)
+MORE = {one.name: one for one in _BESIDE}
 """Columns that a file may have beside those of `SCHEMA`."""
 
 
@@ -204,6 +205,11 @@ def calibrated_columns(found: Probabilities | None) -> dict[str, NDArray[np.floa
         return {}
     ends = {"p_calibrated_low": found.low, "p_calibrated_high": found.high}
     return {"p_calibrated": found.p} | (ends if np.isfinite(found.low).any() else {})
+
+
+def member_columns(found: Disagreement | None) -> dict[str, NDArray[np.float64]]:
+    """How far the members of a committee are apart, as columns; none of any other finder."""
+    return {} if found is None else found.columns()
 
 
 def write_scores(
@@ -233,7 +239,7 @@ def write_scores(
     record = {**record, _CONTENT: _content_of(scores), **({_CLIPPING: clipping} if clipping else {})}
     words = json.dumps(record, sort_keys=True, allow_nan=False)
     columns = {"id": scores.ids, "p_lens": scores.p_lens, "logit": scores.logit, "status": scores.status}
-    beside = calibrated_columns(scores.calibrated) | dict(more or {})
+    beside = calibrated_columns(scores.calibrated) | member_columns(scores.members) | dict(more or {})
     fields = [*SCHEMA, *(MORE[name] for name in beside)]
     table = pa.table([pa.array((columns | beside)[f.name]).cast(f.type) for f in fields], pa.schema(fields))
     with replacing(Path(path)) as partial:
@@ -271,7 +277,7 @@ def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, ScoresReco
     refuse_other_than_probabilities(table, probability.name, p, status)
     logits = table.find("logit")
     log_odds = _log_odds(p) if logits is None else table.numbers(logits)
-    scores = Scores(names, p, log_odds, status, calibrated=_calibrated(table))
+    scores = Scores(names, p, log_odds, status, calibrated=_calibrated(table), members=_members(table))
     if logits is not None:
         _refuse_other_log_odds(table, scores)
     record = _record(path)
@@ -297,10 +303,19 @@ def _calibrated(table: Table) -> Probabilities | None:
     return Probabilities(p, *(np.full(len(p), np.nan) if one is None else table.numbers(one) for one in ends))
 
 
+def _members(table: Table) -> Disagreement | None:
+    """Columns that `member_columns` made."""
+    found = [table.find(name) for name in ("disagreement", "votes", "information")]
+    if any(column is None for column in found):
+        return None
+    return Disagreement(*(table.numbers(column) for column in found if column is not None))
+
+
 def _content_of(scores: Scores) -> str:
-    """SHA-256 of ids, p, log-odds, status and calibrated probabilities."""
+    """SHA-256 of ids, p, log-odds, status, calibrated probabilities and what a committee's members say."""
     digest = hashlib.sha256("".join(f"{cell}\0" for cell in (*scores.ids, *scores.status)).encode())
-    for numbers in (scores.p_lens, scores.logit, *calibrated_columns(scores.calibrated).values()):
+    beside = calibrated_columns(scores.calibrated) | member_columns(scores.members)
+    for numbers in (scores.p_lens, scores.logit, *beside.values()):
         digest.update(np.where(np.isnan(numbers), np.nan, numbers).astype("<f8").tobytes())
     return digest.hexdigest()
 

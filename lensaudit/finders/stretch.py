@@ -217,7 +217,8 @@ def _blocks(native: int, size: int, device: torch.device) -> tuple[_Block, ...]:
         rows = matrix[first : first + block]
         used = np.flatnonzero(rows.any(axis=0))
         pixels = slice(int(used[0]), int(used[-1]) + 1)
-        blocks.append(_Block(pixels, torch.from_numpy(np.ascontiguousarray(rows[:, pixels])).to(device)))
+        with torch.inference_mode(False):  # what is kept must serve gradients later, too
+            blocks.append(_Block(pixels, torch.from_numpy(np.ascontiguousarray(rows[:, pixels])).to(device)))
     return tuple(blocks)
 
 

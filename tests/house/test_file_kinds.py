@@ -72,6 +72,7 @@ FILES = {
     "torch before 1.6": written(legacy),
     "pickle": pickle.dumps({"a": 1}),
     "safetensors": save(TENSORS),
+    "safetensors of a header as long as a pickle begins": (640).to_bytes(8, "little") + b"{}".ljust(640),
     "png": written(lambda stream: Figure((1, 1)).savefig(stream, format="png")),
     "pdf": b"%PDF-1.7\n",
     "jpeg": b"\xff\xd8\xff\xe0\x00\x10JFIF\0",
