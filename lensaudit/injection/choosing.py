@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lensaudit.errors import DataError, UsageError
 from lensaudit.imaging import Instrument
 from lensaudit.injection.deflector import has_number
-from lensaudit.injection.hosts import HostCutout, HostSource, checked, given_psf, instrument_of
+from lensaudit.injection.hosts import HostCutout, HostSource, about_given_psf, checked, given_psf, instrument_of
 from lensaudit.injection.light import CentralLight, measure
 from lensaudit.injection.settings import InjectionSettings
 
@@ -44,17 +44,24 @@ def prepare(host: HostCutout, settings: InjectionSettings, known: CentralLight |
         It lacks a PSF or a zero point, or something of it cannot be used.
     """
     cutout, done = checked(_with_given(host, settings))
-    return Prepared(cutout, instrument_of(cutout, settings.ray_step_arcsec), tuple(done), known)
+    for band, words in _for_bands(host, settings.psf).items():
+        done += about_given_psf(words, host.pixel_scale_arcsec[band])
+    return Prepared(cutout, instrument_of(cutout, settings.ray_step_arcsec), tuple(dict.fromkeys(done)), known)
+
+
+def _for_bands(host: HostCutout, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of each band, or of all of them under ``*``."""
+    for_all = dict.fromkeys(host.bands, said["*"]) if "*" in said else {}
+    return {**for_all, **{band: said[band] for band in host.bands if band in said}}
 
 
 def _with_given(host: HostCutout, settings: InjectionSettings) -> HostCutout:
     """The host with what the settings say of all hosts."""
 
     def given(kept: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-        for_all = dict.fromkeys(host.bands, said["*"]) if "*" in said else {}
-        return {**kept, **for_all, **{band: said[band] for band in host.bands if band in said}}
+        return {**kept, **_for_bands(host, said)}
 
-    psf = given({}, settings.psf)
+    psf = _for_bands(host, settings.psf)
     return replace(
         host,
         psf=dict(host.psf) | {band: given_psf(words, host.pixel_scale_arcsec[band]) for band, words in psf.items()},

@@ -21,7 +21,15 @@ from lensaudit.imaging import INSTRUMENTS, Band, Instrument, kernel
 from lensaudit.imaging.psf import read_kernel
 from lensaudit.lensset import BandHeader, LensSet, PsfHeader, RmsHeader
 from lensaudit.lensset import instrument_of as drawn_with
-from lensaudit.lensset.ingest.survey import SAME_SCALE, ready_psf, standard_deviation
+from lensaudit.lensset.ingest.survey import (
+    COMPACT,
+    OF_GALAXIES,
+    SAME_SCALE,
+    WRONG_PSF,
+    light_in_core,
+    ready_psf,
+    standard_deviation,
+)
 from lensaudit.scenes import EUCLID_SKY
 from lensaudit.scenes.colours import effective_wavelength_nm
 
@@ -171,6 +179,13 @@ def given_psf(words: str, scale_arcsec: float) -> Array:
     values, scale = read_kernel(Path(path), extension if bracket else "0", scale_arcsec)
     ratio = scale / scale_arcsec
     return values if abs(ratio - 1.0) <= SAME_SCALE else ready_psf(values, words, ratio).pixels.astype(np.float64)
+
+
+@lru_cache(maxsize=64)
+def about_given_psf(words: str, scale_arcsec: float) -> tuple[str, ...]:
+    """What is to be said of the kernel of `given_psf`: that it is no point source, in the words of ingest."""
+    inside = light_in_core(proper_psf(given_psf(words, scale_arcsec), words)[0])
+    return (f"{words} has {OF_GALAXIES} ({inside:.2f}): {WRONG_PSF}",) if inside < COMPACT else ()
 
 
 def proper_rms(values: Any, image: NDArray[Any], where: str) -> tuple[NDArray[np.float32], list[str]]:

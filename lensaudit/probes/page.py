@@ -151,6 +151,8 @@ def _method(result: ProbeResult) -> list[str]:
     drawn = f"pairs of each population, seed {settings.seed}, mode {settings.mode}"
     asked = drawn if hosts is None else f"pairs in {hosts.words}, seed {settings.seed}"
     same = "scene with the same noise seed" if hosts is None else "host, and the noise of their arcs has the same seed"
+    reused = hosts is not None and hosts.reused
+    over_hosts = ", or over hosts, each of which holds several arcs, where that is wider" if reused else ""
     lines = [
         f"{settings.n} {asked}. {result.mode_note}",
         f"Both arms of a pair are the same {same}; the edits are "
@@ -161,7 +163,7 @@ def _method(result: ProbeResult) -> list[str]:
         f"{_tolerated(result)}: {shortest(settings.tolerance)}. Up to {pairs_that_never_tell(settings.tolerance)} "
         "pairs cannot exclude such a change even where both arms agree.",
         "Intervals are 95 %: Wilson for a recall, Tango's paired score interval for its change, paired bootstrap for "
-        f"the logit. p is {result.findings[0].p_is}, and corrected after Holm over the findings above.",
+        f"the logit{over_hosts}. p is {result.findings[0].p_is}, and corrected after Holm over the findings above.",
     ]
     lines.append(
         "The edit is to be seen (more than 20 pixels of the first band change by more than 0.5 σ) in "

@@ -101,6 +101,16 @@ def test_a_psf_of_a_file_is_brought_to_the_pixels_of_the_band(tmp_path, host):
     assert fwhm_pixels(found.cutout.psf["H"]) * 0.3 == pytest.approx(0.448, rel=0.1)
 
 
+def test_a_galaxy_given_as_psf_is_told(tmp_path, host):
+    away = np.hypot(*(np.indices((61, 61)) - 30))
+    for name, light in (("galaxy", np.exp(-away / 4)), ("star", np.exp(-((away / 4) ** 2)))):
+        fits.writeto(tmp_path / f"{name}.fits", light.astype("f4"))
+        done = prepare(host, InjectionSettings(psf={"*": str(tmp_path / f"{name}.fits")})).done
+        told = [one for one in done if "as galaxies have, not stars" in one]
+        # An exponential disc has 0.62 of its light within 1.5 FWHM; a stamp of 7.5 scale lengths cuts little of it.
+        assert [one.startswith(str(tmp_path / "galaxy.fits")) for one in told] == [True] * (name == "galaxy")
+
+
 @pytest.mark.parametrize(
     ("pixels", "scales", "found"),
     [

@@ -67,6 +67,11 @@ def test_findings_page_and_file_name_the_hosts(audit: Audit, block, tmp_path, un
     assert 'id="probe-red-source-on-hosts"' in page
     assert "real pixels: hosts of q1" in page
     assert "3 hosts are stars" in page
+    assert "Student’s over hosts" not in page  # each host is used once
+    again = replace(block, hosts=replace(block.hosts, reused=True))
+    write_audit(tmp_path, replace(whole, probes=again))
+    page = render_report(tmp_path).read_text().replace("\u00a0", " ")
+    assert "on hosts, several of whose arcs share one, the wider of it and Student’s over hosts" in page
     assert "not on hosts" in page
     assert all(
         "lensaudit probe all" not in step.command or "on-hosts" not in step.command for step in whole.verdict.next
