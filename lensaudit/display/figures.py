@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from urllib.parse import quote
 
 from lensaudit.display.colour import FAINT, GRID, INK, SignedScale
-from lensaudit.display.images import bar_length, data_uri
+from lensaudit.display.images import bar_length
 from lensaudit.display.numbers import signed
 from lensaudit.files import replacing
 from lensaudit.untrusted import printable
@@ -230,7 +232,22 @@ class Picture:
 def svg_picture(figure: Figure, alt: str) -> Picture:
     """A line plot as SVG."""
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return Picture(data_uri("image/svg+xml", svg_bytes(figure)), alt, width, height)
+    return Picture(svg_uri(svg_bytes(figure)), alt, width, height)
+
+
+_COORDINATES = re.compile(r' (?:d|x|y|points)="[^"]*"')
+_DIGITS = re.compile(r"(\.\d\d)\d+")
+_COMMENTS_AND_BREAKS = re.compile(r"<!--.*?-->|\s*\n\s*", re.DOTALL)
+
+
+def svg_uri(svg: bytes) -> str:
+    """An SVG of matplotlib's as a ``data:`` URI that is short: in percent code, coordinates to a hundredth of a point.
+
+    A quarter less than its bytes in base64.
+    """
+    text = _COMMENTS_AND_BREAKS.sub(lambda found: " " if "\n" in found[0] else "", svg.decode("utf-8"))
+    text = _COORDINATES.sub(lambda found: _DIGITS.sub(r"\1", found[0]), text)
+    return "data:image/svg+xml," + quote(text.strip(), safe=" !$()*+,-./;=?@[]^_`{|}~")
 
 
 def save_figure(path: Path, figure: Figure, *, metadata: Mapping[str, str] | None = None) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import base64
 import re
 from html import unescape
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import matplotlib
 import pytest
 from hostile import EVERY
 from matplotlib.figure import Figure
 
-from lensaudit.display.figures import LONGEST_TICK, save_figure, svg_bytes
+from lensaudit.display.figures import LONGEST_TICK, save_figure, svg_bytes, svg_uri
 from lensaudit.untrusted import printable
 
 
@@ -77,3 +80,19 @@ def test_only_one_place_saves_figures(trees):
         if isinstance(node, ast.Attribute) and node.attr in {"savefig", "print_png", "print_svg", "print_figure"}
     }
     assert saving == {"lensaudit.display.figures"}, "save figures by lensaudit.display.figures.save_figure"
+
+
+def test_plots_on_pages_are_their_svg_to_a_hundredth_of_a_point():
+    figure = drawn("a & b < 100 %, #1 “quoted”")
+    whole = svg_bytes(figure)
+    uri = svg_uri(whole)
+    assert len(uri) < 0.8 * len(base64.b64encode(whole))
+    assert not set(uri.partition(":")[2]) & set("\"'<>&#:\n")
+    before_all, kept = (ElementTree.fromstring(one) for one in (whole, unquote(uri.partition(",")[2]).encode()))
+    numbers = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
+    for before, after in zip(before_all.iter(), kept.iter(), strict=True):
+        assert before.tag == after.tag
+        for name, value in before.attrib.items():
+            assert numbers.sub("n", " ".join(value.split())) == numbers.sub("n", " ".join(after.attrib[name].split()))
+            pairs = zip(numbers.findall(value), numbers.findall(after.attrib[name]), strict=True)
+            assert all(abs(float(a) - float(b)) < 0.0100001 for a, b in pairs), name
