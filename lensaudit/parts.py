@@ -6,10 +6,13 @@ index has the same key. Rows are read a piece at a time: memory does not grow wi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,7 +20,8 @@ from lensaudit.documents import keep_json, kept_json
 from lensaudit.errors import DataError, NoSuchData
 from lensaudit.kept import Piece, TableForm
 from lensaudit.records import Record
-from lensaudit.tables.table import SEAL
+from lensaudit.tables import Table, read_table
+from lensaudit.tables.table import MOST_ROWS, SEAL, Column, table_of
 
 INDEX = "scores.json"
 ROWS = 100_000
@@ -41,6 +45,8 @@ class PartsIndex(Record):
         JSON of what is said of the table, as in the metadata of a single file.
     digests
         Of the rows of each part; empty until all are there.
+    distinct
+        Whether it is known that no id is there twice.
     """
 
     key: str
@@ -48,6 +54,7 @@ class PartsIndex(Record):
     rows_per_part: int
     record: str = "{}"
     digests: tuple[str, ...] = ()
+    distinct: bool = False
 
     @property
     def parts(self) -> int:
@@ -101,7 +108,7 @@ class PartedTable:
         """One that may be unfinished; None where there is none."""
         words = kept_json(Path(folder) / INDEX) if is_parted(folder) else {}
         try:
-            index = PartsIndex.from_json(words)
+            index = PartsIndex.from_json({**words, "record": json.dumps(words.get("record"), sort_keys=True)})
         except DataError:
             return None
         sound = index.rows >= 0 and index.rows_per_part > 0
@@ -113,13 +120,17 @@ class PartedTable:
 
     def piece(self, part: int) -> Piece[pa.Table]:
         """A part as a later run takes it up."""
-        return Piece(self.path(part), TableForm(compression="zstd"), self.index.key)
+        return Piece(self.path(part), TableForm(compression="zstd"), f"{self.index.key}-{part}")
 
-    def write_index(self, digests: Sequence[str] = (), record: str | None = None) -> PartedTable:
-        """Write the index; finished where it has the digests of all parts."""
-        index = replace(self.index, digests=tuple(digests), record=self.index.record if record is None else record)
-        keep_json(self.folder / INDEX, index.to_json())
+    def write_index(self, **changes: Any) -> PartedTable:
+        """Write the index with these of its fields changed; it is finished where it has the digests of all parts."""
+        index = replace(self.index, **changes)
+        keep_json(self.folder / INDEX, {**index.to_json(), "record": json.loads(index.record)})
         return replace(self, index=index)
+
+    def with_digests(self, digests: Sequence[str]) -> PartedTable:
+        """The same, all of whose parts are there; nothing is written."""
+        return replace(self, index=replace(self.index, digests=tuple(digests)))
 
     def digest(self, part: int) -> str:
         """Of the rows of a part, as its file says; empty where it does not.
@@ -129,13 +140,41 @@ class PartedTable:
         DataError
             The part is torn.
         """
-        return (self._schema(part).metadata or {}).get(SEAL, b"").decode()
+        return self.metadata(part).get(SEAL, b"").decode()
+
+    def metadata(self, part: int) -> dict[bytes, bytes]:
+        """What is said of a part in its file; errors as in `digest`."""
+        return dict(self._schema(part).metadata or {})
 
     def refuse_other_parts(self) -> None:
         """Raise DataError for the first part that is not the one the index names."""
         for part, digest in enumerate(self.index.digests):
             if self.digest(part) != digest:
                 raise DataError(f"{self.path(part)}: is not the part that {INDEX} names; {AGAIN}")
+
+    def whole(self) -> Table:
+        """All rows in memory, each part checked by its digest.
+
+        Raises
+        ------
+        DataError
+            A part is torn, was changed, or is not the one the index names; or there are too many rows.
+        """
+        if self.index.rows > MOST_ROWS:
+            raise DataError(f"{self.folder}: has more than {MOST_ROWS} rows; lensaudit audit-plan reads so many")
+        self.refuse_other_parts()
+        found = []
+        for part in range(self.index.parts):
+            if self.piece(part).load() is None:
+                raise DataError(f"{self.path(part)}: was changed after it was written; {AGAIN}")
+            found.append(read_table(self.path(part)).columns)
+        columns = [
+            Column(
+                ones[0].name, *(np.concatenate([getattr(one, name) for one in ones]) for name in ("values", "empty"))
+            )
+            for ones in zip(*found, strict=True)
+        ]
+        return table_of(self.folder, columns)
 
     def rows(self, columns: Sequence[str], at_once: int = AT_ONCE) -> Iterator[tuple[int, pa.Table]]:
         """(number of the first row, rows) from first to last, those of `columns` that there are.

@@ -11,6 +11,7 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, say_text
+from lensaudit.cli.score_parts import PARTS, FolderScores, Parts, refuse_folder_options, score_folder
 from lensaudit.display.numbers import decimal, significant
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def register_score(app: typer.Typer) -> None:
             "lensaudit score ou66 runs/test --out runs/scores.parquet",
             "lensaudit score ou66 runs/q1 --top 50 --out runs/q1.csv",
             "lensaudit score deeplens runs/hsc --refit --resample --out runs/hsc.fits",
+            "lensaudit score ou66 runs/survey --workers 16 --out runs/survey-scores",
         )
     )(score)
 
@@ -141,7 +143,10 @@ def score(
     lens_set: opt.Set,
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE", help="Scores: .parquet, .csv, .ecsv, .fits, or .vot (VOTable)."),
+        typer.Option(
+            "--out", metavar="FILE",
+            help="Scores: .parquet, .csv, .ecsv, .fits, .vot (VOTable); without an ending a folder of Parquet parts.",
+        ),
     ] = Path("scores.parquet"),
     top: Annotated[
         int, typer.Option("--top", metavar="N", min=0, help="Print the N highest scores; 0: none.")
@@ -162,12 +167,16 @@ def score(
     ] = None,
     force: opt.Force = False,
     batch: opt.Batch = None,
+    parts: Parts = PARTS,
     reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
-    """Score every image of a set with a finder: a file, and the most likely lenses on the terminal."""
+    """Score every image of a set with a finder: a file, and the most likely lenses on the terminal.
+
+    Into a folder, memory does not grow with the set, processes share the work, and a stopped run goes on.
+    """
     from lensaudit.cli.running import bands_left_out, open_both, progress_bar, warn_of_clipping
-    from lensaudit.errors import DataError
+    from lensaudit.errors import DataError, UsageError
     from lensaudit.files import writable_folder
     from lensaudit.finders import (
         check_scores_path,
@@ -182,7 +191,12 @@ def score(
     from lensaudit.lensset import sky_positions
     from lensaudit.provenance import provenance
 
-    format_of(out)
+    folder = out.suffix == ""
+    if not folder:
+        format_of(out)
+        refuse_folder_options(parts, out)
+    elif detections is not None:
+        raise UsageError(f"--detections is written beside one file of scores; give --out an ending, not {out.name}")
     loaded, opened = open_both(finder, lens_set, reading)
     inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
     record: dict[str, Any] = {"finder": loaded.name, "recipe": loaded.recipe.model_dump(mode="json")}
@@ -191,6 +205,11 @@ def score(
     if prior is not None:
         prior_shift(prior)  # a wrong one is refused before anything is read
         record |= {"prior": prior, "trained_share": fraction_expected_by(finder, loaded)}
+    if folder:
+        record |= _calibration(loaded, prior, None)
+        asked = FolderScores(finder, lens_set, out, top, prior, batch, reading, parts, force, as_json)
+        score_folder(asked, (loaded, opened), record)
+        return
     check_scores_path(out, opened.ids)
     record |= _calibration(loaded, prior, detections)
     if not force:

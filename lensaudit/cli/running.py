@@ -39,7 +39,7 @@ DIVIDED = frozenset({"train", "cross_validate", "cluster"})
 """Commands whose trainings the processes of a job divide, which ``torchrun`` starts: the first one runs the command."""
 
 WRITES_A_FILE = frozenset({"score"})
-"""Commands whose ``--out`` is one file."""
+"""Commands whose ``--out`` is one file, if it has an ending: without one it is a folder."""
 
 
 def each_alone_in_its_folder(app: typer.Typer) -> None:
@@ -71,7 +71,8 @@ def _alone(callback: Callable[..., Any]) -> Callable[..., Any]:
                 held.enter_context(together(device=options["device"]))
             for name in (*FOLDERS, *also):
                 if options.get(name) is not None:
-                    held.enter_context(working_in(Path(options[name]), file=is_file))
+                    place = Path(options[name])
+                    held.enter_context(working_in(place, file=is_file and place.suffix != ""))
             return callback(*words, **options)
 
     return command

@@ -23,6 +23,7 @@ from lensaudit.files import replacing
 from lensaudit.finders.committee import Disagreement
 from lensaudit.finders.facts import ScoresRecord
 from lensaudit.finders.score import OK, Scores
+from lensaudit.parts import PartedTable
 from lensaudit.provenance import Clipping
 from lensaudit.records import Json
 from lensaudit.statistics import Probabilities
@@ -163,7 +164,7 @@ def _write_votable(table: AstropyTable, record: str, path: Path) -> None:
     document.to_xml(str(path))
 
 
-_CONTENT, _CLIPPING = "content", "clipping"
+_CONTENT, CLIPPING = "content", "clipping"
 
 AGREE = 1e-4
 """Largest difference of p and the sigmoid of its log-odds; files written with four digits keep to it."""
@@ -236,7 +237,7 @@ def write_scores(
     shown = in_header if kind == "fits" else printable  # one line each, before the digest: so they are read back
     scores = replace(scores, status=tuple(shown(word).strip() for word in scores.status))
     clipping = {band: one.to_json() for band, one in scores.clipping.items()}
-    record = {**record, _CONTENT: _content_of(scores), **({_CLIPPING: clipping} if clipping else {})}
+    record = {**record, _CONTENT: _content_of(scores), **({CLIPPING: clipping} if clipping else {})}
     words = json.dumps(record, sort_keys=True, allow_nan=False)
     columns = {"id": scores.ids, "p_lens": scores.p_lens, "logit": scores.logit, "status": scores.status}
     beside = calibrated_columns(scores.calibrated) | member_columns(scores.members) | dict(more or {})
@@ -247,7 +248,7 @@ def write_scores(
 
 
 def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, ScoresRecord]:
-    """Scores of a file written by `write_scores` with its record, or of any table with ``id`` and ``p`` or ``p_lens``.
+    """Scores of a file or folder of `score` with its record, or of a table with ``id`` and ``p`` (or ``p_lens``).
 
     Parameters
     ----------
@@ -267,9 +268,10 @@ def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, ScoresReco
         There is no such file, it is torn, an id comes twice, or p and log-odds are no such numbers.
     """
     path = Path(path)
-    if not path.is_file():
+    parted = PartedTable.open(path) if path.is_dir() else None
+    if parted is None and not path.is_file():
         raise NoSuchData(f"{path}: no such file; write it with lensaudit score")
-    table = read_table(path, "a file of scores")
+    table = read_table(path, "a file of scores") if parted is None else parted.whole()
     names = tuple(table.ids(table.need("id"), ids))
     p = table.numbers(probability := table.need("p_lens", "p", "p(lens)"))
     column = table.find("status")
@@ -280,10 +282,10 @@ def read_scores(path: Path, ids: Iterable[str] = ()) -> tuple[Scores, ScoresReco
     scores = Scores(names, p, log_odds, status, calibrated=_calibrated(table), members=_members(table))
     if logits is not None:
         _refuse_other_log_odds(table, scores)
-    record = _record(path)
+    record = _record(path, None if parted is None else parted.index.record)
     if record.pop(_CONTENT, content := _content_of(scores)) != content:
         raise DataError(f"{path}: was changed after it was written; write it again with lensaudit score")
-    scores = replace(scores, clipping=_clipping_of(record.pop(_CLIPPING, {}), path))
+    scores = replace(scores, clipping=_clipping_of(record.pop(CLIPPING, {}), path))
     return scores, validated(record, ScoresRecord, f"{path}: its record", "write it with lensaudit score")
 
 
@@ -353,10 +355,10 @@ def _log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(found, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
 
 
-def _record(path: Path) -> Json:
-    """What `write_scores` put into the metadata; empty where another program wrote the file."""
+def _record(path: Path, said: str | None) -> Json:
+    """What `write_scores` put into the metadata, or a folder says; empty where another program wrote the file."""
     try:
-        words = record_text(path)
+        words = record_text(path) if said is None else said.encode()
     except LensauditError:
         raise
     except (pa.ArrowException, OSError, ValueError, IndexError) as broken:

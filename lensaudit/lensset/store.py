@@ -215,14 +215,15 @@ class LensSet:
 
     def ids_in(self, span: slice) -> list[str]:
         """Names of the systems of `span`; nothing else is read, so that they may be doubled elsewhere."""
-        return [str(name) for name in self._in(span, "id")]
+        return [str(name) for name in self.column_in("id", span)]
 
     def labels_in(self, span: slice) -> NDArray[np.int8]:
         """Labels of the systems of `span`: int8 (m,); nothing else is read."""
         first = span.indices(len(self))[0]
-        return checked_labels(self._in(span, "label"), self.path / CATALOGUE_NAME, first)
+        return checked_labels(self.column_in("label", span), self.path / CATALOGUE_NAME, first)
 
-    def _in(self, span: slice, name: str) -> NDArray[Any]:
+    def column_in(self, name: str, span: slice) -> NDArray[Any]:
+        """One catalogue column of the systems of `span` (m,); nothing else is read."""
         if name not in self.columns:
             return self.column(name)  # says what there is
         return self._rows.read(name, self._indices(span))

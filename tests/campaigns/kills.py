@@ -62,6 +62,8 @@ COMMANDS: dict[str, str] = {
     "realism": "realism {made}/vis --real {made}/other --simulated {made}/set --label any --out out",
     "calibrate": "calibrate ou66 {made}/many --out out",
     "score": "score {made}/vis {made}/set --out out/scores.parquet",
+    "score, parts": "score {made}/vis {made}/many --part-rows 10 --workers 1 --out out",
+    "score, 2 workers": "score {made}/vis {made}/many --part-rows 10 --workers 2 --out out",
     "train": "train ou-vis --data {made}/set --epochs 2 --batch 8 --threads 1 --out out",
     "train --ablate": "train ou-vis --data {made}/set --test {made}/other --ablate clip --epochs 1 --batch 8 "
     "--threads 1 --out out",

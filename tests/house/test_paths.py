@@ -32,6 +32,7 @@ OURS = {
     "lensaudit.explaining.dreaming.dream_files": {"self.group.stem"},  # made of file_stem
     "lensaudit.explaining.dreaming.wish": {"self.stem", "self.start.stem"},  # made of file_stem
     "lensaudit.explaining.explained_files": {"stem", "shown"},  # made of file_stem
+    "lensaudit.finders.score_parts": {"number"},
     "lensaudit.files": {"path.name", "out.name"},  # of a path that is there already
     "lensaudit.realism_gate.describing": {"lens_set.content_hash[:12]"},  # a hash
     "lensaudit.report.judged": {"of", "name", "n", "options.seed"},  # an instrument and a population of ours
