@@ -168,12 +168,10 @@ class PartedTable:
             if self.piece(part).load() is None:
                 raise DataError(f"{self.path(part)}: was changed after it was written; {AGAIN}")
             found.append(read_table(self.path(part)).columns)
-        columns = [
-            Column(
-                ones[0].name, *(np.concatenate([getattr(one, name) for one in ones]) for name in ("values", "empty"))
-            )
-            for ones in zip(*found, strict=True)
-        ]
+        columns = []
+        for ones in zip(*found, strict=True):
+            values, empty = (np.concatenate([getattr(one, name) for one in ones]) for name in ("values", "empty"))
+            columns.append(Column(ones[0].name, values, empty))
         return table_of(self.folder, columns)
 
     def rows(self, columns: Sequence[str], at_once: int = AT_ONCE) -> Iterator[tuple[int, pa.Table]]:

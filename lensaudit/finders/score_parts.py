@@ -333,8 +333,8 @@ def refuse_doubled_ids(cutouts: Cutouts, folder: Path) -> None:
             name, row = ids[turn], span.start + turn + 1
             if name in seen:
                 raise DataError(
-                    f"{cutouts.path}: id {printable(name, 60)} is there twice, in rows {seen[name]} and {row}; ids name "
-                    f"scores, so give each image its own"
+                    f"{cutouts.path}: id {printable(name, 60)} is there twice, in rows {seen[name]} and {row}; give "
+                    f"each image an id of its own"
                 )
             seen[name] = row
 
