@@ -54,6 +54,7 @@ COMMANDS = {
     "evaluate": "evaluation",
     "audit_plan": "audit_plan",
     "audit_labels": "audit_plan",
+    "to_label": "to_label",
     "grades": "evaluation",
     "compare": "report",
     "threshold": "calibration",

@@ -143,7 +143,7 @@ def checks_of(
         inside = np.stack([group.rows[lens] for group in divided], axis=1)
         scores = [(one.logit[lens], one.logit[other]) for one in told]
         rng = np.random.default_rng([seed, _STREAM])
-        rates = rate_changes_at_fpr(*scores, inside, limits.fpr, rng)
+        rates = rate_changes_at_fpr(scores[0], scores[1], inside, limits.fpr, rng)
         found += [(group, AT_FPR, change) for group, change in zip(divided, rates, strict=True)]
     for group in groups:
         if group.column or group.lenses:  # all non-lenses against all lenses is the same area

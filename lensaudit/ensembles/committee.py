@@ -110,8 +110,8 @@ def committee_of(members: Sequence[Finder], plan: CommitteePlan, lens_set: Decla
     for finder in members:
         _fill(module.members[finder.name], finder, shared=shared)
     if plan.kind == STACK:
-        module.weights.fill_(1 / len(members))
-        module.bias.zero_()
+        cast(torch.Tensor, module.weights).fill_(1 / len(members))
+        cast(torch.Tensor, module.bias).zero_()
     first = members[0]
     return Finder(
         recipe,
@@ -151,8 +151,8 @@ def _share_input(members: Sequence[Finder]) -> bool:
 def _shared_input(members: Sequence[Finder]) -> dict[str, Any]:
     recipe = members[0].recipe
     names = ("bands", "size", "stretch", "field_of_view_arcsec", "pixel_unit")
-    more = {"preprocessing": recipe.preprocessing} if getattr(recipe, "preprocessing", None) else {}
-    return {name: getattr(recipe, name) for name in names} | more
+    more = ("preprocessing",) if getattr(recipe, "preprocessing", ()) else ()
+    return {name: getattr(recipe, name) for name in (*names, *more)}
 
 
 def _native_input(name: str, members: Sequence[Finder], lens_set: Declared) -> dict[str, Any]:
@@ -265,8 +265,8 @@ def _fitted(
         )
     found = stacked(logits, labels, plan.seed)
     module = cast(Committee, finder.module)
-    module.weights.copy_(torch.from_numpy(found.weights))
-    module.bias.fill_(found.bias)
+    cast(torch.Tensor, module.weights).copy_(torch.from_numpy(found.weights))
+    cast(torch.Tensor, module.bias).fill_(found.bias)
     told = {"stack, out of fold": found.out_of_fold, "mean of the log-odds": logits.mean(axis=1)}
     told |= {one.name: logits[:, place] for place, one in enumerate(finder.recipe.members)}
     data = {

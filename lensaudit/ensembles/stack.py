@@ -44,14 +44,17 @@ def stacked(logits: Floats, labels: NDArray[np.int64], seed: int) -> Stacked:
         fold[rows] = np.arange(len(rows)) % FOLDS
     told = np.empty(len(labels))
     for part in range(FOLDS):
-        weights, bias = _regression(logits[fold != part], labels[fold != part])
+        weights, bias = regression(logits[fold != part], labels[fold != part])
         told[fold == part] = logits[fold == part] @ weights + bias
-    weights, bias = _regression(logits, labels)
+    weights, bias = regression(logits, labels)
     return Stacked(weights, bias, told)
 
 
-def _regression(logits: Floats, labels: NDArray[np.int64]) -> tuple[Floats, float]:
-    """Newton's steps to the minimum of the penalised log loss, in standardised log-odds; weights of the raw ones."""
+def regression(logits: Floats, labels: NDArray[np.int64]) -> tuple[Floats, float]:
+    """Ridge-penalised logistic regression of labels on numbers (n, k): weights (k,) and bias.
+
+    Newton's steps to the minimum, in standardised numbers, of which the penalty is; the weights are of the raw ones.
+    """
     middle, spread = logits.mean(axis=0), np.where(logits.std(axis=0) > 0, logits.std(axis=0), 1.0)
     design = np.column_stack([(logits - middle) / spread, np.ones(len(logits))])
     penalty = np.diag([*np.full(logits.shape[1], RIDGE), 0.0])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit, logit, xlogy
+from scipy.special import expit, logit
 from torch import nn
 
 from lensaudit.finders.finder import Finder, lens_logit
@@ -16,6 +16,7 @@ from lensaudit.finders.ou_tsne import Build, Member, native_pixels, shrunk
 from lensaudit.finders.recipe import Recipe
 from lensaudit.finders.running import channels_last, plain_float32
 from lensaudit.finders.stretch import STRETCHES, resized, usable
+from lensaudit.statistics import entropy
 
 MEAN, MEDIAN, STACK = "mean", "median", "stack"
 """How the members' log-odds become one; `stack` weighs them by a logistic regression."""
@@ -163,11 +164,6 @@ class Disagreement:
     def columns(self) -> dict[str, Floats]:
         """As a file of scores holds them."""
         return {"disagreement": self.disagreement, "votes": self.votes, "information": self.information}
-
-
-def entropy(p: Floats) -> Floats:
-    """Entropy of a yes or no in nats, float64, as `p`."""
-    return np.asarray(-xlogy(p, p) - xlogy(1 - p, 1 - p))
 
 
 @torch.inference_mode()

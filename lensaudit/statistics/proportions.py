@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from scipy.special import ndtri, xlogy
 
 from lensaudit.records import Json, Number, Record
 
@@ -203,6 +203,18 @@ class ReliabilityBin(Record):
             return words
         lenses = {name: words[name] for name in ("k", "n", "low", "high")}
         return {"left": words["left"], "right": words["right"], "mean_p": words["said"], "lenses": lenses}
+
+
+def entropy(p: ArrayLike) -> NDArray[np.float64]:
+    """Entropy of a yes or no with probability `p`, in nats; at most ln 2.
+
+    Examples
+    --------
+    >>> entropy([0.5, 1.0]).round(4)
+    array([0.6931, 0.    ])
+    """
+    chance = np.asarray(p, np.float64)
+    return np.asarray(-xlogy(chance, chance) - xlogy(1 - chance, 1 - chance))
 
 
 def brier_score(labels: ArrayLike, p: ArrayLike) -> float:
