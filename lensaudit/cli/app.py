@@ -57,6 +57,7 @@ COMMANDS = {
     "to_label": "to_label",
     "grades": "evaluation",
     "compare": "report",
+    "ci_template": "ci_template",
     "threshold": "calibration",
     "calibrate": "calibration",
     "false_positives": "evaluation",

@@ -11,6 +11,7 @@ import typer
 
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, say_text
+from lensaudit.cli.model_card import model_card
 from lensaudit.cli.score_parts import PARTS, FolderScores, Parts, refuse_folder_options, score_folder
 from lensaudit.display.numbers import decimal, significant
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def register_models(app: typer.Typer) -> None:
     """Add the commands to the application."""
     models = typer.Typer(
-        no_args_is_help=True, rich_markup_mode=None, help="List and show finders, import published weights."
+        no_args_is_help=True, rich_markup_mode=None, help="List and show finders, import weights, write model cards."
     )
     models.command("list", epilog=opt.examples("lensaudit models list", "lensaudit models list --json"))(list_models)
     models.command("show", epilog=opt.examples("lensaudit models show ou66"))(show_model)
@@ -30,6 +31,13 @@ def register_models(app: typer.Typer) -> None:
         "import",
         epilog=opt.examples("lensaudit models import OU_200_Weights.pt --as ou200 --out runs/ou200-published"),
     )(import_model)
+    models.command(
+        "card",
+        epilog=opt.examples(
+            "lensaudit models card ou66 --audit runs/report --out README.md",
+            "lensaudit models card runs/new --audit runs/report --license mit --out runs/new/README.md",
+        ),
+    )(model_card)
     app.add_typer(models, name="models")
 
 

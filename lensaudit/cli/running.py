@@ -38,7 +38,7 @@ ALSO = {"export": "key"}
 DIVIDED = frozenset({"train", "cross_validate", "cluster"})
 """Commands whose trainings the processes of a job divide, which ``torchrun`` starts: the first one runs the command."""
 
-WRITES_A_FILE = frozenset({"score", "to_label"})
+WRITES_A_FILE = frozenset({"score", "to_label", "model_card", "ci_template"})
 """Commands whose ``--out`` is one file, if it has an ending: without one it is a folder."""
 
 

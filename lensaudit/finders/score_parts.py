@@ -25,11 +25,12 @@ from scipy.special import expit
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import explained
+from lensaudit.finders.committee import Disagreement
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.load import load_finder
 from lensaudit.finders.refit import refitted, summary_of
 from lensaudit.finders.score import OK, Readable, scored_batches, with_prior
-from lensaudit.finders.scores_file import MORE, SCHEMA, calibrated_columns
+from lensaudit.finders.scores_file import MORE, SCHEMA, calibrated_columns, member_columns
 from lensaudit.kept import key_of
 from lensaudit.lensset import Cutouts, open_cutouts, sky_positions
 from lensaudit.parts import AT_ONCE, INDEX, PartedTable, PartsIndex
@@ -119,8 +120,10 @@ class ScorePart:
     def scored(self, finder: Finder, some: Readable) -> pa.Table:
         """The rows of some images; what the stretch clips of them stands in the metadata."""
         logits, status, clipped = [np.empty(0)], list[str](), np.zeros((len(finder.recipe.bands), 2))
+        members = list[NDArray[np.float64]]()
         for batch in scored_batches(finder, some, self.batch):
             logits.append(batch.logit)
+            members += [] if batch.members is None else [batch.members]
             status += batch.status
             clipped += batch.clipped[[word == OK for word in batch.status]].sum(axis=0)
         logit = np.concatenate(logits)
@@ -130,6 +133,8 @@ class ScorePart:
             columns["p_lens_prior"] = with_prior(columns["p_lens"], self.prior, self.trained)
         if finder.calibrator is not None:
             columns |= calibrated_columns(finder.calibrator.probabilities(logit, self.prior))
+        if members:
+            columns |= member_columns(Disagreement.of(np.concatenate(members), finder.recipe))
         if (sky := sky_positions(some)) is not None:  # type: ignore[arg-type]  # what it asks of a set is there
             columns |= {"ra": sky[0], "dec": sky[1]}
         fields = [*SCHEMA, *(one for name, one in MORE.items() if name in columns)]

@@ -278,3 +278,20 @@ def test_a_baseline_from_the_command_line_and_in_python(lensaudit, place: Path, 
     assert (other.code, "no set is one that it and the baseline" in other.err) == (3, True)
     unknown = lensaudit(*words[:6], "--by", "grade", "--out", "none")
     assert (unknown.code, "--by grade: test has no such column" in unknown.err) == (2, True)
+
+
+def test_the_command_of_the_ci_template_runs(lensaudit, place: Path, entrants):
+    """Its other words and exit codes: tests/cli/test_ci_template.py."""
+    script = (Path(build.__file__).parent / "template" / "ci" / "gate.sh").read_text(encoding="utf-8")
+    words = script.split("\nlensaudit ")[1].split("\ncode=")[0].replace("\\\n", "")
+    told = {
+        "NEW": "small_finders:visible",
+        "BASELINE": "small_finders:stubborn",
+        "SET": "test",
+        "TOLERANCE:-0.05": "0.2",
+    }
+    for name, value in {**told, "PROBE:-none": "none", "FAIL_ON:-regression": "regression", "OUT:-gate": "ci"}.items():
+        words = words.replace(f'"${{{name}}}"', value).replace(f'"${name}"', value)
+    done = lensaudit(*words.split(), *QUICK)
+    assert done.code == 0, done.err
+    assert (place / "ci" / "compare.html").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from lensaudit.evaluation.disagreement import error_signals
 from lensaudit.explaining import occlusion
 from lensaudit.finders import load_finder, read_scores, save_finder, score_set, write_scores
 from lensaudit.finders.committee import Disagreement
+from lensaudit.finders.score_parts import ScorePart
 from lensaudit.statistics import auroc
 
 from .conftest import cutouts, make_member, write_ringed
@@ -88,6 +90,13 @@ def test_saved_scored_and_read_back(members, training, tmp_path):
     card = (tmp_path / "c" / "card.md").read_text(encoding="utf-8")
     assert "Mean of the log-odds of both, only-h." in card
     assert "| AUROC |" in card
+
+
+def test_parts_of_a_large_table_hold_how_far_members_are_apart(alike, training):
+    finder = committee_of(alike, CommitteePlan())
+    part = ScorePart("committee", training.path, cast(Any, None), cast(Any, None)).scored(finder, training)
+    for column, values in score_set(finder, training).members.columns().items():
+        np.testing.assert_array_equal(part.column(column), values)
 
 
 def test_broken_images_have_no_score_and_no_disagreement(members, training, tmp_path):
