@@ -11,6 +11,7 @@ from network_files import BANDS, SIZE, declaration, small_network, write_onnx
 
 from lensaudit.errors import DataError
 from lensaudit.finders import load_finder
+from lensaudit.finders.formats.opening import SATURATES
 
 SUMS = 1e-5  # onnxruntime sums in another order than torch: some roundings of single precision
 
@@ -43,12 +44,34 @@ def test_softmax_and_probabilities_become_log_odds(net, images, tmp_path):
     torch.testing.assert_close(load_finder(softmax).logit(images), two[:, 0] - two[:, 1], rtol=0, atol=SUMS)
     several = declaration(write_onnx(net, tmp_path / "b.onnx", ends=("Sigmoid",)), "b", outputs="probability")
     finder = load_finder(several)
-    torch.testing.assert_close(finder.logit(images), two[:, 1], rtol=0, atol=1e-4)  # p near 1 has fewer digits
+    torch.testing.assert_close(finder.logit(images), two[:, 1], rtol=0, atol=SUMS)  # the sigmoid is left out
     assert finder.recipe.outputs == 1
-    assert "end at ±16.6" in finder.notes[0]
     one = small_network(outputs=1)
     single = declaration(write_onnx(one, tmp_path / "c.onnx", ends=("Sigmoid",)), "c", outputs="probability")
-    torch.testing.assert_close(load_finder(single).logit(images), logits(one, images)[:, 0], rtol=0, atol=1e-4)
+    torch.testing.assert_close(load_finder(single).logit(images), logits(one, images)[:, 0], rtol=0, atol=SUMS)
+
+
+@pytest.mark.parametrize(("end", "outputs"), [("Sigmoid", "probability"), ("Softmax", "softmax")])
+def test_log_odds_have_no_end_where_the_last_operator_can_be_left_out(net, images, tmp_path, end, outputs):
+    bright = 3000 * images
+    two = logits(net, bright)
+    true = two[:, 1] - two[:, 0] if outputs == "softmax" else two[:, 1]
+    assert true.abs().max() > 300  # beyond what probabilities in single precision can tell, 16.6 and 87
+    for name, ends, made, tolerance in (
+        ("last", (end,), {}, 1e-2),  # single precision of logits of some thousand
+        ("before", (end, "Identity"), {}, None),
+        ("outside", (end,), {"external": "outside.data"}, None),
+    ):
+        path = write_onnx(net, tmp_path / f"{name}.onnx", ends=ends, **made)
+        finder = load_finder(declaration(path, name, outputs=outputs))
+        found = finder.logit(bright)
+        if tolerance:
+            torch.testing.assert_close(found, true, rtol=1e-5, atol=tolerance)
+            assert not finder.notes
+            assert load_finder(declaration(path, name, outputs=outputs)).weights_hash == finder.weights_hash
+        else:
+            assert (found - true).abs().max() > 1
+            assert finder.notes == ((SATURATES,) if outputs == "probability" else ())
 
 
 @pytest.mark.parametrize(

@@ -153,3 +153,19 @@ def test_a_torn_program_gets_one_line(program, tmp_path):
     path.write_bytes(program.read_bytes()[:5000])
     with pytest.raises(DataError, match=r"torn.pt2: "):
         load_finder(declaration(path))
+
+
+@pytest.mark.parametrize(("end", "outputs"), [(nn.Sigmoid(), "probability"), (nn.Softmax(1), "softmax")])
+def test_the_last_activation_is_left_out(tmp_path, end, outputs):
+    net = small_network()
+    images = 300 * torch.rand(3, len(BANDS), SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    finder = load_finder(declaration(write_program(nn.Sequential(*net, end), tmp_path / "a.pt2"), outputs=outputs))
+    with torch.inference_mode():
+        two = net(images)
+    true = two[:, 1] - two[:, 0] if outputs == "softmax" else two[:, 1]
+    assert true.abs().max() > 30
+    torch.testing.assert_close(finder.logit(images), true, rtol=1e-6, atol=1e-5)  # the same kernels
+    assert not finder.notes
+    images.requires_grad_()
+    (gradient,) = torch.autograd.grad(finder.logit(images).sum(), images)
+    assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).all()

@@ -323,9 +323,10 @@ def applicable_methods(finder: Finder) -> tuple[str, ...]:
 
 def no_gradient(what: str, finder: Finder) -> str:
     """The line that says why `what` does not apply to a finder without a gradient, and what does."""
+    way = getattr(finder.module, "way_to_gradients", "")
     return (
-        f"{what} does not apply to finder {finder.name}, whose score has no gradient; use occlusion, kernels, probe or "
-        f"selection, which need none"
+        f"{what} does not apply to finder {finder.name}, whose score has no gradient; {way and f'{way}, or '}use "
+        "occlusion, kernels, probe or selection, which need none"
     )
 
 

@@ -49,6 +49,10 @@ class FinderFile(BaseModel):
         Which result of a network that returns several, counted from 0.
     layout
         Of its input; by default what fits the file.
+    gradients
+        Of an ONNX file: ``onnx2torch`` runs it as a torch module, which has gradients.
+    parity
+        How far that module may be from onnxruntime, over the largest log-odds of the test images.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -66,6 +70,8 @@ class FinderFile(BaseModel):
     lens_index: int = Field(default=1, ge=0)
     output: int | None = Field(default=None, ge=0)
     layout: Layout | None = None
+    gradients: Literal["onnx2torch"] | None = None
+    parity: float = Field(default=1e-4, gt=0, le=1)
     threshold: float = Field(default=0.5, gt=0, lt=1)
     pixel_unit: dict[str, str] = Field(default={}, max_length=MOST_BANDS)
     architecture: str | None = None

@@ -17,6 +17,8 @@ from lensaudit.untrusted import printable
 
 LEAST_P = 2.0**-24
 """Nearest a probability in single precision comes to 1 without being it; scores end at ±16.6."""
+_SAME = 1e-5
+"""How far probabilities may differ that are the same: the sigmoid of another library."""
 _SUM = 1e-3
 """How far from 1 the probabilities of a softmax may add up, in half precision too."""
 
@@ -41,9 +43,14 @@ class FileNetwork(nn.Module):
         self.network, self.layout, self.batch = network, layout, batch
         self.activation: Outputs = told.outputs
         self.lens_index = told.lens_index
+        self.bare = False
+        """Whether the network is without its last activation, see `take_activation_off`."""
         words = f"{digest} {layout} {told.outputs} {told.lens_index} {told.output}"
+        words += "" if told.gradients is None else f" {told.gradients}"
         self.register_buffer("file", torch.tensor(list(hashlib.sha256(words.encode()).digest()), dtype=torch.uint8))
         self.differentiable = bool(getattr(network, "differentiable", True))
+        self.way_to_gradients = str(getattr(network, "way_to_gradients", ""))
+        """What a user may do where there are none."""
         self.n_weights: int | None = getattr(network, "n_weights", None)
         self.flattens = False
         """Whether the network gives more than two axes; `as_finders_module` finds out."""
@@ -54,8 +61,9 @@ class FileNetwork(nn.Module):
         """Logits, see `lensaudit.finders.finder.lens_logit`."""
         outputs = self.raw(images)
         if self.activation == "probability":
-            return torch.logit(outputs if self.column is None else outputs[:, self.column], eps=LEAST_P)
-        if self.activation == "softmax":
+            lens = outputs if self.column is None else outputs[:, self.column]
+            return lens if self.bare else torch.logit(lens, eps=LEAST_P)
+        if self.activation == "softmax" and not self.bare:
             return outputs.clamp_min(torch.finfo(torch.float32).tiny).log()
         return outputs
 
@@ -134,6 +142,36 @@ def as_finders_module(
         except DataError as failed:
             failures.append(failed)
     raise failures[0]
+
+
+def take_activation_off(module: FileNetwork, told: FinderFile) -> bool:
+    """Leave out the network's last operator where it is the sigmoid or softmax of what is declared; whether it was.
+
+    Its log-odds then have no end, and gradients where a probability is 1. What is left must give the same
+    probabilities, or nothing is changed.
+    """
+    peel = getattr(module.network, "without_activation", None)
+    if told.outputs == "logit" or peel is None or (bare := peel(told.outputs)) is None:
+        return False
+    noise = torch.rand(2, len(told.bands), told.size, told.size, generator=torch.Generator().manual_seed(0))
+    whole = module.network
+    with torch.inference_mode(), plain_float32(noise.device):
+        before = module.raw(noise)
+        module.network = bare
+        try:
+            after = module.raw(noise)
+            again = torch.sigmoid(after) if told.outputs == "probability" else torch.softmax(after, 1)
+            same = before.shape == after.shape and bool((again - before).abs().max() <= _SAME)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            same = False
+    if not same:
+        module.network = whole
+        return False
+    module.bare = True
+    module.file = torch.tensor(list(hashlib.sha256(bytes(module.file.tolist()) + b" bare").digest()), dtype=torch.uint8)
+    return True
 
 
 def _checked_outputs(module: FileNetwork, told: FinderFile, path: Path) -> int:

@@ -1,4 +1,4 @@
-"""ONNX models, scored by onnxruntime: they have no gradients here."""
+"""ONNX models, scored by onnxruntime: gradients are those of `lensaudit.finders.formats.onnx_torch`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import nn
 
 from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.files import sha256
+from lensaudit.finders.formats.declaration import Outputs
 from lensaudit.untrusted import path_within, printable
 
 Octets = mmap.mmap
@@ -24,6 +25,7 @@ _SILENT = 4
 
 # Numbers of fields in ONNX's protobuf schema.
 _GRAPH, _INITIALIZER, _DIMENSIONS, _EXTERNAL_DATA, _KEY, _VALUE = 7, 5, 1, 13, 1, 2
+_NODE, _RESULT, _NAME, _TAKES, _GIVES, _OPERATOR, _DOMAIN = 1, 12, 1, 1, 2, 4, 7
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 
 
@@ -36,13 +38,16 @@ class Session(nn.Module):
         Which of its results, where it has several.
     weights
         Number of them.
+    tapped
+        A value of the graph that is given in place of its result.
     """
 
     differentiable = False
+    way_to_gradients = "say gradients: onnx2torch in its YAML"
 
-    def __init__(self, path: Path, output: int | None, weights: int) -> None:
+    def __init__(self, path: Path, output: int | None, weights: int, tapped: str = "") -> None:
         super().__init__()
-        self.path, self.output, self.n_weights = Path(path), output, weights
+        self.path, self.output, self.n_weights, self.tapped = Path(path), output, weights, tapped
         self._session: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -52,14 +57,23 @@ class Session(nn.Module):
     def session(self) -> Any:
         """The open model."""
         if self._session is None:
-            self._session = _opened(self.path)
+            self._session = _opened(self.path, self.tapped)
         return self._session
+
+    def without_activation(self, outputs: Outputs) -> Session | None:
+        """The model without its last operator, where that is the sigmoid or softmax of such outputs.
+
+        A model with weights in other files stays as it is: it cannot be opened from memory.
+        """
+        kind = b"Sigmoid" if outputs == "probability" else b"Softmax"
+        found = _before(self.path, self.output or 0, kind)
+        return Session(self.path, self.output, self.n_weights, found) if found else None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """What the model gives for images in its own layout."""
         takes = self.session.get_inputs()[0]
         values = images.detach().cpu().numpy().astype(_TYPES[takes.type], copy=False)
-        name = self.session.get_outputs()[self.output or 0].name
+        name = self.tapped or self.session.get_outputs()[self.output or 0].name
         return torch.from_numpy(self.session.run([name], {takes.name: values})[0]).float().to(images.device)
 
 
@@ -145,6 +159,38 @@ def weights_of(path: Path) -> OnnxWeights:
     return OnnxWeights(count, hashlib.sha256(" ".join(hashes).encode()).hexdigest())
 
 
+def _before(path: Path, output: int, kind: bytes) -> str:
+    """Name of what the operator takes that gives a result, where it is of this kind; empty where it is not."""
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        graphs = _nested(data, 0, len(data), _GRAPH)
+        if len(graphs) != 1 or any(
+            _nested(data, *tensor, _EXTERNAL_DATA) for tensor in _nested(data, *graphs[0], _INITIALIZER)
+        ):
+            return ""
+        (wanted,) = _words(data, _nested(data, *graphs[0], _RESULT)[output], _NAME)
+        for node in _nested(data, *graphs[0], _NODE):
+            if _words(data, node, _GIVES) == [wanted] and _words(data, node, _OPERATOR) == [kind]:
+                takes, domain = _words(data, node, _TAKES), _words(data, node, _DOMAIN)
+                return takes[0].decode("utf-8") if len(takes) == 1 and domain in ([], [b""]) else ""
+    return ""
+
+
+def _words(data: Octets, message: tuple[int, int], wanted: int) -> list[bytes]:
+    return [bytes(data[first:last]) for first, last in _nested(data, *message, wanted)]
+
+
+def _with_result(name: str) -> bytes:
+    """What is written behind a model to have the value `name` given too: protobuf merges messages that follow."""
+    return _message(_GRAPH, _message(_RESULT, _message(_NAME, name.encode("utf-8"))))
+
+
+def _message(number: int, content: bytes) -> bytes:
+    length, size = len(content), b""
+    while length > 0x7F:
+        size, length = size + bytes([length & 0x7F | 0x80]), length >> 7
+    return bytes([number << 3 | _BYTES]) + size + bytes([length]) + content
+
+
 def _fields(data: Octets, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """(number, start, end) of each field of a protobuf message that has bytes; of a number, (number, value, -1)."""
     while at < end:
@@ -200,7 +246,7 @@ def _location(data: Octets, start: int, end: int) -> list[str]:
     return [words[_VALUE].decode("utf-8")] if words.get(_KEY) == b"location" and _VALUE in words else []
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path, tapped: str) -> Any:
     try:
         import onnxruntime
     except ImportError as missing:
@@ -209,7 +255,8 @@ def _opened(path: Path) -> Any:
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
     options.log_severity_level = _SILENT
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        model = path.read_bytes() + _with_result(tapped) if tapped else str(path)
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no type in common
         raise DataError(f"{path}: {_why(' '.join(str(error).split()), onnxruntime.__version__)}") from error
 

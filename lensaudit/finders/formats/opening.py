@@ -12,7 +12,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.architectures import ARCHITECTURES
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.formats.declaration import FinderFile, Format, format_of, read_declaration
-from lensaudit.finders.formats.network import as_finders_module
+from lensaudit.finders.formats.network import as_finders_module, take_activation_off
 from lensaudit.finders.published import read_published
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.running import tried
@@ -39,11 +39,20 @@ def open_file(path: Path, origin: str) -> Finder:
         return _with_weights(told, path, file, origin)
     if told.architecture is not None or told.architecture_options:
         raise UsageError(f"{path}: architecture is of files of weights alone, {file.name} has its own; leave it out")
+    if told.gradients is not None and kind != "onnx":
+        raise UsageError(f"{path}: gradients is of ONNX files, {file.name} is {kind}, which has its own; leave it out")
     network, shape, digest = _read(kind, file, told.output)
     module, outputs = as_finders_module(network, shape, digest, told, file)
+    bare = take_activation_off(module, told)
+    converted: tuple[str, ...] = ()
+    if told.gradients is not None:
+        from lensaudit.finders.formats.onnx_torch import with_gradients
+
+        converted = (with_gradients(module, told, file),)
     recipe = _recipe(told, path, CUSTOM, outputs)
     notes = tried(module, len(recipe.bands), recipe.size, recipe.name).notes
-    notes += (SATURATES,) if told.outputs == "probability" else ()
+    notes = (*notes, *converted)
+    notes += (SATURATES,) if told.outputs == "probability" and not bare else ()
     return Finder(recipe, module, origin, trained_scales=told.trained_scales, notes=notes)
 
 

@@ -6,6 +6,7 @@ anything. Here the graph is read as JSON, every operator must be one of a list, 
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 import re
@@ -23,6 +24,7 @@ from torch import nn
 from lensaudit.documents import json_of
 from lensaudit.errors import DataError
 from lensaudit.files import sha256
+from lensaudit.finders.formats.declaration import Outputs
 from lensaudit.finders.formats.pt2_layers import function_of, layer_of
 from lensaudit.finders.weights_file import FLOATS, as_floats, check_archive
 from lensaudit.untrusted import TORN_ZIP, printable
@@ -124,6 +126,16 @@ class Program(nn.Module):
                 self.register_parameter(f"tensor{number}", nn.Parameter(tensor, requires_grad=False))
             else:
                 self.register_buffer(f"tensor{number}", tensor)
+
+    def without_activation(self, outputs: Outputs) -> Program | None:
+        """The program without its last layer, where that is the sigmoid or softmax of such outputs."""
+        step, place = self._steps[-1] if self._steps else (None, None)
+        kind = nn.Sigmoid if outputs == "probability" else nn.Softmax
+        if step is None or place is None or step.gives != (self._gives,) or not isinstance(self.layers[place], kind):
+            return None
+        bare = copy.deepcopy(self)
+        bare._steps, bare._gives = self._steps[:-1], step.args[0].name
+        return bare
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """What the program gives for images in its own layout."""
