@@ -143,7 +143,7 @@ def _opened(
     from lensaudit.untrusted import path_within
 
     with TemporaryDirectory(prefix="lensaudit-") as folder:
-        opened = []
+        opened: list[ScoredRows] = []
         for name in names:
             finder, images = open_both(name, lens_set, reading)
             path = path_within(Path(folder), f"{len(opened)}.parquet")

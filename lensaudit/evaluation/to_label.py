@@ -128,8 +128,9 @@ class _Candidates:
     def and_(self, other: _Candidates) -> _Candidates:
         """These and the others."""
         more = {name: np.concatenate([values, other.more[name]]) for name, values in self.more.items()}
-        parts = zip(*((one.row, one.ids, one.gain, one.logits, one.p) for one in (self, other)), strict=True)
-        return _Candidates(*(np.concatenate(part) for part in parts), more)
+        row, ids = np.concatenate([self.row, other.row]), np.concatenate([self.ids, other.ids])
+        gain, p = np.concatenate([self.gain, other.gain]), np.concatenate([self.p, other.p])
+        return _Candidates(row, ids, gain, np.concatenate([self.logits, other.logits]), p, more)
 
 
 def to_label(

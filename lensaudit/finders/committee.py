@@ -82,7 +82,8 @@ class Committee(nn.Module):
     def joined(self, logits: torch.Tensor) -> torch.Tensor:
         """The committee's log-odds (n,) from its members' (n, members)."""
         if self.kind == STACK:
-            return logits @ self.weights + self.bias
+            weights, bias = (self.get_buffer(name) for name in ("weights", "bias"))
+            return logits @ weights + bias
         if self.kind == MEAN:
             return logits.mean(dim=1)
         ordered = logits.sort(dim=1).values  # torch's median is the lower one of two

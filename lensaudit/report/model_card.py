@@ -211,6 +211,7 @@ def _evaluation(audit: Audit) -> list[str]:
         f"{'' if drawn.simulated else ', not simulated'}. 95 % intervals.",
         "",
         markdown_table(("metric", "value", "n"), rows),
+        *([] if found.errors is None else ["", f"{in_markdown(found.errors.sentence)}."]),
     ]
 
 

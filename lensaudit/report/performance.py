@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import logit as log_odds
 
 from lensaudit.errors import DataError
 from lensaudit.evaluation import RocBand, ScoreHistogram, evaluate
+from lensaudit.evaluation.disagreement import ErrorSignals, error_signals
 from lensaudit.evaluation.selection import LADDER, SelectionFunction, Threshold, require_truth, selection_function
 from lensaudit.evaluation.selection.function import Scored
 from lensaudit.evaluation.selection.parameters import WithTruth, colour_of, source_band
@@ -183,7 +185,19 @@ def performance_block(labels: np.ndarray, scores: Scores, threshold: float, opti
         scores=ScoreHistogram.of(labels, p),
         confusion=confusion(labels[lens | other], (p >= threshold)[lens | other]) if (lens | other).any() else None,
         false_positive_rate=Rate.among(p[other] >= threshold),
+        errors=_error_signals(labels, scores, logit, known, threshold),
     )
+
+
+def _error_signals(
+    labels: np.ndarray, scores: Scores, logit: np.ndarray, known: np.ndarray, threshold: float
+) -> ErrorSignals | None:
+    """What tells the errors of a committee; None of any other finder, or without labels."""
+    members = getattr(scores, "members", None)
+    if members is None or not (labels >= 0).any():
+        return None
+    told = {name: values[known] for name, values in members.columns().items()}
+    return error_signals(labels, logit, float(log_odds(threshold)), told)
 
 
 def measured(

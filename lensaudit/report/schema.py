@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from lensaudit.evaluation import Metric, RocBand, ScoreHistogram
+from lensaudit.evaluation.disagreement import ErrorSignals
 from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.provenance import Pixels, Provenance
 from lensaudit.realism_gate import Realism
@@ -181,7 +182,10 @@ class LabelledMetric(Metric):
 
 @dataclass(frozen=True)
 class Performance(Record):
-    """Scores against labels; what needs a class the set does not have is None."""
+    """Scores against labels; what needs a class the set does not have is None.
+
+    `errors` says what tells the errors of a committee; None of any other finder, and in audits of earlier versions.
+    """
 
     threshold: float
     n: int
@@ -194,6 +198,14 @@ class Performance(Record):
     scores: ScoreHistogram
     confusion: Confusion | None
     false_positive_rate: Rate | None = None
+    errors: ErrorSignals | None = None
+
+    def to_json(self) -> Json:
+        """The fields; without ``errors`` where there are none, as ever."""
+        words = super().to_json()
+        if self.errors is None:
+            del words["errors"]
+        return words
 
     def metric(self, name: str) -> LabelledMetric | None:
         """The metric of this name; None where it is not there or not defined."""

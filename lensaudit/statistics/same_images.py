@@ -87,17 +87,17 @@ def area_change(old: tuple[Array, Array], new: tuple[Array, Array]) -> Changed:
     """
     placed = [placements(*scores) for scores in (old, new)]
     n1, n0 = len(old[0]), len(old[1])
-    areas = [float(above.mean()) if n1 and n0 else math.nan for above, _ in placed]
+    before, after = (float(above.mean()) if n1 and n0 else math.nan for above, _ in placed)
     if min(n1, n0) < FEWEST_RANKED:
-        return Changed(*areas, math.nan, math.nan, math.nan, 0, 0, min(n1, n0))
+        return Changed(before, after, math.nan, math.nan, math.nan, 0, 0, min(n1, n0))
     parts = [float((b - a).var(ddof=1)) / len(a) for a, b in zip(*placed, strict=True)]
-    error, change = math.sqrt(sum(parts)), areas[1] - areas[0]
+    error, change = math.sqrt(sum(parts)), after - before
     if error < 1e-12:  # two equal rankings
-        return Changed(*areas, change, change, float(abs(change) < 1e-12), 0, 0, min(n1, n0))
+        return Changed(before, after, change, change, float(abs(change) < 1e-12), 0, 0, min(n1, n0))
     freedom = sum(parts) ** 2 / sum(part**2 / (n - 1) for part, n in zip(parts, (n1, n0), strict=True))
     half = float(stdtrit(freedom, 0.975)) * error
     p = float(2 * stdtr(freedom, -abs(change) / error))
-    return Changed(*areas, change - half, change + half, p, 0, 0, min(n1, n0))
+    return Changed(before, after, change - half, change + half, p, 0, 0, min(n1, n0))
 
 
 def rate_changes_at_fpr(
@@ -141,7 +141,8 @@ def _among_negatives(positives: Array, negatives: Array) -> tuple[Array, Array]:
     """Places among the negatives, the highest score 1: a positive lies half a place above the next lower negative."""
     order = np.sort(negatives)
     n0 = len(negatives)
-    return n0 - np.searchsorted(order, positives) + 0.5, (n0 - np.searchsorted(order, negatives)).astype(float)
+    above = np.asarray(n0 - np.searchsorted(order, positives), np.float64)
+    return above + 0.5, np.asarray(n0 - np.searchsorted(order, negatives), np.float64)
 
 
 def _thresholds_drawn(negatives: Array, allowed: int, generator: np.random.Generator) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +21,9 @@ from lensaudit.explaining import occlusion
 from lensaudit.finders import load_finder, read_scores, save_finder, score_set, write_scores
 from lensaudit.finders.committee import Disagreement
 from lensaudit.finders.score_parts import ScorePart
+from lensaudit.report import AuditOptions
+from lensaudit.report.performance import performance_block
+from lensaudit.report.schema import Performance
 from lensaudit.statistics import auroc
 
 from .conftest import cutouts, make_member, write_ringed
@@ -195,3 +199,16 @@ def test_signals_are_areas_of_wrong_over_right_calls():
     assert found.signals[0].auroc == 1.0 == auroc(np.array([0.9, 0.8]), np.array([0.1, 0.2]))
     assert found.signals[3].auroc == 1.0  # −1 and 0.5 lie nearer to the threshold than 2 and −3
     assert "2 errors from 2 right calls" in found.sentence
+
+
+def test_the_report_says_what_tells_the_errors_of_a_committee(alike, training):
+    finder = committee_of(alike, CommitteePlan())
+    scores = score_set(finder, training)
+    cut = float(np.median(scores.p_lens))  # so that some are called wrongly
+    block = performance_block(training.labels, scores, cut, AuditOptions())
+    wanted = error_signals(training.labels, scores.logit, float(np.log(cut / (1 - cut))), scores.members.columns())
+    assert block.errors == wanted
+    assert wanted.n_wrong > 0
+    assert Performance.from_json(json.loads(json.dumps(block.to_json()))).errors == wanted
+    plain = performance_block(training.labels, replace(scores, members=None), cut, AuditOptions())
+    assert "errors" not in plain.to_json()
