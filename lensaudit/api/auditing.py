@@ -44,6 +44,7 @@ class AuditOptions(HostOptions, total=False):
     maps_n: int
     judge_n: int
     kernels: bool
+    embed: bool
     dream_steps: int
     probe_n: int
     probes: Sequence[str]
@@ -167,7 +168,7 @@ def audit(
     --------
     >>> import lensaudit as la
     >>> lenses = la.simulate("euclid", n=40, seed=7)
-    >>> short = {"probe_n": 0, "occlusion_n": 0, "maps_n": 0, "judge_n": 0, "dream_steps": 0, "kernels": False}
+    >>> short = dict(probe_n=0, occlusion_n=0, maps_n=0, judge_n=0, dream_steps=0, kernels=False, embed=False)
     >>> found = la.audit("ou66", lenses, **short)
     >>> found.page.name, len(found.content["performance"]["metrics"]) > 5
     ('index.html', True)

@@ -55,6 +55,10 @@ def report(
     kernels: Annotated[
         bool, typer.Option("--kernels/--no-kernels", help="Whether to study what the kernels respond to.")
     ] = True,
+    embed: Annotated[
+        bool,
+        typer.Option("--embed/--no-embed", help="Whether to say what the last layer knows, and map it."),
+    ] = True,
     dream_steps: Annotated[
         int,
         typer.Option(
@@ -134,6 +138,7 @@ def report(
         maps_n=maps_n,
         judge_n=judge_n,
         kernels=kernels,
+        embed=embed,
         dream_steps=dream_steps,
         probe_n=0 if without else probe_n,
         probes=() if without else names,

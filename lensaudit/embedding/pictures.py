@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 COLOURS_OF = {1: LENS, 0: NON_LENS, -1: UNLABELLED}
 CALLED = {1: "lens", 0: "non-lens", -1: "no label"}
-SHOWN_ERRORS = 4
+SHOWN_ERRORS = 3
 """Of each kind, in the picture."""
 SHOWN_NEIGHBOURS = 6
 MOST_READ = 24

@@ -19,6 +19,7 @@ block                   holds
 ``kernels``             what the kernels answer to; ``null`` if left out
 ``dreams``              class images and Deep Dreams; ``null`` if left out
 ``probes``              all probes, ranked, each in full; ``null`` where none was run
+``embedding``           what the last layer knows; ``null`` if left out
 ``realism``             how far simulated cutouts stand from real ones; ``null`` if none were given
 ``known``               recall of known lenses and graded candidates, a check; empty without any
 ``certificate``         how the audit itself did on finders with planted biases, or the command that measures it

@@ -14,6 +14,7 @@ from lensaudit.errors import LensauditError
 from lensaudit.files import writable_folder
 from lensaudit.provenance import Provenance, refuse_other
 from lensaudit.report.audit_file import AUDIT_NAME, SCHEMA, certificate_block, read_history, write_audit
+from lensaudit.report.embedded import embedding_block
 from lensaudit.report.explained import (
     choose,
     dreams_block,
@@ -170,6 +171,7 @@ def build_audit(
     maps = maps_block(finder, lens_set, p, out, options, progress)
     kernels = kernels_block(finder, lens_set, out, options, progress)
     dreams = dreams_block(finder, lens_set, p, out, options, progress)
+    embedding = embedding_block(finder, lens_set, out, options, progress)
     probes = probes_block(finder, out, options, progress)
     measured = Measured(
         schema=SCHEMA,
@@ -189,6 +191,7 @@ def build_audit(
         certificate=certificate,
         judged=judged_block(finder, lens_set, has_compound(probes), out, options, progress),
         realism=realism,
+        embedding=embedding,
         known=known_block(finder, lens_set, out, options, progress),
     )
     audit = concluded(measured, options.tolerance)

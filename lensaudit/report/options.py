@@ -43,6 +43,8 @@ class AuditOptions:
         Lenses of each kind on which the explanations themselves are judged; 0 leaves that out.
     kernels
         Whether the kernels' activation values are compared with the truth.
+    embed
+        Whether to say what the last layer knows: neighbours of errors, a map, what can be read.
     dream_steps
         Steps of the class images and Deep Dreams; 0 leaves them out.
     probe_n
@@ -75,6 +77,7 @@ class AuditOptions:
     maps_n: int = 1
     judge_n: int = 8
     kernels: bool = True
+    embed: bool = True
     dream_steps: int = 200
     probe_n: int = PAIRS
     probes: tuple[str, ...] = ()

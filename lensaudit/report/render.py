@@ -14,6 +14,7 @@ from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.provenance import Clipping, Pixels, Provenance
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
+from lensaudit.report.embedded import embedding_pictures
 from lensaudit.report.pictures import FULL_COLOUR, dream_strips, gallery_strips, known_strips, map_tiles, pair_strips
 from lensaudit.report.plots import pictures_of
 from lensaudit.report.schema import MIN_BIN, Audit, AuditedFinder, AuditedSet, Settings, Training
@@ -217,6 +218,7 @@ def sections_of(audit: Audit) -> list[Section]:
         ("maps", "The same by other methods", audit.maps is not None),
         ("judged", "How far to believe the maps", audit.judged is not None),
         ("kernels", "What its kernels answer to", audit.kernels is not None),
+        ("embedding", "What the network knows", audit.embedding is not None),
         ("dreams", "What it holds for a lens", audit.dreams is not None),
         ("certificate", "The audit, audited", True),
         ("not-measured", "Not measured", True),
@@ -238,6 +240,7 @@ def _html(audit: Audit, folder: Path) -> str:
         known_pictures=[known_strips(one, audit.performance.threshold, folder) for one in audit.known],
         dreams=dream_strips(audit, folder),
         maps=map_tiles(audit, folder),
+        embedding_pictures=embedding_pictures(folder),
         shown_findings=SHOWN_FINDINGS,
         full_colour=f"{FULL_COLOUR:g}",
         pairs=pair_strips(audit, folder),

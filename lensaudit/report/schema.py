@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
+from lensaudit.embedding import Embedding
 from lensaudit.evaluation import Metric, RocBand, ScoreHistogram
 from lensaudit.evaluation.disagreement import ErrorSignals
 from lensaudit.evaluation.selection import SelectionFunction
@@ -299,6 +300,7 @@ class Settings(Record):
     probes: tuple[str, ...]
     device: str
     hosts: str = ""
+    embed: bool = True
 
     @classmethod
     def asked(cls, options: AuditOptions, device: str) -> Settings:
@@ -325,6 +327,8 @@ class Measured(Record):
         None in audits of earlier versions.
     realism
         How far simulated cutouts stand from real ones; None where no real ones were given.
+    embedding
+        What the last layer knows; None where it was left out or cannot be seen.
     known
         Recall of known lenses and graded candidates, a check; empty where none were given.
     """
@@ -346,6 +350,7 @@ class Measured(Record):
     certificate: Certificate
     pixels: Pixels | None = None
     realism: Realism | None = None
+    embedding: Embedding | None = None
     known: tuple[KnownSet, ...] = ()
 
     @property

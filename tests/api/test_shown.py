@@ -46,7 +46,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     net = nn.Sequential(nn.Conv2d(1, 4, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(324, 1))
     finder = la.declare_finder(net, bands=("VIS",), size=40, name="mine")
     scores = la.score(finder, lenses)
-    short = {"probe_n": 0, "occlusion_n": 0, "maps_n": 0, "judge_n": 0, "dream_steps": 0, "kernels": False}
+    short = {
+        "probe_n": 0,
+        "occlusion_n": 0,
+        "maps_n": 0,
+        "judge_n": 0,
+        "dream_steps": 0,
+        "kernels": False,
+        "embed": False,
+    }
     one_epoch = {"epochs": 1, "batch_size": 8, "validation_fraction": 0.2, "device": "cpu"}
     return {
         "set": lenses,

@@ -58,7 +58,7 @@ COMMANDS: tuple[str, ...] = (
     "report {finder} --set {set} --out {out} --probes {probe} --probe-n 2 --occlusion-n 1 --maps-n 1 --judge-n 0 "
     "--dream-steps 0",
     "report {finder} --set {set} --out {out} --certificate {planted} --no-probe --occlusion-n 0 --maps-n 0 "
-    "--judge-n 0 --no-kernels --dream-steps 0",
+    "--judge-n 0 --no-kernels --no-embed --dream-steps 0",
     "report --from {audit}",
     "ensemble {finder} {other} --data {set} --out {out} --cells 2 --perplexity 3",
     "ensemble-map {ensemble} {set} --out {out}",

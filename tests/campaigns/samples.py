@@ -97,7 +97,7 @@ def make_samples(root: Path) -> None:
 
 
 REPORT = ("--probe", "band-swap", "--probe-n", 2, "--occlusion-n", 1, "--maps-n", 0, "--judge-n", 0, "--no-kernels",
-          "--dream-steps", 0)  # fmt: skip
+          "--no-embed", "--dream-steps", 0)  # fmt: skip
 COMPARE = ("--probe", "none", "--judge-n", 0, "--no-speed")
 ENSEMBLE = ("--cells", 2, "--perplexity", 3)
 CLUSTER = ("--epochs", 1, "--denoiser-epochs", 1, "--seed", 4)

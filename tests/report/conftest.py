@@ -38,7 +38,9 @@ from tests.report.answers import probes_block
 from tests.report.drawn import DrawnScores, DrawnSet, drawn_catalogue
 
 TOLERANCE = 0.1
-OPTIONS = AuditOptions(seed=3, tolerance=TOLERANCE, occlusion_n=0, maps_n=0, judge_n=0, kernels=False, dream_steps=0)
+OPTIONS = AuditOptions(
+    seed=3, tolerance=TOLERANCE, occlusion_n=0, maps_n=0, judge_n=0, kernels=False, embed=False, dream_steps=0
+)
 PROVENANCE = Provenance(
     lensaudit="0.1.0",
     command="lensaudit report ou66 --set sets/audit --out reports/latest",

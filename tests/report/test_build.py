@@ -183,10 +183,12 @@ def test_dreams_go_towards_their_class(built: tuple[Path, Audit]):
 
 
 def test_chapters_can_be_left_out(lens_set: LensSet, tmp_path: Path):
-    bare = AuditOptions(seed=3, occlusion_n=0, maps_n=0, judge_n=0, kernels=False, dream_steps=0, probe_n=0)
+    bare = AuditOptions(
+        seed=3, occlusion_n=0, maps_n=0, judge_n=0, kernels=False, embed=False, dream_steps=0, probe_n=0
+    )
     audit = build_audit(network(), lens_set, tmp_path, bare)
-    left_out = [audit.gallery, audit.maps, audit.judged, audit.kernels, audit.dreams, audit.probes]
-    assert left_out == [None] * 6
+    left_out = [audit.gallery, audit.maps, audit.judged, audit.kernels, audit.dreams, audit.probes, audit.embedding]
+    assert left_out == [None] * 7
     page = render_report(tmp_path).read_text(encoding="utf-8")
     assert "How far to believe the maps" not in page
     assert "What its kernels answer to" not in page
@@ -219,7 +221,7 @@ def test_the_page_of_it_can_be_drawn(built: tuple[Path, Audit]):
 
 def test_what_the_stretch_clips_is_in_the_audit_of_every_run(lens_set: LensSet, tmp_path: Path):
     finder = declare_finder(Net(1), bands=("J", "Y", "H", "VIS"), size=20, name="roots", stretch="sqrt-minmax")
-    options = AuditOptions(occlusion_n=0, maps_n=0, judge_n=0, kernels=False, dream_steps=0, probe_n=0)
+    options = AuditOptions(occlusion_n=0, maps_n=0, judge_n=0, kernels=False, embed=False, dream_steps=0, probe_n=0)
     first = build_audit(finder, lens_set, tmp_path, options)
     negative = np.mean([lens_set.images("VIS", [row])[0] < 0 for row in range(len(lens_set))])
     assert first.pixels.clipping["VIS"].below == pytest.approx(negative, rel=1e-12)  # counts of pixels

@@ -23,7 +23,7 @@ from lensaudit.report.options import quiet
 from lensaudit.statistics import wilson_interval
 
 GRADE = CatalogueColumn(name="grade", unit="", description="of three people", dtype="str")
-ONLY = {"occlusion_n": 0, "maps_n": 0, "judge_n": 0, "kernels": False, "dream_steps": 0, "probe_n": 0}
+ONLY = {"occlusion_n": 0, "maps_n": 0, "judge_n": 0, "kernels": False, "embed": False, "dream_steps": 0, "probe_n": 0}
 GRADES = ["A", "B", "", "A", "B", "A", "C"]
 
 
@@ -146,9 +146,11 @@ def test_a_wrong_set_is_one_line_before_the_work_starts(place, finder, tmp_path)
 
 
 def test_the_command_takes_several(place, lensaudit, tmp_path):
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in ONLY.items() if name != "kernels"]
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in ONLY.items() if name not in ("kernels", "embed")]
     known = ("--known", place / "known", "--known", place / "set")
-    done = lensaudit("report", "ou66", "--set", place / "set", *known, "--no-kernels", *words, "--out", tmp_path / "r")
+    done = lensaudit(
+        "report", "ou66", "--set", place / "set", *known, "--no-kernels", "--no-embed", *words, "--out", tmp_path / "r"
+    )
     assert done.code == 0, done.err
     assert "known systems of known score at or above" in done.out
     assert [one.name for one in read_audit(tmp_path / "r").known] == ["known", "set"]

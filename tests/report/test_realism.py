@@ -21,7 +21,7 @@ from lensaudit.report.render import render_report
 from lensaudit.report.schema import Audit
 from tests.realism_gate.toys import drawn_set, toy_finder
 
-SHORT = {"probe_n": 0, "occlusion_n": 0, "maps_n": 0, "judge_n": 0, "dream_steps": 0, "kernels": False}
+SHORT = {"probe_n": 0, "occlusion_n": 0, "maps_n": 0, "judge_n": 0, "dream_steps": 0, "kernels": False, "embed": False}
 
 
 @pytest.fixture(scope="module")
