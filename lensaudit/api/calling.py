@@ -61,6 +61,7 @@ ARGUMENTS = {
     "batch": "batch_size",
     "class": "classes",
     "colour": "colours",
+    "concept": "concepts",
     "filter": "filters",
     "first": "n",
     "from": "start",

@@ -38,6 +38,8 @@ class EmbedOptions(TypedDict, total=False):
         Columns of the catalogue that the map is coloured by too.
     read
         Whether the columns of the catalogue are read.
+    concepts, concept_n, concept_layer
+        ``arcs``, ``companions``, ``spirals`` (none by default), pairs of scenes, and the layer they are asked at.
     batch_size
         Images at a time.
     """
@@ -49,6 +51,9 @@ class EmbedOptions(TypedDict, total=False):
     perplexity: float
     colours: tuple[str, ...]
     read: bool
+    concepts: tuple[str, ...]
+    concept_n: int
+    concept_layer: str
     batch_size: int
 
 

@@ -23,6 +23,7 @@ def register_embed(app: typer.Typer) -> None:
             "lensaudit embed ou66 runs/test --out runs/embedding",
             "lensaudit embed ou66 runs/test --training runs/train --out runs/embedding",
             "lensaudit embed ou66 runs/test --layer 26 --colour theta_e_arcsec --out runs/maps",
+            "lensaudit embed ou66 runs/test --concept arcs --concept spirals --concept-layer 26 --out runs/concepts",
             "lensaudit embed ou66 runs/q1 --only-vectors --npy --out runs/vectors",
         )
     )(embed)
@@ -59,6 +60,20 @@ def embed(
         list[str],
         typer.Option("--colour", metavar="COLUMN", help="Colour the map by this column too; repeat it for more."),
     ] = [],
+    concept: Annotated[
+        list[str],
+        typer.Option(
+            "--concept", metavar="NAME",
+            help="Whether lenses' scores rise along a concept (TCAV): arcs, companions, spirals; repeat it for more.",
+        ),
+    ] = [],
+    concept_n: Annotated[
+        int, typer.Option("--concept-n", metavar="N", help="Pairs of scenes, with and without each concept.")
+    ] = 100,
+    concept_layer: Annotated[
+        str,
+        typer.Option("--concept-layer", metavar="NAME", help="Layer of the concepts; default: the last convolution."),
+    ] = "",
     only_vectors: Annotated[
         bool, typer.Option("--only-vectors", help="Write the vectors and measure nothing: memory stays flat.")
     ] = False,
@@ -78,12 +93,15 @@ def embed(
     from lensaudit.lensset import open_cutouts
     from lensaudit.provenance import refuse_other
 
-    options = EmbedOptions(layer, metric, neighbours, map_n, perplexity, tuple(colour), seed=seed, batch=batch)
-    if only_vectors and training is not None:
-        raise UsageError("--only-vectors measures nothing, so it takes no --training; leave one of them out")
+    asked = {"concepts": tuple(concept), "concept_n": concept_n, "concept_layer": concept_layer}
+    options = EmbedOptions(layer, metric, neighbours, map_n, perplexity, tuple(colour), seed=seed, batch=batch, **asked)
+    if only_vectors and (training is not None or concept):
+        more = "--concept" if concept else "--training"
+        raise UsageError(f"--only-vectors measures nothing, so it takes no {more}; leave one of them out")
     other = None if training is None else open_cutouts(training)
     loaded, opened = open_both(finder, lens_set, reading)
     room.check_colours(opened, options)
+    room.check_concepts(loaded, options)
     if other is not None:
         check_sets(loaded.for_units(other), [other])
     if not force:
@@ -110,7 +128,7 @@ def embed(
 
 
 def _show(record: Embedding) -> None:
-    from lensaudit.display.numbers import count, decimal, with_interval
+    from lensaudit.display.numbers import count, decimal, p_short, with_interval
 
     say(*record.sentences, *record.notes)
     if record.readability:
@@ -125,4 +143,19 @@ def _show(record: Embedding) -> None:
                 for one in record.readability[:SHOWN]
             ],
         )  # fmt: skip
+    if record.concepts is not None:
+        say_table(
+            ("concept", "pairs told apart", "TCAV score", "slope", "random concepts", "Holm p"),
+            [
+                (
+                    one.name, with_interval(one.auroc, one.auroc_low, one.auroc_high, 2),
+                    with_interval(one.score, one.low, one.high, 2),
+                    with_interval(one.slope, one.slope_low, one.slope_high, 2, sign=True),
+                    f"{decimal(one.random_low, 2, sign=True)} to {decimal(one.random_high, 2, sign=True)}",
+                    p_short(one.p_holm),
+                )
+                for one in record.concepts.rows
+            ],
+        )  # fmt: skip
+        say(f"concepts: {record.concepts.layer.words}", *record.concepts.notes)
     say(f"taken: {record.layer.words}")

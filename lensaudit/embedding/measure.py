@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.embedding.neighbours import METRICS, Asked, neighbours_of
-from lensaudit.embedding.result import EmbeddedSet, Embedding, Layer, Map, Neighbours, Readable
+from lensaudit.embedding.result import Concepts, EmbeddedSet, Embedding, Layer, Map, Neighbours, Readable
 from lensaudit.embedding.vectors import Vectors, VectorStore, embed_set, layer_of, spread_over, store_in, write_npy
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset import Cutouts
@@ -50,6 +51,9 @@ class EmbedOptions:
         Columns of the catalogue that the map is coloured by too.
     read
         Whether to read the columns of the catalogue.
+    concepts, concept_n, concept_layer
+        Names of concepts (``arcs``, ``companions``, ``spirals``), pairs of scenes for each, and the layer whose output
+        they are asked at; empty for `layer`, or the last convolution.
     seed
         Of map, folds, permutations and resamples.
     batch
@@ -63,6 +67,9 @@ class EmbedOptions:
     perplexity: float = 30.0
     colours: tuple[str, ...] = ()
     read: bool = True
+    concepts: tuple[str, ...] = ()
+    concept_n: int = 100
+    concept_layer: str = ""
     seed: int = 0
     batch: int | None = None
 
@@ -160,6 +167,7 @@ def measure_embedding(
         The finder cannot take a set as input, or no image can be scored.
     """
     check_colours(lens_set, options)
+    check_concepts(finder, options)
     layer = layer_of(finder, options.layer)
     store = embedded_in(folder / VECTORS, finder, lens_set, layer, options, progress, "embedding")
     notes: list[str] = []
@@ -188,7 +196,7 @@ def measure_embedding(
         readability=readability,
         read_n=read_n,
         statistics_n=statistics_n,
-        concepts=None,
+        concepts=_concepts(finder, lens_set, options, progress),
         notes=tuple(notes),
         provenance=Provenance.here(seed=options.seed, inputs=inputs_of(finder, lens_set, training)),
     )
@@ -238,6 +246,24 @@ def check_colours(lens_set: Cutouts, options: EmbedOptions) -> None:
             )
         if np.asarray(lens_set.column(name)[:1]).dtype.kind not in "biuf":
             raise UsageError(f"--colour {name}: holds words, not numbers; name a column of numbers")
+
+
+def check_concepts(finder: Finder, options: EmbedOptions) -> None:
+    """Raise UsageError for concepts that cannot be asked for."""
+    if options.concepts:
+        from lensaudit.embedding import concepts
+
+        concepts.check_concepts(finder, options.concepts, options.concept_n)
+
+
+def _concepts(finder: Finder, lens_set: Cutouts, options: EmbedOptions, progress: StageProgress) -> Concepts | None:
+    if not options.concepts:
+        return None
+    from lensaudit.embedding.concepts import measure_concepts
+
+    layer = options.concept_layer or options.layer
+    told = partial(progress, "rendering concepts")
+    return measure_concepts(finder, lens_set, options.concepts, layer, options.concept_n, options.seed, told)
 
 
 def layer_facts(layer: LastLayer) -> Layer:

@@ -199,9 +199,9 @@ def concept_lines(record: Embedding) -> list[str]:
 CONCEPTS_EXPLAINED = (
     "Concept activation vectors (TCAV, Kim et al. 2018) at the {layer}. TCAV score: fraction of the set’s lenses whose "
     "log-odds rise along the vector. Slope: mean change of the log-odds as an image moves by the mean distance of the "
-    "pairs along it; beside it the middle 95 % of random concepts, the same images with or without by chance, which p "
-    "counts (two-sided; the score itself saturates where all gradients are alike). A concept whose pairs are not told "
-    "apart (AUROC near 0.5) says nothing."
+    "pairs along it; beside it the middle 95 % over the same distance along random concepts, the scenes without "
+    "divided by chance, which p counts (two-sided; the score itself saturates where all gradients are alike). A "
+    "concept whose pairs are not told apart (AUROC near 0.5) says nothing."
 )
 
 

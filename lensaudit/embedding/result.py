@@ -234,7 +234,7 @@ class Concept(Record):
     slope, slope_low, slope_high
         Mean change of the log-odds as an image moves from without to with by the pairs' mean distance along the vector.
     random_low, random_high
-        Slopes of 95 % of random concepts: the same images, with or without by chance.
+        Slopes along 95 % of random concepts, scenes without it divided by chance, over the same distance.
     p, p_holm
         Of a slope so far from 0 by chance, and after Holm's correction over the concepts.
     """
