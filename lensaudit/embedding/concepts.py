@@ -280,8 +280,9 @@ def concept_of(
 
 
 def _scale(there: Floats, without: Floats) -> Floats:
-    deviation = np.concatenate([there, without]).std(axis=0)
-    return np.where(deviation > 1e-12 * (1 + deviation.max()), deviation, np.inf)  # what never changes says nothing
+    """One number for all features: were each scaled by its own, those that hardly vary would lead the vector."""
+    deviation = np.sqrt((np.concatenate([there, without]).std(axis=0) ** 2).mean())
+    return np.full(there.shape[1], deviation if deviation > 0 else 1.0)
 
 
 def _pairs(there: Floats, without: Floats, scale: Floats) -> tuple[Floats, Floats]:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lensaudit.display.figures import Picture, figure_of, styled, svg_picture
 from lensaudit.display.images import png_uri
 from lensaudit.embedding import Embedding
 from lensaudit.embedding.page import MAP_PICTURE, NEIGHBOURS_PICTURE, RESULT_NAME
+from lensaudit.embedding.pictures import draw_readability
 from lensaudit.errors import LensauditError
 from lensaudit.report.options import AuditOptions
 from lensaudit.spread import StageProgress
@@ -60,6 +62,14 @@ def _kept(folder: Path) -> Embedding | None:
         return Embedding.read(folder / RESULT_NAME)
     except LensauditError:  # torn: it is made again
         return None
+
+
+@styled
+def reading_picture(embedding: Embedding | None) -> Picture | None:
+    """How well columns are read; None where none are."""
+    if embedding is None or not embedding.readability:
+        return None
+    return svg_picture(figure_of(draw_readability(embedding.readability)), embedding.reading)
 
 
 def embedding_pictures(folder: Path) -> dict[str, str]:

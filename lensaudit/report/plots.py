@@ -25,8 +25,6 @@ from lensaudit.display.figures import (
     svg_picture,
 )
 from lensaudit.display.numbers import decimal, percent, plural, significant
-from lensaudit.embedding import Embedding
-from lensaudit.embedding.pictures import draw_readability
 from lensaudit.evaluation.metric import GROUPS, draw_roc
 from lensaudit.evaluation.selection import RecallMap, SelectionFunction
 from lensaudit.evaluation.selection.driver_model import DriverModel, draw_drivers
@@ -151,7 +149,6 @@ class Pictures:
     drivers: Picture | None
     probes: dict[str, Picture | None]
     realism: Picture | None
-    reading: Picture | None
 
 
 @styled
@@ -168,7 +165,6 @@ def pictures_of(audit: Audit) -> Pictures:
         drivers=_drivers(function),
         probes={detail.probe: _probe(detail) for detail in (audit.probes.details if audit.probes else ())},
         realism=_realism(audit.realism),
-        reading=_reading(audit.embedding),
     )
 
 
@@ -177,12 +173,6 @@ def _realism(realism: Realism | None) -> Picture | None:
         return None
     named = ", ".join(f"{one.name} {decimal(one.auroc, 2)}" for one in realism.shifts[:3])
     return svg_picture(figure_of(realism.plot()), f"AUROC of image statistics, the most different first: {named}")
-
-
-def _reading(embedding: Embedding | None) -> Picture | None:
-    if embedding is None or not embedding.readability:
-        return None
-    return svg_picture(figure_of(draw_readability(embedding.readability)), embedding.reading)
 
 
 def _probe(detail: ProbeDetail) -> Picture | None:

@@ -14,7 +14,7 @@ from lensaudit.errors import DataError, LensauditError
 from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.provenance import Clipping, Pixels, Provenance
 from lensaudit.report.audit_file import PAGE_NAME, read_audit
-from lensaudit.report.embedded import embedding_pictures
+from lensaudit.report.embedded import embedding_pictures, reading_picture
 from lensaudit.report.pictures import FULL_COLOUR, dream_strips, gallery_strips, known_strips, map_tiles, pair_strips
 from lensaudit.report.plots import pictures_of
 from lensaudit.report.schema import MIN_BIN, Audit, AuditedFinder, AuditedSet, Settings, Training
@@ -241,6 +241,7 @@ def _html(audit: Audit, folder: Path) -> str:
         dreams=dream_strips(audit, folder),
         maps=map_tiles(audit, folder),
         embedding_pictures=embedding_pictures(folder),
+        reading_picture=reading_picture(audit.embedding),
         shown_findings=SHOWN_FINDINGS,
         full_colour=f"{FULL_COLOUR:g}",
         pairs=pair_strips(audit, folder),
