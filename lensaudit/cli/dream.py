@@ -179,9 +179,11 @@ def judge(
     from lensaudit.cli.running import open_with_truth, watching
     from lensaudit.explaining import JudgeSettings, Watcher
     from lensaudit.explaining import judge as score
+    from lensaudit.explaining.attribution.methods import default_methods
 
+    named = methods_named(method, old_methods)
     settings = JudgeSettings.of_words(
-        ",".join(methods_named(method, old_methods)) or None,
+        ",".join(named) or None,
         ",".join(parts) or None,
         per_kind=per_kind,
         few=few,
@@ -190,7 +192,8 @@ def judge(
         seed=seed,
     )
     loaded, opened = open_with_truth(finder, sets, reading)
-    settings = replace(settings, methods=that_apply(loaded, settings.methods) or settings.methods)
+    methods = settings.methods if named else default_methods(loaded)
+    settings = replace(settings, methods=that_apply(loaded, methods) or methods)
     with watching(counted=False) as show:  # parts of the work differ in cost, so what is counted is time
         watcher = Watcher(told=show.tell, progress=partial(show, f"judging {loaded.name}"))
         found = score(loaded, opened, out, settings, watcher)

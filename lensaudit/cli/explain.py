@@ -39,16 +39,17 @@ def explain(
     """Map which pixels speak for "lens": gradients, Grad-CAM, DeepLIFT, occlusion and more; FITS and pictures."""
     from lensaudit.cli.running import check_sets, read_by
     from lensaudit.errors import UsageError
-    from lensaudit.explaining import METHODS, Explainer, Request, applicable_methods, chosen_systems, no_gradient
+    from lensaudit.explaining import METHODS, Explainer, Request, applicable_methods, chosen_systems
+    from lensaudit.explaining.attribution.methods import default_methods, not_applicable
     from lensaudit.lensset import open_cutouts
 
     opened = open_cutouts(lens_set)
     systems = chosen_systems(opened, ids, first, every)
-    names = methods_named(method, old_methods) or tuple(METHODS)
     loaded = read_by(finder, reading, [opened])
+    names = methods_named(method, old_methods) or default_methods(loaded)
     check_sets(loaded, [opened])
     if not set(names) & set(applicable_methods(loaded)) and set(names) <= set(METHODS):
-        raise UsageError(no_gradient(METHODS[names[0]].title, loaded))
+        raise UsageError(not_applicable(METHODS[names[0]], loaded))
     request = Request(that_apply(loaded, names), seed=seed)
     carry_out(Explainer(loaded), request, opened, systems, out, force=force, as_json=as_json)
 
@@ -60,12 +61,13 @@ def methods_named(repeated: Sequence[str], commas: str | None) -> tuple[str, ...
 
 
 def that_apply(finder: Any, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Of the methods `names` those that apply, with a line on the error stream where some need a gradient."""
+    """Of the methods `names` those that apply, with a line on the error stream where some need what is not there."""
     from lensaudit.explaining import METHODS, applicable_methods
 
     apply = applicable_methods(finder)
     if left := [name for name in names if name in METHODS and name not in apply]:
-        say(f"finder {finder.name} has no gradient, so these do not apply: {', '.join(left)}", err=True)
+        lacks = "attention" if finder.differentiable else "gradient"
+        say(f"finder {finder.name} has no {lacks}, so these do not apply: {', '.join(left)}", err=True)
     return tuple(name for name in names if name not in left)
 
 

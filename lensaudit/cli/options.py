@@ -27,15 +27,8 @@ if TYPE_CHECKING:
     from lensaudit.imaging import Instrument as Instrument_
 
 EXPLANATIONS = (
-    "saliency",
-    "input-x-gradient",
-    "integrated-gradients",
-    "smoothgrad",
-    "guided-backprop",
-    "deeplift",
-    "gradcam",
-    "guided-gradcam",
-    "occlusion",
+    *("saliency", "input-x-gradient", "integrated-gradients", "smoothgrad", "guided-backprop", "deeplift", "gradcam"),
+    *("guided-gradcam", "occlusion", "attention-rollout", "attention-relevance", "token-drop"),
 )
 """Names of ``lensaudit.explaining.METHODS``, which imports torch; a test holds the two together."""
 

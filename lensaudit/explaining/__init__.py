@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lensaudit.display.images import NISP_RGB, ColourScale, colour_picture, colour_scale, nisp_rgb, prepared_rgb
-    from lensaudit.explaining.attribution.methods import METHODS, Method, applicable_methods, no_gradient
+    from lensaudit.explaining.attribution.methods import FOR_ANY, METHODS, Method, applicable_methods, no_gradient
     from lensaudit.explaining.dreaming.dream import Dream, dream
     from lensaudit.explaining.dreaming.dream_files import DreamFiles, DreamRun, dream_files
     from lensaudit.explaining.dreaming.exciting import Exciting, Scan, most_exciting
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENGINES",
+    "FOR_ANY",
     "METHODS",
     "NISP_RGB",
     "SCORES",
@@ -134,7 +135,7 @@ __all__ = [
 
 _HOMES = {
     "display.images": ("NISP_RGB", "ColourScale", "colour_picture", "colour_scale", "nisp_rgb", "prepared_rgb"),
-    "explaining.attribution.methods": ("METHODS", "Method", "applicable_methods", "no_gradient"),
+    "explaining.attribution.methods": ("FOR_ANY", "METHODS", "Method", "applicable_methods", "no_gradient"),
     "explaining.dreaming.dream": ("Dream", "dream"),
     "explaining.dreaming.dream_files": ("DreamFiles", "DreamRun", "dream_files"),
     "explaining.dreaming.exciting": ("Exciting", "Scan", "most_exciting"),

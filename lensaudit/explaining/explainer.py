@@ -21,7 +21,7 @@ from lensaudit.explaining.attribution.methods import (
     Target,
     applicable_methods,
     find_method,
-    no_gradient,
+    not_applicable,
 )
 from lensaudit.explaining.explanation import Explanation
 from lensaudit.explaining.maps import Backdrop, Patches
@@ -196,7 +196,7 @@ class Explainer:
         """
         chosen = find_method(method)
         if chosen.name not in self.methods:
-            raise DataError(no_gradient(chosen.title, self.finder))
+            raise DataError(not_applicable(chosen, self.finder))
         reached = self._reached(chosen)
         patches, short = None, ""
         if chosen.name == OCCLUSION:

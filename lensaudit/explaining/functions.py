@@ -9,7 +9,7 @@ import torch
 from astropy.wcs import WCS
 
 from lensaudit.errors import DataError
-from lensaudit.explaining.attribution.methods import find_method, no_gradient
+from lensaudit.explaining.attribution.methods import find_method, not_applicable
 from lensaudit.explaining.explainer import OCCLUSION, Explainer
 from lensaudit.explaining.explanation import Explanation
 from lensaudit.finders import Finder
@@ -82,7 +82,7 @@ def explain_prepared(finder: Finder, images: torch.Tensor, method: str, *, seed:
     find_method(method)
     explainer = explainer_of(finder)
     if method not in explainer.methods:
-        raise DataError(no_gradient(find_method(method).title, finder))
+        raise DataError(not_applicable(find_method(method), finder))
     return explainer.attribute(explainer.prepared(images), method, seed=seed)
 
 

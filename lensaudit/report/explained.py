@@ -251,9 +251,11 @@ def _map_entry(explainer: Explainer, lens_set: LensSet, index: int, shown: tuple
 def maps_piece(finder: Finder, lens_set: LensSet, index: int) -> tuple[str, str]:
     """Where the maps of an image lie in the folder of the audit, and their key."""
     from lensaudit.explaining import METHODS
+    from lensaudit.explaining.attribution.methods import default_methods
 
     name = lens_set.ids[index]
-    key = key_of(finder, lens_set, id=name, methods={one.name: one.quantity for one in METHODS.values()})
+    quantities = {method: METHODS[method].quantity for method in default_methods(finder)}
+    key = key_of(finder, lens_set, id=name, methods=quantities)
     return f"{ARRAYS}/maps-{short_name(name)}.npz", key
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lensaudit.explaining import METHODS, explain
+from lensaudit.explaining import FOR_ANY, explain
 from lensaudit.explaining.maps import SHOWN_FROM, reached
 from lensaudit.finders import load_recipe, read_published
 
@@ -44,7 +44,7 @@ def test_guided_gradcam_shows_the_brightest_arc_as_in_the_paper(j0946):
     assert ((radius > 0.9) & (radius < 2.5))[shown].mean() > 0.9
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FOR_ANY)
 def test_every_method_explains_a_real_lens(j0946, method):
     finder, cutout, _ = j0946
     result = explain(finder, cutout, method)

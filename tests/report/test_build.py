@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explaining import METHODS, explain
+from lensaudit.explaining import FOR_ANY, explain
 from lensaudit.explaining.judging.sample import truth_masks
 from lensaudit.finders import Finder, declare_finder, read_scores, write_scores
 from lensaudit.lensset import LensSet
@@ -137,14 +137,14 @@ def test_the_gallery_shows_the_extremes(built: tuple[Path, Audit], lens_set: Len
 
 def test_every_method_has_a_map_with_its_scores(built: tuple[Path, Audit], lens_set: LensSet):
     out, audit = built
-    assert [method.name for method in audit.maps.methods] == list(METHODS)
+    assert [method.name for method in audit.maps.methods] == list(FOR_ANY)
     assert {method.name for method in audit.maps.methods if method.known_to_fail} == {
         "guided-backprop",
         "guided-gradcam",
     }
     shown = {entry.group: entry for entry in audit.maps.entries}
     lost, alarm = shown["Worst misses"], shown["Worst false positives"]
-    assert set(lost.scores) == set(METHODS)
+    assert set(lost.scores) == set(FOR_ANY)
     assert alarm.scores["saliency"] is None  # a non-lens has no lensed light
     index = lens_set.index_of(lost.id)
     expected = explain(network(), lens_set.cutouts([index]), "deeplift").maps[0]
@@ -161,7 +161,7 @@ def test_explanations_and_kernels_are_judged_by_the_truth(built: tuple[Path, Aud
     judged, kernels = audit.judged, audit.kernels
     assert {"single", "compound-arcs", "compound-rings"} <= set(judged.kinds)
     rows = {row.method: row for row in judged.rows}
-    assert set(rows) == {*METHODS, "centre-blob", "edges"}
+    assert set(rows) == {*FOR_ANY, "centre-blob", "edges"}
     assert [name for name, row in rows.items() if row.baseline] == ["centre-blob", "edges"]
     singles = lens_set.column("kind") == "single"
     assert rows["saliency"].shares["single"].n == min(8, int(singles.sum()))

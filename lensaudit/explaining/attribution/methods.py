@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from lensaudit.errors import UsageError
+from lensaudit.explaining.attribution.attention import attends, relevance, rollout, seen_words, token_drop
 from lensaudit.explaining.attribution.gradcam import grad_cam, last_features, parallel
 from lensaudit.explaining.attribution.hookable import Hookable, hookable, state_of
 from lensaudit.explaining.occluding.occluder import Occluder
@@ -108,6 +109,18 @@ def guided_gradcam(copy: Hookable) -> Reached:
     return Reached(f"{coarse.hooked}; {fine.hooked}", coarse.notes + fine.notes)
 
 
+def attention(copy: Hookable) -> Reached:
+    """The attention that is there.
+
+    Raises
+    ------
+    LookupError
+        There is none among patches of the image.
+    """
+    _check_visible(copy)
+    return Reached(seen_words(copy.module, copy.noise))
+
+
 def _check_visible(copy: Hookable) -> None:
     if copy.scripted:
         raise LookupError(f"no hook reaches layers of TorchScript; declare the Python module, or use {WITHOUT_HOOKS}")
@@ -193,6 +206,8 @@ class Method:
         Where it comes from.
     quantity
         What its numbers are.
+    of_attention
+        Whether it explains transformers alone.
     """
 
     name: str
@@ -202,10 +217,13 @@ class Method:
     reach: Callable[[Hookable], Reached] | None
     paper: str
     quantity: str
+    of_attention: bool = False
 
 
 PER_UNIT = "log-odds per unit of input"
 IN_LOG_ODDS = "log-odds"
+FRACTION = "fraction of attention, either class"
+WEIGHED = "gradient × attention over layers"
 
 
 def _saliency(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
@@ -266,6 +284,18 @@ def _occlusion(target: Target, images: torch.Tensor, _rng: torch.Generator) -> t
     return torch.stack(maps)[:, None]
 
 
+def _rollout(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
+    return rollout(target.hookable.module, images)
+
+
+def _relevance(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
+    return relevance(target.hookable.module, images)
+
+
+def _token_drop(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
+    return token_drop(target.hookable.module, images)
+
+
 def _registered(*methods: Method) -> Mapping[str, Method]:
     names = [method.name for method in methods]
     if len(set(names)) != len(names):
@@ -309,7 +339,19 @@ METHODS = _registered(
         "Grad-CAM × guided gradient",
     ),
     Method("occlusion", "Occlusion", _occlusion, False, None, "Zeiler & Fergus 2014", "log-odds, whole − patch hidden"),
+    Method(
+        "attention-rollout", "Attention rollout", _rollout, False, attention, "Abnar & Zuidema 2020", FRACTION, True
+    ),
+    Method(
+        "attention-relevance", "Attention relevance", _relevance, False, attention, "Chefer et al. 2021", WEIGHED, True
+    ),
+    Method(
+        "token-drop", "Token drop", _token_drop, False, attention, "Jain et al. 2022", "log-odds, whole − token", True
+    ),
 )
+
+FOR_ANY = tuple(name for name, method in METHODS.items() if not method.of_attention)
+"""Methods for any network: what a command explains with where none is named and no finder is at hand."""
 
 
 WITHOUT_GRADIENT = ("occlusion",)
@@ -317,8 +359,20 @@ WITHOUT_GRADIENT = ("occlusion",)
 
 
 def applicable_methods(finder: Finder) -> tuple[str, ...]:
-    """Names of the methods that can explain `finder`: all, or without a gradient those that need none."""
-    return tuple(METHODS) if finder.differentiable else WITHOUT_GRADIENT
+    """Names of the methods that can explain `finder`: `default_methods`, or without a gradient those that need none."""
+    return default_methods(finder) if finder.differentiable else WITHOUT_GRADIENT
+
+
+def default_methods(finder: Finder) -> tuple[str, ...]:
+    """Names of the methods for any network, and of those for attention where it has any."""
+    return tuple(METHODS) if attends(finder.module) else FOR_ANY
+
+
+def not_applicable(method: Method, finder: Finder) -> str:
+    """The line that says why `method` is none of `applicable_methods`."""
+    if finder.differentiable and method.of_attention:
+        return f"{method.title} cannot explain {finder.name}: it has no attention; use {', '.join(FOR_ANY)}"
+    return no_gradient(method.title, finder)
 
 
 def no_gradient(what: str, finder: Finder) -> str:

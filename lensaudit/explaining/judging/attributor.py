@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from lensaudit.errors import UsageError
-from lensaudit.explaining.attribution.methods import METHODS, find_method
+from lensaudit.explaining.attribution.methods import FOR_ANY, METHODS, find_method
 from lensaudit.explaining.functions import explain_prepared
 from lensaudit.explaining.judging.scores import RANDOM
 from lensaudit.finders import Finder
@@ -122,7 +122,7 @@ def attributor(method: str | Attributor) -> Attributor:
 
 
 def chosen_methods(names: Sequence[str] | None) -> tuple[str, ...]:
-    """`names` without repetitions; all methods for None.
+    """`names` without repetitions; for None the methods for any network.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def chosen_methods(names: Sequence[str] | None) -> tuple[str, ...]:
         One is not known, or none is given.
     """
     if names is None:
-        return tuple(METHODS)
+        return FOR_ANY
     if not names:
         raise UsageError(f"no method is given; allowed: {', '.join(METHODS)}")
     return tuple(dict.fromkeys(find_method(name).name for name in names))

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explaining import METHODS, Explainer, explain, explain_prepared
+from lensaudit.explaining import FOR_ANY, Explainer, explain, explain_prepared
 from lensaudit.explaining.attribution import methods as methods_module
 from lensaudit.explaining.attribution.hookable import hookable
 from lensaudit.finders import Finder, declare_finder
@@ -125,7 +125,7 @@ REFUSED = {
 """It would be another method; see ``test_module_styles.py``."""
 
 
-@pytest.mark.parametrize(("method", "net"), [pair for pair in product(METHODS, NETS) if pair not in REFUSED])
+@pytest.mark.parametrize(("method", "net"), [pair for pair in product(FOR_ANY, NETS) if pair not in REFUSED])
 def test_contract(method, net):
     """Finite, of the input's shape, the same again, without neighbours too; the module as it was, no hook left."""
     finder, x = make(net), images()
@@ -147,7 +147,7 @@ def test_contract(method, net):
     assert all(part.requires_grad for part in finder.module.parameters())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FOR_ANY)
 def test_a_forward_that_raises_leaves_no_hook_and_one_line(method):
     finder = make("plain")
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explaining import METHODS, Explainer, explain_prepared, occlusion
+from lensaudit.explaining import FOR_ANY, METHODS, Explainer, explain_prepared, occlusion
 from lensaudit.explaining.kernels.activations import recording
 from lensaudit.explaining.layers import convolutions
 from lensaudit.explaining.trace import evaluating
@@ -197,7 +197,7 @@ def oracle(net: nn.Module, method: str) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def expected() -> dict[tuple[type, str], np.ndarray]:
     nets = {make: filled(make()) for make in (Clean, Shifted)}
-    methods = [name for name in METHODS if name not in ("input-x-gradient", "smoothgrad")]
+    methods = [name for name in FOR_ANY if name not in ("input-x-gradient", "smoothgrad")]
     found = {(make, method): oracle(net, method).numpy() for make, net in nets.items() for method in methods}
     assert all(np.abs(values).max() > 1e-3 for values in found.values())
     return found

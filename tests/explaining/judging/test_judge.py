@@ -14,7 +14,7 @@ from judging_toys import flat, wide
 
 from lensaudit.documents import keep_json
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explaining import METHODS, SCORES, Judgement, JudgeSettings, Watcher, judge, positive_fraction
+from lensaudit.explaining import FOR_ANY, METHODS, SCORES, Judgement, JudgeSettings, Watcher, judge, positive_fraction
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
 from lensaudit.explaining.judging.sample import choose, truth_masks
 from lensaudit.kept import Piece
@@ -278,7 +278,7 @@ def test_mistakes_are_told(mixed_set, tmp_path):
         JudgeSettings.of_words("saliency,magic", None)
     with pytest.raises(DataError, match="no such file; write it with lensaudit judge"):
         Judgement.read(tmp_path)
-    assert JudgeSettings.of_words(None, None).methods == tuple(METHODS)
+    assert JudgeSettings.of_words(None, None).methods == FOR_ANY
     assert JudgeSettings.of_words(" gradcam , saliency,gradcam", "compound, deletion") == JudgeSettings(
         methods=("gradcam", "saliency"), parts=("deletion", "compound")
     )
