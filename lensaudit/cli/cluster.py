@@ -152,10 +152,10 @@ def cluster(
 def _changed(recipe: Any, embedding: int | None, filters: int | None, stretch: str | None, pose_free: bool) -> Any:
     """The recipe with the user's words on top."""
     from lensaudit.errors import UsageError
-    from lensaudit.finders import STRETCHES
+    from lensaudit.finders.stretch import NAMED
 
-    if stretch is not None and stretch not in STRETCHES:
-        raise UsageError(f"--stretch {stretch}: not known; allowed: {', '.join(STRETCHES)}")
+    if stretch is not None and stretch not in NAMED:
+        raise UsageError(f"--stretch {stretch}: not known; allowed: {', '.join(NAMED)}")
     taken = dict(recipe.architecture_options)
     taken |= {} if embedding is None else {"embedding": embedding}
     taken |= {} if filters is None else {"filters": filters}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lensaudit.cli import options as opt
-from lensaudit.cli.console import say, say_json, say_table
+from lensaudit.cli.console import say, say_json, say_table, warn
 from lensaudit.display.numbers import decimal, interval, proportion
 
 if TYPE_CHECKING:
@@ -75,6 +75,11 @@ def evaluate(
     }
     signals = _error_signals(labels, found, cut)
     record |= {} if signals is None else {"errors": signals.to_json()}
+    if any(one.name == "auroc" and one.high < 0.5 for one in result.metrics):
+        warn(
+            f"{loaded.name} ranks non-lenses above lenses; check that label 1 means a lens, and which output of the "
+            f"finder is the lens (lens_index)"
+        )
     if out is not None:
         title = f"{loaded.name} on {record['set']}: {result.n_lenses} lenses, {result.n_non_lenses} non-lenses"
         plot_evaluation(out / "evaluation.png", result, labels, found.p_lens, title)

@@ -217,7 +217,7 @@ class Entrant:
             architecture=recipe.architecture,
             bands=tuple(recipe.bands),
             size=recipe.size,
-            stretch=recipe.stretch,
+            stretch=recipe.scaling,
             field_of_view_arcsec=recipe.field_of_view_arcsec,
             threshold=recipe.threshold,
             parameters=int(self.finder.parameters),

@@ -27,8 +27,9 @@ from lensaudit.explaining.explanation import Explanation
 from lensaudit.explaining.maps import Backdrop, Patches
 from lensaudit.explaining.occluding.occluder import Occluded, Occluder
 from lensaudit.explaining.trace import evaluating
-from lensaudit.finders import Finder
+from lensaudit.finders import Finder, Recipe
 from lensaudit.finders.load import uncompiled
+from lensaudit.finders.preprocessing import mixes_bands, zero_is_black
 from lensaudit.lensset.coordinates import wcs_on_grid
 from lensaudit.spread import Progress
 
@@ -40,6 +41,8 @@ COMPLETE = 0.01
 """Most by which DeepLIFT's attributions may miss the difference of the log-odds, as a fraction of it."""
 
 OCCLUSION = "occlusion"
+FROM_ZERO = ("integrated-gradients", "deeplift")
+"""Attributions that compare with an image of zeros."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +209,9 @@ class Explainer:
         else:
             found = self._attributions(chosen, ready.images, seed)
             short = self._incomplete(found, ready.logit) if chosen.name == "deeplift" else ""
-        per_band = found.shape[1] == len(self.finder.recipe.bands) and chosen.name not in ("gradcam", OCCLUSION)
+        recipe = self.finder.recipe
+        per_band = found.shape[1] == len(recipe.bands) and chosen.name not in ("gradcam", OCCLUSION)
+        per_band &= not mixes_bands(recipe.preprocessing)
         return Explanation(
             method=chosen.name,
             title=f"{chosen.title}, partial" if reached.notes or short else chosen.title,
@@ -219,7 +224,7 @@ class Explainer:
             finder=self.finder.name,
             finder_hash=self.finder.weights_hash,
             hooked=reached.hooked,
-            notes=(*_known(chosen), *reached.notes, *filter(None, [short])),
+            notes=(*_known(chosen), *reached.notes, *filter(None, [short]), *_not_black(chosen, recipe)),
             known_to_fail=chosen.known_to_fail,
             wcs=ready.wcs,
             backdrop=ready.backdrop,
@@ -345,6 +350,13 @@ class Explainer:
             raise DataError(
                 f"{method.title} cannot explain {self.finder.name}: {type(error).__name__}: {why}"
             ) from error
+
+
+def _not_black(method: Method, recipe: Recipe) -> tuple[str, ...]:
+    """A note where what is put in place of pixels is 0 of the finder's input, and 0 is not black there."""
+    if method.name not in (OCCLUSION, *FROM_ZERO) or zero_is_black(recipe.preprocessing):
+        return ()
+    return ("pixels are hidden as 0 of the finder's input, which its preprocessing makes of a mean and not of black",)
 
 
 def _known(method: Method) -> tuple[str, ...]:

@@ -15,9 +15,10 @@ from torch import nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.layers import Symmetrised, angle_planes
+from lensaudit.finders.preprocessing import digest_words, fault_of, refuse_other_shapes, run_steps
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.running import channels_last, device_of, module_outputs, plain_float32
-from lensaudit.finders.stretch import STRETCHES, Statistics, resized, scale_to_unit, scaled, usable
+from lensaudit.finders.stretch import STRETCHES, Statistics, resized, scale_to_unit, scaled, usable, why_constant
 from lensaudit.finders.units import (
     FIELD_TOLERANCE,
     Declared,
@@ -33,6 +34,9 @@ from lensaudit.statistics import Calibrator
 
 STATISTICS_PREFIX = "preprocessing."
 """Of the names that a finder's statistics have beside its weights."""
+
+_CORRECTED = {"its": "the catalogue", "preprocessing": "the recipe's preprocessing"}
+"""First word of a fault → what is to be corrected, where it is no band."""
 
 Cutouts = Mapping[str, "np.ndarray | torch.Tensor"]
 """Band → native images (n, h, w); bands may differ in h and w. Beside them, where a recipe has extra inputs, the
@@ -93,7 +97,7 @@ class Finder:
     def _repr_html_(self) -> str:
         recipe = self.recipe
         facts = {"bands": ", ".join(recipe.bands), "pixels": recipe.size, "field of view": f"{self.field_arcsec:g}″"}
-        facts |= {"stretch": recipe.stretch, "threshold on p": recipe.threshold, "parameters": f"{self.parameters:,}"}
+        facts |= {"scaling": recipe.scaling, "threshold on p": recipe.threshold, "parameters": f"{self.parameters:,}"}
         return card(f"Finder {self.name} ({self.origin})", facts)
 
     def for_field(self, arcsec: float | None, resample: bool = False) -> Finder:
@@ -157,8 +161,10 @@ class Finder:
 
     @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 over name, type, shape and bytes of every tensor of the state dict; the same on any device."""
-        return weights_hash(self.module, self.statistics)
+        """SHA-256 over name, type, shape and bytes of every tensor, and preprocessing steps; the same on any device."""
+        return weights_hash(
+            self.module, self.statistics, digest_words(steps) if (steps := self.recipe.preprocessing) else ""
+        )
 
     @property
     def differentiable(self) -> bool:
@@ -166,7 +172,7 @@ class Finder:
         return bool(getattr(self.module, "differentiable", True))
 
     def preprocess(self, cutouts: Cutouts, ids: Sequence[str] | None = None) -> torch.Tensor:
-        """Native cutouts → float32 (n, channels, size, size), bands in [0, 1], on the finder's device.
+        """Native cutouts → float32 (n, channels, size, size), on the finder's device; bands in [0, 1] by a stretch.
 
         Parameters
         ----------
@@ -185,7 +191,7 @@ class Finder:
             row, band = (int(i) for i in (~good).nonzero()[0])
             name = self.recipe.bands[band]
             fault = self.fault(cutouts, row)
-            what = "the catalogue" if fault.startswith("its ") else f"band {name}"
+            what = _CORRECTED.get(fault.split(" ")[0], f"band {name}")
             who = ids[row] if ids is not None else f"number {row}"
             raise DataError(f"image {who}: {fault}; leave it out or correct {what}")
         return images
@@ -201,9 +207,13 @@ class Finder:
         good = torch.empty((n, len(bands)), dtype=torch.bool, device=self.device)
         for index, images in enumerate(bands):
             good[:, index] = usable(images, self.recipe.stretch)
-            self._scale(images, index, good[:, index], prepared[:, index])
+            if not self.recipe.preprocessing:
+                self._scale(images, index, good[:, index], prepared[:, index])
+        if self.recipe.preprocessing:
+            named = dict(zip(self.recipe.bands, bands, strict=True))
+            run_steps(self.recipe.preprocessing, named, good, prepared[:, : self.recipe.image_channels])
         for index, column in enumerate(self.extra_columns):
-            first = len(bands) + 2 * index
+            first = self.recipe.image_channels + 2 * index
             values = self._extra(cutouts, column, n)
             prepared[:, first : first + 2] = angle_planes(values, size)
             good &= torch.isfinite(values)[:, None]
@@ -241,30 +251,22 @@ class Finder:
         for index, band in enumerate(self.recipe.bands):
             image = self.native({band: cutouts[band][row : row + 1]}, band)
             good = usable(image, self.recipe.stretch)
-            self._scale(image, index, good, torch.empty((1, self.recipe.size, self.recipe.size), device=self.device))
+            if not self.recipe.preprocessing:
+                self._scale(image, index, good, torch.empty((1, *[self.recipe.size] * 2), device=self.device))
             if bool(good):
                 continue
             if bad := int((~torch.isfinite(image)).sum()):
                 faults.append(f"{band} has {bad} of {image.numel()} pixels not finite")
             else:
-                faults.append(f"{band} {self._why_constant(image)}")
+                faults.append(f"{band} {why_constant(image, self.recipe.stretch)}")
+        if self.recipe.preprocessing and not faults:
+            one = {band: self.native({band: cutouts[band][row : row + 1]}, band) for band in self.recipe.bands}
+            faults += filter(None, [fault_of(self.recipe.preprocessing, one, self.recipe.size)])
         for column in self.extra_columns:
             value = float(np.asarray(cutouts[column])[row])
             if not math.isfinite(value):
                 faults.append(f"its {column} is {value}")
         return ", ".join(faults)
-
-    def _why_constant(self, image: torch.Tensor) -> str:
-        """Why nothing is left of finite pixels once they are stretched."""
-        stretch, limits = self.recipe.stretch, STRETCHES[self.recipe.stretch].limits
-        low, high = float(image.min()), float(image.max())
-        if low == high or limits is None:
-            return "is constant"
-        if limits.of_output:
-            return f"has no pixel between the limits of stretch {stretch}: its unit is another, or its sky"
-        if high <= limits.low:
-            return f"has no pixel above {limits.low:g} (the largest is {high:.4g}): stretch {stretch} clips all of them"
-        return f"has no pixel below {limits.high:g} (the smallest is {low:.4g}): stretch {stretch} clips all of them"
 
     def logit(self, images: torch.Tensor) -> torch.Tensor:
         """Log-odds of "lens" (n,) of prepared images (n, bands, size, size); p(lens) = sigmoid(logit).
@@ -307,6 +309,9 @@ class Finder:
         if not self.resamples and (other := self.other_pixels(lens_set)):
             raise DataError(f"{other}; give --resample to have them brought to the finder's pixels all the same")
         refuse_other_units(self.recipe, getattr(lens_set, "pixel_units", {}), self.given_unit, self.refitted)
+        if self.recipe.preprocessing:
+            shapes = {band: lens_set.shape[band] for band in self.recipe.bands}
+            refuse_other_shapes(self.recipe.preprocessing, shapes, self.recipe.size)
         columns = getattr(lens_set, "columns", self.extra_columns)  # a set still to be rendered has all of them
         for column in self.extra_columns:
             if column not in columns:
@@ -363,12 +368,13 @@ class Finder:
         return native if by is None else native * by
 
 
-def weights_hash(module: nn.Module, statistics: Statistics | None = None) -> str:
+def weights_hash(module: nn.Module, statistics: Statistics | None = None, steps: str = "") -> str:
     """SHA-256 over name, type, shape and bytes of every tensor of the state dict, in the order of the names.
 
-    The `statistics` of a stretch count as tensors called ``preprocessing.NAME``.
+    The `statistics` of a stretch count as tensors called ``preprocessing.NAME``; of a declared preprocessing the
+    words of its `steps` come first.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{STATISTICS_PREFIX}{steps}\n".encode() if steps else b"")
     tensors = module.state_dict() | {
         f"{STATISTICS_PREFIX}{name}": tensor for name, tensor in (statistics or {}).items()
     }

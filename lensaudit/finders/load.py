@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from os.path import lexists
@@ -169,7 +169,7 @@ def declare_finder(
     size: int,
     *,
     name: str = "custom",
-    stretch: str = "minmax",
+    stretch: str | Sequence[Mapping[str, Any]] = "minmax",
     field_of_view_arcsec: float = 20.0,
     lens_index: int = 1,
 ) -> Finder:
@@ -190,7 +190,8 @@ def declare_finder(
     name
         How the finder is called in results.
     stretch
-        ``minmax``, ``sqrt`` or another key of `lensaudit.finders.stretch.STRETCHES`.
+        ``minmax``, ``sqrt`` or another key of `lensaudit.finders.stretch.STRETCHES`; or the steps of a preprocessing,
+        as a recipe has them: ``[{"step": "crop", "size": 44}, {"step": "asinh", "a": 0.1}]``.
     field_of_view_arcsec
         Width of the cutouts it was trained on.
     lens_index
@@ -225,17 +226,14 @@ def declare_finder(
     if not bands or isinstance(bands, str) or size < 1:
         raise UsageError(f"finder {name}: bands {bands!r}, size {size}: give a tuple of names, and 1 pixel or more")
     module = _evaluating(unwrapped(module), name)
-    trial = tried(module, len(bands), size, name)
+    scaling = {"stretch": stretch} if isinstance(stretch, str) else {"preprocessing": list(stretch)}
+    words = {"name": name, "architecture": CUSTOM, "bands": tuple(bands), "size": size, **scaling}
+    words |= {"field_of_view_arcsec": field_of_view_arcsec}
     try:
-        recipe = Recipe(
-            name=name,
-            architecture=CUSTOM,
-            bands=tuple(bands),
-            size=size,
-            stretch=stretch,
-            field_of_view_arcsec=field_of_view_arcsec,
-            outputs=trial.outputs,
-            lens_index=lens_index if trial.outputs > 1 else 0,
+        untried = Recipe.model_validate(words | {"lens_index": 0})
+        trial = tried(module, untried.channels, size, name)
+        recipe = Recipe.model_validate(
+            words | {"outputs": trial.outputs, "lens_index": lens_index if trial.outputs > 1 else 0}
         )
     except ValidationError as invalid:
         raise UsageError(f"finder {name}: {complaint(invalid)}; correct its declaration") from invalid

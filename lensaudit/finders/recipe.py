@@ -24,7 +24,8 @@ from lensaudit.documents import read_yaml
 from lensaudit.errors import LensauditWarning, UsageError
 from lensaudit.files import builtin_folder
 from lensaudit.finders.architectures import architecture
-from lensaudit.finders.stretch import STRETCHES
+from lensaudit.finders.preprocessing import LARGEST_SIZE, MOST_BANDS, Steps, channel_names, in_pixel_units, in_words
+from lensaudit.finders.stretch import DECLARED, NAMED, STRETCHES
 from lensaudit.untrusted import Identifier, printable
 
 CUSTOM = "custom"
@@ -40,11 +41,11 @@ COMMITTEE_KINDS = ("mean", "median", "stack")
 
 RECIPE_FILE = "recipe.yaml"
 
-LARGEST_SIZE = 4096
-"""Pixels per side: a batch of 32 such images in one band has 2 GB; the largest of a published finder is 224."""
+_IN_UNIT_RANGE = (OU_TSNE, COMMITTEE, "cae-bgm")
+"""Architectures that need every band in [0, 1]: the members of one scale them, the other draws its images so."""
+
 MOST_OUTPUTS = 10_000
 """ImageNet's heads have 1 000; each output of a module costs as many weights as its last layer has features."""
-MOST_BANDS = 64
 LARGEST_OPTION = 1_000_000
 """Of an architecture's own number, such as its filters or the images on an ensemble's map."""
 LONGEST_OPTION = 1000
@@ -120,7 +121,8 @@ class Recipe(_Words):
     `extra_inputs` are columns of the catalogue given to the module as planes after the bands; ``psf_angle`` is the
     angle of the PSF on the sky, as the cosine and sine of three times it. `symmetrise` averages the logits over the
     eight rotations and mirrors of the image. `architecture_options` are the architecture's own. `pixel_unit` is what
-    a pixel of each band meant to the statistics of the stretch; training sets it.
+    a pixel of each band meant to the statistics of the stretch; training sets it. `preprocessing` are steps in place
+    of stretch and resizing, see `lensaudit.finders.preprocessing`; the stretch is then ``declared``.
     """
 
     name: Identifier
@@ -136,15 +138,23 @@ class Recipe(_Words):
     symmetrise: bool = False
     architecture_options: dict[str, OptionValue] = Field(default={}, max_length=64)
     pixel_unit: dict[str, str] = Field(default={}, max_length=MOST_BANDS)
+    preprocessing: Steps = ()
     members: tuple[Recipe, ...] = Field(default=(), max_length=MOST_BANDS)
     """Of an ensemble: what each of its finders takes as input, by names that differ."""
     training: Training = Training()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _declared(cls, words: Any) -> Any:
+        if isinstance(words, dict) and words.get("preprocessing"):
+            return {"stretch": DECLARED} | words
+        return words
 
     @field_validator("stretch")
     @classmethod
     def _known_stretch(cls, value: str) -> str:
         if value not in STRETCHES:
-            raise ValueError(f"{value!r} is not known; allowed: {', '.join(STRETCHES)}")
+            raise ValueError(f"{value!r} is not known; allowed: {', '.join(NAMED)}")
         return value
 
     @field_validator("bands")
@@ -158,15 +168,34 @@ class Recipe(_Words):
     def _without_unused(self, words: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the newer fields where they say nothing: records written before them stay the same bytes."""
         written: dict[str, Any] = words(self)
-        for name in ("extra_inputs", "symmetrise", "architecture_options", "pixel_unit", "members"):
+        for name in ("extra_inputs", "symmetrise", "architecture_options", "pixel_unit", "preprocessing", "members"):
             if not getattr(self, name):
                 written.pop(name, None)
+        if self.stretch == DECLARED:  # the steps say it
+            written.pop("stretch", None)
         return written
 
     @property
+    def image_channels(self) -> int:
+        """Channels that are made of the image: the bands, or what the preprocessing makes of them."""
+        return len(channel_names(self.preprocessing, self.bands)) if self.preprocessing else len(self.bands)
+
+    @property
     def channels(self) -> int:
-        """Channels of the module's input: the bands, and two planes for each extra input."""
-        return len(self.bands) + 2 * len(self.extra_inputs)
+        """Channels of the module's input: those of the image, and two planes for each extra input."""
+        return self.image_channels + 2 * len(self.extra_inputs)
+
+    @property
+    def in_pixel_units(self) -> bool:
+        """Whether its stretch or preprocessing holds numbers in the unit of a pixel."""
+        if self.preprocessing:
+            return in_pixel_units(self.preprocessing, self.bands)
+        return STRETCHES[self.stretch].in_pixel_units
+
+    @property
+    def scaling(self) -> str:
+        """Its stretch, or the steps of its preprocessing, in words."""
+        return in_words(self.preprocessing) if self.preprocessing else self.stretch
 
     @field_validator("extra_inputs")
     @classmethod
@@ -179,6 +208,14 @@ class Recipe(_Words):
     def _consistent(self) -> Self:
         if self.lens_index >= self.outputs:
             raise ValueError(f"lens_index {self.lens_index} is not below outputs {self.outputs}")
+        if bool(self.preprocessing) != (self.stretch == DECLARED):
+            raise ValueError(f"stretch {self.stretch} and {len(self.preprocessing)} preprocessing steps: give either")
+        try:
+            channel_names(self.preprocessing, self.bands)
+        except ValueError as unfit:
+            raise ValueError(f"preprocessing: {unfit}") from unfit
+        if self.preprocessing and self.architecture in _IN_UNIT_RANGE:
+            raise ValueError(f"preprocessing does not fit architecture {self.architecture}; take a stretch")
         if self.architecture == CUSTOM:
             return self
         if self.architecture in (OU_TSNE, COMMITTEE):
@@ -209,10 +246,11 @@ class Recipe(_Words):
         if len(set(names)) < max(len(names), 2):
             raise ValueError(f"members {', '.join(names) or 'none'}: an ensemble has two or more, of different names")
         for member in self.members:
-            if member.architecture in (CUSTOM, OU_TSNE, COMMITTEE) or member.extra_inputs or "." in member.name:
+            own = member.architecture in (CUSTOM, OU_TSNE, COMMITTEE) or member.extra_inputs or member.preprocessing
+            if own or "." in member.name:
                 raise ValueError(
-                    f"member {member.name}: is the user's own module, an ensemble itself, reads the catalogue or has a "
-                    f"dot in its name; take finders of built-in architectures without extra_inputs"
+                    f"member {member.name}: is the user's own module, an ensemble itself, reads the catalogue, has its "
+                    f"preprocessing declared or a dot in its name; take finders of built-in architectures without them"
                 )
             if missing := [band for band in member.bands if band not in self.bands]:
                 raise ValueError(f"member {member.name} needs {', '.join(missing)}, which the ensemble's bands lack")

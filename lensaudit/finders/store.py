@@ -22,7 +22,7 @@ from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import STATISTICS_PREFIX, Finder
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.stretch import STRETCHES
-from lensaudit.finders.units import unit_clause
+from lensaudit.finders.units import scaling_words
 from lensaudit.finders.weights_file import as_floats, read_safetensors
 from lensaudit.imaging.instruments import INSTRUMENTS
 from lensaudit.provenance import Provenance
@@ -36,7 +36,7 @@ def finder_card(record: Mapping[str, Any]) -> str:
     recipe = record["recipe"]
     origin = record["origin"].rstrip(".")
     bands = ", ".join(recipe["bands"])
-    unit = unit_clause(recipe["stretch"], recipe["bands"], recipe.get("pixel_unit", {}))
+    scaling = scaling_words(Recipe.model_validate(recipe))
     lines = [
         f"# {recipe['name']}",
         "",
@@ -45,7 +45,7 @@ def finder_card(record: Mapping[str, Any]) -> str:
         "## What it takes and gives",
         f"* Architecture `{recipe['architecture']}`, {record['parameters']} parameters.",
         f"* Bands in this order: {bands}; {recipe['size']}×{recipe['size']} pixels over "
-        f"{recipe['field_of_view_arcsec']:g}″; stretch `{recipe['stretch']}`{unit}.",
+        f"{recipe['field_of_view_arcsec']:g}″; {scaling}.",
         f"* {recipe['outputs']} output(s); p(lens) from output {recipe['lens_index']}; "
         f"called a lens from p = {recipe['threshold']:g}.",
         f"* Weights SHA-256 `{record['weights_hash']}`.",

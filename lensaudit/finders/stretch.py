@@ -103,6 +103,9 @@ def _log(images: torch.Tensor) -> torch.Tensor:
 SKY_BELOW_ZERO = (0.20, 0.55)
 NOISE_CLIP = 250.0
 
+DECLARED = "declared"
+"""Of a recipe whose preprocessing is a list of steps, see `lensaudit.finders.preprocessing`."""
+
 STRETCHES: dict[str, Stretch] = {
     "minmax": Stretch(_unchanged, _unchanged),
     "sqrt": Stretch(_square_root, _unchanged, limits=Limits(0.0, math.inf, SKY_BELOW_ZERO, 0.0)),
@@ -121,6 +124,7 @@ STRETCHES: dict[str, Stretch] = {
         limits=Limits(-NOISE_CLIP, NOISE_CLIP, (0.0, 0.001), 0.001, of_output=True),
     ),
     "native": Stretch(_unchanged, _unchanged, unscaled=True),
+    DECLARED: Stretch(_unchanged, _unchanged, unscaled=True),
 }
 """Name → stretch.
 
@@ -146,6 +150,9 @@ STRETCHES: dict[str, Stretch] = {
     Resize only: what an ensemble hands to its members, each of which has a stretch of its own.
 """
 
+NAMED = tuple(name for name in STRETCHES if name != DECLARED)
+"""What a user may say."""
+
 
 def usable(images: torch.Tensor, stretch: str) -> torch.Tensor:
     """Whether each (h, w) image of (n, h, w) can be scaled: finite everywhere, and not constant once stretched.
@@ -158,6 +165,19 @@ def usable(images: torch.Tensor, stretch: str) -> torch.Tensor:
     low, high = images.amin(dim=(-2, -1)), images.amax(dim=(-2, -1))  # ten times faster than aminmax on the CPU
     stretched = STRETCHES[stretch].native
     return torch.isfinite(low) & torch.isfinite(high) & (stretched(high) > stretched(low))
+
+
+def why_constant(image: torch.Tensor, stretch: str) -> str:
+    """Why nothing is left of finite pixels once they are stretched."""
+    limits = STRETCHES[stretch].limits
+    low, high = float(image.min()), float(image.max())
+    if low == high or limits is None:
+        return "is constant"
+    if limits.of_output:
+        return f"has no pixel between the limits of stretch {stretch}: its unit is another, or its sky"
+    if high <= limits.low:
+        return f"has no pixel above {limits.low:g} (the largest is {high:.4g}): stretch {stretch} clips all of them"
+    return f"has no pixel below {limits.high:g} (the smallest is {low:.4g}): stretch {stretch} clips all of them"
 
 
 def _mostly_there(images: torch.Tensor) -> torch.Tensor:

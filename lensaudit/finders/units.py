@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from lensaudit.errors import DataError
@@ -61,7 +61,7 @@ def factor(given: str, own: str) -> float | None:
 
 def bands_in_units(recipe: Recipe) -> tuple[str, ...]:
     """Bands whose pixels the recipe's stretch, or that of a member, measures by numbers in their unit."""
-    measured = [one for one in (recipe, *recipe.members) if STRETCHES[one.stretch].in_pixel_units]
+    measured = [one for one in (recipe, *recipe.members) if one.in_pixel_units]
     named = {band for one in measured for band in one.bands}
     return tuple(band for band in recipe.bands if band in named)
 
@@ -121,16 +121,23 @@ def unit_remarks(recipe: Recipe, units: Units, refitted: bool = False) -> list[s
     return [f"pixels are brought to the unit of finder {recipe.name} by their zero points: {', '.join(words)}"]
 
 
-def unit_clause(stretch: str, bands: Sequence[str], pixel_unit: Units) -> str:
-    """What a model card says of the unit that a stretch's numbers are in; empty where it holds none."""
-    if not STRETCHES[stretch].in_pixel_units:
+def scaling_words(recipe: Recipe) -> str:
+    """What a model card says of stretch or preprocessing, and of the unit of its numbers where it holds any."""
+    what = f"preprocessing {recipe.scaling}" if recipe.preprocessing else f"stretch `{recipe.stretch}`"
+    return f"{what}{_unit_clause(recipe)}"
+
+
+def _unit_clause(recipe: Recipe) -> str:
+    if not recipe.in_pixel_units:
         return ""
-    named = ", ".join(f"{band}: {pixel_unit.get(band, 'unknown')}" for band in bands)
+    named = ", ".join(f"{band}: {recipe.pixel_unit.get(band, 'unknown')}" for band in recipe.bands)
     return f", with numbers in the unit of a pixel ({named})"
 
 
 def _numbers(recipe: Recipe) -> str:
-    measured = [one.stretch for one in (recipe, *recipe.members) if STRETCHES[one.stretch].in_pixel_units]
+    if recipe.preprocessing:
+        return "numbers of its preprocessing"
+    measured = [one.stretch for one in (recipe, *recipe.members) if one.in_pixel_units]
     fitted = any(STRETCHES[name].fitted for name in measured)
     what = "statistics of its training images" if fitted else "a fixed upper limit"
     return f"{what} (stretch {', '.join(dict.fromkeys(measured))})"

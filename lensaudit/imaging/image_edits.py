@@ -173,7 +173,7 @@ def recolour(images: Mapping[str, Image], strength: float, rng: np.random.Genera
     UsageError
         There is one band only, or the strength is not finite.
     """
-    _demand_finite("recolour", strength)
+    demand_finite("recolour", strength)
     if len(images) < 2:
         raise UsageError(f"recolour: two bands or more are needed, there is {', '.join(images)}")
     if strength == 0:
@@ -204,7 +204,7 @@ def added_noise(images: Mapping[str, Image], strength: float, rng: np.random.Gen
     DataError
         An image has no background noise to measure.
     """
-    _demand_finite("added_noise", strength)
+    demand_finite("added_noise", strength)
     if strength < 0:
         raise UsageError(f"added_noise: the noise in units of σ must be at least 0, not {strength}")
     if strength == 0:
@@ -235,13 +235,13 @@ def background_offset(images: Mapping[str, Image], strength: float, rng: np.rand
     DataError
         An image has no background noise to measure.
     """
-    _demand_finite("background_offset", strength)
+    demand_finite("background_offset", strength)
     if strength == 0:
         return dict(images)
     return {band: image + np.float32(strength * _background_sigma(band, image)) for band, image in images.items()}
 
 
-def _demand_finite(edit: str, strength: float) -> None:
+def demand_finite(edit: str, strength: float) -> None:
     if not np.isfinite(strength):
         raise UsageError(f"{edit}: the strength must be a finite number, not {strength}")
 

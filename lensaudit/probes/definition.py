@@ -124,10 +124,10 @@ class Mode(Checked):
             if name not in POPULATIONS:
                 raise ValueError(f"population '{name}' is unknown; allowed: {', '.join(POPULATIONS)}")
         if self.stretch is not None:
-            from lensaudit.finders.stretch import STRETCHES  # imports torch
+            from lensaudit.finders.stretch import NAMED  # imports torch
 
-            if self.stretch not in STRETCHES:
-                raise ValueError(f"stretch '{self.stretch}' is unknown; allowed: {', '.join(STRETCHES)}")
+            if self.stretch not in NAMED:
+                raise ValueError(f"stretch '{self.stretch}' is unknown; allowed: {', '.join(NAMED)}")
         return self
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lensaudit.errors import UsageError
-from lensaudit.finders.stretch import STRETCHES
+from lensaudit.finders.stretch import NAMED
 from lensaudit.imaging import Instrument
 from lensaudit.probes.definition import Mode, ProbeDefinition
 from lensaudit.probes.on_hosts import OnHosts
@@ -72,8 +72,8 @@ def settled(definition: ProbeDefinition, n: int, seed: int, options: ProbeOption
         raise UsageError(f"--tolerance {tolerance}: must lie between 0 and 1; for instance 0.05")
     if options.workers < 1:
         raise UsageError(f"--workers {options.workers}: must be 1 or more")
-    if options.stretch is not None and options.stretch not in STRETCHES:
-        raise UsageError(f"--stretch '{options.stretch}' is unknown; allowed: {', '.join(STRETCHES)}")
+    if options.stretch is not None and options.stretch not in NAMED:
+        raise UsageError(f"--stretch '{options.stretch}' is unknown; allowed: {', '.join(NAMED)}")
     return ProbeSettings(n, seed, name, tolerance), mode
 
 

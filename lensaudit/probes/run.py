@@ -181,6 +181,11 @@ def _sources(
 def _with_stretch(finder: Finder, stretch: str | None) -> Finder:
     if stretch is None or stretch == finder.recipe.stretch:
         return finder
+    if finder.recipe.preprocessing:
+        raise UsageError(
+            f"finder {finder.name} has its preprocessing declared, and --stretch {stretch} (or a mode that says so) "
+            f"would replace it; leave it out"
+        )
     return replace(finder, recipe=finder.recipe.model_copy(update={"stretch": stretch}))
 
 
@@ -243,7 +248,7 @@ def conclude(
 def _record(finder: Finder) -> AuditedFinder:
     recipe = finder.recipe
     return AuditedFinder(
-        finder.name, str(finder.origin), finder.weights_hash, recipe.bands, recipe.stretch, recipe.threshold
+        finder.name, str(finder.origin), finder.weights_hash, recipe.bands, recipe.scaling, recipe.threshold
     )
 
 

@@ -71,7 +71,7 @@ def finder_block(finder: Finder) -> AuditedFinder:
         parameters=int(finder.parameters),
         bands=tuple(recipe.bands),
         size=recipe.size,
-        stretch=recipe.stretch,
+        stretch=recipe.scaling,
         field_of_view_arcsec=recipe.field_of_view_arcsec,
         threshold=recipe.threshold,
         given_field_arcsec=finder.given_field_arcsec,

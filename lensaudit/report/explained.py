@@ -312,7 +312,7 @@ def dreams_block(
     Dreams or None
         None where it was switched off, or the finder has no gradient.
     """
-    if options.dream_steps == 0 or not finder.differentiable:
+    if options.dream_steps == 0 or not finder.differentiable or finder.recipe.preprocessing:
         return None
     chosen, path, key = dreams_piece(finder, lens_set, p, options)
     name = None if chosen is None else lens_set.ids[chosen]

@@ -108,6 +108,8 @@ def arms_of(recipe: Recipe, options: TrainingOptions, ablations: Sequence[str]) 
         An ablation is not known, named twice, or has nothing to change in this recipe.
     """
     first = Arm(BASELINE, recipe, options)
+    if recipe.preprocessing and (wrong := next((name for name in ablations if name in ("clip", "nir")), None)):
+        raise UsageError(f"--ablate {wrong}: {recipe.name} declares its preprocessing step by step; leave it out")
     for name in ablations:
         if name not in ABLATIONS:
             raise UsageError(f"--ablate {name} is not known; allowed: {', '.join(ABLATIONS)}")

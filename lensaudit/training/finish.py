@@ -26,7 +26,7 @@ from lensaudit.finders import (
     unfilled_module,
 )
 from lensaudit.finders.facts import FinderMetrics, MeasuredFacts, TrainingFacts
-from lensaudit.finders.units import unit_clause
+from lensaudit.finders.units import scaling_words
 from lensaudit.provenance import Provenance
 from lensaudit.records import Json
 from lensaudit.training.augment import FAULTY
@@ -79,8 +79,7 @@ def _declaration(finder: Finder) -> list[str]:
     return [
         f"* Architecture `{recipe.architecture}`, {finder.parameters} parameters.",
         f"* Bands in this order: {', '.join(recipe.bands)}; {recipe.size}×{recipe.size} pixels over "
-        f"{recipe.field_of_view_arcsec:g}″; stretch `{recipe.stretch}`"
-        f"{unit_clause(recipe.stretch, recipe.bands, recipe.pixel_unit)}.",
+        f"{recipe.field_of_view_arcsec:g}″; {scaling_words(recipe)}.",
         *[f"* Reads `{column}` of the catalogue beside the pixels." for column in finder.extra_columns],
         *(["* Logits averaged over the 8 rotations and mirrors of the image."] if recipe.symmetrise else []),
         f"* Called a lens from p = {recipe.threshold:g}.",

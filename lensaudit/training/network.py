@@ -254,6 +254,12 @@ def starting_weights(name: str, recipe: Recipe) -> dict[str, torch.Tensor]:
             f"--start {name}: its bands {', '.join(finder.recipe.bands)} lack {', '.join(missing)} of {recipe.name}; "
             f"begin from a finder that has them"
         )
+    declared = finder.recipe.preprocessing or recipe.preprocessing
+    if declared and (finder.recipe.bands, finder.recipe.channels) != (recipe.bands, recipe.channels):
+        raise UsageError(
+            f"--start {name}: where preprocessing is declared bands and channels must be the same, {recipe.name} has "
+            f"{', '.join(recipe.bands)} in {recipe.channels} channels; begin from a finder of these"
+        )
     weights = {key: value.detach().cpu().clone() for key, value in finder.module.state_dict().items()}
     if finder.recipe.bands == recipe.bands:
         return weights

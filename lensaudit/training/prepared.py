@@ -25,6 +25,7 @@ from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.files import explained, writable_folder
 from lensaudit.finders.finder import weights_hash
 from lensaudit.finders.layers import P4MLift
+from lensaudit.finders.preprocessing import digest_words
 from lensaudit.kept import JsonForm, Piece
 
 if TYPE_CHECKING:
@@ -242,6 +243,7 @@ def _key(finder: Finder, lens_set: LensSet, rows: Rows | None) -> str:
     specification = [LAYOUT, lens_set.content_hash, list(recipe.bands), recipe.size, recipe.stretch]
     specification += [list(recipe.extra_inputs)] if recipe.extra_inputs else []
     specification += [weights_hash(nn.Identity(), finder.statistics)] if finder.statistics else []
+    specification += [digest_words(recipe.preprocessing)] if recipe.preprocessing else []
     specification += [dict(finder.given_unit)] if finder.given_unit else []
     specification += [] if rows is None else [hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()]
     return hashlib.sha256(json.dumps(specification).encode()).hexdigest()[:16]

@@ -17,7 +17,6 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.facts import TrainingFacts
 from lensaudit.finders.layers import DIHEDRAL
 from lensaudit.finders.refit import statistics_of
-from lensaudit.finders.stretch import STRETCHES
 from lensaudit.training.augment import UNIFORMS, class_weights
 from lensaudit.training.group import ALONE, BatchPart, Group
 from lensaudit.training.options import TrainingOptions
@@ -286,7 +285,7 @@ def fit_to(lens_set: LensSet, recipe: Recipe) -> tuple[Recipe, dict[str, torch.T
 
 def in_units_of(lens_set: LensSet, recipe: Recipe) -> Recipe:
     """The recipe with the pixel units of the set, where its stretch holds numbers in them."""
-    measured = STRETCHES[recipe.stretch].in_pixel_units
+    measured = recipe.in_pixel_units
     unit = {band: lens_set.pixel_units[band] for band in recipe.bands} if measured else {}
     return recipe.model_copy(update={"pixel_unit": unit})
 

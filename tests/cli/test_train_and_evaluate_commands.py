@@ -14,7 +14,7 @@ import torch
 from lens_sets import EUCLID, write_set
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.finders import Finder, initialised, load_recipe, save_finder
+from lensaudit.finders import Finder, initialised, load_finder, load_recipe, save_finder
 from lensaudit.lensset import LensSet
 
 
@@ -51,6 +51,17 @@ def test_evaluate_prints_a_table_and_writes_json_and_plot(refused, run, folder, 
     told = refused(UsageError, "evaluate", folder / "finder", tmp_path / "other", "--out", tmp_path)
     assert "evaluation.json: is the evaluation of another set" in told
     assert "choose another --out, or --force to replace it" in told
+
+
+def test_a_finder_whose_other_output_is_the_lens_is_told(lensaudit, folder, tmp_path):
+    finder = load_finder(str(folder / "finder"))
+    lens_set = LensSet.open(folder / "set")
+    with torch.inference_mode():
+        logit = finder.logit(finder.preprocess(lens_set.cutouts(range(24)))).numpy()
+    write_noise(tmp_path / "turned", np.r_[logit < np.median(logit), -1, -1])
+    code, _, error = lensaudit("evaluate", folder / "finder", tmp_path / "turned", "--device", "cpu")
+    assert code == 0
+    assert "ranks non-lenses above lenses; check that label 1 means a lens, and which output" in error
 
 
 def test_scores_from_a_file_are_those_computed(run, folder):

@@ -13,10 +13,13 @@ import torch
 from lens_sets import EUCLID, write_set
 from network_files import BANDS, SIZE, declaration, small_network, write_onnx, write_program
 from safetensors.torch import save_file
+from torch import nn
 
 from lensaudit.errors import DataError, LensauditError, MachineError, UsageError
 from lensaudit.explaining.functions import explain_prepared
 from lensaudit.finders import load_finder, read_scores
+from lensaudit.finders.formats.declaration import FinderFile
+from lensaudit.finders.formats.network import as_finders_module
 
 FORMATS = ("weights.safetensors", "lightning.ckpt", "program.pt2", "network.onnx")
 WITH_GRADIENTS = FORMATS[:3]
@@ -121,7 +124,7 @@ def test_commands_take_the_yaml_and_its_folder(folder, lensaudit, noise_set, tmp
         ({"format": "pt2"}, "network.onnx: is onnx, its declaration says pt2; correct format, or leave it out"),
         (
             {"bands": ["VIS"]},
-            "its input is (n, 2, 16, 16), which takes no 1 band(s) of 16×16 pixels; correct",
+            "its input is (n, 2, 16, 16), which takes no 1 channel(s) of 16×16 pixels; correct",
         ),
         ({"layout": "NHWC"}, "its input is (n, 2, 16, 16), which is NCHW, not NHWC; leave layout out"),
         ({"lens_index": 2}, "gives 2 numbers for an image, lens_index 2 is none of them"),
@@ -208,3 +211,25 @@ def test_hashes_tell_files_and_what_is_declared_of_them(folder, tmp_path):
         for words in ({}, {"lens_index": 0})
     }
     assert len(hashes) == 4
+
+
+def test_a_layout_that_a_test_image_refutes_or_leaves_open(tmp_path):
+    """The file says nothing of its input's shape, so an image has to."""
+    unknown, at = (None,) * 4, tmp_path / "n.pt2"
+    torch.manual_seed(0)
+    first = nn.Sequential(nn.Conv2d(2, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    either = nn.Sequential(nn.Flatten(), nn.Linear(2 * SIZE**2, 2))
+
+    def layout(net, **words):
+        told = FinderFile(file="n.pt2", bands=BANDS, size=SIZE, field_of_view_arcsec=20.0, **words)
+        return as_finders_module(net, unknown, "0", told, at)[0].layout
+
+    assert layout(first) == layout(first, layout="NCHW") == "NCHW"
+    with pytest.raises(DataError, match="its network takes NCHW, and fails on NHWC; say layout: NCHW"):
+        layout(first, layout="NHWC")
+    with pytest.raises(DataError, match="channels first and with channels last, and answers differently; say layout"):
+        layout(either)
+    assert [layout(either, layout=one) for one in ("NCHW", "NHWC")] == ["NCHW", "NHWC"]
+    alone = FinderFile(file="n.pt2", bands=("VIS",), size=SIZE, field_of_view_arcsec=20.0)
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(SIZE**2, 2))
+    assert as_finders_module(dense, unknown, "0", alone, at)[0].layout == "NCHW"  # one band is the same either way

@@ -228,6 +228,18 @@ class Dream(Shown):
         return float(self.values[-1] - self.values[0])
 
 
+def why_no_dream(finder: Finder) -> str:
+    """Why the finder cannot dream, in one line; empty if it can."""
+    if not finder.differentiable:
+        return no_gradient("dream", finder)
+    if finder.recipe.preprocessing:
+        return (
+            f"a dream is drawn within [0, 1], and the input of finder {finder.name} lies in the range that its "
+            f"preprocessing makes; explain it by a method instead"
+        )
+    return ""
+
+
 def dream(
     finder: Finder,
     targets: Sequence[Target],
@@ -268,8 +280,8 @@ def dream(
     MachineError
         Memory ran out.
     """
-    if not finder.differentiable:
-        raise UsageError(no_gradient("dream", finder))
+    if reason := why_no_dream(finder):
+        raise UsageError(reason)
     pieces = gradient_batch_size(finder) if batch is None else batch
     assert targets
     assert pieces >= 1

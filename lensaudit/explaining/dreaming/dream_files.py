@@ -19,8 +19,7 @@ from lensaudit.display.figures import new_figure, save_figure, styled
 from lensaudit.display.images import picture_of, prepared_rgb, shown_bands
 from lensaudit.documents import Json
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explaining.attribution.methods import no_gradient
-from lensaudit.explaining.dreaming.dream import Dream, dream
+from lensaudit.explaining.dreaming.dream import Dream, dream, why_no_dream
 from lensaudit.explaining.dreaming.dream_picture import (
     Beside,
     View,
@@ -295,8 +294,8 @@ def dream_files(finder: Finder, wish: DreamWish, out: Path, stage: Stage) -> Dre
     MachineError
         Memory or the disk ran out.
     """
-    if not finder.differentiable:
-        raise UsageError(no_gradient("dream", finder))
+    if reason := why_no_dream(finder):
+        raise UsageError(reason)
     groups = groups_of(finder, wish, out)
     if wish.beside is not None:
         finder.check(wish.beside)

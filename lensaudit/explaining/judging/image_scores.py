@@ -200,7 +200,7 @@ class ImageJudge:
         found: list[ImageScore] = []
         for rows, images in sample.pieces(self.finder):
             maps = explainer.maps(self.finder, images, self._settings.seed)
-            spread = maps.spread(len(self.finder.recipe.bands))
+            spread = maps.spread(self.finder.recipe.image_channels)
             for place, row in enumerate(rows):
                 found += self._of_image(explainer, sample, row, images[place], (maps.total[place], spread[place]))
                 if progress is not None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lensaudit.documents import read_yaml
 from lensaudit.errors import DataError, UsageError
+from lensaudit.finders.preprocessing import Steps, channel_names
 from lensaudit.finders.recipe import LARGEST_SIZE, MOST_BANDS, MOST_OUTPUTS, RECIPE_FILE, OptionValue
 from lensaudit.untrusted import TORN_ZIP, Identifier, as_identifier, kind_of, path_within, printable
 
@@ -36,6 +37,8 @@ class FinderFile(BaseModel):
         Of a file that holds only weights: one of ours.
     size
         Input pixels per side; cutouts are resized to it.
+    stretch, preprocessing
+        How a cutout becomes the input: a stretch, minmax by default, or steps, see `lensaudit.finders.preprocessing`.
     field_of_view_arcsec, pixel_scale_arcsec
         Width of the training images, and their native pixels; one says the other, as far as images were not resized.
     outputs
@@ -62,7 +65,8 @@ class FinderFile(BaseModel):
     name: Identifier | None = None
     bands: tuple[Identifier, ...] = Field(min_length=1, max_length=MOST_BANDS)
     size: int = Field(ge=1, le=LARGEST_SIZE)
-    stretch: str = "minmax"
+    stretch: str | None = None
+    preprocessing: Steps = ()
     field_of_view_arcsec: _Arcsec | None = None
     pixel_scale_arcsec: _Arcsec | None = None
     outputs: Outputs = "logit"
@@ -81,7 +85,18 @@ class FinderFile(BaseModel):
     def _with_width(self) -> Self:
         if self.field_of_view_arcsec is None and self.pixel_scale_arcsec is None:
             raise ValueError("neither field_of_view_arcsec nor pixel_scale_arcsec is given; give one")
+        if self.stretch is not None and self.preprocessing:
+            raise ValueError(f"stretch {self.stretch} and preprocessing are given; keep one of them")
+        try:
+            channel_names(self.preprocessing, self.bands)
+        except ValueError as unfit:
+            raise ValueError(f"preprocessing: {unfit}") from unfit
         return self
+
+    @property
+    def channels(self) -> int:
+        """Of the network's input: as many as bands, unless the preprocessing makes others."""
+        return len(channel_names(self.preprocessing, self.bands))
 
     @property
     def width_arcsec(self) -> float:

@@ -11,7 +11,7 @@ from torch import nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.formats.declaration import FinderFile, Layout, Outputs
-from lensaudit.finders.running import WIDE, plain_float32
+from lensaudit.finders.running import SAME, WIDE, plain_float32
 from lensaudit.foreign_code import is_out_of_memory
 from lensaudit.untrusted import printable
 
@@ -87,15 +87,15 @@ class FileNetwork(nn.Module):
         return outputs.flatten(1) if self.flattens else outputs
 
 
-def layout_of(shape: Sequence[int | None], told: FinderFile, path: Path) -> Layout:
-    """Layout of an input of this shape, where None is any number; by what is told where both fit.
+def layouts_of(shape: Sequence[int | None], told: FinderFile, path: Path) -> list[Layout]:
+    """Layouts that an input of this shape may have, where None is any number, and all are; that which is told first.
 
     Raises
     ------
     DataError
         The shape fits neither, or not the one that is told.
     """
-    channels, size = len(told.bands), told.size
+    channels, size = told.channels, told.size
     shown = ", ".join("n" if length is None else str(length) for length in shape)
     wanted: dict[Layout, tuple[int, int, int]] = {"NCHW": (channels, size, size), "NHWC": (size, size, channels)}
     fitting = [
@@ -105,12 +105,12 @@ def layout_of(shape: Sequence[int | None], told: FinderFile, path: Path) -> Layo
     ]
     if not fitting:
         raise DataError(
-            f"{path}: its input is ({shown}), which takes no {channels} band(s) of {size}×{size} pixels; correct bands "
-            f"and size in the declaration"
+            f"{path}: its input is ({shown}), which takes no {channels} channel(s) of {size}×{size} pixels; correct "
+            f"bands and size in the declaration"
         )
     if told.layout is not None and told.layout not in fitting:
         raise DataError(f"{path}: its input is ({shown}), which is {fitting[0]}, not {told.layout}; leave layout out")
-    return told.layout or fitting[0]
+    return sorted(fitting, key=lambda layout: layout != told.layout)
 
 
 def as_finders_module(
@@ -131,17 +131,38 @@ def as_finders_module(
         It takes or gives something else than what is declared; one line.
     """
     batch = shape[0] if shape else None
-    layouts: list[Layout] = [layout_of(shape, told, path)]
-    if told.layout is None and all(length is None for length in shape[1:]):
-        layouts = ["NCHW", "NHWC"]
+    running: dict[Layout, tuple[FileNetwork, int]] = {}
     failures = []
-    for layout in layouts:
+    for layout in layouts_of(shape, told, path):
         made = FileNetwork(network, layout, batch, told, digest).eval()
         try:
-            return made, _checked_outputs(made, told, path)
+            running[layout] = made, _checked_outputs(made, told, path)
         except DataError as failed:
             failures.append(failed)
-    raise failures[0]
+        if layout == told.layout and layout in running:
+            break
+    if not running:
+        raise failures[0]
+    layout = next(iter(running))
+    if told.layout not in (None, layout):
+        raise DataError(f"{path}: its network takes {layout}, and fails on {told.layout}; say layout: {layout}")
+    if len(running) > 1 and _differ([made for made, _ in running.values()], told):
+        raise DataError(
+            f"{path}: its network takes a test image with channels first and with channels last, and answers "
+            f"differently; say layout: NCHW or NHWC"
+        )
+    return running[layout]
+
+
+def _differ(networks: Sequence[FileNetwork], told: FinderFile) -> bool:
+    """Whether the layouts give other answers for a test image; with a single channel they are the same numbers."""
+    image, (one, other) = _noise(told)[:1], networks
+    with torch.inference_mode(), plain_float32(image.device):
+        return not torch.allclose(one.raw(image), other.raw(image), rtol=SAME, atol=SAME)
+
+
+def _noise(told: FinderFile) -> torch.Tensor:
+    return torch.rand(2, told.channels, told.size, told.size, generator=torch.Generator().manual_seed(0))
 
 
 def take_activation_off(module: FileNetwork, told: FinderFile) -> bool:
@@ -176,7 +197,7 @@ def take_activation_off(module: FileNetwork, told: FinderFile) -> bool:
 
 def _checked_outputs(module: FileNetwork, told: FinderFile, path: Path) -> int:
     """Number of logits that the module gives."""
-    noise = torch.rand(2, len(told.bands), told.size, told.size, generator=torch.Generator().manual_seed(0))
+    noise = _noise(told)
     wide = torch.cat([sign * factor * noise[:1] for factor in WIDE for sign in (1, -1)])
     try:
         with torch.inference_mode(), plain_float32(noise.device):
@@ -187,7 +208,7 @@ def _checked_outputs(module: FileNetwork, told: FinderFile, path: Path) -> int:
             raise
         reason = printable(" ".join(str(error).split()), 120)
         raise DataError(
-            f"{path}: its network cannot be run on {len(told.bands)} band(s) of {told.size}×{told.size} pixels, "
+            f"{path}: its network cannot be run on {told.channels} channel(s) of {told.size}×{told.size} pixels, "
             f"{module.layout} ({reason}); correct bands, size or layout in the declaration"
         ) from error
     count = 1 if outputs.ndim == 1 else outputs.shape[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from torch import nn
@@ -50,7 +51,7 @@ def open_file(path: Path, origin: str) -> Finder:
 
         converted = (with_gradients(module, told, file),)
     recipe = _recipe(told, path, CUSTOM, outputs)
-    notes = tried(module, len(recipe.bands), recipe.size, recipe.name).notes
+    notes = tried(module, recipe.channels, recipe.size, recipe.name).notes
     notes = (*notes, *converted)
     notes += (SATURATES,) if told.outputs == "probability" and not bare else ()
     return Finder(recipe, module, origin, trained_scales=told.trained_scales, notes=notes)
@@ -78,7 +79,7 @@ def _recipe(told: FinderFile, path: Path, architecture: str, outputs: int) -> Re
             architecture=architecture,
             bands=told.bands,
             size=told.size,
-            stretch=told.stretch,
+            **_scaling(told),
             field_of_view_arcsec=told.width_arcsec,
             outputs=outputs,
             lens_index=told.lens_index if outputs > 1 else 0,
@@ -88,6 +89,10 @@ def _recipe(told: FinderFile, path: Path, architecture: str, outputs: int) -> Re
         )
     except ValidationError as invalid:
         raise UsageError(f"{path}: {complaint(invalid)}; correct it") from invalid
+
+
+def _scaling(told: FinderFile) -> dict[str, Any]:
+    return {"preprocessing": told.preprocessing} if told.preprocessing else {"stretch": told.stretch or "minmax"}
 
 
 def _with_weights(told: FinderFile, path: Path, file: Path, origin: str) -> Finder:
