@@ -32,7 +32,7 @@ EXPLANATIONS = (
 )
 """Names of ``lensaudit.explaining.METHODS``, which imports torch; a test holds the two together."""
 
-PROBE_GROUPS = ("quick", "all", "none")
+PROBE_GROUPS = ("quick", "preprocessing", "all", "none")
 
 
 def examples(*lines: str) -> str:
@@ -282,7 +282,7 @@ Probes = Annotated[
     list[str],
     typer.Option(
         "--probe", metavar="NAME", autocompletion=probe_or_group_names,
-        help="Name of a probe (lensaudit probe list), its YAML file, quick, all or none; repeat it for more.",
+        help="A probe (lensaudit probe list), its YAML file, quick, preprocessing, all or none; repeat it for more.",
     ),
 ]  # fmt: skip
 OldProbes = Annotated[str | None, _old_option("probes", "--probe")]
@@ -291,7 +291,7 @@ OnlyProbes = Annotated[
     list[str],
     typer.Option(
         "--probe", metavar="NAME", autocompletion=probe_or_group_names,
-        help="Only this one (lensaudit probe list), or quick; repeat it for more.",
+        help="Only this one (lensaudit probe list), quick or preprocessing; repeat it for more.",
     ),
 ]  # fmt: skip
 ProbeN = Annotated[

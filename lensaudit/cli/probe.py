@@ -148,6 +148,13 @@ def register_probe(app: typer.Typer) -> None:
             "lensaudit probe all ou66 --hosts runs/q1 --n 200 --out runs/on-hosts",
         ),
     )(all_probes)
+    probes.command(
+        "preprocessing",
+        epilog=opt.examples(
+            "lensaudit probe preprocessing ou66 --n 300 --out runs/preprocessing",
+            "lensaudit probe preprocessing mine.yaml --hosts runs/q1 --n 200 --out runs/on-hosts",
+        ),
+    )(preprocessing)
     probes.command("run", epilog=opt.examples("lensaudit probe run mine.yaml ou66 --n 300 --out runs/mine"))(run_file)
     probes.command("power", epilog=opt.examples("lensaudit probe power --tolerance 0.05"))(power)
     register_outside(probes)
@@ -240,6 +247,29 @@ def all_probes(
         if not probe and asked.galaxies is None:
             say("source-texture was not asked: give real galaxies, a folder of stamps or a catalogue, by --sources")
     fail_where([one.verdict.word for one in audit.ranked], fail_on)
+
+
+def preprocessing(
+    finder: opt.Finder,
+    n: N,
+    out: opt.Out,
+    instrument: opt.Instrument = "",
+    asked: on.Asked = on.ASKED,
+    tolerance: opt.Tolerance = None,
+    fail_on: opt.FailOn = None,
+    seed: opt.Seed = 0,
+    workers: opt.Workers = 1,
+    batch: opt.Batch = None,
+    reading: opt.Reading = opt.READING,
+    as_json: opt.Json = False,
+) -> None:
+    """What a slip of the pipeline costs: unit, JPEG, 8 bit, resampling, pixel scale, clipped range."""
+    from lensaudit.probes.definition import PREPROCESSING
+
+    group = [PREPROCESSING]
+    all_probes(
+        finder, n, out, group, instrument, asked, tolerance, fail_on, seed, workers, batch, reading, as_json=as_json
+    )
 
 
 def run_file(

@@ -365,10 +365,12 @@ def _definition_path(name: str | Path) -> Path:
 
 QUICK_PROBES = ("compound", "red-source", "psf-rotation", "einstein-radius", "arc-snr", "false-positive")
 """Probes of a first look: one or two of every kind."""
+PREPROCESSING = "preprocessing"
+"""Group of the probes of what a pipeline does to pixels; their names begin with it."""
 
 
 def without_groups(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of probes with ``quick`` written out.
+    """Names of probes with the groups ``quick`` and ``preprocessing`` written out.
 
     Where ``all`` is among them it stays, before the paths of a user's own probes; alone it becomes no name at all,
     which stands for all.
@@ -381,5 +383,7 @@ def without_groups(names: Sequence[str]) -> tuple[str, ...]:
     if "all" in names:
         own = [name for name in names if name.endswith((".yaml", ".yml"))]
         return ("all", *own) if own else ()
-    quick = tuple(name for name in QUICK_PROBES if name not in names)
-    return tuple(one for name in names for one in (quick if name == "quick" else (name,)))
+    of_pipelines = tuple(name for name in builtin_probes() if name.startswith(f"{PREPROCESSING}-"))
+    groups = {"quick": QUICK_PROBES, PREPROCESSING: of_pipelines}
+    left = {group: tuple(one for one in probes if one not in names) for group, probes in groups.items()}
+    return tuple(one for name in names for one in left.get(name, (name,)))

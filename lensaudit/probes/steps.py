@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from lensaudit.errors import UsageError
 from lensaudit.files import sha256
 from lensaudit.foreign_code import imported, in_charge
-from lensaudit.imaging import image_edits
+from lensaudit.imaging import image_edits, pipeline_edits
 from lensaudit.kept import key_of
 from lensaudit.scenes import Scene
 from lensaudit.scenes import edits as scene_edits
@@ -103,6 +103,12 @@ EDITS = _by_name(
     Edit("recolour", image_edits.recolour, "bands brighter the redder they are", "image", colour=True),
     Edit("added-noise", image_edits.added_noise, "noise added to the image", "image"),
     Edit("background-offset", image_edits.background_offset, "a constant added to the image", "image"),
+    Edit("zero-point", pipeline_edits.zero_point, "pixels in another unit", "image"),
+    Edit("jpeg", pipeline_edits.jpeg, "stored as JPEG", "image"),
+    Edit("eight-bit", pipeline_edits.eight_bit, "rounded to whole levels", "image"),
+    Edit("resampled", pipeline_edits.resampled, "resampled by another interpolation", "image"),
+    Edit("pixel-scale", pipeline_edits.pixel_scale, "pixels of another size than stated", "image"),
+    Edit("clipped-range", pipeline_edits.clipped_range, "cut off at a percentile", "image"),
 )
 
 

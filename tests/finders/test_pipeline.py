@@ -328,9 +328,7 @@ def test_a_pipeline_knows_whether_the_unit_of_a_pixel_matters():
 GUIDE = Path(__file__).parents[2] / "docs/how-to/preprocessing.md"
 
 
-def test_the_guides_declaration_is_a_finder_and_its_table_has_every_step(
-    tmp_path: Path, images: np.ndarray, lensaudit
-):
+def test_the_guides_declaration_is_a_finder_and_its_table_has_every_step(tmp_path: Path, images: np.ndarray, lensaudit):
     text = GUIDE.read_text("utf-8")
     declared = yaml.safe_load(text.split("```yaml")[1].split("```")[0])
     net = nn.Sequential(nn.Conv2d(3, 2, 5), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 1))

@@ -19,6 +19,7 @@ from lensaudit.probes import (
     load_definition,
     run_audit,
     why_not_applicable,
+    without_groups,
 )
 from lensaudit.probes.audit import audited_probes, group, meaning
 from lensaudit.probes.finding import ALL_PAIRS, concluded, leading_finding, measure
@@ -215,6 +216,16 @@ def test_an_audit_takes_the_built_in_probes_that_need_no_file():
     assert [one.name for one in audited_probes(["psf-rotation-real"])] == ["psf-rotation-real"]
     with pytest.raises(UsageError, match="probe orientation is given twice"):
         audited_probes(["orientation", "psf-width", "orientation"])
+
+
+def test_preprocessing_is_a_group_of_probes_that_edit_images_alone():
+    group = without_groups(["preprocessing", "orientation"])
+    assert group[-1] == "orientation"
+    assert [one.removeprefix("preprocessing-") for one in group[:-1]] == [
+        "8-bit", "jpeg", "pixel-scale", "range", "resampling", "zero-point",
+    ]  # fmt: skip
+    assert without_groups(["preprocessing-jpeg", "preprocessing"]).count("preprocessing-jpeg") == 1
+    assert all(one.on_images and one.nature == "nuisance" for one in audited_probes(["preprocessing"]))
 
 
 def test_wrong_options_are_those_of_a_probe(tmp_path):
