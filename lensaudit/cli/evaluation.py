@@ -50,7 +50,7 @@ def evaluate(
     """Measure a finder on a labelled set: each number with its 95 % confidence interval."""
     from lensaudit.cli.running import bands_left_out, open_both, scores_of
     from lensaudit.evaluation import evaluate as measure
-    from lensaudit.evaluation.metric import plot_evaluation
+    from lensaudit.evaluation.metric import INVERTED, plot_evaluation
     from lensaudit.files import writable_folder, write_json
     from lensaudit.finders import pixel_record
     from lensaudit.provenance import provenance, refuse_other
@@ -75,18 +75,14 @@ def evaluate(
     }
     signals = _error_signals(labels, found, cut)
     record |= {} if signals is None else {"errors": signals.to_json()}
-    if any(one.name == "auroc" and one.high < 0.5 for one in result.metrics):
-        warn(
-            f"{loaded.name} ranks non-lenses above lenses; check that label 1 means a lens, and which output of the "
-            f"finder is the lens (lens_index)"
-        )
+    if result.inverted:
+        warn(f"{loaded.name} {INVERTED}")
     if out is not None:
         title = f"{loaded.name} on {record['set']}: {result.n_lenses} lenses, {result.n_non_lenses} non-lenses"
         plot_evaluation(out / "evaluation.png", result, labels, found.p_lens, title)
         write_json(out / "evaluation.json", record)
     if as_json:
-        say_json(record)
-        return
+        return say_json(record)
     _show(result, loaded.name, f"{lens_set}{bands_left_out(loaded, opened)}")
     say(*([] if signals is None else [signals.sentence]))
     if out is not None:

@@ -111,6 +111,12 @@ LABELS = {
 """The one name of each metric in tables and pages."""
 
 
+INVERTED = (
+    "ranks non-lenses above lenses; check that label 1 means a lens, and which output of the finder is the lens "
+    "(lens_index)"
+)
+
+
 @dataclass(frozen=True)
 class Metric(Record):
     """One number with its interval.
@@ -177,6 +183,11 @@ class Evaluation(Shown, Record):
             {"metric": one.name, "value": with_interval(one.value, one.low, one.high), "n": one.n, "status": one.status}
             for one in self.metrics
         ]
+
+    @property
+    def inverted(self) -> bool:
+        """Whether AUROC's interval lies below 0.5."""
+        return any(one.name == "auroc" and one.high < 0.5 for one in self.metrics)
 
     @property
     def confidence(self) -> float:

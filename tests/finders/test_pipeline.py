@@ -336,7 +336,11 @@ def test_the_guides_declaration_is_a_finder_and_its_table_has_every_step(tmp_pat
     path = declaration(tmp_path / "mine.pt2", **declared | {"file": "mine.pt2"})
     finder = load_finder(path)
     assert finder.preprocess(cutouts(images)).shape == (3, 3, 40, 40)
-    rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    rows = [
+        line.split("`")[1]
+        for line in text.split("## The steps")[1].split("\n## ")[0].splitlines()
+        if line.startswith("| `")
+    ]
     assert sorted(rows) == sorted(STEPS)
     code, shown, _ = lensaudit("models", "show", path)
     assert code == 0
