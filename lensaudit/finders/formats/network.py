@@ -174,7 +174,7 @@ def take_activation_off(module: FileNetwork, told: FinderFile) -> bool:
     peel = getattr(module.network, "without_activation", None)
     if told.outputs == "logit" or peel is None or (bare := peel(told.outputs)) is None:
         return False
-    noise = torch.rand(2, len(told.bands), told.size, told.size, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(2, told.channels, told.size, told.size, generator=torch.Generator().manual_seed(0))
     whole = module.network
     with torch.inference_mode(), plain_float32(noise.device):
         before = module.raw(noise)

@@ -100,7 +100,7 @@ def with_gradients(module: FileNetwork, told: FinderFile, path: Path) -> str:
     MachineError, DataError
         As `read_converted`; or the two differ by more than the declaration allows.
     """
-    noise = torch.rand(TESTED, len(told.bands), told.size, told.size, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(TESTED, told.channels, told.size, told.size, generator=torch.Generator().manual_seed(0))
     images = torch.cat([noise[: TESTED // 2], noise[TESTED // 2 :] * 10 - 5])
     with torch.inference_mode(), plain_float32(images.device):
         before = module(images)
