@@ -276,7 +276,8 @@ def pictures(folder: Path, sample: Sample, end: str = "png") -> Path:
     for name, label, image in zip(sample.ids, sample.labels, as_bytes(sample), strict=True):
         place = folder / "pictures" / {1: "lens", 0: "non-lens", -1: "unknown"}[label]
         place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(place / f"{name}.{end}", **({"quality": 95} if end == "jpg" else {}))
+        shown = image[..., 0] if image.shape[-1] == 1 else image  # grey
+        Image.fromarray(shown).save(place / f"{name}.{end}", **({"quality": 95} if end == "jpg" else {}))
     return declare(folder / "pictures.yaml", sample, data="pictures", format="pictures", labels="folder")
 
 

@@ -37,7 +37,7 @@ def decoded(data: bytes, where: str) -> Numbers:
         return np.frombuffer(data, dtype, offset=begin).reshape(shape)
     kind = kind_of_bytes(data[:4096], len(data))
     if kind.key not in ("png", "jpeg"):
-        raise DataError(f"{where}: is {kind.words}, an array (.npy) or a PNG or JPEG picture is needed")
+        raise DataError(f"{where}: is {kind.words}; give an array (.npy), or a PNG or JPEG picture")
     return _picture(data, where)
 
 
@@ -56,6 +56,8 @@ def _picture(data: bytes, where: str) -> Numbers:
                 return np.asarray(picture)
     except (MemoryError, DataError):
         raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{where}: unpacks to more pixels than any cutout has; cut it out first") from error
     except Exception as error:  # a damaged picture may fail anywhere in its decoder
         raise DataError(f"{where}: picture is damaged ({printable(error, 80)}); make it again") from error
 

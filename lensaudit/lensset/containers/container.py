@@ -208,10 +208,8 @@ class Container:
         for place, value in enumerate(self._read(self.told.labels, rows)):
             label = _label(value)
             if label is None:
-                raise DataError(
-                    f"{self._adapter.path}: image {rows[place]}: {self.told.labels} is '{printable(value, 30)}'; "
-                    f"allowed: {ALLOWED_LABELS}"
-                )
+                where, shown = f"{self._adapter.path}: image {rows[place]}", printable(_as_text(value), 30)
+                raise DataError(f"{where}: {self.told.labels} is '{shown}'; allowed: {ALLOWED_LABELS}")
             found[place] = label
         return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.fits_input import number, open_fits, pixels_of
+from lensaudit.fits_input import number, open_fits, pixels_of, plain_image
 from lensaudit.lensset.containers.adapter import Adapter, FlatArray, Numbers, Rows
 from lensaudit.lensset.containers.coded import stacked
 from lensaudit.lensset.ingest.layouts import parse_band, plan_fits
@@ -59,6 +59,10 @@ class Files(Adapter):
 
     def _image(self, name: str, row: int) -> Numbers:
         plate = self._plates[name][row]
+        if plate.plane is None and len(plate.extensions) == 1:
+            plain = plain_image(plate.path, plate.extensions[0])
+            if plain is not None:
+                return plain
         with open_fits(plate.path) as hdus:
             hdu, extension = extension_of(hdus, plate, "images")
             return pixels_of(hdu, f"{plate.path}: extension {extension}", plate.plane)
@@ -136,7 +140,7 @@ def _plain(columns: Mapping[str, Any], name: str, path: Path) -> tuple[float, fl
     """Scale and zero of a column; DataError where it is missing, or its cells lie elsewhere."""
     if name not in columns:
         there = printable(", ".join(columns), 300)
-        raise DataError(f"{path}: has no column {printable(name, 60)}, it has {there}")
+        raise DataError(f"{path}: has no column {printable(name, 60)}; correct the name, it has {there}")
     column = columns[name]
     if str(column.format).lstrip("0123456789")[:1] in ("P", "Q"):
         raise DataError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.lensset.containers.adapter import Adapter, Numbers, Rows, runs
 from lensaudit.untrusted import other_kind, printable
 
@@ -110,7 +110,7 @@ class Hdf5(Adapter):
             group = _member(group, part, where)
         dataset = _member(group, parts[-1] if parts else "", where)
         if not isinstance(dataset, h5py.Dataset):
-            raise DataError(f"{where}: is a group; the datasets in it are {_there(dataset)}")
+            raise DataError(f"{where}: is a group; name a dataset in it: {_there(dataset)}")
         if dataset.is_virtual or dataset.external:
             raise DataError(f"{where}: lies in other files, which are not opened; copy it into one file with h5repack")
         if dataset.dtype.hasobject and h5py.check_string_dtype(dataset.dtype) is None:
@@ -123,6 +123,8 @@ class Hdf5(Adapter):
     def _tried(self, name: str, act: Any) -> Any:
         try:
             return act()
+        except LensauditError:
+            raise
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # h5py has no exception of its own
             reason = printable(" ".join(str(error).split()), 100)
             raise DataError(
@@ -136,7 +138,7 @@ def _member(group: Any, name: str, where: str) -> Any:
 
     link = group.get(name, getlink=True) if name and name in group.keys() else None  # noqa: SIM118
     if link is None:
-        raise DataError(f"{where}: is not there; the file has {_there(group)}")
+        raise DataError(f"{where}: is not there; correct the name, the file has {_there(group)}")
     if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
         raise DataError(f"{where}: is a link, which is not followed; name the dataset it points to")
     return group[name]

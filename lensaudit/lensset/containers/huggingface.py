@@ -38,9 +38,8 @@ class ArrowFile(Adapter):
         names = self._opened().column_names
         for name in (*images, *values):
             if name not in names:
-                raise DataError(
-                    f"{path}: has no column {printable(name, 60)}, it has {printable(', '.join(names), 300)}"
-                )
+                there = printable(", ".join(names), 300)
+                raise DataError(f"{path}: has no column {printable(name, 60)}; correct the name, it has {there}")
         self._shapes = {name: self.block(name, np.zeros(1, np.intp)).shape[1:] for name in images} if self.n else {}
         self.close()
 
@@ -123,7 +122,10 @@ def _inside(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
     )
     if not names:
         raise DataError(f"{state}: _data_files names no file; {_FIX}")
-    return [path_within(folder, *name.split("/")) for name in names], _classes(info)
+    try:
+        return [path_within(folder, *name.split("/")) for name in names], _classes(info)
+    except UsageError as error:
+        raise DataError(f"{state}: _data_files names a file outside the folder; {_FIX}") from error
 
 
 def _classes(info: Path) -> dict[str, list[str]]:

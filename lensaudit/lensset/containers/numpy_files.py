@@ -140,7 +140,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> FlatArray | Held
     where = f"{path}: array {printable(name, 60)}"
     if f"{name}.npy" not in archive.namelist():
         there = ", ".join(one.removesuffix(".npy") for one in archive.namelist()[:30])
-        raise DataError(f"{where}: is not there; the file has {printable(there, 300)}")
+        raise DataError(f"{where}: is not there; correct the name, the file has {printable(there, 300)}")
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as stream:
         shape, dtype, begin = header_of(stream, where)

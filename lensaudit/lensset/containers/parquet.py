@@ -40,7 +40,7 @@ class ParquetFile(Adapter):
         for name in (*images, *values):
             if name not in names:
                 there = printable(", ".join(sorted(names)), 300)
-                raise DataError(f"{path}: has no column {printable(name, 60)}, it has {there}")
+                raise DataError(f"{path}: has no column {printable(name, 60)}; correct the name, it has {there}")
         counts = [self._footer.row_group(group).num_rows for group in range(self._footer.num_row_groups)]
         self._begins = np.cumsum([0, *counts])
         self._shapes = {name: self.block(name, np.zeros(1, np.intp)).shape[1:] for name in images} if self.n else {}

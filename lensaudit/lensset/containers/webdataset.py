@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.documents import json_of
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.lensset.containers.adapter import Adapter, Numbers, Rows
 from lensaudit.lensset.containers.coded import LARGEST_IMAGE, decoded, stacked
 from lensaudit.untrusted import other_kind, printable
@@ -19,6 +19,7 @@ from lensaudit.untrusted import other_kind, printable
 MOST_NAMES = 200
 """Different endings in one shard."""
 _JSON = "json"
+_BLOCK = 512
 
 
 class Shard(Adapter):
@@ -69,7 +70,9 @@ class Shard(Adapter):
     def _need(self, name: str) -> NDArray[np.int64]:
         if name not in self._places:
             there = printable(", ".join(sorted(self._places)), 300)
-            raise DataError(f"{self.path}: no member ends in .{printable(name, 60)}; they end in {there}")
+            raise DataError(
+                f"{self.path}: no member ends in .{printable(name, 60)}; correct the name, they end in {there}"
+            )
         return self._places[name]
 
     def _where(self, name: str, row: Any) -> str:
@@ -99,6 +102,7 @@ class Shard(Adapter):
 def _indexed(path: Path) -> tuple[NDArray[np.bytes_], dict[str, NDArray[np.int64]]]:
     """Keys in the order of the shard; ending → place and size of each key's member, size −1 where it has none."""
     keys: dict[bytes, int] = {}
+    ends = 0
     found: dict[str, list[tuple[int, int, int]]] = {}
     size = path.stat().st_size
     try:
@@ -111,6 +115,7 @@ def _indexed(path: Path) -> tuple[NDArray[np.bytes_], dict[str, NDArray[np.int64
                     raise DataError(
                         f"{path}: member {printable(member.name, 80)} is a link or no file; pack plain files"
                     )
+                ends = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
                 if member.offset_data + member.size > size:
                     raise DataError(f"{path}: member {printable(member.name, 80)} is torn; fetch the shard again")
                 folder, _, base = member.name.rpartition("/")
@@ -122,12 +127,23 @@ def _indexed(path: Path) -> tuple[NDArray[np.bytes_], dict[str, NDArray[np.int64
                 found.setdefault(name, []).append((row, member.offset_data, member.size))
                 if len(found) > MOST_NAMES:
                     raise DataError(f"{path}: members have more than {MOST_NAMES} endings; name them ID.BAND.npy")
+        _refuse_without_end(path, ends)
+    except LensauditError:
+        raise
     except tarfile.TarError as error:
         raise DataError(f"{path}: is a torn tar archive ({printable(error, 60)}); fetch the shard again") from error
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: cannot be read as tar ({printable(error, 60)}); fetch the shard again") from error
     names = np.array(list(keys), dtype=bytes) if keys else np.empty(0, "S1")
     return names, {name: _places(path, names, name, entries) for name, entries in found.items()}
+
+
+def _refuse_without_end(path: Path, ends: int) -> None:
+    """Raise DataError where no block of zeros follows the last member: others may have been cut off."""
+    with open(path, "rb") as stream:
+        stream.seek(ends)
+        if stream.read(_BLOCK) != bytes(_BLOCK):
+            raise DataError(f"{path}: is torn: it has no end mark after its last member; fetch the shard again")
 
 
 def _places(path: Path, keys: NDArray[np.bytes_], name: str, entries: list[tuple[int, int, int]]) -> NDArray[np.int64]:
