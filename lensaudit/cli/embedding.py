@@ -23,7 +23,7 @@ def register_embed(app: typer.Typer) -> None:
             "lensaudit embed ou66 runs/test --out runs/embedding",
             "lensaudit embed ou66 runs/test --training runs/train --out runs/embedding",
             "lensaudit embed ou66 runs/test --layer 26 --colour theta_e_arcsec --out runs/maps",
-            "lensaudit embed ou66 runs/test --concept arcs --concept spirals --concept-layer 26 --out runs/concepts",
+            "lensaudit embed ou66 runs/test --concept arcs --concept spirals --out runs/concepts",
             "lensaudit embed ou66 runs/q1 --only-vectors --npy --out runs/vectors",
         )
     )(embed)
@@ -77,6 +77,10 @@ def embed(
     only_vectors: Annotated[
         bool, typer.Option("--only-vectors", help="Write the vectors and measure nothing: memory stays flat.")
     ] = False,
+    workers: opt.Workers = 1,
+    dask: Annotated[
+        str, typer.Option("--dask", metavar="ADDRESS", help="Dask scheduler whose workers see finder, set and --out.")
+    ] = "",
     npy: Annotated[bool, typer.Option("--npy", help="Write all vectors as embedding.npy too.")] = False,
     force: opt.Force = False,
     seed: opt.Seed = 0,
@@ -86,15 +90,19 @@ def embed(
 ) -> None:  # fmt: skip
     """What a network knows: a layer's numbers of every image, neighbours of errors, a map, what can be read."""
     from lensaudit.cli.running import check_sets, open_both, watching
+    from lensaudit.cli.score_parts import named_absolutely
     from lensaudit.embedding import EmbedOptions
     from lensaudit.embedding import measure as room
     from lensaudit.embedding.page import RESULT_NAME
+    from lensaudit.embedding.vectors import EmbedPart, embed_spread, layer_of, store_in
     from lensaudit.errors import UsageError
     from lensaudit.lensset import open_cutouts
     from lensaudit.provenance import refuse_other
 
-    asked = {"concepts": tuple(concept), "concept_n": concept_n, "concept_layer": concept_layer}
-    options = EmbedOptions(layer, metric, neighbours, map_n, perplexity, tuple(colour), seed=seed, batch=batch, **asked)
+    options = EmbedOptions(
+        layer, metric, neighbours, map_n, perplexity, tuple(colour), seed=seed, batch=batch, concepts=tuple(concept),
+        concept_n=concept_n, concept_layer=concept_layer,
+    )  # fmt: skip
     if only_vectors and (training is not None or concept):
         more = "--concept" if concept else "--training"
         raise UsageError(f"--only-vectors measures nothing, so it takes no {more}; leave one of them out")
@@ -109,12 +117,13 @@ def embed(
         refuse_other(out / RESULT_NAME, inputs, "embedding", "or --force to replace it")
     record: Embedding | None = None
     with watching() as progress:
-        if only_vectors:
-            store = room.only_vectors(loaded, opened, out, options, progress)
-        else:
+        store = store_in(out.absolute() / room.VECTORS, loaded, opened, layer_of(loaded, layer), batch)
+        task = EmbedPart(named_absolutely(finder), opened.path.absolute(), reading, layer, store, batch)
+        embed_spread(task, (loaded, opened), dask or workers, lambda done, n: progress("embedding", done, n))
+        if not only_vectors:  # which takes up the files
             found = room.measure_embedding(loaded, opened, out, options, progress, other)
             found.write(out)
-            store, record = found.store, found.record
+            record = found.record
         if npy:
             room.npy_of(store, out)
     if as_json:

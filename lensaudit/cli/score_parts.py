@@ -92,7 +92,7 @@ def score_folder(asked: FolderScores, opened: tuple[Finder, Cutouts], record: di
     key = key_of({**record, "inputs": inputs, "batch": asked.batch, "refit": asked.reading.refit})
     table = begin_parts(asked.out, len(whole), rows, key, asked.force)
     task = ScorePart(
-        _absolute(asked.finder), whole.path.absolute(), asked.reading, table, asked.batch, asked.prior,
+        named_absolutely(asked.finder), whole.path.absolute(), asked.reading, table, asked.batch, asked.prior,
         record.get("trained_share", 0.5),
     )  # fmt: skip
     with progress_bar(f"scoring with {finder.name}") as report:
@@ -152,6 +152,6 @@ def _workers(parts: Parts, finder: Finder) -> int:
     return processes(parts.workers or 0)
 
 
-def _absolute(finder: str) -> str:
+def named_absolutely(finder: str) -> str:
     """The finder's name as another process understands it, whose working folder may be another."""
     return str(Path(finder).absolute()) if ":" not in finder and Path(finder).exists() else finder

@@ -66,8 +66,8 @@ def to_label(
     embedding: Annotated[
         Path | None,
         typer.Option(
-            "--embedding", metavar="FILE",
-            help="Vectors by which the images are spread out: Parquet with id, or .npy in the order of the scores. "
+            "--embedding", metavar="PATH",
+            help="Vectors by which the images are spread out: a folder of lensaudit embed, Parquet with id, or .npy. "
             "Default: the members' log-odds.",
         ),
     ] = None,

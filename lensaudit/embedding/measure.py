@@ -157,7 +157,7 @@ def measure_embedding(
     progress
         Called with the name of a stage, its steps done and its steps in all.
     training
-        Where neighbours are looked for; None for the set itself.
+        Where neighbours are looked for; None, or the set once more, for the set itself.
 
     Raises
     ------
@@ -166,6 +166,8 @@ def measure_embedding(
     DataError
         The finder cannot take a set as input, or no image can be scored.
     """
+    if training is not None and training.content_hash == lens_set.content_hash:
+        training = None  # else every image is its own neighbour
     check_colours(lens_set, options)
     check_concepts(finder, options)
     layer = layer_of(finder, options.layer)
@@ -216,14 +218,6 @@ def embedded_in(
     store = store_in(folder, finder, lens_set, layer, options.batch)
     embed_set(finder, lens_set, layer, store, options.batch, lambda done, n: progress(stage, done, n))
     return store
-
-
-def only_vectors(
-    finder: Finder, lens_set: Cutouts, folder: Path, options: EmbedOptions, progress: StageProgress
-) -> VectorStore:
-    """Embed a set and measure nothing: memory does not grow with it."""
-    layer = layer_of(finder, options.layer)
-    return embedded_in(folder / VECTORS, finder, lens_set, layer, options, progress, "embedding")
 
 
 def npy_of(store: VectorStore, folder: Path) -> Path:

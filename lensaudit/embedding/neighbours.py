@@ -22,6 +22,9 @@ OUTCOMES = ("false negatives", "lenses found", "false positives", "non-lenses re
 MOST = 2000
 """Images of an outcome that are looked at, the worst errors first, of what is right evenly spread."""
 
+FEW = 5
+"""Fewer images have no interval: a resample of one is always itself."""
+
 KEPT = 12
 """Errors of each kind in the record; all that were looked at stand in the table."""
 
@@ -99,7 +102,7 @@ def neighbours_of(
 ) -> tuple[Neighbours | None, pa.Table | None]:
     """Neighbours of every error and, to compare, of what is right; and a row for each error and neighbour.
 
-    None where nothing has a label or nothing is wrong.
+    None where nothing has a label, and no row where nothing is wrong.
 
     Parameters
     ----------
@@ -115,7 +118,7 @@ def neighbours_of(
     place_of = np.full(len(gallery.rows), -1, np.intp)
     place_of[gallery.good] = np.arange(len(known.rows))
     by = outcomes(vectors, threshold)
-    if not len(by[OUTCOMES[0]]) + len(by[OUTCOMES[2]]) or len(known.rows) <= itself:
+    if not sum(map(len, by.values())) or len(known.rows) <= itself:
         return None, None
     groups, errors, rows = [], [], []
     for outcome, places in by.items():
@@ -125,7 +128,8 @@ def neighbours_of(
             continue
         distance, near = nearest(vectors.values[some], known.values, asked, place_of[some] if itself else None)
         fraction = _non_lenses(known.labels[near])
-        low, high = bootstrap_interval([fraction[np.isfinite(fraction)]], np.mean, generator)
+        enough = fraction[np.isfinite(fraction)] if np.isfinite(fraction).sum() >= FEW else np.empty(0)
+        low, high = bootstrap_interval([enough], np.mean, generator)
         mean = float(np.nanmean(fraction)) if np.isfinite(fraction).any() else float("nan")
         groups.append(Neighbourhood(outcome, len(some), mean, low, high, float(np.median(distance[:, 0]))))
         if wrong:
@@ -136,7 +140,7 @@ def neighbours_of(
     base = float(np.mean(labelled == 0)) if len(labelled) else float("nan")
     k = max(0, min(asked.k, len(known.rows) - itself))
     found = Neighbours(asked.metric, k, among, itself, len(known.rows), base, tuple(groups), tuple(errors))
-    return found, table_of(rows)
+    return found, table_of(rows) if rows else None
 
 
 def _non_lenses(labels: NDArray[np.int8]) -> NDArray[np.float64]:

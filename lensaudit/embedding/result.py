@@ -99,7 +99,7 @@ class Neighbourhood(Record):
     n
         How many were looked at.
     non_lenses, low, high
-        Mean fraction of non-lenses among the neighbours, and its 95 % bootstrap interval over images.
+        Mean fraction of non-lenses among the neighbours, and its 95 % bootstrap interval over images; none of few.
     nearest
         Median distance of the nearest neighbour.
     """
@@ -154,12 +154,19 @@ class Neighbours(Record):
         missed, found = self.group("false negatives"), self.group("lenses found")
         base = f"{percent(self.base)} of all there are"
         if missed is None:
-            return f"No lens is missed. Neighbours: the {self.k} nearest of {self.where} ({self.metric} distance)."
+            where = f"the {self.k} nearest of {self.where} ({self.metric} distance)"
+            of = (
+                ""
+                if found is None
+                else f"; of {where}, {percent(found.non_lenses)} are non-lenses where a lens is found"
+            )
+            return f"No lens is missed{of}; {base}."
         beside = "" if found is None else f"; of the lenses that are found {percent(found.non_lenses)}"
+        known = math.isfinite(missed.low)
+        ends = f"95 % interval {percent(missed.low)} to {percent(missed.high)}, " if known else ""
         return (
             f"Of the {self.k} nearest neighbours of a missed lens ({self.metric} distance, {self.where}), "
-            f"{percent(missed.non_lenses)} are non-lenses (95 % interval {percent(missed.low)} to "
-            f"{percent(missed.high)}, n = {count(missed.n)}){beside}; {base}."
+            f"{percent(missed.non_lenses)} are non-lenses ({ends}n = {count(missed.n)}){beside}; {base}."
         )
 
 
@@ -311,7 +318,7 @@ class Embedding(Record):
     threshold
         p of a lens.
     neighbours
-        None without labels, or where nothing is called wrong.
+        None without labels.
     readability
         The best read first.
     read_n, statistics_n

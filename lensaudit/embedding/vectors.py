@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -197,6 +197,98 @@ def store_in(folder: Path, finder: Finder, lens_set: Cutouts, layer: LastLayer, 
     return VectorStore(folder, len(lens_set), key_of(facts))
 
 
+@dataclass(frozen=True)
+class EmbedPart:
+    """Embeds the images of one file and writes it; picklable, as it goes to other processes.
+
+    Attributes
+    ----------
+    finder, lens_set
+        Names as they are opened: paths are absolute.
+    reading
+        The options of that name: how a finder reads a set.
+    layer
+        Its name; empty for the last before the output.
+    """
+
+    finder: str
+    lens_set: Path
+    reading: Any
+    layer: str
+    store: VectorStore
+    batch: int | None = None
+
+    def __call__(self, part: int) -> int:
+        """Images of the file."""
+        from lensaudit.finders.score_parts import with_threads
+
+        finder, whole, layer = _opened(self)
+        span = self.store.parts[part]
+        with with_threads(self.reading.threads or 1):
+            self.store.piece(part).write(_of_span(finder, whole, span, layer, self.batch, lambda done: None))
+        return len(span)
+
+
+_held: dict[str, tuple[Finder, Cutouts, LastLayer]] = {}
+"""Of this process: finder, set and layer, opened once for all parts."""
+
+
+def _opened(task: EmbedPart) -> tuple[Finder, Cutouts, LastLayer]:
+    from lensaudit.finders import load_finder, refitted
+    from lensaudit.finders.score_parts import own_gpu
+    from lensaudit.lensset import open_cutouts
+
+    if task.store.of not in _held:
+        reading, whole = task.reading, open_cutouts(task.lens_set)
+        own_gpu()
+        loaded = load_finder(task.finder, reading.device).for_field(reading.field_of_view, reading.resample)
+        loaded = refitted(loaded, whole) if reading.refit else loaded.for_units(whole)
+        _held[task.store.of] = loaded, whole, layer_of(loaded, task.layer)
+    return _held[task.store.of]
+
+
+def embed_spread(
+    task: EmbedPart, opened: tuple[Finder, Cutouts], workers: int | str, progress: Callable[[int, int], object]
+) -> None:
+    """As `embed_set`, in so many processes with a thread each, or on the dask cluster at an address: the same bytes.
+
+    Parameters
+    ----------
+    opened
+        Finder and set, as this process has them.
+
+    Raises
+    ------
+    MachineError
+        A worker died, or the scheduler is gone; the same command goes on.
+    """
+    from lensaudit.finders.score_parts import with_threads
+    from lensaudit.spread import spread
+
+    store = begun(task.store)
+    if workers == 1:
+        with with_threads(task.reading.threads or 1):
+            embed_set(*opened, layer_of(opened[0], task.layer), store, task.batch, progress)
+        return
+    left = [part for part in range(len(store.parts)) if store.piece(part).load() is None]
+    done = store.n - sum(len(store.parts[part]) for part in left)
+    progress(done, store.n)
+    with closing(spread(task, left, workers)) as finished:
+        for images in finished:
+            done += images
+            progress(done, store.n)
+
+
+def begun(store: VectorStore) -> VectorStore:
+    """The store with its folder, and without files of a larger set, which ``--force`` replaces."""
+    store.folder.mkdir(parents=True, exist_ok=True)
+    names = {store.piece(number).path.name for number in range(len(store.parts))}
+    for path in store.folder.glob("part-*.parquet"):
+        if path.name not in names:
+            path.unlink()
+    return store
+
+
 def embed_set(
     finder: Finder,
     lens_set: Cutouts,
@@ -214,11 +306,7 @@ def embed_set(
     UsageError
         `batch_size` is below 1.
     """
-    store.folder.mkdir(parents=True, exist_ok=True)
-    names = {store.piece(number).path.name for number in range(len(store.parts))}
-    for path in store.folder.glob("part-*.parquet"):
-        if path.name not in names:  # of a larger set, which --force replaces
-            path.unlink()
+    begun(store)
     for number, span in enumerate(store.parts):
 
         def make(span: range = span) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ def vectors_of(path: Path, ids: Sequence[str], rows: NDArray[np.int64]) -> Array
     ----------
     path
         Parquet with ``id`` and a column of lists, or of numbers each, in any order; or ``.npy`` (n, d), whose rows are
-        those of the scores.
+        those of the scores. A folder that `lensaudit embed` wrote is both.
 
     Raises
     ------
@@ -35,6 +35,8 @@ def vectors_of(path: Path, ids: Sequence[str], rows: NDArray[np.int64]) -> Array
         There is no such file, it is torn or holds objects, an image is missing, or a number is not finite.
     """
     path = Path(path)
+    if path.is_dir():
+        return _of_parts(path, ids)
     if not path.is_file():
         raise NoSuchData(f"{path}: no such file; {FIX}")
     found = _of_array(path, rows) if path.suffix.lower() == ".npy" else _of_table(path, ids)
@@ -56,24 +58,32 @@ def _of_array(path: Path, rows: NDArray[np.int64]) -> Array:
     return np.asarray(whole[rows], np.float64)
 
 
+def _of_parts(folder: Path, ids: Sequence[str]) -> Array:
+    """Of the files that ``lensaudit embed --out DIR`` wrote."""
+    inside = folder / "vectors"
+    files = sorted((inside if inside.is_dir() else folder).glob("part-*.parquet"))
+    if not files:
+        raise NoSuchData(f"{folder}: holds no part-000000.parquet, here or in vectors/; {FIX}")
+    return _of_tables(files, folder, ids)
+
+
 def _of_table(path: Path, ids: Sequence[str]) -> Array:
+    return _of_tables([path], path, ids)
+
+
+def _of_tables(files: Sequence[Path], path: Path, ids: Sequence[str]) -> Array:
     place = {name: at for at, name in enumerate(ids)}
     found: Array | None = None
     seen = np.zeros(len(ids), bool)
     try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if "id" not in names:
-                raise DataError(f"{path}: no column id; {FIX}")
-            for batch in file.iter_batches(AT_ONCE):
-                table = pa.Table.from_batches([batch])
-                here = [(at, place[name]) for at, name in enumerate(_text(table)) if name in place]
-                if not here:
-                    continue
-                some = _numbers(table.take(pa.array([at for at, _ in here])), path)
-                found = np.full((len(ids), some.shape[1]), np.nan) if found is None else found
-                rows = [to for _, to in here]
-                found[rows], seen[rows] = some, True
+        for table in (one for file in files for one in _pieces(file)):
+            here = [(at, place[name]) for at, name in enumerate(_text(table)) if name in place]
+            if not here:
+                continue
+            some = _numbers(table.take(pa.array([at for at, _ in here])), path)
+            found = np.full((len(ids), some.shape[1]), np.nan) if found is None else found
+            rows = [to for _, to in here]
+            found[rows], seen[rows] = some, True
     except (pa.ArrowException, OSError, ValueError) as torn:
         if isinstance(torn, DataError):
             raise
@@ -84,6 +94,15 @@ def _of_table(path: Path, ids: Sequence[str]) -> Array:
             f"{path}: {int((~seen).sum())} images of the scores are missing, first {printable(missing, 60)}"
         )
     return found
+
+
+def _pieces(path: Path) -> Iterator[pa.Table]:
+    """Some rows of a file at a time."""
+    with pq.ParquetFile(path) as file:
+        if "id" not in file.schema_arrow.names:
+            raise DataError(f"{path}: no column id; {FIX}")
+        for batch in file.iter_batches(AT_ONCE):
+            yield pa.Table.from_batches([batch])
 
 
 def _text(table: pa.Table) -> list[str]:

@@ -113,7 +113,7 @@ class ScorePart:
     def __call__(self, part: int) -> tuple[int, str]:
         """(number of the part, digest of its rows)."""
         loaded, whole = _opened(self)
-        with _threads(self.reading.threads or 1):
+        with with_threads(self.reading.threads or 1):
             self.table.piece(part).write(self.scored(loaded, _Span(whole, self.table.index.span(part))))
         return part, self.table.digest(part)
 
@@ -165,7 +165,8 @@ def own_gpu() -> None:
 
 
 @contextmanager
-def _threads(n: int) -> Iterator[None]:
+def with_threads(n: int) -> Iterator[None]:
+    """Have torch use so many CPU threads inside: with one, bytes depend on nothing but the images."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,11 +14,12 @@ from reference.plain_neighbours import plain_nearest
 from torch import nn
 
 from lensaudit.embedding import Embedding, EmbedOptions, measure_embedding, vectors
-from lensaudit.embedding.measure import embedded_in, npy_of, only_vectors
+from lensaudit.embedding.measure import embedded_in, npy_of
 from lensaudit.embedding.neighbours import Asked, nearest, neighbours_of, outcomes
 from lensaudit.embedding.readability import Question, _auroc, _Read, questions, read_all
-from lensaudit.embedding.vectors import Vectors, layer_of, spread_over, values_of
+from lensaudit.embedding.vectors import EmbedPart, Vectors, embed_spread, layer_of, spread_over, store_in, values_of
 from lensaudit.errors import DataError, UsageError
+from lensaudit.evaluation.vectors import vectors_of
 from lensaudit.finders import score_set
 from lensaudit.statistics import auroc
 from tests.realism_gate.toys import SIDE, drawn_set, images, toy_finder, toy_module
@@ -58,11 +60,13 @@ def test_a_stopped_run_goes_on_and_writes_the_same_bytes(finder, planted, tmp_pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        only_vectors(finder, planted, tmp_path, asked, stop)
+        embedded_in(tmp_path / "vectors", finder, planted, layer, asked, stop, "embedding")
     assert [path.name for path in (tmp_path / "vectors").iterdir()] == ["part-000000.parquet"]
     assert hooks(finder.module) == 0
     seen: list[int] = []
-    store = only_vectors(finder, planted, tmp_path, asked, lambda stage, done, total: seen.append(done))
+    store = embedded_in(
+        tmp_path / "vectors", finder, planted, layer, asked, lambda stage, done, total: seen.append(done), "embedding"
+    )
     assert min(seen) == 64
     assert bytes_of(tmp_path / "vectors") == bytes_of(tmp_path / "whole")
     some = np.array([3, 70, 149])
@@ -72,7 +76,7 @@ def test_a_stopped_run_goes_on_and_writes_the_same_bytes(finder, planted, tmp_pa
     with pytest.raises(DataError, match=r"part-000001.parquet: is missing or torn; run the same command again"):
         store.read()
     smaller = drawn_set(tmp_path / "smaller", 40, 4)
-    only_vectors(finder, smaller, tmp_path, asked, silent)
+    embedded_in(tmp_path / "vectors", finder, smaller, layer, asked, silent, "embedding")
     assert [path.name for path in (tmp_path / "vectors").iterdir()] == ["part-000000.parquet"]
 
 
@@ -171,7 +175,12 @@ def test_the_fraction_of_non_lenses_around_a_missed_lens():
     assert table["neighbour"].to_pylist()[:3] == ["i1", "i2", "i3"]
     assert outcomes(vectors, 0.5)["lenses found"].tolist() == [6]
     right = made_up([1, 0], [1, -1], [[1.0], [0.0]])
-    assert neighbours_of(right, right, 0.5, Asked(), "set", np.random.default_rng(0)) == (None, None)
+    found, table = neighbours_of(right, right, 0.5, Asked(), "set", np.random.default_rng(0))
+    assert table is None
+    assert found.errors == ()
+    assert found.sentence.startswith("No lens is missed; of the 1 nearest of the other images of the set")
+    unlabelled = made_up([-1, -1], [1, -1], [[1.0], [0.0]])
+    assert neighbours_of(unlabelled, unlabelled, 0.5, Asked(), "set", np.random.default_rng(0)) == (None, None)
 
 
 def question(target, binary=False):
@@ -317,6 +326,37 @@ def test_the_command(cli, planted, tmp_path, monkeypatch):
         cli(*asked.replace(str(planted.path), str(other.path)).split())
     with pytest.raises(UsageError, match="--only-vectors measures nothing, so it takes no --training"):
         cli(*f"{asked} --only-vectors --training {planted.path}".split())
+
+
+class Reading(NamedTuple):
+    """How a set is read, as the options say it."""
+
+    field_of_view: float | None = None
+    resample: bool = False
+    refit: bool = False
+    device: str = "cpu"
+    threads: int | None = None
+
+
+def test_parts_from_elsewhere_are_the_same_bytes_and_spread_candidates_out(finder, planted, tmp_path, monkeypatch):
+    """A part made as a worker process makes it, from names alone."""
+    monkeypatch.setattr(vectors, "PART", 64)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "spread_toy.py").write_text("from tests.realism_gate.toys import toy_finder as make\n")
+    stores = [store_in(tmp_path / name, finder, planted, layer_of(finder), 16) for name in ("one", "other")]
+    tasks = [EmbedPart("spread_toy:make", planted.path, Reading(), "", store, 16) for store in stores]
+    embed_spread(tasks[0], (finder, planted), 1, lambda done, n: None)
+    assert [tasks[1](part) for part in (2, 0, 1)] == [22, 64, 64]
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "other")
+    (tmp_path / "other" / "part-000001.parquet").unlink()
+    seen: list[int] = []
+    embed_spread(tasks[1], (finder, planted), 1, lambda done, n: seen.append(done))
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "other")
+    rows = np.array([149, 2, 70])
+    found = vectors_of(tmp_path / "one", [planted.ids[row] for row in rows], rows)
+    assert np.array_equal(found, stores[0].read().values[rows].astype(float))
+    with pytest.raises(DataError, match=r"holds no part-000000\.parquet"):
+        vectors_of(tmp_path, ["a"], np.array([0]))
 
 
 def test_options_are_in_the_record(found):
