@@ -48,6 +48,8 @@ class Hookable:
         Which activations ran, and which of them a hook reaches.
     foreign
         Classes of the parts whose own code may call functions that no hook reaches.
+    plain
+        A copy that is not rewritten, whose parts are those of the finder's module.
     """
 
     module: LogitModule
@@ -55,6 +57,7 @@ class Hookable:
     scripted: bool
     watch: ActivationWatch
     foreign: tuple[str, ...]
+    plain: LogitModule
 
     @property
     def where(self) -> str:
@@ -87,22 +90,23 @@ def hookable(finder: Finder) -> Hookable:
 def _made(finder: Finder) -> Hookable:
     noise = noise_for(finder)
     wanted = answers(finder, noise)
-    slope = _gradient(logit_module(finder, copied(finder.module)), noise)
+    plain = logit_module(finder, copied(finder.module))
+    slope = _gradient(plain, noise)
     for rewrite in (_rewritten, _split, copied):
         module = logit_module(finder, rewrite(finder.module))
         if agrees(module, noise, wanted) and _same_gradient(module, noise, slope):
-            return _watched(module, noise)
+            return _watched(module, noise, plain)
     with torch.no_grad():
         module(noise)  # where the plain copy fails, its own error is the better answer
     raise LookupError("a copy that gives the same answers cannot be made: something random or remembered is")
 
 
-def _watched(module: LogitModule, noise: torch.Tensor) -> Hookable:
+def _watched(module: LogitModule, noise: torch.Tensor, plain: LogitModule) -> Hookable:
     watch = ActivationWatch()
     with torch.enable_grad(), watch.of(module):
         module(noise.clone().requires_grad_())
     foreign = sorted({type(part).__name__ for part in module.modules() if _foreign(part)})
-    return Hookable(module, noise, scripted(module), watch, tuple(foreign))
+    return Hookable(module, noise, scripted(module), watch, tuple(foreign), plain)
 
 
 def _rewritten(module: nn.Module) -> nn.Module:

@@ -118,7 +118,7 @@ def attention(copy: Hookable) -> Reached:
         There is none among patches of the image.
     """
     _check_visible(copy)
-    return Reached(seen_words(copy.module, copy.noise))
+    return Reached(seen_words(copy.plain, copy.noise))
 
 
 def _check_visible(copy: Hookable) -> None:
@@ -285,15 +285,15 @@ def _occlusion(target: Target, images: torch.Tensor, _rng: torch.Generator) -> t
 
 
 def _rollout(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
-    return rollout(target.hookable.module, images)
+    return rollout(target.hookable.plain, images)
 
 
 def _relevance(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
-    return relevance(target.hookable.module, images)
+    return relevance(target.hookable.plain, images)
 
 
 def _token_drop(target: Target, images: torch.Tensor, _rng: torch.Generator) -> torch.Tensor:
-    return token_drop(target.hookable.module, images)
+    return token_drop(target.hookable.plain, images)
 
 
 def _registered(*methods: Method) -> Mapping[str, Method]:

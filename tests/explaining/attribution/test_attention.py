@@ -13,7 +13,7 @@ from lensaudit.explaining import Explainer, explain_prepared
 from lensaudit.explaining.attribution.attention import AttentionWatch, rollout
 from lensaudit.explaining.judging.randomisation import randomisation_check
 from lensaudit.explaining.layers import logit_module
-from lensaudit.finders import Finder, declare_finder
+from lensaudit.finders import Finder, Recipe, declare_finder, initialised_module
 from lensaudit.finders.layers import Symmetrised
 
 SIZE, PATCH, WIDTH, HEADS, DEPTH = 12, 4, 8, 2, 3
@@ -199,6 +199,17 @@ def test_contract(finder, method):
     parts = list(finder.module.modules())
     assert not any(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks for part in parts)
     assert all(block.attn.fused_attn for block in finder.module.blocks)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_recipe_s_own_network_is_explained(method):
+    """Its code can be drawn as a graph, in which no transformer would be seen any more."""
+    recipe = Recipe(
+        name="t", architecture="timm:vit_tiny_patch16_224", bands=("H", "VIS"), size=SIZE,
+        architecture_options={"patch": PATCH, "depth": 2, "width": WIDTH, "heads": HEADS},
+    )  # fmt: skip
+    finder = Finder(recipe, initialised_module(recipe, torch.Generator().manual_seed(1)).eval(), "test")
+    assert explain_prepared(finder, images(1), method).hooked == "2 layers of 2 heads, 3×3 patches"
 
 
 def test_randomised_weights_change_the_maps(made):
