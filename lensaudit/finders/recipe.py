@@ -41,7 +41,7 @@ COMMITTEE_KINDS = ("mean", "median", "stack")
 
 RECIPE_FILE = "recipe.yaml"
 
-_IN_UNIT_RANGE = (OU_TSNE, COMMITTEE, "cae-bgm")
+_IN_UNIT_RANGE = (OU_TSNE, "cae-bgm")
 """Architectures that need every band in [0, 1]: the members of one scale them, the other draws its images so."""
 
 MOST_OUTPUTS = 10_000
@@ -246,11 +246,12 @@ class Recipe(_Words):
         if len(set(names)) < max(len(names), 2):
             raise ValueError(f"members {', '.join(names) or 'none'}: an ensemble has two or more, of different names")
         for member in self.members:
-            own = member.architecture in (CUSTOM, OU_TSNE, COMMITTEE) or member.extra_inputs or member.preprocessing
-            if own or "." in member.name:
+            own = member.architecture in (CUSTOM, OU_TSNE, COMMITTEE) or member.extra_inputs
+            if own or member.preprocessing not in ((), self.preprocessing) or "." in member.name:
                 raise ValueError(
                     f"member {member.name}: is the user's own module, an ensemble itself, reads the catalogue, has its "
-                    f"preprocessing declared or a dot in its name; take finders of built-in architectures without them"
+                    f"preprocessing declared and not shared, or a dot in its name; take finders of built-in "
+                    f"architectures without them"
                 )
             if missing := [band for band in member.bands if band not in self.bands]:
                 raise ValueError(f"member {member.name} needs {', '.join(missing)}, which the ensemble's bands lack")
@@ -286,7 +287,9 @@ class Recipe(_Words):
 
     def _takes_input_of(self, other: Recipe) -> bool:
         """Whether what is prepared for this recipe is what the other takes."""
-        return all(getattr(self, name) == getattr(other, name) for name in ("bands", "size", "stretch"))
+        return all(
+            getattr(self, name) == getattr(other, name) for name in ("bands", "size", "stretch", "preprocessing")
+        )
 
 
 def _is_side(word: str) -> bool:

@@ -38,12 +38,19 @@ def alike() -> list:
     ]
 
 
+@pytest.fixture
+def declared() -> list:
+    """Two that share preprocessing in steps."""
+    steps = [{"step": "minmax"}, "resize"]
+    return [make_member(name, ("H", "VIS"), seed, preprocessing=steps) for name, seed in (("a", 1), ("b", 2))]
+
+
 def logits_of(members, training) -> np.ndarray:
     return np.stack([score_set(one, training).logit for one in members], axis=1)
 
 
 @pytest.mark.parametrize(("kind", "joined"), [("mean", np.mean), ("median", np.median)])
-@pytest.mark.parametrize("inputs", ["alike", "members"])
+@pytest.mark.parametrize("inputs", ["alike", "members", "declared"])
 def test_it_is_what_numpy_makes_of_its_members(kind, joined, inputs, training, tmp_path, request):
     members = request.getfixturevalue(inputs)
     finder = fit_committee(members, tmp_path / "c", CommitteePlan(kind), (training, None)).finder
@@ -51,7 +58,7 @@ def test_it_is_what_numpy_makes_of_its_members(kind, joined, inputs, training, t
     each = logits_of(members, training)
     scores = score_set(finder, training)
     # Members' own scores in float32; members of different inputs resize pixels that were resized before.
-    np.testing.assert_allclose(scores.logit, joined(each, axis=1), rtol=0, atol=1e-5 if inputs == "alike" else 1e-4)
+    np.testing.assert_allclose(scores.logit, joined(each, axis=1), rtol=0, atol=1e-4 if inputs == "members" else 1e-5)
     assert np.ptp(each, axis=0).min() > 1e-2  # so that a wrong member would be seen
     found = scores.members
     np.testing.assert_allclose(found.disagreement, each.std(axis=1), rtol=0, atol=1e-4)  # as above
