@@ -278,7 +278,7 @@ def _auroc(read: _Read, weights: Floats, place: int) -> Floats:
 
 def statistics_of(lens_set: Cutouts, bands: Sequence[str], rows: NDArray[np.intp], at_once: int = 128) -> Floats:
     """Image statistics of some images as normal scores (m, statistics): any unit, no outlier."""
-    from lensaudit.realism_gate.image_statistics import band_statistics, with_colours
+    from lensaudit.lensset.image_statistics import band_statistics, with_colours
     from lensaudit.statistics import normal_scores
 
     found: list[Floats] = []

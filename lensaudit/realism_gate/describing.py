@@ -17,7 +17,7 @@ from lensaudit.finders import Finder
 from lensaudit.finders.score import OK, default_batch_size, scored_batches
 from lensaudit.kept import Arrays, ArraysForm, Piece, key_of
 from lensaudit.lensset import Cutouts, LensSet
-from lensaudit.realism_gate.image_statistics import Statistics, band_statistics
+from lensaudit.lensset.image_statistics import Statistics, band_statistics
 from lensaudit.realism_gate.last_layer import LastLayer, watching_layer
 
 KEPT_TOGETHER = 1024

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset import LensSet
+from lensaudit.lensset.image_statistics import Statistics, in_unit, with_colours, without_units
 from lensaudit.provenance import Provenance
 from lensaudit.realism_gate.classifying import Told, folds_of, told_apart
 from lensaudit.realism_gate.cutouts import Cutouts
 from lensaudit.realism_gate.domain import BEYOND, Distances, distances_from
 from lensaudit.realism_gate.gate import Gate
-from lensaudit.realism_gate.image_statistics import Statistics, in_unit, with_colours, without_units
 from lensaudit.realism_gate.result import LEAST, WEAK, Compared, Domain, Extreme, Realism, TwoSample
 from lensaudit.realism_gate.shifts import shifts_of
 from lensaudit.spread import StageProgress

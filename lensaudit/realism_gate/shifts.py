@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.realism_gate.image_statistics import kind_of
+from lensaudit.lensset.image_statistics import kind_of
 from lensaudit.realism_gate.result import Shift
 from lensaudit.statistics import FEW, auroc, auroc_interval, holm, wilson_interval
 

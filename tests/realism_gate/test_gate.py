@@ -62,7 +62,7 @@ def test_doubled_noise_is_told_apart_and_named_first(apart):
 
 
 def test_statistics_are_scipy_s_and_sklearn_s(apart, finder, sets, noisy):
-    from lensaudit.realism_gate.image_statistics import band_statistics
+    from lensaudit.lensset.image_statistics import band_statistics
 
     one = next(shift for shift in apart.record.shifts if shift.name == "peak r")
     rows = [np.flatnonzero(part.labels == 1) for part in (noisy, sets[1])]

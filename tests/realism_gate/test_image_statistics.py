@@ -7,7 +7,7 @@ import pytest
 from astropy.stats import mad_std
 from scipy.ndimage import convolve1d
 
-from lensaudit.realism_gate.image_statistics import (
+from lensaudit.lensset.image_statistics import (
     KINDS,
     band_statistics,
     in_unit,

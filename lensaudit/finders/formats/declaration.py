@@ -16,11 +16,14 @@ from lensaudit.untrusted import TORN_ZIP, Identifier, as_identifier, kind_of, pa
 
 SUFFIXES = (".yaml", ".yml")
 
-Format = Literal["state-dict", "safetensors", "pt2", "onnx", "keras"]
+Format = Literal["state-dict", "safetensors", "pt2", "onnx", "keras", "skops"]
+Features = Literal["pixels", "statistics"]
 Outputs = Literal["logit", "probability", "softmax"]
 Layout = Literal["NCHW", "NHWC"]
 _Arcsec = Annotated[float, Field(gt=0, le=36_000)]
 
+SKOPS = "schema.json"
+"""The member of an archive of skops that describes what it holds."""
 _STATE_DICT = "save torch.save(module.state_dict(), FILE) or safetensors, or a program of torch.export"
 
 
@@ -52,6 +55,8 @@ class FinderFile(BaseModel):
         Which result of a network that returns several, counted from 0.
     layout
         Of its input; by default what fits the file.
+    features
+        What a classifier in a skops file takes of an image: its ``pixels`` (the default), or ``statistics``.
     gradients
         Of an ONNX file: ``onnx2torch`` runs it as a torch module, which has gradients.
     parity
@@ -74,6 +79,7 @@ class FinderFile(BaseModel):
     lens_index: int = Field(default=1, ge=0)
     output: int | None = Field(default=None, ge=0)
     layout: Layout | None = None
+    features: Features | None = None
     gradients: Literal["onnx2torch"] | None = None
     parity: float = Field(default=1e-4, gt=0, le=1)
     threshold: float = Field(default=0.5, gt=0, lt=1)
@@ -96,7 +102,12 @@ class FinderFile(BaseModel):
     @property
     def channels(self) -> int:
         """Of the network's input: as many as bands, unless the preprocessing makes others."""
-        return len(channel_names(self.preprocessing, self.bands))
+        return len(self.channel_names)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Of the network's input: the bands, unless the preprocessing makes others."""
+        return tuple(channel_names(self.preprocessing, self.bands))
 
     @property
     def width_arcsec(self) -> float:
@@ -176,7 +187,7 @@ def _format_by_bytes(file: Path) -> Format:
         return "safetensors"
     if kind.key == "onnx":
         return "onnx"
-    if kind.key in ("torch", "zip"):
+    if kind.key in ("torch", "zip") or (kind.key == "npz" and SKOPS in _members(file)):
         return _format_in_zip(file)
     raise DataError(f"{file}: is {kind.words}, not a network; {kind.fix or 'give weights, a .pt2 or an ONNX file'}")
 
@@ -185,11 +196,10 @@ def _format_in_zip(file: Path) -> Format:
     """A state dict, also in the form before PyTorch 1.6, or a program; TorchScript is refused."""
     if not zipfile.is_zipfile(file):
         return "state-dict"
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = {"/".join(name.split("/")[1:]) for name in archive.namelist()}
-    except TORN_ZIP as torn:
-        raise DataError(f"{file}: is a torn zip archive ({printable(torn, 60)}); fetch the file again") from torn
+    names = _members(file)
+    if SKOPS in names:
+        return "skops"
+    members = {"/".join(name.split("/")[1:]) for name in names}
     if "archive_format" in members or any(name.startswith("models/") for name in members):
         return "pt2"
     if any(name.startswith("code/") for name in members):
@@ -199,3 +209,11 @@ def _format_in_zip(file: Path) -> Format:
     if any("serialized_exported_program" in name for name in members | {""}):
         raise DataError(f"{file}: is a program of torch.export before 2.9; save it again with a newer torch")
     raise DataError(f"{file}: is a zip archive without weights or a program of torch.export; {_STATE_DICT}")
+
+
+def _members(file: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.namelist()
+    except TORN_ZIP as torn:
+        raise DataError(f"{file}: is a torn zip archive ({printable(torn, 60)}); fetch the file again") from torn

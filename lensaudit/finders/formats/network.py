@@ -46,7 +46,7 @@ class FileNetwork(nn.Module):
         self.bare = False
         """Whether the network is without its last activation, see `take_activation_off`."""
         words = f"{digest} {layout} {told.outputs} {told.lens_index} {told.output}"
-        words += "" if told.gradients is None else f" {told.gradients}"
+        words += "".join(f" {one}" for one in (told.gradients, told.features) if one is not None)
         self.register_buffer("file", torch.tensor(list(hashlib.sha256(words.encode()).digest()), dtype=torch.uint8))
         self.differentiable = bool(getattr(network, "differentiable", True))
         self.way_to_gradients = str(getattr(network, "way_to_gradients", ""))
@@ -191,7 +191,8 @@ def take_activation_off(module: FileNetwork, told: FinderFile) -> bool:
         module.network = whole
         return False
     module.bare = True
-    module.file = torch.tensor(list(hashlib.sha256(bytes(module.file.tolist()) + b" bare").digest()), dtype=torch.uint8)
+    digest = hashlib.sha256(bytes(module.get_buffer("file").tolist()) + b" bare").digest()
+    module.register_buffer("file", torch.tensor(list(digest), dtype=torch.uint8))
     return True
 
 

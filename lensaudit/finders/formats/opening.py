@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
-from lensaudit.documents import complaint
+from lensaudit.documents import complaint, read_yaml
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.architectures import ARCHITECTURES
 from lensaudit.finders.finder import Finder
@@ -42,7 +45,9 @@ def open_file(path: Path, origin: str) -> Finder:
         raise UsageError(f"{path}: architecture is of files of weights alone, {file.name} has its own; leave it out")
     if told.gradients is not None and kind != "onnx":
         raise UsageError(f"{path}: gradients is of ONNX files, {file.name} is {kind}, which has its own; leave it out")
-    network, shape, digest = _read(kind, file, told.output)
+    if told.features is not None and kind != "skops":
+        raise UsageError(f"{path}: features is of skops files, {file.name} is {kind}, which takes images; leave it out")
+    network, shape, digest = _read(kind, file, told)
     module, outputs = as_finders_module(network, shape, digest, told, file)
     bare = take_activation_off(module, told)
     converted: tuple[str, ...] = ()
@@ -50,29 +55,34 @@ def open_file(path: Path, origin: str) -> Finder:
         from lensaudit.finders.formats.onnx_torch import with_gradients
 
         converted = (with_gradients(module, told, file),)
-    recipe = _recipe(told, path, CUSTOM, outputs)
+    recipe = recipe_of(told, path, CUSTOM, outputs)
     notes = tried(module, recipe.channels, recipe.size, recipe.name).notes
     notes = (*notes, *converted)
     notes += (SATURATES,) if told.outputs == "probability" and not bare else ()
     return Finder(recipe, module, origin, trained_scales=told.trained_scales, notes=notes)
 
 
-def _read(kind: Format, file: Path, output: int | None) -> tuple[nn.Module, tuple[int | None, ...], str]:
+def _read(kind: Format, file: Path, told: FinderFile) -> tuple[nn.Module, tuple[int | None, ...], str]:
     """The network in a file, the shape of its input, and the file's hash; no other library is imported."""
     if kind == "pt2":
         from lensaudit.finders.formats.pt2 import read_program
 
-        return read_program(file, output)
+        return read_program(file, told.output)
     if kind == "onnx":
         from lensaudit.finders.formats.onnx_file import read_session
 
-        return read_session(file, output)
+        return read_session(file, told.output)
+    if kind == "skops":
+        from lensaudit.finders.formats.skops_file import read_classifier
+
+        return read_classifier(file, told)
     from lensaudit.finders.formats.keras_file import read_model
 
-    return read_model(file, output)
+    return read_model(file, told.output)
 
 
-def _recipe(told: FinderFile, path: Path, architecture: str, outputs: int) -> Recipe:
+def recipe_of(told: FinderFile, path: Path, architecture: str = CUSTOM, outputs: int = 1) -> Recipe:
+    """The recipe that a declaration at `path` comes to; UsageError where a field of it is wrong."""
     try:
         return Recipe(
             name=told.name_for(path),
@@ -95,6 +105,25 @@ def _scaling(told: FinderFile) -> dict[str, Any]:
     return {"preprocessing": told.preprocessing} if told.preprocessing else {"stretch": told.stretch or "minmax"}
 
 
+def training_features(path: Path, cutouts: Mapping[str, NDArray[np.floating]]) -> NDArray[np.float64]:
+    """Features (n, d) of native cutouts, band → (n, h, w), as the declaration in the YAML `path` says.
+
+    For the training of a classifier: its file need not be there yet.
+
+    Raises
+    ------
+    UsageError
+        The declaration is wrong.
+    DataError
+        A band is missing, constant or not finite.
+    """
+    from lensaudit.finders.formats.skops_file import features
+
+    told = read_yaml(Path(path), FinderFile)
+    finder = Finder(recipe_of(told, Path(path)), nn.Identity(), "", trained_scales=told.trained_scales)
+    return features(finder.preprocess(cutouts).numpy(), told.channel_names, told.features or "pixels")
+
+
 def _with_weights(told: FinderFile, path: Path, file: Path, origin: str) -> Finder:
     """One of our architectures with the weights of the file; where not told, with two outputs or one."""
     if told.architecture is None:
@@ -107,7 +136,7 @@ def _with_weights(told: FinderFile, path: Path, file: Path, origin: str) -> Find
         raise UsageError(f"{path}: our architectures give logits of NCHW; leave outputs, output and layout out")
     first: DataError | None = None
     for outputs in (2, 1) if told.n_outputs is None else (told.n_outputs,):
-        recipe = _recipe(told, path, told.architecture, outputs)
+        recipe = recipe_of(told, path, told.architecture, outputs)
         try:
             read = read_published(file, recipe)
         except DataError as unfit:
