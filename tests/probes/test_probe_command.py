@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import typer
 import yaml
@@ -13,7 +14,7 @@ from lensaudit.cli.options import Reading
 from lensaudit.cli.probe import _read
 from lensaudit.errors import UsageError
 from lensaudit.imaging import INSTRUMENTS
-from lensaudit.probes import builtin_probes, load_definition, why_not_applicable
+from lensaudit.probes import Experiment, builtin_probes, load_definition, why_not_applicable, without_groups
 from lensaudit.probes.elsewhere import reading_drawn, seen_by
 
 TOY = """
@@ -130,6 +131,28 @@ def test_all_runs_those_asked_for_and_fails_on_bias(invoke, toy, tmp_path, monke
     by_its_old_name = invoke(*words, "--fail-on", "undecided")
     assert by_its_old_name.exit_code == 1
     assert by_its_old_name.stderr.splitlines() == ["--fail-on undecided is now called inconclusive"]
+
+
+def test_preprocessing_is_a_command_of_its_group(invoke, toy, tmp_path, monkeypatch):
+    """Its probes are run elsewhere: all of them render."""
+
+    def stop(finder, n, seed, out, probes, *_rest):
+        raise UsageError(f"{finder.name} {n} {out.name} {' '.join(without_groups(probes))}")
+
+    monkeypatch.setattr("lensaudit.probes.run_audit", stop)
+    names = " ".join(name for name in builtin_probes() if name.startswith("preprocessing-"))
+    with pytest.raises(UsageError, match=f"always 2 out {names}$"):
+        invoke("preprocessing", toy, "--n", "2", "--out", tmp_path / "out", "--device", "cpu")
+
+
+def test_arms_of_another_pipeline_are_the_controls_own_pixels():
+    """Noise included: a change of the score is the pipeline's."""
+    probe = load_definition("preprocessing-zero-point")
+    experiment = Experiment(probe.drawn("single", 3, 1), probe.arms())
+    control = experiment.images(0, 0)
+    for arm, dose in enumerate(probe.doses.values, 1):
+        for band, image in experiment.images(0, arm).items():
+            np.testing.assert_array_equal(image, control[band] * np.float32(10 ** (0.4 * dose)))
 
 
 @pytest.mark.usefixtures("no_figures")
