@@ -209,17 +209,19 @@ def path_within(folder: Path, *parts: str) -> Path:
     Raises
     ------
     UsageError
-        A part is empty, ``.``, ``..``, or has a separator or a control character; or a link on the way points out of
-        `folder`.
+        A part is empty, ``.``, ``..``, or has a separator or control character; or a link points out of `folder`.
     """
     path = folder = Path(folder)
     for part in parts:
         if part in ("", ".", "..") or re.search(r"[/\\\x00-\x1f\x7f]", part):
             raise UsageError(f"{folder}: {printable(part, 60)!r} is not a file name, so no file below is meant")
         path = path / part
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{path}: a link there points out of {folder}; remove it or choose another folder")
-    return path
+    try:
+        if path.resolve().is_relative_to(folder.resolve()):
+            return path
+    except (RuntimeError, OSError) as error:  # RuntimeError before Python 3.13
+        raise UsageError(f"{path}: a link there leads to itself; remove it") from error
+    raise UsageError(f"{path}: a link there points out of {folder}; remove it or choose another folder")
 
 
 @dataclass(frozen=True)

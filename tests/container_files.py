@@ -204,17 +204,20 @@ def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def parquet(folder: Path, sample: Sample) -> Path:
-    """A column of plain lists for each band, in row groups of 4."""
+    """A column of plain lists for each band, of lists of lists where bands differ in size; in row groups of 4."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns: dict[str, Any] = {"name": sample.ids, "is_lens": sample.labels, "ra": sample.ra}
+    flat = len({images.shape for images in sample.images.values()}) == 1
+    row = pa.list_(pa.float32())
     for band, images in sample.images.items():
-        columns[band] = pa.array(images.reshape(len(images), -1).tolist(), pa.list_(pa.float32()))
+        cells = images.reshape(len(images), -1) if flat else images
+        columns[band] = pa.array(cells.tolist(), row if flat else pa.list_(row))
     pq.write_table(pa.table(columns), folder / "c.parquet", row_group_size=4)
-    side = sample.stack.shape[-1]
+    shape = list(sample.stack.shape[-2:]) if flat else None
     images = {band: band for band in sample.images}
-    return declare(folder / "c.yaml", sample, data="c.parquet", images=images, shape=[side, side], **_KNOWN)
+    return declare(folder / "c.yaml", sample, data="c.parquet", images=images, shape=shape, **_KNOWN)
 
 
 def hats(folder: Path, sample: Sample) -> Path:

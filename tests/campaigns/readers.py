@@ -113,6 +113,18 @@ CASES: tuple[Case, ...] = (
     Case("truth", "set/truth/mask/VIS/c/0/0/0", "bytes", reading(_verified), ("set",)),
     Case("scenes.jsonl", "set/scenes.jsonl", "json", reading(_scenes), ("set",)),
     Case("wcs.jsonl", "real/wcs.jsonl", "json", _ingested_wcs(), ("real", "finder")),
+    *(
+        Case(f"container, {name}", f"boxes/{name}/{file}", kind,
+             _words(f"score finder boxes/{name}/{yaml} --out out/s.parquet"), ("boxes", "finder"))
+        for name, file, kind, yaml in (
+            ("hdf5", "c.h5", "bytes", "c.yaml"), ("hdf5_apart", "c.yaml", "yaml", "c.yaml"),
+            ("npy", "c.npy", "bytes", "c.yaml"), ("npz", "c.npz", "bytes", "c.yaml"),
+            ("fits_folder", "cutouts/*.fits", "fits", "c.yaml"), ("fits_table", "c.fits", "bytes", "c.yaml"),
+            ("webdataset", "c-000.tar", "bytes", "c.yaml"), ("parquet", "c.parquet", "bytes", "c.yaml"),
+            ("huggingface", "c/*.arrow", "bytes", "c.yaml"),
+            ("pictures", "pictures/lens/*.png", "bytes", "pictures.yaml"),
+        )
+    ),
     Case("finder.yaml", "finder/finder.yaml", "yaml", _words(_SCORE), _SETS),
     Case("finder.yaml, shown", "finder/finder.yaml", "yaml", _words("models show finder"), ("finder",)),
     Case("weights", "finder/weights.safetensors", "safetensors", _words(_SCORE), _SETS),

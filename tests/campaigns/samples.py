@@ -15,6 +15,7 @@ import torch
 import yaml
 from astropy.io import fits
 from campaigns.harness import command
+from container_files import EXACT, Sample, pictures
 from torch import nn
 
 from lensaudit.files import builtin_folder
@@ -82,6 +83,7 @@ def make_samples(root: Path) -> None:
         _make_recipes()
         _make_cutouts(Path("cutouts"))
         _make_state_dict(Path("state.pt"))
+        _make_containers(Path("boxes"))
         run_quietly("ingest", "fits", "cutouts", "--band", "VIS=[VIS]", "--band", "H=[H]", "--out", "real")
         _make_hosts(Path("hosts.npz"))
         run_quietly("ingest", "npz", "hosts.npz", "--pixel-scale", 0.1, "--zero-point", 24.6, "--out", "hosts")
@@ -157,6 +159,17 @@ def _make_cutouts(folder: Path) -> None:
         fits.HDUList(units).writeto(folder / f"obj{i}.fits")
     kernel = np.outer(*[np.exp(-(np.linspace(-2, 2, 21) ** 2))] * 2)
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(kernel / kernel.sum(), name="VIS_PSF")]).writeto("psf.fits")
+
+
+def _make_containers(folder: Path) -> None:
+    """A container of every format, of the field of view of the finders."""
+    sample = Sample.drawn(n=6, side=8)
+    for name, write in [*EXACT.items(), ("pictures", pictures)]:
+        (folder / name).mkdir(parents=True)
+        path = write(folder / name, sample if name != "pictures" else Sample.drawn(6, 8, ("H", "VIS", "R")))
+        words = yaml.safe_load(path.read_text()) | {"field_of_view_arcsec": 20.0}
+        words.pop("pixel_scale_arcsec")
+        path.write_text(yaml.safe_dump(words))
 
 
 def _without_checksums(source: Path, target: Path) -> None:

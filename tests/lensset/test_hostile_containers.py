@@ -319,3 +319,19 @@ def test_a_plain_fits_image_is_astropys(kind: str, tmp_path: Path):
     if found is not None:
         np.testing.assert_array_equal(found, pixels)
     assert plain_image(tmp_path / "c.fits", 2) is None
+
+
+def test_a_link_to_itself_is_told(tmp_path: Path):
+    path = npy(tmp_path, SAMPLE)
+    (tmp_path / "c.npy").unlink()
+    os.symlink("c.npy", tmp_path / "c.npy")
+    assert "c.npy" in refusal(path)
+
+
+@pytest.mark.parametrize("card", [b"TFORM4  = '64E ", b"TTYPE1  = 'name"])
+def test_torn_cards_of_a_table_are_told(card: bytes, tmp_path: Path):
+    path = EXACT["fits_table"](tmp_path, SAMPLE)
+    whole = (tmp_path / "c.fits").read_bytes()
+    assert card in whole
+    (tmp_path / "c.fits").write_bytes(whole.replace(card, card[:8] + b"=\x01\xff" + card[11:]))
+    refusal(path)

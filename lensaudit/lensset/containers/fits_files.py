@@ -97,10 +97,9 @@ class Table(Adapter):
     def __init__(self, path: Path, images: Sequence[str], values: Sequence[str]) -> None:
         self.path = path
         with open_fits(path) as hdus:
-            tables = [hdu for hdu in hdus if hasattr(hdu, "columns")]
-            if not tables:
+            hdu = _first_table(hdus)
+            if hdu is None:
                 raise DataError(f"{path}: holds no table; name a file that does")
-            hdu = tables[0]
             try:
                 dtype, columns = hdu.columns.dtype.newbyteorder(">"), {one.name: one for one in hdu.columns}
                 size, begin, n = int(hdu.header["NAXIS1"]), int(hdu.fileinfo()["datLoc"]), int(hdu.header["NAXIS2"])
@@ -134,6 +133,13 @@ class Table(Adapter):
         """See `Adapter`."""
         found: list[Any] = self._rows.read(rows)[name].tolist()
         return found
+
+
+def _first_table(hdus: Any) -> Any:
+    """The first binary table; None without. Its columns are not looked at, which may be torn."""
+    from astropy.io import fits
+
+    return next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
 
 
 def _plain(columns: Mapping[str, Any], name: str, path: Path) -> tuple[float, float]:
@@ -231,8 +237,11 @@ def _listing(file: Path, images: Sequence[str]) -> Files | None:
 
 def _names_files(file: Path, images: Sequence[str]) -> bool:
     with open_fits(file) as hdus:
-        tables = [hdu for hdu in hdus if hasattr(hdu, "columns")]
-        return bool(tables) and all(_is_text(tables[0], name) for name in images)
+        hdu = _first_table(hdus)
+        try:
+            return hdu is not None and all(_is_text(hdu, name) for name in images)
+        except Exception:  # columns that are torn fail anywhere in astropy; reading them as images says so
+            return False
 
 
 def _is_text(hdu: Any, name: str) -> bool:
