@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from os import _exit  # the true one: the name in os is held back while foreign code runs
 from typing import Any, TypeVar
 
-from lensaudit.errors import MachineError, UsageError
+from lensaudit.errors import LensauditError, MachineError, UsageError
 from lensaudit.own_warnings import show_as_ours, shown_as_ours
 
 T = TypeVar("T")
@@ -63,17 +65,18 @@ def spread(task: Task[T], chunks: Sequence[int], workers: int | str | Team = 1) 
     Parameters
     ----------
     workers
-        Number of processes, each with one thread (1: this process), a `Team`, or the address of a dask scheduler.
+        Number of processes, each with one thread (1: this process), a `Team`, or the address of a dask scheduler. In
+        `on_cluster` it is the cluster's workers, whatever is given.
 
     Raises
     ------
     UsageError
         `workers` is below 1, dask is not installed, or nobody answers at the address.
     MachineError
-        A worker process died.
+        A worker process died, or the scheduler is gone.
     """
-    if isinstance(workers, str):
-        return _on_dask(task, chunks, workers)
+    if address := workers if isinstance(workers, str) else _cluster.get():
+        return _on_dask(task, chunks, address)
     if isinstance(workers, Team):
         return workers.do(task, chunks)
     if workers < 1:
@@ -282,21 +285,94 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
+_cluster: ContextVar[str] = ContextVar("cluster", default="")
+
+
+@contextmanager
+def on_cluster(address: str) -> Iterator[None]:
+    """Have what is spread in the block go to the workers of the dask scheduler at `address`; nothing where it is empty.
+
+    Whatever number of processes is asked for, this one only hands out chunks and takes what comes of them.
+    """
+    token = _cluster.set(address or _cluster.get())
+    try:
+        yield
+    finally:
+        _cluster.reset(token)
+
+
+PATIENCE_S = 20
+"""How long a scheduler may take to answer."""
+
+
 def _on_dask(task: Task[T], chunks: Sequence[int], address: str) -> Generator[T, None, None]:
+    """A few chunks for each thread of the cluster at a time, so that neither workers nor this process fill up."""
     try:
         from distributed import Client, as_completed
+        from distributed.client import FutureCancelledError
+        from distributed.scheduler import KilledWorker
     except ImportError as error:
         raise UsageError(
             "--dask needs the package distributed; install it with: pip install lensaudit[dask]"
         ) from error
-    try:
-        client = Client(address, timeout="20s")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--dask {address}: no dask scheduler answers there; check the address") from error
-    with client:
-        futures: list[Future[Any]] = client.map(task, chunks, pure=False)
+    with _dask_says_nothing():
         try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            client.cancel(futures)
+            client = Client(address, timeout=f"{PATIENCE_S}s", set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--dask {address}: no dask scheduler answers there; check the address") from error
+        with client:
+            waiting, running = iter(chunks), as_completed(loop=client.loop)
+            try:
+                for future in _handed_out(client, task, islice(waiting, _room(client))):
+                    running.add(future)
+                for future in running:
+                    done = future.result()
+                    future.release()
+                    for more in _handed_out(client, task, islice(waiting, max(1, _room(client) - running.count()))):
+                        running.add(more)
+                    yield done
+            except KilledWorker as error:
+                raise MachineError(f"--dask {address}: {DIED}") from error
+            except (FutureCancelledError, CancelledError, OSError) as error:
+                if isinstance(error, LensauditError):
+                    raise
+                raise MachineError(
+                    f"--dask {address}: the scheduler is gone; start one and run the same command again, it goes on"
+                ) from error
+
+
+def _room(client: Any) -> int:
+    """Chunks that may be under way: two for each thread, and one where no worker has come yet."""
+    return 2 * max(1, sum(client.nthreads().values()))
+
+
+def _handed_out(client: Any, task: Task[Any], chunks: Iterable[int]) -> list[Any]:
+    return [client.submit(_do_there, task, chunk, pure=False) for chunk in chunks]
+
+
+_limited: list[Any] = []
+"""Of a worker of dask: the limit of threads, which is never taken off again."""
+
+
+def _do_there(task: Task[T], chunk: int) -> T:
+    """A chunk on a worker of dask, as ever with one thread, so that results are those of any other way."""
+    from threadpoolctl import threadpool_limits
+
+    if not _limited:
+        _limited.append(threadpool_limits(1))
+    return task(chunk)
+
+
+@contextmanager
+def _dask_says_nothing() -> Iterator[None]:
+    """Hold its log back: what is wrong becomes one line of ours."""
+    named = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in ("distributed", "tornado")]
+    loggers = [logging.getLogger(name) for name in (*named, "asyncio")]
+    before = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for one, level in zip(loggers, before, strict=True):
+            one.setLevel(level)
