@@ -154,17 +154,17 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.child:
-        scored(*asked.child, 1_500_000, 20_000, lambda *_: None)
+        scored(*asked.child, 300_000, 10_000, lambda *_: None)
         return
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         stored = place / "images.npy"
         images = np.random.default_rng(1).normal(size=(STORED, SIDE, SIDE)) + 2
         np.save(stored, images.astype(np.float32))
-        if asked.kills:
-            killed(stored, place, asked.kills)
         if asked.rows:
             long_run(stored, place / "scores", asked.rows)
+        if asked.kills:
+            killed(stored, place, asked.kills)
 
 
 if __name__ == "__main__":

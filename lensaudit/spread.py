@@ -75,7 +75,7 @@ def spread(task: Task[T], chunks: Sequence[int], workers: int | str | Team = 1) 
     MachineError
         A worker process died, or the scheduler is gone.
     """
-    if address := workers if isinstance(workers, str) else _cluster.get():
+    if address := workers if isinstance(workers, str) else cluster():
         return _on_dask(task, chunks, address)
     if isinstance(workers, Team):
         return workers.do(task, chunks)
@@ -301,6 +301,11 @@ def on_cluster(address: str) -> Iterator[None]:
         _cluster.reset(token)
 
 
+def cluster() -> str:
+    """Address of the scheduler that work goes to; empty outside `on_cluster`."""
+    return _cluster.get()
+
+
 PATIENCE_S = 20
 """How long a scheduler may take to answer."""
 
@@ -347,17 +352,25 @@ def _room(client: Any) -> int:
 
 
 def _handed_out(client: Any, task: Task[Any], chunks: Iterable[int]) -> list[Any]:
-    return [client.submit(_do_there, task, chunk, pure=False) for chunk in chunks]
+    return [client.submit(_do_there, task, chunk, os.getcwd(), pure=False) for chunk in chunks]
 
 
 _limited: list[Any] = []
 """Of a worker of dask: the limit of threads, which is never taken off again."""
 
 
-def _do_there(task: Task[T], chunk: int) -> T:
-    """A chunk on a worker of dask, as ever with one thread, so that results are those of any other way."""
+def _do_there(task: Task[T], chunk: int, folder: str) -> T:
+    """A chunk on a worker of dask, in the same working folder, for paths that were typed are relative to it.
+
+    As ever with one thread, so that results are those of any other way.
+    """
     from threadpoolctl import threadpool_limits
 
+    if os.getcwd() != folder:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise MachineError(f"a dask worker does not see {folder}; run from a folder that all see") from error
     if not _limited:
         _limited.append(threadpool_limits(1))
     return task(chunk)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import typer
 
 from lensaudit.cli.console import say, warn
+from lensaudit.cli.dask import with_dask
 from lensaudit.cli.groups import with_options
 from lensaudit.cli.options import CommandWithOldOptions, Reading
 from lensaudit.display.numbers import duration
@@ -47,7 +48,7 @@ def each_alone_in_its_folder(app: typer.Typer) -> None:
     for command in app.registered_commands:
         command.cls = CommandWithOldOptions
         if command.callback is not None:
-            command.callback = _alone(with_options(command.callback))
+            command.callback = _alone(with_dask(with_options(command.callback)))
     for group in app.registered_groups:
         if group.typer_instance is not None:
             each_alone_in_its_folder(group.typer_instance)

@@ -40,11 +40,7 @@ class Parts:
             min=0,
             help="Of a folder: processes, each with a thread or a GPU; one per processor or GPU unless given.",
         ),
-    ] = None
-    dask: Annotated[
-        str,
-        typer.Option("--dask", metavar="ADDRESS", help="Of a folder: dask scheduler whose workers see all files."),
-    ] = ""  # fmt: skip
+    ] = None  # fmt: skip
 
 
 PARTS: Any = Group(Parts)
@@ -70,8 +66,9 @@ class FolderScores:
 def refuse_folder_options(parts: Parts, out: Path) -> None:
     """Raise UsageError where an option of a folder is given and `out` is a file."""
     from lensaudit.errors import UsageError
+    from lensaudit.spread import cluster
 
-    given = {"--part-rows": parts.part_rows, "--workers": parts.workers, "--dask": parts.dask or None}
+    given = {"--part-rows": parts.part_rows, "--workers": parts.workers, "--dask": cluster() or None}
     if wrong := [name for name, value in given.items() if value is not None]:
         raise UsageError(f"{wrong[0]} is of a folder of scores; give --out a name without an ending, not {out.name}")
 
@@ -96,7 +93,7 @@ def score_folder(asked: FolderScores, opened: tuple[Finder, Cutouts], record: di
         record.get("trained_share", 0.5),
     )  # fmt: skip
     with progress_bar(f"scoring with {finder.name}") as report:
-        table = score_into(task, opened, asked.parts.dask or _workers(asked.parts, finder), report)
+        table = score_into(task, opened, _workers(asked.parts, finder), report)
     clipping = clipping_of(table, finder)
     record = {**record, "pixels": pixel_record(finder, whole, clipping).to_json()}
     record |= {CLIPPING: {band: one.to_json() for band, one in clipping.items()}} if clipping else {}

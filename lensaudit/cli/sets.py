@@ -95,9 +95,6 @@ def simulate(
     seed: opt.Seed = 1,
     workers: opt.Workers = 1,
     as_json: opt.Json = False,
-    dask: Annotated[
-        str, typer.Option("--dask", metavar="ADDRESS", help="Dask scheduler whose workers see --out.")
-    ] = "",
 ) -> None:  # fmt: skip
     """Simulate lenses and non-lenses with their truth."""
     from lensaudit.cli.running import progress_bar
@@ -105,7 +102,7 @@ def simulate(
 
     seen_by = named_or_like(named or instrument, like, filters)
     with progress_bar("simulating") as report:
-        lens_set = run(seen_by, population, n, seed, out, dask or workers, report)
+        lens_set = run(seen_by, population, n, seed, out, workers, report)
     show(lens_set, as_json=as_json)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
-
 import fake_sky
 import numpy as np
 import pytest
@@ -91,55 +88,3 @@ def test_a_dying_worker_is_a_machine_error(tmp_path):
 def test_an_error_in_a_worker_arrives_as_it_was(tmp_path):
     with pytest.raises(DataError, match="chunk 1 is bad"):
         list(spread(fake_sky.Failing(), [0, 1, 2], 2))
-
-
-def test_without_dask_the_mend_is_said(monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"pip install lensaudit\[dask\]"):
-        list(spread(len, [0], "tcp://localhost:8786"))
-
-
-def stub_dask(answering: bool) -> types.ModuleType:
-    """The part of ``distributed`` we use, run in this process."""
-
-    class Future:
-        def __init__(self, value):
-            self.value = value
-
-        def result(self):
-            return self.value
-
-    class Client:
-        def __init__(self, address, timeout):
-            if not answering:
-                raise OSError("timed out")
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-        def map(self, task, chunks, pure):
-            return [Future(task(chunk)) for chunk in chunks]
-
-        def cancel(self, futures):
-            self.cancelled = len(futures)
-
-    module = types.ModuleType("distributed")
-    module.Client = Client
-    module.as_completed = lambda futures: reversed(futures)
-    return module
-
-
-def test_dask_spreads_the_same_chunks(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "distributed", stub_dask(True))
-    write_chunks(fake_sky.FakeTask(tmp_path / "dask", fake_sky.header(20)), "tcp://localhost:8786")
-    write_chunks(fake_sky.FakeTask(tmp_path / "here", fake_sky.header(20)))
-    assert fake_sky.tree(tmp_path / "dask") == fake_sky.tree(tmp_path / "here")
-
-
-def test_a_silent_dask_address_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", stub_dask(False))
-    with pytest.raises(UsageError, match="tcp://nowhere: no dask scheduler answers"):
-        list(spread(len, [0], "tcp://nowhere"))
