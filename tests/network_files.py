@@ -44,6 +44,7 @@ def write_program(net: nn.Module, path: Path, example: torch.Tensor | None = Non
 def write_onnx(
     net: nn.Sequential, path: Path, *, batch: int | str = "n", ends: tuple[str, ...] = (), nhwc: bool = False,
     opset: int = 17, more: tuple[str, ...] = (), domain: str = "", external: str = "",
+    shape: tuple[int, int] = (len(BANDS), SIZE),
 ) -> Path:  # fmt: skip
     """Write a network of convolutions, pooling and dense layers as ONNX.
 
@@ -55,6 +56,8 @@ def write_onnx(
         Names of further results: outputs of inner layers, ``layer3``.
     external
         File for the weights.
+    shape
+        Bands and pixels per side.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -81,9 +84,10 @@ def write_onnx(
     for kind in ends:
         nodes.append(helper.make_node(kind, [last], [f"{last}.{kind}"], domain=domain))
         last = nodes[-1].output[0]
-    shape = [batch, SIZE, SIZE, len(BANDS)] if nhwc else [batch, len(BANDS), SIZE, SIZE]
+    bands, side = shape
+    takes = [batch, side, side, bands] if nhwc else [batch, bands, side, side]
     graph = helper.make_graph(
-        nodes, "network", [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        nodes, "network", [helper.make_tensor_value_info("images", TensorProto.FLOAT, takes)],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (last, *more)], weights,
     )  # fmt: skip
     opsets = [helper.make_opsetid("", opset), *([helper.make_opsetid(domain, 1)] if domain else [])]

@@ -53,7 +53,7 @@ class Case:
 HEAVY = frozenset({
     "catalogue, selection", "old catalogue, selection", "scores, selection", "scores, worst", "catalogue, worst",
     "probe YAML", "PSF", "outside scores", "export key", "manifest", "audit.json", "audit arrays", "compare.json",
-    "marks", "kept probe answers", "kept scores", "kept comparison", "planted.json",
+    "keras finder", "marks", "kept probe answers", "kept scores", "kept comparison", "planted.json",
 })  # fmt: skip
 
 
@@ -129,6 +129,16 @@ CASES: tuple[Case, ...] = (
     Case("finder.yaml, shown", "finder/finder.yaml", "yaml", _words("models show finder"), ("finder",)),
     Case("weights", "finder/weights.safetensors", "safetensors", _words(_SCORE), _SETS),
     Case("recipe", "tiny.yaml", "yaml", reading(_recipe), ("tiny.yaml",)),
+    *(
+        Case(f"{name} finder", f"as-{name}/{file}", kind, _words(f"score as-{name} set --out out/s.parquet"),
+             ("set", f"as-{name}"))
+        for name, file, kind in (
+            ("pt2", "network.pt2", "zip"), ("onnx", "network.onnx", "bytes"), ("keras", "network.keras", "zip"),
+            ("skops", "forest.skops", "zip"),
+        )
+    ),
+    Case("finder's declaration", "as-onnx/mine.yaml", "yaml", _words("score as-onnx set --out out/s.parquet"),
+         ("set", "as-onnx")),
     Case("state dict", "state.pt", "zip", _words("models import state.pt --as ou66 --out out"), ("state.pt",)),
     Case(
         "scores, evaluate", "scores.parquet", "parquet",

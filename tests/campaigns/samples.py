@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
 import sys
 from collections import OrderedDict
@@ -84,6 +85,7 @@ def make_samples(root: Path) -> None:
         _make_cutouts(Path("cutouts"))
         _make_state_dict(Path("state.pt"))
         _make_containers(Path("boxes"))
+        _make_finder_files()
         run_quietly("ingest", "fits", "cutouts", "--band", "VIS=[VIS]", "--band", "H=[H]", "--out", "real")
         _make_hosts(Path("hosts.npz"))
         run_quietly("ingest", "npz", "hosts.npz", "--pixel-scale", 0.1, "--zero-point", 24.6, "--out", "hosts")
@@ -189,6 +191,29 @@ def _make_state_dict(path: Path) -> None:
         new = f"layer.{index}.{kind}" if int(index) < 31 else f"fc_layer.{int(index) - 31}.{kind}"
         renamed[new] = torch.randn(tensor.shape, generator=generator).half().float()
     torch.save(renamed, path)
+
+
+def _make_finder_files() -> None:
+    """One small network as a program, ONNX and Keras, and a classifier of its pixels: a folder each, with its YAML."""
+    import skops.io
+    from network_files import declaration, small_network, write_onnx, write_program
+    from sklearn.ensemble import RandomForestClassifier
+
+    net = small_network()
+    for name in ("pt2", "onnx", "keras", "skops"):
+        Path(f"as-{name}").mkdir()
+    declaration(write_program(net, Path("as-pt2/network.pt2")))
+    declaration(write_onnx(net, Path("as-onnx/network.onnx")))
+    os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": str(Path("keras-home").absolute())}
+    import keras
+
+    layers = keras.layers
+    small = keras.Sequential([layers.Input((16, 16, 2)), layers.Conv2D(3, 3), layers.Flatten(), layers.Dense(1)])
+    small.save("as-keras/network.keras")
+    declaration(Path("as-keras/network.keras"))
+    pixels = np.random.default_rng(2).normal(size=(30, 512))
+    skops.io.dump(RandomForestClassifier(3, random_state=0).fit(pixels, np.arange(30) % 2), "as-skops/forest.skops")
+    declaration(Path("as-skops/forest.skops"), outputs="softmax")
 
 
 def _score_export(export: Path) -> None:

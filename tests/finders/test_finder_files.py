@@ -141,6 +141,12 @@ def test_a_wrong_declaration_gets_one_line(folder, tmp_path, words, says):
     assert "\n" not in str(refused.value)
 
 
+def test_a_link_to_itself_is_one_line(tmp_path):
+    (tmp_path / "network.onnx").symlink_to("network.onnx")
+    with pytest.raises(UsageError, match=r"file 'network.onnx' is not (in the YAML's folder or below|there)"):
+        load_finder(declaration(tmp_path / "network.onnx"))
+
+
 def test_weights_need_an_architecture_that_fits(folder, tmp_path):
     shutil.copy(folder / "weights.safetensors", tmp_path)
     file = tmp_path / "weights.safetensors"
