@@ -218,4 +218,4 @@ def _on_grid(image: Image, scale: float, kind: str) -> Image:
     reach = [side * scale / 2 for side in (width, height)]
     box = (*(m - r for m, r in zip(middle, reach, strict=True)), *(m + r for m, r in zip(middle, reach, strict=True)))
     found = Pillow.fromarray(wide).resize((width, height), Pillow.Resampling[kind], box=box)
-    return np.asarray(found, np.float32)
+    return np.array(found, np.float32)  # Pillow's own cannot be written to

@@ -71,6 +71,7 @@ def test_resampling_is_pillows_about_the_centre(images, order, kind):
     box = (32 - half, 32 - half, 32 + half, 32 + half)
     wanted = Image.fromarray(wide).resize((60, 60), Image.Resampling[kind], box=box)
     np.testing.assert_array_equal(found["VIS"], np.asarray(wanted))
+    assert found["VIS"].flags.writeable
 
 
 @pytest.mark.parametrize("scale", [0.95, 1.05])
