@@ -290,7 +290,7 @@ def _reading(
 ) -> tuple[tuple[Readable, ...], int, int]:
     """Columns read, from so many images, beside so many statistics."""
     from lensaudit.embedding.readability import MOST, questions, read_all, statistics_of
-    from lensaudit.realism_gate.describing import systems_of
+    from lensaudit.realism_gate.describing import SYSTEM_COLUMNS
 
     if not options.read:
         return (), 0, 0
@@ -299,14 +299,15 @@ def _reading(
     asked = questions(lens_set, some.rows)
     if not asked:
         return (), len(some.rows), 0
-    systems = systems_of(lens_set)
+    named = next((name for name in SYSTEM_COLUMNS if name in lens_set.columns), None)
+    systems = some.ids if named is None else [str(one) for one in lens_set.column(named)[some.rows]]
     progress("reading columns", 0, len(asked))
     baseline = statistics_of(lens_set, finder.recipe.bands, some.rows)
     found = read_all(
         some.values.astype(np.float64),
         baseline,
         asked,
-        [systems[row] for row in some.rows],
+        systems,
         options.draws("reading"),
         lambda done, n: progress("reading columns", done, n),
     )

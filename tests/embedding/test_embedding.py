@@ -76,7 +76,8 @@ def test_a_stopped_run_goes_on_and_writes_the_same_bytes(finder, planted, tmp_pa
     with pytest.raises(DataError, match=r"part-000001.parquet: is missing or torn; run the same command again"):
         store.read()
     smaller = drawn_set(tmp_path / "smaller", 40, 4)
-    embedded_in(tmp_path / "vectors", finder, smaller, layer, asked, silent, "embedding")
+    other = embedded_in(tmp_path / "vectors", finder, smaller, layer, asked, silent, "embedding")
+    assert other.read().ids == tuple(smaller.ids)  # another set's files are not taken for its own
     assert [path.name for path in (tmp_path / "vectors").iterdir()] == ["part-000000.parquet"]
 
 
