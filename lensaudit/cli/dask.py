@@ -20,9 +20,9 @@ _OPTION = inspect.Parameter(
 
 
 def with_dask(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with ``--dask`` behind its ``--workers``; as it is where it has none."""
+    """The command with ``--dask`` behind its ``--workers``; as it is where it has none, or both."""
     names = list(inspect.signature(command).parameters)
-    if "workers" not in names:
+    if "workers" not in names or "dask" in names:
         return command
     parameters = inspect.signature(command, eval_str=True).parameters.values()
 
