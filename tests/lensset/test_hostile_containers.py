@@ -335,3 +335,16 @@ def test_torn_cards_of_a_table_are_told(card: bytes, tmp_path: Path):
     assert card in whole
     (tmp_path / "c.fits").write_bytes(whole.replace(card, card[:8] + b"=\x01\xff" + card[11:]))
     refusal(path)
+
+
+def test_a_shard_cut_off_between_members_is_told(tmp_path: Path):
+    path = webdataset(tmp_path, SAMPLE, shards=1)
+    with tarfile.open(tmp_path / "c-000.tar") as archive:
+        last = archive.getmembers()[5]  # the last of the second system
+    with open(tmp_path / "c-000.tar", "r+b") as stream:
+        stream.truncate(last.offset_data + 512)
+    assert "has no end mark after its last member" in refusal(path)
+
+
+def test_partitions_come_in_the_order_of_their_numbers(tmp_path: Path):
+    assert open_cutouts(EXACT["hats"](tmp_path, Sample.drawn())).ids == Sample.drawn().ids
