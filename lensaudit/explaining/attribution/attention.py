@@ -191,7 +191,7 @@ def _without(module: LogitModule, left_out: torch.Tensor) -> Iterator[None]:
         kept[torch.arange(n, device=sequence.device), left_out] = False
         return (sequence[kept].view(n, length - 1, width), *rest)
 
-    handle = vit.blocks.register_forward_pre_hook(drop)  # type: ignore[operator, union-attr]
+    handle = vit.blocks.register_forward_pre_hook(drop)  # type: ignore[union-attr]
     try:
         yield
     finally:
