@@ -138,7 +138,8 @@ def training_form(module: nn.Module, masks: MaskSource) -> nn.Module:
             elif type(child) is nn.Dropout2d:
                 setattr(parent, name, SeededSpatialDropout(child.p, masks))
             elif type(child).__name__ == "DropPath" and hasattr(child, "drop_prob"):
-                setattr(parent, name, SeededDropPath(float(child.drop_prob), masks)  # type: ignore[arg-type])
+                drop_path = float(child.drop_prob)  # type: ignore[arg-type]
+                setattr(parent, name, SeededDropPath(drop_path, masks))
             elif type(child) is nn.ReLU:
                 setattr(parent, name, nn.ReLU(inplace=True))
         if isinstance(parent, nn.Sequential):
