@@ -29,6 +29,8 @@ Allocation = Literal["optimum", "neyman", "proportional"]
 
 _STEPS = 1 << 17
 _GRID = np.linspace(-FURTHEST, FURTHEST, _STEPS + 1)
+_TRUSTED, _SATURATED = 1e-3, 5.0
+"""The smallest p of a stratum that an allocation believes; log-odds from which on p tells strata no more apart."""
 _SAMPLE = 100_000
 """Images that tell the edges of the further column."""
 
@@ -103,9 +105,10 @@ class PlanStratum(Record):
 
     @property
     def words(self) -> str:
-        """Its range of p."""
+        """Its range of p, or of log-odds where p is nearly 1."""
         low, high = (significant(float(expit(one))) for one in (self.low, self.high))
         ends = f"p {low if self.low > -FURTHEST else 0} to {high if self.high < FURTHEST else 1}"
+        ends = f"log-odds {self.low:.3g} to {self.high:.3g}" if self.low > _SATURATED else ends
         if math.isnan(self.by_low) and math.isnan(self.by_high):
             return ends
         return f"{ends}, {significant(self.by_low)} to {significant(self.by_high)}"
@@ -366,12 +369,14 @@ def _shares(sizes: NDArray[np.int64], p: Array, called: NDArray[np.bool_], alloc
     With the predicted p of each stratum the variance of a sum of lenses is Σ N² p (1 − p) / n, least for a given Σ n
     where n is in proportion to N √(p (1 − p)) (Neyman 1934). Precision is A / N_called and recall A / (A + B), with A
     lenses called and B lost: relative variances are linear in those of A and B, so n is in proportion to the same times
-    √(1 / A² + (B / (A (A + B)))²) where lenses are called and 1 / (A + B) elsewhere. Above ½, p counts as ½.
+    √(1 / A² + (B / (A (A + B)))²) where lenses are called and 1 / (A + B) elsewhere. Finders are surer than
+    they should be: p counts as ½ above it, and as 0.001 below that, or nobody would look where most images are.
     """
     if allocation == "proportional":
         return sizes.astype(float)
     safe = np.clip(p, 1 / np.maximum(sizes, 2), 1 - 1 / np.maximum(sizes, 2))
-    neyman = sizes * np.sqrt(np.where(safe < 0.5, safe * (1 - safe), 0.25))  # finders are surer than they should be
+    held = np.clip(p, _TRUSTED, 0.5)
+    neyman = sizes * np.sqrt(held * (1 - held))
     if allocation == "neyman":
         return np.asarray(neyman)
     found, lost = (float((sizes * safe)[side].sum()) for side in (called, ~called))

@@ -89,7 +89,8 @@ def test_allocation_does_what_it_says(sky, allocation):
     plan, _ = planned(sky[0], budget=600, strata=5, allocation=allocation, least=2)
     n, taken, p = np.array([(one.images, one.planned, one.mean_p) for one in plan.strata]).T
     called = np.array([one.called for one in plan.strata])
-    deviation = np.sqrt(np.where(p < 0.5, p * (1 - p), 0.25))
+    held = np.clip(p, 0.001, 0.5)
+    deviation = np.sqrt(held * (1 - held))
     a, b = (n * p)[called].sum(), (n * p)[~called].sum()
     factor = {
         "proportional": n,
