@@ -75,8 +75,10 @@ def spread(task: Task[T], chunks: Sequence[int], workers: int | str | Team = 1) 
     MachineError
         A worker process died, or the scheduler is gone.
     """
-    if address := workers if isinstance(workers, str) else cluster():
-        return _on_dask(task, chunks, address)
+    if isinstance(workers, str):
+        return _on_dask(task, chunks, workers)
+    if cluster():
+        return _on_dask(task, chunks, cluster())
     if isinstance(workers, Team):
         return workers.do(task, chunks)
     if workers < 1:

@@ -120,7 +120,19 @@ def score_folder(asked: FolderScores, opened: tuple[Finder, Cutouts], record: di
 def _show(asked: FolderScores, opened: tuple[Finder, Cutouts], table: PartedTable, found: Summary) -> None:
     from lensaudit.cli.running import bands_left_out
 
-    more = found.top[0].more if found.top else {}
+    if found.top:
+        _show_top(found)
+    say(
+        f"{asked.out}: {found.n - found.failed} of {found.n} images scored with {opened[0].name}"
+        f"{bands_left_out(*opened)}, in {table.index.parts} part{'' if table.index.parts == 1 else 's'}"
+    )
+    if found.failed:
+        name, why = found.first_failed
+        say(f"{found.failed} not scored (NaN, see column status), first {name}: {why}", err=True)
+
+
+def _show_top(found: Summary) -> None:
+    more = found.top[0].more
     say_table(
         ("rank", "id", "p(lens)", "log-odds", *more),
         [
@@ -131,13 +143,6 @@ def _show(asked: FolderScores, opened: tuple[Finder, Cutouts], table: PartedTabl
             for rank, one in enumerate(found.top, 1)
         ],
     )  # fmt: skip
-    say(
-        f"{asked.out}: {found.n - found.failed} of {found.n} images scored with {opened[0].name}"
-        f"{bands_left_out(*opened)}, in {table.index.parts} part{'' if table.index.parts == 1 else 's'}"
-    )
-    if found.failed:
-        name, why = found.first_failed
-        say(f"{found.failed} not scored (NaN, see column status), first {name}: {why}", err=True)
 
 
 def _workers(parts: Parts, finder: Finder) -> int:
