@@ -97,6 +97,14 @@ COMMANDS: tuple[str, ...] = (
     "score {finder} {word} --out {out}",
     "probe {word} {finder} --n 2 --out {out}",
     "report --from {word}",
+    "score {finder} {set} --out {out}/parts",
+    "audit-plan {scores} --budget 8 --strata 2 --out {out}",
+    "audit-labels {word} --out {out}",
+    "to-label {scores} --n 2 --out {out}/next.csv",
+    "embed {finder} {set} --only-vectors --out {out}",
+    "ensemble {finder} {other} --kind mean --data {set} --out {out}",
+    "ingest cutouts {word} --out {out}",
+    "ci-template --out {out}/gate.sh",
 )
 
 
