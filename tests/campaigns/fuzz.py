@@ -68,7 +68,8 @@ NOT_THERE = "the word cannot stand there"
 SCENARIOS = tuple(scenarios())
 LIGHT = (
     "score", "evaluate", "grades", "threshold", "occlusion", "gradcam", "explain", "models", "ingest", "simulate",
-    "probe export", "quickstart", "planted-bias", "report --from {word}", "audit-plan", "audit-labels", "to-label", "ci-template",
+    "probe export", "quickstart", "planted-bias", "report --from {word}", "audit-plan", "audit-labels", "to-label",
+    "ci-template",
 )  # fmt: skip
 """How commands begin that take a fraction of a second."""
 _BY_NAME = {case.name: case for case in CASES}
