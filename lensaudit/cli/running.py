@@ -40,7 +40,7 @@ DIVIDED = frozenset({"train", "cross_validate", "cluster"})
 """Commands whose trainings the processes of a job divide, which ``torchrun`` starts: the first one runs the command."""
 
 WRITES_A_FILE = frozenset({"score", "to_label", "model_card", "ci_template"})
-"""Commands whose ``--out`` is one file, if it has an ending: without one it is a folder."""
+"""Commands whose ``--out`` is one file; that of ``score`` is a folder where it has no ending."""
 
 
 def each_alone_in_its_folder(app: typer.Typer) -> None:
@@ -73,7 +73,9 @@ def _alone(callback: Callable[..., Any]) -> Callable[..., Any]:
             for name in (*FOLDERS, *also):
                 if options.get(name) is not None:
                     place = Path(options[name])
-                    held.enter_context(working_in(place, file=is_file and place.suffix != ""))
+                    held.enter_context(
+                        working_in(place, file=is_file and not (place.suffix == "" and callback.__name__ == "score"))
+                    )
             return callback(*words, **options)
 
     return command
