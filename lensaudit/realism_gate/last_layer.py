@@ -86,15 +86,15 @@ def named_layer(finder: Finder, name: str, most: int = MOST_FEATURES) -> LastLay
     if name not in layers:
         some = ", ".join(list(layers)[:_LISTED]) + (" …" if len(layers) > _LISTED else "")
         fix = f"its layers are {some}" if layers else "none of its layers can be seen"
-        raise UsageError(f"--layer {name}: finder {finder.name} has no such layer; {fix}")
+        raise UsageError(f"finder {finder.name} has no layer {name}; {fix}")
     ran: list[Any] = []
     _try(finder, [layers[name].register_forward_hook(lambda _module, _inputs, output: ran.append(output))])
     if not ran:
-        raise UsageError(f"--layer {name}: does not run when finder {finder.name} answers; name another")
+        raise UsageError(f"layer {name} does not run when finder {finder.name} answers; name another")
     found = ran[-1]
     if not isinstance(found, torch.Tensor) or not 2 <= found.ndim <= 4 or found.shape[0] != _TRIED:
         what = f"{tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
-        raise UsageError(f"--layer {name}: returns {what} for {_TRIED} images, not numbers of each; name another layer")
+        raise UsageError(f"layer {name} returns {what} for {_TRIED} images, not numbers of each; name another layer")
     wide = int(found.shape[1] if found.ndim == 4 else found.shape[-1])
     return LastLayer(name, layers[name], _kept(wide, most), wide, "output", found.ndim > 2)
 

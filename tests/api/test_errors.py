@@ -193,7 +193,7 @@ MISTAKES: dict[str, tuple[Mistake, type[Exception], str]] = {
     "realism: seed": (lambda at: la.realism("ou66", at.set, at.set, seed=-1), ValueError, "^seed=-1"),
     "realism: one set": (lambda at: la.realism("ou66", at.set, at.set), ValueError, "as real and as simulated"),
     "realism: data": (lambda at: la.realism("ou66", at.folder / "gone", at.set), FileNotFoundError, "gone"),
-    "embed: layer": (lambda at: la.embed("ou66", at.set, layer="x"), ValueError, "^layer x: .*has no such layer"),
+    "embed: layer": (lambda at: la.embed("ou66", at.set, layer="x"), ValueError, "^finder ou66 has no layer x; its"),
     "embed: metric": (lambda at: la.embed("ou66", at.set, metric="angle"), ValueError, "^metric='angle'"),
     "embed: neighbours": (lambda at: la.embed("ou66", at.set, neighbours=-1), ValueError, "^neighbours=-1"),
     "embed: training": (lambda at: la.embed("ou66", at.set, training=at.folder / "gone"), FileNotFoundError, "gone"),
@@ -287,7 +287,7 @@ def test_each_option_that_a_message_names_is_an_argument_of_the_front_door():
 def arguments() -> set[str]:
     """Of all functions of the front door, their keyword options included."""
     found = {name for one in la.__all__ if one != "LensSet" for name in inspect.signature(getattr(la, one)).parameters}
-    for module in ("auditing", "calibrating", "explaining", "finders", "hosts", "measuring", "sets"):
+    for module in ("auditing", "calibrating", "embedding", "explaining", "finders", "hosts", "measuring", "sets"):
         for kind in vars(import_module(f"lensaudit.api.{module}")).values():
             found |= set(kind.__annotations__) if isinstance(kind, type) and issubclass(kind, dict) else set()
     return found

@@ -94,7 +94,8 @@ def test_one_idea_has_one_option_and_one_declaration(commands):
 
 
 def test_every_command_that_prints_a_result_prints_json(commands):
-    assert {name for name, one in commands.items() if "--json" not in {o for p in one.params for o in p.opts}} == set()
+    without = {name for name, one in commands.items() if "--json" not in {o for p in one.params for o in p.opts}}
+    assert without == {"ci-template", "models card"}  # their result is a text, in a file
 
 
 @pytest.mark.parametrize(

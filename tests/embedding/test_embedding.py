@@ -104,10 +104,10 @@ class Pair(nn.Module):
 @pytest.mark.parametrize(
     ("layer", "line"),
     [
-        ("", "no linear layer .* is seen to run in this finder, so no embedding; name a layer with --layer"),
-        ("nine", "--layer nine: finder custom has no such layer; its layers are body, idle, head"),
-        ("body", "--layer body: returns tuple for 2 images, not numbers of each; name another layer"),
-        ("idle", "--layer idle: does not run when finder custom answers; name another"),
+        ("", "no linear layer .* is seen to run in this finder, so no embedding; name a layer"),
+        ("nine", "finder custom has no layer nine; its layers are body, idle, head"),
+        ("body", "layer body returns tuple for 2 images, not numbers of each; name another layer"),
+        ("idle", "layer idle does not run when finder custom answers; name another"),
     ],
 )
 def test_layers_that_cannot_be_had(layer, line):
