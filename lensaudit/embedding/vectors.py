@@ -95,7 +95,7 @@ def layer_of(finder: Finder, name: str = "") -> LastLayer:
     found = last_layer(finder, MOST)
     if isinstance(found, str):
         raise UsageError(
-            f"finder {finder.name}: {found}, so no embedding; name a layer with --layer, or use a PyTorch one"
+            f"finder {finder.name}: {found}, so no embedding; name a layer, or use a PyTorch one"
         )
     return found
 
