@@ -94,9 +94,7 @@ def layer_of(finder: Finder, name: str = "") -> LastLayer:
         return named_layer(finder, name, MOST)
     found = last_layer(finder, MOST)
     if isinstance(found, str):
-        raise UsageError(
-            f"finder {finder.name}: {found}, so no embedding; name a layer, or use a PyTorch one"
-        )
+        raise UsageError(f"finder {finder.name}: {found}, so no embedding; name a layer, or use a PyTorch one")
     return found
 
 
