@@ -155,3 +155,12 @@ def test_a_folder_that_a_worker_does_not_see_is_one_line(address, tmp_path, monk
     with pytest.raises(MachineError, match=r"a dask worker does not see .*gone; run from a folder"):
         module._do_there(neg, 1, str(tmp_path / "gone"))
     assert Path.cwd() != tmp_path
+
+
+def test_a_judgement_is_the_same_bytes(cli, address, tmp_path):
+    sky = drawn_set(tmp_path / "set", 8, 3).path
+    words = ("judge", "tests.realism_gate.toys:toy_finder", sky, "--method", "saliency", "--with", "deletion")
+    cli(*words, "--per-kind", 2, "--threads", 1, "--out", tmp_path / "there", "--dask", address)
+    cli(*words, "--per-kind", 2, "--threads", 1, "--out", tmp_path / "here")
+    for name in ("explanation-scores.json", "explanation-scores.parquet"):
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()

@@ -168,6 +168,7 @@ def judge(
         typer.Option("--fill", help="Value of a deleted pixel in deletion and insertion."),
     ] = "zero",
     seed: opt.Seed = 0,
+    workers: opt.Workers = 1,
     reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
@@ -177,9 +178,12 @@ def judge(
 
     from lensaudit.cli.explain import methods_named, that_apply
     from lensaudit.cli.running import open_with_truth, watching
+    from lensaudit.cli.score_parts import named_absolutely
     from lensaudit.explaining import JudgeSettings, Watcher
     from lensaudit.explaining import judge as score
     from lensaudit.explaining.attribution.methods import default_methods
+    from lensaudit.explaining.judging.elsewhere import JudgeParts
+    from lensaudit.spread import cluster
 
     named = methods_named(method, old_methods)
     settings = JudgeSettings.of_words(
@@ -194,9 +198,12 @@ def judge(
     loaded, opened = open_with_truth(finder, sets, reading)
     methods = settings.methods if named else default_methods(loaded)
     settings = replace(settings, methods=that_apply(loaded, methods) or methods)
+    places = tuple(path.absolute() for path in sets)
+    parts_of = JudgeParts(named_absolutely(finder), places, reading, out.absolute(), settings)
+    elsewhere = (parts_of, workers) if workers > 1 or cluster() else None
     with watching(counted=False) as show:  # parts of the work differ in cost, so what is counted is time
         watcher = Watcher(told=show.tell, progress=partial(show, f"judging {loaded.name}"))
-        found = score(loaded, opened, out, settings, watcher)
+        found = score(loaded, opened, out, settings, watcher, elsewhere)
     if as_json:
         say_json(found.to_json())
     else:

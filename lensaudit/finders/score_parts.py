@@ -71,7 +71,7 @@ class _Span:
         return self._whole.column(name)[self._span] if some is None else some(name, self._span)
 
 
-class _ReadAs(Protocol):
+class ReadAs(Protocol):
     """How a finder reads a set: the options of that name."""
 
     @property
@@ -104,7 +104,7 @@ class ScorePart:
 
     finder: str
     lens_set: Path
-    reading: _ReadAs
+    reading: ReadAs
     table: PartedTable
     batch: int | None = None
     prior: float | None = None

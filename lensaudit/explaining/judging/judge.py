@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from lensaudit.kept import Piece
 from lensaudit.lensset import LensSet
 from lensaudit.provenance import Provenance, refuse_other
 from lensaudit.scenes.scene import LENS_KINDS
+from lensaudit.spread import Task, spread
 
 DEFAULT_SETTINGS = JudgeSettings()
 WARM_UP_SECONDS = 3.0
@@ -61,6 +63,7 @@ def judge(
     out: Path,
     settings: JudgeSettings = DEFAULT_SETTINGS,
     watcher: Watcher | None = None,
+    elsewhere: tuple[Task[tuple[int, str]], int] | None = None,
 ) -> Judgement:
     """Score the explanations of `finder` on images of each kind of scene in `sets`, beside two baselines.
 
@@ -77,6 +80,8 @@ def judge(
         What is asked, on how many images.
     watcher
         Is told the time it will take, and how it goes.
+    elsewhere
+        A `lensaudit.explaining.judging.elsewhere.JudgeParts` of the same, and how many processes finish its parts.
 
     Returns
     -------
@@ -103,8 +108,8 @@ def judge(
     samples, left_out = choose(finder, sets, settings.per_kind, settings.kinds)
     inputs = {"finder": finder.weights_hash} | {str(lens_set.path): lens_set.content_hash for lens_set in sets}
     refuse_other(Path(out) / JSON_FILE, inputs, "judgement")
-    run = _Run(finder, sets, writable_folder(Path(out)), settings, samples, watcher or Watcher())
-    run.work()
+    run = Run(finder, sets, writable_folder(Path(out)), settings, samples, watcher or Watcher())
+    run.work(elsewhere)
     found = run.judgement(left_out)
     write_judgement(found, run.out)
     return found
@@ -114,7 +119,7 @@ def tasks_left(finder: Finder, sets: Sequence[LensSet], out: Path, settings: Jud
     """How many parts of a judgement an earlier run into `out` has not finished, and how many there are."""
     settings = settings.settled()
     samples, _ = choose(finder, sets, settings.per_kind, settings.kinds)
-    run = _Run(finder, sets, out, settings, samples, Watcher())
+    run = Run(finder, sets, out, settings, samples, Watcher())
     tasks = run.tasks()
     return sum(not run.kept(task) for task in tasks), len(tasks)
 
@@ -128,8 +133,8 @@ class _Task:
     part: Piece[Any]
 
 
-class _Run:
-    """One call of `judge`."""
+class Run:
+    """One call of `judge`, or what another process does of it."""
 
     def __init__(
         self,
@@ -147,21 +152,49 @@ class _Run:
         self.checks: dict[str, RandomisationResult] = {}
         self.failed: dict[str, str] = {}
 
-    def work(self) -> None:
-        """Do what no earlier run has finished."""
-        open_tasks = [task for task in self.tasks() if not self.kept(task)]
-        costs = self._costs(open_tasks)
+    def work(self, elsewhere: tuple[Task[tuple[int, str]], int] | None = None) -> None:
+        """Do what no earlier run has finished, here or `elsewhere`."""
+        tasks = self.tasks()
+        costs = self._costs([task for task in tasks if not self.kept(task)])
         total, done = sum(costs.values()), 0
         if kept := len(self.scored) + len(self.checks):
             self.watcher.told(f"{kept} parts kept from an earlier run")
         if costs:
             self.watcher.told(f"about {duration(total / 1000)} of work; --method, --with, --per-kind shorten it")
+        if elsewhere is not None:
+            self._take(tasks, costs, *elsewhere)
+            costs = {}
         for task, cost in costs.items():
             self._do(task, self._progress(done, cost, total))
             done += cost
             self.watcher.progress(done, total)
         if self.failed.keys() >= set(self.settings.methods):
             raise DataError(f"no method can explain {self.finder.name}: {next(iter(self.failed.values()))}")
+
+    def _take(
+        self, tasks: Sequence[_Task], costs: Mapping[_Task, int], finish: Task[tuple[int, str]], workers: int
+    ) -> None:
+        """Have others finish what `costs` names and take it up, as if it had been done here one after the other."""
+        left, done, total = [i for i, task in enumerate(tasks) if task in costs], 0, sum(costs.values())
+        ends: dict[str, tuple[int, str]] = {}  # method → the first of its parts that failed, and why
+        with closing(spread(finish, left, workers)) as finished:
+            for number, why in finished:
+                name = tasks[number].explainer.name
+                if why:
+                    ends[name] = min(ends.get(name, (number, why)), (number, why))
+                done += costs[tasks[number]]
+                self.watcher.progress(done, total)
+        self.failed |= {name: why for name, (_, why) in ends.items()}
+        for number in left:
+            task = tasks[number]
+            if number < ends.get(task.explainer.name, (len(tasks), ""))[0] and not self.kept(task):
+                self._do(task, lambda _fraction: None)
+
+    def finish(self, number: int) -> str:
+        """Do one of `tasks`, write it, and say why it failed; empty where it did not."""
+        task = self.tasks()[number]
+        self._do(task, lambda _fraction: None)
+        return self.failed.get(task.explainer.name, "")
 
     def judgement(self, left_out: Mapping[str, str]) -> Judgement:
         """All parts put together."""

@@ -16,6 +16,7 @@ from lensaudit.documents import keep_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import FOR_ANY, METHODS, SCORES, Judgement, JudgeSettings, Watcher, judge, positive_fraction
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
+from lensaudit.explaining.judging.judge import Run
 from lensaudit.explaining.judging.sample import choose, truth_masks
 from lensaudit.kept import Piece
 from lensaudit.lensset import LensSet
@@ -188,6 +189,28 @@ def test_an_interrupted_run_goes_on(mixed_set, tmp_path, monkeypatch):
     assert {k: v for k, v in found.to_json().items() if k != "provenance"} == {
         k: v for k, v in whole.to_json().items() if k != "provenance"
     }
+
+
+def test_parts_finished_elsewhere_make_the_same_judgement(mixed_set, tmp_path):
+    """Of a method that fails in one part, the parts after it are left out, as they are where one follows the other."""
+    settings = dataclasses.replace(FAST, per_kind=1, kinds=("single", "no-source"), parts=("deletion",))
+    judge(wide(), [mixed_set], tmp_path / "here", settings)
+    samples, _ = choose(wide(), [mixed_set], 1, settings.settled().kinds)
+    for place, broken in (("there", None), ("broken", "gradcam")):
+        (tmp_path / place).mkdir()
+        run = Run(wide(), [mixed_set], tmp_path / place, settings.settled(), samples, Watcher())
+        of = [i for i, task in enumerate(run.tasks()) if task.explainer.name == broken]
+
+        def finish(number, run=run, of=of):
+            return number, "is broken" if number in of[1:2] else run.finish(number)
+
+        found = judge(wide(), [mixed_set], tmp_path / place, settings, None, (finish, 1))
+        if broken is None:
+            for name in ("explanation-scores.json", "explanation-scores.parquet"):
+                assert (tmp_path / place / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+        else:
+            assert found.failed == {"gradcam": "is broken"}
+            assert len({row.kind for row in found.rows if row.method == "gradcam"} & set(found.images)) == 1
 
 
 def test_torn_and_foreign_parts_are_made_anew(mixed_set, tmp_path):
