@@ -53,6 +53,8 @@ class UsageError(LensauditError, ValueError):
 class NoSuchFile(UsageError, FileNotFoundError):
     """A file or folder that the user names does not exist."""
 
+    __new__ = FileNotFoundError.__new__  # ValueError's, which is found first, makes none: tblib, of dask, calls it
+
 
 class DataError(LensauditError, ValueError):
     """An input file or its content is wrong."""
@@ -62,6 +64,8 @@ class DataError(LensauditError, ValueError):
 
 class NoSuchData(DataError, FileNotFoundError):
     """A file that should hold data does not exist."""
+
+    __new__ = FileNotFoundError.__new__  # as of `NoSuchFile`
 
 
 class MachineError(LensauditError, OSError):

@@ -12,7 +12,7 @@ import typer
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json, say_table, say_text
 from lensaudit.cli.model_card import model_card
-from lensaudit.cli.score_parts import PARTS, FolderScores, Parts, refuse_folder_options, score_folder
+from lensaudit.cli.score_parts import PARTS, FolderScores, Parts, refuse_folder_options, say_prior, score_folder
 from lensaudit.display.numbers import decimal, significant
 
 if TYPE_CHECKING:
@@ -264,11 +264,7 @@ def score(
         )
     if detections is not None:
         say(f"{detections}: {written} detections")
-    if prior is not None:
-        say(
-            f"  column p_lens_prior: lenses are {prior:g} of the images instead of the {record['trained_share']:g} "
-            f"the finder was trained to expect"
-        )
+    say_prior(record)
     if failed:
         name, why = next(iter(failed.items()))
         say(f"{len(failed)} not scored (NaN, see column status), first {name}: {why}", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,6 +116,16 @@ def score_folder(asked: FolderScores, opened: tuple[Finder, Cutouts], record: di
         say_json({**summary, "top": top})
         return
     _show(asked, opened, table, found)
+    say_prior(record)
+
+
+def say_prior(record: Mapping[str, Any]) -> None:
+    """What the column p_lens_prior of scores is, where their record says that there is one."""
+    if "prior" in record:
+        say(
+            f"  column p_lens_prior: lenses are {record['prior']:g} of the images instead of the "
+            f"{record['trained_share']:g} the finder was trained to expect"
+        )
 
 
 def _show(asked: FolderScores, opened: tuple[Finder, Cutouts], table: PartedTable, found: Summary) -> None:

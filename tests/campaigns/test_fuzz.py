@@ -17,11 +17,11 @@ N = 120
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # a minute or two of two idle cores
 def test_trials_have_no_fault():
-    """In a process of its own: its forks must not have pytest's threads."""
+    """In a process of its own: its forks must not have pytest's threads, and user's modules leave no bytecode there."""
     words = [sys.executable, "-m", "campaigns.fuzz", "--n", str(N), "--jobs", "2", "--quick"]
     repository = Path(__file__).parents[2]
     path = os.pathsep.join([str(repository), str(repository / "tests")])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert done.stdout.startswith(f"{N} trials in ")

@@ -140,7 +140,8 @@ def test_stored_checks_and_expressions_are_never_evaluated(program, tmp_path):
 
 def test_the_guide_writes_a_program_that_is_read(tmp_path, monkeypatch):
     guide = (Path(__file__).parents[2] / "docs/how-to/finder-files.md").read_text(encoding="utf-8")
-    shown, code = (re.search(rf"```{kind}\n(.*?)```", guide, re.DOTALL)[1] for kind in ("yaml", "python"))
+    shown, *_ = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    code = next(one for one in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "torch.export.save" in one)
     monkeypatch.chdir(tmp_path)
     exec(code, {"net": nn.Sequential(nn.Conv2d(1, 2, 5, 4), nn.ReLU(), nn.Flatten(), nn.Linear(162, 1), nn.Sigmoid())})
     (tmp_path / "mine.yaml").write_text(shown.replace("network.onnx", "network.pt2"), encoding="utf-8")

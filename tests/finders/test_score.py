@@ -186,7 +186,7 @@ def test_score_command_fails_where_nothing_could_be_scored(saved_ou66, make_cuto
         (("{finder}", "{set}/nowhere"), 2, "no such lens set"),
         (("{finder}", "{set}", "--device", "gpu"), 2, "allowed: auto, cpu, cuda"),
         (("{finder}", "{set}", "--batch", "0"), 2, "--batch"),
-        (("{finder}", "{set}", "--out", "{set}"), 2, "is a folder, a file is needed"),
+        (("{finder}", "{set}", "--out", "{set}"), 2, "holds something else; give another --out"),
         (("{finder}", "{vis}"), 3, "needs band J"),
     ],
 )

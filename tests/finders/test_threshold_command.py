@@ -45,14 +45,14 @@ def test_wrong_rates_get_one_line(lensaudit, words, says, simulated, saved_ou66,
 
 
 def test_the_prior_is_one_more_column_and_changes_no_score(lensaudit, simulated, saved_ou66, tmp_path):
-    for name, words in (("plain", ()), ("rare", ("--prior", 0.001))):
+    for name, words in (("plain", ()), ("rare", ("--prior", 0.001)), ("rare.parquet", ("--prior", 0.001))):
         code, text, _ = lensaudit("score", saved_ou66, simulated.path, "--out", tmp_path / name, *words)
         assert code == 0
-    assert "lenses are 0.001 of the images instead of the 0.5" in text
-    plain, rare = (read_scores(tmp_path / name)[0] for name in ("plain", "rare"))
+        assert ("lenses are 0.001 of the images instead of the 0.5" in text) == bool(words)
+    plain, rare = (read_scores(tmp_path / name)[0] for name in ("plain", "rare.parquet"))
     np.testing.assert_array_equal(plain.logit, rare.logit)
-    column = pq.read_table(tmp_path / "rare").column("p_lens_prior").to_numpy()
+    column = pq.read_table(tmp_path / "rare.parquet").column("p_lens_prior").to_numpy()
     np.testing.assert_array_equal(column, with_prior(plain.p_lens, 0.001))
-    assert read_scores(tmp_path / "rare")[1].prior == 0.001
+    assert read_scores(tmp_path / "rare.parquet")[1].prior == 0.001
     code, _, error = lensaudit("score", saved_ou66, simulated.path, "--out", tmp_path / "x", "--prior", 1.5)
     assert (code, "prior 1.5 is not a fraction of lenses" in error) == (2, True)
