@@ -53,7 +53,8 @@ class UsageError(LensauditError, ValueError):
 class NoSuchFile(UsageError, FileNotFoundError):
     """A file or folder that the user names does not exist."""
 
-    __new__ = FileNotFoundError.__new__  # ValueError's, which is found first, makes none: tblib, of dask, calls it
+    # ValueError's, which is found first, makes none: tblib, of dask, calls it
+    __new__ = FileNotFoundError.__new__  # type: ignore[assignment]
 
 
 class DataError(LensauditError, ValueError):
@@ -65,7 +66,7 @@ class DataError(LensauditError, ValueError):
 class NoSuchData(DataError, FileNotFoundError):
     """A file that should hold data does not exist."""
 
-    __new__ = FileNotFoundError.__new__  # as of `NoSuchFile`
+    __new__ = FileNotFoundError.__new__  # type: ignore[assignment]  # as of `NoSuchFile`
 
 
 class MachineError(LensauditError, OSError):
