@@ -3,8 +3,8 @@
 The CNN has the layers of our ``petrillo``, so that its weights also go into a safetensors file of that architecture.
 It is trained by Keras on prepared images of a simulated set, and saved as ``.keras``; the same weights as safetensors,
 as a program of torch.export (``.pt2``) and as ONNX.
-Each file is declared by a YAML and audited by ``lensaudit report`` with the same probes. Printed: AUROC of each, and the
-largest difference of a score from the Keras file's. Exit 1 where scores differ by more than 1e-5 or a metric by more
+Each file is declared by a YAML and audited by ``lensaudit report`` with the same probes. Printed: AUROC of each, and
+the largest difference of a score from the Keras file's. Exit 1 where scores differ by more than 1e-5, a metric by more
 than 1e-6, or the words of a finding are others.
 
     KERAS_BACKEND=torch python benchmarks/formats.py [--n 1200] [--epochs 6] [--out DIR]
