@@ -7,7 +7,7 @@ Each file is declared by a YAML and audited by ``lensaudit report`` with the sam
 the largest difference of a score from the Keras file's. Exit 1 where scores differ by more than 1e-5, a metric by more
 than 1e-6, or the words of a finding are others.
 
-    KERAS_BACKEND=torch python benchmarks/formats.py [--n 1200] [--epochs 6] [--out DIR]
+    KERAS_BACKEND=torch python benchmarks/formats.py [--n 2000] [--epochs 12] [--out DIR]
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch import nn
 from lensaudit.finders import declare_finder, initialised_module, load_recipe, read_scores
 from lensaudit.lensset import LensSet, simulate
 
-SIZE, FIELD = 45, 20.0
+SIZE, FIELD, BANDS = 45, 20.0, ("VIS", "H")
 LIMIT = 1e-5
 
 
@@ -41,14 +41,14 @@ def trained(lens_set: LensSet, epochs: int) -> Any:
     import keras
 
     keras.utils.set_random_seed(1)
-    layers: list[Any] = [keras.Input((1, SIZE, SIZE))]
+    layers: list[Any] = [keras.Input((len(BANDS), SIZE, SIZE))]
     for kernels, width, pooled in ((16, 7, True), (32, 5, True), (64, 3, False), (64, 3, False), (64, 3, True)):
         layers.append(
             keras.layers.Conv2D(kernels, width, padding="same", activation="relu", data_format="channels_first")
         )
         if pooled:
             layers.append(keras.layers.MaxPooling2D(2, data_format="channels_first"))
-    layers += [keras.layers.Flatten(data_format="channels_first"), keras.layers.Dropout(0.5)]
+    layers += [keras.layers.Flatten(), keras.layers.Dropout(0.5)]
     layers += [keras.layers.Dense(256, activation="relu"), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
     model = keras.Sequential(layers)
     images = prepared(lens_set)
@@ -59,15 +59,15 @@ def trained(lens_set: LensSet, epochs: int) -> Any:
 
 
 def prepared(lens_set: LensSet) -> np.ndarray:
-    """Images (n, 1, 45, 45) as every finder of this script takes them."""
-    finder = declare_finder(nn.Flatten(), bands=("VIS",), size=SIZE, field_of_view_arcsec=FIELD, stretch="sqrt")
+    """Images (n, 2, 45, 45) as every finder of this script takes them."""
+    finder = declare_finder(nn.Flatten(), bands=BANDS, size=SIZE, field_of_view_arcsec=FIELD, stretch="sqrt")
     images, _ = finder.prepare(lens_set.cutouts(slice(None)))
     return np.asarray(images.contiguous().numpy())
 
 
 def as_torch(model: Any) -> nn.Sequential:
     """Our petrillo with the weights of the Keras model."""
-    words = {"bands": ("VIS",), "size": SIZE, "outputs": 1, "stretch": "sqrt", "field_of_view_arcsec": FIELD}
+    words = {"bands": BANDS, "size": SIZE, "outputs": 1, "stretch": "sqrt", "field_of_view_arcsec": FIELD}
     net = initialised_module(load_recipe("petrillo").model_copy(update=words), torch.Generator().manual_seed(0)).eval()
     weights = [np.asarray(value) for value in model.get_weights()]
     turned = [torch.from_numpy(np.ascontiguousarray(one.transpose(*{4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[one.ndim])))
@@ -84,15 +84,15 @@ def written(model: Any, folder: Path) -> dict[str, Path]:
     net = as_torch(model)
     model.save(folder / "cnn.keras")
     save_file(net.state_dict(), folder / "cnn.safetensors")
-    write_program(net, folder / "cnn.pt2", torch.rand(2, 1, SIZE, SIZE))
-    write_onnx(net, folder / "cnn.onnx", shape=(1, SIZE))
+    write_program(net, folder / "cnn.pt2", torch.rand(2, len(BANDS), SIZE, SIZE))
+    write_onnx(net, folder / "cnn.onnx", shape=(len(BANDS), SIZE))
     found = {}
     for ending, more in (
         ("keras", "layout: NCHW"), ("safetensors", "architecture: petrillo"), ("pt2", ""), ("onnx", ""),
     ):  # fmt: skip
         found[ending] = folder / f"{ending}.yaml"
         found[ending].write_text(
-            f"file: cnn.{ending}\nname: cnn\nbands: [VIS]\nsize: {SIZE}\nfield_of_view_arcsec: {FIELD}\n"
+            f"file: cnn.{ending}\nname: cnn\nbands: [{', '.join(BANDS)}]\nsize: {SIZE}\nfield_of_view_arcsec: {FIELD}\n"
             f"stretch: sqrt\noutputs: logit\nn_outputs: 1\nlens_index: 0\n{more}\n"
         )
     return found
@@ -119,8 +119,8 @@ def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def main() -> None:
     """Train, write, audit, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=1200)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--n", type=int, default=2000)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--out", type=Path, default=None, help="Keep files and pages here.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
