@@ -232,15 +232,12 @@ _held: dict[str, tuple[Finder, Cutouts, LastLayer]] = {}
 
 
 def _opened(task: EmbedPart) -> tuple[Finder, Cutouts, LastLayer]:
-    from lensaudit.finders import load_finder, refitted
-    from lensaudit.finders.score_parts import own_gpu
+    from lensaudit.finders.score_parts import finder_in_worker
     from lensaudit.lensset import open_cutouts
 
     if task.store.of not in _held:
-        reading, whole = task.reading, open_cutouts(task.lens_set)
-        own_gpu()
-        loaded = load_finder(task.finder, reading.device).for_field(reading.field_of_view, reading.resample)
-        loaded = refitted(loaded, whole) if reading.refit else loaded.for_units(whole)
+        whole = open_cutouts(task.lens_set)
+        loaded = finder_in_worker(task.finder, task.reading, whole)
         _held[task.store.of] = loaded, whole, layer_of(loaded, task.layer)
     return _held[task.store.of]
 

@@ -150,11 +150,16 @@ _held: dict[str, tuple[Finder, Cutouts]] = {}
 def _opened(task: ScorePart) -> tuple[Finder, Cutouts]:
     key = task.table.index.key
     if key not in _held:
-        reading, whole = task.reading, open_cutouts(task.lens_set)
-        own_gpu()
-        loaded = load_finder(task.finder, reading.device).for_field(reading.field_of_view, reading.resample)
-        _held[key] = (refitted(loaded, whole) if reading.refit else loaded.for_units(whole)), whole
+        whole = open_cutouts(task.lens_set)
+        _held[key] = finder_in_worker(task.finder, task.reading, whole), whole
     return _held[key]
+
+
+def finder_in_worker(name: str, reading: ReadAs, first: Cutouts) -> Finder:
+    """The finder as another process opens it, for sets of which `first` is the first, on a GPU of its own."""
+    own_gpu()
+    loaded = load_finder(name, reading.device).for_field(reading.field_of_view, reading.resample)
+    return refitted(loaded, first) if reading.refit else loaded.for_units(first)
 
 
 def own_gpu() -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from lensaudit.explaining.judging.judge import Run, Watcher
 from lensaudit.explaining.judging.records import JudgeSettings
 from lensaudit.explaining.judging.sample import choose
-from lensaudit.finders import load_finder, refitted
-from lensaudit.finders.score_parts import ReadAs, own_gpu, with_threads
+from lensaudit.finders.score_parts import ReadAs, finder_in_worker, with_threads
 from lensaudit.lensset import LensSet
 
 
@@ -49,10 +48,8 @@ _ALONE = threading.Lock()
 
 def _opened(task: JudgeParts) -> Run:
     if task not in _held:
-        sets, reading = [LensSet.open(path) for path in task.sets], task.reading
-        own_gpu()
-        loaded = load_finder(task.finder, reading.device).for_field(reading.field_of_view, reading.resample)
-        loaded = refitted(loaded, sets[0]) if reading.refit else loaded.for_units(sets[0])
+        sets = [LensSet.open(path) for path in task.sets]
+        loaded = finder_in_worker(task.finder, task.reading, sets[0])
         settings = task.settings.settled()
         samples, _ = choose(loaded, sets, settings.per_kind, settings.kinds)
         _held.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Literal, Self
 
@@ -125,9 +126,9 @@ class _Interval(Step):
         found = [self._scaled(one, *ends) for one, ends in zip(arrays, limits, strict=True)]
         return [torch.from_numpy(one).to(like.device) for one, like in zip(found, channels, strict=True)]
 
+    @abstractmethod
     def _limits(self, pixels: Pixels) -> tuple[Pixels, Pixels]:
         """The limits (n,) of images (n, pixels)."""
-        raise NotImplementedError
 
     def _scaled(self, images: Pixels, low: Pixels, high: Pixels) -> Pixels:
         low, span = low.reshape(-1, 1, 1), (high - low).reshape(-1, 1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +23,7 @@ NUMBERS = "fiub"
 """Kinds of numpy's types that images may have."""
 
 
-class Adapter:
+class Adapter(ABC):
     """One file, or folder, of images.
 
     Attributes
@@ -41,10 +42,11 @@ class Adapter:
         """The files it reads."""
         return [self.path]
 
+    @abstractmethod
     def shape_of(self, name: str) -> tuple[int, ...]:
         """Shape of one image of `name`: (rows, columns), with bands first or last where it has several."""
-        raise NotImplementedError
 
+    @abstractmethod
     def block(self, name: str, rows: Rows) -> Numbers:
         """Images `rows`, which ascend, of `name`: (m, *shape), of any type of numbers.
 
@@ -53,11 +55,10 @@ class Adapter:
         DataError
             One line with the file, what is wrong, and the fix.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def values(self, name: str, rows: Rows) -> Sequence[Any]:
         """Numbers or words of `name` of the images `rows` (m)."""
-        raise NotImplementedError
 
     def ids(self, rows: Rows) -> list[str] | None:
         """Names that the images `rows` have by themselves; None where they have none."""
@@ -67,7 +68,7 @@ class Adapter:
         """What the file itself calls the bands of `name`, in its order; None where it does not say."""
         return None
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # most hold nothing open
         """Let go of the file; it is opened again when it is read."""
 
 
