@@ -27,6 +27,7 @@ def made(tmp_path_factory):
 def test_the_page_shows_what_was_measured(made, audit: Audit, write_folder, undrawn: None):
     block, _, where = made
     folder = write_folder(replace(audit, embedding=block))
+    assert "t-SNE of" not in render_report(folder).read_text(encoding="utf-8")  # the audit alone, without pictures
     (folder / FOLDER).mkdir(exist_ok=True)
     for path in (where / FOLDER).glob("*.png"):
         (folder / FOLDER / path.name).write_bytes(path.read_bytes())

@@ -202,7 +202,7 @@ def test_parts_finished_elsewhere_make_the_same_judgement(mixed_set, tmp_path):
         of = [i for i, task in enumerate(run.tasks()) if task.explainer.name == broken]
 
         def finish(number, run=run, of=of):
-            return number, "is broken" if number in of[1:2] else run.finish(number)
+            return number, "is broken" if number in of[:1] else run.finish(number)
 
         found = judge(wide(), [mixed_set], tmp_path / place, settings, None, (finish, 1))
         if broken is None:
@@ -210,7 +210,7 @@ def test_parts_finished_elsewhere_make_the_same_judgement(mixed_set, tmp_path):
                 assert (tmp_path / place / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
         else:
             assert found.failed == {"gradcam": "is broken"}
-            assert len({row.kind for row in found.rows if row.method == "gradcam"} & set(found.images)) == 1
+            assert not [row for row in found.rows if row.method == "gradcam"]
 
 
 def test_torn_and_foreign_parts_are_made_anew(mixed_set, tmp_path):
