@@ -160,3 +160,58 @@ def test_without_keras_or_on_another_backend_one_line_says_what_to_do(folder, ke
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(MachineError, match=r"is a Keras model; pip install 'lensaudit\[keras\]'"):
         load_finder(told)
+
+
+def _ending(net: nn.Sequential, keras: Any, how: str, steep: float) -> Any:
+    """The network as a Keras model that gives probabilities, its log-odds times `steep`."""
+    model = as_keras(net, keras)
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * steep, bias * steep])
+    last = model.layers[-1]
+    if how == "dense":
+        last.activation = keras.activations.softmax
+        return model
+    if how == "inside":
+        last.activation = keras.activations.softmax
+        images = keras.Input((SIZE, SIZE, len(BANDS)))
+        return keras.Model(images, model(images))
+    layer = keras.layers.Activation("softmax") if how == "activation" else keras.layers.Softmax()
+    return keras.Sequential([keras.Input((SIZE, SIZE, len(BANDS))), *model.layers, layer])
+
+
+@pytest.mark.parametrize("how", ["dense", "inside", "activation", "softmax"])
+def test_a_last_softmax_is_left_out_for_log_odds_without_end(net, keras, tmp_path, how):
+    """Steep enough that p is 1 or 0 in single precision, where a softmax says nothing and has no gradient."""
+    steep = 3e4
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _ending(net, keras, how, steep).save(tmp_path / "ends.keras")
+    finder = load_finder(declaration(tmp_path / "ends.keras", outputs="softmax"))
+    images = torch.rand(3, len(BANDS), SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    own = declare_finder(net, BANDS, SIZE).logit(images).detach() * steep
+    assert float(own.abs().min()) > 100  # a softmax in single precision ends at 87
+    # float32 rounding of sums in another order, times the steepness
+    torch.testing.assert_close(finder.logit(images).detach(), own, rtol=1e-3, atol=1e-5 * steep)
+    assert np.abs(explain_prepared(finder, images[:1], "saliency").maps).max() > 0
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("probability", "sigmoid"), ("softmax", "softmax")])
+def test_a_last_activation_of_another_kind_or_with_more_behind_it_stays(net, keras, tmp_path, kind, ends):
+    """Squares of a sigmoid, and a softmax whose classes are turned round behind it, are no sigmoid and no softmax."""
+    model = as_keras(net, keras)
+    model.layers[-1].activation = getattr(keras.activations, ends)
+    p = model.outputs[0]
+    behind = (
+        keras.layers.Multiply()([p, p])
+        if ends == "sigmoid"
+        else keras.layers.Permute((2, 1))(keras.layers.Permute((2, 1))(keras.layers.Reshape((2, 1))(p)))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keras.Model(model.inputs, behind).save(tmp_path / "more.keras")
+    finder = load_finder(declaration(tmp_path / "more.keras", outputs=kind))
+    images = torch.rand(3, len(BANDS), SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    logits = net(images).detach()
+    p = torch.sigmoid(logits[:, 1]) ** 2 if ends == "sigmoid" else torch.softmax(logits, 1)[:, 1]
+    torch.testing.assert_close(torch.sigmoid(finder.logit(images)), p, rtol=0, atol=1e-5)
+    assert finder.module.bare is False

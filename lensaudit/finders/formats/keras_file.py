@@ -25,6 +25,7 @@ from torch import nn
 from lensaudit.documents import json_of
 from lensaudit.errors import DataError, MachineError
 from lensaudit.files import sha256
+from lensaudit.finders.formats.declaration import Outputs
 from lensaudit.untrusted import kind_of, printable
 
 AGAIN = "save it again with model.save(FILE)"
@@ -68,6 +69,20 @@ class KerasNetwork(nn.Module):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Keras goes by way of a file, and by calls that numpy deprecates
             return KerasNetwork(copy.deepcopy(self.model, memo), self.output)
+
+    def without_activation(self, outputs: Outputs) -> KerasNetwork | None:
+        """The model without its last activation, where that is the sigmoid or softmax of such outputs."""
+        import keras
+
+        kind = "sigmoid" if outputs == "probability" else "softmax"
+        with warnings.catch_warnings(), keras.device("cpu"):
+            warnings.simplefilter("ignore")
+            found = _before(self.model.outputs[self.output or 0], kind, keras)
+            if found is None:
+                return None
+            model = keras.Model(self.model.inputs, found)
+            model.trainable = False
+        return KerasNetwork(model, None)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """What the model gives for images in its own layout."""
@@ -239,3 +254,26 @@ def _built(path: Path, config: Mapping[str, Any], archive: bool, keras: Any, h5p
         raise DataError(f"{path}: its model has no input shape; {AGAIN} after it was called once")
     model.trainable = False
     return model
+
+
+def _before(result: Any, kind: str, keras: Any) -> Any:
+    """What a result of a model is before the activation `kind` of the layer that gives it; None where it has none.
+
+    Weights and the layers before are shared; the last layer of a model within the model counts too.
+    """
+    history = result._keras_history
+    layer, node = history.operation, history.operation._inbound_nodes[history.node_index]
+    takes = node.input_tensors
+    if len(takes) != 1:
+        return None
+    if isinstance(layer, keras.Model):
+        inner = _before(layer.outputs[history.tensor_index], kind, keras)
+        return None if inner is None else keras.Model(layer.inputs, inner, name=layer.name)(takes[0])
+    if isinstance(layer, keras.layers.Softmax):
+        return takes[0] if kind == "softmax" else None
+    if getattr(layer, "activation", None) is not getattr(keras.activations, kind):
+        return None
+    plain = type(layer).from_config({**layer.get_config(), "activation": "linear"})
+    logits = plain(takes[0])
+    plain.set_weights(layer.get_weights())
+    return logits
