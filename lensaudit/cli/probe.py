@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lensaudit.cli import hosts as on
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import check_fail_on, fail_where, print_audit, print_result, say, say_json, say_table, warn
+from lensaudit.cli.groups import Group
 from lensaudit.cli.running import check_sets, read_by, watching
 from lensaudit.files import builtin_folder
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
-    from lensaudit.probes import ProbeResult
+    from lensaudit.probes import ProbeOptions, ProbeResult
 
 
 def register_outside(probes: typer.Typer) -> None:
@@ -130,6 +132,32 @@ Extension = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Run:
+    """How probes are run and what they may find: options of every command that runs some; the help of each says what
+    it is."""
+
+    tolerance: opt.Tolerance = None
+    fail_on: opt.FailOn = None
+    seed: opt.Seed = 0
+    workers: opt.Workers = 1
+    batch: opt.Batch = None
+
+    def options(self, n: int, asked: on.Asked, instrument: str) -> ProbeOptions:
+        """What the probes are told, `n` pairs of each."""
+        from lensaudit.probes import ProbeOptions
+
+        return ProbeOptions(
+            tolerance=self.tolerance, workers=self.workers, batch=self.batch,
+            instrument=opt.instrument_named(instrument), hosts=asked.chosen(n, self.seed, self.workers),
+            sources=asked.galaxies,
+        )  # fmt: skip
+
+
+RUN: Any = Group(Run)
+"""Takes the place of the options of `Run` in a command."""
+
+
 def register_probe(app: typer.Typer) -> None:
     """Add the command to the application."""
 
@@ -221,32 +249,24 @@ def all_probes(
     probe: opt.OnlyProbes = [],
     instrument: opt.Instrument = "",
     asked: on.Asked = on.ASKED,
-    tolerance: opt.Tolerance = None,
-    fail_on: opt.FailOn = None,
-    seed: opt.Seed = 0,
-    workers: opt.Workers = 1,
-    batch: opt.Batch = None,
+    run: Run = RUN,
     reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Run all built-in probes, correct for all tests together and rank the findings."""
-    from lensaudit.probes import ProbeOptions, run_audit
+    from lensaudit.probes import run_audit
 
-    check_fail_on(fail_on)
+    check_fail_on(run.fail_on)
     loaded = _read(finder, reading, asked.path, instrument)
     with watching() as progress:
-        options = ProbeOptions(
-            tolerance=tolerance, workers=workers, batch=batch, instrument=opt.instrument_named(instrument),
-            hosts=asked.chosen(n, seed, workers), sources=asked.galaxies,
-        )  # fmt: skip
-        audit = run_audit(loaded, n, seed, out, tuple(probe), options, progress)
+        audit = run_audit(loaded, n, run.seed, out, tuple(probe), run.options(n, asked, instrument), progress)
     if as_json:
         say_json(audit.index.to_json())
     else:
         print_audit(audit, out)
         if not probe and asked.galaxies is None:
             say("source-texture was not asked: give real galaxies, a folder of stamps or a catalogue, by --sources")
-    fail_where([one.verdict.word for one in audit.ranked], fail_on)
+    fail_where([one.verdict.word for one in audit.ranked], run.fail_on)
 
 
 def preprocessing(
@@ -255,21 +275,14 @@ def preprocessing(
     out: opt.Out,
     instrument: opt.Instrument = "",
     asked: on.Asked = on.ASKED,
-    tolerance: opt.Tolerance = None,
-    fail_on: opt.FailOn = None,
-    seed: opt.Seed = 0,
-    workers: opt.Workers = 1,
-    batch: opt.Batch = None,
+    run: Run = RUN,
     reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """What a slip of the pipeline costs: unit, JPEG, 8 bit, resampling, pixel scale, clipped range."""
     from lensaudit.probes.definition import PREPROCESSING
 
-    group = [PREPROCESSING]
-    all_probes(
-        finder, n, out, group, instrument, asked, tolerance, fail_on, seed, workers, batch, reading, as_json=as_json
-    )
+    all_probes(finder, n, out, [PREPROCESSING], instrument, asked, run, reading, as_json=as_json)
 
 
 def run_file(
@@ -282,27 +295,19 @@ def run_file(
     lens_set: EditedSet = None,
     asked: on.Asked = on.ASKED,
     instrument: opt.Instrument = "",
-    tolerance: opt.Tolerance = None,
-    fail_on: opt.FailOn = None,
-    seed: opt.Seed = 0,
-    workers: opt.Workers = 1,
-    batch: opt.Batch = None,
+    run: Run = RUN,
     reading: opt.Reading = opt.READING,
     as_json: opt.Json = False,
 ) -> None:
     """Run a probe of your own: edits composed in a YAML file, or a function of yours."""
-    from lensaudit.probes import ProbeOptions, run_probe
+    from lensaudit.probes import run_probe
 
-    check_fail_on(fail_on)
+    check_fail_on(run.fail_on)
     loaded = _read(finder, reading, lens_set or asked.path, instrument)
     with watching() as progress:
-        options = ProbeOptions(
-            mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
-            hosts=asked.chosen(n, seed, workers), sources=asked.galaxies,
-            instrument=opt.instrument_named(instrument),
-        )  # fmt: skip
-        result = run_probe(str(definition), loaded, n, seed, out, options, progress)
-    _tell(result, out, as_json=as_json, fail_on=fail_on)
+        options = replace(run.options(n, asked, instrument), mode=mode, stretch=stretch, lens_set=lens_set)
+        result = run_probe(str(definition), loaded, n, run.seed, out, options, progress)
+    _tell(result, out, as_json=as_json, fail_on=run.fail_on)
 
 
 def _command(name: str) -> Callable[..., None]:
@@ -318,26 +323,21 @@ def _command(name: str) -> Callable[..., None]:
         asked: on.Asked = group,
         instrument: opt.Instrument = "",
         psf_extension: Extension = "VIS_PSF",
-        tolerance: opt.Tolerance = None,
-        fail_on: opt.FailOn = None,
-        seed: opt.Seed = 0,
-        workers: opt.Workers = 1,
-        batch: opt.Batch = None,
+        run: Run = RUN,
         reading: opt.Reading = opt.READING,
         as_json: opt.Json = False,
     ) -> None:
-        from lensaudit.probes import ProbeOptions, run_probe
+        from lensaudit.probes import run_probe
 
-        check_fail_on(fail_on)
+        check_fail_on(run.fail_on)
         loaded = _read(finder, reading, lens_set or asked.path, instrument)
         with watching() as progress:
-            options = ProbeOptions(
-                mode=mode, stretch=stretch, tolerance=tolerance, workers=workers, batch=batch, lens_set=lens_set,
-                hosts=asked.chosen(n, seed, workers), sources=asked.galaxies,
-                instrument=opt.instrument_named(instrument), psf=asked.kernel, psf_extension=psf_extension,
+            options = replace(
+                run.options(n, asked, instrument), mode=mode, stretch=stretch, lens_set=lens_set, psf=asked.kernel,
+                psf_extension=psf_extension,
             )  # fmt: skip
-            result = run_probe(name, loaded, n, seed, out, options, progress)
-        _tell(result, out, as_json=as_json, fail_on=fail_on)
+            result = run_probe(name, loaded, n, run.seed, out, options, progress)
+        _tell(result, out, as_json=as_json, fail_on=run.fail_on)
 
     return command
 

@@ -10,21 +10,20 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from scipy.special import expit, logit
 
 from lensaudit.ensembles.committee_card import committee_card
-from lensaudit.ensembles.fit import Fitted, one_unit
+from lensaudit.ensembles.fit import Fitted, fill_member, native_input, put_together, recipe_of
 from lensaudit.ensembles.map_files import Advance
 from lensaudit.ensembles.stack import FOLDS, RIDGE, log_loss, stacked
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import evaluate
 from lensaudit.files import writable_folder
-from lensaudit.finders import Finder, Recipe, load_finder, save_finder, score_set, unfilled_module
+from lensaudit.finders import Finder, load_finder, save_finder, score_set, unfilled_module
 from lensaudit.finders.committee import MEAN, NATIVE, STACK, Committee
 from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import Declared
-from lensaudit.finders.ou_tsne import Member, with_native_pixels
+from lensaudit.finders.ou_tsne import Member
 from lensaudit.finders.recipe import COMMITTEE
 from lensaudit.finders.recipe import COMMITTEE_KINDS as KINDS
 from lensaudit.finders.score import scored_batches
@@ -92,35 +91,23 @@ def committee_of(members: Sequence[Finder], plan: CommitteePlan, lens_set: Decla
         )
     words = _shared_input(members) if shared else _native_input(plan.name, members, cast(Declared, lens_set))
     options = {"kind": plan.kind, **words.pop("options", {})}
-    try:
-        recipe = Recipe(
-            name=plan.name,
-            architecture=COMMITTEE,
-            outputs=1,
-            lens_index=0,
-            threshold=_threshold(members, plan.kind),
-            architecture_options=options,
-            members=tuple(one.recipe for one in members),
-            **words,
-        )
-    except ValidationError as invalid:
-        message = invalid.errors(include_url=False, include_context=False)[0]["msg"].removeprefix("Value error, ")
-        raise UsageError(f"committee {plan.name}: {message}") from invalid
+    recipe = recipe_of(
+        f"committee {plan.name}",
+        members,
+        name=plan.name,
+        architecture=COMMITTEE,
+        threshold=_threshold(members, plan.kind),
+        architecture_options=options,
+        **words,
+    )
     module = cast(Committee, unfilled_module(recipe))
     for finder in members:
         _fill(module.members[finder.name], finder, shared=shared)
     if plan.kind == STACK:
         cast(torch.Tensor, module.weights).fill_(1 / len(members))
         cast(torch.Tensor, module.bias).zero_()
-    first = members[0]
-    return Finder(
-        recipe,
-        module.to(first.device),
-        "assembled here",
-        given_field_arcsec=first.given_field_arcsec,
-        resamples=first.resamples,
-        statistics=first.statistics if shared else {},
-    )
+    made = put_together(recipe, module, members)
+    return replace(made, statistics=members[0].statistics) if shared else made
 
 
 def _numbered(members: Sequence[Finder]) -> list[Finder]:
@@ -156,18 +143,8 @@ def _shared_input(members: Sequence[Finder]) -> dict[str, Any]:
 
 
 def _native_input(name: str, members: Sequence[Finder], lens_set: Declared) -> dict[str, Any]:
-    """Bands of the member with most, then what others add; as large as the largest band and the largest member."""
-    most = max(members, key=lambda finder: len(finder.recipe.bands)).recipe.bands
-    bands = tuple(dict.fromkeys([*most, *(band for finder in members for band in finder.recipe.bands)]))
-    sides = {band: max(lens_set.shape[band]) for band in bands}
-    return {
-        "bands": bands,
-        "size": max(*(finder.recipe.size for finder in members), *sides.values()),
-        "stretch": NATIVE,
-        "field_of_view_arcsec": members[0].recipe.field_of_view_arcsec,
-        "pixel_unit": one_unit(name, members),
-        "options": {"native_pixels": with_native_pixels(sides, bands)},
-    }
+    given = native_input(name, members, lens_set)
+    return {**given.fields, "options": {"native_pixels": given.native_pixels}}
 
 
 def _threshold(members: Sequence[Finder], kind: str) -> float:
@@ -178,11 +155,10 @@ def _threshold(members: Sequence[Finder], kind: str) -> float:
 
 
 def _fill(part: torch.nn.Module, finder: Finder, *, shared: bool) -> None:
-    body = part if shared else cast(Member, part).body
-    body.load_state_dict(finder.module.state_dict())
-    if not shared:
-        for name, values in finder.statistics.items():
-            getattr(part, name).copy_(values)
+    if shared:
+        part.load_state_dict(finder.module.state_dict())
+    else:
+        fill_member(cast(Member, part), finder)
 
 
 def fit_committee(

@@ -20,7 +20,7 @@ from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, FinderRecord, Recipe, load_finder, save_finder, unfilled_module
 from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import Declared
-from lensaudit.finders.ou_tsne import CELLS, OuTsne, with_native_pixels
+from lensaudit.finders.ou_tsne import CELLS, Member, OuTsne, with_native_pixels
 from lensaudit.finders.recipe import OU_TSNE
 from lensaudit.finders.store import refuse_other_finder
 from lensaudit.lensset import LensSet
@@ -58,38 +58,66 @@ def assembled(name: str, finders: Sequence[Finder], lens_set: Declared) -> Finde
     """
     for finder in finders:
         finder.check(lens_set)
-    unit = one_unit(name, finders)
-    most = max(finders, key=lambda finder: len(finder.recipe.bands)).recipe.bands
-    bands = dict.fromkeys([*most, *(band for finder in finders for band in finder.recipe.bands)])
-    sides = {band: max(lens_set.shape[band]) for band in bands}
-    options: dict[str, bool | int | float | str] = {
-        "references": 1,
-        "cells": 1,
-        "native_pixels": with_native_pixels(sides, tuple(bands)),
-    }
-    try:
-        recipe = Recipe(
-            name=name,
-            architecture=OU_TSNE,
-            bands=tuple(bands),
-            size=max(*(finder.recipe.size for finder in finders), *sides.values()),
-            stretch="native",
-            field_of_view_arcsec=finders[0].recipe.field_of_view_arcsec,
-            outputs=1,
-            lens_index=0,
-            architecture_options=options,
-            pixel_unit=unit,
-            members=tuple(finder.recipe for finder in finders),
-        )
-    except ValidationError as invalid:
-        message = invalid.errors(include_url=False, include_context=False)[0]["msg"].removeprefix("Value error, ")
-        raise UsageError(f"ensemble {name}: {message}") from invalid
+    given = native_input(name, finders, lens_set)
+    options = {"references": 1, "cells": 1, "native_pixels": given.native_pixels}
+    recipe = recipe_of(
+        f"ensemble {name}", finders, name=name, architecture=OU_TSNE, architecture_options=options, **given.fields
+    )
     module = cast(OuTsne, unfilled_module(recipe))
     for finder in finders:
-        member = module.members[finder.name]
-        member.body.load_state_dict(finder.module.state_dict())  # type: ignore[union-attr]
-        for name, values in finder.statistics.items():
-            getattr(member, name).copy_(values)
+        fill_member(cast(Member, module.members[finder.name]), finder)
+    return put_together(recipe, module, finders)
+
+
+@dataclass(frozen=True)
+class NativeInput:
+    """What members of different inputs are given: native images of all their bands.
+
+    Attributes
+    ----------
+    fields
+        Of the recipe: bands, size, stretch, field of view, pixel unit.
+    native_pixels
+        Its option of that name.
+    """
+
+    fields: dict[str, Any]
+    native_pixels: str
+
+
+def native_input(name: str, finders: Sequence[Finder], lens_set: Declared) -> NativeInput:
+    """Bands of the member with most, then what others add; as large as the largest band and the largest member."""
+    most = max(finders, key=lambda finder: len(finder.recipe.bands)).recipe.bands
+    bands = tuple(dict.fromkeys([*most, *(band for finder in finders for band in finder.recipe.bands)]))
+    sides = {band: max(lens_set.shape[band]) for band in bands}
+    fields = {
+        "bands": bands,
+        "size": max(*(finder.recipe.size for finder in finders), *sides.values()),
+        "stretch": "native",
+        "field_of_view_arcsec": finders[0].recipe.field_of_view_arcsec,
+        "pixel_unit": one_unit(name, finders),
+    }
+    return NativeInput(fields, with_native_pixels(sides, bands))
+
+
+def recipe_of(what: str, finders: Sequence[Finder], **fields: Any) -> Recipe:
+    """The recipe of several finders as one; UsageError, which `what` begins, where they do not go together."""
+    try:
+        return Recipe(outputs=1, lens_index=0, members=tuple(finder.recipe for finder in finders), **fields)
+    except ValidationError as invalid:
+        message = invalid.errors(include_url=False, include_context=False)[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{what}: {message}") from invalid
+
+
+def fill_member(member: Member, finder: Finder) -> None:
+    """Give a member the weights and statistics of a finder."""
+    member.body.load_state_dict(finder.module.state_dict())
+    for name, values in finder.statistics.items():
+        getattr(member, name).copy_(values)
+
+
+def put_together(recipe: Recipe, module: torch.nn.Module, finders: Sequence[Finder]) -> Finder:
+    """The members' one finder, on their device; it reads sets as the first of them does."""
     first = finders[0]
     return Finder(
         recipe,
