@@ -41,8 +41,7 @@ def orientation(images: Mapping[str, Image], strength: float, rng: np.random.Gen
     UsageError
         The strength is no whole number from 0 to 7.
     """
-    if strength not in range(ORIENTATIONS):
-        raise UsageError(f"orientation: a whole number from 0 to {ORIENTATIONS - 1} is needed, not {strength}")
+    demand("orientation", strength in range(ORIENTATIONS), f"a whole number from 0 to {ORIENTATIONS - 1}", strength)
     turns, mirrored = int(strength) % 4, strength >= 4
     return {
         band: np.ascontiguousarray(np.rot90(np.fliplr(image) if mirrored else image, turns))
@@ -239,6 +238,12 @@ def background_offset(images: Mapping[str, Image], strength: float, rng: np.rand
     if strength == 0:
         return dict(images)
     return {band: image + np.float32(strength * _background_sigma(band, image)) for band, image in images.items()}
+
+
+def demand(edit: str, fine: bool, needed: str, strength: float) -> None:
+    """Raise UsageError, which says what is needed, where a strength is not `fine`."""
+    if not fine:
+        raise UsageError(f"{edit}: {needed} is needed, not {strength:g}")
 
 
 def demand_finite(edit: str, strength: float) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.errors import UsageError
-from lensaudit.imaging.image_edits import Image, Images
+from lensaudit.imaging.image_edits import Image, Images, demand
 
 MAX_MAG = 30.0
 MAX_BITS = 16
@@ -53,7 +52,7 @@ def zero_point(images: Mapping[str, Image], strength: float, rng: np.random.Gene
     UsageError
         The strength lies outside ±30 mag.
     """
-    _demand("zero_point", abs(strength) <= MAX_MAG, f"at most ±{MAX_MAG:g} mag", strength)
+    demand("zero_point", abs(strength) <= MAX_MAG, f"at most ±{MAX_MAG:g} mag", strength)
     if strength == 0:
         return dict(images)
     return {band: image * np.float32(10.0 ** (0.4 * strength)) for band, image in images.items()}
@@ -76,7 +75,7 @@ def eight_bit(images: Mapping[str, Image], strength: float, rng: np.random.Gener
     UsageError
         The strength is no whole number of bits.
     """
-    _demand("eight_bit", strength in range(1, MAX_BITS + 1), f"a whole number of bits, 1 to {MAX_BITS}", strength)
+    demand("eight_bit", strength in range(1, MAX_BITS + 1), f"a whole number of bits, 1 to {MAX_BITS}", strength)
     return {band: _by_levels(image, 2 ** int(strength) - 1, lambda levels: levels) for band, image in images.items()}
 
 
@@ -101,7 +100,7 @@ def jpeg(images: Mapping[str, Image], strength: float, rng: np.random.Generator)
     UsageError
         The strength is no whole number from 1 to 100.
     """
-    _demand("jpeg", strength in range(1, 101), "a whole number from 1 to 100", strength)
+    demand("jpeg", strength in range(1, 101), "a whole number from 1 to 100", strength)
 
     def stored(levels: NDArray[np.float64]) -> NDArray[Any]:
         return through_jpeg(levels.astype(np.uint8), int(strength))
@@ -133,8 +132,8 @@ def resampled(
     UsageError
         Order or scale are none of these.
     """
-    _demand("resampled", strength in KINDS, "0 (nearest), 1 (bilinear) or 3 (bicubic)", strength)
-    _demand("resampled", SCALES[0] <= scale <= SCALES[1], f"a scale in [{SCALES[0]:g}, {SCALES[1]:g}]", scale)
+    demand("resampled", strength in KINDS, "0 (nearest), 1 (bilinear) or 3 (bicubic)", strength)
+    demand("resampled", SCALES[0] <= scale <= SCALES[1], f"a scale in [{SCALES[0]:g}, {SCALES[1]:g}]", scale)
     return {band: _on_grid(image, scale, KINDS[int(strength)]) for band, image in images.items()}
 
 
@@ -157,7 +156,7 @@ def pixel_scale(images: Mapping[str, Image], strength: float, rng: np.random.Gen
     UsageError
         The strength lies outside [0.5, 2].
     """
-    _demand("pixel_scale", SCALES[0] <= strength <= SCALES[1], f"a ratio in [{SCALES[0]:g}, {SCALES[1]:g}]", strength)
+    demand("pixel_scale", SCALES[0] <= strength <= SCALES[1], f"a ratio in [{SCALES[0]:g}, {SCALES[1]:g}]", strength)
     if strength == 1:
         return dict(images)
     return {band: _on_grid(image, strength, KINDS[3]) for band, image in images.items()}
@@ -180,17 +179,12 @@ def clipped_range(images: Mapping[str, Image], strength: float, rng: np.random.G
     UsageError
         The strength is no percentile.
     """
-    _demand("clipped_range", 0 < strength <= 100, "a percentile above 0, up to 100", strength)
+    demand("clipped_range", 0 < strength <= 100, "a percentile above 0, up to 100", strength)
     if strength == 100:
         return dict(images)
     return {
         band: np.minimum(image, np.nanpercentile(image, strength).astype(np.float32)) for band, image in images.items()
     }
-
-
-def _demand(edit: str, fine: bool, needed: str, strength: float) -> None:
-    if not fine:
-        raise UsageError(f"{edit}: {needed} is needed, not {strength:g}")
 
 
 def _by_levels(image: Image, highest: int, stored: Callable[[NDArray[np.float64]], NDArray[Any]]) -> Image:

@@ -21,7 +21,7 @@ from lensaudit.errors import DataError
 from lensaudit.finders import read_scores, score_parts
 from lensaudit.finders.score_parts import ScorePart, refuse_doubled_ids, summary_of_parts
 from lensaudit.parts import PartedTable, PartsIndex
-from tests.realism_gate.toys import drawn_set
+from tests.realism_gate.toys import BANDS, drawn_set, images
 
 N = 50
 TOY = "tests.realism_gate.toys:toy_finder"
@@ -195,12 +195,19 @@ def test_ids_doubled_over_parts_are_one_line(tmp_path, monkeypatch, files):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_doubled_ids_of_a_set_end_before_anything_is_scored(lensaudit, tmp_path):
-    pixels = np.random.default_rng(1).normal(size=(8, 100, 100)).astype(np.float32)
-    write_set(tmp_path / "set", {"VIS": pixels}, {"VIS": 0.1}, ids="same-{:04.0e}")
-    code, _, err = lensaudit(*scoring(tmp_path / "set", tmp_path / "out"))
-    assert code != 0
-    assert err.count("\n") == 1
+def test_doubled_ids_of_a_set_end_before_anything_is_scored(lensaudit, tmp_path, monkeypatch):
+    """Rows 11 to 14 are all called same-1e+01; also where an earlier run of the command has ended so."""
+    write_set(tmp_path / "set", images(14, 1), dict.fromkeys(BANDS, 0.2), ids="same-{:.0e}")
+    scored: list[int] = []
+    monkeypatch.setattr(ScorePart, "__call__", counting(ScorePart.__call__, scored))
+    for _ in range(2):
+        code, out, err = lensaudit(*scoring(tmp_path / "set", tmp_path / "out", "--part-rows", 5))
+        assert (code, err.count("\n"), out) == (3, 1, "")
+        assert "id same-1e+01 is there twice, in rows 11 and 12; give each image an id of its own" in err
+        assert scored == []
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["scores.json"]
+    with pytest.raises(DataError, match="0 of 3 parts are there"):
+        read_scores(tmp_path / "out")
 
 
 def test_the_highest_scores_are_those_of_a_sort(tmp_path):
