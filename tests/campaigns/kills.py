@@ -64,6 +64,14 @@ COMMANDS: dict[str, str] = {
     "score": "score {made}/vis {made}/set --out out/scores.parquet",
     "score, parts": "score {made}/vis {made}/many --part-rows 10 --workers 1 --out out",
     "score, 2 workers": "score {made}/vis {made}/many --part-rows 10 --workers 2 --out out",
+    "score, container": "score {made}/vis {made}/cutouts.yaml --resample --part-rows 1500 --workers 2 --out out",
+    "ingest cutouts": "ingest cutouts {made}/cutouts.yaml --out out",
+    "embed": "embed {made}/vis {made}/many --map-n 40 --perplexity 5 --concept arcs --concept-n 20 --out out",
+    "embed, 2 workers": "embed {made}/vis {made}/cutouts.yaml --resample --only-vectors --workers 2 --out out",
+    "audit-plan": "audit-plan {made}/scores --budget 24 --strata 4 --least 2 --out out",
+    "audit-labels": "audit-labels {made}/plan --labels {made}/labels.csv --out out",
+    "to-label": "to-label {made}/scores --n 20 --force --out out/label.csv",
+    "to-label, finders": "to-label ou66 {made}/vis --set {made}/many --n 10 --force --out out/label.parquet",
     "train": "train ou-vis --data {made}/set --epochs 2 --batch 8 --threads 1 --out out",
     "train --ablate": "train ou-vis --data {made}/set --test {made}/other --ablate clip --epochs 1 --batch 8 "
     "--threads 1 --out out",
@@ -71,6 +79,8 @@ COMMANDS: dict[str, str] = {
     "cluster": "cluster {made}/vis101 --filters 8 --embedding 4 --epochs 1 --denoiser-epochs 1 --batch 8 --threads 1 "
     "--out out",
     "ensemble": "ensemble ou66 ou-vis --data {made}/set --perplexity 5 --out out",
+    "committee": "ensemble ou66 {made}/vis --kind mean --data {made}/many --test {made}/set --out out",
+    "committee, stack": "ensemble ou66 {made}/vis --kind stack --data {made}/many --out out",
     "ensemble-map": "ensemble-map {made}/ensemble {made}/set --out out",
     "selection": "selection {made}/vis {made}/set --out out",
     "kernels": "kernels {made}/vis {made}/set --layer 0 --kernel 0 --out out",
@@ -80,6 +90,8 @@ COMMANDS: dict[str, str] = {
     "dream": "dream {made}/vis --steps 12 --out out",
     "judge": "judge {made}/vis {made}/set --methods saliency --with localisation,randomisation --per-kind 2 "
     "--check-images 3 --threads 1 --out out",
+    "judge, 2 workers": "judge {made}/vis {made}/set --methods saliency --with localisation,randomisation "
+    "--per-kind 2 --check-images 3 --workers 2 --out out",
     "probe": "probe red-source ou66 --n 24 --seed 5 --out out",
     "probe, 2 workers": "probe arc-snr ou66 --n 24 --seed 5 --workers 2 --out out",
     "probe all": "probe all ou66 --n 8 --probe red-source --probe orientation --out out",
@@ -87,6 +99,10 @@ COMMANDS: dict[str, str] = {
     "bench": "planted-bias --finders 1 --clean 1 --images 200 --epochs 1 --n 8 --plant blue-sources --out out",
     "compare": "compare {made}/vis ou66 --set {made}/set --no-speed --probe orientation --probe-n 8 --judge-n 2 "
     "--out out",
+    "compare --baseline": "compare ou66 --baseline {made}/vis --set {made}/set --no-speed --probe orientation "
+    "--probe-n 8 --judge-n 0 --out out",
+    "models card": "models card {made}/vis --audit {made}/audit --force --out out/README.md",
+    "ci-template": "ci-template --for github --force --out out/gate.yml",
     "report": "report {made}/vis --set {made}/set --probe orientation --probe-n 8 --occlusion-n 1 --judge-n 0 "
     "--dream-steps 2 --out out",
     "quickstart": "quickstart --finder ou66 --n 24 --workers 1 --probe orientation --probe-n 8 --occlusion-n 1 "
@@ -100,7 +116,12 @@ MAKING = (
     "simulate vis101 --n 40 --seed 3 --out vis101",
     "train ou-vis --data set --epochs 1 --batch 8 --threads 1 --out vis",
     "ensemble ou66 ou-vis --data set --perplexity 5 --out ensemble",
+    "score vis many --part-rows 10 --workers 1 --out scores",
+    "audit-plan scores --budget 24 --strata 4 --least 2 --out plan",
+    "report vis --set set --probe none --occlusion-n 0 --judge-n 0 --dream-steps 0 --no-embed --out audit",
 )
+CUTOUTS = 5000
+"""Of the container: more than `embed` writes into one file."""
 
 
 class CannotRun(RuntimeError):
@@ -242,6 +263,8 @@ class Campaign:
             self._to_the_end(words.split(), self.made)
         if "set" in os.listdir(self.made):
             _write_fits(self.made)
+            _write_cutouts(self.made)
+            _write_labels(self.made)
 
     def undisturbed(self, words: Sequence[str]) -> tuple[dict[str, str], float]:
         """What a run leaves, and the seconds it takes."""
@@ -351,6 +374,26 @@ def _write_fits(made: Path) -> None:
     offset = np.arange(21) - 10
     fits.writeto(made / "psf.fits", np.exp(-(offset[:, None] ** 2 + offset**2) / 4.0))
     fits.writeto(made / "rms.fits", np.full(image.shape, 0.01, np.float32))
+
+
+def _write_cutouts(made: Path) -> None:
+    import numpy as np
+
+    pixels = np.random.default_rng(8).normal(size=(CUTOUTS, 1, 16, 16)).astype(np.float32)
+    np.save(made / "cutouts.npy", pixels)
+    (made / "cutouts.yaml").write_text("format: npy\ndata: cutouts.npy\nbands: [VIS]\nfield_of_view_arcsec: 20\n")
+
+
+def _write_labels(made: Path) -> None:
+    import csv
+
+    from lensaudit.lensset import LensSet
+
+    many = LensSet.open(made / "many")
+    known = dict(zip(many.ids, many.labels.tolist(), strict=True))
+    with open(made / "plan" / "labels.csv", newline="") as asked, open(made / "labels.csv", "w", newline="") as told:
+        writer = csv.writer(told)
+        writer.writerows([("id", "label"), *((row["id"], known[row["id"]]) for row in csv.DictReader(asked))])
 
 
 def warm(modules: Sequence[str] = WARM) -> None:

@@ -13,6 +13,7 @@ import lensaudit as la
 from lensaudit.embedding.concepts import KINDS, WITHOUT, Slopes, concept_of, measure_concepts, vector_of
 from lensaudit.errors import UsageError
 from lensaudit.realism_gate.last_layer import named_layer
+from lensaudit.statistics import holm
 from tests.realism_gate.toys import BANDS, SIDE, toy_finder, toy_module
 
 LAYER = "3"
@@ -101,6 +102,22 @@ def test_a_concept_that_is_none_is_not_told_apart():
     assert found.p > 0.05
 
 
+def test_a_concept_against_the_gradient_counts_as_much():
+    gradients = np.array([-2.0, 0, 0, 0, 0]) + np.random.default_rng(8).normal(scale=0.1, size=(50, 5))
+    found = concept_of("against", "", *drawn(np.array([1.5, 0, 0, 0, 0])), gradients, np.random.default_rng(0))
+    assert (found.score, found.p) == (0.0, 1 / 500)
+    assert found.slope == pytest.approx(-2 * 1.5, rel=0.1)  # as above
+
+
+def test_more_features_than_pairs_tell_nothing_apart_that_they_were_not_fitted_to():
+    """On its own 25 pairs the vector is right each time."""
+    there, without = np.random.default_rng(4).normal(size=(2, 25, 80))
+    own = vector_of(there, without, 1.0, np.ones(80))
+    assert ((there - without) @ own > 0).all()
+    found = concept_of("none", "", there, without, np.ones((10, 80)), np.random.default_rng(0))
+    assert found.auroc_low < 0.5 < found.auroc_high
+
+
 def test_what_cannot_be_asked(planted):
     finder = toy_finder()
     for names, n, line in (
@@ -118,13 +135,14 @@ def test_concepts_of_a_set_in_the_record(tmp_path):
     finder = la.declare_finder(net, bands=("VIS",), size=40, name="mine")
     lenses = la.simulate("euclid", n=24, seed=3)
     record = la.embed(
-        finder, lenses, map_n=0, read=False, concepts=("arcs",), concept_n=20, out=tmp_path / "out"
+        finder, lenses, map_n=0, read=False, concepts=("arcs", "spirals"), concept_n=20, out=tmp_path / "out"
     ).record
     assert record.concepts is not None
-    [arcs] = record.concepts.rows
+    arcs, spirals = record.concepts.rows
     assert record.concepts.layer.words == "output of layer 0, 4 numbers, averaged over the positions of an image"
     assert (arcs.name, arcs.n, arcs.n_images) == ("arcs", 20, int((lenses.labels == 1).sum()))
-    assert arcs.p_holm == arcs.p
+    assert [arcs.p_holm, spirals.p_holm] == holm([arcs.p, spirals.p]).tolist()
+    assert max(arcs.p_holm, spirals.p_holm) > min(arcs.p, spirals.p)
     assert arcs.low <= arcs.score <= arcs.high
     assert "## Concepts" in (tmp_path / "out" / "embedding.md").read_text(encoding="utf-8")
     assert KINDS["arcs"].meaning.split(",")[0] in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
