@@ -28,7 +28,7 @@ from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
-from lensaudit.untrusted import kind_of, kind_of_bytes, other_kind, printable, regular_size
+from lensaudit.untrusted import kind_of, kind_of_bytes, other_kind, printable
 
 LARGEST_BYTES = 2**29
 """512 MiB: of a file once it is unpacked, and of one image as it is stored (11 585 × 11 585 pixels of 4 bytes)."""
@@ -37,7 +37,9 @@ LARGEST_HEADERS = 2**24
 """16 MiB: of all headers of one file; 61 CCDs with 800 cards each take 4."""
 
 _XZ_MEMORY = 2**28
-_BLOCK, _CARD = 2880, 80
+BLOCK, CARD = 2880, 80
+"""Bytes of a block and of a header card."""
+
 _MOST = 999  # axes or columns, by the standard
 _COUNTS = re.compile(rb"(?:(Z?NAXIS|TFIELDS)|[PG]COUNT|Z?NAXIS\d+) *= *([+-]?\d{1,400})\b")
 
@@ -64,8 +66,8 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
             end = max(_end(hdu, limited.size) for hdu in hdus)
             bare = max(map(_bare_end, hdus))  # some programs leave out the padding of the last
             _ = [(hdu.name, hdu.ver) for hdu in hdus]  # read in many places; a card that is torn says so here
-            limited.seek(-(-end // _BLOCK) * _BLOCK)
-            if limited.read(_BLOCK).startswith(b"XTENSION"):  # astropy passes over what it cannot read
+            limited.seek(-(-end // BLOCK) * BLOCK)
+            if limited.read(BLOCK).startswith(b"XTENSION"):  # astropy passes over what it cannot read
                 raise ValueError(f"extension {len(hdus)} has no readable header")
         except MemoryError:
             raise
@@ -75,8 +77,8 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
             if end > limited.size:
                 reason = f"data end at byte {end}, the file at {limited.size}"
                 raise DataError(f"{path}: FITS file is truncated: {reason}; fetch the file again")
-            if limited.size not in (end, bare) and limited.size % _BLOCK:
-                reason = f"{limited.size} bytes are no whole blocks of {_BLOCK}, so some were lost or added on the way"
+            if limited.size not in (end, bare) and limited.size % BLOCK:
+                reason = f"{limited.size} bytes are no whole blocks of {BLOCK}, so some were lost or added on the way"
                 raise DataError(f"{path}: FITS file is damaged: {reason}; fetch the file again")
             limited.left = None
             yield hdus
@@ -151,83 +153,6 @@ def number(header: fits.Header, key: str, where: str) -> float | None:
     return float(value)
 
 
-def plain_image(path: Path, extension: int | str) -> NDArray[Any] | None:
-    """The 2-D image of an extension, as stored, of a file in which nothing is odd; None where `open_fits` must look.
-
-    Some ten times as fast as astropy, for folders of many small cutouts: headers are gone through by their mandatory
-    cards alone. What is compressed, scaled, torn, repeated or of more axes is left to `open_fits` and its messages.
-    """
-    if regular_size(path) > _PLAIN_BYTES:
-        return None
-    try:
-        return _plain_image(Path(path).read_bytes(), extension)
-    except ValueError:  # a card that holds no whole number
-        return None
-
-
-def _plain_image(data: bytes, extension: int | str) -> NDArray[Any] | None:
-    at, number_ = 0, 0
-    found: NDArray[Any] | None = None
-    if len(data) % _BLOCK or not data.startswith(b"SIMPLE  ="):
-        return None
-    while at < len(data):
-        header = _plain_header(data, at)
-        if header is None:
-            return None
-        begin, cards = header
-        sides = [int(cards.get(b"NAXIS%d" % axis, b"-1")) for axis in range(1, int(cards[b"NAXIS"]) + 1)]
-        bits = int(cards[b"BITPIX"])
-        if any(side < 0 for side in sides) or bits not in _PLAIN_TYPES:
-            return None
-        beside, groups = int(cards.get(b"PCOUNT", b"0")), int(cards.get(b"GCOUNT", b"1"))
-        if not 0 <= beside < 2**40 or not 0 <= groups <= 1:
-            return None
-        size = groups * (beside + math.prod(sides)) * abs(bits) // 8 if sides else 0
-        if begin + size > len(data):
-            return None
-        name = cards.get(b"EXTNAME", b"").strip(b"' ").decode("ascii", "replace").upper()
-        if number_ == extension or (isinstance(extension, str) and name == extension.upper()):
-            scaled = {b"BSCALE", b"BZERO", b"BLANK", b"ZIMAGE"} & cards.keys()
-            if (
-                found is not None
-                or scaled
-                or (beside, groups) != (0, 1)
-                or len(sides) != 2
-                or 0 in sides
-                or cards.get(b"XTENSION", _IMAGE) != _IMAGE
-            ):
-                return None
-            found = np.frombuffer(data, _PLAIN_TYPES[bits], math.prod(sides), begin).reshape(sides[::-1])
-        at, number_ = begin + -(-size // _BLOCK) * _BLOCK, number_ + 1
-    return found
-
-
-def _plain_header(data: bytes, at: int) -> tuple[int, dict[bytes, bytes]] | None:
-    """Where the data after the header at byte `at` begin, and the values of the cards that say how they lie."""
-    end = _END.search(data, at)
-    while end is not None and (end.start() - at) % _CARD:
-        end = _END.search(data, end.start() + 1)
-    if end is None:
-        return None
-    cards: dict[bytes, bytes] = {}
-    for place in range(at, end.start(), _CARD):
-        card = _PLAIN.match(data, place, place + _CARD)
-        if card is not None:
-            if card[1] in cards:
-                return None
-            cards[card[1]] = card[2]
-    if b"NAXIS" not in cards or b"BITPIX" not in cards or not 0 <= int(cards[b"NAXIS"]) <= 4:
-        return None
-    return at + -(-(end.start() + _CARD - at) // _BLOCK) * _BLOCK, cards
-
-
-_PLAIN_BYTES = 1 << 26
-_PLAIN_TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
-_IMAGE = b"'IMAGE   '"
-_END = re.compile(rb"END {77}")
-_PLAIN = re.compile(rb"(BITPIX|NAXIS\d?|[PG]COUNT|BSCALE|BZERO|BLANK|ZIMAGE|EXTNAME|XTENSION) *= *('[^']*'|[^ /]+)")
-
-
 class _Limited(io.RawIOBase):
     """A stream of known size that hands out at most `left` bytes, headers looked through; None hands out all.
 
@@ -237,7 +162,7 @@ class _Limited(io.RawIOBase):
     def __init__(self, stream: BinaryIO, most: int) -> None:
         self._stream = stream
         self.size = stream.seek(0, io.SEEK_END)
-        self.left: int | None = min(most, self.size + 2 * _BLOCK)
+        self.left: int | None = min(most, self.size + 2 * BLOCK)
         stream.seek(0)
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -248,7 +173,7 @@ class _Limited(io.RawIOBase):
                 raise ValueError("headers larger than the file, or than 16 MiB")
             if block and not block.strip(b"\0"):
                 raise ValueError("a header of nothing but zeros")
-            for at in range(0, len(block), _CARD):
+            for at in range(0, len(block), CARD):
                 card = _COUNTS.match(block, at) if block[at] in b"GNPTZ" else None
                 if card and not 0 <= int(card[2]) <= (_MOST if card[1] else sys.maxsize):
                     raise ValueError(f"header card {block[at : at + 30].decode('latin-1')}")

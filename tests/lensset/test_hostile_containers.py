@@ -33,7 +33,7 @@ from container_files import (
 )
 
 from lensaudit.errors import LensauditError
-from lensaudit.fits_input import plain_image
+from lensaudit.fits_plain import plain_image
 from lensaudit.lensset import open_cutouts
 from lensaudit.lensset.containers import container, numpy_files
 

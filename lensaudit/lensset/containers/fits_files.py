@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.fits_input import number, open_fits, pixels_of, plain_image
+from lensaudit.fits_input import number, open_fits, pixels_of
+from lensaudit.fits_plain import plain_image
 from lensaudit.lensset.containers.adapter import Adapter, FlatArray, Numbers, Rows
 from lensaudit.lensset.containers.coded import stacked
 from lensaudit.lensset.ingest.layouts import parse_band, plan_fits
