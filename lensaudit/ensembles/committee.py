@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from lensaudit.ensembles.committee_card import committee_card
-from lensaudit.ensembles.fit import Fitted, fill_member, native_input, put_together, recipe_of
+from lensaudit.ensembles.fit import Fitted, fill_body, fill_member, native_input, put_together, recipe_of
 from lensaudit.ensembles.map_files import Advance
 from lensaudit.ensembles.stack import FOLDS, RIDGE, log_loss, stacked
 from lensaudit.errors import DataError, UsageError
@@ -24,7 +24,7 @@ from lensaudit.finders.committee import MEAN, NATIVE, STACK, Committee
 from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import Declared
 from lensaudit.finders.ou_tsne import Member
-from lensaudit.finders.recipe import COMMITTEE
+from lensaudit.finders.recipe import COMMITTEE, CUSTOM
 from lensaudit.finders.recipe import COMMITTEE_KINDS as KINDS
 from lensaudit.finders.score import scored_batches
 from lensaudit.finders.store import refuse_other_finder
@@ -81,6 +81,11 @@ def committee_of(members: Sequence[Finder], plan: CommitteePlan, lens_set: Decla
     """
     members = _numbered(members)
     for finder in members:
+        if finder.recipe.architecture == CUSTOM and getattr(finder.module, "declaration", None) is None:
+            raise UsageError(
+                f"member {finder.name}: is your own code, which is not kept in a folder; export it to a file, and name "
+                f"the YAML that declares it"
+            )
         if lens_set is not None:
             finder.for_units(lens_set).check(lens_set)
     shared = _share_input(members)
@@ -156,7 +161,7 @@ def _threshold(members: Sequence[Finder], kind: str) -> float:
 
 def _fill(part: torch.nn.Module, finder: Finder, *, shared: bool) -> None:
     if shared:
-        part.load_state_dict(finder.module.state_dict())
+        fill_body(part, finder)
     else:
         fill_member(cast(Member, part), finder)
 
@@ -173,7 +178,7 @@ def fit_committee(
     Parameters
     ----------
     members
-        Two or more finders of built-in architectures.
+        Two or more finders; those in files of other programs go with the committee, copied into its folder.
     out
         Becomes the finder's folder.
     sets

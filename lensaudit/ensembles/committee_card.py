@@ -7,8 +7,10 @@ from typing import Any
 
 from lensaudit.display.numbers import decimal, with_interval
 from lensaudit.display.page import markdown_table
-from lensaudit.finders import Finder
+from lensaudit.finders import Finder, Recipe
 from lensaudit.finders.committee import NATIVE
+from lensaudit.finders.formats.copying import file_members
+from lensaudit.finders.formats.declaration import read_declaration
 from lensaudit.provenance import Provenance
 from lensaudit.training.finish import METRIC_ROWS, metric_words
 from lensaudit.untrusted import in_code, in_markdown
@@ -20,21 +22,32 @@ def committee_card(
     """Markdown of the card of a committee."""
     recipe = finder.recipe
     inputs = "one input for all" if recipe.stretch != NATIVE else "native pixels, which each prepares in its own way"
+    files = {
+        name: f"the file {in_markdown(read_declaration(one.declaration)[0].file)}"
+        for name, one in file_members(finder.module).items()
+        if one.declaration is not None
+    }
     sections = {
         f"# {recipe.name}": [f"{in_markdown(origin)}."],
         "## What it takes and gives": [
             f"* {len(recipe.members)} members with {finder.parameters} parameters; {inputs}.",
             f"* Bands in this order: {', '.join(recipe.bands)}; {recipe.size}×{recipe.size} pixels over "
-            f"{recipe.field_of_view_arcsec:g}″, stretch `{recipe.stretch}`.",
+            f"{recipe.field_of_view_arcsec:g}″; {_scaling(recipe)}.",
             f"* One output, the log-odds; called a lens from p = {recipe.threshold:g}. `lensaudit score` adds how far "
             "the members are apart.",
             f"* Weights SHA-256 `{finder.weights_hash}`.",
         ],
         "## Members": [
             markdown_table(
-                ("member", "architecture", "threshold", "weights SHA-256"),
+                ("member", "architecture", "scaling", "threshold", "weights SHA-256"),
                 (
-                    (one.name, one.architecture, f"{one.threshold:g}", f"`{data['members'][one.name][:16]}`")
+                    (
+                        one.name,
+                        files.get(one.name, one.architecture),
+                        in_markdown(one.scaling),
+                        f"{one.threshold:g}",
+                        f"`{data['members'][one.name][:16]}`",
+                    )
                     for one in recipe.members
                 ),
             )
@@ -48,6 +61,12 @@ def committee_card(
         "## Made by": [f"`{in_code(made.command)}`, lensaudit {made.lensaudit}."],
     }
     return "\n\n".join(f"{title}\n\n" + "\n".join(lines) for title, lines in sections.items()) + "\n"
+
+
+def _scaling(recipe: Recipe) -> str:
+    if recipe.stretch == NATIVE:
+        return "scaled by each member as it does alone"
+    return f"preprocessing {in_markdown(recipe.scaling)}" if recipe.preprocessing else f"stretch `{recipe.stretch}`"
 
 
 def _fit_words(data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:

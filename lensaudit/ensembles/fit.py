@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from torch import nn
 
 from lensaudit.ensembles.map_files import Advance, member_scores
 from lensaudit.ensembles.map_picture import brier_scores, counted, embedded, lens_fraction
@@ -18,6 +19,7 @@ from lensaudit.ensembles.measure import ensemble_card, measured, resize_effect
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, FinderRecord, Recipe, load_finder, save_finder, unfilled_module
+from lensaudit.finders.committee import FileMember
 from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import Declared
 from lensaudit.finders.ou_tsne import CELLS, Member, OuTsne, with_native_pixels
@@ -109,9 +111,17 @@ def recipe_of(what: str, finders: Sequence[Finder], **fields: Any) -> Recipe:
         raise UsageError(f"{what}: {message}") from invalid
 
 
+def fill_body(body: nn.Module, finder: Finder) -> None:
+    """Give the network of a member the weights of the finder; one in another program's file is taken as it is."""
+    if isinstance(body, FileMember):
+        body.take(finder.module)
+    else:
+        body.load_state_dict(finder.module.state_dict())
+
+
 def fill_member(member: Member, finder: Finder) -> None:
     """Give a member the weights and statistics of a finder."""
-    member.body.load_state_dict(finder.module.state_dict())
+    fill_body(member.body, finder)
     for name, values in finder.statistics.items():
         getattr(member, name).copy_(values)
 

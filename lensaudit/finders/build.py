@@ -9,10 +9,10 @@ from torch import nn
 
 from lensaudit.errors import MachineError, UsageError
 from lensaudit.finders.architectures import he_normal_, without_memory
-from lensaudit.finders.committee import Committee
+from lensaudit.finders.committee import Committee, FileMember
 from lensaudit.finders.layers import Symmetrised
 from lensaudit.finders.ou_tsne import OuTsne
-from lensaudit.finders.recipe import COMMITTEE, OU_TSNE, Recipe
+from lensaudit.finders.recipe import COMMITTEE, CUSTOM, OU_TSNE, Recipe
 from lensaudit.untrusted import printable
 
 
@@ -61,12 +61,16 @@ def unfilled_module(recipe: Recipe) -> nn.Module:
 
 def _built(recipe: Recipe) -> nn.Module:
     if recipe.architecture in (OU_TSNE, COMMITTEE):
-        ensemble = OuTsne(recipe, _built) if recipe.architecture == OU_TSNE else Committee(recipe, _built)
+        ensemble = OuTsne(recipe, _built) if recipe.architecture == OU_TSNE else Committee(recipe, _member)
         return Symmetrised(ensemble) if recipe.symmetrise else ensemble
     body: nn.Module = without_memory(
         recipe.architecture, recipe.channels, recipe.outputs, recipe.size, recipe.architecture_options
     )
     return Symmetrised(body, len(recipe.extra_inputs)) if recipe.symmetrise else body
+
+
+def _member(recipe: Recipe) -> nn.Module:
+    return FileMember() if recipe.architecture == CUSTOM else _built(recipe)
 
 
 def initialised_module(recipe: Recipe, generator: torch.Generator) -> nn.Module:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from torch import nn
 from lensaudit.finders.finder import Finder, lens_logit
 from lensaudit.finders.ou_tsne import Build, Member, native_pixels, shrunk
 from lensaudit.finders.recipe import Recipe
-from lensaudit.finders.running import channels_last, plain_float32
+from lensaudit.finders.running import channels_last, module_outputs, plain_float32
 from lensaudit.finders.stretch import STRETCHES, resized, usable
 from lensaudit.statistics import entropy
 
@@ -58,11 +60,33 @@ class Committee(nn.Module):
             self.pixels = dict(zip(recipe.bands, native_pixels(recipe), strict=True))
 
     @property
+    def bodies(self) -> dict[str, nn.Module]:
+        """Name of each member → its network."""
+        found: dict[str, Any] = {name: one if self.shared else one.body for name, one in self.members.items()}
+        return found
+
+    @property
     def differentiable(self) -> bool:
         """Whether gradients of the log-odds exist: those of every member, and of its scaling where it has one."""
-        bodies = [one if self.shared else one.body for one in self.members.values()]
         scaled = self.shared or all(map(_plainly_scaled, self.recipe.members))
-        return scaled and all(getattr(body, "differentiable", True) for body in bodies)
+        return scaled and all(getattr(body, "differentiable", True) for body in self.bodies.values())
+
+    @property
+    def way_to_gradients(self) -> str:
+        """What a user may do where there are none."""
+        for name, body in self.bodies.items():
+            if not getattr(body, "differentiable", True):
+                way = getattr(body, "way_to_gradients", "")
+                return f"of member {name} {way}" if way else f"make it without member {name}"
+        return "take members of one input" if not self.differentiable else ""
+
+    @property
+    def n_weights(self) -> int:
+        """Numbers in the weights of all members, those in files of other programs too."""
+        bodies = [(body, getattr(body, "n_weights", None)) for body in self.bodies.values()]
+        return sum(
+            sum(tensor.numel() for tensor in body.parameters()) if count is None else count for body, count in bodies
+        )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Log-odds (n, 1); NaN where a member cannot scale an image."""
@@ -89,6 +113,62 @@ class Committee(nn.Module):
         ordered = logits.sort(dim=1).values  # torch's median is the lower one of two
         count = logits.shape[1]
         return (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
+
+
+class FileMember(nn.Module):
+    """A member whose network stays in another program's file, of which a copy lies in the committee's folder.
+
+    Its one tensor in the committee's weights is the hash of that file and of what is declared of it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("file", torch.empty(32, dtype=torch.int64))
+        self.network: nn.Module | None = None
+        self.register_state_dict_post_hook(_without_network)
+
+    def hold(self, network: nn.Module) -> bool:
+        """Take the network of an opened file; whether it is the one that the hash is of, which is left as it is."""
+        self.network = network
+        return torch.equal(self.get_buffer("file").cpu(), network.get_buffer("file").cpu().long())
+
+    def take(self, network: nn.Module) -> None:
+        """Take the network of an opened file, and its hash."""
+        self.get_buffer("file").copy_(network.get_buffer("file"))
+        self.network = network
+
+    @property
+    def declaration(self) -> Path | None:
+        """The YAML of its file."""
+        found: Path | None = getattr(self.network, "declaration", None)
+        return found
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether it has gradients."""
+        return bool(getattr(self.network, "differentiable", True))
+
+    @property
+    def way_to_gradients(self) -> str:
+        """What a user may do where there are none."""
+        return str(getattr(self.network, "way_to_gradients", ""))
+
+    @property
+    def n_weights(self) -> int | None:
+        """Numbers in its weights where they are no parameters."""
+        count: int | None = getattr(self.network, "n_weights", None)
+        return count
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """What the network gives for prepared images, of which it gets a copy."""
+        assert self.network is not None, "a committee's files are opened before it is called"
+        return module_outputs(self.network, images)
+
+
+def _without_network(module: nn.Module, tensors: dict[str, Any], prefix: str, _: Any) -> None:
+    """The weights of a file stay in it."""
+    for key in [key for key in tensors if key.startswith(f"{prefix}network.")]:
+        del tensors[key]
 
 
 def _plainly_scaled(recipe: Recipe) -> bool:

@@ -15,7 +15,7 @@ from torch import nn
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.layers import Symmetrised, angle_planes
-from lensaudit.finders.preprocessing import digest_words, fault_of, refuse_other_shapes, run_steps
+from lensaudit.finders.preprocessing import fault_of, refuse_other_shapes, run_steps
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.running import channels_last, device_of, module_outputs, plain_float32
 from lensaudit.finders.stretch import STRETCHES, Statistics, resized, scale_to_unit, scaled, usable, why_constant
@@ -162,9 +162,7 @@ class Finder:
     @cached_property
     def weights_hash(self) -> str:
         """SHA-256 over name, type, shape and bytes of every tensor, and preprocessing steps; the same on any device."""
-        return weights_hash(
-            self.module, self.statistics, digest_words(steps) if (steps := self.recipe.preprocessing) else ""
-        )
+        return weights_hash(self.module, self.statistics, self.recipe.steps_words)
 
     @property
     def differentiable(self) -> bool:

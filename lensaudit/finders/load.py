@@ -19,7 +19,7 @@ from lensaudit.documents import complaint, read_text
 from lensaudit.errors import UsageError
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.formats.declaration import declaration_at
-from lensaudit.finders.formats.opening import open_file
+from lensaudit.finders.formats.opening import open_file, open_members
 from lensaudit.finders.recipe import CUSTOM, Recipe, builtin_finder_folder, builtin_recipes, load_recipe, tell_hidden
 from lensaudit.finders.running import choose_device, tried
 from lensaudit.finders.store import CARD_FILE, FINDER_FILE, WEIGHTS_FILE, FinderRecord, open_finder, read_record
@@ -314,7 +314,7 @@ def _find(name: str) -> Finder:
         return open_file(declaration, name)
     if folder.is_dir():
         tell_hidden(folder, name, builtin_recipes(), "finder")
-        return open_finder(folder, str(folder))
+        return open_members(open_finder(folder, str(folder)), folder)
     if ":" in name:
         return load_declared(name)
     if "/" in name or folder.exists():

@@ -24,7 +24,15 @@ from lensaudit.documents import read_yaml
 from lensaudit.errors import LensauditWarning, UsageError
 from lensaudit.files import builtin_folder
 from lensaudit.finders.architectures import architecture
-from lensaudit.finders.preprocessing import LARGEST_SIZE, MOST_BANDS, Steps, channel_names, in_pixel_units, in_words
+from lensaudit.finders.preprocessing import (
+    LARGEST_SIZE,
+    MOST_BANDS,
+    Steps,
+    channel_names,
+    digest_words,
+    in_pixel_units,
+    in_words,
+)
 from lensaudit.finders.stretch import DECLARED, NAMED, STRETCHES
 from lensaudit.untrusted import Identifier, printable
 
@@ -193,6 +201,13 @@ class Recipe(_Words):
         return STRETCHES[self.stretch].in_pixel_units
 
     @property
+    def steps_words(self) -> str:
+        """What the hash of a finder takes of its preprocessing steps, and of steps of members of native pixels."""
+        if self.preprocessing:
+            return digest_words(self.preprocessing)
+        return "\n".join(f"{one.name} {digest_words(one.preprocessing)}" for one in self.members if one.preprocessing)
+
+    @property
     def scaling(self) -> str:
         """Its stretch, or the steps of its preprocessing, in words."""
         return in_words(self.preprocessing) if self.preprocessing else self.stretch
@@ -246,13 +261,8 @@ class Recipe(_Words):
         if len(set(names)) < max(len(names), 2):
             raise ValueError(f"members {', '.join(names) or 'none'}: an ensemble has two or more, of different names")
         for member in self.members:
-            own = member.architecture in (CUSTOM, OU_TSNE, COMMITTEE) or member.extra_inputs
-            if own or member.preprocessing not in ((), self.preprocessing) or "." in member.name:
-                raise ValueError(
-                    f"member {member.name}: is the user's own module, an ensemble itself, reads the catalogue, has its "
-                    f"preprocessing declared and not shared, or a dot in its name; take finders of built-in "
-                    f"architectures without them"
-                )
+            if unfit := self._why_no_member(member):
+                raise ValueError(f"member {member.name}: {unfit}")
             if missing := [band for band in member.bands if band not in self.bands]:
                 raise ValueError(f"member {member.name} needs {', '.join(missing)}, which the ensemble's bands lack")
             if member.field_of_view_arcsec != self.field_of_view_arcsec:
@@ -268,6 +278,16 @@ class Recipe(_Words):
                 f"bands {', '.join(self.bands)}, such as '66 66 66 200'"
             )
         return self
+
+    def _why_no_member(self, member: Recipe) -> str:
+        """Why a finder cannot be a member of this ensemble, with what to do; empty where it can."""
+        if member.architecture in (OU_TSNE, COMMITTEE):
+            return "is an ensemble itself; name its members"
+        if member.architecture == CUSTOM and self.architecture != COMMITTEE:
+            return "is no built-in architecture, which a map needs; take --kind mean, median or stack"
+        if member.extra_inputs:
+            return "reads the catalogue, which members do not get; leave it out"
+        return "has a dot in its name; give it another" if "." in member.name else ""
 
     def _check_joining(self) -> None:
         """What makes one score of the members' is there."""

@@ -20,6 +20,7 @@ from lensaudit.finders.build import blueprint
 from lensaudit.finders.calibrated import calibration_facts, read_calibrator, write_calibrator
 from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import STATISTICS_PREFIX, Finder
+from lensaudit.finders.formats.copying import copy_members
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.stretch import STRETCHES
 from lensaudit.finders.units import scaling_words
@@ -162,6 +163,7 @@ def save_finder(
         f"{STATISTICS_PREFIX}{key}": value for key, value in finder.statistics.items()
     }
     write_bytes(folder / WEIGHTS_FILE, tensors_as_bytes(_smallest(tensors)))
+    copy_members(finder.module, folder)
     write_calibrator(folder, finder.calibrator)
     write_text(folder / CARD_FILE, card if card is not None else finder_card(record.model_dump(mode="json")))
     words = yaml.safe_dump(record.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

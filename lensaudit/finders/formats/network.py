@@ -52,6 +52,8 @@ class FileNetwork(nn.Module):
         self.way_to_gradients = str(getattr(network, "way_to_gradients", ""))
         """What a user may do where there are none."""
         self.n_weights: int | None = getattr(network, "n_weights", None)
+        self.declaration: Path | None = None
+        """The YAML it was opened by."""
         self.flattens = False
         """Whether the network gives more than two axes; `as_finders_module` finds out."""
         self.column: int | None = None

@@ -114,10 +114,13 @@ class OnnxWeights:
         Numbers in all of them.
     digest
         SHA-256 of the file and of the files of its external data.
+    beside
+        Names of these, in its folder.
     """
 
     count: int
     digest: str
+    beside: tuple[str, ...] = ()
 
 
 def weights_of(path: Path) -> OnnxWeights:
@@ -156,7 +159,8 @@ def weights_of(path: Path) -> OnnxWeights:
             shown = printable(name, 60)
             raise DataError(f"{path}: its external data {shown!r} are missing; put that file beside it")
         hashes.append(sha256(file))
-    return OnnxWeights(count, hashlib.sha256(" ".join(hashes).encode()).hexdigest())
+    names = tuple(sorted(name.removeprefix("./") for name in beside))
+    return OnnxWeights(count, hashlib.sha256(" ".join(hashes).encode()).hexdigest(), names)
 
 
 def _before(path: Path, output: int, kind: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from lensaudit.documents import complaint, read_yaml
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders.architectures import ARCHITECTURES
 from lensaudit.finders.finder import Finder
+from lensaudit.finders.formats.copying import file_members, member_declaration
 from lensaudit.finders.formats.declaration import FinderFile, Format, format_of, read_declaration
-from lensaudit.finders.formats.network import as_finders_module, take_activation_off
+from lensaudit.finders.formats.network import FileNetwork, as_finders_module, take_activation_off
 from lensaudit.finders.published import read_published
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.running import tried
@@ -49,6 +51,7 @@ def open_file(path: Path, origin: str) -> Finder:
         raise UsageError(f"{path}: features is of skops files, {file.name} is {kind}, which takes images; leave it out")
     network, shape, digest = _read(kind, file, told)
     module, outputs = as_finders_module(network, shape, digest, told, file)
+    module.declaration = Path(path)
     bare = take_activation_off(module, told)
     converted: tuple[str, ...] = ()
     if told.gradients is not None:
@@ -103,6 +106,34 @@ def recipe_of(told: FinderFile, path: Path, architecture: str = CUSTOM, outputs:
 
 def _scaling(told: FinderFile) -> dict[str, Any]:
     return {"preprocessing": told.preprocessing} if told.preprocessing else {"stretch": told.stretch or "minmax"}
+
+
+def open_members(finder: Finder, folder: Path) -> Finder:
+    """The committee in `folder` with the networks of members that are files, which lie beside it; others as they are.
+
+    What a reader should know of a member is a note of the committee.
+
+    Raises
+    ------
+    DataError
+        A file is missing, or not the one that the committee was made of.
+    """
+    notes: list[str] = []
+    for name, member in file_members(finder.module).items():
+        declaration = member_declaration(folder, name)
+        restore = f"restore {declaration.parent}, or make the committee again"
+        if not declaration.is_file():
+            raise DataError(f"{declaration}: is missing; {restore}")
+        try:
+            opened = open_file(declaration, name)
+        except UsageError as error:
+            raise DataError(f"{error}; {restore}") from error
+        told = opened.recipe.model_copy(update={"name": name})
+        known = next(one for one in finder.recipe.members if one.name == name)
+        if told != known or not (isinstance(opened.module, FileNetwork) and member.hold(opened.module)):
+            raise DataError(f"{declaration}: it or its file is not the one that the committee was made of; {restore}")
+        notes += [f"member {name}: {note}" for note in opened.notes]
+    return replace(finder, notes=(*finder.notes, *notes)) if notes else finder
 
 
 def training_features(path: Path, cutouts: Mapping[str, NDArray[np.floating]]) -> NDArray[np.float64]:
