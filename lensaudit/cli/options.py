@@ -244,7 +244,8 @@ _PRECISION = typer.Option("--precision", help="bf16: quicker steps where the pro
 Precision = Annotated[Literal["full", "bf16"], _PRECISION]
 PrecisionIfAny = Annotated[Literal["full", "bf16"] | None, _PRECISION]
 Pretrained = Annotated[
-    str | None, typer.Option("--pretrained", metavar="FILE", help="Weights of others for the body, or hub.")
+    str | None,
+    typer.Option("--pretrained", metavar="FILE", help="Weights of others for the body; or hub, hub:OWNER/NAME."),
 ]
 Body = Annotated[
     Literal["frozen", "fine-tuned", "random"] | None, typer.Option("--body", help="Of transfer-…, convnext, vit.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,12 @@ from lensaudit.finders.architectures import timm_networks
 from lensaudit.finders.architectures.timm_networks import PREFIX, TimmNetwork
 from lensaudit.finders.architectures.transfer import BODIES, Body, Transfer, new_body, timm
 from lensaudit.finders.build import blueprint
+from lensaudit.finders.formats.hugging_face import HUB, as_timm, from_hub, is_saved, weights_in
 from lensaudit.finders.published import COUNTS, closest_to, with_counts
 from lensaudit.finders.recipe import MOST_BANDS, Recipe
 from lensaudit.finders.store import fill
 from lensaudit.finders.weights_file import as_floats, most_bytes, read_weights
 from lensaudit.untrusted import printable
-
-HUB = "hub"
-"""What ``--pretrained`` says for timm's own download."""
 
 MODES = ("frozen", "fine-tuned", "random")
 """What becomes of the body in training: left as it is, trained from weights that were given, or from random ones."""
@@ -105,7 +103,9 @@ def _has_body(recipe: Recipe) -> bool:
 
 
 def read_pretrained(source: str, recipe: Recipe) -> Pretrained:
-    """Weights for the body of `recipe` from a file, or from timm's hub.
+    """Weights for the body of `recipe` from a file or a folder of Hugging Face, or from the hub.
+
+    ``hub`` is timm's own download, ``hub:OWNER/NAME`` a repository with a safetensors file.
 
     A safetensors file, or a state dict or checkpoint written by ``torch.save`` and read with ``weights_only=True``. Its
     tensors must be the body's by name, perhaps after a prefix that they share, or, where the names are another
@@ -118,6 +118,10 @@ def read_pretrained(source: str, recipe: Recipe) -> Pretrained:
     UsageError
         The hub cannot be reached.
     """
+    if source.startswith(f"{HUB}:"):
+        source = str(weights_in(from_hub(source, "--pretrained")))
+    elif is_saved(Path(source)):
+        source = str(weights_in(Path(source)))
     if recipe.architecture.startswith(PREFIX):
         return _of_network(source, recipe)
     name = str(recipe.architecture_options.get("body", "efficientnet-lite0"))
@@ -225,7 +229,8 @@ def _tensors_of_network(path: Path, name: str, words: Mapping[str, Any]) -> tupl
     with torch.device("meta"):
         expected = timm_networks.created(name, native).state_dict()
     last = _last_layers(name)
-    group = closest_to(expected, read_weights(path, most_bytes(expected)))
+    read = [replace(one, tensors=as_timm(one.tensors)) for one in read_weights(path, most_bytes(expected))]
+    group = closest_to(expected, read)
     kept = {key: value for key, value in group.tensors.items() if key not in last}
     for key in expected:
         if key not in kept and key not in last and not key.endswith(COUNTS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from lensaudit.files import sha256
 from lensaudit.finders.architectures.timm_networks import TimmNetwork, classifiers
 from lensaudit.finders.build import blueprint
 from lensaudit.finders.finder import STATISTICS_PREFIX, Finder
+from lensaudit.finders.formats.hugging_face import as_timm
 from lensaudit.finders.recipe import CUSTOM, Recipe
 from lensaudit.finders.store import checked_statistics, fill
 from lensaudit.finders.weights_file import Weights, most_bytes, read_weights
@@ -54,6 +55,8 @@ def read_published(path: Path, recipe: Recipe) -> Finder:
     expected = module.state_dict()
     path = Path(path)
     mappings = read_weights(path, most_bytes(expected))
+    if isinstance(module, TimmNetwork):
+        mappings = [replace(one, tensors=as_timm(one.tensors)) for one in mappings]
     statistics = {
         key.removeprefix(STATISTICS_PREFIX): one.tensors.pop(key)
         for one in mappings[:1]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lensaudit.documents import read_yaml
 from lensaudit.errors import DataError, UsageError
+from lensaudit.finders.formats.hugging_face import HUB, from_hub, is_saved, read_config, weights_in
 from lensaudit.finders.preprocessing import Steps, channel_names
 from lensaudit.finders.recipe import LARGEST_SIZE, MOST_BANDS, MOST_OUTPUTS, RECIPE_FILE, OptionValue
 from lensaudit.untrusted import TORN_ZIP, Identifier, as_identifier, kind_of, path_within, printable
@@ -33,11 +34,12 @@ class FinderFile(BaseModel):
     Attributes
     ----------
     file
-        Path of the network, in the folder of the YAML or below it.
+        Path of the network, in the folder of the YAML or below it: a file, or a folder of Hugging Face. Or
+        ``hub:OWNER/NAME``, ``hub`` for timm's own weights of the architecture.
     format
         Of the file; by default what its first bytes say.
     architecture, architecture_options
-        Of a file that holds only weights: one of ours.
+        Of a file that holds only weights: one of ours; of a folder of Hugging Face by default the one it names.
     size
         Input pixels per side; cutouts are resized to it.
     stretch, preprocessing
@@ -147,6 +149,9 @@ def read_declaration(path: Path) -> tuple[FinderFile, Path]:
         A field is wrong, or the file lies outside the YAML's folder or is not there.
     """
     told = read_yaml(path, FinderFile)
+    if told.file.split(":")[0] == HUB:
+        folder = from_hub(told.file, f"{path}: file", told.architecture)
+        return _as_saved(told, folder, path), weights_in(folder)
     try:
         file = path_within(path.parent, *told.file.removeprefix("./").split("/"))
     except UsageError as error:
@@ -154,7 +159,26 @@ def read_declaration(path: Path) -> tuple[FinderFile, Path]:
         raise UsageError(f"{path}: file {where!r} is not in the YAML's folder or below; move it there") from error
     if not file.exists():
         raise UsageError(f"{path}: file {printable(told.file, 60)!r} is not there; correct the name")
+    if file.is_dir() and is_saved(file):
+        return _as_saved(told, file, path), weights_in(file)
     return told, file
+
+
+def _as_saved(told: FinderFile, folder: Path, path: Path) -> FinderFile:
+    """The declaration with the network that a folder of Hugging Face names, where it says none itself."""
+    if told.architecture is not None:
+        return told
+    saved = read_config(folder)
+    if saved.outputs == 0 and told.n_outputs is None:
+        raise UsageError(
+            f"{path}: {printable(told.file, 60)!r} is an encoder without classes, no finder; fine-tune it: lensaudit "
+            f"train convnext --pretrained {printable(told.file, 60)} --data SET --out DIR"
+        )
+    words: dict[str, OptionValue] = {**saved.options, **told.architecture_options}
+    outputs = told.n_outputs or saved.outputs
+    return told.model_copy(
+        update={"architecture": saved.architecture, "architecture_options": words, "n_outputs": outputs}
+    )
 
 
 def format_of(file: Path, told: Format | None) -> Format:
