@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -10,12 +11,13 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from os import _exit  # the true one: the name in os is held back while foreign code runs
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from lensaudit.errors import LensauditError, MachineError, UsageError
 from lensaudit.own_warnings import show_as_ours, shown_as_ours
@@ -330,14 +332,15 @@ def _on_dask(task: Task[T], chunks: Sequence[int], address: str) -> Generator[T,
         with client:
             waiting, running = iter(chunks), as_completed(loop=client.loop)
             try:
-                for future in _handed_out(client, task, islice(waiting, _room(client))):
-                    running.add(future)
-                for future in running:
-                    done = future.result()
-                    future.release()
-                    for more in _handed_out(client, task, islice(waiting, max(1, _room(client) - running.count()))):
-                        running.add(more)
-                    yield done
+                with _task_on_workers(client, task) as name:
+                    for future in _handed_out(client, name, islice(waiting, _room(client))):
+                        running.add(future)
+                    for future in running:
+                        done = future.result()
+                        future.release()
+                        for more in _handed_out(client, name, islice(waiting, max(1, _room(client) - running.count()))):
+                            running.add(more)
+                        yield done
             except KilledWorker as error:
                 raise MachineError(f"--dask {address}: {DIED}") from error
             except (FutureCancelledError, CancelledError, OSError) as error:
@@ -353,19 +356,41 @@ def _room(client: Any) -> int:
     return 2 * max(1, sum(client.nthreads().values()))
 
 
-def _handed_out(client: Any, task: Task[Any], chunks: Iterable[int]) -> list[Any]:
-    return [client.submit(_do_there, task, chunk, os.getcwd(), pure=False) for chunk in chunks]
+def _handed_out(client: Any, name: str, chunks: Iterable[int]) -> list[Any]:
+    return [client.submit(_do_there, name, chunk, os.getcwd(), pure=False) for chunk in chunks]
+
+
+@contextmanager
+def _task_on_workers(client: Any, task: Task[Any]) -> Iterator[str]:
+    """Hand the task to every worker once, to those that come later too: it may hold a network. Gives its name there."""
+    from distributed import WorkerPlugin
+
+    class Given(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+        """Holds the task on a worker."""
+
+        def __init__(self) -> None:
+            self.task = task
+
+    name = f"lensaudit-{uuid4().hex}"
+    client.register_plugin(Given(), name=name)
+    try:
+        yield name
+    finally:
+        if client.status == "running":  # it is not where the scheduler is gone, and calling it takes half a minute
+            with suppress(Exception):
+                client.unregister_worker_plugin(name)
 
 
 _limited: list[Any] = []
 """Of a worker of dask: the limit of threads, which is never taken off again."""
 
 
-def _do_there(task: Task[T], chunk: int, folder: str) -> T:
-    """A chunk on a worker of dask, in the same working folder, for paths that were typed are relative to it.
+def _do_there(name: str, chunk: int, folder: str) -> Any:
+    """A chunk of the task of that name on a worker of dask, in the same working folder: paths may be relative to it.
 
     As ever with one thread, so that results are those of any other way.
     """
+    from distributed import get_worker
     from threadpoolctl import threadpool_limits
 
     if os.getcwd() != folder:
@@ -375,7 +400,27 @@ def _do_there(task: Task[T], chunk: int, folder: str) -> T:
             raise MachineError(f"a dask worker does not see {folder}; run from a folder that all see") from error
     if not _limited:
         _limited.append(threadpool_limits(1))
-    return task(chunk)
+        keep_freed_memory()
+    return get_worker().plugins[name].task(chunk)
+
+
+_DASKS_OWN = ("MALLOC_TRIM_THRESHOLD_", "65536")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
+_KEPT_BYTES, _MAPPED_BYTES = 1 << 28, 1 << 25  # the second is the most that glibc allows
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep memory that it will ask for again, where dask has told it to hand all back at once.
+
+    dask starts its workers with a `MALLOC_TRIM_THRESHOLD_` of 64 kB, under which every array of a cutout costs its
+    page faults again: a block of a probe took 1.6 times as long. A value of the user's own stays.
+    """
+    name, value = _DASKS_OWN
+    linux = sys.platform == "linux" and os.environ.get(name) == value
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if linux else None
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_MMAP_THRESHOLD, _MAPPED_BYTES)
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
@@ -13,9 +16,13 @@ import pytest
 from command_tree import is_group, walk
 
 from lensaudit.errors import DataError, MachineError, UsageError
+from lensaudit.finders import load_finder
 from lensaudit.lensset.simulation import write_chunks
+from lensaudit.probes.collect import AskBlock, collect
 from lensaudit.spread import Team, on_cluster, spread
 from tests.lensset import fake_sky
+from tests.probes.conftest import content, formula
+from tests.probes.test_experiment import experiment, flux
 from tests.realism_gate.toys import drawn_set
 
 pytest.importorskip("distributed", reason="dask is not installed: make install")
@@ -123,6 +130,22 @@ def test_scores_are_the_same_bytes(cli, address, tmp_path):
     assert all((tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes() for name in names)
 
 
+@pytest.mark.parametrize("where", ["on workers", "here"])
+def test_a_probe_is_the_same_bytes(address, tmp_path, monkeypatch, where):
+    """A finder of our own code is asked where the images are made; one of the user's class where it was opened."""
+    monkeypatch.setattr("lensaudit.probes.experiment.CHUNK", 2)
+    asked, called = experiment("band-duplicate", 3), []
+    finder = load_finder("ou66", "cpu") if where == "on workers" else formula(flux, ("VIS", "H"))
+    ask = AskBlock.__call__
+    monkeypatch.setattr(AskBlock, "__call__", lambda self, chunk: called.append(chunk) or ask(self, chunk))
+    collect(asked, [finder], tmp_path / "here")
+    assert not called
+    with on_cluster(address):
+        collect(asked, [finder], tmp_path / "there")
+    assert sorted(called) == ([0, 1] if where == "on workers" else [])
+    assert content(tmp_path / "there") == content(tmp_path / "here")
+
+
 def test_every_command_with_workers_takes_a_cluster(lensaudit, tmp_path):
     options = {
         " ".join(words): {name for one in command.params for name in one.opts}
@@ -141,6 +164,33 @@ def test_every_command_with_workers_takes_a_cluster(lensaudit, tmp_path):
     code, _, err = lensaudit("score", "ou66", tmp_path, "--out", tmp_path / "s.csv", "--dask", "tcp://a:1")
     assert (code, err.count("\n")) == (2, 1)
     assert "--dask is of a folder of scores" in err
+
+
+TOUCHED = """
+import resource, numpy, lensaudit.spread as spread
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        numpy.ones(1 << 18)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+first = faults()
+spread.keep_freed_memory()
+faults()
+print(first, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+@pytest.mark.parametrize(("threshold", "kept"), [("65536", True), ("65537", False)])
+def test_a_worker_keeps_the_memory_that_dask_would_hand_back(threshold, kept):
+    """50 arrays of 2 MB are 512 pages of 4 kB each; a value of the user's own stays."""
+    words = [sys.executable, "-c", TOUCHED]
+    ended = subprocess.run(
+        words, env=os.environ | {"MALLOC_TRIM_THRESHOLD_": threshold}, capture_output=True, check=True
+    )
+    before, after = map(int, ended.stdout.split())
+    assert before > 50 * 100  # pages may be larger
+    assert (after < before / 50) == kept
 
 
 def test_without_dask_it_is_said_how_to_install_it(monkeypatch):

@@ -198,3 +198,17 @@ def channels_last(images: torch.Tensor) -> torch.Tensor:
     if channels > 1:
         return images.contiguous(memory_format=torch.channels_last)
     return images.contiguous().view(n, height, width, 1).permute(0, 3, 1, 2)
+
+
+_TRAVEL = ("lensaudit.finders.", "torch.nn.", "timm.")
+_STAY = ("lensaudit.finders.formats.",)
+
+
+def travels(module: nn.Module) -> bool:
+    """Whether a module can be handed to another process: on the CPU, and of layers that the other one has too.
+
+    A user's own class may not be importable there, and a session of another library cannot be copied.
+    """
+    names = {type(part).__module__ + "." for part in module.modules()}
+    known = all(name.startswith(_TRAVEL) and not name.startswith(_STAY) for name in names)
+    return known and device_of(module).type == "cpu"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -41,6 +42,8 @@ from lensaudit.untrusted import printable
 _CLIPPED = b"lensaudit-clipped"
 _HASHES = 1 << 22
 """Of ids that are compared at once, 32 MB."""
+_OF_IDS = ".ids-"
+"""First of the name of the folder they lie in while they are compared."""
 _ENOUGH = 1000
 """Doubled ids of one file that are looked for; one is told."""
 
@@ -322,8 +325,10 @@ def refuse_doubled_ids(cutouts: Cutouts, folder: Path) -> None:
     """
     n = len(cutouts)
     files = max(1, -(-n // _HASHES))
+    for left in Path(folder).glob(f"{_OF_IDS}*"):  # of a run that was killed here; one command at a time is in it
+        shutil.rmtree(left, ignore_errors=True)
     alike: set[int] = set()
-    with explained(folder), tempfile.TemporaryDirectory(prefix=".ids-", dir=folder) as place:
+    with explained(folder), tempfile.TemporaryDirectory(prefix=_OF_IDS, dir=folder) as place:
         paths = [Path(place) / f"{number}" for number in range(files)]
         for hashes, _ in _hashed(cutouts):
             of = (hashes >> np.uint64(32)) * np.uint64(files) >> np.uint64(32)

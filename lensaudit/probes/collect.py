@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from lensaudit import __version__
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import Finder, score_set
+from lensaudit.finders.running import travels
+from lensaudit.finders.score_parts import with_threads
 from lensaudit.imaging import Column
 from lensaudit.kept import Piece, TableForm, key_of
 from lensaudit.probes.experiment import Block, Experiment, Fields, MakeBlock
 from lensaudit.probes.steps import Arm
-from lensaudit.spread import spread
+from lensaudit.spread import cluster, spread
 from lensaudit.untrusted import file_stem, path_within
 
 PARTS = "parts"
@@ -92,16 +94,48 @@ def collect(
     done = n - sum(_span(experiment, k) for k in missing)
     if progress is not None:
         progress(done, n)
-    bands = tuple(dict.fromkeys(band for finder in finders for band in finder.recipe.bands))
-    with closing(spread(MakeBlock(experiment, bands), missing, workers)) as blocks:
-        for block in blocks:
-            _check_changes(experiment, block)
-            for finder, place in zip(finders, places, strict=True):
-                _keep(_answers(experiment, finder, block, batch), block, place, experiment.source.columns)
+    there = (workers > 1 or bool(cluster())) and all(type(one) is Finder and travels(one.module) for one in finders)
+    ask = AskBlock(experiment, tuple(finders), batch)
+    with closing(spread(ask if there else ask.make, missing, workers)) as blocks:
+        for found in blocks:
+            block, logits = found if isinstance(found, tuple) else (found, ask.asked(found))
+            for logit, place in zip(logits, places, strict=True):
+                _keep(logit, block, place, experiment.source.columns)
             done += _span(experiment, block.chunk)
             if progress is not None:
                 progress(done, n)
     return [_gathered(experiment, place) for place in places]
+
+
+@dataclass(frozen=True)
+class AskBlock:
+    """Makes one block and asks the finders about it; picklable where they travel, with one thread the same anywhere.
+
+    Images stay where they were made: moving them takes about as long as scoring them.
+    """
+
+    experiment: Experiment
+    finders: tuple[Finder, ...]
+    batch: int | None
+
+    @property
+    def make(self) -> MakeBlock:
+        """What makes a block with all bands that one of the finders takes."""
+        return MakeBlock(
+            self.experiment, tuple(dict.fromkeys(band for one in self.finders for band in one.recipe.bands))
+        )
+
+    def __call__(self, chunk: int) -> tuple[Block, list[NDArray[np.float64]]]:
+        """Block `chunk` without its images, and the logits (arms, m) of each finder."""
+        block = self.make(chunk)
+        with with_threads(1):
+            logits = self.asked(block)
+        return replace(block, images={}), logits
+
+    def asked(self, block: Block) -> list[NDArray[np.float64]]:
+        """Logits (arms, m) of each finder, if the arms differ."""
+        _check_changes(self.experiment, block)
+        return [_answers(self.experiment, finder, block, self.batch) for finder in self.finders]
 
 
 def systems_left(experiment: Experiment, finder: Finder, folder: Path) -> int:

@@ -188,7 +188,10 @@ def test_ids_doubled_over_parts_are_one_line(tmp_path, monkeypatch, files):
     monkeypatch.setattr(score_parts, "AT_ONCE", 100)
     monkeypatch.setattr(score_parts, "_HASHES", -(-1000 // files))
     names = [f"eu-{row}" for row in range(1000)]
+    (tmp_path / ".ids-left").mkdir()  # of a run that was killed
+    (tmp_path / ".ids-left" / "0").write_bytes(b"torn")
     refuse_doubled_ids(Named(names), tmp_path)
+    assert list(tmp_path.iterdir()) == []
     names[913] = names[17]
     with pytest.raises(DataError, match="survey: id eu-17 is there twice, in rows 18 and 914"):
         refuse_doubled_ids(Named(names), tmp_path)
