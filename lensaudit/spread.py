@@ -365,7 +365,7 @@ def _task_on_workers(client: Any, task: Task[Any]) -> Iterator[str]:
     """Hand the task to every worker once, to those that come later too: it may hold a network. Gives its name there."""
     from distributed import WorkerPlugin
 
-    class Given(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+    class Given(WorkerPlugin):
         """Holds the task on a worker."""
 
         def __init__(self) -> None:
@@ -401,7 +401,8 @@ def _do_there(name: str, chunk: int, folder: str) -> Any:
     if not _limited:
         _limited.append(threadpool_limits(1))
         keep_freed_memory()
-    return get_worker().plugins[name].task(chunk)
+    given: Any = get_worker().plugins[name]
+    return given.task(chunk)
 
 
 _DASKS_OWN = ("MALLOC_TRIM_THRESHOLD_", "65536")

@@ -6,7 +6,7 @@ finder is asked about the same pairs, rendered again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,11 +94,8 @@ def collect(
     done = n - sum(_span(experiment, k) for k in missing)
     if progress is not None:
         progress(done, n)
-    there = (workers > 1 or bool(cluster())) and all(type(one) is Finder and travels(one.module) for one in finders)
-    ask = AskBlock(experiment, tuple(finders), batch)
-    with closing(spread(ask if there else ask.make, missing, workers)) as blocks:
-        for found in blocks:
-            block, logits = found if isinstance(found, tuple) else (found, ask.asked(found))
+    with closing(_asked(AskBlock(experiment, tuple(finders), batch), missing, workers)) as blocks:
+        for block, logits in blocks:
             for logit, place in zip(logits, places, strict=True):
                 _keep(logit, block, place, experiment.source.columns)
             done += _span(experiment, block.chunk)
@@ -136,6 +133,18 @@ class AskBlock:
         """Logits (arms, m) of each finder, if the arms differ."""
         _check_changes(self.experiment, block)
         return [_answers(self.experiment, finder, block, self.batch) for finder in self.finders]
+
+
+def _asked(
+    ask: AskBlock, missing: Sequence[int], workers: int
+) -> Generator[tuple[Block, list[NDArray[np.float64]]], None, None]:
+    """Blocks and logits as they come: of other processes where there are some and the finders can go there."""
+    if (workers > 1 or cluster()) and all(type(one) is Finder and travels(one.module) for one in ask.finders):
+        yield from spread(ask, missing, workers)
+        return
+    with closing(spread(ask.make, missing, workers)) as blocks:
+        for block in blocks:
+            yield block, ask.asked(block)
 
 
 def systems_left(experiment: Experiment, finder: Finder, folder: Path) -> int:
