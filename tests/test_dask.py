@@ -167,14 +167,14 @@ def test_every_command_with_workers_takes_a_cluster(lensaudit, tmp_path):
 
 
 TOUCHED = """
-import resource, numpy, lensaudit.spread as spread
+import resource, numpy, lensaudit.on_dask as on_dask
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(50):
         numpy.ones(1 << 18)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 first = faults()
-spread.keep_freed_memory()
+on_dask.keep_freed_memory()
 faults()
 print(first, faults())
 """
