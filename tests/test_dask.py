@@ -200,10 +200,10 @@ def test_without_dask_it_is_said_how_to_install_it(monkeypatch):
 
 
 def test_a_folder_that_a_worker_does_not_see_is_one_line(address, tmp_path, monkeypatch):
-    from lensaudit import spread as module
+    from lensaudit import on_dask
 
     with pytest.raises(MachineError, match=r"a dask worker does not see .*gone; run from a folder"):
-        module._do_there(neg, 1, str(tmp_path / "gone"))
+        on_dask._do_there("task", 1, str(tmp_path / "gone"))
     assert Path.cwd() != tmp_path
 
 
