@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lensaudit.api.finders import declare_finder, load_finder, score, train
     from lensaudit.api.hosts import cut, inject
     from lensaudit.api.measuring import evaluate, probe, realism, selection_function
+    from lensaudit.api.retraining import ensemble, to_label
     from lensaudit.api.sets import ingest, simulate
     from lensaudit.lensset import LensSet
 
@@ -29,6 +30,7 @@ __all__ = [
     "declare_finder",
     "dream",
     "embed",
+    "ensemble",
     "evaluate",
     "explain",
     "ingest",
@@ -43,6 +45,7 @@ __all__ = [
     "score",
     "selection_function",
     "simulate",
+    "to_label",
     "train",
 ]
 
@@ -55,6 +58,7 @@ _HOME = {
     "declare_finder": "api.finders",
     "dream": "api.explaining",
     "embed": "api.embedding",
+    "ensemble": "api.retraining",
     "evaluate": "api.measuring",
     "explain": "api.explaining",
     "ingest": "api.sets",
@@ -69,6 +73,7 @@ _HOME = {
     "score": "api.finders",
     "selection_function": "api.measuring",
     "simulate": "api.sets",
+    "to_label": "api.retraining",
     "train": "api.finders",
 }
 

@@ -14,8 +14,6 @@ from lensaudit.cli.console import say, say_json, say_table
 from lensaudit.display.numbers import count, decimal, significant
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lensaudit.evaluation.scored_rows import ScoredRows
 
 SHOWN = 5
@@ -87,18 +85,17 @@ def to_label(
     the nearest one taken. The table says why each is in it, and how many images it stands for.
     """
     from lensaudit.errors import UsageError
+    from lensaudit.evaluation.label_table import LabelTable, checked_ending
     from lensaudit.evaluation.to_label import LabelSettings
     from lensaudit.evaluation.to_label import to_label as chosen
 
-    if out.suffix.lower() not in (".csv", ".parquet"):
-        raise UsageError(f"--out {out}: a table of images to label is .csv or .parquet; choose one of these endings")
-    if out.exists() and not force:
+    if checked_ending(out).exists() and not force:
         raise UsageError(f"{out}: is there, perhaps with labels; choose another --out, or --force to replace it")
     settings = LabelSettings(n, random, seed, gain or "")
     known = frozenset(name for path in labelled for name in _ids(path))
     with _opened(scores, lens_set, reading, batch) as opened:
         plan, table = chosen(opened, settings, known, embedding)
-    _write(table, plan.to_json(), out)
+    LabelTable(plan, table).write(out)
     if as_json:
         say_json(plan.to_json())
         return
@@ -152,22 +149,3 @@ def _opened(
             write_scores(scores_of(finder, images, None, batch), path, record)
             opened.append(ScoredRows.open(path))
         yield opened
-
-
-def _write(table: pa.Table, record: dict[str, object], path: Path) -> None:
-    """As Parquet with the record in its metadata, or as CSV with an empty column ``label`` to fill in."""
-    import json
-
-    import pyarrow as pa
-    import pyarrow.csv as csv
-    import pyarrow.parquet as pq
-
-    from lensaudit.files import replacing
-
-    with replacing(path) as partial:
-        if path.suffix.lower() == ".parquet":
-            words = json.dumps(record, sort_keys=True).encode()
-            pq.write_table(table.replace_schema_metadata({b"lensaudit": words}), partial)
-            return
-        blank = pa.nulls(len(table), pa.string())
-        csv.write_csv(table.add_column(2, "label", blank), partial)

@@ -73,6 +73,8 @@ class LabelSettings:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise UsageError(f"--n {self.n}: at least 1 is needed")
+        if self.gain not in ("", *GAIN_WORDS):
+            raise UsageError(f"--gain {self.gain}: is not known; give {' or '.join(GAIN_WORDS)}")
         if not 0 <= self.random <= 1:
             raise UsageError(f"--random {self.random:g}: is no fraction; give a number from 0 to 1")
 

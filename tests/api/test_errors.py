@@ -189,6 +189,25 @@ MISTAKES: dict[str, tuple[Mistake, type[Exception], str]] = {
     "judge: method": (lambda at: la.judge("ou66", at.set, methods=["shap"]), ValueError, "shap"),
     "judge: part": (lambda at: la.judge("ou66", at.set, parts=["taste"]), ValueError, "taste"),
     "judge: per kind": (lambda at: la.judge("ou66", at.set, per_kind=0), ValueError, "per_kind|per kind"),
+    "ensemble: one": (lambda at: la.ensemble(["ou66"]), ValueError, "^finders: an ensemble needs two"),
+    "ensemble: name": (lambda at: la.ensemble(["ou66", "ou67"], at.set), ValueError, "ou67"),
+    "ensemble: no data": (lambda at: la.ensemble(["ou66", "ou200"]), ValueError, "^kind tsne: needs data"),
+    "ensemble: kind": (lambda at: la.ensemble(["ou66", "ou200"], kind="vote"), ValueError, "^kind vote"),
+    "ensemble: inputs": (lambda at: la.ensemble(["ou66", "ou-vis"], kind="mean"), ValueError, "with data a lens set"),
+    "ensemble: stack": (lambda at: la.ensemble(["ou66"] * 2, kind="stack"), ValueError, "^kind stack.*with data"),
+    "ensemble: few": (lambda at: la.ensemble(["ou66"] * 2, at.set, kind="stack"), ValueError, "needs 20 of each"),
+    "ensemble: cells": (lambda at: la.ensemble(["ou66"] * 2, at.set, cells=1), ValueError, "^cells=1"),
+    "ensemble: of the map": (lambda at: la.ensemble(["ou66"] * 2, kind="mean", cells=9), ValueError, "^cells: is of"),
+    "to_label: n": (lambda at: la.to_label("ou66", at.set, n=0), ValueError, "^n=0"),
+    "to_label: more": (lambda at: la.to_label("ou66", at.set, n=99), ValueError, "^n=99: only 12"),
+    "to_label: random": (lambda at: la.to_label("ou66", at.set, n=2, random=2.0), ValueError, "^random=2"),
+    "to_label: gain": (lambda at: la.to_label("ou66", at.set, n=2, gain="information"), ValueError, "^gain info"),
+    "to_label: other gain": (lambda at: la.to_label("ou66", at.set, n=2, gain="luck"), ValueError, "^gain luck"),
+    "to_label: out": (lambda at: la.to_label("ou66", at.set, n=2, out="x.fits"), ValueError, "^out x.fits"),
+    "to_label: scores": (lambda at: la.to_label("ou66", at.set, n=2, scores=[]), ValueError, "^scores: 0 are given"),
+    "to_label: vectors": (
+        lambda at: la.to_label("ou66", at.set, n=2, embedding=at.folder / "gone.npy"), FileNotFoundError, "gone",
+    ),
     "realism: label": (lambda at: la.realism("ou66", at.set, at.set, label="galaxy"), ValueError, "^label='galaxy'"),
     "realism: seed": (lambda at: la.realism("ou66", at.set, at.set, seed=-1), ValueError, "^seed=-1"),
     "realism: one set": (lambda at: la.realism("ou66", at.set, at.set), ValueError, "as real and as simulated"),
@@ -257,12 +276,16 @@ ELSEWHERE = {
     "training/ablation.py", "training/cross_validation.py", "evaluation/visual_inspection.py", "report/quickstart.py",
     "probes/outside/export.py", "probes/outside/importing.py", "probes/outside/key.py", "probes/outside/plan.py",
     "explaining/explained_files.py", "explaining/layers.py", "explaining/kernels/kernel_files.py",
-    "evaluation/audit_plan.py", "evaluation/to_label.py", "finders/score_parts.py",
+    "evaluation/audit_plan.py", "finders/score_parts.py",
 }  # fmt: skip
 """Modules that only commands call: their options have no argument of the front door."""
 
-COMMANDS_ALONE = {"brighten", "column", "dask", "fail_on", "layers", "scan", "threads"} | {"output", "saved_model"}
-"""Arguments no function has: what they say is said where a command alone comes along, or they are tf2onnx's."""
+COMMANDS_ALONE = {"brighten", "column", "dask", "fail_on", "layers", "scan", "threads"} | {
+    "local_dir",
+    "output",
+    "saved_model",
+}
+"""Arguments no function has: what they say is said where a command alone comes along, or they are of tf2onnx and hf."""
 
 
 def test_each_option_that_a_message_names_is_an_argument_of_the_front_door():
@@ -287,7 +310,17 @@ def test_each_option_that_a_message_names_is_an_argument_of_the_front_door():
 def arguments() -> set[str]:
     """Of all functions of the front door, their keyword options included."""
     found = {name for one in la.__all__ if one != "LensSet" for name in inspect.signature(getattr(la, one)).parameters}
-    for module in ("auditing", "calibrating", "embedding", "explaining", "finders", "hosts", "measuring", "sets"):
+    for module in (
+        "auditing",
+        "calibrating",
+        "embedding",
+        "explaining",
+        "finders",
+        "hosts",
+        "measuring",
+        "retraining",
+        "sets",
+    ):
         for kind in vars(import_module(f"lensaudit.api.{module}")).values():
             found |= set(kind.__annotations__) if isinstance(kind, type) and issubclass(kind, dict) else set()
     return found

@@ -19,7 +19,17 @@ import pytest
 import lensaudit as la
 from lensaudit.api.hosts import HostOptions
 
-MODULES = ("calling", "sets", "finders", "explaining", "embedding", "measuring", "calibrating", "auditing")
+MODULES = (
+    "calling",
+    "sets",
+    "finders",
+    "explaining",
+    "embedding",
+    "measuring",
+    "calibrating",
+    "auditing",
+    "retraining",
+)
 FUNCTIONS = [name for name in la.__all__ if name != "LensSet"]
 
 
@@ -39,7 +49,7 @@ def test_no_torch_is_imported_until_a_name_needs_it(tmp_path):
 
 
 def test_there_are_so_many_names_and_no_others():
-    assert len(la.__all__) == 23
+    assert len(la.__all__) == 25
     assert dir(la) == sorted([*la.__all__, "__version__"])
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         la.no_such_name  # noqa: B018

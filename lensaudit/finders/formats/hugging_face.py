@@ -226,7 +226,7 @@ def from_hub(words: str, what: str, architecture: str | None = None) -> Path:
             f"timm:NAME hub alone"
         )
     repository, _, revision = name.partition("@")
-    by_hand = f"where there is network: hf download {repository} --local-dir FOLDER, and give FOLDER instead"
+    by_hand = f"where there is network: `hf download {repository} --local-dir FOLDER`, and give FOLDER instead"
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as missing:
