@@ -17,6 +17,7 @@ from lensaudit.display.page import markdown_table, write_html
 from lensaudit.errors import DataError
 from lensaudit.evaluation.audit_plan import AuditPlan, PlanStratum
 from lensaudit.evaluation.measure import draw_reliability
+from lensaudit.evaluation.scored_rows import lowest_called
 from lensaudit.files import write_text
 from lensaudit.provenance import Provenance
 from lensaudit.records import Number, Record
@@ -164,7 +165,7 @@ def measure_labels(
     y, p = label[known].astype(float), expit(z[known])
     w = (images / np.maximum(np.bincount(group, minlength=len(into)), 1))[group]
     cut = plan.threshold if threshold is None else threshold
-    called = p >= cut
+    called = z[known] >= lowest_called(cut)
     # cells are strata cut by the threshold, which is an edge unless another one is asked for
     cell = 2 * group + called
     error = weighted_calibration_error(y, p, w, np.random.default_rng([plan.seed, 23]))

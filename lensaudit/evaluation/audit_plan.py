@@ -15,11 +15,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from lensaudit.display.numbers import count, significant
 from lensaudit.errors import DataError, UsageError
-from lensaudit.evaluation.scored_rows import FURTHEST, Rows, ScoredRows
+from lensaudit.evaluation.scored_rows import FURTHEST, Rows, ScoredRows, lowest_called
 from lensaudit.provenance import Provenance
 from lensaudit.records import Number, Record
 from lensaudit.statistics.stratified import allocated
@@ -195,11 +195,12 @@ def audit_plan(scores: ScoredRows, settings: PlanSettings) -> tuple[AuditPlan, P
     census = _counted(scores, by, settings)
     if not census.counts.sum():
         raise DataError(f"{scores.path}: no image has a score, so there is nothing to plan")
-    edges = _edges(census.counts, settings, float(logit(p)))
+    edge = float(np.nextafter(lowest_called(p), -np.inf))  # strata are (low, high]
+    edges = _edges(census.counts, settings, edge)
     kept = _Kept(edges, _by_edges(census.sample, settings), settings)
     for rows in scores.pieces(more):
         kept.take(rows, by)
-    called = np.repeat(edges[:-1] >= logit(p) - 1e-9, kept.classes)
+    called = np.repeat(edges[:-1] >= edge, kept.classes)
     sizes, mean = kept.images, kept.expected / np.maximum(kept.images, 1)
     there = np.flatnonzero(sizes)
     planned = np.zeros(len(sizes), np.int64)
@@ -262,7 +263,7 @@ def _step(log_odds: Array) -> NDArray[np.intp]:
     return np.clip(np.searchsorted(_GRID, log_odds, side="left") - 1, 0, _STEPS - 1)
 
 
-def _edges(counts: NDArray[np.int64], settings: PlanSettings, threshold: float) -> Array:
+def _edges(counts: NDArray[np.int64], settings: PlanSettings, edge: float) -> Array:
     """Edges of the strata: the fraction of images above them falls from one to the next by one factor.
 
     The top stratum holds as many images as its part of the budget, or the highest millionth; the threshold, which need
@@ -274,12 +275,7 @@ def _edges(counts: NDArray[np.int64], settings: PlanSettings, threshold: float) 
     wanted = np.geomspace(n, top, settings.strata)[1:]
     places = [_STEPS - int(np.searchsorted(above[::-1], one, side="left")) for one in wanted]
     inner = sorted({place for place in places if 0 < above[place] < n})
-    return np.unique(np.r_[-np.inf, [_GRID[place] for place in inner], _below(threshold), np.inf])
-
-
-def _below(threshold: float) -> float:
-    """Edge with what is called above it: strata are (low, high], and a lens is called from the threshold on."""
-    return float(np.nextafter(threshold, -np.inf))
+    return np.unique(np.r_[-np.inf, [_GRID[place] for place in inner], edge, np.inf])
 
 
 def _by_edges(sample: Array, settings: PlanSettings) -> Array:

@@ -183,6 +183,17 @@ def _log_odds(p: Array) -> Array:
         return np.asarray(logit(p))
 
 
+def lowest_called(p: float) -> float:
+    """The least log-odds whose p reaches `p`, in double precision: both ``expit(z) >= p`` and ``z >= logit(p)`` do.
+
+    The two differ by rounding, and a threshold is often the p of an image.
+    """
+    low, high = -FURTHEST - 1, FURTHEST + 1
+    while (middle := (low + high) / 2) not in (low, high):
+        low, high = (low, middle) if expit(middle) >= p else (middle, high)
+    return min(high, float(logit(p)))
+
+
 def p_of(log_odds: float) -> float:
     """p of log-odds, for words."""
     return float(expit(log_odds))

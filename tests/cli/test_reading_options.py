@@ -25,6 +25,7 @@ WORDS = {
     "explain": "FINDER SET --all",
     "gradcam": "FINDER SET --all",
     "judge": "FINDER SET",
+    "embed": "FINDER SET",
     "report": "FINDER --set SET",
     "ensemble": "FINDER FINDER --data SET",
     "ensemble-map": "FINDER SET",

@@ -109,6 +109,12 @@ def test_a_concept_against_the_gradient_counts_as_much():
     assert found.slope == pytest.approx(-2 * 1.5, rel=0.1)  # as above
 
 
+def test_images_whose_log_odds_do_not_move_do_not_rise():
+    gradients = np.where(np.arange(50)[:, None] < 20, [2.0, 0, 0, 0, 0], np.zeros(5))  # behind a dead ReLU, say
+    found = concept_of("along", "", *drawn(np.array([1.5, 0, 0, 0, 0])), gradients, np.random.default_rng(0))
+    assert found.score == 0.4
+
+
 def test_more_features_than_pairs_tell_nothing_apart_that_they_were_not_fitted_to():
     """On its own 25 pairs the vector is right each time."""
     there, without = np.random.default_rng(4).normal(size=(2, 25, 80))

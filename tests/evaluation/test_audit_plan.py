@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import evaluate
@@ -148,6 +148,47 @@ def test_strata_without_labels_are_taken_with_the_next_and_named(sky):
     assert found.images == plan.images
     assert len(found.notes) == 2
     assert plan.strata[0].words in found.notes[1]
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.07, 0.5, 1 - 2**-40])
+def test_an_image_at_the_threshold_is_called(threshold, tmp_path):
+    """Whether scores have log-odds or p alone, whose log-odds and p again differ by rounding."""
+    z = logit(threshold)
+    near = np.r_[z, np.nextafter(z, [9, -9]), z + np.arange(-40, 41) * np.spacing(z + 1)]
+    p = np.r_[np.linspace(0.01, 0.99, 500), np.full(40, threshold), np.full(40, threshold * (1 - 1e-12)), expit(near)]
+    names = [f"{row}" for row in range(len(p))]
+    for columns, wanted in (
+        ({"p_lens": p}, p >= threshold),
+        ({"p_lens": p, "logit": np.r_[logit(p[:580]), near]}, np.r_[p[:580] >= threshold, expit(near) >= threshold]),
+    ):
+        pq.write_table(pa.table({"id": names, **columns}), tmp_path / "s.parquet")
+        plan, images = planned(tmp_path / "s.parquet", budget=2000, strata=4, threshold=threshold)
+        assert sum(one.images for one in plan.strata if one.called) == wanted.sum()
+        found = measure_labels(plan, images.stratum, images.logit, np.ones(len(p), int))
+        assert found.recall.value == pytest.approx(wanted.mean(), abs=1e-12)
+
+
+def test_each_label_stands_for_its_stratum_over_the_labels_there(sky):
+    """A third of the labels is missing: the fraction of lenses is the sum over strata of images times k / n."""
+    path, lens, _ = sky
+    plan, images = planned(path, budget=600, strata=5)
+    labels = np.where(np.random.default_rng(3).random(600) < 1 / 3, -1, lens[images.row])
+    found = measure_labels(plan, images.stratum, images.logit, labels)
+    strata = [(one.images, labels[(images.stratum == place) & (labels >= 0)]) for place, one in enumerate(plan.strata)]
+    assert all(len(known) for _, known in strata)
+    assert found.lenses.value == pytest.approx(sum(n * known.mean() for n, known in strata), rel=1e-12)
+    assert [(one.labelled, one.lenses) for one in found.strata] == [(len(known), known.sum()) for _, known in strata]
+
+
+def test_a_stratum_without_labels_goes_with_the_nearest_on_its_side(sky):
+    path, lens, _ = sky
+    plan, images = planned(path, budget=300, strata=8)
+    first = next(place for place, one in enumerate(plan.strata) if one.called)
+    assert 3 <= first < len(plan.strata) - 1
+    lacking = (first - 1, first)  # either side of the threshold
+    labels = np.where(np.isin(images.stratum, lacking), -1, lens[images.row])
+    found = measure_labels(plan, images.stratum, images.logit, labels)
+    assert [found.strata[place].into for place in lacking] == [first - 2, first + 1]
 
 
 def test_a_plan_is_written_filled_in_and_measured(lensaudit, sky, tmp_path):
