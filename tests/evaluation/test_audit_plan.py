@@ -120,6 +120,8 @@ def test_with_everything_labelled_it_is_what_evaluate_says(sky):
         one, other = getattr(found, name), whole.metric(name)
         assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), rel=1e-12)
     assert (found.recall.n, found.precision.n) == (whole.metric("recall").n, whole.metric("precision").n)
+    false, rate = (expit(z[known]) >= plan.threshold) & (lens[known] == 0), found.false_positive_rate
+    assert (rate.value, rate.n) == (pytest.approx(false.sum() / (lens[known] == 0).sum()), (lens[known] == 0).sum())
     assert found.lenses.value == pytest.approx(lens[known].sum())
     assert found.notes == ()
 

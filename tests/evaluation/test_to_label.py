@@ -68,6 +68,21 @@ def test_the_next_is_the_largest_gain_times_distance():
     assert spread_out(gain[:0], places[:0], 2).tolist() == []
 
 
+def test_a_member_that_is_surer_than_sure_does_not_lead_the_spread(tmp_path):
+    """Log-odds of 20 and of 55 are both p = 1: the same images are chosen, in the same order."""
+    rng = np.random.default_rng(6)
+    one, other = rng.normal(0, 3, (2, 300))
+    sure = rng.random(300) < 0.1
+    chosen = []
+    for how in (20.0, 55.0):
+        pair = [
+            scores_at(tmp_path / f"{place}.parquet", z) for place, z in enumerate((np.where(sure, how, one), other))
+        ]
+        chosen.append(to_label(pair, LabelSettings(25, random=0.0))[1].column("id").to_pylist())
+    assert chosen[0] == chosen[1]
+    assert len({int(name.split("-")[1]) for name in chosen[0]} & set(np.flatnonzero(sure).tolist())) > 2
+
+
 def test_random_ones_stand_for_the_others_and_are_mixed_in(three):
     plan, table = to_label(three, LabelSettings(40, random=0.25, seed=3))
     random = np.array(table.column("reason").to_pylist()) == RANDOM
