@@ -61,7 +61,7 @@ _FIRST = {"embeddings.patch_embeddings.weight": CONVNEXT, "embeddings.patch_embe
 """End of the name of a tensor that only such a network has → its names."""
 _BODIES = ("convnext.", "vit.")
 
-_CONVNEXTS = {
+_CONVNEXTS: dict[tuple[tuple[int, ...], int], str] = {
     ((3, 3, 9, 3), 96): "convnext_tiny",
     ((3, 3, 27, 3), 96): "convnext_small",
     ((3, 3, 27, 3), 128): "convnext_base",
