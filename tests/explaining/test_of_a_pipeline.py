@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from lensaudit.errors import DataError, UsageError
-from lensaudit.explaining import Explainer, dream, noise_start, paper_settings
+from lensaudit.explaining import Explainer, dream, paper_settings
 from lensaudit.explaining.dreaming.objective import ClassTarget
 from lensaudit.finders import declare_finder, load_recipe, score_set
 from lensaudit.finders.finder import Finder
@@ -84,15 +86,45 @@ def test_attributions_are_per_band_only_where_channels_are_bands(rgb, lens_set):
     assert found.maps.shape == (1, SIZE, SIZE)
 
 
+@pytest.mark.parametrize(
+    ("steps", "why"),
+    [
+        (["minmax", "resize", {"step": "asinh", "a": 0.05}], ""),
+        (
+            [{"step": "percentile", "low": 1, "high": 99}, {"step": "crop", "fraction": 0.7}, "resize", "sqrt", "log"],
+            "",
+        ),
+        (["zscale", "to-8-bit", {"step": "jpeg", "quality": 50}, "from-8-bit", "resize"], ""),
+        (["resize", {"step": "scale", "factor": 3.0}, {"step": "clip", "low": 0.0, "high": 1.0}], ""),
+        (["minmax", "resize", {"step": "clip", "high": 0.5}], ""),
+        (["resize"], "no step brings pixels there"),
+        (["resize", {"step": "clip", "low": 0.0}], "no step brings pixels there"),
+        (["minmax", "resize", {"step": "mean-std", "mean": 0.5, "std": 0.2}], "step mean-std leaves it"),
+        (["minmax", {"step": "resize", "kind": "pillow-lanczos"}], "step resize leaves it"),
+        (["minmax", "resize", {"step": "asinh", "normalised": False}], "step asinh leaves it"),
+        (["minmax", "resize", "to-8-bit"], "step to-8-bit leaves it"),
+        ([*RGB], "step lupton makes other channels of the bands"),
+    ],
+)
+def test_dreams_are_drawn_where_the_steps_end_within_the_unit_range(steps, why, lens_set):
+    finder = declare_finder(net(3), BANDS, SIZE, stretch=steps)
+    settings = replace(paper_settings(kernels=False, from_cutout=True), steps=5)
+    start = finder.preprocess(lens_set.cutouts([3]))[0]
+    if why:
+        with pytest.raises(UsageError, match=f"in the preprocessing of custom {why}: make that the network's first"):
+            dream(finder, [ClassTarget(True)], start, settings)
+        return
+    assert float(finder.preprocess(lens_set.cutouts([0, 1, 2, 3])).amin()) >= 0.0
+    assert float(finder.preprocess(lens_set.cutouts([0, 1, 2, 3])).amax()) <= 1.0
+    found = dream(finder, [ClassTarget(True)], start, settings)[0]
+    assert found.gain > 0
+    assert found.bands == BANDS
+    np.testing.assert_array_equal(found.start, start)
+
+
 def test_what_needs_bands_in_the_unit_range_refuses_in_one_line(rgb, tmp_path):
-    with pytest.raises(UsageError, match="a dream is drawn within"):
-        dream(rgb, [ClassTarget(True)], noise_start(rgb, 0), paper_settings(kernels=False, from_cutout=False))
     words = load_recipe("ou66").model_dump(exclude={"stretch"}) | {"preprocessing": [{"step": "minmax"}, "resize"]}
-    own, plain = Recipe.model_validate(words), load_recipe("ou66")
-    told = {"name": "both", "architecture": "ou-tsne", "bands": plain.bands, "size": 66, "outputs": 1, "lens_index": 0}
-    told |= {"members": [own, plain.model_copy(update={"name": "second"})], "architecture_options": {"references": 9}}
-    with pytest.raises(ValidationError, match=r"member ou66: .*has its preprocessing declared"):
-        Recipe.model_validate(told)
+    own = Recipe.model_validate(words)
     with pytest.raises(ValidationError, match="preprocessing does not fit architecture cae-bgm; take a stretch"):
         Recipe.model_validate(words | {"architecture": "cae-bgm", "size": 101, "architecture_options": {}})
     fewer = own.model_copy(update={"bands": ("VIS",)})

@@ -41,6 +41,7 @@ from lensaudit.explaining.layers import agrees, answers, copied, logit_module, n
 from lensaudit.explaining.trace import traced_graph
 from lensaudit.finders import Finder
 from lensaudit.finders.load import uncompiled
+from lensaudit.finders.preprocessing import why_not_in_unit
 from lensaudit.finders.score import NO_BATCH, default_batch_size, out_of_memory_explained
 from lensaudit.kept import ArraysForm, Piece
 from lensaudit.provenance import provenance
@@ -232,10 +233,11 @@ def why_no_dream(finder: Finder) -> str:
     """Why the finder cannot dream, in one line; empty if it can."""
     if not finder.differentiable:
         return no_gradient("dream", finder)
-    if finder.recipe.preprocessing:
+    recipe = finder.recipe
+    if recipe.preprocessing and (why := why_not_in_unit(recipe.preprocessing, recipe.bands)):
         return (
-            f"a dream is drawn within [0, 1], and the input of finder {finder.name} lies in the range that its "
-            f"preprocessing makes; explain it by a method instead"
+            f"a dream is drawn within [0, 1], a plane for each band; in the preprocessing of {finder.name} {why}: "
+            f"make that the network's first layer and declare what comes before, or explain the finder by a method"
         )
     return ""
 

@@ -44,6 +44,7 @@ __all__ = [
     "preprocessed",
     "refuse_other_shapes",
     "run_steps",
+    "why_not_in_unit",
     "zero_is_black",
 ]
 
@@ -99,6 +100,20 @@ def channel_names(steps: Sequence[Step], bands: Sequence[str]) -> tuple[str, ...
 def mixes_bands(steps: Sequence[Step]) -> bool:
     """Whether a channel may be something else than the band of its place."""
     return any(isinstance(step, Lupton | Repeat | Channels) for step in steps)
+
+
+def why_not_in_unit(steps: Sequence[Step], bands: Sequence[str]) -> str:
+    """Why prepared pixels need not lie within [0, 1], each channel a band, as a clause; empty where they surely do."""
+    if mixes_bands(steps):
+        mixing = next(step for step in steps if mixes_bands([step]))
+        return f"step {mixing.step} makes other channels of the bands"
+    form, inside, lost = Form(tuple(bands)), False, "no step brings pixels there"
+    for step in steps:
+        before, inside = inside, step.in_unit(inside, form)
+        if before and not inside:
+            lost = f"step {step.step} leaves it"
+        form = step.after(form)
+    return "" if inside else lost
 
 
 def zero_is_black(steps: Sequence[Step]) -> bool:

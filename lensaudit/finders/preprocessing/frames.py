@@ -43,6 +43,9 @@ class Crop(Step):
     def proportional(self) -> bool:
         return True
 
+    def in_unit(self, before: bool, form: Form) -> bool:
+        return before
+
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.size is None) == (self.fraction is None):
@@ -83,6 +86,9 @@ class Resize(Step):
 
     def proportional(self) -> bool:
         return True
+
+    def in_unit(self, before: bool, form: Form) -> bool:
+        return before and not ("bicubic" in self.kind or "lanczos" in self.kind)  # which overshoot
 
     def after(self, form: Form) -> Form:
         kept = form.levels and (self.kind.startswith("pillow") or "nearest" in self.kind)
@@ -157,6 +163,9 @@ class From8Bit(Step):
     """Levels over 255, so that they lie in [0, 1]."""
 
     step: Literal["from-8-bit"]
+
+    def in_unit(self, before: bool, form: Form) -> bool:
+        return True
 
     def after(self, form: Form) -> Form:
         need_levels(form)

@@ -62,6 +62,10 @@ class Step(BaseModel):
         """Whether pixels in another unit give the same image in another unit."""
         return False
 
+    def in_unit(self, before: bool, form: Form) -> bool:
+        """Whether pixels surely lie within [0, 1] behind it; `before`: whether they did before it."""
+        return False
+
     def unit_lost(self, form: Form) -> bool:
         """Whether behind it the unit of a pixel no longer matters."""
         return False

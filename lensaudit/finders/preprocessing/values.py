@@ -74,6 +74,10 @@ class Clip(Step):
     def proportional(self) -> bool:
         return not self.low and not self.high
 
+    def in_unit(self, before: bool, form: Form) -> bool:
+        low, high = (0.0 if before else -math.inf), (1.0 if before else math.inf)
+        return (low if self.low is None else self.low) >= 0.0 and (high if self.high is None else self.high) <= 1.0
+
     def each(self, images: Images) -> Images:
         return images.clamp(self.low, self.high)
 
@@ -112,6 +116,9 @@ class _Interval(Step):
 
     per: Literal["band", "image"] = "band"
     clip: bool = True
+
+    def in_unit(self, before: bool, form: Form) -> bool:
+        return self.clip
 
     def unit_lost(self, form: Form) -> bool:
         return self.per == "band" or len(form.names) == 1
@@ -189,6 +196,9 @@ class Sqrt(Step):
     def proportional(self) -> bool:
         return True
 
+    def in_unit(self, before: bool, form: Form) -> bool:
+        return before
+
     def each(self, images: Images) -> Images:
         return images.clamp(min=0.0).sqrt()
 
@@ -198,6 +208,9 @@ class Log(Step):
 
     step: Literal["log"]
     a: float = Field(default=1000.0, gt=0, le=1e30)
+
+    def in_unit(self, before: bool, form: Form) -> bool:
+        return before
 
     def each(self, images: Images) -> Images:
         return with_numpy(images, lambda x: np.log(x * np.float32(self.a) + np.float32(1.0))) / math.log(self.a + 1.0)
@@ -209,6 +222,9 @@ class Asinh(Step):
     step: Literal["asinh"]
     a: float = Field(default=0.1, gt=0, le=1e30)
     normalised: bool = True
+
+    def in_unit(self, before: bool, form: Form) -> bool:
+        return before and self.normalised
 
     def each(self, images: Images) -> Images:
         bent = with_numpy(images, lambda x: np.arcsinh(x / np.float32(self.a)))
