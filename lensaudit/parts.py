@@ -22,6 +22,7 @@ from lensaudit.kept import Piece, TableForm
 from lensaudit.records import Record
 from lensaudit.tables import Table, read_table
 from lensaudit.tables.table import MOST_ROWS, SEAL, Column, table_of
+from lensaudit.untrusted import printable
 
 INDEX = "scores.json"
 ROWS = 100_000
@@ -182,8 +183,11 @@ class PartedTable:
         DataError
             A part is torn, or has not as many rows as it should.
         """
+        names = self._schema(0).names if self.index.parts else []
         for part in range(self.index.parts):
-            span, known = self.index.span(part), set(self._schema(part).names)
+            span, known = self.index.span(part), self._schema(part).names
+            if known != names:
+                raise DataError(f"{self.path(part)}: has other columns than {self.path(0).name}; {AGAIN}")
             done = span.start
             try:
                 with pq.ParquetFile(self.path(part)) as file:
@@ -198,7 +202,15 @@ class PartedTable:
                 )
 
     def _schema(self, part: int) -> pa.Schema:
-        try:
-            return pq.read_schema(self.path(part))
-        except (pa.ArrowException, OSError, ValueError) as broken:
-            raise DataError(f"{self.path(part)}: is torn; {AGAIN}") from broken
+        return schema_of(self.path(part), AGAIN)
+
+
+def schema_of(path: Path, fix: str) -> pa.Schema:
+    """Columns of a Parquet file; DataError, which ends in `fix`, where it is torn or has two of one name."""
+    try:
+        found = pq.read_schema(path)
+    except (pa.ArrowException, OSError, ValueError) as broken:
+        raise DataError(f"{path}: is torn; {fix}") from broken
+    if twice := next((name for name in found.names if found.names.count(name) > 1), None):
+        raise DataError(f"{path}: has column {printable(twice, 60)} twice; {fix}")
+    return found

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from lensaudit.errors import DataError, NoSuchData
-from lensaudit.parts import AT_ONCE, PartedTable, is_parted
+from lensaudit.parts import AT_ONCE, PartedTable, is_parted, schema_of
 from lensaudit.tables import read_table
 from lensaudit.untrusted import kind_of, printable
 
@@ -27,6 +27,7 @@ BEST_P = ("p_calibrated", "p_lens_prior")
 """Columns whose p is right where the images are from, the better one first; else it is the finder's own."""
 FURTHEST = 60.0
 """Log-odds beyond which scores are not told apart."""
+AGAIN = "write it with lensaudit score"
 _KEY = b"lensaudit"
 
 
@@ -88,10 +89,10 @@ class ScoredRows:
         if is_parted(path):
             parted = PartedTable.open(path)
             parted.refuse_other_parts()
-            names, record = tuple(pq.read_schema(parted.path(0)).names), json.loads(parted.index.record)
+            names, record = tuple(schema_of(parted.path(0), AGAIN).names), json.loads(parted.index.record)
             content = hashlib.sha256("".join(parted.index.digests).encode()).hexdigest()
         elif path.is_file() and kind_of(path).key == "parquet":
-            schema = _schema(path)
+            schema = schema_of(path, AGAIN)
             names, record = tuple(schema.names), _record((schema.metadata or {}).get(_KEY, b"{}"))
             content = str(record.get("content", ""))
         elif path.is_file():
@@ -155,19 +156,12 @@ class ScoredRows:
                         yield done, pa.Table.from_batches([batch])
                         done += batch.num_rows
             except (pa.ArrowException, OSError, ValueError) as torn:
-                raise DataError(f"{self.path}: is torn; write it with lensaudit score") from torn
+                raise DataError(f"{self.path}: is torn; {AGAIN}") from torn
         else:
             whole = read_table(self.path, "scores")
             found = {name: whole.need(name) for name in columns}
             text = next(name for name in columns if name.casefold() == "id")
             yield 0, pa.table({n: one.text if n == text else whole.numbers(one) for n, one in found.items()})
-
-
-def _schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except (pa.ArrowException, OSError, ValueError) as torn:
-        raise DataError(f"{path}: is torn; write it with lensaudit score") from torn
 
 
 def _record(words: bytes) -> dict[str, Any]:

@@ -152,6 +152,32 @@ CASES: tuple[Case, ...] = (
         "scores, worst", "scores.parquet", "parquet",
         _words("false-positives finder set --scores scores.parquet --out out"), (*_SETS, "scores.parquet"),
     ),
+    *(
+        Case(f"scores in parts, {name}", f"parts/{name}", kind,
+             _words("audit-plan parts --budget 8 --strata 2 --least 2 --out out"), ("parts",))
+        for name, kind in (("scores.json", "json"), ("part-000001.parquet", "parquet"))
+    ),
+    *(
+        Case(f"plan, {name}", f"plan/{name}", kind, _words("audit-labels plan --out out"), ("plan",))
+        for name, kind in (("audit-plan.json", "json"), ("audit-plan.parquet", "parquet"), ("labels.csv", "csv"))
+    ),
+    Case(
+        "labelled", "known.csv", "csv",
+        _words("to-label scores.parquet --n 4 --labelled known.csv --out out/next.csv"),
+        ("scores.parquet", "known.csv"),
+    ),
+    Case(
+        "vectors", "vectors/vectors/part-000000.parquet", "parquet",
+        _words("to-label scores.parquet --n 4 --embedding vectors --out out/next.csv"), ("scores.parquet", "vectors"),
+    ),
+    Case(
+        "kept parts", "out/part-000001.parquet", "parquet",
+        _words("score finder set --part-rows 12 --workers 1 --out out"), (*_SETS, "parts>out"), remade=True,
+    ),
+    Case(
+        "kept vectors", "out/vectors/part-000000.parquet", "parquet",
+        _words("embed finder set --only-vectors --out out"), (*_SETS, "vectors>out"), remade=True,
+    ),
     Case(
         "grades", "grades.csv", "csv",
         _words("grades finder set --grades grades.csv --out out"), (*_SETS, "grades.csv"),

@@ -111,9 +111,19 @@ def _make_tables() -> None:
     run_quietly("score", "finder", "set", "--out", "scores.parquet")
     ids = [f"euclid-{i:06d}" for i in range(32)]
     Path("grades.csv").write_text("id,grade\n" + "".join(f"{name},{'ABC'[i % 3]}\n" for i, name in enumerate(ids)))
+    Path("known.csv").write_text("id,label\n" + "".join(f"{name},1\n" for name in ids[:9]))
     names = [f"obj{i}" for i in range(3)]
     rows = [f"{name},{i % 2},{20 + i}.5,{150 + i},2.{i}\n" for i, name in enumerate(names)]
     Path("catalogue.csv").write_text("id,label,mag,ra,dec\n" + "".join(rows))
+    run_quietly("score", "finder", "set", "--part-rows", 12, "--workers", 1, "--out", "parts")
+    run_quietly("embed", "finder", "set", "--only-vectors", "--out", "vectors")
+    run_quietly("audit-plan", "parts", "--budget", 8, "--strata", 2, "--least", 2, "--out", "plan")
+    named = Path("plan/labels.csv").read_text().splitlines()
+    place = named[0].split(",").index("label")
+    filled = [
+        ",".join([*row[:place], f"{i % 2}", *row[place + 1 :]]) for i, row in enumerate(r.split(",") for r in named[1:])
+    ]
+    Path("plan/labels.csv").write_text("\n".join([named[0], *filled, ""]))
 
 
 def _make_hosts(path: Path) -> None:

@@ -13,6 +13,9 @@ from lensaudit.comparing.entrants import CompareOptions
 from lensaudit.comparing.limits import AREA, AT_FPR, FALSE_ALARMS, RECALL, Limits
 from lensaudit.comparing.regression import (
     Baseline,
+    Check,
+    ProbeChange,
+    _needed,
     checks_of,
     concluded,
     corrected,
@@ -128,6 +131,39 @@ def test_few_images_are_not_tested_and_what_would_settle_is_said():
     assert all(one.needed is None or one.needed > one.n for one in open_)
     assert any(one.needed for one in open_)
     assert {one.family for one in found} == {sum(math.isfinite(one.p) for one in found)}
+
+
+def check(metric: str, word: str = "", **more) -> Check:
+    facts = {"old": 0.2, "new": 0.23, "low": -0.01, "high": 0.09, "gained": 21, "lost": 12, "p": 0.2, "family": 3}
+    return Check("new", metric, "all", "", metric == RECALL, 300, **{**facts, **more}, word=word)
+
+
+def test_what_would_settle_false_positives_is_what_would_settle_as_large_a_loss():
+    """More calls of non-lenses are for the worse, so that the two ways to differ change places."""
+    worse = check(FALSE_ALARMS)
+    lost = check(RECALL, old=0.23, new=0.2, low=-0.09, high=0.01, gained=12, lost=21)
+    assert _needed(worse, Limits()) == _needed(lost, Limits())
+    assert _needed(worse, Limits()) != _needed(replace(lost, gained=21, lost=12), Limits())
+
+
+def test_to_fail_on_a_lesser_verdict_is_to_fail_on_graver_ones_and_on_probes():
+    found = [check(RECALL, word) for word in ("regression", "tentative", "inconclusive", "gain")]
+    probes = tuple(ProbeChange("new", "p", word, "", "", word, "moved") for word in ("regression", "tentative", ""))
+    baseline = Baseline("old", Limits(), probes)
+    counts = {word: regressions_of(found, baseline, word) for word in ("regression", "tentative", "inconclusive")}
+    assert {word: len(lines) for word, lines in counts.items()} == {"regression": 2, "tentative": 4, "inconclusive": 5}
+    assert counts["tentative"][2:] == ["probe regression: moved", "probe tentative: moved"]
+    with pytest.raises(AuditFailed, match="--fail-on regression: 1 found against old, first: probe regression: moved"):
+        fail_where_worse([], baseline, "regression")
+
+
+def test_an_image_at_an_edge_lies_above_it():
+    drawn = catalogue(60, np.random.default_rng(1))
+    drawn.table["steps"] = np.resize(np.arange(7.0), 60)  # whose terciles are values that images have
+    groups = {one.words: drawn.table["steps"][one.rows] for one in subgroups_of(drawn, drawn.labels >= 0, ("steps",))}
+    for edges, (low, high) in {"below 2": (0, 1), "from 2 to 4": (2, 3), "from 4": (4, 6)}.items():
+        values = groups[f"lenses with steps {edges}"]
+        assert (values.min(), values.max()) == (low, high)
 
 
 def probe(word: str, change: tuple[float, float, float]):

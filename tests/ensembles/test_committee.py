@@ -87,6 +87,13 @@ def test_mutual_information_is_that_of_scipy():
     assert np.isnan(found.votes[2])
 
 
+def test_members_vote_at_their_own_thresholds():
+    z = np.log(np.array([[0.45, 0.45, 0.45], [0.6, 0.6, 0.6], [0.4, 0.5, 0.69]]))
+    z -= np.log1p(-np.exp(z))
+    found = Disagreement.between(z, np.array([0.4, 0.5, 0.7]))
+    assert found.votes.tolist() == [1 / 3, 2 / 3, 2 / 3]
+
+
 def test_saved_scored_and_read_back(members, training, tmp_path):
     finder = fit_committee(members, tmp_path / "c", CommitteePlan(), (training, training)).finder
     save_finder(finder, tmp_path / "again", origin="test")

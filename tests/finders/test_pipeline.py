@@ -74,6 +74,11 @@ def test_stretches_are_astropys_to_the_last_place(unit: np.ndarray, name: str):
     assert off(run(unit, {"step": name} | words), stretch(unit, clip=False)) <= ULP
 
 
+def test_asinh_that_is_not_normalised_is_the_plain_function(images: np.ndarray):
+    found = run(images, {"step": "asinh", "a": 0.7, "normalised": False})
+    assert off(found, np.arcsinh(images.astype(np.float64) / np.float64(np.float32(0.7)))) <= 2 * ULP  # a of float32
+
+
 INTERVALS = {
     "minmax": ({}, astro.MinMaxInterval()),
     "percentile": ({"low": 1.0, "high": 99.5}, astro.AsymmetricPercentileInterval(1.0, 99.5)),

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,26 @@ def test_torn_and_changed_parts_are_made_again(lensaudit, sky, undisturbed, tmp_
         assert "part-00000" in err
     assert lensaudit(*scoring(sky, out)).code == 0
     assert files_of(out) == files_of(undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("doubled", "part-000002.parquet: has column p_lens twice; run the lensaudit score that writes it again"),
+        ("missing", "part-000002.parquet: has other columns than part-000000.parquet; run the lensaudit score"),
+    ],
+)
+def test_a_part_with_other_columns_is_one_line(what, said, lensaudit, undisturbed, tmp_path):
+    out = tmp_path / "scores"
+    shutil.copytree(undisturbed, out)
+    table = pq.read_table(path := out / "part-000002.parquet")
+    changed = (
+        table.append_column("p_lens", table.column("p_lens")) if what == "doubled" else table.drop_columns("logit")
+    )
+    pq.write_table(changed, path)
+    code, _, err = lensaudit("audit-plan", out, "--budget", 8, "--strata", 2, "--least", 2, "--out", tmp_path / "plan")
+    assert (code, err.count("\n")) == (3, 1)
+    assert said in err
 
 
 def test_other_scores_in_the_folder_are_refused_and_replaced_by_force(lensaudit, sky, undisturbed, tmp_path):
