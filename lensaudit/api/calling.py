@@ -236,7 +236,7 @@ def counting(watch: Watcher, stage: str) -> Callable[[int, int], None]:
 
 def as_set(data: Data) -> LensSet:
     """The lens set, opened where its folder is given."""
-    return data if isinstance(data, LensSet) else LensSet.open(data)
+    return data if isinstance(data, LensSet) else open_cutouts(data)
 
 
 def as_cutouts(data: AnyData) -> Cutouts:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 from lensaudit.api.calling import Data, Watcher, as_set, front_door, kept_with, temporary_folder, watching
 from lensaudit.errors import UsageError
 from lensaudit.injection.settings import POPULATIONS, InjectionSettings
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import LensSet, open_cutouts
 from lensaudit.probes import HostsAsked
 
 
@@ -231,7 +231,7 @@ def inject(
         sources=tuple(map(str, given)),
         **{renamed.get(name, name): value for name, value in options.items()},  # type: ignore[arg-type]
     )
-    opened = hosts if isinstance(hosts, LensSet) else LensSet.open(hosts)
+    opened = hosts if isinstance(hosts, LensSet) else open_cutouts(hosts)
     where = temporary_folder(f"injected-{opened.path.name}") if out is None else Path(out)
     with watching(progress) as watch:
         made = injection.inject(opened, where, settings, arms, workers, watch)

@@ -141,7 +141,7 @@ class IngestOptions(TypedDict, total=False):
     images_only: bool
 
 
-LAYOUTS = ("fits", "euclid-q1", "npz", "blf1", "blf2")
+LAYOUTS = ("fits", "euclid-q1", "npz", "blf1", "blf2", "cutouts")
 
 
 @front_door
@@ -156,19 +156,20 @@ def ingest(
     progress: bool | Watcher = False,
     **options: Unpack[IngestOptions],
 ) -> LensSet:
-    """Take FITS cutouts, or ``.npz`` files of plain arrays, into a lens set.
+    """Take FITS cutouts, ``.npz`` files of plain arrays, or any container with its declaration, into a lens set.
 
     Parameters
     ----------
     path
-        Folder of the cutouts, or one file.
+        Folder of the cutouts, or one file; or the YAML that declares them.
     bands
         Layout ``fits``: band → pattern of its files below `path`, whose ``*`` is the id, with the extension and the
         plane of a cube in brackets: ``{"VIS": "*_vis.fits", "J": "*_nisp.fits[1]"}``. Other layouts: a choice of bands;
         all by default.
     layout
         ``fits``, ``euclid-q1`` (multi-extension cutouts with PSF and RMS), ``npz`` (images (n, bands, rows, columns),
-        perhaps ``variance``, ``psfs``, ``mask``, ``bands`` and ``ids``), ``blf1`` or ``blf2`` (Bologna challenges).
+        perhaps ``variance``, ``psfs``, ``mask``, ``bands`` and ``ids``), ``blf1`` or ``blf2`` (Bologna challenges), or
+        ``cutouts``: what a YAML declares, whose name at `path` says it.
     out
         Folder of the set; an interrupted run there goes on. None: a folder that is removed with the set.
     skip_bad
@@ -211,13 +212,22 @@ def ingest(
     (['a', 'b'], [1, 1])
     """
     from lensaudit.lensset import ingest as room
+    from lensaudit.lensset.containers import is_declaration
+    from lensaudit.lensset.containers.ingesting import ingest_cutouts
 
     if layout not in LAYOUTS:
         raise UsageError(f"layout '{layout}' is not known; allowed: {', '.join(LAYOUTS)}")
-    plan = _plan(Path(path), bands, layout, options)
+    declared = layout == "cutouts" or is_declaration(Path(path))
+    if declared and (bands or skip_bad or options.keys() - {"nan"}):
+        raise UsageError(f"{path}: says by itself what the cutouts are; give nothing but nan, out and workers")
+    plan = None if declared else _plan(Path(path), bands, layout, options)
     where = temporary_folder(Path(path).stem or layout) if out is None else Path(out)
     with watching(progress) as watch:
-        made = room.ingest(plan, where, workers=workers, skip_bad=skip_bad, progress=counting(watch, "ingesting"))
+        told = counting(watch, "ingesting")
+        if plan is None:
+            made = ingest_cutouts(path, where, nan=options.get("nan", "fail"), workers=workers, progress=told)
+        else:
+            made = room.ingest(plan, where, workers=workers, skip_bad=skip_bad, progress=told)
     for line in (*room.remarks(made), *room.skipped_lines(made)):
         warn(line)
     return made if out is not None else kept_with(made, where)

@@ -119,7 +119,7 @@ def cluster(
     )
     from lensaudit.clustering import cluster as run
     from lensaudit.finders import choose_device, load_finder, load_recipe
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
     from lensaudit.training.fit import threads as with_threads
 
     choose_device(device)
@@ -136,7 +136,7 @@ def cluster(
         seed=seed,
     )
     sizes = None if sweep is None else Sweep(_sizes(sweep), reruns)
-    data = ClusterData(LensSet.open(lens_set), None if test is None else LensSet.open(test))
+    data = ClusterData(open_cutouts(lens_set), None if test is None else open_cutouts(test))
     place = ClusterPlace(out, marks, restart, device, processes)
     extras = Extras(RATIOS if ratios else (), cut, orientations, source_only)
     found = start

@@ -177,7 +177,7 @@ def judge(
     from functools import partial
 
     from lensaudit.cli.explain import methods_named, that_apply
-    from lensaudit.cli.running import open_with_truth, watching
+    from lensaudit.cli.running import open_all, watching
     from lensaudit.cli.score_parts import named_absolutely
     from lensaudit.explaining import JudgeSettings, Watcher
     from lensaudit.explaining import judge as score
@@ -195,7 +195,7 @@ def judge(
         fill=fill,
         seed=seed,
     )
-    loaded, opened = open_with_truth(finder, sets, reading)
+    loaded, opened = open_all(finder, sets, reading)
     methods = settings.methods if named else default_methods(loaded)
     settings = replace(settings, methods=that_apply(loaded, methods) or methods)
     places = tuple(path.absolute() for path in sets)

@@ -89,10 +89,10 @@ def ensemble(
     from lensaudit.cli.running import check_sets, watching
     from lensaudit.ensembles import SEVEN, EnsemblePlan, fit_ensemble
     from lensaudit.ensembles.fit import Sets
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
 
     plan = EnsemblePlan(name or "ou-tsne", images, perplexity, _cells(cells), seed)
-    sets = Sets(LensSet.open(data), None if test is None else LensSet.open(test))
+    sets = Sets(open_cutouts(data), None if test is None else open_cutouts(test))
     finders = _members(members or list(SEVEN), reading, sets.training)
     for finder in finders:
         check_sets(finder, [sets.training])
@@ -115,7 +115,7 @@ def _committee(
 
     from lensaudit.cli.running import watching
     from lensaudit.ensembles import CommitteePlan, fit_committee
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
 
     data, test, images = asked
     kind, name, seed = how
@@ -123,7 +123,7 @@ def _committee(
         raise UsageError(f"--kind {kind}: name the members, two finders or more")
     if reading.refit and data is None:
         raise UsageError("--refit takes statistics from a lens set; name one with --data, or leave it out")
-    training, measured_on = (None if path is None else LensSet.open(path) for path in (data, test))
+    training, measured_on = (None if path is None else open_cutouts(path) for path in (data, test))
     plan = CommitteePlan(kind, name or f"committee-{kind}", images, seed)
     finders = _members(members, reading, training)
     with watching() as advance:

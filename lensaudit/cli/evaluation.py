@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lensaudit.evaluation.selection import SelectionFunction
     from lensaudit.evaluation.visual_inspection import KindFrequency
     from lensaudit.finders import Finder, Scores
-    from lensaudit.lensset import Cutouts, LensSet
+    from lensaudit.lensset import LensSet
 
 
 def register_evaluate(app: typer.Typer) -> None:
@@ -305,15 +305,15 @@ def grades(
 
 
 def _scores(
-    finder: Finder, lens_set: Cutouts, rows: NDArray[Any], path: Path | None, batch: int | None
+    finder: Finder, lens_set: LensSet, rows: NDArray[Any], path: Path | None, batch: int | None
 ) -> NDArray[Any]:
     """p(lens) of the graded systems: no others are scored."""
     from lensaudit.cli.running import scores_of
-    from lensaudit.lensset.part import part_of
+    from lensaudit.lensset.part import Part
 
     if path is not None:
         return scores_of(finder, lens_set, path).p_lens[rows]
-    return scores_of(finder, part_of(lens_set, rows), None, batch).p_lens
+    return scores_of(finder, Part(lens_set, rows), None, batch).p_lens
 
 
 def register_selection(app: typer.Typer) -> None:
@@ -348,12 +348,12 @@ def selection(
     from lensaudit.evaluation.selection import LADDER, Threshold, require_truth, selection_function
     from lensaudit.evaluation.selection.page import selection_record, write_selection
     from lensaudit.files import writable_folder
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
     from lensaudit.provenance import refuse_other
 
     if threshold is not None and fpr is not None:
         raise UsageError("--threshold and --fpr: give one of them; each fixes the other")
-    opened = LensSet.open(lens_set)
+    opened = open_cutouts(lens_set)
     require_truth(opened)  # before minutes of scoring
     loaded = read_by(finder, reading, [opened])
     check_sets(loaded, [opened])

@@ -56,13 +56,13 @@ def named_or_like(name: str, like: Path | None, filters: list[str]) -> str | Ins
         if filters:
             raise UsageError("--filter goes with --like; a YAML file says its filters itself")
         return name
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
     from lensaudit.lensset.like import instrument_like
 
     pairs = [words.partition("=") for words in filters]
     if wrong := [words for words, (band, _, curve) in zip(filters, pairs, strict=True) if not band or not curve]:
         raise UsageError(f"--filter '{wrong[0]}': write BAND=NAME, e.g. g=hsc2017-g")
-    measured = instrument_like(LensSet.open(like), {band: curve for band, _, curve in pairs})
+    measured = instrument_like(open_cutouts(like), {band: curve for band, _, curve in pairs})
     if silent := [band.name for band in measured.bands if band.shot_electrons_per_unit is None]:
         warn(f"{like}: electrons of a pixel unit are not known in {', '.join(silent)}; light adds no noise")
     return measured

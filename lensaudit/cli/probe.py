@@ -345,11 +345,11 @@ def _command(name: str) -> Callable[..., None]:
 def _read(finder: str, reading: opt.Reading, lens_set: Path | None, instrument: str) -> Finder:
     """The finder, as it reads the set whose lenses are edited, the hosts, or scenes of a named instrument."""
     from lensaudit.errors import UsageError
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
     from lensaudit.probes.elsewhere import cutouts_of
 
     if lens_set is not None:
-        opened = LensSet.open(lens_set)
+        opened = open_cutouts(lens_set)
         loaded = read_by(finder, reading, [opened])
         check_sets(loaded, [opened])
         return loaded

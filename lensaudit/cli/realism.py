@@ -48,10 +48,10 @@ def realism(
     """Measure how far simulated cutouts stand from real ones: by image statistics and by the finder's last layer."""
     from lensaudit.cli.running import check_sets, read_by, watching
     from lensaudit.files import working_in
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
     from lensaudit.provenance import refuse_other
 
-    sets = [LensSet.open(path) for path in (real, simulated)]  # a wrong path is told before torch is imported
+    sets = [open_cutouts(path) for path in (real, simulated)]  # a wrong path is told before torch is imported
 
     from lensaudit.realism_gate import RealismOptions, measure_realism
     from lensaudit.realism_gate.measure import inputs_of, refuse_unlike

@@ -152,9 +152,9 @@ def report(
         sources=asked.galaxies,
     )
 
-    from lensaudit.cli.running import open_with_truth, watching
+    from lensaudit.cli.running import open_both, watching
 
-    loaded, (opened,) = open_with_truth(finder, [lens_set], reading)
+    loaded, opened = open_both(finder, lens_set, reading)
 
     from lensaudit.report.audit_file import AUDIT_NAME
     from lensaudit.report.build import build_audit
@@ -301,9 +301,9 @@ def compare(
     """
     settings = against.settings()
 
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
 
-    opened = [LensSet.open(path) for path in sets]  # a wrong path is told before torch is imported
+    opened = [open_cutouts(path) for path in sets]  # a wrong path is told before torch is imported
 
     from lensaudit.cli.running import use_threads, watching
     from lensaudit.comparing import CompareOptions, entrants_of, render_comparison

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
@@ -26,9 +26,6 @@ from lensaudit.untrusted import printable
 if TYPE_CHECKING:
     from lensaudit.finders import Finder, Scores
     from lensaudit.lensset import Cutouts, LensSet
-
-Opened = TypeVar("Opened", bound="Cutouts")
-
 
 FOLDERS = ("out", "again")
 """Parameters of commands that name a folder they write; ``report --from`` draws the page in the folder it reads."""
@@ -215,20 +212,13 @@ def _bars(counted: bool) -> Any:
     return Bars()
 
 
-def open_both(finder: str, lens_set: Path, reading: Reading) -> tuple[Finder, Cutouts]:
+def open_both(finder: str, lens_set: Path, reading: Reading) -> tuple[Finder, LensSet]:
     """The finder called `finder`, as it reads the cutouts at `lens_set`, and those; see `open_all`."""
     loaded, sets = open_all(finder, [lens_set], reading)
     return loaded, sets[0]
 
 
-def open_with_truth(finder: str, sets: Sequence[Path], reading: Reading) -> tuple[Finder, list[LensSet]]:
-    """As `open_all`, for what reads truth, scenes or a header, which only lens sets have."""
-    from lensaudit.lensset import LensSet
-
-    return _opened(finder, [LensSet.open(path) for path in sets], reading)
-
-
-def open_all(finder: str, sets: Sequence[Path], reading: Reading) -> tuple[Finder, list[Cutouts]]:
+def open_all(finder: str, sets: Sequence[Path], reading: Reading) -> tuple[Finder, list[LensSet]]:
     """The finder called `finder`, as it reads the cutouts at `sets`, and those sets: lens sets, or containers.
 
     Where statistics are taken from a set (``--refit``), they are the first one's. Of pixels that are resampled as
@@ -237,13 +227,10 @@ def open_all(finder: str, sets: Sequence[Path], reading: Reading) -> tuple[Finde
     """
     from lensaudit.lensset import open_cutouts
 
-    return _opened(finder, [open_cutouts(path) for path in sets], reading)
-
-
-def _opened(finder: str, sets: list[Opened], reading: Reading) -> tuple[Finder, list[Opened]]:
-    loaded = read_by(finder, reading, sets[:1])  # a wrong path was told before torch is imported
-    check_sets(loaded, sets)
-    return loaded, sets
+    opened = [open_cutouts(path) for path in sets]  # a wrong path is told before torch is imported
+    loaded = read_by(finder, reading, opened[:1])
+    check_sets(loaded, opened)
+    return loaded, opened
 
 
 def read_by(finder: str, reading: Reading, sets: Sequence[Cutouts] = ()) -> Finder:

@@ -153,7 +153,7 @@ def train(
     """Train a finder by its recipe's protocol; stopped at any moment, the same command goes on."""
     from lensaudit.errors import UsageError
     from lensaudit.finders import choose_device, in_mode, load_recipe
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
     from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, Watch, arms_of
     from lensaudit.training import train as run
 
@@ -182,7 +182,7 @@ def train(
     )
     choose_device(device)
     machine = Machine(device, threads, channels_last, compiled, processes)
-    sets = TrainingData(*(None if path is None else LensSet.open(path) for path in (data, validation, test)))  # type: ignore[arg-type]
+    sets = TrainingData(*(None if path is None else open_cutouts(path) for path in (data, validation, test)))  # type: ignore[arg-type]
     if ablations:
         arms = arms_of(recipe, options, ablations)
         run_ablation(arms, sets, Place(out, cache, restart), repeats, machine, as_json=as_json)
@@ -269,7 +269,7 @@ def cross_validate(
 ) -> None:
     """Cross-validate a recipe: ROC AUC and F1 of every fold, their mean and spread (Akhazhanov 2018)."""
     from lensaudit.finders import choose_device, in_mode, load_recipe
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
     from lensaudit.training import Machine, Place, TrainingOptions
     from lensaudit.training import cross_validate as run
     from lensaudit.training.cross_validation import OUT_OF_FOLD_FILE, PICTURE_FILE, RESULT_FILE, TABLE_FILE
@@ -288,7 +288,7 @@ def cross_validate(
     )
     choose_device(device)
     place, machine = Place(out, restart=restart), Machine(device, threads, processes=processes)
-    run(recipe, LensSet.open(data), place, options, folds, machine, _cross_validation_began)
+    run(recipe, open_cutouts(data), place, options, folds, machine, _cross_validation_began)
     if as_json:
         say_json(json.loads((out / RESULT_FILE).read_text(encoding="utf-8")))
         return

@@ -89,8 +89,9 @@ def _of(lenses: bool) -> str:
 def _parameters(lens_set: WithTruth, columns: Sequence[str]) -> Iterator[tuple[Parameter, bool]]:
     """What lenses are divided by, and whether somebody asked for it."""
     known = {} if not (lens_set.labels == 1).any() else {one.name: one for one in parameters_of(lens_set)[0]}
+    own = getattr(lens_set, "own_columns", {})
     if not columns:
-        yield from ((one, False) for name, one in known.items() if name.startswith(BY_DEFAULT))
+        yield from ((one, False) for name, one in known.items() if name.startswith(BY_DEFAULT) or name in own)
     for name in columns:
         if name not in known and name not in lens_set.columns:
             there = printable(", ".join(lens_set.columns), 300)

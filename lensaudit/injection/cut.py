@@ -21,7 +21,7 @@ from lensaudit.injection.galaxies import CutSettings, Galaxy, Plane, Searched, s
 from lensaudit.injection.hosts import HostCutout, estimated_rms
 from lensaudit.injection.image_parts import Disc, Painted
 from lensaudit.injection.light import measure
-from lensaudit.lensset import Header, LensSet, LensSetWriter, PsfHeader, Records
+from lensaudit.lensset import Header, LensSet, LensSetWriter, PsfHeader, Records, open_cutouts
 from lensaudit.lensset.coordinates import Sky, shifted_cards
 from lensaudit.lensset.ingest.external import LABELS
 from lensaudit.lensset.simulation import write_chunks
@@ -96,7 +96,7 @@ def cut(
     DataError
         The sets lack a PSF or zero point, or do not go together; or no galaxy is found.
     """
-    opened = tuple(one if isinstance(one, LensSet) else LensSet.open(one) for one in sets)
+    opened = tuple(one if isinstance(one, LensSet) else open_cutouts(one) for one in sets)
     if not opened:
         raise UsageError("give at least one lens set of large images")
     settings = replace(settings, detect_in=band_of(opened, settings))
@@ -157,7 +157,7 @@ def _noise(one: LensSet, band: str, row: int, image: NDArray[np.float32]) -> NDA
 
 @lru_cache(maxsize=8)
 def _opened(path: Path) -> LensSet:
-    return LensSet.open(path)
+    return open_cutouts(path)
 
 
 def _discs(one: LensSet, row: int, plane: Plane, settings: CutSettings) -> list[Disc]:

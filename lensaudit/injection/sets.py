@@ -32,6 +32,7 @@ from lensaudit.lensset import (
     PsfHeader,
     Records,
     chunk_for,
+    open_cutouts,
 )
 from lensaudit.lensset.header import Source
 from lensaudit.lensset.simulation import as_records, catalogue_column, write_chunks
@@ -129,7 +130,7 @@ def of_set(
     DataError
         The set lacks a PSF or a zero point.
     """
-    opened = lens_set if isinstance(lens_set, LensSet) else LensSet.open(lens_set)
+    opened = lens_set if isinstance(lens_set, LensSet) else open_cutouts(lens_set)
     settings = InjectionSettings() if settings is None else settings
     check_settings(opened, settings)
     return Hosts(SetHosts(opened), settings, chosen)
@@ -189,7 +190,7 @@ def _in_order(ended: Iterable[tuple[int, list[Look]]], progress: Callable[[int],
 
 @lru_cache(maxsize=1)
 def _opened(path: Path) -> SetHosts:
-    return SetHosts(LensSet.open(path))
+    return SetHosts(open_cutouts(path))
 
 
 @dataclass(frozen=True)
@@ -303,7 +304,7 @@ def inject(
     MachineError
         The disk is full, or a worker died.
     """
-    opened = hosts if isinstance(hosts, LensSet) else LensSet.open(hosts)
+    opened = hosts if isinstance(hosts, LensSet) else open_cutouts(hosts)
     settings = InjectionSettings() if settings is None else settings
     odd = [arm for arm in arms if arm not in ARMS]
     if odd or not arms or len(set(arms)) < len(arms):

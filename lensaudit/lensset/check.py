@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.lensset.cutouts import Cutouts
 from lensaudit.lensset.opening import open_cutouts
-from lensaudit.lensset.store import LensSet
 from lensaudit.spread import Progress
 
 WCS_READ = 100
@@ -63,35 +61,6 @@ class SetCheck:
         return asdict(self)
 
 
-def _read_whole(cutouts: Cutouts, progress: Progress | None) -> SetCheck:
-    """What a container holds; nothing says what it should hold."""
-    labels, n, done = cutouts.labels, len(cutouts.ids), 0
-    counted = dict.fromkeys(cutouts.bands, 0)
-    for span, images in cutouts.batches(_AT_ONCE):
-        for band, pixels in images.items():
-            counted[band] += int(pixels.size - np.isfinite(pixels).sum())
-        done = span.stop
-        if progress is not None:
-            progress(done, n)
-    return SetCheck(
-        path=str(cutouts.path),
-        n=n,
-        instrument=cutouts.instrument,
-        bands=cutouts.bands,
-        lenses=int((labels == 1).sum()),
-        non_lenses=int((labels == 0).sum()),
-        unlabelled=int((labels == -1).sum()),
-        not_finite=counted,
-        scenes=False,
-        wcs=False,
-        truth=False,
-        psf=(),
-        rms=(),
-        content_hash=cutouts.content_hash,
-        checksums=False,
-    )
-
-
 def check_set(path: Path | str, progress: Progress | None = None) -> SetCheck:
     """Read everything in the set at `path` and compare it with its header; cutouts in other files are read whole.
 
@@ -111,8 +80,6 @@ def check_set(path: Path | str, progress: Progress | None = None) -> SetCheck:
         Something differs; the message names the file, and the row or line where there is one.
     """
     lens_set = open_cutouts(path)
-    if not isinstance(lens_set, LensSet):
-        return _read_whole(lens_set, progress)
     n, labels = len(lens_set.ids), lens_set.labels
     counted = dict.fromkeys(lens_set.bands, 0)
 

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from lensaudit.errors import DataError
 from lensaudit.lensset.containers import Container, declaration_at
-from lensaudit.lensset.cutouts import Cutouts
 from lensaudit.lensset.header import HEADER_NAME
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import WORK_NAME
 
 
-def open_cutouts(path: Path | str) -> Cutouts:
-    """Open the cutouts at `path`.
+def open_cutouts(path: Path | str) -> LensSet:
+    """Open the cutouts at `path`: a lens set, or a container, which is one without truth.
 
     Parameters
     ----------
@@ -40,3 +39,8 @@ def open_cutouts(path: Path | str) -> Cutouts:
             f"labels are and what a pixel means"
         )
     return LensSet.open(path)
+
+
+def names_cutouts(path: Path) -> bool:
+    """Whether `path` is what `open_cutouts` opens: a lens set's folder, or a container with its declaration."""
+    return (path / HEADER_NAME).is_file() or (path.exists() and declaration_at(path) is not None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.errors import UsageError
-from lensaudit.lensset.arrays import LineFile
-from lensaudit.lensset.cutouts import Cutouts, Index, in_batches, positions
+from lensaudit.lensset.cutouts import Cutouts, Index
 from lensaudit.lensset.header import Header
 from lensaudit.lensset.store import LensSet
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
+    from lensaudit.scenes import Scene
+
 
 class Part(LensSet):
-    """The systems `rows` of `whole`, in that order; nothing is copied.
+    """The systems `rows` of `whole`, a lens set or a container, in that order; nothing is copied.
 
     Its content hash is of the whole's hash and the rows. It names no seed, as parts of one set share no systems unless
     their rows do.
@@ -34,80 +35,25 @@ class Part(LensSet):
 
     def __init__(self, whole: LensSet, rows: NDArray[np.integer[Any]]) -> None:
         self.rows = np.asarray(rows, dtype=np.intp)
-        self._whole = whole
-        self.path, self._header, self._arrays = whole.path, whole._header, whole._arrays  # checked when it was opened
+        self._whole, self.path = whole, whole.path  # checked when it was opened
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
+    @cached_property
     def header(self) -> Header:
         """As the whole's, with this number of systems, no seed and no checksums."""
         own = {"n": len(self), "seed": None, "content_hash": self.content_hash, "checksums": None}
-        return self._header.model_copy(update=own)
-
-    @property
-    def seed(self) -> None:
-        """None: two parts of one set have no systems in common unless they have the same rows."""
-        return
+        return self._whole.header.model_copy(update=own)
 
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of the whole's content hash and the rows."""
         return hash_of_rows(self._whole, self.rows)
 
-    def column(self, name: str) -> NDArray[Any]:
-        """One catalogue column (m,)."""
-        return self._whole.column(name)[self.rows]
-
-    def verify(self, seen: Callable[[int, Mapping[str, NDArray[np.float32]]], None] | None = None) -> None:
-        """Verify the whole set."""
-        self._whole.verify(seen)
-
-    @property
-    def _scenes(self) -> LineFile:
-        return self._whole._scenes
-
-    @property
-    def _wcs(self) -> LineFile:
-        return self._whole._wcs
-
-    def _indices(self, index: Index) -> NDArray[np.intp]:
-        return self.rows[super()._indices(index)]
-
-
-def hash_of_rows(whole: Cutouts, rows: NDArray[np.integer[Any]]) -> str:
-    """SHA-256 of the content hash of `whole` and the `rows` of it."""
-    words = f"{whole.content_hash}\n{','.join(map(str, rows))}"
-    return hashlib.sha256(words.encode()).hexdigest()
-
-
-class SomeCutouts:
-    """The systems `rows` of `whole`, which is no lens set, in that order; nothing is copied.
-
-    Its content hash is of the whole's hash and the rows.
-    """
-
-    def __init__(self, whole: Cutouts, rows: NDArray[np.integer[Any]]) -> None:
-        self.rows = np.asarray(rows, dtype=np.intp)
-        self._whole = whole
-        self.path, self.bands, self.instrument = whole.path, whole.bands, whole.instrument
-        self.shape, self.pixel_scale_arcsec, self.pixel_units = whole.shape, whole.pixel_scale_arcsec, whole.pixel_units
-        self.columns, self.units = whole.columns, whole.units
-        self.has_truth, self.has_scenes, self.has_wcs = whole.has_truth, whole.has_scenes, whole.has_wcs
-        self.has_psf, self.has_rms = whole.has_psf, whole.has_rms
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
     @cached_property
-    def content_hash(self) -> str:
-        """SHA-256 of the whole's content hash and the rows."""
-        return hash_of_rows(self._whole, self.rows)
-
-    @property
     def ids(self) -> list[str]:
-        """Names of the systems, distinct."""
+        """Names of the systems."""
         return self.ids_in(slice(None))
 
     @property
@@ -124,21 +70,13 @@ class SomeCutouts:
         """Labels of the systems of `span`: int8 (m,)."""
         return self._whole.labels[self.rows[span]]
 
+    def column_in(self, name: str, span: slice) -> NDArray[Any]:
+        """One catalogue column of the systems of `span` (m,)."""
+        return self.column(name)[span]
+
     def column(self, name: str) -> NDArray[Any]:
         """One catalogue column (m,)."""
         return self._whole.column(name)[self.rows]
-
-    def images(self, band: str, index: Index) -> NDArray[np.float32]:
-        """Native-resolution pixels of `band`: float32 (m, h, w)."""
-        return self._whole.images(band, self._indices(index))
-
-    def cutouts(self, index: Index) -> dict[str, NDArray[np.float32]]:
-        """Every band's native-resolution pixels: band → float32 (m, h, w)."""
-        return self._whole.cutouts(self._indices(index))
-
-    def batches(self, size: int) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
-        """Yield (systems, cutouts) of `size` systems at a time."""
-        return in_batches(self, size)
 
     def index_of(self, name: str) -> int:
         """Position of the system called `name`."""
@@ -148,21 +86,50 @@ class SomeCutouts:
             raise UsageError(f"{self.path}: system {name} is not in this part")
         return int(found[0])
 
-    def wcs(self, i: int, band: str) -> WCS:
-        """World coordinates of one cutout."""
-        return self._whole.wcs(int(self._indices(i)[0]), band)
+    def images(self, band: str, index: Index) -> NDArray[np.float32]:
+        """Native-resolution pixels of `band`: float32 (m, h, w)."""
+        return self._whole.images(band, self._indices(index))
+
+    def source_light(self, band: str, index: Index) -> NDArray[np.float32]:
+        """Noiseless lensed-source light: float32 (m, h, w)."""
+        return self._whole.source_light(band, self._indices(index))
+
+    def mask(self, band: str, index: Index) -> NDArray[np.bool_]:
+        """Pixels where the lensed-source light is above 0.5 σ of the noise: bool (m, h, w)."""
+        return self._whole.mask(band, self._indices(index))
+
+    def psf(self, band: str, index: Index) -> NDArray[np.float32]:
+        """Point-spread function of each cutout: float32 (m, k, k)."""
+        return self._whole.psf(band, self._indices(index))
+
+    def rms(self, band: str, index: Index) -> NDArray[np.float32]:
+        """Standard deviation of the noise of each pixel: float32 (m, h, w)."""
+        return self._whole.rms(band, self._indices(index))
+
+    def scene(self, i: int) -> Scene | None:
+        """The scene system `i` was rendered from; None for ingested cutouts."""
+        return self._whole.scene(self._one(i))
+
+    def verify(self, seen: Callable[[int, Mapping[str, NDArray[np.float32]]], None] | None = None) -> None:
+        """Verify the whole set."""
+        self._whole.verify(seen)
 
     def own_wcs(self, i: int, band: str) -> WCS | None:
         """World coordinates that the cutout came with; None where it had none."""
-        return self._whole.own_wcs(int(self._indices(i)[0]), band)
+        return self._whole.own_wcs(self._one(i), band)
+
+    def wcs_cards(self, i: int) -> dict[str, str]:
+        """Band → FITS header cards of the coordinates that one cutout came with."""
+        return self._whole.wcs_cards(self._one(i))
 
     def _indices(self, index: Index) -> NDArray[np.intp]:
-        return self.rows[positions(index, len(self), self.path)]
+        return self.rows[super()._indices(index)]
 
 
-def part_of(whole: Cutouts, rows: NDArray[np.integer[Any]]) -> Cutouts:
-    """The systems `rows` of `whole`, in that order, as cutouts of their own."""
-    return Part(whole, rows) if isinstance(whole, LensSet) else SomeCutouts(whole, rows)
+def hash_of_rows(whole: Cutouts, rows: NDArray[np.integer[Any]]) -> str:
+    """SHA-256 of the content hash of `whole` and the `rows` of it."""
+    words = f"{whole.content_hash}\n{','.join(map(str, rows))}"
+    return hashlib.sha256(words.encode()).hexdigest()
 
 
 COLUMNS = (

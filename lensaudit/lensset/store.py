@@ -90,19 +90,18 @@ class LensSet:
             raise DataError(f"{where} is out of order; {FIX}")
 
     def __len__(self) -> int:
-        return self._header.n
+        return self.header.n
 
     def __repr__(self) -> str:
         return f"LensSet({str(self.path)!r}, n={len(self)}, instrument={self.instrument!r}, bands={self.bands})"
 
     def _repr_html_(self) -> str:
         labels = self.labels
-        pixels = (f"{b.name} {b.shape[0]}×{b.shape[1]} at {b.pixel_scale_arcsec:g}″" for b in self._header.bands)
+        pixels = (f"{b.name} {b.shape[0]}×{b.shape[1]} at {b.pixel_scale_arcsec:g}″" for b in self.header.bands)
         systems = f"{len(self)}: {(labels == 1).sum()} lenses, {(labels == 0).sum()} non-lenses"
         facts = {"systems": systems, "pixels": ", ".join(pixels), "truth": self.has_truth}
         kept = {"PSF": filter(self.has_psf, self.bands), "RMS": filter(self.has_rms, self.bands)}
-        facts |= {kind: ", ".join(bands) or "none" for kind, bands in kept.items()}
-        facts["hash"] = self.content_hash[:16]
+        facts |= {kind: ", ".join(bands) or "none" for kind, bands in kept.items()} | {"hash": self.content_hash[:16]}
         return card(f"Lens set {self.path.name} ({self.instrument})", facts)
 
     @property
@@ -113,73 +112,73 @@ class LensSet:
     @property
     def population(self) -> str | None:
         """Name of the population it was simulated from; None where it was not."""
-        return self._header.population
+        return self.header.population
 
     @property
     def injected(self) -> bool:
         """Whether `inject` made it: simulated arcs in hosts."""
-        return self._header.source.layout == "injected"
+        return self.header.source.layout == "injected"
 
     @property
     def seed(self) -> int | None:
         """Seed of the simulation; None where there is none, and of a part of a set."""
-        return self._header.seed
+        return self.header.seed
 
     @property
     def has_scenes(self) -> bool:
         """Whether every system has its scene."""
-        return self._header.has_scenes
+        return self.header.has_scenes
 
     @property
     def has_wcs(self) -> bool:
         """Whether cutouts have sky coordinates of their own."""
-        return self._header.has_wcs
+        return self.header.has_wcs
 
     @property
     def command(self) -> str:
         """Command that made it; ``unknown`` where the header does not say."""
-        return self._header.provenance.command or "unknown"
+        return self.header.provenance.command or "unknown"
 
     @property
     def content_hash(self) -> str:
         """SHA-256 of the logical content; results name their data by it."""
-        assert self._header.content_hash is not None
-        return self._header.content_hash
+        assert self.header.content_hash is not None
+        return self.header.content_hash
 
     @property
     def instrument(self) -> str:
         """Name of the instrument, e.g. ``euclid``."""
-        return self._header.instrument
+        return self.header.instrument
 
     @property
     def bands(self) -> tuple[str, ...]:
         """Band names in the order of the header."""
-        return tuple(band.name for band in self._header.bands)
+        return tuple(band.name for band in self.header.bands)
 
     @property
     def pixel_units(self) -> dict[str, str]:
         """What a pixel value means, by band: its unit and, where it is known, the zero point."""
-        return {band.name: band.pixel_unit for band in self._header.bands}
+        return {band.name: band.pixel_unit for band in self.header.bands}
 
     @property
     def pixel_scale_arcsec(self) -> dict[str, float]:
         """Band → arcsec per pixel."""
-        return {band.name: band.pixel_scale_arcsec for band in self._header.bands}
+        return {band.name: band.pixel_scale_arcsec for band in self.header.bands}
 
     @property
     def shape(self) -> dict[str, tuple[int, int]]:
         """Band → native (rows, columns)."""
-        return {band.name: band.shape for band in self._header.bands}
+        return {band.name: band.shape for band in self.header.bands}
 
     @property
     def has_truth(self) -> bool:
         """Whether the lensed-source light and its mask are stored."""
-        return self._header.has_truth
+        return self.header.has_truth
 
     @property
     def has_checksums(self) -> bool:
         """Whether the header holds checksums of the files; sets of earlier versions have none."""
-        return self._header.checksums is not None
+        return self.header.checksums is not None
 
     @cached_property
     def ids(self) -> list[str]:
@@ -195,12 +194,18 @@ class LensSet:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the catalogue's columns, ``id`` first."""
-        return ("id", *(column.name for column in self._header.columns))
+        return ("id", *(column.name for column in self.header.columns))
+
+    @property
+    def own_columns(self) -> dict[str, str]:
+        """Columns of numbers that the user declared beside the images of a container → unit; else none."""
+        declared = self.header.columns if self.header.source.layout == "cutouts" else ()
+        return {column.name: column.unit for column in declared if column.dtype == "float64"}
 
     @property
     def units(self) -> dict[str, str]:
         """Column → unit; ``""`` for a pure number."""
-        return {"id": "", **{column.name: column.unit for column in self._header.columns}}
+        return {"id": "", **{column.name: column.unit for column in self.header.columns}}
 
     @property
     def labels(self) -> NDArray[np.int8]:
@@ -288,7 +293,7 @@ class LensSet:
 
     def scene(self, i: int) -> Scene | None:
         """The scene system `i` was rendered from; ``None`` for ingested cutouts."""
-        if not self._header.has_scenes:
+        if not self.header.has_scenes:
             return None
         from lensaudit.scenes import Scene
 
@@ -328,7 +333,7 @@ class LensSet:
 
     def _cards(self, i: int) -> dict[str, str]:
         """Band → FITS header cards of one system; empty where the set has none."""
-        found = self._wcs[i] if self._header.has_wcs else {}
+        found = self._wcs[i] if self.header.has_wcs else {}
         if not isinstance(found, dict) or not all(isinstance(cards, str | None) for cards in found.values()):
             raise DataError(f"{self._wcs.where(i)}: must map bands to FITS header cards; {FIX}")
         return found
@@ -346,8 +351,8 @@ class LensSet:
         DataError
             A file is damaged, or the content is not what the header names.
         """
-        scenes = self._scenes.__getitem__ if self._header.has_scenes else None
-        verify(self.path, self._header, self._arrays, (scenes, self._cards if self._header.has_wcs else None), seen)
+        scenes = self._scenes.__getitem__ if self.header.has_scenes else None
+        verify(self.path, self.header, self._arrays, (scenes, self._cards if self.header.has_wcs else None), seen)
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -366,11 +371,11 @@ class LensSet:
         return self._lines(WCS_NAME)
 
     def _lines(self, name: str) -> LineFile:
-        known = self._header.checksums
-        return LineFile(self.path / name, self._header.n, None if known is None else known.files.get(name))
+        known = self.header.checksums
+        return LineFile(self.path / name, self.header.n, None if known is None else known.files.get(name))
 
     def _band(self, band: str) -> BandHeader:
-        for info in self._header.bands:
+        for info in self.header.bands:
             if info.name == band:
                 return info
         raise DataError(f"{self.path}: no band '{band}'; the bands are {', '.join(self.bands)}")

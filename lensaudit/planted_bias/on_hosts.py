@@ -18,7 +18,7 @@ from lensaudit.imaging import EUCLID, Instrument
 from lensaudit.injection import Chosen, Hosts, InjectionSettings, of_set
 from lensaudit.injection.choosing import Lights
 from lensaudit.injection.settings import without_places
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import LensSet, open_cutouts
 from lensaudit.planted_bias.planted_finders import (
     CHUNK,
     Plant,
@@ -106,7 +106,7 @@ class TrainingHosts:
 
     @cached_property
     def _set(self) -> LensSet:
-        return LensSet.open(self.path)
+        return open_cutouts(self.path)
 
     def __getstate__(self) -> dict[str, object]:
         # What is kept open is opened again in a worker.

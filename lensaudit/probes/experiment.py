@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lensaudit.documents import digest_of
 from lensaudit.errors import UsageError
 from lensaudit.imaging import TRUTH_COLUMNS, Column, Instrument, Rendered, get_instrument, render_arms, truth_columns
-from lensaudit.lensset import LensSet, pixel_units_of
+from lensaudit.lensset import LensSet, open_cutouts, pixel_units_of
 from lensaudit.probes.steps import Arm
 from lensaudit.scenes import draw_scene
 
@@ -189,7 +189,7 @@ class FromSet:
 
     @cached_property
     def _set(self) -> LensSet:
-        return LensSet.open(self.path)
+        return open_cutouts(self.path)
 
     @cached_property
     def _truth(self) -> dict[str, NDArray[Any]]:
@@ -220,7 +220,7 @@ def lenses_of(path: Path, n: int | None, seed: int) -> FromSet:
     UsageError
         It holds none.
     """
-    opened = LensSet.open(path)
+    opened = open_cutouts(path)
     rows = np.flatnonzero(opened.labels == 1)
     if not rows.size:
         raise UsageError(f"{path}: holds no system labelled as a lens; a probe asks about lenses")

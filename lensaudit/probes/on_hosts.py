@@ -24,7 +24,7 @@ from lensaudit.injection.inject import alone
 from lensaudit.injection.sets import check_settings, choose_in_set
 from lensaudit.injection.settings import POPULATIONS, file_of, in_words, without_places
 from lensaudit.injection.sources import sources_of
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import LensSet, open_cutouts
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.elsewhere import on_instrument
 from lensaudit.probes.experiment import Fields, Images, TruthRow
@@ -60,7 +60,7 @@ def chosen(asked: Asked, n: int, seed: int, workers: int = 1) -> OnHosts:
     """What `HostsAsked.chosen` gives."""
     if n < 2:
         raise UsageError(f"--n {n}: a probe needs at least 2 pairs")
-    opened = LensSet.open(asked.path)
+    opened = open_cutouts(asked.path)
     settings = replace(asked.settings, seed=seed, n=n, reuse=True)
     _demand_whole(opened, settings)
     check_settings(opened, settings)
@@ -86,7 +86,7 @@ def chosen(asked: Asked, n: int, seed: int, workers: int = 1) -> OnHosts:
 
 def check(asked: Asked) -> None:
     """What `HostsAsked.check` does."""
-    opened = LensSet.open(asked.path)
+    opened = open_cutouts(asked.path)
     _demand_whole(opened, asked.settings)
     check_settings(opened, asked.settings)
     sources_of(asked.settings)
@@ -175,7 +175,7 @@ class OnHosts:
 
     @cached_property
     def _set(self) -> LensSet:
-        return LensSet.open(self.path)
+        return open_cutouts(self.path)
 
     @cached_property
     def _hosts(self) -> Hosts:
@@ -307,5 +307,5 @@ def check_hosts(finder: Finder, asked: Asked) -> None:
         The hosts lack something, or the finder cannot take them as input.
     """
     check(asked)
-    opened = LensSet.open(asked.path)
+    opened = open_cutouts(asked.path)
     finder.for_units(opened).check(opened)

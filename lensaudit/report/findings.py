@@ -284,6 +284,11 @@ _NO_REALISM = (
     "No real cutouts were given: --realism SET compares them, or takes what lensaudit realism measured.",
 )
 
+_NO_MASKS = (
+    "How well maps fall on the lensed light",
+    "Nobody knows which pixels of these cutouts are lensed light: they have no truth masks, as simulated sets have.",
+)
+
 _NO_GRADIENT = (
     "This finder’s score has no gradient, so they do not apply; occlusion, kernels, probes and the selection need none."
 )
@@ -320,13 +325,13 @@ def limits(audit: Measured) -> tuple[str, ...]:
             "Maps of single images illustrate; they prove nothing about the finder. Their scores say how much falls on "
             "the lensed light, not whether the finder would have decided otherwise without it."
         )
-    said += limits_of(audit.probes)
-    return tuple(said)
+    return (*said, *limits_of(audit.probes))
 
 
 def not_measured(audit: Measured) -> tuple[Omission, ...]:
     """What this audit left out and why, first what its own data could not give."""
     missing = [*_without_labels(audit.set), *_without_truth(audit), *_unscored(audit.performance.unscored)]
+    missing += [] if audit.set.has_truth or not audit.set.n_lenses else [_NO_MASKS]
     if audit.gallery is None:
         missing.append(("What the finder looks at", "The occlusion gallery was switched off for this audit."))
     if not audit.finder.differentiable:
@@ -362,18 +367,15 @@ def _data(lens_set: AuditedSet) -> str:
     if lens_set.made_by.startswith("lensaudit inject"):
         words = "a lens is a host with an arc, a non-lens the host as it is; a lens among the hosts counts as false."
         return f"Arcs are simulated and stand in cutouts of hosts ({lens_set.made_by}): {words}"
-    return (
-        f"The cutouts were ingested ({lens_set.made_by}); labels, where there are any, are those of their archive "
-        "and its naming rule."
-    )
+    if "read in place" in lens_set.made_by:
+        return f"The cutouts are the user’s own ({lens_set.made_by}); labels, where there are any, are theirs."
+    return f"The cutouts were ingested ({lens_set.made_by}); labels, where there are any, are their archive’s."
 
 
 def _without_labels(lens_set: AuditedSet) -> list[tuple[str, str]]:
     if lens_set.n_lenses + lens_set.n_non_lenses == 0:
         return [("Recall, false positives, ROC curve", "No cutout of this set has a label.")]
-    missing = []
-    if lens_set.n_lenses == 0:
-        missing.append(("Recall and ROC curve", "This set has no lenses."))
+    missing = [("Recall and ROC curve", "This set has no lenses.")] if lens_set.n_lenses == 0 else []
     if lens_set.n_non_lenses == 0:
         missing.append(("False positives, precision and ROC curve", "This set has no non-lenses."))
     return missing
@@ -386,9 +388,8 @@ def _without_truth(audit: Measured) -> list[tuple[str, str]]:
         return [("Which lenses are found", "The catalogue holds neither properties of the lenses nor kinds of scenes.")]
     missing = [curve.label for curve in audit.selection.curves if not curve.bins]
     missing += audit.selection.absent
-    if not missing:
-        return []
-    return [(f"Recall against: {', '.join(missing)}", "The catalogue of this set has no such values.")]
+    words = f"Recall against: {', '.join(missing)}"
+    return [(words, "The catalogue of this set has no such values.")] if missing else []
 
 
 def _unscored(unscored: Sequence[Unscored]) -> list[tuple[str, str]]:

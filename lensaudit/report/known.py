@@ -38,12 +38,13 @@ def check_known(finder: Finder, audited: LensSet, options: AuditOptions) -> list
     DataError
         The finder cannot take one as input, all its images are labelled non-lens, or no system of a table is there.
     """
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
+    from lensaudit.lensset.containers import is_declaration
 
-    among = [audited, *([] if options.hosts is None else [LensSet.open(options.hosts.path)])]
+    among = [audited, *([] if options.hosts is None else [open_cutouts(options.hosts.path)])]
     sets: list[LensSet] = []
     for path in options.known:
-        sets += listed(path, among) if path.is_file() else [LensSet.open(path)]
+        sets += listed(path, among) if path.is_file() and not is_declaration(path) else [open_cutouts(path)]
     for lens_set in sets:
         finder.for_units(lens_set).check(lens_set)
         if not (lens_set.labels != 0).any():

@@ -14,7 +14,7 @@ from lensaudit.evaluation import RocBand, ScoreHistogram, evaluate
 from lensaudit.evaluation.disagreement import ErrorSignals, error_signals
 from lensaudit.evaluation.selection import LADDER, SelectionFunction, Threshold, require_truth, selection_function
 from lensaudit.evaluation.selection.function import Scored
-from lensaudit.evaluation.selection.parameters import WithTruth, colour_of, source_band
+from lensaudit.evaluation.selection.parameters import WithTruth, colour_of, own_parameters, source_band
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.schema import (
     Bin,
@@ -59,14 +59,20 @@ AXES = (
 
 
 def axes_of(lens_set: LensSet, lens: np.ndarray) -> tuple[Axis, ...]:
-    """`AXES` in the bands of the set, whose lenses are `lens` (n,)."""
+    """`AXES` in the bands of the set, whose lenses are `lens` (n,), and the user's own columns."""
     band, colour = source_band(lens_set, lens), colour_of(lens_set)
     words = f"ource colour {' − '.join(colour)}"
-    return (
+    named = (
         *AXES[:2],
         replace(AXES[2], column=f"mag_source_{band}", label=f"Source magnitude, {band}, unlensed"),
         Axis(f"colour_source_{'_'.join(colour)}", f"S{words}", "mag", f"s{words} {{range}}"),
     )
+    own = own_parameters(lens_set, lens, [axis.column for axis in named])
+    return (*named, *(Axis(one.name, one.words, one.unit, f"{_no_braces(one.words)} {{range}}") for one in own))
+
+
+def _no_braces(words: str) -> str:
+    return words.replace("{", "(").replace("}", ")")
 
 
 def recall_along(values: np.ndarray, found: np.ndarray, axis: Axis, rng: np.random.Generator) -> Curve:

@@ -39,12 +39,12 @@ def realism_block(
         return None
     if not _is_set(options.realism):
         return _read(options.realism, finder)
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
     from lensaudit.realism_gate import RealismOptions, measure_realism
     from lensaudit.realism_gate.measure import inputs_of
     from lensaudit.realism_gate.page import KEPT, RESULT_NAME
 
-    real, result = LensSet.open(options.realism), Path(out) / FOLDER / RESULT_NAME
+    real, result = open_cutouts(options.realism), Path(out) / FOLDER / RESULT_NAME
     if result.is_file():
         kept = Realism.read(result, f"remove {result.parent}, or {_FIX}")
         if (kept.provenance.inputs, kept.provenance.seed) == (inputs_of(finder, real, lens_set), options.seed):
@@ -62,7 +62,7 @@ def check_realism(finder: Finder, lens_set: LensSet, options: AuditOptions) -> N
     if not _is_set(options.realism):
         _read(options.realism, finder)
         return
-    from lensaudit.lensset import LensSet
+    from lensaudit.lensset import open_cutouts
     from lensaudit.realism_gate.measure import refuse_unlike
 
     if lens_set.population is None and not lens_set.injected:
@@ -70,7 +70,7 @@ def check_realism(finder: Finder, lens_set: LensSet, options: AuditOptions) -> N
             f"--realism {options.realism}: the audited set {lens_set.path} is neither simulated nor injected, so there "
             "is nothing to compare the real one with; give a result of lensaudit realism"
         )
-    real = LensSet.open(options.realism)
+    real = open_cutouts(options.realism)
     if real.content_hash == lens_set.content_hash:
         raise UsageError(f"--realism {options.realism}: is the audited set itself; name a set of real cutouts")
     refuse_unlike(finder, real, lens_set)
@@ -96,7 +96,9 @@ def fail_where_far(audit: Audit, limit: float = LIMIT) -> None:
 
 
 def _is_set(path: Path) -> bool:
-    return (path / "lensset.json").is_file()
+    from lensaudit.lensset.opening import names_cutouts
+
+    return names_cutouts(path) and not (path / "realism.json").is_file()
 
 
 def _read(path: Path, finder: Finder) -> Realism:

@@ -12,7 +12,7 @@ from lens_sets import write_set
 
 from lensaudit.lensset import CatalogueColumn, LensSet, open_cutouts
 from lensaudit.lensset.containers import Container
-from lensaudit.lensset.part import part_of
+from lensaudit.lensset.part import Part
 
 COLUMNS = (
     CatalogueColumn(name="label", unit="", description="", dtype="int8"),
@@ -74,7 +74,7 @@ def test_spans_are_parts_of_all(name: str, places: dict[str, Path]):
     batches = list(opened.batches(4))
     assert [span.stop for span, _ in batches] == [4, 8, 11]
     np.testing.assert_array_equal(np.concatenate([block["H"] for _, block in batches]), opened.images("H", slice(None)))
-    part = part_of(opened, np.array([5, 1]))
+    part = Part(opened, np.array([5, 1]))
     assert part.ids == [opened.ids[5], opened.ids[1]]
     np.testing.assert_array_equal(part.images("VIS", 0), opened.images("VIS", 5))
 

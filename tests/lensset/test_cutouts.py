@@ -11,7 +11,7 @@ from lens_sets import write_set
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset import CatalogueColumn, LensSet, open_cutouts
 from lensaudit.lensset.catalogue import ROW_GROUP
-from lensaudit.lensset.part import Part, SomeCutouts
+from lensaudit.lensset.part import Part
 
 RA = (CatalogueColumn(name="ra", unit="deg", description="", dtype="float64"),)
 N = ROW_GROUP + 40
@@ -44,20 +44,22 @@ def test_a_set_without_labels_says_what_it_has(tmp_path: Path):
         bare.labels_in(slice(1))
 
 
-@pytest.mark.parametrize("kind", [Part, SomeCutouts])
-def test_a_part_has_its_rows_in_its_order(many: LensSet, kind: type[Part] | type[SomeCutouts]):
+def test_a_part_has_its_rows_in_its_order(many: LensSet):
     rows = np.array([N - 1, 0, ROW_GROUP - 1, ROW_GROUP, 5])
-    part = kind(many, rows)
+    part = Part(many, rows)
     assert part.ids == [many.ids[row] for row in rows]
     assert part.ids_in(slice(1, 4)) == part.ids[1:4]
     np.testing.assert_array_equal(part.labels, many.labels[rows])
     np.testing.assert_array_equal(part.images("VIS", slice(1, 3)), many.images("VIS", rows[1:3]))
     assert part.content_hash == Part(many, rows).content_hash != many.content_hash
     assert [span.stop for span, _ in part.batches(2)] == [2, 4, 5]
+    of_part = Part(part, np.array([3, 1]))
+    assert of_part.ids == [many.ids[ROW_GROUP], many.ids[0]]
+    np.testing.assert_array_equal(of_part.images("VIS", [1, 0]), many.images("VIS", [0, ROW_GROUP]))
 
 
-def test_a_part_of_others_finds_its_systems(many: LensSet):
-    part = SomeCutouts(many, np.array([7, 3]))
+def test_a_part_finds_its_systems(many: LensSet):
+    part = Part(many, np.array([7, 3]))
     assert part.index_of(many.ids[3]) == 1
     with pytest.raises(UsageError, match="not in this part"):
         part.index_of(many.ids[4])

@@ -35,7 +35,7 @@ from container_files import (
 from lensaudit.errors import LensauditError
 from lensaudit.fits_plain import plain_image
 from lensaudit.lensset import open_cutouts
-from lensaudit.lensset.containers import container, numpy_files
+from lensaudit.lensset.containers import content, numpy_files
 
 SAMPLE = Sample.drawn(n=6, side=8)
 
@@ -298,8 +298,8 @@ def test_what_has_no_declaration_is_told(tmp_path: Path):
 def test_large_containers_are_hashed_by_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = npy(tmp_path, SAMPLE)
     whole = open_cutouts(path).content_hash
-    monkeypatch.setattr(container, "WHOLE_BYTES", 100)
-    monkeypatch.setattr(container, "SAMPLED_BYTES", 64)
+    monkeypatch.setattr(content, "WHOLE_BYTES", 100)
+    monkeypatch.setattr(content, "SAMPLED_BYTES", 64)
     sampled = open_cutouts(path).content_hash
     assert (len(whole), len(sampled), sampled[:8]) == (64, 64, "sampled:")
     np.save(tmp_path / "c.npy", SAMPLE.stack + 1)

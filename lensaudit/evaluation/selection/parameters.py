@@ -13,8 +13,10 @@ from scipy.special import expit
 
 from lensaudit.errors import UsageError
 from lensaudit.evaluation.metric import CONFIDENCE
+from lensaudit.lensset.part import COLUMNS
 from lensaudit.records import Json, Number, Record
 from lensaudit.statistics import Proportion, allowed_false_positives, strict_threshold
+from lensaudit.untrusted import printable
 
 Array = NDArray[np.float64]
 
@@ -84,7 +86,7 @@ BANDS = ("VIS", "g", "H", "J", "Y")
 
 
 def parameters_of(lens_set: WithTruth) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
-    """Parameters the lenses of a set have, and the words of those that none of them has.
+    """Parameters the lenses of a set have, and the words of those that none of them has; the user's own come last.
 
     Those of Herle, O'Riordan & Vegetti 2024 (MNRAS 534, 1093) that the simulation draws, and what pictures show of
     them: S/N, magnification, colours, places. Columns that other columns fix (the velocity dispersion, given θ_E and
@@ -98,7 +100,30 @@ def parameters_of(lens_set: WithTruth) -> tuple[tuple[Parameter, ...], tuple[str
             there.append(parameter)
         else:
             absent.append(parameter.words)
-    return tuple(there), tuple(absent)
+    return (*there, *own_parameters(lens_set, lens, [name for one in there for name in one.columns])), tuple(absent)
+
+
+_PLACES = {name for pair in COLUMNS for name in pair}
+_DECADES = 30
+"""Largest over smallest value, all positive, from which on a user's column is modelled by its logarithm."""
+
+
+def own_parameters(lens_set: WithTruth, rows: NDArray[np.bool_], taken: Sequence[str] = ()) -> tuple[Parameter, ...]:
+    """Columns of numbers that the user declared beside cutouts, as far as the systems `rows` differ in them.
+
+    Left out are places on the sky, and those `taken`.
+    """
+    found = []
+    for name, unit in getattr(lens_set, "own_columns", {}).items():  # what is drawn or made has none
+        if name in taken or name.lower() in _PLACES:
+            continue
+        values = np.asarray(lens_set.column(name), float)[rows]
+        values = values[np.isfinite(values)]
+        if len(np.unique(values)) > 1:
+            wide = bool(values.min() > 0 and values.max() > _DECADES * values.min())
+            words = printable(name, 60)
+            found.append(Parameter(name, words, printable(unit, 30), (name,), logarithmic=wide))
+    return tuple(found)
 
 
 def known_parameter(name: str, words: str, unit: str) -> Parameter:

@@ -10,7 +10,7 @@ from lensaudit.explaining.judging.judge import Run, Watcher
 from lensaudit.explaining.judging.records import JudgeSettings
 from lensaudit.explaining.judging.sample import choose
 from lensaudit.finders.score_parts import ReadAs, finder_in_worker, with_threads
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import open_cutouts
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ _ALONE = threading.Lock()
 
 def _opened(task: JudgeParts) -> Run:
     if task not in _held:
-        sets = [LensSet.open(path) for path in task.sets]
+        sets = [open_cutouts(path) for path in task.sets]
         loaded = finder_in_worker(task.finder, task.reading, sets[0])
         settings = task.settings.settled()
         samples, _ = choose(loaded, sets, settings.per_kind, settings.kinds)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
+from collections.abc import Mapping, Sequence
+from math import isqrt, prod
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from lensaudit.errors import DataError
 from lensaudit.lensset.containers.adapter import Numbers
 from lensaudit.lensset.containers.coded import decoded
 from lensaudit.untrusted import printable
+
+Shapes = Mapping[str, tuple[int, ...] | None]
+"""Column → shape of one image where its cells are plain lists of numbers; of squares of any size (0, 0)."""
 
 
 def images_of(column: pa.Array, shape: tuple[int, ...] | None, where: str) -> Numbers:
@@ -83,6 +86,10 @@ def _from_lists(column: Any, shape: tuple[int, ...] | None, where: str) -> Numbe
             raise DataError(
                 f"{where}: holds plain lists of {sides[0]} numbers; say in shape how they lie, e.g. [66, 66]"
             )
+        if not any(shape) and isqrt(sides[0]) ** 2 == sides[0]:
+            return np.asarray(values.reshape(n, isqrt(sides[0]), -1))
+        if not any(shape):
+            raise DataError(f"{where}: holds lists of {sides[0]} numbers, which are no square; save lists of lists")
         if prod(shape) != sides[0]:
             raise DataError(
                 f"{where}: holds lists of {sides[0]} numbers, shape {list(shape)} has {prod(shape)}; correct shape"

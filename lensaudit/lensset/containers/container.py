@@ -1,42 +1,38 @@
-"""A container of cutouts, read in place: what a lens set is to those who only read it."""
+"""A container of cutouts, read in place: a lens set without truth, whose files are other programs'."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from lensaudit.documents import complaint
 from lensaudit.errors import DataError, UsageError
-from lensaudit.lensset.containers.adapter import Adapter, Rows, refuse_other_numbers
+from lensaudit.lensset.containers.adapter import Adapter, Rows
 from lensaudit.lensset.containers.adapters import adapter_of, has_ids
 from lensaudit.lensset.containers.beside import Beside
+from lensaudit.lensset.containers.blocks import Blocks
+from lensaudit.lensset.containers.content import content_hash, hashed_whole
 from lensaudit.lensset.containers.declaration import ContainerFile, Format, read_declaration
-from lensaudit.lensset.cutouts import Index, distinct, in_batches, positions
-from lensaudit.lensset.header import LARGEST_SIDE
-from lensaudit.lensset.ingest.plan import ALLOWED_LABELS, UNKNOWN, label_of
+from lensaudit.lensset.containers.stamps import Stamps
+from lensaudit.lensset.cutouts import Index, distinct
+from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, Source, chunk_for
+from lensaudit.lensset.ingest.plan import ALLOWED_LABELS, LABEL, UNKNOWN, label_of
+from lensaudit.lensset.store import LensSet
 from lensaudit.records import card
 from lensaudit.untrusted import printable
 
-if TYPE_CHECKING:
-    from astropy.wcs import WCS
-
-WHOLE_BYTES = 256 << 20
-"""Containers up to this size are hashed whole."""
-SAMPLED_FILES, SAMPLED_BYTES = 256, 1 << 16
-"""Of larger ones so many files, evenly over all, and of each so many bytes at its begin, in its middle, at its end."""
-SAMPLED = "sampled:"
-"""Begins the content hash of a container that was not read whole; 56 digits of SHA-256 follow."""
 _AT_ONCE = 100_000
 
 
-class Container:
-    """Cutouts in files of another program, read as they are asked for; see `lensaudit.lensset.Cutouts`.
+class Container(LensSet):
+    """Cutouts in files of another program, read as they are asked for.
 
     Attributes
     ----------
@@ -46,17 +42,14 @@ class Container:
         What that says.
     """
 
-    has_truth = has_scenes = has_wcs = False
-
     def __init__(self, path: Path, told: ContainerFile, form: Format, adapter: Adapter, beside: Beside) -> None:
         self.path, self.told, self.form = path, told, form
         self._adapter, self._beside = adapter, beside
-        self._kept: dict[str, tuple[bytes, NDArray[Any]]] = {}
         if adapter.n < 1:
             raise DataError(f"{adapter.path}: holds no image; correct data in {path}")
-        self._names = told.image_names
-        self._axes = {band: self._axis(band) for band in told.bands}
-        self._shapes = {band: self._shape(band) for band in told.bands}
+        self._images = Blocks(path, adapter, told.image_names, told.apart, told.layout, "images")
+        self._stamps = Stamps(path, told, adapter, self._images)
+        self._text: dict[str, bool] = {}
 
     @classmethod
     def open(cls, path: Path | str) -> Container:
@@ -90,6 +83,55 @@ class Container:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).open, (self.path,)
 
+    @cached_property
+    def header(self) -> Header:
+        """What the header of a lens set of these images says; its content hash is None.
+
+        Raises
+        ------
+        UsageError
+            A field of the declaration is none that a lens set can have.
+        """
+        notes = [f"read from {self.form} by {self.path.name}"]
+        try:
+            return Header(
+                instrument=self.told.instrument,
+                bands=tuple(self._band_header(band, notes) for band in self.told.bands),
+                n=len(self),
+                chunk=chunk_for(len(self)),
+                columns=(LABEL, *(self._own_column(name, unit) for name, unit in self.told.columns.items())),
+                source=Source(layout="cutouts", notes=tuple(notes)),
+            )
+        except ValidationError as invalid:
+            raise UsageError(f"{self.path}: {complaint(invalid)}; correct the declaration") from invalid
+
+    def _band_header(self, band: str, notes: list[str]) -> BandHeader:
+        told, (rows, columns) = self.told, self._images.shape[band]
+        scale = told.of_band(told.pixel_scale_arcsec, band)
+        if scale is None:
+            width = told.of_band(told.field_of_view_arcsec, band)
+            assert width is not None, "one of the two is given"
+            scale = width / columns
+        psf, done = self._stamps.psf_header(band, scale)
+        notes += done
+        return BandHeader(
+            name=band,
+            shape=(rows, columns),
+            pixel_scale_arcsec=scale,
+            zero_point_mag=told.of_band(told.zero_point_mag, band),
+            unit=told.of_band(told.unit, band) or "unknown",
+            electrons_per_unit=told.of_band(told.electrons_per_unit, band),
+            filter=(told.filters or {}).get(band),
+            psf=psf,
+            rms=self._stamps.rms_header(band),
+        )
+
+    def _own_column(self, name: str, unit: str) -> CatalogueColumn:
+        dtype = "str" if self._is_text(name) else "float64"
+        return CatalogueColumn.model_validate(
+            {"name": name, "unit": unit, "description": "as in the container", "dtype": dtype}
+        )
+
     @property
     def bands(self) -> tuple[str, ...]:
         """Band names, as declared."""
@@ -101,73 +143,33 @@ class Container:
         return self.told.instrument
 
     @property
-    def shape(self) -> Mapping[str, tuple[int, int]]:
-        """Band → native (rows, columns)."""
-        return self._shapes
-
-    @cached_property
-    def pixel_scale_arcsec(self) -> Mapping[str, float]:
-        """Band → arcsec per pixel, as declared or from the field of view over the columns."""
-        told, scales = self.told, {}
-        for band in self.bands:
-            scale = told.of_band(told.pixel_scale_arcsec, band)
-            if scale is None:
-                width = told.of_band(told.field_of_view_arcsec, band)
-                assert width is not None, "one of the two is given"
-                scale = width / self.shape[band][1]
-            scales[band] = scale
-        return scales
+    def command(self) -> str:
+        """What it is read from, in place of a command that made it."""
+        return f"{self.form}, read in place by {self.path.name}"
 
     @property
-    def zero_point_mag(self) -> Mapping[str, float | None]:
-        """Band → AB magnitude of one pixel unit; None where it is not known."""
-        return {band: self.told.of_band(self.told.zero_point_mag, band) for band in self.bands}
+    def columns(self) -> tuple[str, ...]:
+        """``id``, ``label``, and the declared ones."""
+        return ("id", "label", *self.told.columns)
 
     @property
-    def unit(self) -> Mapping[str, str]:
-        """Band → unit of a pixel."""
-        return {band: self.told.of_band(self.told.unit, band) or "unknown" for band in self.bands}
-
-    @property
-    def pixel_units(self) -> Mapping[str, str]:
-        """Band → ``UNIT at ZERO_POINT mag``, or the unit alone where no zero point is known."""
-        zero = self.zero_point_mag
-        return {b: unit + ("" if zero[b] is None else f" at {zero[b]:g} mag") for b, unit in self.unit.items()}
+    def units(self) -> dict[str, str]:
+        """Column → unit; ``""`` for a pure number."""
+        return {"id": "", "label": "", **self.told.columns}
 
     @property
     def hashed_whole(self) -> bool:
         """Whether `content_hash` is of every byte."""
-        return sum(file.stat().st_size for file in self._all_files) <= WHOLE_BYTES
+        return hashed_whole(self._all_files)
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of the declaration and the names, sizes and content of the files; of large ones a sample.
-
-        Up to `WHOLE_BYTES` it is of every byte. Above, it is of `SAMPLED_BYTES` at the begin, in the middle and at the
-        end of `SAMPLED_FILES` files, begins with ``sampled:``, and does not see a change elsewhere that keeps the size.
-        """
-        whole, digest = self.hashed_whole, hashlib.sha256()
-        digest.update(json.dumps(self.told.model_dump(mode="json"), sort_keys=True).encode())
-        files = self._all_files
-        looked_at = set(np.linspace(0, len(files) - 1, min(len(files), SAMPLED_FILES)).round().astype(int).tolist())
-        for place, file in enumerate(files):
-            size = file.stat().st_size
-            digest.update(
-                f"\n{file.relative_to(self.path.parent).as_posix()} {size}\n".encode("utf-8", "surrogateescape")
-            )
-            with open(file, "rb") as stream:
-                if whole:
-                    while piece := stream.read(1 << 20):
-                        digest.update(piece)
-                elif place in looked_at:
-                    for at in (0, size // 2, max(0, size - SAMPLED_BYTES)):
-                        stream.seek(at)
-                        digest.update(stream.read(SAMPLED_BYTES))
-        return digest.hexdigest() if whole else SAMPLED + digest.hexdigest()[: 64 - len(SAMPLED)]
+        """SHA-256 of the declaration and the files; of large ones a sample, see `content.content_hash`."""
+        return content_hash(self.path.parent, self.told, self._all_files)
 
     @cached_property
     def _all_files(self) -> list[Path]:
-        return [*self._adapter.files, *self._beside.files]
+        return [*self._adapter.files, *self._beside.files, *dict.fromkeys(self._stamps.files)]
 
     @cached_property
     def ids(self) -> list[str]:
@@ -213,58 +215,72 @@ class Container:
             found[place] = label
         return found
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """``id``, ``label``, and the declared ones."""
-        return ("id", "label", *self.told.columns)
-
-    @property
-    def units(self) -> Mapping[str, str]:
-        """Column → unit; ``""`` for a pure number."""
-        return {"id": "", "label": "", **self.told.columns}
-
     def column(self, name: str) -> NDArray[Any]:
         """One column (n,); DataError names those there are."""
-        if name == "label":
-            return self.labels
-        if name == "id":
-            return np.array(self.ids, object)
-        if name not in self.told.columns:
-            there = printable(", ".join(self.columns), 400)
-            raise DataError(f"{self.path}: no column '{printable(name)}'; the columns are {there}")
         return self.column_in(name, slice(None))
 
     def column_in(self, name: str, span: slice) -> NDArray[Any]:
-        """A declared column of the images of `span` (m); nothing else is read."""
-        values = np.asarray(list(self._read(name, self._indices(span))))
-        return values if values.dtype.kind in "fiub" else np.array([_as_text(value) for value in values], object)
+        """One column of the images of `span` (m): numbers as float64, NaN where there is none, or words.
+
+        Raises
+        ------
+        DataError
+            There is no such column, or a word stands among numbers.
+        """
+        if name == "label":
+            return self.labels_in(span)
+        if name == "id":
+            return np.array(self.ids_in(span), object)
+        if name not in self.told.columns:
+            there = printable(", ".join(self.columns), 400)
+            raise DataError(f"{self.path}: no column '{printable(name)}'; the columns are {there}")
+        rows, text = self._indices(span), self._is_text(name)
+        values = self._read(name, rows)
+        if text:
+            return np.array(["" if value is None else _as_text(value) for value in values], object)
+        found = np.empty(len(rows))
+        for place, value in enumerate(values):
+            try:
+                found[place] = math.nan if value is None else value
+            except (TypeError, ValueError):
+                where, shown = f"{self._adapter.path}: image {rows[place]}", printable(_as_text(value), 30)
+                raise DataError(f"{where}: {name} is '{shown}', others are numbers; correct it") from None
+        return found
+
+    def _is_text(self, name: str) -> bool:
+        """Whether a declared column holds words: its first value that is there says it."""
+        if name not in self._text:
+            values = self._read(name, self._indices(slice(None)), at_once=100)
+            self._text[name] = isinstance(next((one for one in values if one is not None), None), str | bytes)
+        return self._text[name]
 
     def images(self, band: str, index: Index) -> NDArray[np.float32]:
         """Native-resolution pixels of `band`: float32 (m, h, w)."""
-        if band not in self._names:
+        if band not in self.bands:
             raise DataError(f"{self.path}: no band '{printable(band, 60)}'; the bands are {', '.join(self.bands)}")
-        rows = self._indices(index)
-        block, axis = self._block(self._names[band], rows), self._axes[band]
-        if axis is not None:
-            block = np.take(block, self.bands.index(band), axis=axis)
+        block = self._images.read(band, self._indices(index))
         with np.errstate(over="ignore", invalid="ignore"):
             return np.ascontiguousarray(block, dtype=np.float32)
 
-    def cutouts(self, index: Index) -> dict[str, NDArray[np.float32]]:
-        """Every band's native-resolution pixels: band → float32 (m, h, w)."""
-        return {band: self.images(band, index) for band in self.bands}
+    def psf(self, band: str, index: Index) -> NDArray[np.float32]:
+        """Point-spread function of each image: float32 (m, k, k), see `lensaudit.lensset.LensSet.psf`."""
+        if not self.has_psf(band):
+            raise DataError(f"{self.path}: band {band} has no PSF; declare it with psf")
+        return self._stamps.psf(band, self._indices(index))
 
-    def batches(self, size: int) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
-        """Yield (images, cutouts) of `size` at a time; memory does not grow with the container."""
-        return in_batches(self, size)
+    def rms(self, band: str, index: Index) -> NDArray[np.float32]:
+        """Standard deviation of the noise of each pixel: float32 (m, h, w), see `lensaudit.lensset.LensSet.rms`."""
+        if not self.has_rms(band):
+            raise DataError(f"{self.path}: band {band} has no RMS; declare it with rms, variance or weight")
+        return self._stamps.rms(band, self._indices(index))
 
-    def has_psf(self, band: str) -> bool:
-        """False: `ingest` a set with them."""
-        return False
-
-    def has_rms(self, band: str) -> bool:
-        """False: `ingest` a set with them."""
-        return False
+    def verify(self, seen: Callable[[int, Mapping[str, NDArray[np.float32]]], None] | None = None) -> None:
+        """Read everything: nothing says what it should be."""
+        for span, images in self.batches(_AT_ONCE // 1000):
+            for band in self.bands:
+                _ = self.has_psf(band) and self.psf(band, span), self.has_rms(band) and self.rms(band, span)
+            if seen is not None:
+                seen(span.stop, images)
 
     def index_of(self, name: str) -> int:
         """Position of the image called `name`."""
@@ -272,26 +288,10 @@ class Container:
             raise UsageError(f"{self.path}: no image '{name}'; ids run from {self.ids[0]} to {self.ids[-1]}")
         return self._positions[name]
 
-    def wcs(self, i: int, band: str) -> WCS:
-        """A tangential projection with the pixel scale of `band`, north up, centred on (0°, 0°)."""
-        from lensaudit.lensset.coordinates import plain_wcs
-
-        return plain_wcs(self.shape[band], self.pixel_scale_arcsec[band])
-
-    def own_wcs(self, i: int, band: str) -> None:
-        """None: containers keep none."""
-
-    @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {name: i for i, name in enumerate(self.ids)}
-
-    def _indices(self, index: Index) -> NDArray[np.intp]:
-        return positions(index, len(self), self.path)
-
-    def _read(self, name: str, rows: Rows) -> Iterator[Any]:
+    def _read(self, name: str, rows: Rows, at_once: int = _AT_ONCE) -> Iterator[Any]:
         """Values of `name`, from beside the container or from it, some at a time."""
-        for first in range(0, len(rows), _AT_ONCE):
-            part = rows[first : first + _AT_ONCE]
+        for first in range(0, len(rows), at_once):
+            part = rows[first : first + at_once]
             ascending = bool((np.diff(part) > 0).all())
             wanted, back = (part, None) if ascending else np.unique(part, return_inverse=True)
             if self._beside.has(name):
@@ -299,69 +299,6 @@ class Container:
             else:
                 found = self._adapter.values(name, wanted)
             yield from found if back is None else (found[place] for place in back.tolist())
-
-    def _block(self, name: str, rows: Rows) -> NDArray[Any]:
-        """Images `rows` of `name`; the last ones that several bands share are kept for the next of them."""
-        shared = len(self._names) > 1 and not self.told.apart
-        key = rows.tobytes() if shared else b""
-        kept = self._kept.get(name) if shared else None
-        if kept is not None and kept[0] == key:
-            return kept[1]
-        if len(rows) == 0:
-            return np.empty((0, *self._adapter.shape_of(name)), np.float32)
-        ascending = bool((np.diff(rows) > 0).all())
-        wanted, back = (rows, None) if ascending else np.unique(rows, return_inverse=True)
-        block = self._adapter.block(name, wanted)
-        refuse_other_numbers(block.dtype, f"{self._adapter.path}: {printable(name, 60)}")
-        block = block if back is None else block[back]
-        if shared:
-            self._kept[name] = (key, block)
-        return block
-
-    def _axis(self, band: str) -> int | None:
-        """Which axis of a block the bands are along; None where each band has images of its own.
-
-        Raises
-        ------
-        DataError
-            Shape, bands and layout do not go together, or the file itself names other bands.
-        """
-        name, told = self._names[band], self.told
-        shape, where = self._adapter.shape_of(name), f"{self._adapter.path}: {printable(name, 60) or 'images'}"
-        if len(shape) == 2:
-            if len(told.bands) > 1 and not told.apart:
-                named = ", ".join(told.bands)
-                raise DataError(f"{where}: images have shape {shape}, but bands {named} are declared; correct bands")
-            return None
-        n = 1 if told.apart else len(told.bands)
-        fitting = [layout for layout, side in (("NCHW", 0), ("NHWC", -1)) if len(shape) == 3 and shape[side] == n]
-        if told.layout is not None:
-            fitting = [layout for layout in fitting if layout == told.layout]
-        if not fitting:
-            said = "" if told.layout is None else f" and layout {told.layout}"
-            raise DataError(
-                f"{where}: images have shape {shape}, which {n} band{'s' * (n > 1)}{said} do not fit; correct bands, "
-                f"images or layout in {self.path.name}"
-            )
-        if len(fitting) > 1:
-            raise DataError(
-                f"{where}: images have shape {shape}, bands may come first or last; give layout, NCHW or NHWC"
-            )
-        named_there = self._adapter.bands_of(name)
-        if named_there is not None and n > 1 and named_there != told.bands:
-            raise DataError(
-                f"{where}: the file names its bands {printable(', '.join(named_there), 100)}, {self.path.name} "
-                f"{', '.join(told.bands)}; correct bands"
-            )
-        return 1 if fitting[0] == "NCHW" else -1
-
-    def _shape(self, band: str) -> tuple[int, int]:
-        found = self._adapter.shape_of(self._names[band])
-        axis = self._axes[band]
-        rows, columns = found if axis is None else found[1:] if axis == 1 else found[:2]
-        if not 1 <= min(rows, columns) <= max(rows, columns) <= LARGEST_SIDE:
-            raise DataError(f"{self._adapter.path}: band {band}: {rows}×{columns} pixels are no image; name another")
-        return int(rows), int(columns)
 
 
 def _as_text(value: Any) -> str:

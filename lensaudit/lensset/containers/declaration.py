@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,8 +26,13 @@ Band = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$", max_length=
 Name = Annotated[str, Field(min_length=1, max_length=400)]
 _Arcsec = Annotated[float, Field(ge=1e-6, le=3600)]
 _Mag = Annotated[float, Field(ge=-100, le=100)]
+_Electrons = Annotated[float, Field(gt=0, le=1e30)]
 _Unit = Annotated[str, Field(max_length=200)]
 V = TypeVar("V")
+
+NOISE = ("rms", "variance", "weight")
+"""What a noise map may hold: the standard deviation, its square, or the inverse of that."""
+_FITS_FILE = re.compile(r"[^*\[\]]+\.(fits|fit|fts)(\.(gz|fz|bz2))?(\[[^\[\]]+\])?", re.IGNORECASE)
 
 BY_SUFFIX: Mapping[str, Format] = {
     ".h5": "hdf5",
@@ -71,8 +76,15 @@ class ContainerFile(BaseModel):
         a row for an image.
     pixel_scale_arcsec, field_of_view_arcsec
         Of all bands, or by band; one of the two.
-    zero_point_mag, unit
-        AB magnitude of one pixel unit, and its name.
+    zero_point_mag, unit, electrons_per_unit
+        AB magnitude of one pixel unit, its name, and how many electrons it is.
+    filters
+        Band → name of its filter in speclite.
+    psf
+        Point-spread functions, of all bands or by band: what holds one for each image, as `images`; or of all images a
+        FITS file, ``FILE.fits[EXTENSION]``, or a ``.npy`` file.
+    rms, variance, weight
+        Noise maps, one of the three, likewise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -97,6 +109,12 @@ class ContainerFile(BaseModel):
     zero_point_mag: _Mag | dict[Band, _Mag] | None = None
     unit: _Unit | dict[Band, _Unit] = "unknown"
     instrument: Instrument = "unknown"
+    electrons_per_unit: _Electrons | dict[Band, _Electrons] | None = None
+    filters: dict[Band, Name] | None = None
+    psf: Name | dict[Band, Name] | None = None
+    rms: Name | dict[Band, Name] | None = None
+    variance: Name | dict[Band, Name] | None = None
+    weight: Name | dict[Band, Name] | None = None
 
     @model_validator(mode="after")
     def _each_band_once(self) -> Self:
@@ -108,7 +126,9 @@ class ContainerFile(BaseModel):
             given = getattr(self, field)
             if isinstance(given, dict) and set(given) != set(self.bands):
                 raise ValueError(f"{field}: names {', '.join(given)}, the bands are {', '.join(self.bands)}")
-        for field in ("zero_point_mag", "unit"):
+        if len(given := [kind for kind in NOISE if getattr(self, kind) is not None]) > 1:
+            raise ValueError(f"{' and '.join(given)}: each says the noise; give one of them")
+        for field in ("zero_point_mag", "unit", "electrons_per_unit", "filters", "psf", *NOISE):
             given = getattr(self, field)
             if isinstance(given, dict) and (odd := set(given) - set(self.bands)):
                 raise ValueError(f"{field}: {min(odd)} is not one of the bands {', '.join(self.bands)}")
@@ -124,6 +144,31 @@ class ContainerFile(BaseModel):
         return dict.fromkeys(self.bands, self.images or "")
 
     @property
+    def stamp_names(self) -> dict[str, dict[str, str]]:
+        """``psf``, or the kind of noise → band → what in the container holds one for each image."""
+        found = {}
+        for kind in ("psf", *NOISE):
+            given = getattr(self, kind)
+            words = given if isinstance(given, dict) else dict.fromkeys(self.bands, given or "")
+            if inside := {band: word for band, word in words.items() if word and self.place_of(word) == "inside"}:
+                found[kind] = inside
+        return found
+
+    def place_of(self, word: str) -> Literal["file", "array", "inside"]:
+        """Where PSFs or noise called `word` lie: in a FITS file for all, in a ``.npy`` file, or in the container."""
+        if _FITS_FILE.fullmatch(word):
+            return "file"
+        first = self.data if isinstance(self.data, str) else self.data[0]
+        in_tar = self.format == "webdataset" or (self.format is None and first.lower().endswith(".tar"))
+        return "array" if word.endswith(".npy") and not in_tar else "inside"
+
+    def hashed(self) -> dict[str, Any]:
+        """What it says, as plain values; fields that came later are there where they are given."""
+        since = {"electrons_per_unit", "filters", "psf", *NOISE}
+        words = self.model_dump(mode="json")
+        return {name: value for name, value in words.items() if value is not None or name not in since}
+
+    @property
     def apart(self) -> bool:
         """Whether each band has images of its own."""
         return isinstance(self.images, dict)
@@ -133,15 +178,20 @@ class ContainerFile(BaseModel):
         return given.get(band) if isinstance(given, dict) else given  # type: ignore[return-value]
 
 
+def is_declaration(path: Path) -> bool:
+    """Whether the name of `path` is that of a YAML."""
+    return path.suffix.lower() in SUFFIXES
+
+
 def declaration_at(path: Path) -> Path | None:
     """The YAML that declares the container `path`: itself, the one beside it, or the only one in it; None without."""
     path = Path(path)
-    if path.suffix.lower() in SUFFIXES:
+    if is_declaration(path):
         return path if path.is_file() else None
     beside = [path.with_name(f"{stem}{end}") for stem in (path.name, path.stem) for end in SUFFIXES]
     if found := next((one for one in beside if one.is_file()), None):
         return found
-    inside = [one for one in path.iterdir() if one.suffix.lower() in SUFFIXES] if path.is_dir() else []
+    inside = [one for one in path.iterdir() if is_declaration(one)] if path.is_dir() else []
     return inside[0] if len(inside) == 1 else None
 
 

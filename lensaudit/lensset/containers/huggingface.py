@@ -12,7 +12,7 @@ import pyarrow as pa
 from lensaudit.documents import read_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.lensset.containers.adapter import Adapter, Numbers, Rows, runs
-from lensaudit.lensset.containers.arrow_images import images_of, values_of
+from lensaudit.lensset.containers.arrow_images import Shapes, images_of, values_of
 from lensaudit.untrusted import path_within, printable, regular_size
 
 _FIX = "save the data set again"
@@ -28,10 +28,10 @@ class ArrowFile(Adapter):
     """
 
     def __init__(
-        self, path: Path, images: Sequence[str], values: Sequence[str], shape: tuple[int, ...] | None,
+        self, path: Path, images: Sequence[str], values: Sequence[str], shapes: Shapes,
         classes: dict[str, list[str]],
     ) -> None:  # fmt: skip
-        self.path, self._shape, self._classes = path, shape, classes
+        self.path, self._flat, self._classes = path, shapes, classes
         regular_size(path)
         self._table: pa.Table | None = None
         self.n = self._opened().num_rows
@@ -53,7 +53,7 @@ class ArrowFile(Adapter):
         column = self._opened().column(name)
         try:
             parts = [
-                images_of(piece, self._shape, where)
+                images_of(piece, self._flat.get(name), where)
                 for first, end, row in runs(rows)
                 for piece in column.slice(row, end - first).chunks
                 if len(piece)
@@ -90,7 +90,7 @@ class ArrowFile(Adapter):
 
 
 def huggingface_adapter(
-    files: Sequence[Path], images: Sequence[str], values: Sequence[str], shape: tuple[int, ...] | None
+    files: Sequence[Path], images: Sequence[str], values: Sequence[str], shapes: Shapes
 ) -> list[Adapter]:
     """An adapter for each Arrow file of the data sets in the folders `files`, in their order."""
     if not all(images):
@@ -98,7 +98,7 @@ def huggingface_adapter(
     found: list[Adapter] = []
     for one in files:
         arrows, classes = ([one], {}) if one.is_file() else _inside(one)
-        found += [ArrowFile(arrow, images, values, shape, classes) for arrow in arrows]
+        found += [ArrowFile(arrow, images, values, shapes, classes) for arrow in arrows]
     return found
 
 

@@ -13,9 +13,9 @@ from lensaudit.documents import complaint
 from lensaudit.errors import UsageError
 from lensaudit.lensset.containers.container import Container
 from lensaudit.lensset.containers.declaration import declaration_at
-from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, Source, chunk_for
+from lensaudit.lensset.header import CatalogueColumn, Header, Source
 from lensaudit.lensset.ingest.cutout import filled, refuse_constant
-from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES, LABEL
+from lensaudit.lensset.ingest.plan import BAD_PIXEL_POLICIES
 from lensaudit.lensset.simulation import write_chunks
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import LensSetWriter, Records
@@ -41,7 +41,12 @@ class CopyTask:
             if column.name in cutouts.told.columns:
                 for row, value in zip(rows, cutouts.column_in(column.name, span).tolist(), strict=True):
                     row[column.name] = value
-        images = {}
+        images, psf, rms = {}, {}, {}
+        for band in self.header.bands:
+            if band.psf is not None:
+                psf[band.name] = cutouts.psf(band.name, span if band.psf.per_cutout else slice(1))
+            if band.rms is not None:
+                rms[band.name] = cutouts.rms(band.name, span if band.rms.per_cutout else slice(1))
         for band in cutouts.bands:
             block = cutouts.images(band, span)
             bad = ~np.isfinite(block)
@@ -51,7 +56,7 @@ class CopyTask:
                 refuse_constant(block[place], ~bad[place], where)
                 rows[place][f"n_nan_{band}"] = int(bad[place].sum())
             images[band] = block
-        LensSetWriter(self.root, self.header).write(chunk, Records(ids=ids, images=images, rows=rows))
+        LensSetWriter(self.root, self.header).write(chunk, Records(ids=ids, images=images, rows=rows, psf=psf, rms=rms))
         return len(ids)
 
 
@@ -87,45 +92,21 @@ def ingest_cutouts(
 
 def _header(cutouts: Container, nan: str) -> Header:
     n, _ = len(cutouts.ids), cutouts.labels  # doubled ids and odd labels before anything is written
-    zero, unit = cutouts.zero_point_mag, cutouts.unit
+    told = cutouts.header
     counted = (
         CatalogueColumn(name=f"n_nan_{b}", unit="pixel", description=f"NaN or infinite pixels in {b}", dtype="int64")
         for b in cutouts.bands
     )
-    own = (
-        CatalogueColumn(
-            name=name,
-            unit=unit_,
-            description="as in the container",
-            dtype="str" if cutouts.column(name).dtype == object else "float64",
-        )
-        for name, unit_ in cutouts.told.columns.items()
-    )
-    source = {
-        "layout": "cutouts",
-        "notes": [f"read from {cutouts.form} by {cutouts.path.name}"],
-        "pixels": {"nan": f"{nan} (counted in n_nan_*)"},
-    }
+    source = told.source.model_dump(exclude_unset=True) | {"pixels": {"nan": f"{nan} (counted in n_nan_*)"}}
+    made = Provenance.here(inputs={"cutouts": cutouts.content_hash})
+    words = {name: getattr(told, name) for name in ("instrument", "bands", "chunk")}
     try:
         return Header(
-            instrument=cutouts.instrument,
-            bands=tuple(
-                BandHeader(
-                    name=band,
-                    shape=cutouts.shape[band],
-                    pixel_scale_arcsec=cutouts.pixel_scale_arcsec[band],
-                    zero_point_mag=zero[band],
-                    unit=unit[band],
-                )
-                for band in cutouts.bands
-            ),
+            **words,
             n=n,
-            chunk=chunk_for(n),
-            columns=(LABEL, *own, *counted),
+            columns=(*told.columns, *counted),
             source=Source.model_validate(source),
-            provenance=replace(
-                Provenance.here(inputs={"cutouts": cutouts.content_hash}), command="lensaudit ingest cutouts"
-            ),
+            provenance=replace(made, command="lensaudit ingest cutouts"),
         )
     except ValidationError as invalid:
         raise UsageError(f"{cutouts.path}: {complaint(invalid)}; correct the declaration") from invalid

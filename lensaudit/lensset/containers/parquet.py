@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.lensset.containers.adapter import Adapter, Numbers, Rows, runs
-from lensaudit.lensset.containers.arrow_images import images_of, values_of
+from lensaudit.lensset.containers.arrow_images import Shapes, images_of, values_of
 from lensaudit.lensset.containers.declaration import MOST_FILES
 from lensaudit.untrusted import other_kind, path_within, printable
 
@@ -28,10 +28,10 @@ _LARGEST_ROW = 1 << 28
 class ParquetFile(Adapter):
     """One Parquet file, read forwards: a few images are decoded at a time, going back begins the row group again."""
 
-    def __init__(self, path: Path, images: Sequence[str], values: Sequence[str], shape: tuple[int, ...] | None) -> None:
+    def __init__(self, path: Path, images: Sequence[str], values: Sequence[str], shapes: Shapes) -> None:
         if reason := other_kind(path, "a Parquet file", "parquet"):
             raise DataError(reason)
-        self.path, self._shape, self._file = path, shape, None
+        self.path, self._flat, self._file = path, shapes, None
         self._streams: dict[str, _Stream] = {}
         with _explained(path):
             self._footer = pq.read_metadata(path)
@@ -58,7 +58,7 @@ class ParquetFile(Adapter):
                 self._streams[name] = _Stream(self._opened(), name, self._begins, self._at_once(name))
             stream = self._streams[name]
             parts = [
-                images_of(piece, self._shape, where)
+                images_of(piece, self._flat.get(name), where)
                 for first, end, row in runs(rows)
                 for piece in stream.read(row, end - first)
             ]
@@ -146,13 +146,13 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def parquet_adapter(
-    files: Sequence[Path], images: Sequence[str], values: Sequence[str], shape: tuple[int, ...] | None
+    files: Sequence[Path], images: Sequence[str], values: Sequence[str], shapes: Shapes
 ) -> list[Adapter]:
     """An adapter for each file; of a folder for each below it, by Norder, Dir and Npix where it is partitioned so."""
     if not all(images):
         raise UsageError(f"{files[0]}: images is not given; name the column, or one for each band")
     found = [file for one in files for file in (_below(one) if one.is_dir() else [one])]
-    return [ParquetFile(file, images, values, shape) for file in found]
+    return [ParquetFile(file, images, values, shapes) for file in found]
 
 
 def _below(folder: Path) -> list[Path]:

@@ -60,6 +60,8 @@ def _zero_points(lens_set: LensSet) -> list[str]:
 
 def _kept_beside(lens_set: LensSet) -> list[str]:
     remarks, n = [], len(lens_set)
+    if lens_set.header.source.layout == "cutouts":  # its notes say what was done
+        return []
     for band in lens_set.header.bands:
         name = band.name
         if band.psf is not None and band.psf.per_cutout:
@@ -109,6 +111,8 @@ def _no_stars(lens_set: LensSet) -> list[str]:
 
 
 def _coordinates(lens_set: LensSet) -> list[str]:
+    if not lens_set.has_wcs:
+        return []
     missing: Counter[str] = Counter()
     rescaled: Counter[str] = Counter()
     errors: dict[str, list[float]] = defaultdict(list)

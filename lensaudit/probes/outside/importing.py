@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 from lensaudit.errors import DataError, NoSuchData, NoSuchFile, UsageError
 from lensaudit.files import sha256, writable_folder
 from lensaudit.finders.scores_file import read_scores
-from lensaudit.lensset import LensSet
+from lensaudit.lensset import open_cutouts
 from lensaudit.probes.audit import AUDIT_FILE, ProbeAudit, audited
 from lensaudit.probes.collect import Answers
 from lensaudit.probes.columns import Sample, fulfilling
@@ -244,7 +244,7 @@ def _with_hosts(plan: ExportPlan, path: Path | None) -> ExportPlan:
         return plan
     hosts = plan.hosts if path is None else replace(plan.hosts, path=path)
     try:
-        same = LensSet.open(hosts.path).content_hash == plan.inputs.get(plan.hosts.name)
+        same = open_cutouts(hosts.path).content_hash == plan.inputs.get(plan.hosts.name)
     except NoSuchFile as gone:
         raise NoSuchData(f"{hosts.path}: the hosts of this export are gone; say where they lie with --hosts") from gone
     if not same:
