@@ -25,10 +25,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Data = LensSet | str | Path
-"""A lens set, or the folder of one."""
+"""A lens set or a container, or where one lies: see `lensaudit.lensset.open_cutouts`."""
 
 AnyData = Cutouts | str | Path
-"""The same, or other cutouts: see `lensaudit.lensset.open_cutouts`."""
+"""The same, or other cutouts in memory."""
 
 Watcher = Callable[[str, int, int], None]
 """Called with the name of a stage, its steps done and its steps in all."""

@@ -23,9 +23,8 @@ Index = slice | Sequence[int] | NDArray[np.integer[Any]] | int
 class Cutouts(Protocol):
     """Images of systems in bands, with ids, labels and catalogue columns; read as they are asked for.
 
-    `lensaudit.lensset.LensSet` is one; what else is one is opened by `lensaudit.lensset.open_cutouts`. What only lens
-    sets hold (truth, scenes, point-spread functions, noise) is not part of it: ``has_…`` says whether it is there, and
-    who needs it asks for a lens set.
+    `lensaudit.lensset.LensSet` is one, and so is a container, a lens set without truth and scenes; both are opened by
+    `lensaudit.lensset.open_cutouts`.
     """
 
     @property

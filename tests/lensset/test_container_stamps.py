@@ -72,6 +72,19 @@ def test_each_image_has_its_own(name: str, sample: Sample, tmp_path: Path):
     np.testing.assert_array_equal(part, opened.psf("VIS", order)[[3, 1]])
 
 
+def test_the_middle_alone_is_taken(sample: Sample, tmp_path: Path):
+    whole = open_cutouts(declared(hdf5_apart(tmp_path, sample)))
+    middle = open_cutouts(declared(tmp_path / "c.yaml", size_pixels={"VIS": 7}))
+    assert (middle.shape["VIS"], middle.shape["H"]) == ((7, 7), (12, 12))
+    assert middle.pixel_scale_arcsec == whole.pixel_scale_arcsec
+    for read in ("images", "rms"):
+        found = getattr(middle, read)("VIS", slice(None))
+        np.testing.assert_array_equal(found, getattr(whole, read)("VIS", slice(None))[:, 2:9, 2:9])
+    assert middle.psf("VIS", 0).shape == (1, 7, 7)
+    with pytest.raises(LensauditError, match="band VIS: has 12×12 pixels; correct size_pixels, 13"):
+        open_cutouts(declared(tmp_path / "c.yaml", size_pixels=13))
+
+
 def of_all(folder: Path, sample: Sample, **words: Any) -> Path:
     """HDF5 with one PSF and one variance for all images, in FITS files."""
     psf = fits.ImageHDU(3 * sample.images["psf"][0].astype(">f8"), name="PSF")

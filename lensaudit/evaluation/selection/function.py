@@ -376,7 +376,7 @@ def require_truth(lens_set: WithTruth) -> None:
     if not parameters_of(lens_set)[0]:
         raise DataError(
             f"{lens_set.path}: knows nothing of its lenses (no θ_E, S/N, magnitudes …), as of most real ones; "
-            "simulate a set, or declare columns of your own beside the cutouts"
+            "see lensaudit simulate, or declare columns of your own beside the cutouts"
         )
 
 

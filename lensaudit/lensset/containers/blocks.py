@@ -19,6 +19,11 @@ from lensaudit.untrusted import printable
 class Blocks:
     """Images of bands, read as they are asked for; of a name that several bands share, the last block is kept.
 
+    Attributes
+    ----------
+    stored, shape
+        Band → (rows, columns) of its images in the file, and of what is taken of them.
+
     Parameters
     ----------
     yaml
@@ -41,12 +46,34 @@ class Blocks:
         self._places = {band: place for place, band in enumerate(names)}
         self._kept: dict[str, tuple[bytes, NDArray[Any]]] = {}
         self._axes = {band: self._axis(band) for band in names}
-        self.shape = {band: self._shape(band) for band in names}
+        self.stored = {band: self._shape(band) for band in names}
+        self.shape = dict(self.stored)
+
+    def take_centre(self, pixels: Mapping[str, int | None]) -> None:
+        """Read only the central `pixels` × `pixels` from now on; None for all of them.
+
+        Raises
+        ------
+        DataError
+            Images are smaller.
+        """
+        for band, size in pixels.items():
+            if size is not None and size > min(self.stored[band]):
+                there = "×".join(map(str, self.stored[band]))
+                raise DataError(f"{self._adapter.path}: band {band}: has {there} pixels; correct size_pixels, {size}")
+            self.shape[band] = self.stored[band] if size is None else (size, size)
 
     def read(self, band: str, rows: Rows) -> NDArray[Any]:
         """Images (m, h, w) of `band`, of the type they are stored in."""
         block, axis = self._block(self._names[band], rows), self._axes[band]
-        return block if axis is None else np.take(block, self._places[band] if self._shared else 0, axis=axis)
+        whole = block if axis is None else np.take(block, self._places[band] if self._shared else 0, axis=axis)
+        return self.cut(band, whole)
+
+    def cut(self, band: str, block: NDArray[Any]) -> NDArray[Any]:
+        """What is taken of images (…, rows, columns) as they are stored."""
+        (rows, columns), (height, width) = self.stored[band], self.shape[band]
+        top, left = (rows - height) // 2, (columns - width) // 2
+        return block[..., top : top + height, left : left + width]
 
     def _block(self, name: str, rows: Rows) -> NDArray[Any]:
         key = rows.tobytes() if self._shared else b""

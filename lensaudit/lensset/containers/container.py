@@ -48,6 +48,7 @@ class Container(LensSet):
         if adapter.n < 1:
             raise DataError(f"{adapter.path}: holds no image; correct data in {path}")
         self._images = Blocks(path, adapter, told.image_names, told.apart, told.layout, "images")
+        self._images.take_centre({band: told.of_band(told.size_pixels, band) for band in told.bands})
         self._stamps = Stamps(path, told, adapter, self._images)
         self._text: dict[str, bool] = {}
 
@@ -106,17 +107,17 @@ class Container(LensSet):
             raise UsageError(f"{self.path}: {complaint(invalid)}; correct the declaration") from invalid
 
     def _band_header(self, band: str, notes: list[str]) -> BandHeader:
-        told, (rows, columns) = self.told, self._images.shape[band]
+        told = self.told
         scale = told.of_band(told.pixel_scale_arcsec, band)
         if scale is None:
             width = told.of_band(told.field_of_view_arcsec, band)
             assert width is not None, "one of the two is given"
-            scale = width / columns
+            scale = width / self._images.stored[band][1]
         psf, done = self._stamps.psf_header(band, scale)
         notes += done
         return BandHeader(
             name=band,
-            shape=(rows, columns),
+            shape=self._images.shape[band],
             pixel_scale_arcsec=scale,
             zero_point_mag=told.of_band(told.zero_point_mag, band),
             unit=told.of_band(told.unit, band) or "unknown",

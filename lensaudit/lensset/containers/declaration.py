@@ -26,6 +26,7 @@ Band = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$", max_length=
 Name = Annotated[str, Field(min_length=1, max_length=400)]
 _Arcsec = Annotated[float, Field(ge=1e-6, le=3600)]
 _Mag = Annotated[float, Field(ge=-100, le=100)]
+_Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
 _Electrons = Annotated[float, Field(gt=0, le=1e30)]
 _Unit = Annotated[str, Field(max_length=200)]
 V = TypeVar("V")
@@ -74,8 +75,10 @@ class ContainerFile(BaseModel):
     catalogue
         A table that holds ids, labels and columns instead: matched by id where the container has ids of its own, else
         a row for an image.
+    size_pixels
+        Only the central pixels are taken, so many along a side: of all bands, or by band.
     pixel_scale_arcsec, field_of_view_arcsec
-        Of all bands, or by band; one of the two.
+        Of the images as they are stored, of all bands or by band; one of the two.
     zero_point_mag, unit, electrons_per_unit
         AB magnitude of one pixel unit, its name, and how many electrons it is.
     filters
@@ -109,6 +112,7 @@ class ContainerFile(BaseModel):
     zero_point_mag: _Mag | dict[Band, _Mag] | None = None
     unit: _Unit | dict[Band, _Unit] = "unknown"
     instrument: Instrument = "unknown"
+    size_pixels: _Side | dict[Band, _Side] | None = None
     electrons_per_unit: _Electrons | dict[Band, _Electrons] | None = None
     filters: dict[Band, Name] | None = None
     psf: Name | dict[Band, Name] | None = None
@@ -128,7 +132,7 @@ class ContainerFile(BaseModel):
                 raise ValueError(f"{field}: names {', '.join(given)}, the bands are {', '.join(self.bands)}")
         if len(given := [kind for kind in NOISE if getattr(self, kind) is not None]) > 1:
             raise ValueError(f"{' and '.join(given)}: each says the noise; give one of them")
-        for field in ("zero_point_mag", "unit", "electrons_per_unit", "filters", "psf", *NOISE):
+        for field in ("size_pixels", "zero_point_mag", "unit", "electrons_per_unit", "filters", "psf", *NOISE):
             given = getattr(self, field)
             if isinstance(given, dict) and (odd := set(given) - set(self.bands)):
                 raise ValueError(f"{field}: {min(odd)} is not one of the bands {', '.join(self.bands)}")
@@ -164,7 +168,7 @@ class ContainerFile(BaseModel):
 
     def hashed(self) -> dict[str, Any]:
         """What it says, as plain values; fields that came later are there where they are given."""
-        since = {"electrons_per_unit", "filters", "psf", *NOISE}
+        since = {"size_pixels", "electrons_per_unit", "filters", "psf", *NOISE}
         words = self.model_dump(mode="json")
         return {name: value for name, value in words.items() if value is not None or name not in since}
 

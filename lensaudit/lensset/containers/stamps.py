@@ -54,8 +54,8 @@ class Stamps:
         self._ones: dict[str, NDArray[np.float32]] = {}
         for band, noise in self._noise.items():
             shape = noise.pixels.shape if isinstance(noise, One) else noise.shape[band]
-            if shape != images.shape[band]:
-                there, wanted = ("×".join(map(str, sides)) for sides in (shape, images.shape[band]))
+            if shape != images.stored[band]:
+                there, wanted = ("×".join(map(str, sides)) for sides in (shape, images.stored[band]))
                 where = noise.where if isinstance(noise, One) else f"{yaml}: {self._kind} of band {band}"
                 raise DataError(f"{where}: has {there} pixels, the images have {wanted}; give the noise of the same")
 
@@ -118,10 +118,10 @@ class Stamps:
 
         source = self._noise[band]
         if isinstance(source, One):
-            of_all = standard_deviation(source.pixels, self._kind)
+            of_all = standard_deviation(self._images.cut(band, source.pixels), self._kind)
             self._demand_weight(of_all[None], [source.where])
             return np.broadcast_to(of_all, (len(rows), *of_all.shape))
-        found = standard_deviation(source.read(band, rows), self._kind)
+        found = standard_deviation(self._images.cut(band, source.read(band, rows)), self._kind)
         self._demand_weight(found, [self._where(self._kind, band, row) for row in rows.tolist()])
         return np.where(np.isfinite(self._images.read(band, rows)), found, np.float32(np.inf))
 
