@@ -42,11 +42,11 @@ class CopyTask:
                 for row, value in zip(rows, cutouts.column_in(column.name, span).tolist(), strict=True):
                     row[column.name] = value
         images, psf, rms = {}, {}, {}
-        for band in self.header.bands:
-            if band.psf is not None:
-                psf[band.name] = cutouts.psf(band.name, span if band.psf.per_cutout else slice(1))
-            if band.rms is not None:
-                rms[band.name] = cutouts.rms(band.name, span if band.rms.per_cutout else slice(1))
+        for told in self.header.bands:
+            if told.psf is not None:
+                psf[told.name] = cutouts.psf(told.name, span if told.psf.per_cutout else slice(1))
+            if told.rms is not None:
+                rms[told.name] = cutouts.rms(told.name, span if told.rms.per_cutout else slice(1))
         for band in cutouts.bands:
             block = cutouts.images(band, span)
             bad = ~np.isfinite(block)
