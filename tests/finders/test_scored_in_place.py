@@ -115,14 +115,9 @@ def test_nan_is_treated_as_said(sample: Sample, cli, tmp_path: Path):
     assert LensSet.open(tmp_path / "filled").images("H", 3)[0, 2, 2] == 0
 
 
-@pytest.mark.parametrize("command", ["selection", "report", "judge"])
-def test_what_needs_truth_asks_for_a_lens_set(command: str, place: Path, cli, tmp_path: Path):
-    words = {
-        "report": ["report", "ou66", "--set", place / "c.yaml"],
-        "judge": ["judge", "ou66", place / "c.yaml"],
-    }
-    with pytest.raises(DataError, match="the folder of a lens set is needed here"):
-        cli(*words.get(command, [command, "ou66", place / "c.yaml"]), "--out", tmp_path / "out")
+def test_selection_asks_for_columns(place: Path, cli, tmp_path: Path):
+    with pytest.raises(DataError, match="knows nothing of its lenses .* declare columns of your own"):
+        cli("selection", "ou66", place / "c.yaml", "--out", tmp_path / "out")
 
 
 def test_a_field_of_view_of_others_is_refused(place: Path, large: Sample, cli, tmp_path: Path):
