@@ -116,7 +116,7 @@ def test_nan_is_treated_as_said(sample: Sample, cli, tmp_path: Path):
 
 
 def test_selection_asks_for_columns(place: Path, cli, tmp_path: Path):
-    with pytest.raises(DataError, match="knows nothing of its lenses .* declare columns of your own"):
+    with pytest.raises(DataError, match=r"knows nothing of its lenses .* declare columns of your own"):
         cli("selection", "ou66", place / "c.yaml", "--out", tmp_path / "out")
 
 
