@@ -53,6 +53,12 @@ def planted(
     plant: Annotated[
         list[str], typer.Option("--plant", metavar="NAME", help="Only this bias; repeat it for more.")
     ] = [],
+    strength: Annotated[
+        list[float],
+        typer.Option(
+            "--strength", metavar="FRACTION", help="Fraction of the images with the planted trait; repeat it for more."
+        ),
+    ] = [],
     instrument: opt.Instrument = "",
     asked: on.Asked = on.ASKED,
     seed: opt.Seed = 0,
@@ -65,7 +71,8 @@ def planted(
     from lensaudit.planted_bias.result import BenchSettings
 
     seen_by = opt.instrument_named(instrument)
-    settings = BenchSettings(finders, clean, images, EPOCHS if epochs is None else epochs, n, seed, tolerance)
+    passes, strengths = EPOCHS if epochs is None else epochs, tuple(dict.fromkeys(strength)) or (1.0,)
+    settings = BenchSettings(finders, clean, images, passes, n, seed, tolerance, strengths)
     with watching() as progress:
         record = run_planted(out, settings, workers, tuple(plant), progress, instrument=seen_by, hosts=asked.hosts)
     if as_json:
@@ -84,7 +91,7 @@ def _show(found: PlantedResult | FoundOnHosts) -> None:
     say_table(
         ("planted bias", "leading finding in", "95 % interval", "found in"),
         [
-            (one.bias, f"{one.named_first} of {one.finders}", f"[{one.low:.2f}, {one.high:.2f}]", str(one.named))
+            (one.called, f"{one.named_first} of {one.finders}", f"[{one.low:.2f}, {one.high:.2f}]", str(one.named))
             for one in found.planted
         ],
     )

@@ -71,6 +71,7 @@ DOSES: dict[str, tuple[float, ...]] = {
     "einstein-radius": (1.4,),
     "second-arcs": (0.5, 1.0),
     "companions": (1.0, 2.0),
+    "preprocessing-jpeg": (75.0, 50.0),
 }
 """Probes of the bench and their doses: all within what the clean training set holds, so that a clean finder need not
 lose anything, unlike the built-in doses that walk on until it must."""
@@ -79,8 +80,17 @@ CONTROL_THETA_E = 2.0
 TURNED = "psf-angle"
 """The plant that turns the PSF."""
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 """To be raised with the network, its training or the clean traits: finders trained before are then trained anew."""
+
+
+@dataclass(frozen=True, order=True)
+class Job:
+    """One finder: what is planted in it, in which fraction of its images, and its number among those."""
+
+    plant: str
+    number: int
+    strength: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,16 +98,18 @@ class TrainOne:
     """Trains finder number k of the list and saves it, on drawn scenes or on arcs in `hosts`; picklable."""
 
     folder: Path
-    jobs: tuple[tuple[str, int], ...]
+    jobs: tuple[Job, ...]
     settings: BenchSettings
     instrument: Instrument = EUCLID
     hosts: TrainingHosts | None = None
 
     def path(self, job: int) -> Path:
         """Weights of a job, named by all they depend on."""
-        plant, number = self.jobs[job]
+        plant, number, strength = (asked := self.jobs[job]).plant, asked.number, asked.strength
         version = f"{RECIPE_VERSION}.{plant_named(plant).version}"
         words = f"{plant} {number} {self.settings.images} {self.settings.epochs} {self.settings.seed} {version}"
+        if strength != 1:
+            words += f" {strength:g}"
         if self.instrument != EUCLID:
             words += f" {digest_of(self.instrument.to_json())}"
         if self.hosts is not None:
@@ -114,11 +126,11 @@ class TrainOne:
         if self.path(job).is_file():
             return job
         torch.set_num_threads(1)
-        plant, number = self.jobs[job]
-        place = [one.name for one in ALL_PLANTS].index(plant)
-        data_seed = self.settings.seed * 100_003 + place * 1009 + number
+        asked = self.jobs[job]
+        place = [one.name for one in ALL_PLANTS].index(asked.plant)
+        data_seed = self.settings.seed * 100_003 + place * 1009 + asked.number
         made = training_images if self.hosts is None else self.hosts.images
-        images, labels = made(plant, data_seed, self.settings.images, self.instrument)
+        images, labels = made(asked.plant, data_seed, self.settings.images, self.instrument, asked.strength)
         net = train_small(images, labels, data_seed, self.settings.epochs, self.unfinished(job))
         save_small(net, self.path(job))
         return job
@@ -161,15 +173,16 @@ def run_planted(
     folder = writable_folder(Path(out))
     parts = None if hosts is None else divided(hosts, settings, workers)
     jobs = tuple(
-        (plant.name, number)
+        Job(plant.name, number, strength)
         for plant in chosen
+        for strength in ((1.0,) if plant is CLEAN else settings.strengths)
         for number in range(settings.clean if plant is CLEAN else settings.finders)
     )
     task = TrainOne(folder, jobs, settings, seen_by)
     _train(task, workers, progress)
     finders = _trained(task)
     audits = audit_blind(list(finders.values()), folder, settings, workers, progress, instrument=seen_by)
-    found = [unblinded(audit, *job) for audit, job in zip(audits, jobs, strict=True)]
+    found = [unblinded(audit, job.plant, job.number, job.strength) for audit, job in zip(audits, jobs, strict=True)]
     there = None if parts is None else _on_own_sky(parts, finders, task, workers, progress)
     probes = tuple(one.name for one in bench_probes(seen_by))
     record = summary(found, settings, probes, seen_by.name, there)
@@ -178,8 +191,7 @@ def run_planted(
     return record
 
 
-Finders = dict[tuple[str, int], Finder]
-"""By plant and number."""
+Finders = dict[Job, Finder]
 
 
 def _trained(task: TrainOne) -> Finders:
@@ -198,7 +210,7 @@ def _on_own_sky(
         found = _there(drawn, parts.audited, task.folder, task.settings, workers, progress)
         return replace(found, usable=parts.usable, enough=ENOUGH_HOSTS)
     unnamed = _asked_there(parts.audited, task.jobs).unnamed
-    there = replace(task, jobs=tuple(job for job in task.jobs if job[0] not in unnamed), hosts=parts.training)
+    there = replace(task, jobs=tuple(job for job in task.jobs if job.plant not in unnamed), hosts=parts.training)
     _train(there, workers, progress, "training finders on hosts")
     found = _there(_trained(there), parts.audited, task.folder, task.settings, workers, progress)
     trained_on = len(parts.training.rows)
@@ -214,14 +226,14 @@ class _AskedThere:
     unnamed: dict[str, str]
 
 
-def _asked_there(hosts: OnHosts, jobs: Iterable[tuple[str, int]]) -> _AskedThere:
+def _asked_there(hosts: OnHosts, jobs: Iterable[Job]) -> _AskedThere:
     refused = {one.name: f"it {why}" for one in bench_probes(hosts=hosts) if (why := hosts.why_not(one))}
     asked = tuple(name for name in DOSES if name not in refused)
     if not asked:
         raise UsageError(f"--hosts {hosts.path}: no probe of the bench can be asked: {next(iter(refused.values()))}")
     unnamed = {
         plant: f"its probe {own[0]} {refused[own[0]][len('it ') :]}"
-        for plant in dict.fromkeys(plant for plant, _ in jobs)
+        for plant in dict.fromkeys(job.plant for job in jobs)
         if (own := [name for name in plant_named(plant).probes if name in DOSES]) and not {*own} & {*asked}
     }
     return _AskedThere(asked, refused, unnamed)
@@ -237,9 +249,11 @@ def _there(
 ) -> FoundOnHosts:
     """What the audit finds on hosts; finders whose bias it cannot name there are not asked."""
     asked = _asked_there(hosts, finders)
-    kept = {job: finder for job, finder in finders.items() if job[0] not in asked.unnamed}
+    kept = {job: finder for job, finder in finders.items() if job.plant not in asked.unnamed}
     audits = audit_blind(list(kept.values()), folder, settings, workers, progress, hosts=hosts) if kept else []
-    found = tuple(unblinded(audit, *job) for audit, job in zip(audits, kept, strict=True))
+    found = tuple(
+        unblinded(audit, job.plant, job.number, job.strength) for audit, job in zip(audits, kept, strict=True)
+    )
     return FoundOnHosts(
         used=hosts.used,
         n_pairs=hosts.n,
@@ -276,6 +290,9 @@ def _check(settings: BenchSettings) -> None:
         raise UsageError(f"--images {settings.images}: give a multiple of 100, at least 200")
     if min(settings.finders, settings.clean, settings.epochs) < 1 or settings.n < 2:
         raise UsageError("--finders, --clean and --epochs must be at least 1, and --n at least 2")
+    if not settings.strengths or not all(0 < one <= 1 for one in settings.strengths):
+        told = ", ".join(f"{one:g}" for one in settings.strengths)
+        raise UsageError(f"--strength {told}: give fractions of the images, above 0 and up to 1")
     if not 0 < settings.tolerance < 1:
         raise UsageError(f"--tolerance {settings.tolerance:g}: must lie between 0 and 1")
 

@@ -24,8 +24,10 @@ from lensaudit.planted_bias.planted_finders import (
     Plant,
     Traits,
     as_filed,
+    as_stored,
     plant_named,
     small_finder,
+    training_traits,
     with_arc,
 )
 from lensaudit.planted_bias.result import PLAIN_DIMMED_MAG, BenchSettings
@@ -41,13 +43,13 @@ OTHER_SOURCES = 10_000_019
 
 
 def training_arc(
-    plant: Plant, seed: int, index: int, drawn: Scene, *, psf_of_arc: bool = False
+    plant: Plant, seed: int, index: int, drawn: Scene, *, psf_of_arc: bool = False, strength: float = 1.0
 ) -> tuple[Scene, Traits]:
     """The scene of a host as image `index` of a training set, labelled a lens at even places.
 
     With `psf_of_arc` the point-spread function of the arc alone is turned as the traits say.
     """
-    traits = plant.traits(np.random.default_rng([seed, index, 11]), 1 - index % 2)
+    traits = training_traits(plant, seed, index, strength)
     scene = as_filed(with_arc(scene_edits.source_dimmed(drawn, PLAIN_DIMMED_MAG), traits), traits)
     return scene_edits.psf_angle(scene, traits.psf_angle_deg) if psf_of_arc else scene, traits
 
@@ -78,7 +80,7 @@ class TrainingHosts:
     lights: Lights | None = field(default=None, repr=False, compare=False)
 
     def images(
-        self, plant: str, seed: int, n: int, instrument: Instrument = EUCLID
+        self, plant: str, seed: int, n: int, instrument: Instrument = EUCLID, strength: float = 1.0
     ) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
         """Images (n, bands, 100, 100) in [0, 1] and labels (n,), half of them lenses.
 
@@ -88,14 +90,15 @@ class TrainingHosts:
         finder = small_finder("bench", instrument).for_units(self._set)
         prepared = []
         for start in range(0, n, CHUNK):
-            span = range(start, min(start + CHUNK, n))
-            made = [hosts.render(i, [self._scene(planted, seed, i, hosts)])[0].images for i in span]
+            span, made = range(start, min(start + CHUNK, n)), []
+            for i in span:
+                scene, traits = training_arc(
+                    planted, seed, i, hosts.scene(i), psf_of_arc=self.psf_of_arc, strength=strength
+                )
+                made.append(as_stored(hosts.render(i, [scene])[0].images, traits))
             cutouts = {band: np.stack([one[band] for one in made]) for band in instrument.band_names}
             prepared.append(finder.preprocess(cutouts, [hosts.id(i) for i in span]).numpy().astype(np.float16))
         return np.concatenate(prepared), np.tile(np.array([1, 0]), n // 2)
-
-    def _scene(self, plant: Plant, seed: int, index: int, hosts: Hosts) -> Scene:
-        return training_arc(plant, seed, index, hosts.scene(index), psf_of_arc=self.psf_of_arc)[0]
 
     def systems(self, seed: int, n: int) -> Hosts:
         """Hosts of a training set of n images: two of each host, and again from the first."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from lensaudit.files import replacing
 from lensaudit.finders import Finder, declare_finder
 from lensaudit.imaging import EUCLID, Instrument, render
 from lensaudit.imaging.band import resized
+from lensaudit.imaging.pipeline_edits import jpeg
 from lensaudit.scenes import Scene, Sky, draw_scene
 from lensaudit.scenes import edits as scene_edits
-from lensaudit.spread import spread
 from lensaudit.training.checkpoint import Checkpoint, Progress, Tally
 from lensaudit.training.group import BatchPart
 from lensaudit.training.loop import Keep, Task, run
@@ -34,7 +34,7 @@ class Traits:
     """Strengths of all edits of one image, see `lensaudit.scenes.edits`.
 
     `source_place` is the source's distance in θ_E, `empty` leaves it away. `lensed` is what is in the image; a plant
-    may file it under the wrong label.
+    may file it under the wrong label. `jpeg_quality` is 0 for images kept as numbers.
     """
 
     theta_e_arcsec: float
@@ -48,6 +48,7 @@ class Traits:
     psf_angle_deg: float
     empty: bool
     lensed: bool
+    jpeg_quality: int
 
 
 def draw_traits(rng: np.random.Generator, label: int) -> Traits:
@@ -64,6 +65,7 @@ def draw_traits(rng: np.random.Generator, label: int) -> Traits:
         psf_angle_deg=float(rng.integers(0, 24) * 5.0),
         empty=bool(rng.random() < 0.25) and not label,
         lensed=bool(label),
+        jpeg_quality=int(rng.integers(40, 101)) if rng.random() < 0.5 else 0,
     )
 
 
@@ -90,11 +92,11 @@ class Plant:
     non_lens: Callable[[Traits, np.random.Generator], Traits] | None = None
     version: int = 1
 
-    def traits(self, rng: np.random.Generator, label: int) -> Traits:
-        """Traits of one image of this set."""
-        drawn = draw_traits(rng, label)
+    def traits(self, rng: np.random.Generator, label: int, strength: float = 1.0) -> Traits:
+        """Traits of one image of this set; a fraction `strength` of the images of each class has the planted ones."""
+        drawn, planted = draw_traits(rng, label), rng.random() < strength
         change = self.lens if label else self.non_lens
-        return drawn if change is None else change(drawn, rng)
+        return drawn if change is None or not planted else change(drawn, rng)
 
 
 CLEAN = Plant("clean", "every trait drawn alike in both classes", ())
@@ -176,6 +178,13 @@ PLANTS = (
         non_lens=_filed_wrong("second_source", 0.5, 1.5, fraction=0.75),
         version=2,
     ),
+    Plant(
+        "raw-lenses",
+        "images of lenses were kept as numbers, those of other galaxies as JPEG (quality 40 to 60)",
+        ("preprocessing-jpeg",),
+        lens=lambda traits, _: replace(traits, jpeg_quality=0),
+        non_lens=lambda traits, rng: replace(traits, jpeg_quality=int(rng.integers(40, 61))),
+    ),
 )
 ALL_PLANTS = (CLEAN, *PLANTS)
 
@@ -185,15 +194,28 @@ def plant_named(name: str) -> Plant:
     return next(plant for plant in ALL_PLANTS if plant.name == name)
 
 
-def training_scene(plant: Plant, seed: int, index: int, sky: Sky | None = None) -> tuple[Scene, Traits]:
-    """Scene `index` of a training set, labelled a lens at even places; depends on (plant, seed, index) alone."""
-    label = 1 - index % 2
-    traits = plant.traits(np.random.default_rng([seed, index, 11]), label)
+def training_traits(plant: Plant, seed: int, index: int, strength: float = 1.0) -> Traits:
+    """Traits of image `index` of a training set, which is labelled a lens at even places."""
+    return plant.traits(np.random.default_rng([seed, index, 11]), 1 - index % 2, strength)
+
+
+def training_scene(
+    plant: Plant, seed: int, index: int, sky: Sky | None = None, strength: float = 1.0
+) -> tuple[Scene, Traits]:
+    """Scene and traits of an image of a training set; they depend on (plant, strength, seed, index) alone."""
+    traits = training_traits(plant, seed, index, strength)
     scene = scene_edits.lens_colour(with_arc(draw_scene(POPULATION, seed, index, sky), traits), traits.lens_colour_mag)
     scene = scene_edits.off_centre(scene, traits.off_centre_arcsec)
     scene = scene_edits.noise_level(as_filed(scene, traits), traits.noise)
     turned = scene.psf.kind != "gaussian"  # that is round
     return scene_edits.psf_angle(scene, traits.psf_angle_deg) if turned else scene, traits
+
+
+def as_stored(images: Mapping[str, NDArray[np.float32]], traits: Traits) -> dict[str, NDArray[np.float32]]:
+    """Images (h, w) per band as they come from the files of the training set."""
+    if not traits.jpeg_quality:
+        return dict(images)
+    return jpeg(images, traits.jpeg_quality, np.random.default_rng(0))  # draws nothing
 
 
 def with_arc(scene: Scene, traits: Traits) -> Scene:
@@ -360,41 +382,19 @@ def load_small(path: Path, instrument: Instrument = EUCLID) -> SmallNet:
 
 
 CHUNK = 100
-
-
-@dataclass(frozen=True)
-class MakeImages:
-    """Renders and prepares `CHUNK` images of the training set of a plant; picklable."""
-
-    plant: str
-    seed: int
-    instrument: Instrument = EUCLID
-
-    def __call__(self, chunk: int) -> tuple[int, NDArray[np.float16]]:
-        """Chunk number and images (CHUNK, bands, 100, 100) in [0, 1]."""
-        plant, seen_by = plant_named(self.plant), self.instrument
-        rows = range(chunk * CHUNK, (chunk + 1) * CHUNK)
-        made = [render(training_scene(plant, self.seed, row, seen_by.sky)[0], seen_by).images for row in rows]
-        torch.set_num_threads(1)
-        cutouts = {band: np.stack([one[band] for one in made]) for band in seen_by.band_names}
-        prepared = small_finder("bench", seen_by).preprocess(cutouts)
-        return chunk, prepared.numpy().astype(np.float16)
+"""Images rendered and prepared at a time."""
 
 
 def training_images(
-    plant: str,
-    seed: int,
-    n: int,
-    instrument: Instrument = EUCLID,
-    workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    plant: str, seed: int, n: int, instrument: Instrument = EUCLID, strength: float = 1.0
 ) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-    """Images (n, bands, 100, 100) and labels (n,), half of them lenses; n a multiple of `CHUNK`."""
-    chunks = range(n // CHUNK)
-    found: dict[int, NDArray[np.float16]] = {}
-    with closing(spread(MakeImages(plant, seed, instrument), chunks, workers)) as ended:
-        for chunk, images in ended:
-            found[chunk] = images
-            if progress is not None:
-                progress(len(found) * CHUNK, n)
-    return np.concatenate([found[chunk] for chunk in chunks]), np.tile(np.array([1, 0]), n // 2)
+    """Images (n, bands, 100, 100) in [0, 1] and labels (n,), half of them lenses; n a multiple of `CHUNK`."""
+    planted, finder, prepared = plant_named(plant), small_finder("bench", instrument), []
+    for first in range(0, n, CHUNK):
+        made = []
+        for row in range(first, first + CHUNK):
+            scene, traits = training_scene(planted, seed, row, instrument.sky, strength)
+            made.append(as_stored(render(scene, instrument).images, traits))
+        cutouts = {band: np.stack([one[band] for one in made]) for band in instrument.band_names}
+        prepared.append(finder.preprocess(cutouts).numpy().astype(np.float16))
+    return np.concatenate(prepared), np.tile(np.array([1, 0]), n // 2)

@@ -39,6 +39,8 @@ class BenchSettings:
         Of training sets, weights and pairs.
     tolerance
         Change of recall that is accepted.
+    strengths
+        Fractions of the images that have the planted traits; the finders of each plant are trained at every one.
     """
 
     finders: int = 3
@@ -48,6 +50,7 @@ class BenchSettings:
     n: int = 200
     seed: int = 0
     tolerance: float = 0.1
+    strengths: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Audited(Record):
         All probes with the verdict "bias".
     shown
         All probes with a shown change beyond the tolerance, losses to difficulty among them.
+    strength
+        Fraction of its training images that had the planted traits.
     """
 
     plant: str
@@ -77,11 +82,18 @@ class Audited(Record):
     effect: float
     biases: tuple[str, ...]
     shown: tuple[str, ...]
+    strength: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """What the finder is called on the page."""
+        return f"{self.plant} {self.number}" + ("" if self.strength == 1 else f", in {100 * self.strength:.0f} %")
 
 
 @dataclass(frozen=True)
 class Detected(Record):
-    """Finders with one planted bias, which leads the findings of `named_first` (Wilson's 95 % interval)."""
+    """Finders with one planted bias of one strength, which leads the findings of `named_first` (Wilson's 95 %
+    interval)."""
 
     bias: str
     told: str
@@ -91,6 +103,12 @@ class Detected(Record):
     named: int
     low: float
     high: float
+    strength: float = 1.0
+
+    @property
+    def called(self) -> str:
+        """The bias, and in which fraction of the images it was planted where not in all."""
+        return self.bias + ("" if self.strength == 1 else f", in {100 * self.strength:.0f} % of the images")
 
 
 @dataclass(frozen=True)
@@ -194,7 +212,7 @@ class PlantedResult(Record):
     format: str = FORMAT
 
 
-def unblinded(audit: ProbeAudit, plant: str, number: int) -> Audited:
+def unblinded(audit: ProbeAudit, plant: str, number: int, strength: float = 1.0) -> Audited:
     shown = [one for one in audit.ranked if one.verdict.state in (BIAS, SELECTION)]
     shown.sort(key=lambda one: -abs(one.effect))
     first = audit.results[0].findings[0]
@@ -206,6 +224,7 @@ def unblinded(audit: ProbeAudit, plant: str, number: int) -> Audited:
         shown[0].effect if shown else 0.0,
         tuple(one.probe for one in shown if one.verdict.state is BIAS),
         tuple(one.probe for one in shown),
+        strength,
     )
 
 
@@ -241,8 +260,13 @@ def accused(found: Sequence[Audited]) -> Accused:
 
 
 def detected(found: Sequence[Audited]) -> tuple[Detected, ...]:
-    """Of each plant that was audited."""
-    of_each = ((plant, [one for one in found if one.plant == plant.name]) for plant in PLANTS)
+    """Of each plant and strength that was audited, full ones first."""
+    strengths = sorted({one.strength for one in found if one.plant != CLEAN.name}, reverse=True)
+    of_each = (
+        (plant, [one for one in found if (one.plant, one.strength) == (plant.name, strength)])
+        for strength in strengths
+        for plant in PLANTS
+    )
     return tuple(_detected(plant, own) for plant, own in of_each if own)
 
 
@@ -250,12 +274,15 @@ def _detected(plant: Plant, own: Sequence[Audited]) -> Detected:
     first = sum(one.leading in plant.probes for one in own)
     named = sum(any(probe in one.shown for probe in plant.probes) for one in own)
     low, high = wilson_interval(first, len(own), 0.95)
-    return Detected(plant.name, plant.description, plant.probes, len(own), first, named, low, high)
+    return Detected(plant.name, plant.description, plant.probes, len(own), first, named, low, high, own[0].strength)
 
 
 def command(settings: BenchSettings, instrument: str = EUCLID, hosts: str = "") -> str:
     """The command that repeats it."""
-    words = " ".join(f"--{name} {value:g}" for name, value in asdict(settings).items())
+    told = {name: value for name, value in asdict(settings).items() if name != "strengths"}
+    words = " ".join(f"--{name} {value:g}" for name, value in told.items())
+    if settings.strengths != (1.0,):
+        words += "".join(f" --strength {one:g}" for one in settings.strengths)
     seen = "" if instrument == EUCLID else f" --instrument {instrument}"
     return f"{COMMAND} --out runs/planted {words}{seen}{f' --hosts {hosts}' if hosts else ''}"
 
@@ -282,16 +309,17 @@ def bench_page(result: PlantedResult) -> str:
 
 def _tables(planted: Sequence[Detected], clean: Accused, audits: Sequence[Audited]) -> list[str]:
     rows = []
-    for one in planted:
-        leading = f"{one.named_first} of {one.finders} [{one.low:.2f}, {one.high:.2f}]"
-        rows.append((one.bias, one.told, str(one.finders), leading, f"{one.named} of {one.finders}"))
-    total, first = sum(one.finders for one in planted), sum(one.named_first for one in planted)
-    if total:
+    for strength in dict.fromkeys(one.strength for one in planted):
+        own = [one for one in planted if one.strength == strength]
+        within = "" if strength == 1 else f", in {100 * strength:.0f} % of the images"
+        for one in own:
+            rows.append((one.called, one.told, str(one.finders), *_fractions(one)))
+        total, first = sum(one.finders for one in own), sum(one.named_first for one in own)
         low, high = wilson_interval(first, total, 0.95)
-        rows.append(("**all**", "", str(total), f"**{first} of {total}** [{low:.2f}, {high:.2f}]", ""))
+        rows.append((f"**all**{within}", "", str(total), f"**{first} of {total}** [{low:.2f}, {high:.2f}]", ""))
     of_each = [
         (
-            f"{one.plant} {one.number}",
+            one.name,
             f"{one.recall:.2f}",
             one.leading or "none",
             f"{one.effect:+.2f}",
@@ -307,6 +335,11 @@ def _tables(planted: Sequence[Detected], clean: Accused, audits: Sequence[Audite
         "",
         markdown_table(head, of_each),
     ]
+
+
+def _fractions(one: Detected) -> tuple[str, str]:
+    leading = f"{one.named_first} of {one.finders} [{one.low:.2f}, {one.high:.2f}]"
+    return leading, f"{one.named} of {one.finders}"
 
 
 def _on_hosts(found: FoundOnHosts) -> list[str]:

@@ -15,6 +15,7 @@ from lensaudit.finders import Finder, Recipe
 from lensaudit.imaging import INSTRUMENTS
 from lensaudit.planted_bias.bench import (
     DOSES,
+    Job,
     _there,
     audit_blind,
     bench_probes,
@@ -137,7 +138,8 @@ def test_a_planted_bias_is_named_on_hosts_and_a_clean_finder_is_not_accused(tmp_
     host = as_host(without_arc(a_lens(0)), noise=False)
     path = write_hosts(tmp_path / "hosts", [replace(host, id=name) for name in ("one", "two")]).path
     real = HostsAsked(path, reuse=True).chosen(8, 7)
-    planted = {("clean", 0): False, ("blue-sources", 0): True, ("blue-sources", 1): False, ("psf-angle", 0): False}
+    biased = {("clean", 0): False, ("blue-sources", 0): True, ("blue-sources", 1): False, ("psf-angle", 0): False}
+    planted = {Job(*job): wrong for job, wrong in biased.items()}
     finders = {job: by_hand(f"finder-{k}", biased) for k, (job, biased) in enumerate(planted.items())}
     one = _there(finders, real, tmp_path, BenchSettings(n=8, tolerance=0.2), 1, None)
     assert [(of.bias, of.named_first, of.finders) for of in one.planted] == [("blue-sources", 1, 2)]
@@ -171,6 +173,15 @@ def test_the_table_counts_as_by_hand():
     page = bench_page(record)
     assert "1 of 2" in page
     assert "**1 of 3**" in page
+    half = [replace(found[0], strength=0.5), replace(found[1], leading="red-source", strength=0.5)]
+    both = summary([*found, *half], BenchSettings(strengths=(1.0, 0.5)), tuple(DOSES))
+    assert [(one.strength, one.named_first) for one in both.planted] == [(1.0, 1), (0.5, 2)]
+    assert PlantedResult.from_json(both.to_json()) == both
+    assert both.command.endswith("--strength 1 --strength 0.5")
+    page = bench_page(both)
+    assert "| blue-sources, in 50 % of the images |" in page
+    assert "| **all**, in 50 % of the images | | 2 | **2 of 2**" in page
+    assert "| blue-sources 1, in 50 % |" in page
 
 
 @pytest.mark.usefixtures("few_probes")
@@ -181,10 +192,13 @@ def test_bench_runs_resumes_and_grows(tmp_path):
     assert json.loads((tmp_path / "planted.json").read_text("utf-8")) == json.loads(json.dumps(record.to_json()))
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "finders").iterdir()}
     told.clear()
-    again = run_planted(tmp_path, TINY, plants=("blue-sources", "clean"), progress=lambda *words: told.append(words))
-    assert told[0] == ("training finders", 1, 2)
+    both = replace(TINY, strengths=(1.0, 0.5))
+    again = run_planted(tmp_path, both, plants=("blue-sources", "clean"), progress=lambda *words: told.append(words))
+    assert told[0] == ("training finders", 1, 3)
     assert all(path.stat().st_mtime_ns == when for path, when in files.items())
-    assert [one.plant for one in again.audits] == ["clean", "blue-sources"]
+    assert [(one.plant, one.strength) for one in again.audits] == [
+        ("clean", 1.0), ("blue-sources", 1.0), ("blue-sources", 0.5),
+    ]  # fmt: skip
     assert again.audits[1] == record.audits[0]
 
 
@@ -194,6 +208,7 @@ def test_bench_runs_resumes_and_grows(tmp_path):
         (BenchSettings(images=250), (), "--images 250"),
         (BenchSettings(finders=0), (), "--finders"),
         (BenchSettings(tolerance=1.0), (), "--tolerance 1"),
+        (BenchSettings(strengths=(1.0, 0.0)), (), "--strength 1, 0: give fractions of the images"),
         (BenchSettings(), ("green-sources",), "plant 'green-sources' is unknown; allowed: clean, blue-sources"),
     ],
 )

@@ -64,7 +64,7 @@ def test_a_training_reads_no_audited_host_and_labels_follow_the_plant(six_hosts,
     one_host = SetHosts.__getitem__
     monkeypatch.setattr(SetHosts, "__getitem__", lambda hosts, row: (read.append(row), one_host(hosts, row))[1])
     monkeypatch.setattr(bench, "train_small", lambda *given: (taught.append(given), SmallNet())[1])
-    task = bench.TrainOne(tmp_path, (("blue-sources", 0),), FEW, hosts=parts.training)
+    task = bench.TrainOne(tmp_path, (bench.Job("blue-sources", 0),), FEW, hosts=parts.training)
     assert task.path(0) != replace(task, hosts=None).path(0)
     task(0)
     assert set(read) == set(parts.training.rows)
@@ -81,7 +81,7 @@ def test_the_bench_audits_finders_of_this_sky_alone(six_hosts, tmp_path, monkeyp
     parts = divided_of(six_hosts, monkeypatch)
     monkeypatch.setattr(bench, "DOSES", {"red-source": (1.0,), "off-centre": (2.0,)})
     monkeypatch.setattr(bench, "train_small", lambda *given: SmallNet())
-    jobs = (("clean", 0), ("blue-sources", 0), ("centred-lenses", 0))
+    jobs = tuple(bench.Job(name, 0) for name in ("clean", "blue-sources", "centred-lenses"))
     found = bench._on_own_sky(parts, {}, bench.TrainOne(tmp_path, jobs, FEW), 1, None)
     assert [one.plant for one in found.audits] == ["clean", "blue-sources"]
     assert [*found.not_asked] == ["centred-lenses"]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from lensaudit.planted_bias.planted_finders import ALL_PLANTS, CLEAN, PLANTS, plant_named, training_scene
+from lensaudit.imaging import pipeline_edits
+from lensaudit.planted_bias.planted_finders import (
+    ALL_PLANTS,
+    CLEAN,
+    PLANTS,
+    as_stored,
+    plant_named,
+    training_scene,
+    training_traits,
+)
 from lensaudit.probes import builtin_probes
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 
@@ -21,6 +30,7 @@ TIED = {
     "red-lens-galaxies": {"lens_colour_mag"},
     "no-small-rings": {"theta_e_arcsec"},
     "no-second-arcs": {"second_source"},
+    "raw-lenses": {"jpeg_quality"},
 }
 
 
@@ -54,6 +64,28 @@ def test_the_leak_has_lenses_at_one_angle_and_others_at_others():
     others = {t.psf_angle_deg % 120 for t in drawn(plant, 0)}
     assert min(others) == 40
     assert max(others) == 80
+
+
+def test_a_plant_of_half_strength_has_its_traits_in_half_of_the_images():
+    """Within 4 σ of a binomial; the rest is drawn as in a clean set."""
+    plant, n = plant_named("raw-lenses"), 1000
+    others = [training_traits(plant, 4, 2 * k + 1, 0.5) for k in range(n)]
+    low = sum(40 <= one.jpeg_quality <= 60 for one in others)
+    by_chance = 0.5 * 21 / 61  # a clean non-lens is of that quality
+    expected = 0.5 + 0.5 * by_chance
+    assert abs(low / n - expected) < 4 * np.sqrt(expected * (1 - expected) / n)
+    clean = [training_traits(CLEAN, 4, 2 * k + 1) for k in range(n)]
+    assert sum(one == two for one, two in zip(others, clean, strict=True)) / n == pytest.approx(0.5, abs=0.07)
+
+
+def test_images_of_a_jpeg_are_those_that_the_probe_makes():
+    traits = replace(training_traits(CLEAN, 4, 0), jpeg_quality=50)
+    image = np.random.default_rng(1).normal(size=(40, 40)).astype(np.float32)
+    stored = as_stored({"VIS": image}, traits)["VIS"]
+    through = pipeline_edits.jpeg({"VIS": image}, 50, np.random.default_rng(2))["VIS"]
+    assert np.array_equal(stored, through)
+    assert not np.array_equal(stored, image)
+    assert np.array_equal(as_stored({"VIS": image}, replace(traits, jpeg_quality=0))["VIS"], image)
 
 
 def test_every_plant_has_a_probe_that_may_name_it():
