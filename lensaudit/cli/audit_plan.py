@@ -166,7 +166,7 @@ def audit_labels(
         refuse_other(out / MEASURED_FILE, known.provenance.inputs, "measurement", "or --force to replace it")
     ids = tuple(sample.ids(sample.need("id")))
     stratum, logit = (sample.numbers(sample.need(name)) for name in ("stratum", "logit"))
-    _refuse_torn(plan, known, stratum)
+    _refuse_torn(plan, known, stratum, logit)
     found = measure_labels(known, stratum, logit, read_labels(labels or plan / LABELS_FILE, ids), threshold)
     written = [] if out is None else write_measured(found, out)
     if as_json:
@@ -183,13 +183,13 @@ def audit_labels(
         say(f"{out}: {', '.join(written)}")
 
 
-def _refuse_torn(plan: Path, known: AuditPlan, stratum: object) -> None:
+def _refuse_torn(plan: Path, known: AuditPlan, stratum: object, logit: object) -> None:
     import numpy as np
 
     from lensaudit.errors import DataError
 
     n = len(known.strata)
     of = np.asarray(stratum, float)
-    whole = np.isfinite(of).all() and ((of >= 0) & (of < n) & (of == np.floor(of))).all()
+    whole = np.isfinite([of, np.asarray(logit, float)]).all() and ((of >= 0) & (of < n) & (of == np.floor(of))).all()
     if not whole or np.bincount(of.astype(int), minlength=n).tolist() != [one.planned for one in known.strata]:
         raise DataError(f"{plan / SAMPLE_FILE}: is not of the {PLAN_FILE} beside it; plan it again with --force")

@@ -152,6 +152,19 @@ def test_strata_without_labels_are_taken_with_the_next_and_named(sky):
     assert plan.strata[0].words in found.notes[1]
 
 
+def test_a_plan_whose_images_have_lost_their_score_is_one_line(lensaudit, sky, tmp_path):
+    out = tmp_path / "plan"
+    assert lensaudit("audit-plan", sky[0], "--budget", 60, "--strata", 3, "--out", out).code == 0
+    table = pq.read_table(path := out / "audit-plan.parquet")
+    place = table.schema.get_field_index("logit")
+    nothing = pa.nulls(len(table), pa.float64())
+    pq.write_table(table.set_column(place, "logit", nothing), path)
+    (tmp_path / "labels.csv").write_text("id,label\n" + "".join(f"{one},1\n" for one in table["id"].to_pylist()))
+    code, _, err = lensaudit("audit-labels", out, "--labels", tmp_path / "labels.csv")
+    assert (code, err.count("\n")) == (3, 1)
+    assert "audit-plan.parquet: is not of the audit-plan.json beside it" in err
+
+
 @pytest.mark.parametrize("threshold", [0.3, 0.07, 0.5, 1 - 2**-40])
 def test_an_image_at_the_threshold_is_called(threshold, tmp_path):
     """Whether scores have log-odds or p alone, whose log-odds and p again differ by rounding."""

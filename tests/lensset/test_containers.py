@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from container_files import EXACT, SCALE, Sample, as_bytes, pictures
 from lens_sets import write_set
 
@@ -62,6 +63,50 @@ def test_a_container_has_the_images_of_the_set(name: str, places: dict[str, Path
     if "ra" in opened.columns:
         assert opened.column("ra")[order].tolist() == sample.ra
         assert opened.units["ra"] == "deg"
+
+
+@pytest.mark.parametrize("kind", ["fits-cube", "fits-table"])
+def test_whole_numbers_that_fits_scales_are_what_astropy_reads(kind: str, tmp_path: Path):
+    """Unsigned numbers are stored with a zero of 32768, others with a scale too; 8 rows of 6 pixels are 3″ wide."""
+    pixels = np.random.default_rng(3).integers(0, 60_000, (5, 8, 6)).astype(np.uint16)
+    if kind == "fits-cube":
+        made: fits.ImageHDU | fits.BinTableHDU = fits.ImageHDU(pixels, name="VIS")
+    else:
+        column = fits.Column(name="VIS", format="48I", dim="(6,8)", array=pixels, bzero=32768)
+        made = fits.BinTableHDU.from_columns([column])
+    fits.HDUList([fits.PrimaryHDU(), made]).writeto(tmp_path / "c.fits")
+    words = f"data: c.fits\nformat: {kind}\nimages: VIS\nbands: [VIS]\nfield_of_view_arcsec: 3\n"
+    (tmp_path / "c.yaml").write_text(words)
+    opened = open_cutouts(tmp_path / "c.yaml")
+    np.testing.assert_array_equal(opened.images("VIS", slice(None)), pixels.astype(np.float32))
+    assert dict(opened.shape) == {"VIS": (8, 6)}
+    assert dict(opened.pixel_scale_arcsec) == {"VIS": 0.5}
+
+
+def test_transparency_of_a_picture_is_left_out_and_a_palette_is_its_colours(tmp_path: Path):
+    from PIL import Image
+
+    levels = np.random.default_rng(2).integers(0, 255, (12, 12, 4)).astype(np.uint8)
+    (tmp_path / "p").mkdir()
+    Image.fromarray(levels).save(tmp_path / "p" / "a.png")
+    paletted = Image.fromarray(levels[..., :3] // 128 * 255).quantize(8)
+    paletted.save(tmp_path / "p" / "b.png")
+    (tmp_path / "c.yaml").write_text("data: p\nformat: pictures\nbands: [R, G, B]\npixel_scale_arcsec: 1\n")
+    opened = open_cutouts(tmp_path / "c.yaml")
+    for place, band in enumerate("RGB"):
+        wanted = np.stack([levels[..., place], np.asarray(paletted.convert("RGB"))[..., place]])
+        np.testing.assert_array_equal(opened.images(band, slice(None)), wanted.astype(np.float32))
+
+
+def test_a_label_that_is_no_number_is_unknown_and_spans_may_run_backwards(tmp_path: Path):
+    np.save(tmp_path / "c.npy", np.ones((4, 5, 5), np.float32))
+    np.save(tmp_path / "y.npy", np.array([1.0, np.nan, 0.0, -1.0]))
+    words = "data: c.npy\nbands: [VIS]\nlabels: y.npy\npixel_scale_arcsec: 1\n"
+    (tmp_path / "c.yaml").write_text(words)
+    opened = open_cutouts(tmp_path / "c.yaml")
+    assert opened.labels.tolist() == [1, -1, 0, -1]
+    assert opened.labels_in(slice(None, None, -1)).tolist() == [-1, 0, -1, 1]
+    assert opened.ids_in(slice(2, 0, -1)) == opened.ids[2:0:-1]
 
 
 @pytest.mark.parametrize("name", EXACT)

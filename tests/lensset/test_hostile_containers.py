@@ -122,6 +122,17 @@ def test_an_hdf5_that_points_elsewhere_is_refused(tmp_path: Path):
     )
 
 
+def test_shards_of_other_sizes_are_told(tmp_path: Path):
+    for name, side in (("c-0", 6), ("c-1", 7)):
+        np.save(tmp_path / f"{name}.npy", np.ones((3, side, side), np.float32))
+    (tmp_path / "c.yaml").write_text("data: c-*.npy\nbands: [VIS]\npixel_scale_arcsec: 1\n")
+    opened = open_cutouts(tmp_path / "c.yaml")
+    assert opened.images("VIS", slice(0, 3)).shape == (3, 6, 6)
+    line = refusal(tmp_path / "c.yaml")
+    assert "c-1.npy: it has images of shape (7, 7), those of " in line
+    assert "c-0.npy have (6, 6); declare them apart" in line
+
+
 def test_doubled_ids_over_shards_are_told(tmp_path: Path):
     path = webdataset(tmp_path, SAMPLE)
     with tarfile.open(tmp_path / "c-002.tar", "w") as archive:

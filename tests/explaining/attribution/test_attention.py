@@ -256,6 +256,9 @@ def test_masks_causal_attention_and_other_products_of_tokens():
             found = functional.scaled_dot_product_attention(q, k, v, attn_mask=given)
         torch.testing.assert_close(found, functional.scaled_dot_product_attention(q, k, v, attn_mask=given))
         assert [tuple(weights.shape) for weights in watch.seen] == [(1, 2, 5, 5)]
+    with AttentionWatch():
+        found = functional.scaled_dot_product_attention(q, k, v, scale=0.9)
+    torch.testing.assert_close(found, functional.scaled_dot_product_attention(q, k, v, scale=0.9))
     with AttentionWatch() as watch, pytest.raises(LookupError, match="causal"):
         functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     with AttentionWatch() as watch:
