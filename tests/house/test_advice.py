@@ -52,6 +52,7 @@ OTHERS = {
     "--version": "of lensaudit itself",
     "--saved-model": "of tf2onnx",
     "--output": "of tf2onnx",
+    "--local-dir": "of huggingface_hub’s hf download",
 }
 
 
