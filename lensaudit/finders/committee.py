@@ -173,7 +173,8 @@ def _without_network(module: nn.Module, tensors: dict[str, Any], prefix: str, _:
 
 def _plainly_scaled(recipe: Recipe) -> bool:
     """Whether a member's scaling is arithmetic of the image alone, which has a gradient."""
-    return not STRETCHES[recipe.stretch].fitted and not getattr(recipe, "preprocessing", ())
+    stretch = STRETCHES[recipe.stretch]
+    return not (stretch.fitted or stretch.together or getattr(recipe, "preprocessing", ()))
 
 
 def _native_logits(member: nn.Module, bands: Mapping[str, torch.Tensor]) -> torch.Tensor:

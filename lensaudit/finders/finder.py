@@ -207,6 +207,7 @@ class Finder:
             good[:, index] = usable(images, self.recipe.stretch)
             if not self.recipe.preprocessing:
                 self._scale(images, index, good[:, index], prepared[:, index])
+        STRETCHES[self.recipe.stretch].join(prepared[:, : len(bands)])
         if self.recipe.preprocessing:
             named = dict(zip(self.recipe.bands, bands, strict=True))
             run_steps(self.recipe.preprocessing, named, good, prepared[:, : self.recipe.image_channels])
@@ -227,8 +228,8 @@ class Finder:
             if not bool(good.all()):
                 out[~good] = torch.nan
             return
-        if stretch.unscaled:
-            out.copy_(torch.where(good[:, None, None], resized(images, self.recipe.size), torch.nan))
+        if stretch.unscaled or stretch.together:
+            out.copy_(torch.where(good[:, None, None], resized(stretch.native(images), self.recipe.size), torch.nan))
             return
         scale_to_unit(resized(stretch.native(images), self.recipe.size), good, out=out)
         if stretch.unit is not STRETCHES["minmax"].unit:

@@ -73,6 +73,15 @@ def draw_template_mix(
     return mixes[blue[0] if blue.size else int(np.argmin(colour))]
 
 
+def draw_unweighted_mix(spectrum: str, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw template coefficients by the Dirichlet parameters at z = 0 alone: no evolution, no weights.
+
+    So does the public notebook of Wilde et al. 2022: it hands its weights to SkyPy where that expects the redshift at
+    which the parameters are those of z = 1, and none as weights.
+    """
+    return rng.dirichlet(_MIXES[spectrum][0])
+
+
 class SeenMagnitudes(FrozenMapping):
     """Magnitudes that remember the spectrum behind them, so that the galaxy can be seen through other filters.
 
@@ -110,6 +119,42 @@ class SeenMagnitudes(FrozenMapping):
             for band, name in zip(sky.bands, sky.filters, strict=True)
         }
         return SeenMagnitudes(values, self.mix, self.redshift, self.anchor)
+
+
+class GreyMagnitudes(SeenMagnitudes):
+    """Magnitudes of a galaxy whose rest-frame colours are zero in whatever band: catalogue magnitude + k-correction.
+
+    SkyPy scales a spectrum to one absolute magnitude in several filters at once when it is given several, so that the
+    observed colour is the difference of the k-corrections (public notebook of Wilde et al. 2022).
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        return (GreyMagnitudes, (dict(self), self.mix, self.redshift, self.anchor))
+
+    def shifted(self, values: Mapping[str, float], mag: float) -> GreyMagnitudes:
+        """The same spectrum `mag` fainter, with these `values`."""
+        return GreyMagnitudes(values, self.mix, self.redshift, (self.anchor[0], self.anchor[1] + mag))
+
+    def through(self, sky: Sky) -> GreyMagnitudes:
+        """The same galaxy in the bands of `sky`."""
+        return grey_magnitudes(sky, self.mix, self.redshift, self.anchor[1])
+
+
+def grey_magnitudes(sky: Sky, mix: NDArray[np.float64], redshift: float, magnitude: float) -> GreyMagnitudes:
+    """AB magnitudes in the bands of `sky` of a galaxy of absolute magnitude `magnitude` − distance modulus in each."""
+    values = {  # the distance modulus is taken off for the absolute magnitude and put on again
+        band: magnitude + k_correction_mag(mix, redshift, name)
+        for band, name in zip(sky.bands, sky.filters, strict=True)
+    }
+    return GreyMagnitudes(values, mix, redshift, (sky.filter(sky.reference), magnitude))
+
+
+def k_correction_mag(mix: NDArray[np.float64], redshift: float, filter_name: str) -> float:
+    """Observed through a filter at `redshift` over the same filter at rest, in mag, distance apart."""
+    ratio = _flux_through(mix, redshift, filter_name) / _flux_through(mix, 0.0, filter_name)
+    return -2.5 * float(np.log10(ratio))
 
 
 def magnitudes_on(sky: Sky, mix: NDArray[np.float64], redshift: float, magnitude: float) -> SeenMagnitudes:

@@ -183,3 +183,22 @@ def test_the_finder_is_in_evaluation_mode(make_finder):
     finder = make_finder("ou66")
     assert not any(layer.training for layer in finder.module.modules())
     assert isinstance(finder.recipe, Recipe)
+
+
+def test_bands_that_go_together_are_scaled_by_their_common_extremes(make_finder, make_cutouts):
+    """lenstronomy's square root as the authors call it, then one minimum and one maximum: bit for bit in one size."""
+    from lenstronomy.Plots.plot_util import sqrt
+
+    finder, cutouts = make_finder("ou-jyh"), make_cutouts(2)
+    finder = Finder(finder.recipe.model_copy(update={"stretch": "sqrt-together"}), finder.module, "test")
+    ours = finder.preprocess(cutouts)
+    roots = np.stack([sqrt(cutouts[band], scale_min=0, scale_max=10_000) for band in finder.recipe.bands], axis=1)
+    low, high = (edge(roots, axis=(1, 2, 3), keepdims=True) for edge in (np.min, np.max))
+    np.testing.assert_allclose(ours, (roots - low) / (high - low), rtol=0, atol=2e-7)  # theirs is divided by 100 first
+    assert (ours.amax(dim=(-2, -1)) < 1).any(), "not every band reaches 1"
+    broken = {band: images.copy() for band, images in cutouts.items()}
+    broken["Y"][1] = np.nan
+    images, good = finder.prepare(broken)
+    assert good.tolist() == [[True] * 3, [True, False, True]]
+    assert torch.equal(images[0], ours[0])
+    assert images[1].isnan().all()

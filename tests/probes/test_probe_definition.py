@@ -55,7 +55,7 @@ def test_published_recalls_are_those_of_the_paper(definition):
 
 def test_modes_name_real_populations(definition):
     assert definition.mode(None)[0] == "physical"
-    assert definition.mode("faithful")[1].stretch == "sqrt-minmax"
+    assert definition.mode("faithful")[1].stretch == "sqrt-together"
 
 
 def test_a_written_definition_is_read_back(written, definition):

@@ -205,7 +205,7 @@ def test_a_page_of_doses_says_where_the_tolerance_is_left(tmp_path):
 def test_faithful_mode_stretches_both_arms_and_says_how_its_control_differs(tmp_path):
     finder = declare_finder(_Mean(), bands=("VIS",), size=200, name="mean")
     result = run_probe("compound", finder, 2, SEED, tmp_path, ProbeOptions(mode="faithful"))
-    assert result.finder.stretch == "sqrt-minmax"
+    assert result.finder.stretch == "sqrt-together"  # of one band it is sqrt-minmax
     assert "the two arms then differ in more than the far source" in (tmp_path / "probe.md").read_text("utf-8")
     treated = np.stack(
         [render(draw_scene("compound-rings-faithful", SEED, index), EUCLID).images["VIS"] for index in range(2)]

@@ -16,7 +16,6 @@ HSC, RUBIN, Q1 = (INSTRUMENTS[name].sky for name in ("hsc", "lsst-ugrizy", "eucl
 BEFORE = {
     "euclid": "30c6103e82b4d552",
     "compound-arcs": "9bd83404472f7b59",
-    "compound-rings-faithful": "95858e5a77e897c0",
     "plain": "234c9c85c13ae382",
     "non-lens": "b930bdb8628c997a",
     "centred": "ad2389cca0df9228",

@@ -34,8 +34,6 @@ def test_the_training_mix_is_half_lenses_with_all_confusers() -> None:
     [
         ("compound-arcs", 5.0, 0.05, 5.0),
         ("compound-rings", 0.25, 0.05, 5.0),
-        ("compound-rings-faithful", 0.25, 0.05, 5.0),
-        ("compound-arcs-printed", 5.0, 0.5, 20.0),
     ],
 )
 def test_compound_draws_follow_table_1(population: str, offset: float, shear: float, n: float) -> None:
