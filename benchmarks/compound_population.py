@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lensaudit.display import new_figure, save_figure
+from lensaudit.display.figures import new_figure, save_figure
 from lensaudit.finders import Finder, load_finder, load_recipe, read_published
 from lensaudit.finders.stretch import SQRT_CEILING, resized
 from lensaudit.imaging import EUCLID, Instrument, Numerics
