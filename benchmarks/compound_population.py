@@ -257,7 +257,7 @@ def table(cells: Sequence[Cell]) -> str:
 
 def draw_examples(path: Path) -> None:
     """Six arcs and six rings of the population as shipped, VIS, as the notebook stores them."""
-    figure = new_figure(9.0, 3.2)
+    figure = new_figure(6.4, 2.5)
     axes = figure.subplots(2, 6)
     for row, kind in zip(axes, KINDS, strict=True):
         roots = systems(kind, SPECTRA[0], FITTED, (1, 6)).roots(0.0)["VIS"]

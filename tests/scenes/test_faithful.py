@@ -61,8 +61,12 @@ def test_magnitudes_are_skypys_for_one_absolute_magnitude_in_every_band(rings, m
     assert [seen[band] for band in EUCLID_SKY.bands] == pytest.approx(np.ravel(theirs), abs=0.01)
 
 
-def test_spectra_have_neither_weights_nor_evolution():
+def test_spectra_as_called_have_neither_weights_nor_evolution():
     """The notebook gives its weights where SkyPy has the redshift of `alpha1`."""
+    as_meant = replace(FAITHFUL_RINGS, weighted=True)
+    one, other = (draw_faithful(np.random.default_rng(1), notebook) for notebook in (FAITHFUL_RINGS, as_meant))
+    # Young templates are as frequent as old ones, and far brighter: the k-correction then brightens.
+    assert one.galaxies[0].magnitude("VIS") < spectrum(one.galaxies[0]).anchor[1] < other.galaxies[0].magnitude("VIS")
     for z in (0.5, 3.5):
         part = z / np.array(WEIGHT)
         assert np.power(ALPHA0, 1 - part) * np.power(ALPHA1, part) == pytest.approx(ALPHA0, rel=1e-6)

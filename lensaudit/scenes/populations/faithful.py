@@ -54,7 +54,7 @@ class Catalogue:
     width_mag: float = 0.9
 
 
-FITTED = Catalogue(source_mag=26.0, middle_mag=23.5, lens_absolute_mag=-22.5)
+FITTED = Catalogue(source_mag=24.0, middle_mag=24.0, lens_absolute_mag=-22.0)
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Notebook:
     lens_offset_arcsec
         Largest offset in x and y of a lens galaxy from the source; None: half its Einstein radius, never beyond ±5″.
     weighted
-        Whether spectra are drawn with the weights and the evolution that the notebook names but, as it calls SkyPy,
-        does not hand over.
+        Whether spectra have the weights and the evolution that the notebook means; as published it hands the weights to
+        SkyPy as a redshift, and all spectra are young ones.
     """
 
     kind: str
