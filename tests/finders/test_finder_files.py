@@ -19,7 +19,7 @@ from lensaudit.errors import DataError, LensauditError, MachineError, UsageError
 from lensaudit.explaining.functions import explain_prepared
 from lensaudit.finders import load_finder, read_scores
 from lensaudit.finders.formats.declaration import FinderFile
-from lensaudit.finders.formats.network import as_finders_module
+from lensaudit.finders.formats.network import as_finders_module, take_activation_off
 
 FORMATS = ("weights.safetensors", "lightning.ckpt", "program.pt2", "network.onnx")
 WITH_GRADIENTS = FORMATS[:3]
@@ -239,3 +239,32 @@ def test_a_layout_that_a_test_image_refutes_or_leaves_open(tmp_path):
     alone = FinderFile(file="n.pt2", bands=("VIS",), size=SIZE, field_of_view_arcsec=20.0)
     dense = nn.Sequential(nn.Flatten(), nn.Linear(SIZE**2, 2))
     assert as_finders_module(dense, unknown, "0", alone, at)[0].layout == "NCHW"  # one band is the same either way
+
+
+class Peeled(nn.Module):
+    """Probabilities of a sum of pixels; what it says lies before its sigmoid is that, or twice as much."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(images.sum(dim=(1, 2, 3)) - 2)
+
+    def without_activation(self, outputs: str) -> nn.Module:
+        bare = nn.Module()
+        bare.forward = lambda images: self.factor * (images.sum(dim=(1, 2, 3)) - 2)  # type: ignore[method-assign]
+        return bare
+
+
+def test_a_last_sigmoid_is_left_out_only_where_the_rest_gives_the_same_and_is_another_finder():
+    words = {"file": "a", "bands": ("VIS",), "size": 2, "pixel_scale_arcsec": 1, "outputs": "probability"}
+    told = FinderFile.model_validate(words)
+    images = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    kept = {}
+    for factor in (1.0, 2.0):
+        module, _ = as_finders_module(Peeled(factor), (None, 1, 2, 2), "digest", told, Path("a"))
+        before = module.get_buffer("file").clone()
+        kept[factor] = take_activation_off(module, told), torch.equal(module.get_buffer("file"), before)
+        torch.testing.assert_close(module(images), images.sum(dim=(1, 2, 3)) - 2, rtol=0, atol=1e-5)
+    assert kept == {1.0: (True, False), 2.0: (False, True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -98,6 +99,21 @@ def test_names_in_the_file_are_never_run(net, images, tmp_path):
         finder.logit(images), (net(images)[:, 1] - net(images)[:, 0]).detach(), rtol=0, atol=1e-5
     )
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("nested", ["function", "graph", "graphs"])
+def test_programs_within_programs_are_not_converted(nested):
+    """Their names would not be ours: onnx2torch writes Python of them."""
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    inner = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "inner", [], [value])
+    more = {"graph": {"then_branch": inner}, "graphs": {"branches": [inner]}, "function": {}}[nested]
+    graph = helper.make_graph([helper.make_node("If", ["x"], ["y"], **more)], "g", [value], [value])
+    own = helper.make_function("mine", "f", ["x"], ["y"], [], [helper.make_opsetid("", 17)])
+    model = helper.make_model(graph, functions=[own] if nested == "function" else [])
+    with pytest.raises(DataError, match=r"^net\.onnx: has functions, branches or loops, .*; leave gradients out$"):
+        onnx_torch._rename(model, 0, "", Path("net.onnx"))
 
 
 def test_what_cannot_be_converted_gets_one_line(net, tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from lensaudit.explaining import explain_prepared
 from lensaudit.finders import load_finder
 from lensaudit.finders.formats.opening import training_features
 from lensaudit.finders.formats.skops_file import features
+from lensaudit.lensset.image_statistics import band_statistics, with_colours
 
 SOFTMAX = {"outputs": "softmax"}
 
@@ -49,6 +50,17 @@ def dumped(model, path):
 def forest(images, lenses, tmp_path_factory):
     model = fitted(images, lenses, StandardScaler(), RandomForestClassifier(5, random_state=0, n_jobs=2))
     return model, dumped(model, tmp_path_factory.mktemp("skops") / "forest.skops")
+
+
+def test_statistics_that_do_not_exist_are_0():
+    """Of a constant image everything in units of its noise, and colours of bands without light."""
+    images = np.zeros((2, len(BANDS), SIZE, SIZE), np.float32)
+    images[1] = np.random.default_rng(1).normal(size=images[1].shape)
+    measured = with_colours({band: band_statistics(images[:, place]) for place, band in enumerate(BANDS)})
+    plain = np.stack(list(measured.values()), axis=1)
+    assert np.isnan(plain[0]).any()
+    found = features(images, BANDS, "statistics")
+    np.testing.assert_array_equal(found, np.where(np.isnan(plain), 0, plain))
 
 
 @pytest.mark.parametrize(
