@@ -67,7 +67,6 @@ COMMANDS: dict[str, str] = {
     "score, container": "score {made}/vis {made}/few.yaml --resample --part-rows 40 --workers 2 --out out",
     "ingest cutouts": "ingest cutouts {made}/few.yaml --out out",
     "embed": "embed {made}/vis {made}/many --map-n 40 --perplexity 5 --concept arcs --concept-n 20 --out out",
-    "embed, 2 workers": "embed {made}/vis {made}/cutouts.yaml --resample --only-vectors --workers 2 --out out",
     "audit-plan": "audit-plan {made}/scores --budget 24 --strata 4 --least 2 --out out",
     "audit-labels": "audit-labels {made}/plan --labels {made}/labels.csv --out out",
     "to-label": "to-label {made}/scores --n 20 --force --out out/label.csv",
@@ -120,8 +119,6 @@ MAKING = (
     "audit-plan scores --budget 24 --strata 4 --least 2 --out plan",
     "report vis --set set --probe none --occlusion-n 0 --judge-n 0 --dream-steps 0 --no-embed --out audit",
 )
-CUTOUTS = {"few": 200, "cutouts": 4200}
-"""Containers, and their images; of the second more than `embed` writes into one file."""
 
 
 class CannotRun(RuntimeError):
@@ -379,10 +376,8 @@ def _write_fits(made: Path) -> None:
 def _write_cutouts(made: Path) -> None:
     import numpy as np
 
-    for name, n in CUTOUTS.items():
-        np.save(made / f"{name}.npy", np.random.default_rng(8).normal(size=(n, 1, 16, 16)).astype(np.float32))
-        words = f"format: npy\ndata: {name}.npy\nbands: [VIS]\nfield_of_view_arcsec: 20\n"
-        (made / f"{name}.yaml").write_text(words)
+    np.save(made / "few.npy", np.random.default_rng(8).normal(size=(200, 1, 16, 16)).astype(np.float32))
+    (made / "few.yaml").write_text("format: npy\ndata: few.npy\nbands: [VIS]\nfield_of_view_arcsec: 20\n")
 
 
 def _write_labels(made: Path) -> None:
