@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lensaudit.cli import options as opt
+from lensaudit.cli.compiling import SCORING, Scoring
 from lensaudit.cli.console import say, say_json, say_table, warn
 from lensaudit.display.numbers import decimal, interval, proportion
 
@@ -44,7 +45,7 @@ def evaluate(
     force: opt.Force = False,
     seed: opt.Seed = 1,
     batch: opt.Batch = None,
-    reading: opt.Reading = opt.READING,
+    reading: Scoring = SCORING,
     as_json: opt.Json = False,
 ) -> None:
     """Measure a finder on a labelled set: each number with its 95 % confidence interval."""
@@ -62,7 +63,7 @@ def evaluate(
         writable_folder(out)
         if not force:
             refuse_other(out / "evaluation.json", inputs, "evaluation", "or --force to replace it")
-    found = scores_of(loaded, opened, scores, batch)
+    found = scores_of(loaded, opened, scores, batch, reading.compile)
     labels = opened.labels
     result = measure(labels, found.p_lens, found.logit, threshold=cut, beta=beta, seed=seed)
     record = {
@@ -75,6 +76,7 @@ def evaluate(
     }
     signals = _error_signals(labels, found, cut)
     record |= {} if signals is None else {"errors": signals.to_json()}
+    record |= {"compiled": True} if found.compiled else {}
     if result.inverted:
         warn(f"{loaded.name} {INVERTED}")
     if out is not None:
@@ -274,11 +276,8 @@ def grades(
         assert column is not None
         graded, what = grades_of_column(opened.ids, opened.column(column), column), f"column {column}"
     rows = rows_of(graded, opened.ids, what)
-    inputs = {
-        "finder": loaded.weights_hash,
-        "set": opened.content_hash,
-        **({} if file is None else {"grades": sha256(file)}),
-    }
+    inputs = {"finder": loaded.weights_hash, "set": opened.content_hash}
+    inputs |= {} if file is None else {"grades": sha256(file)}
     if not force:
         refuse_other(out / "grades.json", inputs, "comparison", "or --force to replace it")
     writable_folder(out)

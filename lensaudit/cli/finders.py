@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lensaudit.cli import options as opt
+from lensaudit.cli.compiling import SCORING, Scoring, compiled_if_asked
 from lensaudit.cli.console import say, say_json, say_table, say_text
 from lensaudit.cli.model_card import model_card
 from lensaudit.cli.score_parts import PARTS, FolderScores, Parts, refuse_folder_options, say_prior, score_folder
@@ -176,7 +177,7 @@ def score(
     force: opt.Force = False,
     batch: opt.Batch = None,
     parts: Parts = PARTS,
-    reading: opt.Reading = opt.READING,
+    reading: Scoring = SCORING,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Score every image of a set with a finder: a file, and the most likely lenses on the terminal.
@@ -195,6 +196,7 @@ def score(
         write_scores,
     )
     from lensaudit.finders.detections import detection_cards, expected, write_detections
+    from lensaudit.finders.score import first_batch
     from lensaudit.finders.scores_file import calibrated_columns, format_of
     from lensaudit.lensset import sky_positions
     from lensaudit.provenance import provenance
@@ -223,8 +225,10 @@ def score(
     if not force:
         _refuse_other(out, record, inputs)
     writable_folder(out.parent)
+    compiled = compiled_if_asked(loaded, lambda: first_batch(loaded, opened, batch), len(opened), reading.compile)
+    record |= {} if compiled is None else {"compiled": True}
     with progress_bar(f"scoring with {loaded.name}") as report:
-        scores = score_set(loaded, opened, batch_size=batch, progress=report)
+        scores = score_set(loaded, opened, batch_size=batch, progress=report, compiled=compiled)
     if loaded.calibrator is not None:
         probabilities = loaded.calibrator.probabilities(scores.logit, prior)
         scores = replace(scores, calibrated=probabilities)
@@ -247,7 +251,7 @@ def score(
     if as_json:
         summary = {"out": str(out), "finder": loaded.name, "n": len(opened), "n_failed": len(failed)}
         summary["pixels"] = record["pixels"]
-        summary |= {key: record[key] for key in ("prior", "trained_share", "calibration") if key in record}
+        summary |= {key: record[key] for key in ("prior", "trained_share", "calibration", "compiled") if key in record}
         ranked = [_ranked(scores, more, row) for row in first]
         say_json({**summary, "top": ranked, "failed": failed})
         return

@@ -45,9 +45,10 @@ def options_of(make: Callable[..., Any], unresolved: Mapping[str, Any] | None = 
     unresolved
         Names in its annotations that are imported only for type checking.
     """
-    hints = typing.get_type_hints(
-        make, vars(sys.modules[make.__module__]) | dict(unresolved or {}), include_extras=True
-    )
+    names: dict[str, Any] = {}
+    for part in reversed(getattr(make, "__mro__", (make,))):  # a class has options of those it is derived from
+        names |= vars(sys.modules[part.__module__])
+    hints = typing.get_type_hints(make, names | dict(unresolved or {}), include_extras=True)
     return [
         one.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
         for name, one in inspect.signature(make).parameters.items()

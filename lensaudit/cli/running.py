@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from lensaudit.cli.compiling import Compile, compiled_if_asked
 from lensaudit.cli.console import say, warn
 from lensaudit.cli.dask import with_dask
 from lensaudit.cli.groups import with_options
@@ -286,8 +287,12 @@ def bands_left_out(finder: Finder, lens_set: Cutouts) -> str:
     return f"; bands left out: {', '.join(unused)}" if unused else ""
 
 
-def scores_of(finder: Finder, lens_set: Cutouts, path: Path | None, batch: int | None = None) -> Scores:
+def scores_of(
+    finder: Finder, lens_set: Cutouts, path: Path | None, batch: int | None = None, compile: Compile = "off"
+) -> Scores:
     """Scores of the set in its order, from the file `path` or computed now, `batch` images at a time.
+
+    How `compile` reads see `lensaudit.cli.compiling`.
 
     Raises
     ------
@@ -296,10 +301,12 @@ def scores_of(finder: Finder, lens_set: Cutouts, path: Path | None, batch: int |
     """
     from lensaudit.evaluation import in_order_of
     from lensaudit.finders import read_scores, score_set
+    from lensaudit.finders.score import first_batch
 
     if path is None:
+        compiled = compiled_if_asked(finder, lambda: first_batch(finder, lens_set, batch), len(lens_set), compile)
         with progress_bar(f"scoring with {finder.name}") as report:
-            scores = score_set(finder, lens_set, batch_size=batch, progress=report)
+            scores = score_set(finder, lens_set, batch_size=batch, progress=report, compiled=compiled)
         warn_of_clipping(finder, scores, lens_set.path)
         return scores
     found, record = read_scores(path, lens_set.ids)

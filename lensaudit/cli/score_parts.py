@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lensaudit.cli.compiling import Scoring, compiled_if_asked
 from lensaudit.cli.console import say, say_json, say_table
 from lensaudit.cli.groups import Group
-from lensaudit.cli.options import Reading, processes
+from lensaudit.cli.options import processes
 from lensaudit.display.numbers import decimal, significant
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
+    from lensaudit.finders.compiling import Compiled
     from lensaudit.finders.score_parts import Summary
     from lensaudit.lensset import Cutouts
     from lensaudit.parts import PartedTable
@@ -58,7 +60,7 @@ class FolderScores:
     top: int
     prior: float | None
     batch: int | None
-    reading: Reading
+    reading: Scoring
     parts: Parts
     force: bool
     as_json: bool
@@ -81,20 +83,21 @@ def score_folder(asked: FolderScores, opened: tuple[Finder, Cutouts], record: di
     from lensaudit.finders import pixel_record, remarks_on
     from lensaudit.finders.score_parts import ScorePart, begin_parts, clipping_of, score_into, summary_of_parts
     from lensaudit.finders.scores_file import CLIPPING
-    from lensaudit.kept import key_of
     from lensaudit.provenance import provenance
 
     finder, whole = opened
     inputs = {"finder": finder.weights_hash, "set": whole.content_hash}
     rows = asked.parts.part_rows or ROWS
-    key = key_of({**record, "inputs": inputs, "batch": asked.batch, "refit": asked.reading.refit})
-    table = begin_parts(asked.out, len(whole), rows, key, asked.force)
+    made_of = {**record, "inputs": inputs, "batch": asked.batch, "refit": asked.reading.refit}
+    compiled, quick = _compiled(asked, opened, made_of, rows)
+    record |= {"compiled": True} if compiled else {}
+    table = begin_parts(asked.out, len(whole), rows, _key(made_of, compiled), asked.force)
     task = ScorePart(
         named_absolutely(asked.finder), whole.path.absolute(), asked.reading, table, asked.batch, asked.prior,
-        record.get("trained_share", 0.5),
+        record.get("trained_share", 0.5), compiled,
     )  # fmt: skip
     with progress_bar(f"scoring with {finder.name}") as report:
-        table = score_into(task, opened, _workers(asked.parts, finder), report)
+        table = score_into(task, opened, _workers(asked.parts, finder), report, quick)
     clipping = clipping_of(table, finder)
     record = {**record, "pixels": pixel_record(finder, whole, clipping).to_json()}
     record |= {CLIPPING: {band: one.to_json() for band, one in clipping.items()}} if clipping else {}
@@ -111,12 +114,39 @@ def score_folder(asked: FolderScores, opened: tuple[Finder, Cutouts], record: di
     if asked.as_json:
         summary = {"out": str(asked.out), "finder": finder.name, "n": found.n, "n_failed": found.failed}
         summary |= {"parts": table.index.parts, "pixels": record["pixels"]}
-        summary |= {name: record[name] for name in ("prior", "trained_share", "calibration") if name in record}
+        also = ("prior", "trained_share", "calibration", "compiled")
+        summary |= {name: record[name] for name in also if name in record}
         top = [{"id": one.id, "p_lens": one.p_lens, "logit": one.logit, **one.more} for one in found.top]
         say_json({**summary, "top": top})
         return
     _show(asked, opened, table, found)
     say_prior(record)
+
+
+def _key(made_of: Mapping[str, Any], compiled: bool) -> str:
+    """Of all that the parts rest on."""
+    from lensaudit.kept import key_of
+
+    return key_of({**made_of, "compiled": True} if compiled else made_of)
+
+
+def _compiled(
+    asked: FolderScores, opened: tuple[Finder, Cutouts], made_of: Mapping[str, Any], rows: int
+) -> tuple[bool, Compiled | None]:
+    """Whether parts are scored by compiled code, and that code where this run had to find out.
+
+    What an earlier run decided for the folder stays, so that its parts are never a mixture.
+    """
+    from lensaudit.finders.compiling import AUTO, OFF, ON
+    from lensaudit.finders.score_parts import first_of, rests_on, with_threads
+
+    (finder, whole), mode = opened, asked.reading.compile
+    for which in (True, False):
+        if mode in (AUTO, ON if which else OFF) and rests_on(asked.out, len(whole), rows, _key(made_of, which)):
+            return which, None
+    with with_threads(asked.reading.threads or 1):
+        quick = compiled_if_asked(finder, lambda: first_of(finder, whole, asked.batch), len(whole), mode)
+    return quick is not None, quick
 
 
 def say_prior(record: Mapping[str, Any]) -> None:

@@ -6,19 +6,12 @@ from lensaudit.finders.finder import Finder
 from lensaudit.finders.layers import Symmetrised
 from lensaudit.finders.load import declare_finder, load_finder
 from lensaudit.finders.pretrained import body_facts, fill_body, in_mode, read_pretrained
+from lensaudit.finders.prior import fraction_expected_by, prior_shift, trained_fraction, with_prior
 from lensaudit.finders.published import read_published
 from lensaudit.finders.recipe import Recipe, Training, builtin_recipes, load_recipe
 from lensaudit.finders.refit import clips, pixel_record, refitted, remarks_on, takes_statistics
 from lensaudit.finders.running import DEVICES, choose_device
-from lensaudit.finders.score import (
-    Scores,
-    calling_at,
-    fraction_expected_by,
-    prior_shift,
-    score_set,
-    trained_fraction,
-    with_prior,
-)
+from lensaudit.finders.score import Scores, calling_at, score_set
 from lensaudit.finders.scores_file import check_scores_path, read_scores, write_scores
 from lensaudit.finders.store import FinderRecord, read_record, rounded_to_half, save_finder
 from lensaudit.finders.stretch import STRETCHES, Statistics, fit_statistics

@@ -95,11 +95,14 @@ class ScoresRecord(AsGiven):
         Its name.
     prior, trained_share
         Fraction of lenses that p is also given for, and the one its training made the finder expect.
+    compiled
+        Whether the finder's module was called as compiled code.
     key
         What a piece that a later run takes up was made of.
     """
 
     finder: str | None = None
+    compiled: bool = False
     field_of_view_arcsec: float | None = None
     prior: float | None = None
     trained_share: float | None = None

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from queue import Full, Queue
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from lensaudit.errors import DataError, OutOfMemory, UsageError
 from lensaudit.finders.committee import Disagreement, logit_and_members
-from lensaudit.finders.facts import TrainingFacts
 from lensaudit.finders.finder import Declared, Finder
-from lensaudit.finders.recipe import builtin_recipes
 from lensaudit.finders.refit import clipped_fractions, summary_of
-from lensaudit.finders.store import FINDER_FILE, read_record
 from lensaudit.provenance import Clipping
 from lensaudit.records import MOST_ROWS, Cells, Facts, Shown
 from lensaudit.statistics import Probabilities, allowed_false_positives, strict_threshold
@@ -119,6 +116,8 @@ class Scores(Shown):
         Calibrated probabilities beside them, of a finder that has been calibrated; else None.
     members
         How far the members of a committee are apart on each image; None of any other finder.
+    compiled
+        Whether the module was called as machine code that torch's compiler made of it.
     """
 
     ids: tuple[str, ...]
@@ -128,6 +127,7 @@ class Scores(Shown):
     clipping: Mapping[str, Clipping] = field(default_factory=dict)
     calibrated: Probabilities | None = None
     members: Disagreement | None = None
+    compiled: bool = False
 
     def _facts(self) -> Facts:
         known = self.p_lens[np.isfinite(self.p_lens)]
@@ -150,6 +150,7 @@ def score_set(
     *,
     batch_size: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    compiled: Called | None = None,
 ) -> Scores:
     """Score every image of a set; memory does not grow with it.
 
@@ -164,6 +165,8 @@ def score_set(
         Images at a time; by default what runs fastest for the finder's size and device.
     progress
         Called with (images done, images in all) after each batch.
+    compiled
+        What is called in place of the module, made for batches of this size; see `lensaudit.finders.compiling`.
 
     Returns
     -------
@@ -182,7 +185,7 @@ def score_set(
     logits: list[NDArray[np.float64]] = []
     status: list[str] = []
     clipped, members = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
-    for batch in scored_batches(finder, lens_set, batch_size):
+    for batch in scored_batches(finder, lens_set, batch_size, compiled):
         logits.append(batch.logit)
         clipped.append(batch.clipped[[word == OK for word in batch.status]])
         status += batch.status
@@ -193,7 +196,9 @@ def score_set(
     clipping = summary_of(finder, np.concatenate(clipped)) if clipped else {}
     calibrated = None if finder.calibrator is None else finder.calibrator.probabilities(logit)
     apart = Disagreement.of(np.concatenate(members), finder.recipe) if members else None
-    return Scores(tuple(lens_set.ids), expit(logit), logit, tuple(status), clipping, calibrated, apart)
+    return Scores(
+        tuple(lens_set.ids), expit(logit), logit, tuple(status), clipping, calibrated, apart, compiled is not None
+    )
 
 
 @dataclass(frozen=True)
@@ -218,8 +223,12 @@ class ScoredBatch:
     members: NDArray[np.float64] | None = None
 
 
+Called = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]]
+"""Prepared images → log-odds (n,), and those of a committee's members (n, members)."""
+
+
 def scored_batches(
-    finder: Finder, lens_set: Readable, batch_size: int | None = None
+    finder: Finder, lens_set: Readable, batch_size: int | None = None, compiled: Called | None = None
 ) -> Generator[ScoredBatch, None, None]:
     """Score a set batch by batch, in its order, reading ahead; for those who watch the module while it runs.
 
@@ -228,18 +237,32 @@ def scored_batches(
 
     Parameters and errors as in `score_set`; the errors come at once, before any image is read.
     """
+    finder, size = _checked(finder, lens_set, batch_size)
+    return _scored(finder, lens_set, size, partial(logit_and_members, finder) if compiled is None else compiled)
+
+
+def first_batch(finder: Finder, lens_set: Readable, batch_size: int | None = None) -> torch.Tensor:
+    """The first images of a set, prepared and padded as all batches are; errors as in `score_set`."""
+    finder, size = _checked(finder, lens_set, batch_size)
+    shape = size, finder.recipe.channels, finder.recipe.size, finder.recipe.size
+    with out_of_memory_explained(size), closing(_batches(finder, lens_set, size)) as batches:
+        return next((batch.images for batch in batches), torch.zeros(shape, device=finder.device))
+
+
+def _checked(finder: Finder, lens_set: Readable, batch_size: int | None) -> tuple[Finder, int]:
+    """The finder as it takes the set, and the images of a batch."""
     finder = finder.for_units(lens_set)
     finder.check(lens_set)
     size = default_batch_size(finder) if batch_size is None else batch_size
     if size < 1:
         raise UsageError(f"--batch {size} is not allowed; give 1 or more")
-    return _scored(finder, lens_set, size)
+    return finder, size
 
 
-def _scored(finder: Finder, lens_set: Readable, size: int) -> Generator[ScoredBatch, None, None]:
+def _scored(finder: Finder, lens_set: Readable, size: int, called: Called) -> Generator[ScoredBatch, None, None]:
     with out_of_memory_explained(size):
         for batch in prefetched(_batches(finder, lens_set, size)):
-            yield _scored_batch(finder, batch)
+            yield _scored_batch(batch, called)
 
 
 def default_batch_size(finder: Finder) -> int:
@@ -274,7 +297,7 @@ class _Batch:
     clipped: NDArray[np.float64]
 
 
-def _batches(finder: Finder, lens_set: Readable, size: int) -> Iterator[_Batch]:
+def _batches(finder: Finder, lens_set: Readable, size: int) -> Generator[_Batch, None, None]:
     """Read and prepare `size` images at a time; the last batch is filled up with zeros."""
     columns = {name: np.asarray(lens_set.column(name), np.float64) for name in finder.extra_columns}
     for first in range(0, len(lens_set), size):
@@ -301,10 +324,10 @@ def _batch(finder: Finder, cutouts: Mapping[str, Any], count: int) -> _Batch:
 
 
 @torch.inference_mode()
-def _scored_batch(finder: Finder, batch: _Batch) -> ScoredBatch:
+def _scored_batch(batch: _Batch, called: Called) -> ScoredBatch:
     """Logits and final status of the real images of a batch."""
     status = list(batch.status)
-    found, each = logit_and_members(finder, batch.images)
+    found, each = called(batch.images)
     logits = found[: len(status)].double().cpu().numpy()
     for row, value in enumerate(logits):
         if status[row] == OK and not np.isfinite(value):
@@ -346,55 +369,3 @@ def calling_at(finder: Finder, labels: ArrayLike, logits: ArrayLike, fpr: float)
     value = float(np.nextafter(expit(highest), 1.0))  # a lens is called from the threshold on
     recipe = finder.recipe.model_copy(update={"threshold": min(max(value, _NEAREST), 1 - _NEAREST)})
     return replace(finder, recipe=recipe)
-
-
-def with_prior(p_lens: ArrayLike, prior: float, trained: float = 0.5) -> NDArray[np.float64]:
-    """Probabilities of "lens" where the fraction of lenses is `prior` instead of the `trained` one.
-
-    q' = λ q / (λ q + μ (1 − q)) with λ = prior / trained and μ = (1 − prior) / (1 − trained) (Lanusse et al. 2018, as
-    in Saerens et al. 2002): the log-odds shift by a constant, so that no two images change places.
-
-    Parameters
-    ----------
-    p_lens
-        Probabilities (n,), NaN stays.
-    prior, trained
-        Fractions of lenses in (0, 1): where the finder is used, and among the images (or the weights) of its training.
-
-    Raises
-    ------
-    UsageError
-        A fraction is not in (0, 1).
-    """
-    return np.asarray(expit(logit(np.asarray(p_lens, dtype=np.float64)) + prior_shift(prior, trained)))
-
-
-def prior_shift(prior: float, trained: float = 0.5) -> float:
-    """What `with_prior` adds to the log-odds."""
-    for name, value in (("prior", prior), ("training fraction", trained)):
-        if not 0 < value < 1:
-            raise UsageError(f"{name} {value:g} is not a fraction of lenses; give a number between 0 and 1")
-    return float(logit(prior) - logit(trained))
-
-
-def fraction_expected_by(name: str, finder: Finder) -> float:
-    """`trained_fraction` of a finder by the record of its folder; one half for one that has none.
-
-    Parameters
-    ----------
-    name
-        What the user called it: see `lensaudit.finders.load_finder`.
-    """
-    folder = Path(name) if Path(name).exists() else builtin_recipes().get(finder.name)
-    if ":" in name or folder is None or not (folder / FINDER_FILE).is_file():
-        return 0.5
-    training = finder.recipe.training
-    facts = read_record(folder).training_data
-    balanced = training.balanced_batches or bool(facts.balanced_batches)
-    return trained_fraction(facts, training.class_weights, balanced)
-
-
-def trained_fraction(training_data: TrainingFacts, class_weights: str, balanced: bool) -> float:
-    """Fraction of lenses a training made its finder expect: one half if loss or batches weigh the classes alike."""
-    fraction = training_data.training_lens_fraction
-    return 0.5 if class_weights == "inverse-frequency" or balanced or fraction is None else fraction

@@ -27,10 +27,12 @@ from scipy.special import expit
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import explained
 from lensaudit.finders.committee import Disagreement
+from lensaudit.finders.compiling import Compiled, compiled
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.load import load_finder
+from lensaudit.finders.prior import with_prior
 from lensaudit.finders.refit import refitted, summary_of
-from lensaudit.finders.score import OK, Readable, scored_batches, with_prior
+from lensaudit.finders.score import OK, Readable, first_batch, scored_batches
 from lensaudit.finders.scores_file import MORE, SCHEMA, calibrated_columns, member_columns
 from lensaudit.kept import key_of
 from lensaudit.lensset import Cutouts, open_cutouts, sky_positions
@@ -45,7 +47,7 @@ _HASHES = 1 << 22
 _OF_IDS = ".ids-"
 """First of the name of the folder they lie in while they are compared."""
 _ENOUGH = 1000
-"""Doubled ids of one file that are looked for; one is told."""
+"""Doubled ids of one file that are looked for, of which one is told; images of a first batch."""
 
 
 class _Span:
@@ -72,6 +74,11 @@ class _Span:
     def column(self, name: str) -> NDArray[Any]:
         some: Callable[[str, slice], NDArray[Any]] | None = getattr(self._whole, "column_in", None)
         return self._whole.column(name)[self._span] if some is None else some(name, self._span)
+
+
+def first_of(finder: Finder, whole: Cutouts, batch: int | None) -> torch.Tensor:
+    """The first batch of all, prepared."""
+    return first_batch(finder, _Span(whole, slice(0, min(len(whole), batch or _ENOUGH))), batch)
 
 
 class ReadAs(Protocol):
@@ -103,6 +110,8 @@ class ScorePart:
         Where parts go; its key says what they rest on.
     prior, trained
         Fraction of lenses that p is also given for, and the one the finder was trained to expect.
+    compiled
+        Whether the module is compiled, in each process by itself.
     """
 
     finder: str
@@ -112,19 +121,23 @@ class ScorePart:
     batch: int | None = None
     prior: float | None = None
     trained: float = 0.5
+    compiled: bool = False
 
     def __call__(self, part: int) -> tuple[int, str]:
         """(number of the part, digest of its rows)."""
-        loaded, whole = _opened(self)
+        held = _opened(self)
         with with_threads(self.reading.threads or 1):
-            self.table.piece(part).write(self.scored(loaded, _Span(whole, self.table.index.span(part))))
+            if self.compiled and held.quick is None:
+                held.quick = compiled(held.finder, first_of(held.finder, held.whole, self.batch))
+            some = _Span(held.whole, self.table.index.span(part))
+            self.table.piece(part).write(self.scored(held.finder, some, held.quick))
         return part, self.table.digest(part)
 
-    def scored(self, finder: Finder, some: Readable) -> pa.Table:
+    def scored(self, finder: Finder, some: Readable, quick: Compiled | None = None) -> pa.Table:
         """The rows of some images; what the stretch clips of them stands in the metadata."""
         logits, status, clipped = [np.empty(0)], list[str](), np.zeros((len(finder.recipe.bands), 2))
         members = list[NDArray[np.float64]]()
-        for batch in scored_batches(finder, some, self.batch):
+        for batch in scored_batches(finder, some, self.batch, quick):
             logits.append(batch.logit)
             members += [] if batch.members is None else [batch.members]
             status += batch.status
@@ -146,15 +159,23 @@ class ScorePart:
         return pa.table([pa.array(columns[one.name]).cast(one.type) for one in fields], schema)
 
 
-_held: dict[str, tuple[Finder, Cutouts]] = {}
-"""Of this process: finder and set, opened once for all parts."""
+@dataclass
+class _Held:
+    """Of this process: finder and set, opened once for all parts, and what is called in place of the module."""
+
+    finder: Finder
+    whole: Cutouts
+    quick: Compiled | None = None
 
 
-def _opened(task: ScorePart) -> tuple[Finder, Cutouts]:
+_held: dict[str, _Held] = {}
+
+
+def _opened(task: ScorePart) -> _Held:
     key = task.table.index.key
     if key not in _held:
         whole = open_cutouts(task.lens_set)
-        _held[key] = finder_in_worker(task.finder, task.reading, whole), whole
+        _held[key] = _Held(finder_in_worker(task.finder, task.reading, whole), whole)
     return _held[key]
 
 
@@ -210,7 +231,11 @@ class Summary:
 
 
 def score_into(
-    task: ScorePart, opened: tuple[Finder, Cutouts], workers: int | str, progress: Progress = lambda done, total: None
+    task: ScorePart,
+    opened: tuple[Finder, Cutouts],
+    workers: int | str,
+    progress: Progress = lambda done, total: None,
+    quick: Compiled | None = None,
 ) -> PartedTable:
     """Score all parts that are not there yet; returns the table, its index not yet written to the end.
 
@@ -224,6 +249,8 @@ def score_into(
         Processes, or the address of a dask scheduler whose workers see finder, set and folder.
     progress
         Called with (images done, images in all).
+    quick
+        The module as this process has compiled it, if it has and the task says so.
 
     Raises
     ------
@@ -244,7 +271,7 @@ def score_into(
             done += index.span(part).stop - index.span(part).start
     progress(done, index.rows)
     missing = [part for part in range(index.parts) if part not in digests]
-    _held[index.key] = (finder, whole)
+    _held[index.key] = _Held(finder, whole, quick)
     try:
         with closing(spread(task, missing, workers)) as ended:
             for part, digest in ended:
@@ -288,6 +315,12 @@ def summary_of_parts(table: PartedTable, top: int) -> Summary:
                 heapq.heapreplace(heap, one)
     found.top = [one[2] for one in sorted(heap, key=lambda one: one[:2], reverse=True)]
     return found
+
+
+def rests_on(folder: Path, rows: int, rows_per_part: int, key: str) -> bool:
+    """Whether the parts in `folder`, finished or not, rest on what `key` is of."""
+    known = PartedTable.begun(folder)
+    return known is not None and known.index.key == key_of([key, rows, rows_per_part])
 
 
 def begin_parts(folder: Path, rows: int, rows_per_part: int, key: str, force: bool) -> PartedTable:
