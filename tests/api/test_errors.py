@@ -276,7 +276,7 @@ ELSEWHERE = {
     "training/ablation.py", "training/cross_validation.py", "evaluation/visual_inspection.py", "report/quickstart.py",
     "probes/outside/export.py", "probes/outside/importing.py", "probes/outside/key.py", "probes/outside/plan.py",
     "explaining/explained_files.py", "explaining/layers.py", "explaining/kernels/kernel_files.py",
-    "evaluation/audit_plan.py", "finders/score_parts.py",
+    "evaluation/audit_plan.py", "finders/score_parts.py", "finders/compiling.py",
 }  # fmt: skip
 """Modules that only commands call: their options have no argument of the front door."""
 

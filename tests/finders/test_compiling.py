@@ -61,9 +61,8 @@ def truly(sky, tmp_path_factory: pytest.TempPathFactory):
 
 def test_compiled_scores_are_the_eager_ones(truly, sky):
     eager, quick = score_set(weighted(), sky), score_set(truly.finder, sky, compiled=truly)
-    np.testing.assert_allclose(
-        quick.logit, eager.logit, rtol=compiling.SAME, atol=compiling.SAME
-    )  # float32, in another order
+    rounding = compiling.SAME  # of float32, which sums in another order
+    np.testing.assert_allclose(quick.logit, eager.logit, rtol=rounding, atol=rounding)
     assert (quick.compiled, eager.compiled) == (True, False)
     assert len(np.unique(quick.logit)) == N
 
