@@ -215,3 +215,20 @@ def test_a_last_activation_of_another_kind_or_with_more_behind_it_stays(net, ker
     p = torch.sigmoid(logits[:, 1]) ** 2 if ends == "sigmoid" else torch.softmax(logits, 1)[:, 1]
     torch.testing.assert_close(torch.sigmoid(finder.logit(images)), p, rtol=0, atol=1e-5)
     assert finder.module.bare is False
+
+
+def test_of_several_results_the_one_that_is_named_is_scored(net, keras, tmp_path):
+    model = as_keras(net, keras)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keras.Model(model.inputs, [keras.layers.Rescaling(-3.0)(model.outputs[0]), *model.outputs]).save(
+            tmp_path / "two.keras"
+        )
+    with pytest.raises(DataError, match=r"gives 2 result\(s\); say which in the declaration: output: 0"):
+        load_finder(declaration(tmp_path / "two.keras"))
+    images = torch.rand(3, len(BANDS), SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    logits = net(images).detach()
+    for output, factor in ((0, -3), (1, 1)):
+        finder = load_finder(declaration(tmp_path / "two.keras", output=output))
+        wanted = factor * (logits[:, 1] - logits[:, 0])
+        torch.testing.assert_close(finder.logit(images), wanted, rtol=0, atol=1e-5)  # sums of float32
