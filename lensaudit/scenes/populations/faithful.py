@@ -110,7 +110,8 @@ def _draw_pairs(rng: np.random.Generator, catalogue: Catalogue) -> tuple[Pair, P
     """Front and middle deflector and the far source: of the deflectors one is a source of the catalogue."""
     z_far = truncated_normal(rng, 1.8, 0.7, FAR_SOURCE_REDSHIFT, LARGEST_REDSHIFT)
     z_lens = draw_lens_redshift(rng)
-    z_near = truncated_normal(rng, 1.8, 0.7, z_lens + 0.3, FAR_SOURCE_REDSHIFT)
+    # It lies behind a lens of its own, another row's, and now and then before the one it is put beside.
+    z_near = truncated_normal(rng, 1.8, 0.7, draw_lens_redshift(rng) + 0.3, FAR_SOURCE_REDSHIFT)
     scatter = rng.normal(0.0, catalogue.width_mag, 3)
     lens = (z_lens, catalogue.lens_absolute_mag + distance_modulus_mag(z_lens) + float(scatter[0]))
     near = (z_near, catalogue.middle_mag + float(scatter[1]))
