@@ -23,7 +23,7 @@ from lensaudit.untrusted import printable
 HUB = "hub"
 """What stands for the hub in place of a file: alone for timm's own weights, or as ``hub:OWNER/NAME``."""
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+CONFIG_FILE, WEIGHTS_FILE, _LIST_OF_PARTS = "config.json", "model.safetensors", "model.safetensors.index.json"
 TIMEOUT_S = 10.0
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(?:@[\w.-]{1,100})?", re.ASCII)
 _SAVE_AGAIN = "save the model again with save_pretrained(FOLDER), which writes model.safetensors"
@@ -106,7 +106,7 @@ def weights_in(folder: Path) -> Path:
     folder = Path(folder)
     if (folder / WEIGHTS_FILE).is_file():
         return folder / WEIGHTS_FILE
-    if (folder / f"{WEIGHTS_FILE}.index.json").is_file():
+    if (folder / _LIST_OF_PARTS).is_file():
         raise DataError(f"{folder}: its weights lie in several files; save it in one (max_shard_size='50GB')")
     raise DataError(f"{folder}: has no {WEIGHTS_FILE}, and pickles are not read from such a folder; {_SAVE_AGAIN}")
 
