@@ -102,7 +102,7 @@ def draw_faithful(rng: np.random.Generator, notebook: Notebook) -> Scene:
         light = _draw_light(rng, "red", pair, notebook)
         mass = _mass(pair, behind, source, light, rng.uniform(-notebook.max_shear, notebook.max_shear, 2))
         lenses.append(Galaxy(role, pair[0], *_place(at), (light,), mass, lensed=False))
-    galaxies = _about_the_centre(*lenses, far)
+    galaxies = _about_the_centre(lenses[0], lenses[1], far)
     return Scene(notebook.kind, galaxies, psf=Psf("gaussian"), noise_seed=draw_noise_seed(rng))
 
 
