@@ -301,7 +301,7 @@ class Symmetrised(nn.Module):
 @lru_cache(maxsize=1)
 def quotients() -> tuple[tuple[int, ...], ...]:
     """``quotients()[g][h]``: which of the eight orientations g⁻¹h is, found by trying them on a figure."""
-    figure = torch.arange(9).reshape(3, 3)
+    figure = torch.arange(9, device="cpu").reshape(3, 3)
     seen = {tuple(dihedral(figure, which).flatten().tolist()): which for which in range(DIHEDRAL)}
     product = [
         [seen[tuple(dihedral(dihedral(figure, h), g).flatten().tolist())] for h in range(DIHEDRAL)]
@@ -338,13 +338,12 @@ class P4MConv(nn.Module):
         # Inputs and orientations in one axis, as in the features: torch keeps four axes only with channels last.
         self.weight = nn.Parameter(torch.empty(kernels, inputs * DIHEDRAL, width, width))
         self.bias = nn.Parameter(torch.empty(kernels))
+        self._orders = [list(row) for row in quotients()]  # looked at beforehand, so that torch can compile the rest
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Feature maps of features (n, inputs × 8, h, w)."""
         weight = self.weight.unflatten(1, (-1, DIHEDRAL))
-        bank = torch.stack(
-            [dihedral(weight[:, :, row], which) for which, row in enumerate(map(list, quotients()))], dim=1
-        )
+        bank = torch.stack([dihedral(weight[:, :, row], which) for which, row in enumerate(self._orders)], dim=1)
         return functional.conv2d(features, bank.flatten(2, 3).flatten(0, 1), self.bias.repeat_interleave(DIHEDRAL))
 
 
