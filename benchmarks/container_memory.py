@@ -1,4 +1,4 @@
-"""Memory of scoring in place: the peak of `score` over many small cutouts of each kind, against a tenth as many.
+"""Memory of scoring in place: the peak of `score` over many small cutouts of each kind, against a third as many.
 
 ``python benchmarks/container_memory.py`` writes 100 000 cutouts of 16 × 16 pixels as every container, scores all of
 them and the first tenth in processes of their own, and prints the peak of each (VmHWM). What grows are ids and scores,
@@ -65,7 +65,7 @@ def main() -> int:
     for name in options.only:
         n = options.files if name in OF_FILES else options.n
         with tempfile.TemporaryDirectory() as place:
-            few, many = (measured(name, Path(place) / str(m), m) for m in (n // 10, n))
+            few, many = (measured(name, Path(place) / str(m), m) for m in (n // 3, n))
         each = (many["peak"] - few["peak"]) / (many["n"] - few["n"])
         worst = max(worst, each)
         print(

@@ -97,7 +97,7 @@ def test_ingest_of_a_declaration_keeps_what_it_says(container: Path, ingested: L
 def test_the_page_has_the_same_numbers(finder: Finder, container: Path, ingested: LensSet, tmp_path: Path):
     pages = {}
     for name, data in (("mine", container), ("set", ingested)):
-        made = la.audit(finder, data, out=tmp_path / name, kernels=False, **SHORT)
+        made = la.audit(finder, data, out=tmp_path / name, **SHORT)
         pages[name] = json.loads((made.folder / "audit.json").read_text())
         text = made.page.read_text()
     assert numbers(pages["mine"]) == numbers(pages["set"])

@@ -108,7 +108,7 @@ _DECADES = 30
 """Largest over smallest value, all positive, from which on a user's column is modelled by its logarithm."""
 
 
-def own_parameters(lens_set: WithTruth, rows: NDArray[np.bool_], taken: Sequence[str] = ()) -> tuple[Parameter, ...]:
+def own_parameters(lens_set: WithTruth, rows: NDArray[Any], taken: Sequence[str] = ()) -> tuple[Parameter, ...]:
     """Columns of numbers that the user declared beside cutouts, as far as the systems `rows` differ in them.
 
     Left out are places on the sky, and those `taken`.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensaudit.evaluation.selection.parameters import colour_of
+from lensaudit.evaluation.selection.parameters import colour_of, own_parameters
 from lensaudit.lensset import Cutouts, LensSet
 from lensaudit.statistics import holm, spearman, top_groups
 
@@ -95,9 +95,10 @@ compared by its cosine and sine."""
 
 
 def truth_values(lens_set: Cutouts, rows: Rows) -> tuple[tuple[TruthColumn, ...], NDArray[np.float64]]:
-    """Those of `TRUTH` that the set knows, colours in its bands, and their values: float64 (rows, columns).
+    """Those of `TRUTH` that the set knows, colours in its bands, and the user's own columns, and their values.
 
-    The position of an arc is the centroid of its noiseless light in the first band; it is NaN where there is no light.
+    Values are float64 (rows, columns). The position of an arc is the centroid of its noiseless light in the first band;
+    it is NaN where there is no light.
     """
     known, values = [], []
     centroids = _centroids(lens_set, rows) if isinstance(lens_set, LensSet) and lens_set.has_truth else None
@@ -108,6 +109,9 @@ def truth_values(lens_set: Cutouts, rows: Rows) -> tuple[tuple[TruthColumn, ...]
         elif not column.source and centroids is not None:
             known.append(column)
             values.append(centroids[:, 0 if column is ARC_X else 1])
+    for own in own_parameters(lens_set, rows, [column.source for column in known]):
+        known.append(_plain(own.name, own.words, f"for higher {own.words}", f"for lower {own.words}"))
+        values.append(np.asarray(lens_set.column(own.name), np.float64)[rows])
     return tuple(known), np.stack(values, axis=1) if values else np.empty((len(rows), 0))
 
 
