@@ -27,7 +27,7 @@ def register_cluster(app: typer.Typer) -> None:
 
 
 def cluster(
-    lens_set: Annotated[Path, typer.Argument(metavar="SET", help="Lens set; it needs no labels.")],
+    lens_set: Annotated[Path, typer.Argument(metavar="SET", help="Lens set, or YAML of cutouts; it needs no labels.")],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="For finder, clusters.html and numbers; may go on.")
     ],

@@ -110,7 +110,7 @@ def register_inject(app: typer.Typer) -> None:
 
 
 def inject(
-    hosts: Annotated[Path, typer.Argument(metavar="HOSTS", help="Lens set of real cutouts, from lensaudit ingest.")],
+    hosts: Annotated[Path, typer.Argument(metavar="HOSTS", help="Lens set, or YAML, of real cutouts.")],
     out: opt.Out,
     n: Annotated[int | None, typer.Option("--n", metavar="N", min=1, help="Hosts; by default all that can be.")] = None,
     arms: Annotated[

@@ -170,8 +170,8 @@ Recipe = Annotated[
     ),
 ]  # fmt: skip
 FinderOption = Annotated[str, typer.Option("--finder", metavar="FINDER", help=FINDER_HELP, autocompletion=finder_names)]
-_SET_HELP = "Lens set, from lensaudit simulate or ingest."
-Set = Annotated[Path, typer.Argument(metavar="SET", help="Lens set, or the YAML of cutouts in other files.")]
+_SET_HELP = "Lens set, or the YAML of cutouts in other files."
+Set = Annotated[Path, typer.Argument(metavar="SET", help=_SET_HELP)]
 SetOption = Annotated[Path | None, typer.Option("--set", metavar="SET", help=_SET_HELP)]
 LabelledSet = Annotated[Path, typer.Argument(metavar="SET", help="Lens set, or YAML of cutouts, with labels.")]
 _OUT = typer.Option("--out", metavar="DIR", help="Folder of the result; a stopped run goes on.")

@@ -28,7 +28,7 @@ def register_realism(app: typer.Typer) -> None:
 
 def realism(
     finder: opt.Finder,
-    real: Annotated[Path, typer.Option("--real", metavar="SET", help="Lens set of cutouts of the sky.")],
+    real: Annotated[Path, typer.Option("--real", metavar="SET", help="Lens set, or YAML of cutouts, of the sky.")],
     simulated: Annotated[
         Path, typer.Option("--simulated", metavar="SET", help="Lens set that was simulated, or injected into the sky.")
     ],

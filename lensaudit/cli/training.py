@@ -68,7 +68,7 @@ def register_train(app: typer.Typer) -> None:
 
 def train(
     name: opt.Recipe,
-    data: Annotated[Path, typer.Option("--data", metavar="SET", help="Lens set to train on.")],
+    data: Annotated[Path, typer.Option("--data", metavar="SET", help="Lens set to train on, or YAML of cutouts.")],
     out: opt.Becomes,
     validation: Annotated[
         Path | None, typer.Option("--validation", metavar="SET", help="Set that chooses the epoch.")
@@ -241,7 +241,9 @@ def register_cross_validate(app: typer.Typer) -> None:
 
 def cross_validate(
     name: opt.Recipe,
-    data: Annotated[Path, typer.Option("--data", metavar="SET", help="Lens set, split into folds with classes alike.")],
+    data: Annotated[
+        Path, typer.Option("--data", metavar="SET", help="Lens set, or YAML of cutouts; its folds have classes alike.")
+    ],
     out: opt.Out,
     folds: Annotated[
         int,
