@@ -142,7 +142,7 @@ def register_judge(app: typer.Typer) -> None:
 def judge(
     finder: opt.Finder,
     sets: Annotated[
-        list[Path], typer.Argument(metavar="SET...", help="Lens sets, or YAMLs; truth is needed for where maps should lie.")
+        list[Path], typer.Argument(metavar="SET...", help="Lens sets, or YAMLs; localisation needs truth.")
     ],
     out: opt.Out,
     method: opt.Method = [],

@@ -270,7 +270,7 @@ def register_compare(app: typer.Typer) -> None:
 def compare(
     finders: opt.Finders,
     sets: Annotated[
-        list[Path], typer.Option("--set", metavar="SET", help="Lens set or YAML of cutouts, with labels; may be repeated.")
+        list[Path], typer.Option("--set", metavar="SET", help="Lens set or YAML, with labels; repeat it for more.")
     ],
     out: opt.Out = Path("comparison"),
     first: opt.First = None,
