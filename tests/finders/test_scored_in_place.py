@@ -136,3 +136,30 @@ def test_the_guides_declarations_open(place: Path, large: Sample, tmp_path: Path
 
     for words in shown:
         ContainerFile.model_validate(words)
+
+
+def test_the_commands_of_the_guide_run(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Those that take a second: the others are in the tests of containers as sets."""
+    import h5py
+
+    text = GUIDE.read_text("utf-8")
+    told = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0]
+    lines = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[0].splitlines()
+    (tmp_path / "cutouts.yaml").write_text(told)
+    rng = np.random.default_rng(2)
+    with h5py.File(tmp_path / "cutouts.h5", "w") as file:
+        for name, side in (("VIS", 200), ("NIR/Y", 66), ("NIR/J", 66), ("NIR/H", 66)):
+            middle = np.exp(-((np.indices((side, side)) - side / 2) ** 2).sum(0) / side)
+            file[name] = (rng.normal(0, 0.05, (4, side, side)) + middle).astype("f4")
+        file["name"], file["is_lens"] = ["a", "b", "c", "d"], [1, 0, 1, 0]
+        file["ra"], file["dec"] = [1.0, 2, 3, 4], [5.0, 6, 7, 8]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    run = []
+    for line in lines:
+        words = line.partition("#")[0].split()[1:]
+        if words[0] in ("check", "score", "evaluate", "ingest"):
+            cli(*words)
+            run.append(words[0])
+    assert run == ["check", "score", "evaluate", "ingest"]
+    assert LensSet.open("runs/copy").ids == ["a", "b", "c", "d"]
