@@ -25,6 +25,7 @@ from container_files import (
 
 import lensaudit as la
 from lensaudit.errors import LensauditError
+from lensaudit.injection.sets import SetHosts
 from lensaudit.lensset import open_cutouts
 from lensaudit.lensset.containers import ContainerFile
 
@@ -117,6 +118,10 @@ def test_ingest_keeps_them(sample: Sample, tmp_path: Path):
                 if getattr(made, has)(band):
                     found = [getattr(one, read)(band, slice(None)) for one in (made, opened)]
                     np.testing.assert_array_equal(*found)
+        mine, same = (SetHosts(one)[3] for one in (opened, made))  # what injection takes
+        for read in ("images", "psf", "rms"):
+            np.testing.assert_equal(dict(getattr(mine, read)), dict(getattr(same, read)))
+        assert (mine.zero_point_mag, mine.filters) == (same.zero_point_mag, same.filters)
 
 
 @pytest.mark.parametrize(
