@@ -12,7 +12,8 @@ from container_files import EXACT, SCALE, Sample, as_bytes, pictures
 from lens_sets import write_set
 
 from lensaudit.lensset import CatalogueColumn, LensSet, open_cutouts
-from lensaudit.lensset.containers import Container
+from lensaudit.lensset.containers import Container, fits_files
+from lensaudit.lensset.containers.adapter import FlatArray
 from lensaudit.lensset.part import Part
 
 COLUMNS = (
@@ -150,3 +151,16 @@ def test_pictures_are_what_they_show(end: str, tmp_path: Path):
 
 def _folders(sample: Sample) -> list[str]:
     return [{1: "lens", 0: "non-lens", -1: "unknown"}[label] for label in sample.labels]
+
+
+def test_values_of_a_fits_table_are_read_some_rows_at_a_time(
+    places: dict[str, Path], sample: Sample, monkeypatch: pytest.MonkeyPatch
+):
+    read = FlatArray.read
+    longest: list[int] = []
+    monkeypatch.setattr(fits_files, "_READ_BYTES", 3000)  # two rows of 2 × 12 × 12 float32
+    monkeypatch.setattr(FlatArray, "read", lambda self, rows: longest.append(len(rows)) or read(self, rows))
+    opened = open_cutouts(places["fits_table"])
+    assert opened.ids == sample.ids
+    assert opened.labels.tolist() == sample.labels
+    assert max(longest) == 2

@@ -19,6 +19,7 @@ from lensaudit.lensset.ingest.systems import Plate
 from lensaudit.tables import read_table
 from lensaudit.untrusted import kind_of, path_within, printable
 
+_READ_BYTES = 16 << 20
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
@@ -131,8 +132,11 @@ class Table(Adapter):
         return _scaled(self._rows.read(rows)[name], scale, zero)
 
     def values(self, name: str, rows: Rows) -> Sequence[Any]:
-        """See `Adapter`."""
-        found: list[Any] = self._rows.read(rows)[name].tolist()
+        """See `Adapter`; whole rows are read, with their images, so only some at a time."""
+        found: list[Any] = []
+        at_once = max(1, _READ_BYTES // self._rows.dtype.itemsize)
+        for first in range(0, len(rows), at_once):
+            found += self._rows.read(rows[first : first + at_once])[name].tolist()
         return found
 
 
