@@ -177,7 +177,7 @@ def test_wrong_members_get_one_line(members, member_folders, training, tmp_path)
     with pytest.raises(UsageError, match="of different names"):
         assembled("e", [members[0], members[0]], training)
     custom = declare_finder(nn.Sequential(nn.Flatten(), nn.Linear(144, 1)), ("H",), 12, field_of_view_arcsec=2.05)
-    with pytest.raises(UsageError, match="member custom: is the user's own module"):
+    with pytest.raises(UsageError, match="member custom: is no built-in architecture, which a map needs; take --kind"):
         assembled("e", [members[0], custom], training)
     with pytest.raises(UsageError, match=r"member wide needs 2\.06″, the ensemble has 2\.05″"):
         assembled("e", [members[0], _wide()], training)

@@ -192,14 +192,26 @@ def test_bench_runs_resumes_and_grows(tmp_path):
     assert json.loads((tmp_path / "planted.json").read_text("utf-8")) == json.loads(json.dumps(record.to_json()))
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "finders").iterdir()}
     told.clear()
-    both = replace(TINY, strengths=(1.0, 0.5))
-    again = run_planted(tmp_path, both, plants=("blue-sources", "clean"), progress=lambda *words: told.append(words))
-    assert told[0] == ("training finders", 1, 3)
+    again = run_planted(tmp_path, TINY, plants=("blue-sources", "clean"), progress=lambda *words: told.append(words))
+    assert told[0] == ("training finders", 1, 2)
     assert all(path.stat().st_mtime_ns == when for path, when in files.items())
-    assert [(one.plant, one.strength) for one in again.audits] == [
-        ("clean", 1.0), ("blue-sources", 1.0), ("blue-sources", 0.5),
-    ]  # fmt: skip
+    assert [one.plant for one in again.audits] == ["clean", "blue-sources"]
     assert again.audits[1] == record.audits[0]
+
+
+def test_a_finder_of_another_strength_is_another_finder(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("lensaudit.planted_bias.bench._train", lambda task, *_: asked.extend([task, *task.jobs]))
+    monkeypatch.setattr("lensaudit.planted_bias.bench._trained", lambda task: exit_now())
+
+    def exit_now():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_planted(tmp_path, replace(TINY, strengths=(1.0, 0.5)), plants=("clean", "blue-sources"))
+    task, *jobs = asked
+    assert jobs == [Job("clean", 0), Job("blue-sources", 0), Job("blue-sources", 0, 0.5)]
+    assert len({task.path(k) for k in range(3)}) == 3
 
 
 @pytest.mark.parametrize(
