@@ -36,7 +36,7 @@ from lensaudit.cli.options import Reading
 from lensaudit.evaluation.audit_plan import PlanSettings, audit_plan
 from lensaudit.evaluation.scored_rows import ScoredRows
 from lensaudit.finders import Finder
-from lensaudit.finders.score_parts import ScorePart, _held, begin_parts, score_into, summary_of_parts
+from lensaudit.finders.score_parts import ScorePart, _Held, _held, begin_parts, score_into, summary_of_parts
 
 SIDE, STORED = 12, 1 << 16
 ROWS_PER_PART = 100_000
@@ -136,7 +136,7 @@ def in_turns(stored: Path, out: Path, n: int, turns: int = 40) -> None:
     loaded, sky = finder(), Sky(stored, n)
     out.mkdir()
     task = ScorePart("one-layer", sky.path, Reading(), begin_parts(out, n, ROWS_PER_PART, "turns", force=False), 512)
-    _held[task.table.index.key] = (loaded, sky)
+    _held[task.table.index.key] = _Held(loaded, sky)
     last, took = n // ROWS_PER_PART - 1, np.empty((turns, 2))
     for turn in range(-1, turns):
         for place, part in enumerate((max(turn, 0) % 10, last - max(turn, 0) % 10)):
