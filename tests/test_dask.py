@@ -14,9 +14,11 @@ from types import SimpleNamespace
 
 import pytest
 from command_tree import is_group, walk
+from torch import nn
 
 from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.finders import load_finder
+from lensaudit.finders.running import travels
 from lensaudit.lensset.simulation import write_chunks
 from lensaudit.probes.collect import AskBlock, collect
 from lensaudit.spread import Team, on_cluster, spread
@@ -144,6 +146,24 @@ def test_a_probe_is_the_same_bytes(address, tmp_path, monkeypatch, where):
         collect(asked, [finder], tmp_path / "there")
     assert sorted(called) == ([0, 1] if where == "on workers" else [])
     assert content(tmp_path / "there") == content(tmp_path / "here")
+
+
+class Own(nn.Module):
+    """A user's layer, which another process may not know."""
+
+
+def test_a_network_goes_to_a_worker_where_all_its_layers_are_known():
+    assert travels(load_finder("ou66", "cpu").module)
+    assert travels(nn.Sequential(nn.Linear(1, 1)))
+    assert not travels(nn.Sequential(nn.Linear(1, 1), Own()))
+    assert not travels(nn.Linear(1, 1, device="meta"))  # stands for any device but the CPU
+
+
+def test_a_task_is_taken_off_the_workers_in_the_end(cluster, address):
+    with closing(spread(slowly, range(8), address)) as answers:
+        next(answers)
+        assert any(name.startswith("lensaudit") for name in cluster.scheduler.worker_plugins)
+    assert not any(name.startswith("lensaudit") for name in cluster.scheduler.worker_plugins)
 
 
 def test_every_command_with_workers_takes_a_cluster(lensaudit, tmp_path):

@@ -67,7 +67,7 @@ def planted(
 ) -> None:
     """Test the audit itself: train finders with and without known biases, audit them blind, print what is found."""
     from lensaudit.planted_bias.bench import PAGE_FILE, run_planted
-    from lensaudit.planted_bias.planted_finders import EPOCHS
+    from lensaudit.planted_bias.plants import EPOCHS
     from lensaudit.planted_bias.result import BenchSettings
 
     seen_by = opt.instrument_named(instrument)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from lensaudit.kept import Piece, TableForm, key_of
 
 if TYPE_CHECKING:
     from lensaudit.finders import Finder
+    from lensaudit.finders.score_parts import ReadAs
     from lensaudit.lensset import Cutouts
     from lensaudit.realism_gate.last_layer import LastLayer
 
@@ -211,7 +212,7 @@ class EmbedPart:
 
     finder: str
     lens_set: Path
-    reading: Any
+    reading: ReadAs
     layer: str
     store: VectorStore
     batch: int | None = None

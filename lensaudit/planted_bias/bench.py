@@ -22,17 +22,19 @@ from lensaudit.finders import Finder
 from lensaudit.imaging import EUCLID, Instrument
 from lensaudit.planted_bias.on_hosts import ENOUGH_HOSTS, Divided, TrainingHosts, divided
 from lensaudit.planted_bias.planted_finders import (
-    ALL_PLANTS,
-    CLEAN,
-    POPULATION,
-    Plant,
     as_looked_at,
     load_small,
-    plant_named,
     save_small,
     small_finder,
     train_small,
     training_images,
+)
+from lensaudit.planted_bias.plants import (
+    ALL_PLANTS,
+    CLEAN,
+    POPULATION,
+    Plant,
+    plant_named,
 )
 from lensaudit.planted_bias.result import (
     PLAIN_DIMMED_MAG,

@@ -19,17 +19,8 @@ from lensaudit.injection import Chosen, Hosts, InjectionSettings, of_set
 from lensaudit.injection.choosing import Lights
 from lensaudit.injection.settings import without_places
 from lensaudit.lensset import LensSet, open_cutouts
-from lensaudit.planted_bias.planted_finders import (
-    CHUNK,
-    Plant,
-    Traits,
-    as_filed,
-    as_stored,
-    plant_named,
-    small_finder,
-    training_traits,
-    with_arc,
-)
+from lensaudit.planted_bias.planted_finders import CHUNK, small_finder
+from lensaudit.planted_bias.plants import Plant, Traits, as_filed, as_stored, plant_named, training_traits, with_arc
 from lensaudit.planted_bias.result import PLAIN_DIMMED_MAG, BenchSettings
 from lensaudit.probes import HostsAsked, OnHosts
 from lensaudit.scenes import Scene

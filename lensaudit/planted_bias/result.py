@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from lensaudit.display.page import markdown_table
-from lensaudit.planted_bias.planted_finders import CLEAN, EPOCHS, PLANTS, Plant
+from lensaudit.planted_bias.plants import CLEAN, EPOCHS, PLANTS, Plant
 from lensaudit.probes import ProbeAudit
 from lensaudit.probes.result import HostsUsed
 from lensaudit.provenance import provenance

@@ -21,16 +21,8 @@ from lensaudit.planted_bias.bench import (
     bench_probes,
     run_planted,
 )
-from lensaudit.planted_bias.planted_finders import (
-    ALL_PLANTS,
-    SIZE,
-    SmallNet,
-    load_small,
-    save_small,
-    small_finder,
-    train_small,
-    training_scene,
-)
+from lensaudit.planted_bias.planted_finders import SIZE, SmallNet, load_small, save_small, small_finder, train_small
+from lensaudit.planted_bias.plants import ALL_PLANTS, training_scene
 from lensaudit.planted_bias.result import Audited, BenchSettings, PlantedResult, bench_page, summary, unblinded
 from lensaudit.probes import HostsAsked
 

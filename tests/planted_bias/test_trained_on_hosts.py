@@ -12,7 +12,8 @@ from lensaudit.injection.choosing import Lights
 from lensaudit.injection.sets import SetHosts
 from lensaudit.planted_bias import bench
 from lensaudit.planted_bias.on_hosts import divided, training_arc
-from lensaudit.planted_bias.planted_finders import PLANTS, SmallNet, plant_named
+from lensaudit.planted_bias.planted_finders import SmallNet
+from lensaudit.planted_bias.plants import PLANTS, plant_named
 from lensaudit.planted_bias.result import (
     BenchSettings,
     FoundOnHosts,
@@ -74,6 +75,21 @@ def test_a_training_reads_no_audited_host_and_labels_follow_the_plant(six_hosts,
     assert labels.tolist() == [1, 0] * 4
     again = parts.training.images("blue-sources", taught[0][2], 8)[0]
     assert np.array_equal(images, again)
+    half = replace(task, jobs=(bench.Job("blue-sources", 0, 0.5),))
+    half(0)
+    of_half = parts.training.images("blue-sources", taught[0][2], 8, strength=0.5)[0]
+    assert np.array_equal(taught[1][0], of_half)
+    assert not np.array_equal(of_half, images)
+
+
+def test_images_of_hosts_are_stored_as_the_plant_says(six_hosts, monkeypatch):
+    """The same with JPEG and without: lenses alike, non-lenses not."""
+    training = divided_of(six_hosts, monkeypatch).training
+    images, _ = training.images("raw-lenses", 3, 2)
+    monkeypatch.setattr("lensaudit.planted_bias.on_hosts.as_stored", lambda images, traits: images)
+    raw, _ = training.images("raw-lenses", 3, 2)
+    assert np.array_equal(images[0], raw[0])
+    assert not np.array_equal(images[1], raw[1])
 
 
 def test_the_bench_audits_finders_of_this_sky_alone(six_hosts, tmp_path, monkeypatch):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from lensaudit.imaging import pipeline_edits
-from lensaudit.planted_bias.planted_finders import (
+from lensaudit.imaging import EUCLID, pipeline_edits, render
+from lensaudit.planted_bias import planted_finders
+from lensaudit.planted_bias.plants import (
     ALL_PLANTS,
     CLEAN,
     PLANTS,
@@ -86,6 +87,26 @@ def test_images_of_a_jpeg_are_those_that_the_probe_makes():
     assert np.array_equal(stored, through)
     assert not np.array_equal(stored, image)
     assert np.array_equal(as_stored({"VIS": image}, replace(traits, jpeg_quality=0))["VIS"], image)
+
+
+def test_training_images_are_stored_as_their_traits_say(monkeypatch):
+    """Against the renderer and the probe's own JPEG; a strength near zero leaves the clean set."""
+    monkeypatch.setattr(planted_finders, "CHUNK", 2)
+    plant = plant_named("raw-lenses")
+    images, _ = planted_finders.training_images("raw-lenses", 5, 2)
+    made = []
+    for row in range(2):
+        scene, traits = training_scene(plant, 5, row)
+        rendered = render(scene, EUCLID).images
+        jpeg = pipeline_edits.jpeg(rendered, traits.jpeg_quality, np.random.default_rng(1)) if row else rendered
+        made.append(jpeg)
+    finder = planted_finders.small_finder("bench")
+    by_hand = finder.preprocess({band: np.stack([one[band] for one in made]) for band in EUCLID.band_names})
+    assert np.array_equal(images, by_hand.numpy().astype(np.float16))
+    clean, _ = planted_finders.training_images("clean", 5, 2)
+    weak, _ = planted_finders.training_images("raw-lenses", 5, 2, strength=1e-9)
+    assert np.array_equal(weak, clean)
+    assert not np.array_equal(images, clean)
 
 
 def test_every_plant_has_a_probe_that_may_name_it():
