@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from lensaudit.lensset.ingest import PixelPolicy, Plan
 
 
+class SimulateOptions(TypedDict, total=False):
+    """What else may be said of the scenes.
+
+    Attributes
+    ----------
+    redden
+        Bounds of a strength drawn for each scene, by which the colours of its arcs, and of what passes for them in
+        non-lenses, move to the lens galaxy's: (0, 1.5) from those drawn to half as far beyond it again.
+    """
+
+    redden: tuple[float, float]
+
+
 @front_door
 def simulate(
     instrument: str | Path | Instrument = "euclid",
@@ -25,6 +38,7 @@ def simulate(
     out: Path | str | None = None,
     workers: int = 1,
     progress: bool | Watcher = False,
+    **options: Unpack[SimulateOptions],
 ) -> LensSet:
     """Simulate cutouts of lenses and of galaxies that look like them, with the truth beside them.
 
@@ -45,6 +59,8 @@ def simulate(
         Number of processes; the set is the same whatever their number.
     progress
         Whether to show a bar, or a function called with (stage, done, total).
+    **options
+        See `lensaudit.api.sets.SimulateOptions`.
 
     Returns
     -------
@@ -72,8 +88,12 @@ def simulate(
     """
     called = getattr(instrument, "name", None) or Path(str(instrument)).stem
     where = temporary_folder(f"{called}-{n}-seed-{seed}") if out is None else Path(out)
+    bounds = options.get("redden")
+    if bounds is not None and len(bounds) != 2:
+        raise UsageError(f"--redden must be two strengths, (low, high), not {len(bounds)}")
+    drawn = (population or "") if bounds is None else simulation.Reddened(population or "", *bounds)
     with watching(progress) as watch:
-        made = simulation.simulate(instrument, population or "", n, seed, where, workers, counting(watch, "simulating"))
+        made = simulation.simulate(instrument, drawn, n, seed, where, workers, counting(watch, "simulating"))
     return made if out is not None else kept_with(made, where)
 
 

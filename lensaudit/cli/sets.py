@@ -10,6 +10,7 @@ import typer
 from lensaudit.cli import options as opt
 from lensaudit.cli.console import say, say_json
 from lensaudit.cli.instruments import Filters, Like, named_or_like
+from lensaudit.errors import UsageError
 
 if TYPE_CHECKING:
     from lensaudit.lensset import LensSet
@@ -63,6 +64,7 @@ def register_simulate(app: typer.Typer) -> None:
     app.command(
         epilog=opt.examples(
             "lensaudit simulate euclid --n 2000 --seed 1 --out runs/train --workers 0",
+            "lensaudit simulate euclid --n 2000 --redden 0:1.5 --out runs/red",
             "lensaudit simulate hsc --n 2000 --out runs/hsc",
             "lensaudit simulate mine.yaml --population non-lens --n 500 --out runs/mine",
             "lensaudit simulate --like runs/ingested --filter g=hsc2017-g --n 500 --out runs/alike",
@@ -92,18 +94,36 @@ def simulate(
             help="What is drawn; default: the instrument's training mix.",
         ),
     ] = "",
+    redden: Annotated[
+        str,
+        typer.Option(
+            "--redden", metavar="LOW:HIGH", show_default=False,
+            help="Draw the colour of arcs, and of what passes for them, wider: 0 as drawn … 1 the lens galaxy's.",
+        ),
+    ] = "",
     seed: opt.Seed = 1,
     workers: opt.Workers = 1,
     as_json: opt.Json = False,
 ) -> None:  # fmt: skip
     """Simulate lenses and non-lenses with their truth."""
     from lensaudit.cli.running import progress_bar
+    from lensaudit.lensset import Reddened
     from lensaudit.lensset import simulate as run
 
+    drawn = Reddened(population, *_bounds(redden)) if redden else population
     seen_by = named_or_like(named or instrument, like, filters)
     with progress_bar("simulating") as report:
-        lens_set = run(seen_by, population, n, seed, out, workers, report)
+        lens_set = run(seen_by, drawn, n, seed, out, workers, report)
     show(lens_set, as_json=as_json)
+
+
+def _bounds(text: str) -> tuple[float, float]:
+    """The numbers of ``LOW:HIGH``."""
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise UsageError(f"--redden '{text}' is not LOW:HIGH, as 0:1.5") from None
 
 
 def register_check(app: typer.Typer) -> None:

@@ -60,6 +60,8 @@ class TrainingFacts(AsGiven):
     ----------
     set, validation_set, test_set
         SHA-256 of the content of each set.
+    redden
+        Between which strengths the colours of its arcs were drawn; None of other sets.
     n_training, n_validation, n_test
         Numbers of images.
     training_lens_fraction
@@ -71,6 +73,7 @@ class TrainingFacts(AsGiven):
     test_set: str | None = None
     instrument: Label | None = None
     population: str | None = None
+    redden: tuple[float, float] | None = None
     pixel_scale_arcsec: dict[str, Annotated[float, Field(gt=0, le=3600)]] | None = None
     n_training: int | None = Field(default=None, ge=0)
     n_validation: int | None = Field(default=None, ge=0)

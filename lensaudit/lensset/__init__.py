@@ -4,7 +4,7 @@ from lensaudit.lensset.cutouts import Cutouts, Index
 from lensaudit.lensset.header import BandHeader, CatalogueColumn, Header, PsfHeader, RmsHeader, chunk_for
 from lensaudit.lensset.opening import open_cutouts
 from lensaudit.lensset.part import sky_positions
-from lensaudit.lensset.simulation import instrument_of, pixel_units_of, simulate
+from lensaudit.lensset.simulation import Reddened, instrument_of, pixel_units_of, simulate
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import LensSetWriter, Records
 
@@ -18,6 +18,7 @@ __all__ = [
     "LensSetWriter",
     "PsfHeader",
     "Records",
+    "Reddened",
     "RmsHeader",
     "chunk_for",
     "instrument_of",

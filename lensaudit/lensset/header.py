@@ -210,6 +210,9 @@ class Header(_Frozen):
         What the data were made from: for ingested sets the layout, its policies and what was missing.
     provenance
         What made the set; empty words where it does not say.
+    redden
+        Bounds between which the strength of `lensaudit.scenes.edits.arc_colour` was drawn; None where nothing was
+        reddened.
     full_instrument
         The whole instrument a simulated set was rendered with, so that its scenes can be rendered again; None of the
         instruments whose numbers never change, and of ingested sets.
@@ -227,6 +230,7 @@ class Header(_Frozen):
     chunk: int = Field(gt=0, le=MOST_SYSTEMS)
     seed: int | None = Field(default=None, ge=0)
     population: Identifier | None = None
+    redden: Annotated[tuple[float, float], Field(min_length=2, max_length=2)] | None = None
     has_truth: bool = False
     has_scenes: bool = False
     has_wcs: bool = False
@@ -240,7 +244,9 @@ class Header(_Frozen):
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         words: dict[str, Any] = handler(self)
-        if self.full_instrument is None:  # sets of before keep their bytes
+        if self.redden is None:  # sets of before keep their bytes
+            words.pop("redden", None)
+        if self.full_instrument is None:
             words.pop("full_instrument", None)
         else:
             words["full_instrument"] = self.full_instrument.to_json()

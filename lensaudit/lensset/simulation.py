@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NEVER_CHANGED = ("euclid", "vis101", "lsst", "lsst-stack")
 """Instruments whose sets need not hold them: their numbers are fixed."""
+REDDEST = 3.0
+"""Largest strength of reddening; the probes end at 1.25."""
 LONGEST_FILTER = 200
 """Letters of a filter's name in the header of a band; a curve of the user's own is in the whole instrument alone."""
 
@@ -40,8 +42,34 @@ class SizedTask(Protocol):
 
 
 @dataclass(frozen=True)
+class Reddened:
+    """A population whose arcs, and what passes for them in non-lenses, are reddened by drawn strengths.
+
+    The scenes are those of the population with the same seed; a strength of `lensaudit.scenes.edits.arc_colour` is
+    drawn evenly between the bounds for each, so that lenses and non-lenses alike have wide colours.
+
+    Attributes
+    ----------
+    population
+        A name in `lensaudit.scenes.POPULATIONS`; empty: the instrument's own.
+    low, high
+        Strengths: 0 is the colour as drawn, 1 that of the lens galaxy; ``0 <= low <= high``, at most 3.
+    """
+
+    population: str = ""
+    low: float = 0.0
+    high: float = 1.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= REDDEST:
+            raise UsageError(
+                f"--redden must be two strengths, 0 <= LOW <= HIGH <= {REDDEST:g}, not {self.low:g} and {self.high:g}"
+            )
+
+
+@dataclass(frozen=True)
 class SimulationTask:
-    """Renders and writes one chunk; image `i` depends on (population, seed, i) alone."""
+    """Renders and writes one chunk; image `i` depends on (population, seed, i) and on what is reddened alone."""
 
     root: Path
     header: Header
@@ -49,7 +77,7 @@ class SimulationTask:
     def __call__(self, chunk: int) -> int:
         """Write chunk `chunk`; returns how many systems it holds."""
         from lensaudit.imaging import render
-        from lensaudit.scenes import draw_scene
+        from lensaudit.scenes import draw_scene, edits
 
         header, instrument = self.header, instrument_of(self.header)
         assert header.population is not None
@@ -57,6 +85,8 @@ class SimulationTask:
         span = header.span(chunk)
         population, seed, sky = header.population, header.seed, instrument.sky
         scenes = [draw_scene(population, seed, i, sky) for i in range(span.start, span.stop)]
+        if header.redden is not None:
+            scenes = [edits.arc_colour_drawn(scene, *header.redden) for scene in scenes]
         rendered = [render(scene, instrument) for scene in scenes]
         ids = [f"{_prefix(header.instrument, header.population)}-{i:06d}" for i in range(span.start, span.stop)]
         LensSetWriter(self.root, header).write(chunk, as_records(ids, scenes, rendered, header))
@@ -82,7 +112,7 @@ def as_records(ids: list[str], scenes: list[Any], rendered: list[Any], header: H
 
 def simulate(
     instrument: str | Path | Instrument,
-    population: str,
+    population: str | Reddened,
     n: int,
     seed: int,
     out: Path | str,
@@ -97,7 +127,7 @@ def simulate(
         An instrument, the name of one (`lensaudit.imaging.INSTRUMENTS`), or the path of a YAML file.
     population
         A name in `lensaudit.scenes.POPULATIONS`; empty takes the instrument's own. Every population is drawn on every
-        instrument: the same galaxies, in its bands.
+        instrument: the same galaxies, in its bands. `Reddened` draws the colours of arcs wider.
     seed
         Image `i` depends on (population, seed, i) alone.
     out
@@ -141,15 +171,18 @@ def write_chunks(task: SizedTask, workers: int | str | Team = 1, progress: Progr
     return LensSet.open(task.root)
 
 
-def simulation_header(instrument: str | Path | Instrument, population: str, n: int, seed: int) -> Header:
+def simulation_header(instrument: str | Path | Instrument, population: str | Reddened, n: int, seed: int) -> Header:
     """Header of the set `simulate` writes."""
     from lensaudit.imaging import Instrument, load_instrument, truth_columns
     from lensaudit.scenes.populations import POPULATIONS
 
     seen = instrument if isinstance(instrument, Instrument) else load_instrument(instrument)
     said = seen.name if isinstance(instrument, Instrument) else instrument
-    population = population or seen.default_population
+    redder = population if isinstance(population, Reddened) else None
+    population = (population if isinstance(population, str) else population.population) or seen.default_population
     _known("--population", population, POPULATIONS)
+    if redder is not None and len(seen.bands) == 1:
+        raise UsageError(f"--redden: {seen.name} has one band, and so no colours; leave it away")
     if n < 1:
         raise UsageError(f"--n must be at least 1, not {n}")
     if not 0 <= seed < 2**32:
@@ -160,6 +193,7 @@ def simulation_header(instrument: str | Path | Instrument, population: str, n: i
             "it; name it in the instrument's YAML, or by --filter"
         )
     command = f"lensaudit simulate {said} --population {population} --n {n} --seed {seed}"
+    command += "" if redder is None else f" --redden {redder.low:g}:{redder.high:g}"
     return Header(
         instrument=seen.name,
         bands=tuple(_band_header(band, fixed=seen.name in NEVER_CHANGED) for band in seen.bands),
@@ -168,6 +202,7 @@ def simulation_header(instrument: str | Path | Instrument, population: str, n: i
         chunk=chunk_for(n),
         seed=seed,
         population=population,
+        redden=None if redder is None else (redder.low, redder.high),
         has_truth=True,
         has_scenes=True,
         columns=tuple(catalogue_column(column) for column in truth_columns(seen)),

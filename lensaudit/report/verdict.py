@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -239,6 +240,8 @@ def _larger_set(drawn: AuditedSet, findings: Sequence[Finding]) -> list[Step]:
     n = 2 * max(soon)  # half of a simulated set are lenses
     named = plural(len(soon), "comparison")
     command = f"lensaudit simulate {drawn.instrument} --population {drawn.population} --n {n} --seed {n}"
+    reddened = re.search(r" --redden [\d.e-]+:[\d.e-]+$", drawn.made_by)
+    command += reddened.group() if reddened else ""
     return [Step(f"a set of {count(n)} would settle {named} of this set's own lenses", f"{command} --out runs/set-{n}")]
 
 

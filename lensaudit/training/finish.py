@@ -90,6 +90,7 @@ def _declaration(finder: Finder) -> list[str]:
 def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     protocol = finder.recipe.training
     drawn = f", population `{in_code(data['population'])}`" if data["population"] else ""
+    drawn += " reddened by {:g} to {:g}".format(*data["redden"]) if data.get("redden") else ""
     chosen = "a set of its own" if data["validation_set"] else "a fraction of the same set, classes split alike"
     left_out = data["n_unlabelled_left_out"]
     return [

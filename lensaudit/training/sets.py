@@ -239,6 +239,8 @@ class TrainingData:
             "validation_set": None if self.validation is None else self.validation.content_hash,
             "test_set": None if self.test is None else self.test.content_hash,
         }
+        if redden := getattr(getattr(self.training, "header", None), "redden", None):
+            facts["redden"] = redden
         return TrainingFacts.model_validate(facts)
 
 

@@ -58,6 +58,8 @@ MISTAKES: dict[str, tuple[Mistake, type[Exception], str]] = {
     "simulate: n": (lambda at: la.simulate(n=0), ValueError, "^n .*0"),
     "simulate: seed": (lambda at: la.simulate(seed=-1), ValueError, "^seed .*-1"),
     "simulate: population": (lambda at: la.simulate(population="quads"), ValueError, "population.*quads"),
+    "simulate: redden": (lambda at: la.simulate(redden=(1, 0)), ValueError, "^redden .*two strengths"),
+    "simulate: redden of one": (lambda at: la.simulate(redden=(1,)), ValueError, "^redden .*two strengths"),
     "simulate: workers": (lambda at: la.simulate(n=2, workers=0), ValueError, "workers.*0"),
     "simulate: out": (lambda at: la.simulate(n=2, out=at.folder / "other"), ValueError, "another out"),
     "simulate: another set": (lambda at: la.simulate(n=3, out=at.folder / "set"), ValueError, "another out"),

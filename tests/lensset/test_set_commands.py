@@ -46,6 +46,12 @@ def test_simulate_for_people(lensaudit, tmp_path):
         (["lsst"], "--n"),
         (["lsst", "--n", "1", "--population", "x"], "--population 'x' is not one of "),
         (["lsst", "--n", "1", "--workers", "-1"], "--workers"),
+        (["euclid", "--n", "1", "--redden", "1.5"], "--redden '1.5' is not LOW:HIGH, as 0:1.5"),
+        (
+            ["euclid", "--n", "1", "--redden", "1:0"],
+            "--redden must be two strengths, 0 <= LOW <= HIGH <= 3, not 1 and 0",
+        ),
+        (["lsst", "--n", "1", "--redden", "0:1"], "--redden: lsst has one band, and so no colours"),
     ],
 )
 def test_wrong_words_exit_with_2_and_one_line(lensaudit, tmp_path, words, said):

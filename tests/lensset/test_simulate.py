@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import fake_sky
 import numpy as np
 import pytest
 
 from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.imaging import INSTRUMENTS, TRUTH_COLUMNS, render
-from lensaudit.lensset import LensSet, simulate
+from lensaudit.lensset import LensSet, Reddened, simulate
 from lensaudit.lensset.simulation import write_chunks
-from lensaudit.scenes import draw_scene
+from lensaudit.scenes import draw_scene, edits
 from lensaudit.spread import spread
 
 
@@ -52,6 +54,28 @@ def test_ids_name_the_population(tmp_path):
     assert simulate("euclid", "single", 1, 0, tmp_path / "set").ids == ["euclid-single-000000"]
 
 
+def test_a_reddened_set_has_the_scenes_of_the_plain_one_in_other_colours(tmp_path):
+    plain = simulate("euclid", "euclid", 3, 8, tmp_path / "plain")
+    red = simulate("euclid", Reddened("euclid", 0.5, 1.5), 3, 8, tmp_path / "red")
+    for i in range(3):
+        scene = draw_scene("euclid", 8, i)
+        assert plain.scene(i) == scene
+        assert red.scene(i) == edits.arc_colour_drawn(scene, 0.5, 1.5)
+        # The reference magnitude stays, so that VIS is the same image but for rounding: its noise is 2e-3.
+        np.testing.assert_allclose(red.images("VIS", i), plain.images("VIS", i), rtol=0, atol=2e-5)
+    assert not np.array_equal(red.images("H", slice(None)), plain.images("H", slice(None)))
+    assert red.header.provenance.command.endswith("--population euclid --n 3 --seed 8 --redden 0.5:1.5")
+    assert LensSet.open(red.path).header.redden == (0.5, 1.5)
+    with pytest.raises(UsageError, match="holds another lens set \\(redden"):
+        simulate("euclid", "euclid", 3, 8, tmp_path / "red")
+
+
+def test_the_header_of_a_set_that_is_not_reddened_says_nothing_of_it(lsst):
+    words = json.loads((lsst.path / "lensset.json").read_text())
+    assert "redden" not in words
+    assert "redden" not in words["provenance"]["command"]
+
+
 @pytest.mark.slow
 def test_two_workers_simulate_the_same_tree(tmp_path):
     for workers in (1, 2):
@@ -67,12 +91,19 @@ def test_two_workers_simulate_the_same_tree(tmp_path):
         (("eucld", "euclid", 1, 0), "instrument 'eucld' is unknown; did you mean euclid?"),
         (("lsst", "lsst", 0, 0), "--n must be at least 1, not 0"),
         (("lsst", "lsst", 1, -1), "--seed must lie in"),
+        (("lsst", Reddened("lsst"), 1, 0), "lsst has one band, and so no colours"),
     ],
 )
 def test_wrong_words_are_refused_before_anything_is_written(tmp_path, words, said):
     with pytest.raises(UsageError, match=said):
         simulate(*words, tmp_path / "set")
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("bounds", [(-0.1, 1.0), (1.0, 0.5), (0.0, 3.1), (float("nan"), 1.0)])
+def test_bounds_of_reddening_are_checked(bounds):
+    with pytest.raises(UsageError, match="two strengths, 0 <= LOW <= HIGH <= 3, not"):
+        Reddened("euclid", *bounds)
 
 
 def test_no_workers_are_refused(tmp_path):

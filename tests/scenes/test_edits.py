@@ -13,6 +13,7 @@ from lensaudit.scenes import Psf, Scene, draw_scene, edits
 
 # Edit → two strengths it takes.
 KEEP_THE_LABEL = {
+    "arc_colour": (0.5, 1.5),
     "source_colour": (0.5, 1.5),
     "source_colour_total_flux": (0.5, 1.5),
     "source_dimmed": (0.5, 2.0),
@@ -37,6 +38,7 @@ CONTAMINANTS = {
     "as_merger": "merger",
 }
 NEUTRAL = {
+    "arc_colour": 0.0,
     "source_colour": 0.0,
     "source_colour_total_flux": 0.0,
     "source_dimmed": 0.0,
@@ -62,7 +64,7 @@ def lens():
 
 
 def test_the_table_here_names_every_edit():
-    assert set(ALL) | {"without_source", "without_far_source"} == set(edits.__all__)
+    assert set(ALL) | {"without_source", "without_far_source", "arc_colour_drawn"} == set(edits.__all__)
 
 
 @pytest.mark.parametrize("index", range(3))

@@ -14,6 +14,8 @@ from lensaudit.scenes.edits.lens import (
     unlensed,
 )
 from lensaudit.scenes.edits.source import (
+    arc_colour,
+    arc_colour_drawn,
     second_source,
     source_clumpiness,
     source_colour,
@@ -34,6 +36,8 @@ from lensaudit.scenes.edits.surroundings import (
 )
 
 __all__ = [
+    "arc_colour",
+    "arc_colour_drawn",
     "as_merger",
     "as_ring",
     "as_spiral",

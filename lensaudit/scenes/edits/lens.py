@@ -111,6 +111,7 @@ _STREAMS = {
     "as_ring": 7005,
     "as_merger": 7006,
     "second_source": 7007,
+    "arc_colour": 7008,
 }
 
 

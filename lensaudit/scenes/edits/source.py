@@ -68,6 +68,45 @@ def source_colour(scene: Scene, strength: float) -> Scene:
     return exchanged(scene, source, _recoloured(scene, source, strength, edit))
 
 
+def arc_colour(scene: Scene, strength: float) -> Scene:
+    """Redden the arcs, or what passes for them, towards the lens galaxy's colours; reference magnitudes stay.
+
+    Of a lens this is `source_colour`. Of a non-lens it does the same to the light that stands where arcs would: arms,
+    ring, disc, debris and companions; a merger's second nucleus, the galaxy itself and field galaxies stay, and a
+    galaxy without any such light is left as it was. So colour does not become the label.
+
+    Parameters
+    ----------
+    scene
+        A lens, or a non-lens of ours, with magnitudes in two bands or more.
+    strength
+        As for `source_colour`: 0 its own colours, 1 those of the lens galaxy (mag on the line between), at least 0.
+
+    Raises
+    ------
+    UsageError
+        The scene has no lens galaxy or colours, a lens has no source, or the strength is negative.
+    """
+    if scene.label == 1:
+        return source_colour(scene, strength)
+    edit = "arc_colour"
+    lens = the_lens(scene, edit)
+    body, *added = lens.light
+    galaxy = replace(lens, light=(body,))
+    if added:
+        coloured = _recoloured(scene, replace(lens, light=tuple(added)), strength, edit, galaxy)
+        scene = exchanged(scene, lens, replace(lens, light=(body, *coloured.light)))
+    beside = [one for one in scene.galaxies if one.role == "companion"]
+    for one in beside[1:] if scene.kind == "merger" else beside:
+        scene = exchanged(scene, one, _recoloured(scene, one, strength, edit, galaxy))
+    return scene
+
+
+def arc_colour_drawn(scene: Scene, low: float, high: float) -> Scene:
+    """`arc_colour` with a strength drawn evenly from [low, high), one for the scene and the same for every call."""
+    return arc_colour(scene, float(generator(scene, "arc_colour").uniform(low, high)))
+
+
 def source_colour_total_flux(scene: Scene, strength: float) -> Scene:
     """Redden the source as `source_colour` does; the sum of its AB fluxes over all bands stays.
 
@@ -90,8 +129,8 @@ def source_colour_total_flux(scene: Scene, strength: float) -> Scene:
     return exchanged(scene, source, fainter(red, lambda _band: shift))
 
 
-def _recoloured(scene: Scene, source: Galaxy, strength: float, edit: str) -> Galaxy:
-    lens = the_lens(scene, edit)
+def _recoloured(scene: Scene, source: Galaxy, strength: float, edit: str, lens: Galaxy | None = None) -> Galaxy:
+    lens = lens or the_lens(scene, edit)
     demand_finite(strength, edit)
     demand(strength >= 0, edit, f"the strength must be at least 0 (the source's own colours), not {strength}")
     for galaxy in (lens, source):
