@@ -1,20 +1,34 @@
-"""Red sources off the line that `lensaudit simulate --redden` draws along: reddened by dust, and old galaxies.
+"""Whether red sources are found: the built-in probes, and two of colours that no set of `simulate --redden` has.
 
-Edits of `benchmarks/red_sources_dust.yaml` and `red_sources_old.yaml`; the VIS magnitude stays, as in `red-source`.
+`dust` and `old` are edits of `red_sources_dust.yaml` and `red_sources_old.yaml`; the VIS magnitude stays, as in
+`red-source`. Prints a table for each probe, differences between finders over the same pairs, and one figure:
 
-    PYTHONPATH=benchmarks lensaudit probe run benchmarks/red_sources_dust.yaml ou66 --n 200 --out DIR
+    python benchmarks/red_sources.py FINDER [NAME=FINDER …] --n 300 --out DIR
 """
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from open_questions import answers_of, draw, table
 
+from lensaudit.finders import load_finder
+from lensaudit.probes import audited, load_definition
+from lensaudit.probes.page import crossing_sentence
+from lensaudit.probes.result import ProbeResult
 from lensaudit.scenes import Scene
 from lensaudit.scenes.colours import draw_template_mix, effective_wavelength_nm, magnitudes_on
+from lensaudit.statistics import bootstrap_interval
 
 STREAM = 8101
+HERE = Path(__file__).resolve().parent
+PROBES = ("red-source", "red-source-total-flux", HERE / "red_sources_dust.yaml", HERE / "red_sources_old.yaml")
 
 
 def dust(scene: Scene, strength: float) -> Scene:
@@ -55,3 +69,53 @@ def _in_colours(scene: Scene, magnitudes: dict[str, float]) -> Scene:
             for galaxy in scene.galaxies
         ),
     )
+
+
+def found_in_arms(result: ProbeResult) -> NDArray[np.float64]:
+    """1 where a lens is found, (arms, n), the control first."""
+    columns = {one.name: np.asarray(one.values) for one in result.every_dose}
+    p, arm = columns["p"], columns["arm"]
+    return np.stack([p[arm == k] >= result.finder.threshold for k in np.unique(arm)]).astype(float)
+
+
+def differences(results: Sequence[ProbeResult], names: Sequence[str]) -> list[str]:
+    """At the largest dose: recall of one finder less another's, and its change less the other's, 95 % over pairs."""
+    found, lines = [found_in_arms(one) for one in results], []
+    for a, b in combinations(range(len(names)), 2):
+        recall = found[b][-1] - found[a][-1]
+        change = recall - (found[b][0] - found[a][0])
+        said = []
+        for what, values in (("recall", recall), ("change of recall", change)):
+            low, high = bootstrap_interval([values], np.mean, np.random.default_rng(1))
+            said.append(f"{what} {values.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+        lines.append(f"* {names[b]} − {names[a]}, largest dose, n = {len(recall)}: {'; '.join(said)}")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("finders", nargs="+", help="NAME=FINDER, or a finder's name or folder")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--n", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    arguments = parser.parse_args()
+    names = [one.split("=")[0] for one in arguments.finders]
+    finders = [load_finder(one.split("=")[-1]) for one in arguments.finders]
+    results = {one.name: answers_of(finders, one, arguments) for one in map(load_definition, PROBES)}
+    audits = [audited([own[k] for own in results.values()], {}) for k in range(len(finders))]
+    for probe, own in results.items():
+        print(f"\n## {probe}\n\n{table(audits, names, probe)}\n")
+        for answer in own[0].responses:
+            print(f"medians of the arms: { ({k: [round(v, 3) for v in vs] for k, vs in answer.truth.items()}) }")
+        print(
+            "\n".join(
+                f"{n}: {crossing_sentence(r, one)}" for n, one in zip(names, own, strict=True) for r in one.responses
+            )
+        )
+        print("\n".join(differences(own, names)))
+    draw(results, names, arguments.out / "red-sources.png")
+
+
+if __name__ == "__main__":
+    main()
