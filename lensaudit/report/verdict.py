@@ -240,8 +240,8 @@ def _larger_set(drawn: AuditedSet, findings: Sequence[Finding]) -> list[Step]:
     n = 2 * max(soon)  # half of a simulated set are lenses
     named = plural(len(soon), "comparison")
     command = f"lensaudit simulate {drawn.instrument} --population {drawn.population} --n {n} --seed {n}"
-    reddened = re.search(r" --redden [\d.e-]+:[\d.e-]+$", drawn.made_by)
-    command += reddened.group() if reddened else ""
+    more = re.search(r"\d( --[a-z]+ [\d.]+:[\d.]+)$", drawn.made_by)  # what was asked for beside these: reddened arcs
+    command += more.group(1) if more else ""
     return [Step(f"a set of {count(n)} would settle {named} of this set's own lenses", f"{command} --out runs/set-{n}")]
 
 
