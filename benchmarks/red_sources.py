@@ -97,12 +97,13 @@ def main() -> None:
     parser.add_argument("finders", nargs="+", help="NAME=FINDER, or a finder's name or folder")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--n", type=int, default=300)
+    parser.add_argument("--probe", action="append", help="of red-source, … (all four by default), repeated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     names = [one.split("=")[0] for one in arguments.finders]
     finders = [load_finder(one.split("=")[-1]) for one in arguments.finders]
-    results = {one.name: answers_of(finders, one, arguments) for one in map(load_definition, PROBES)}
+    results = {one.name: answers_of(finders, one, arguments) for one in map(load_definition, arguments.probe or PROBES)}
     audits = [audited([own[k] for own in results.values()], {}) for k in range(len(finders))]
     for probe, own in results.items():
         print(f"\n## {probe}\n\n{table(audits, names, probe)}\n")
