@@ -35,6 +35,7 @@ from lensaudit.scenes.populations.faithful import (
     draw_faithful,
 )
 from lensaudit.scenes.populations.lenses import CONSPICUOUS, Setting, draw_no_source, draw_single
+from lensaudit.scenes.populations.on_caustic import FAITHFUL_BEST, FAITHFUL_WORST
 from lensaudit.scenes.populations.on_sky import seen_on
 from lensaudit.scenes.scene import Scene, Sky
 
@@ -63,7 +64,7 @@ def _mix(parts: Sequence[tuple[float, Draw]]) -> Draw:
 
 
 def _lsst(setting: Setting) -> Draw:
-    """The simple set of Lanusse et al. 2018: galaxies with and without a source."""
+    """A set as that of Lanusse et al. 2018: galaxies with and without a source."""
     return _mix([(0.5, partial(draw_lsst_lens, setting=setting)), (0.5, partial(draw_lsst_no_source, setting=setting))])
 
 
@@ -102,8 +103,11 @@ POPULATIONS: dict[str, Draw] = {
     "lsst-best-lens": partial(draw_lsst_lens, setting=BEST),
     "lsst-best": _lsst(BEST),
     "lsst-best-contaminants": _lsst_contaminated(BEST),
+    "lsst-best-faithful": _lsst(FAITHFUL_BEST),
+    "lsst-best-faithful-lens": partial(draw_lsst_lens, setting=FAITHFUL_BEST),
     "lsst-worst": _lsst(WORST),
     "lsst-worst-contaminants": _lsst_contaminated(WORST),
+    "lsst-worst-faithful": _lsst(FAITHFUL_WORST),
 }
 
 
