@@ -34,8 +34,8 @@ from lensaudit.statistics import (
     wilson_interval,
 )
 
-CUTS = ((0.0, 0.0), (0.0, 10.0), (0.0, 20.0), (1.0, 0.0), (1.4, 0.0), (1.4, 20.0))
-"""(θ_E in ″, S/N) above which a lens counts."""
+CUTS = ((-1.0, -1.0), (-1.0, 10.0), (-1.0, 20.0), (1.0, -1.0), (1.4, -1.0), (1.4, 20.0))
+"""(θ_E in ″, S/N) above which a lens counts; -1: all of them, those whose arc has no pixel above 0.5 σ too."""
 WIDE_ARCSEC = CUTS[-1][0]
 BINS = {"theta_e_arcsec": (0.0, 0.6, 1.0, 1.4, 1.8, 2.2, 9.0), "arc_snr": (0.0, 5.0, 10.0, 20.0, 40.0, 80.0, 1e9)}
 AXES = {"theta_e_arcsec": "Einstein radius [″]", "arc_snr": "S/N of the arc"}
@@ -72,6 +72,12 @@ def fraction(flags: NDArray[np.bool_]) -> str:
     return f"{flags.mean():.3f} [{low:.3f}, {high:.3f}], n = {len(flags)}"
 
 
+def words(least_radius: float, least_snr: float) -> str:
+    """A cut in words."""
+    parts = (("theta_E", least_radius), ("S/N", least_snr))
+    return ", ".join(f"{name} > {least:g}" for name, least in parts if least >= 0) or "all lenses"
+
+
 def print_cuts(one: Scored, lens_set: LensSet) -> None:
     """A line for every cut."""
     radius, snr = (np.asarray(lens_set.column(name), float) for name in BINS)
@@ -81,19 +87,19 @@ def print_cuts(one: Scored, lens_set: LensSet) -> None:
         lenses = one.logit[chosen]
         area, (low, high) = auroc(lenses, others), auroc_interval(lenses, others)
         found = fraction(one.found[chosen])
-        print(f"theta_E > {least_radius:g}, S/N > {least_snr:g}: {found}; AUROC {area:.3f} [{low:.3f}, {high:.3f}]")
+        print(f"{words(least_radius, least_snr)}: {found}; AUROC {area:.3f} [{low:.3f}, {high:.3f}]")
 
 
 def print_bins(one: Scored, lens_set: LensSet) -> None:
     """A line for every bin of Einstein radius, and of S/N among all and among wide lenses."""
     lenses, radius = lens_set.labels == 1, np.asarray(lens_set.column("theta_e_arcsec"), float)
-    for among, words in ((lenses, ""), (lenses & (radius > WIDE_ARCSEC), f", theta_E > {WIDE_ARCSEC:g}")):
+    for among, note in ((lenses, ""), (lenses & (radius > WIDE_ARCSEC), f", theta_E > {WIDE_ARCSEC:g}")):
         for column, edges in BINS.items():
             value = np.asarray(lens_set.column(column), float)
             for low, high in itertools.pairwise(edges):
                 chosen = among & (value >= low) & (value < high)
-                if chosen.sum() > 1 and not (words and column == "theta_e_arcsec"):
-                    print(f"{column} {low:g}-{high:g}{words}: {fraction(one.found[chosen])}")
+                if chosen.sum() > 1 and not (note and column == "theta_e_arcsec"):
+                    print(f"{column} {low:g}-{high:g}{note}: {fraction(one.found[chosen])}")
 
 
 def print_false_positives(one: Scored, lens_set: LensSet) -> None:
@@ -128,9 +134,7 @@ def print_pair(one: Scored, other: Scored, lens_set: LensSet) -> None:
         chosen = lenses & (radius > least_radius) & (snr > least_snr)
         alone = int((one.found & ~other.found)[chosen].sum()), int((other.found & ~one.found)[chosen].sum())
         p = mcnemar_exact(*alone)
-        print(
-            f"theta_E > {least_radius:g}, S/N > {least_snr:g}: found by one alone {alone[0]}, {alone[1]}, p = {p:.2g}"
-        )
+        print(f"{words(least_radius, least_snr)}: found by one alone {alone[0]}, {alone[1]}, p = {p:.2g}")
 
 
 def print_dimmed(all_scored: Sequence[Scored], lens_set: LensSet, fainter: Sequence[float]) -> None:
