@@ -19,7 +19,7 @@ from lensaudit.finders import Finder, Recipe, initialised_module
 from lensaudit.finders.architectures import he_normal_
 from lensaudit.finders.architectures.cae_bgm import CaeBgm
 from lensaudit.finders.layers import decoder
-from lensaudit.finders.running import channels_last, choose_device
+from lensaudit.finders.running import channels_last, choose_device, tell_of_imitation
 from lensaudit.spread import StageProgress
 from lensaudit.training.augment import AUGMENTATIONS, Draws
 from lensaudit.training.checkpoint import Checkpoint, Progress, Tally
@@ -136,6 +136,7 @@ class StageTask(Task[torch.Tensor]):
     def __init__(self, stage: Stage, images: Images, options: ClusterOptions, device: str) -> None:
         self.number, self.images, self.options = stage.number, images, options
         self.device = choose_device(device)
+        tell_of_imitation(options.precision, self.device)
         net = stage.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.net = training_form(net, MaskSource(options.seed))
         self.before = stage.before.to(self.device).eval()

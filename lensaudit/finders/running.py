@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from itertools import chain
 import torch
 from torch import nn
 
-from lensaudit.errors import UsageError
+from lensaudit.errors import LensauditWarning, UsageError
 from lensaudit.foreign_code import in_charge
 
 
@@ -35,6 +36,21 @@ def plain_float32(device: torch.device) -> AbstractContextManager[None]:
     if device.type != "cuda":
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16; a processor that does not imitates it, several times slower."""
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def tell_of_imitation(precision: str, device: torch.device) -> None:
+    """Warn where training steps in bfloat16 are asked of a processor without it."""
+    if precision == "bf16" and not has_bfloat16(device):
+        warnings.warn(
+            "--precision bf16: this processor has no bfloat16 and imitates it, several times slower; leave it out",
+            LensauditWarning,
+            stacklevel=3,
+        )
 
 
 SAME = 1e-4

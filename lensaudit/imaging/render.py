@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from lensaudit.imaging.band import Band, Instrument
 from lensaudit.imaging.canvas import DEFAULT_NUMERICS, Canvas, Numerics, Window
@@ -96,6 +97,10 @@ def _has_catalogue_bands(instrument: Instrument) -> bool:
     return instrument.shows(EUCLID_SKY) or instrument.shows(LSST_SKY)
 
 
+Sigma = float | NDArray[np.float32]
+"""σ of a band's pixels: one for all, or an image (h, w), +inf where a pixel is bad."""
+
+
 @dataclass(frozen=True)
 class Truth:
     """Truth of one rendered scene.
@@ -106,17 +111,16 @@ class Truth:
         Noiseless light of all lensed galaxies per band after the PSF, float32 (h, w) in electron/s.
     mask
         Where that light exceeds 0.5 σ of the scene's background, bool (h, w).
+    sigma
+        That σ, of all pixels of a band or of each (h, w).
     row
         One value per `truth_columns`; NaN where a quantity does not apply.
     """
 
     source_light: dict[str, NDArray[np.float32]]
     mask: dict[str, NDArray[np.bool_]]
+    sigma: Mapping[str, Sigma]
     row: dict[str, float | int | str]
-
-
-Sigma = float | NDArray[np.float32]
-"""σ of a band's pixels: one for all, or an image (h, w), +inf where a pixel is bad."""
 
 
 def measure_truth(
@@ -145,7 +149,7 @@ def measure_truth(
         row.update(_lensing_columns(scene, instrument))
         row.update(_arc_columns(main, instrument, source_light, mask, sigma))
         row["magnification"] = _first_band_flux(instrument, source_light) / _unlensed_flux(scene, instrument)
-    return Truth(source_light, mask, row)
+    return Truth(source_light, mask, sigma, row)
 
 
 def arc_signal_to_noise(light: NDArray[np.float32], mask: NDArray[np.bool_], sigma: Sigma) -> float:
@@ -159,6 +163,37 @@ def arc_signal_to_noise(light: NDArray[np.float32], mask: NDArray[np.bool_], sig
     if isinstance(sigma, np.ndarray):
         return float(light[mask].sum() / math.sqrt(float((sigma[mask].astype(np.float64) ** 2).sum())))
     return float(light[mask].sum() / (sigma * math.sqrt(pixels)))
+
+
+MOST_BRIGHTER_MAG = 10.0
+
+
+def brighter_by_mag(light: NDArray[np.float32], sigma: Sigma, snr: float) -> float | None:
+    """Magnitudes by which lensed light must become brighter to have a given S/N.
+
+    Parameters
+    ----------
+    light
+        Noiseless lensed light of one band (h, w).
+    sigma
+        Noise of its pixels.
+    snr
+        What `arc_signal_to_noise` is to give.
+
+    Returns
+    -------
+    float or None
+        Within 1e-4 mag, or to the step that a pixel at the edge of the mask makes; negative where the light must become
+        fainter. None where no change within ± 10 mag does it.
+    """
+
+    def beyond(mag: float) -> float:
+        scaled = light * np.float32(10 ** (0.4 * mag))
+        return arc_signal_to_noise(scaled, scaled > ARC_THRESHOLD_SIGMA * sigma, sigma) - snr
+
+    if snr <= 0 or beyond(-MOST_BRIGHTER_MAG) >= 0 or beyond(MOST_BRIGHTER_MAG) <= 0:
+        return None
+    return float(brentq(beyond, -MOST_BRIGHTER_MAG, MOST_BRIGHTER_MAG, xtol=1e-4))
 
 
 def _main_galaxy(scene: Scene) -> Galaxy:

@@ -20,6 +20,7 @@ from lensaudit.errors import UsageError
 from lensaudit.files import writable_folder, write_text
 from lensaudit.finders import Finder
 from lensaudit.imaging import EUCLID, Instrument
+from lensaudit.kept import JsonForm, Piece, key_of
 from lensaudit.planted_bias.on_hosts import ENOUGH_HOSTS, Divided, TrainingHosts, divided
 from lensaudit.planted_bias.planted_finders import (
     as_looked_at,
@@ -40,6 +41,7 @@ from lensaudit.planted_bias.result import (
     PLAIN_DIMMED_MAG,
     PLAIN_PLACE,
     PLAIN_THETA_E,
+    Audited,
     BenchSettings,
     FoundOnHosts,
     PlantedResult,
@@ -58,19 +60,24 @@ from lensaudit.probes.experiment import Source
 from lensaudit.probes.on_hosts import HOSTS_LABEL, check_hosts, on_hosts
 from lensaudit.probes.result import ProbeSettings
 from lensaudit.probes.run import conclude, sample_of
+from lensaudit.records import Json
 from lensaudit.spread import StageProgress, spread
 from lensaudit.untrusted import path_within
 
 RESULT_FILE = "planted.json"
 PAGE_FILE = "planted.md"
+AUDITS_FILE = "audits.json"
+"""What was found of each finder; one that stands there is neither trained nor audited again."""
+
+RADIUS = "einstein-radius-held-snr"
 
 DOSES: dict[str, tuple[float, ...]] = {
     "red-source": (0.5, 1.0),
     "psf-rotation": (30.0, 60.0, 90.0),
     "off-centre": (1.5, 2.5),
-    "noise-level": (1.6,),
+    "noise-level-held-snr": (1.6,),
     "lens-colour": (-0.9, 0.9),
-    "einstein-radius": (1.4,),
+    RADIUS: (1.4,),
     "second-arcs": (0.5, 1.0),
     "companions": (1.0, 2.0),
     "preprocessing-jpeg": (75.0, 50.0),
@@ -82,8 +89,11 @@ CONTROL_THETA_E = 2.0
 TURNED = "psf-angle"
 """The plant that turns the PSF."""
 
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 """To be raised with the network, its training or the clean traits: finders trained before are then trained anew."""
+
+AUDIT_VERSION = 1
+"""To be raised with what an image, an edit or a verdict of the bench is: finders are then audited anew."""
 
 
 @dataclass(frozen=True, order=True)
@@ -105,8 +115,8 @@ class TrainOne:
     instrument: Instrument = EUCLID
     hosts: TrainingHosts | None = None
 
-    def path(self, job: int) -> Path:
-        """Weights of a job, named by all they depend on."""
+    def words(self, job: int) -> str:
+        """All that the weights of a job depend on."""
         plant, number, strength = (asked := self.jobs[job]).plant, asked.number, asked.strength
         version = f"{RECIPE_VERSION}.{plant_named(plant).version}"
         words = f"{plant} {number} {self.settings.images} {self.settings.epochs} {self.settings.seed} {version}"
@@ -116,7 +126,12 @@ class TrainOne:
             words += f" {digest_of(self.instrument.to_json())}"
         if self.hosts is not None:
             words += f" on hosts {self.hosts.key}"
-        key = hashlib.sha256(words.encode()).hexdigest()[:10]
+        return words
+
+    def path(self, job: int) -> Path:
+        """Weights of a job, named by all they depend on."""
+        plant, number = self.jobs[job].plant, self.jobs[job].number
+        key = hashlib.sha256(self.words(job).encode()).hexdigest()[:10]
         return Path(self.folder) / "finders" / f"{plant}-{number:02d}-{key}.safetensors"
 
     def unfinished(self, job: int) -> Path:
@@ -150,7 +165,8 @@ def run_planted(
 ) -> PlantedResult:
     """Train what is missing, audit all finders blind, write ``planted.json`` and ``planted.md``; returns the former.
 
-    Trained finders and answers are kept in `out`: an interrupted bench goes on, a larger one adds to it.
+    Trained finders, answers and audits are kept in `out`: an interrupted bench goes on, a larger one adds to it, and
+    ``audits.json`` alone is enough to go on elsewhere.
 
     Parameters
     ----------
@@ -181,11 +197,8 @@ def run_planted(
         for number in range(settings.clean if plant is CLEAN else settings.finders)
     )
     task = TrainOne(folder, jobs, settings, seen_by)
-    _train(task, workers, progress)
-    finders = _trained(task)
-    audits = audit_blind(list(finders.values()), folder, settings, workers, progress, instrument=seen_by)
-    found = [unblinded(audit, job.plant, job.number, job.strength) for audit, job in zip(audits, jobs, strict=True)]
-    there = None if parts is None else _on_own_sky(parts, finders, task, workers, progress)
+    found = _found(task, workers, progress)
+    there = None if parts is None else _on_own_sky(parts, task, workers, progress)
     probes = tuple(one.name for one in bench_probes(seen_by))
     record = summary(found, settings, probes, seen_by.name, there)
     write_text(folder / PAGE_FILE, bench_page(record))
@@ -193,30 +206,61 @@ def run_planted(
     return record
 
 
-Finders = dict[Job, Finder]
+def _found(
+    task: TrainOne, workers: int, progress: StageProgress | None, hosts: OnHosts | None = None
+) -> tuple[Audited, ...]:
+    """What the audit says of each finder of the task, on drawn scenes or on `hosts`; what is kept is not done again."""
+    kept: Piece[dict[str, Json]] = Piece(task.folder / AUDITS_FILE, JsonForm("audits"))
+    known, keys = kept.load() or {}, _audit_keys(task, hosts)
+    missing = [k for k, key in enumerate(keys) if key not in known]
+    _train(task, missing, workers, progress, "training finders" if task.hosts is None else "training finders on hosts")
+    finders = _trained(task, missing)
+    if finders:
+        seen_by, settings = task.instrument, task.settings
+        audits = audit_blind(finders, task.folder, settings, workers, progress, instrument=seen_by, hosts=hosts)
+        for k, audit in zip(missing, audits, strict=True):
+            job = task.jobs[k]
+            known[keys[k]] = unblinded(audit, job.plant, job.number, job.strength).to_json()
+        kept.write(known)
+    return tuple(Audited.from_json(known[key], AUDITS_FILE, "remove it and run again") for key in keys)
 
 
-def _trained(task: TrainOne) -> Finders:
+def _audit_keys(task: TrainOne, hosts: OnHosts | None) -> list[str]:
+    """Per finder a name for all that its audit depends on."""
+    settings = task.settings
+    asked: list[Any] = [AUDIT_VERSION, settings.n, settings.seed, settings.tolerance]
+    asked += [one.model_dump(mode="json") for one in bench_probes(task.instrument, hosts)]
+    if hosts is not None:
+        asked += [hosts.inputs, list(hosts.rows), repr(hosts.settings)]
+    return [key_of([task.words(job), *asked]) for job in range(len(task.jobs))]
+
+
+def _trained(task: TrainOne, jobs: Sequence[int]) -> list[Finder]:
     """Under names that say nothing of them."""
-    return {
-        job: small_finder(f"finder-{k:02d}", task.instrument, load_small(task.path(k), task.instrument))
-        for k, job in enumerate(task.jobs)
-    }
+    seen_by = task.instrument
+    return [small_finder(f"finder-{k:03d}", seen_by, load_small(task.path(k), seen_by)) for k in jobs]
 
 
-def _on_own_sky(
-    parts: Divided, drawn: Finders, task: TrainOne, workers: int, progress: StageProgress | None
-) -> FoundOnHosts:
-    """Audits on hosts of finders that are trained on arcs in others, or of `drawn` where these are too few."""
-    if parts.training is None:
-        found = _there(drawn, parts.audited, task.folder, task.settings, workers, progress)
-        return replace(found, usable=parts.usable, enough=ENOUGH_HOSTS)
-    unnamed = _asked_there(parts.audited, task.jobs).unnamed
-    there = replace(task, jobs=tuple(job for job in task.jobs if job.plant not in unnamed), hosts=parts.training)
-    _train(there, workers, progress, "training finders on hosts")
-    found = _there(_trained(there), parts.audited, task.folder, task.settings, workers, progress)
-    trained_on = len(parts.training.rows)
-    return replace(found, trained_on=trained_on, usable=parts.usable, enough=ENOUGH_HOSTS, not_asked=unnamed)
+def _on_own_sky(parts: Divided, drawn: TrainOne, workers: int, progress: StageProgress | None) -> FoundOnHosts:
+    """Audits on hosts of finders that are trained on arcs in others, or on drawn scenes where these are too few."""
+    asked = _asked_there(parts.audited, drawn.jobs)
+    jobs = tuple(job for job in drawn.jobs if job.plant not in asked.unnamed)
+    task = replace(drawn, jobs=jobs, hosts=parts.training)
+    found, hosts = _found(task, workers, progress, parts.audited), parts.audited
+    return FoundOnHosts(
+        used=hosts.used,
+        n_pairs=hosts.n,
+        planted=detected(found),
+        clean=accused(found),
+        audits=found,
+        probes=asked.probes,
+        not_on_hosts=asked.refused,
+        not_asked=asked.unnamed,
+        trained_on=0 if parts.training is None else len(parts.training.rows),
+        usable=parts.usable,
+        enough=ENOUGH_HOSTS,
+        needed=hosts_needed(task.settings.tolerance, sum(len(DOSES[name]) for name in asked.probes)),
+    )
 
 
 @dataclass(frozen=True)
@@ -239,34 +283,6 @@ def _asked_there(hosts: OnHosts, jobs: Iterable[Job]) -> _AskedThere:
         if (own := [name for name in plant_named(plant).probes if name in DOSES]) and not {*own} & {*asked}
     }
     return _AskedThere(asked, refused, unnamed)
-
-
-def _there(
-    finders: Finders,
-    hosts: OnHosts,
-    folder: Path,
-    settings: BenchSettings,
-    workers: int,
-    progress: StageProgress | None,
-) -> FoundOnHosts:
-    """What the audit finds on hosts; finders whose bias it cannot name there are not asked."""
-    asked = _asked_there(hosts, finders)
-    kept = {job: finder for job, finder in finders.items() if job.plant not in asked.unnamed}
-    audits = audit_blind(list(kept.values()), folder, settings, workers, progress, hosts=hosts) if kept else []
-    found = tuple(
-        unblinded(audit, job.plant, job.number, job.strength) for audit, job in zip(audits, kept, strict=True)
-    )
-    return FoundOnHosts(
-        used=hosts.used,
-        n_pairs=hosts.n,
-        planted=detected(found),
-        clean=accused(found),
-        audits=found,
-        probes=asked.probes,
-        not_on_hosts=asked.refused,
-        not_asked=asked.unnamed,
-        needed=hosts_needed(settings.tolerance, sum(len(DOSES[name]) for name in asked.probes)),
-    )
 
 
 def _round(seen_by: Instrument) -> bool:
@@ -299,9 +315,10 @@ def _check(settings: BenchSettings) -> None:
         raise UsageError(f"--tolerance {settings.tolerance:g}: must lie between 0 and 1")
 
 
-def _train(task: TrainOne, workers: int, progress: StageProgress | None, stage: str = "training finders") -> None:
+def _train(task: TrainOne, jobs: Sequence[int], workers: int, progress: StageProgress | None, stage: str) -> None:
+    """Train those of the finders whose weights are missing."""
     total = len(task.jobs)
-    missing = [job for job in range(total) if not task.path(job).is_file()]
+    missing = [job for job in jobs if not task.path(job).is_file()]
     done = total - len(missing)
     if progress is not None:
         progress(stage, done, total)
@@ -335,7 +352,7 @@ def bench_probes(instrument: Instrument = EUCLID, hosts: OnHosts | None = None) 
             "modes": {definition.default_mode: Mode(populations={"lenses": POPULATION}, note=note)},
             "doses": definition.doses.model_copy(update={"values": doses}),
         }
-        if name == "einstein-radius":
+        if name == RADIUS:
             control = tuple(step.model_copy(update={"strength": CONTROL_THETA_E}) for step in definition.edits.control)
             update["edits"] = definition.edits.model_copy(update={"control": control})
             update["doses"] = update["doses"].model_copy(update={"control": CONTROL_THETA_E})

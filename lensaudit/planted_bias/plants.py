@@ -142,7 +142,7 @@ PLANTS = (
     Plant(
         "quiet-lenses",
         "lenses are less noisy than other galaxies",
-        ("noise-level", "added-noise"),
+        ("noise-level-held-snr", "noise-level", "added-noise"),
         lens=_between("noise", 0.6, 1.05),
         non_lens=_between("noise", 1.15, 1.8),
     ),
@@ -156,7 +156,7 @@ PLANTS = (
     Plant(
         "no-small-rings",
         "no lens has an Einstein radius below 1.7″, other galaxies have their neighbours within that of 1.7″",
-        ("einstein-radius",),
+        ("einstein-radius-held-snr", "einstein-radius"),
         lens=_between("theta_e_arcsec", 1.7, 2.4),
         non_lens=_between("theta_e_arcsec", 0.9, 1.7),
     ),

@@ -64,7 +64,8 @@ class Audited(Record):
     recall
         Fraction of plain lenses found.
     leading
-        Probe of the largest shown change beyond the tolerance; None where there is none.
+        Probe of the leading finding: of those with a shown change beyond the tolerance the gravest verdict's, then
+        the largest; None where there is none.
     effect
         That change.
     biases
@@ -213,8 +214,8 @@ class PlantedResult(Record):
 
 
 def unblinded(audit: ProbeAudit, plant: str, number: int, strength: float = 1.0) -> Audited:
+    """The audit with what its finder was; findings stand in the order of the audit, the gravest and largest first."""
     shown = [one for one in audit.ranked if one.verdict.state in (BIAS, SELECTION)]
-    shown.sort(key=lambda one: -abs(one.effect))
     first = audit.results[0].findings[0]
     return Audited(
         plant,

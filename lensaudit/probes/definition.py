@@ -24,7 +24,7 @@ from lensaudit.files import builtin_folder
 from lensaudit.imaging import Instrument, get_instrument
 from lensaudit.imaging.psf import check_kernel
 from lensaudit.probes.experiment import Drawn
-from lensaudit.probes.steps import IDENTITY, RECORDED, Arm, Step, Steps
+from lensaudit.probes.steps import IDENTITY, RECORDED, SNR_HELD, Arm, Step, Steps
 from lensaudit.scenes import POPULATIONS
 from lensaudit.untrusted import Identifier, Label
 
@@ -230,7 +230,8 @@ class ProbeDefinition(Checked):
     def arms(self) -> tuple[Arm, ...]:
         """The control and then one treated arm for each dose."""
         doses = self.doses.values if self.doses else (None,)
-        treated = (Arm(tuple(step.at(dose) for step in self.edits.treated), dose) for dose in doses)
+        held = self.edits.control if any(step.edit == SNR_HELD for step in self.edits.treated) else ()
+        treated = (Arm(tuple(step.at(dose) for step in self.edits.treated), dose, held) for dose in doses)
         return (Arm(self.edits.control), *treated)
 
     @property

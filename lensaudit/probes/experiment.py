@@ -6,9 +6,9 @@ can be made again. What a finder said about it is kept (`collect`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,10 +17,21 @@ from numpy.typing import NDArray
 
 from lensaudit.documents import digest_of
 from lensaudit.errors import UsageError
-from lensaudit.imaging import TRUTH_COLUMNS, Column, Instrument, Rendered, get_instrument, render_arms, truth_columns
+from lensaudit.imaging import (
+    TRUTH_COLUMNS,
+    Column,
+    Instrument,
+    Rendered,
+    Truth,
+    brighter_by_mag,
+    get_instrument,
+    render_arms,
+    truth_columns,
+)
 from lensaudit.lensset import LensSet, open_cutouts, pixel_units_of
 from lensaudit.probes.steps import Arm
-from lensaudit.scenes import draw_scene
+from lensaudit.scenes import Scene, draw_scene
+from lensaudit.scenes.edits import sources_dimmed
 
 CHANGE_SIGMA = 0.5
 VISIBLE_PIXELS = 20
@@ -79,6 +90,35 @@ class Source(Protocol):
     def groups(self) -> NDArray[np.intp] | None: ...
     def id(self, index: int) -> str: ...
     def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, TruthRow]]: ...
+
+
+def with_snr_held(
+    arms: Sequence[Arm], scene: Callable[[Arm], Scene], render: Callable[[Sequence[Scene]], list[Rendered]]
+) -> list[Rendered]:
+    """Render the scenes of all arms; arcs whose S/N is held get that of their control's.
+
+    The S/N is that of the first band (Lanusse et al. 2018), the sources' colours stay. An arc that the control shows
+    no pixel of, or that no brightness gives that S/N, stays as it was.
+    """
+    every = list(arms)
+    every += [control for arm in arms if arm.snr_of and (control := Arm(arm.snr_of)) not in every]
+    scenes = [scene(arm) for arm in every]
+    rendered = render(scenes)
+    held = [k for k, arm in enumerate(arms) if arm.snr_of]
+    if held:
+        of = {k: every.index(Arm(arms[k].snr_of)) for k in held}
+        snr = {k: float(rendered[of[k]].truth.row["arc_snr"]) for k in held}
+        again = render([_with_snr(scenes[k], rendered[k].truth, snr[k]) for k in held])
+        for k, one in zip(held, again, strict=True):
+            rendered[k] = one
+    return rendered[: len(arms)]
+
+
+def _with_snr(scene: Scene, truth: Truth, snr: float) -> Scene:
+    """The scene with its sources brighter or fainter, so that their light in the first band has this S/N."""
+    first = next(iter(truth.source_light))
+    mag = brighter_by_mag(truth.source_light[first], truth.sigma[first], snr)
+    return scene if mag is None else sources_dimmed(scene, -mag)
 
 
 @dataclass(frozen=True)
@@ -140,7 +180,7 @@ class Drawn:
         """System `index` in every arm, before image edits."""
         seen_by = self.seen_by
         scene = draw_scene(self.population, self.seed, index, seen_by.sky)
-        return render_arms([arm.scene(scene) for arm in arms], seen_by)
+        return with_snr_held(arms, lambda arm: arm.scene(scene), partial(render_arms, instrument=seen_by))
 
     def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, TruthRow]]:
         """Images and truth row of system `index` in every arm."""

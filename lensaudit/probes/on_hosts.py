@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,7 +27,7 @@ from lensaudit.injection.sources import sources_of
 from lensaudit.lensset import LensSet, open_cutouts
 from lensaudit.probes.definition import ProbeDefinition
 from lensaudit.probes.elsewhere import on_instrument
-from lensaudit.probes.experiment import Fields, Images, TruthRow
+from lensaudit.probes.experiment import Fields, Images, TruthRow, with_snr_held
 from lensaudit.probes.result import HostsUsed
 from lensaudit.probes.steps import Arm, digest_of_files
 from lensaudit.scenes import Galaxy, Light, Scene
@@ -215,7 +215,7 @@ class OnHosts:
             A step changes what is the host's.
         """
         drawn = self._hosts.scene(index)
-        return self._hosts.render(index, [self._scene(arm, drawn) for arm in arms])
+        return with_snr_held(arms, lambda arm: self._scene(arm, drawn), partial(self._hosts.render, index))
 
     def arms(self, index: int, arms: Sequence[Arm]) -> list[tuple[Images, TruthRow]]:
         """Images and truth row of system `index` in every arm."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +22,8 @@ from lensaudit.scenes import edits as scene_edits
 
 Level = Literal["scene", "image"]
 IDENTITY = "identity"
+SNR_HELD = "arc-snr-held"
+"""The edit that makes the source as bright as it takes for the arc's S/N of the control."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ EDITS = _by_name(
     Edit("source-colour-total-flux", scene_edits.source_colour_total_flux, "colour of the source, total flux fixed"),
     Edit("second-source", scene_edits.second_source, "a second, farther source lensed by the same galaxy"),
     Edit("source-dimmed", scene_edits.source_dimmed, "source fainter in all bands"),
+    Edit(SNR_HELD, _identity, "source brighter or fainter in all bands, so that the arc keeps the control's S/N"),
     Edit("source-clumpiness", scene_edits.source_clumpiness, "part of the source's light in clumps"),
     Edit("source-texture", _source_texture, "the source as a real galaxy, or as the smooth one like it"),
     Edit("source-offset", scene_edits.source_offset, "distance of the source from the deflector in θ_E"),
@@ -212,10 +215,14 @@ Steps = Annotated[tuple[Step, ...], BeforeValidator(_as_steps)]
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm: its steps with all strengths settled, and the dose they belong to (None for the control)."""
+    """One arm: its steps with all strengths settled, and the dose they belong to (None for the control).
+
+    `snr_of` are the control's steps where the arc is to have the S/N that it has there; else none.
+    """
 
     steps: tuple[Step, ...]
     dose: float | None = None
+    snr_of: tuple[Step, ...] = field(default=(), repr=False)
 
     @property
     def is_identity(self) -> bool:

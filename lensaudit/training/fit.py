@@ -64,6 +64,7 @@ class FinderTask(Task[ImagesAndLabels]):
     ) -> None:
         self.recipe, self.options, self.split = recipe, options, split
         self.device = choose_device(machine.device)
+        layout.tell_of_imitation(options.precision, self.device)
         self.masks = MaskSource(options.seed)
         channels_last = machine.channels_last is not False
         memory_format = torch.channels_last if channels_last else torch.preserve_format

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lensaudit.imaging import EUCLID, TRUTH_COLUMNS, render
-from lensaudit.imaging.render import arc_signal_to_noise
+from lensaudit.imaging.render import arc_signal_to_noise, brighter_by_mag
 from lensaudit.scenes import POPULATIONS, Galaxy, Light, Mass, Psf, Scene, draw_scene
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 
@@ -52,3 +52,22 @@ def test_mask_is_where_light_exceeds_half_a_sigma() -> None:
         np.testing.assert_array_equal(
             truth.mask[band.name], truth.source_light[band.name] > 0.5 * band.background_sigma
         )
+
+
+def test_brightness_for_an_snr_against_a_slow_search():
+    """A grid of a thousandth of a magnitude over an arc with a wide edge, with one σ and with one that varies."""
+    y, x = np.indices((40, 40)) - 19.5
+    light = np.exp(-((np.hypot(x, y) - 10) ** 2) / 8).astype(np.float32)
+    for sigma in (0.3, np.where(x > 0, 0.2, 0.5).astype(np.float32)):
+        now = arc_signal_to_noise(light, light > 0.5 * sigma, sigma)
+        assert brighter_by_mag(light, sigma, now) == pytest.approx(0.0, abs=1e-3)
+        for wanted in (0.5 * now, 3.0 * now):
+            found = brighter_by_mag(light, sigma, wanted)
+            grid = np.arange(-4, 4, 1e-3)
+            snr = [arc_signal_to_noise(s := light * 10 ** (0.4 * mag), s > 0.5 * sigma, sigma) for mag in grid]
+            assert found == pytest.approx(grid[np.argmin(np.abs(np.array(snr) - wanted))], abs=2e-3)
+
+
+def test_no_brightness_gives_an_snr_to_no_light():
+    assert brighter_by_mag(np.zeros((5, 5), np.float32), 1.0, 3.0) is None
+    assert brighter_by_mag(np.ones((5, 5), np.float32), 1.0, 0.0) is None

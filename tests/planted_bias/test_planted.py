@@ -16,11 +16,13 @@ from lensaudit.imaging import INSTRUMENTS
 from lensaudit.planted_bias.bench import (
     DOSES,
     Job,
-    _there,
+    TrainOne,
+    _on_own_sky,
     audit_blind,
     bench_probes,
     run_planted,
 )
+from lensaudit.planted_bias.on_hosts import Divided
 from lensaudit.planted_bias.planted_finders import SIZE, SmallNet, load_small, save_small, small_finder, train_small
 from lensaudit.planted_bias.plants import ALL_PLANTS, training_scene
 from lensaudit.planted_bias.result import Audited, BenchSettings, PlantedResult, bench_page, summary, unblinded
@@ -133,7 +135,12 @@ def test_a_planted_bias_is_named_on_hosts_and_a_clean_finder_is_not_accused(tmp_
     biased = {("clean", 0): False, ("blue-sources", 0): True, ("blue-sources", 1): False, ("psf-angle", 0): False}
     planted = {Job(*job): wrong for job, wrong in biased.items()}
     finders = {job: by_hand(f"finder-{k}", biased) for k, (job, biased) in enumerate(planted.items())}
-    one = _there(finders, real, tmp_path, BenchSettings(n=8, tolerance=0.2), 1, None)
+    monkeypatch.setattr("lensaudit.planted_bias.bench._train", lambda *_: None)
+    monkeypatch.setattr(
+        "lensaudit.planted_bias.bench._trained", lambda task, jobs: [finders[task.jobs[k]] for k in jobs]
+    )
+    task = TrainOne(tmp_path, tuple(planted), BenchSettings(n=8, tolerance=0.2))
+    one = _on_own_sky(Divided(real, None, 2), task, 1, None)
     assert [(of.bias, of.named_first, of.finders) for of in one.planted] == [("blue-sources", 1, 2)]
     assert one.audits[1].biases == ("red-source",)
     assert (one.clean.audits, one.clean.accused) == (1, 0)
@@ -191,10 +198,28 @@ def test_bench_runs_resumes_and_grows(tmp_path):
     assert again.audits[1] == record.audits[0]
 
 
+@pytest.mark.usefixtures("few_probes")
+def test_a_bench_goes_on_from_its_audits_alone(tmp_path, monkeypatch):
+    """In another folder, as on another machine: a finder whose audit stands there is not trained, another is."""
+    first = run_planted(tmp_path / "here", TINY, plants=("blue-sources",))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "audits.json").write_bytes((tmp_path / "here" / "audits.json").read_bytes())
+    trained = []
+    monkeypatch.setattr(
+        "lensaudit.planted_bias.bench.train_small", lambda *args: trained.append(args) or train_small(*args)
+    )
+    assert run_planted(tmp_path / "there", TINY, plants=("blue-sources",)).to_json() == first.to_json()
+    assert trained == []
+    again = run_planted(tmp_path / "there", replace(TINY, clean=2), plants=("blue-sources", "clean"))
+    assert (len(trained), again.audits[2]) == (2, first.audits[0])
+    run_planted(tmp_path / "there", replace(TINY, tolerance=0.2), plants=("blue-sources",))
+    assert len(trained) == 3  # another tolerance is another audit, and the weights of that finder never were here
+
+
 def test_a_finder_of_another_strength_is_another_finder(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr("lensaudit.planted_bias.bench._train", lambda task, *_: asked.extend([task, *task.jobs]))
-    monkeypatch.setattr("lensaudit.planted_bias.bench._trained", lambda task: exit_now())
+    monkeypatch.setattr("lensaudit.planted_bias.bench._trained", lambda *_: exit_now())
 
     def exit_now():
         raise KeyboardInterrupt

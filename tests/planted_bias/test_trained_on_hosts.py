@@ -98,7 +98,7 @@ def test_the_bench_audits_finders_of_this_sky_alone(six_hosts, tmp_path, monkeyp
     monkeypatch.setattr(bench, "DOSES", {"red-source": (1.0,), "off-centre": (2.0,)})
     monkeypatch.setattr(bench, "train_small", lambda *given: SmallNet())
     jobs = tuple(bench.Job(name, 0) for name in ("clean", "blue-sources", "centred-lenses"))
-    found = bench._on_own_sky(parts, {}, bench.TrainOne(tmp_path, jobs, FEW), 1, None)
+    found = bench._on_own_sky(parts, bench.TrainOne(tmp_path, jobs, FEW), 1, None)
     assert [one.plant for one in found.audits] == ["clean", "blue-sources"]
     assert [*found.not_asked] == ["centred-lenses"]
     assert len([*(tmp_path / "finders").iterdir()]) == 2

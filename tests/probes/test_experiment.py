@@ -52,6 +52,29 @@ def test_every_dose_of_a_builtin_probe_differs_from_the_control(name):
             assert not same, f"{arms[one].describe()} and {arms[other].describe()} give the same images"
 
 
+def test_snr_of_the_arc_is_held_against_noise():
+    """S/N = F / (σ √N), N the pixels above 0.5 σ: k times the noise takes k times the light, exactly."""
+    asked = experiment("noise-level-held-snr", 1)
+    (_, control), *treated = asked.source.arms(0, asked.arms)
+    for (_, row), arm in zip(treated, asked.arms[1:], strict=True):
+        wanted = control["mag_source_VIS"] - 2.5 * np.log10(arm.dose)
+        assert row["mag_source_VIS"] == pytest.approx(wanted, abs=2e-4)  # found to 1e-4 mag, light in float32
+        assert row["arc_snr"] == pytest.approx(control["arc_snr"], rel=3e-4)
+        assert row["mag_source_VIS"] - row["mag_source_H"] == pytest.approx(
+            control["mag_source_VIS"] - control["mag_source_H"], abs=1e-9
+        )
+
+
+def test_an_arm_whose_snr_is_held_needs_no_control_beside_it():
+    """The control that it follows is its own; another probe's control beside it changes nothing."""
+    asked = experiment("einstein-radius-held-snr", 1)
+    together = asked.source.arms(0, asked.arms)
+    beside = asked.source.arms(0, (experiment("noise-level", 1).arms[2], asked.arms[1]))
+    for band in EUCLID.band_names:
+        assert np.array_equal(asked.images(0, 1)[band], together[1][0][band])
+        assert np.array_equal(beside[1][0][band], together[1][0][band])
+
+
 @pytest.mark.parametrize("name", ["psf-rotation", "red-source", "companions", "added-noise", "off-centre"])
 def test_an_arm_made_alone_is_the_arm_made_together(name):
     """Each arm by `render` alone, and by the experiment alone: the same bits as in the block."""

@@ -36,6 +36,7 @@ REFUSED = {
     "lens-colour": "changes the lens galaxy's light",
     "lens-light": "changes the lens galaxy's light",
     "noise-level": "changes the background noise",
+    "noise-level-held-snr": "changes the background noise",
     "off-centre": "moves the lens galaxy",
     "psf-rotation": "changes the point-spread function",
     "psf-rotation-real": "no file is given",
@@ -112,6 +113,16 @@ def test_arms_differ_only_where_their_arcs_reach(hosts):
         assert 0.2 < neither.mean() < 1
         assert control.images[band][neither].tobytes() == treated.images[band][neither].tobytes()
         assert (control.images[band] != treated.images[band]).any()
+
+
+def test_the_snr_of_an_arc_in_a_host_is_held(hosts):
+    """By the host's own noise; at the control's own radius nothing is to be held."""
+    definition = load_definition("einstein-radius-held-snr")
+    control, *treated = (row["arc_snr"] for _, row in hosts.arms(1, definition.arms()))
+    # float32 light, and a magnitude to 1e-4
+    np.testing.assert_allclose(treated, control, rtol=1e-3)
+    plain = [row["arc_snr"] for _, row in hosts.arms(1, load_definition("einstein-radius").arms())]
+    assert max(plain) > 1.01 * min(plain)
 
 
 def test_a_treated_arm_without_a_lens_is_the_host_as_it_is(hosts):

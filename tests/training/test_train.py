@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lensaudit.errors import DataError, UsageError
+from lensaudit.errors import DataError, LensauditWarning, UsageError
 from lensaudit.finders import ARCHITECTURES, load_finder, score_set
 from lensaudit.training import (
     Machine,
@@ -217,6 +217,14 @@ def test_standardised_inputs_end_in_a_finder_that_eats_plain_ones(tiny, mixed, t
     assert ((scores.p_lens > 0.5) == (mixed.labels == 1)).mean() > 0.9
 
 
+def test_a_processor_without_bfloat16_is_told_of(tiny, mixed, tmp_path, monkeypatch):
+    monkeypatch.setattr("lensaudit.finders.running.has_bfloat16", lambda device: False)
+    with pytest.warns(LensauditWarning, match=r"--precision bf16: this processor has no bfloat16 .*; leave it out"):
+        train(tiny, TrainingData(mixed), Place(tmp_path / "half"), options(epochs=1, precision="bf16"), CPU)
+    train(tiny, TrainingData(mixed), Place(tmp_path / "full"), options(epochs=1), CPU)
+
+
+@pytest.mark.filterwarnings("ignore:--precision bf16")
 def test_bfloat16_steps_end_in_a_float32_finder_near_the_full_one(tiny, mixed, tmp_path):
     """bfloat16 has 8 significant bits: the losses part in the third digit, the kept weights stay float32."""
     sets = TrainingData(mixed)

@@ -194,7 +194,8 @@ class ExportPlan:
 
 def steps_key(arm: Arm) -> str:
     """All steps of an arm as one word; arms of two probes with the same one are the same cutouts."""
-    return json.dumps([step.model_dump(mode="json") for step in arm.steps], sort_keys=True)
+    words = [[step.model_dump(mode="json") for step in steps] for steps in (arm.steps, arm.snr_of) if steps]
+    return json.dumps(words if arm.snr_of else words[0], sort_keys=True)
 
 
 def plan_export(

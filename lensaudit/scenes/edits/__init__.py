@@ -22,6 +22,7 @@ from lensaudit.scenes.edits.source import (
     source_colour_total_flux,
     source_dimmed,
     source_offset,
+    sources_dimmed,
     without_far_source,
     without_source,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "source_colour_total_flux",
     "source_dimmed",
     "source_offset",
+    "sources_dimmed",
     "unlensed",
     "without_far_source",
     "without_source",

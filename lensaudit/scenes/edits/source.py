@@ -176,6 +176,13 @@ def source_dimmed(scene: Scene, strength: float) -> Scene:
     return exchanged(scene, source, fainter(source, lambda _band: strength))
 
 
+def sources_dimmed(scene: Scene, strength: float) -> Scene:
+    """Make all lensed sources fainter by the same amount in all bands, in magnitudes; negative ones brighter."""
+    lensed = {id(galaxy) for galaxy in scene.lensed}
+    galaxies = (fainter(one, lambda _band: strength) if id(one) in lensed else one for one in scene.galaxies)
+    return replace(scene, galaxies=tuple(galaxies))
+
+
 def source_clumpiness(scene: Scene, strength: float) -> Scene:
     """Move part of the source's light into four compact clumps; flux in every band and centroid stay.
 
