@@ -201,13 +201,15 @@ def test_bench_runs_resumes_and_grows(tmp_path):
 @pytest.mark.usefixtures("few_probes")
 def test_a_bench_goes_on_from_its_audits_alone(tmp_path, monkeypatch):
     """In another folder, as on another machine: a finder whose audit stands there is not trained, another is."""
+    trained = []
+    monkeypatch.setattr("lensaudit.planted_bias.bench.training_images", lambda *args: args[:2])
+    monkeypatch.setattr(
+        "lensaudit.planted_bias.bench.train_small", lambda *args: trained.append(args) or SmallNet().eval()
+    )
     first = run_planted(tmp_path / "here", TINY, plants=("blue-sources",))
+    trained.clear()
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "audits.json").write_bytes((tmp_path / "here" / "audits.json").read_bytes())
-    trained = []
-    monkeypatch.setattr(
-        "lensaudit.planted_bias.bench.train_small", lambda *args: trained.append(args) or train_small(*args)
-    )
     assert run_planted(tmp_path / "there", TINY, plants=("blue-sources",)).to_json() == first.to_json()
     assert trained == []
     again = run_planted(tmp_path / "there", replace(TINY, clean=2), plants=("blue-sources", "clean"))
