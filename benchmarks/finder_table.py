@@ -5,9 +5,12 @@ python benchmarks/finder_table.py
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lensaudit.finders import builtin_recipes, read_record
 from lensaudit.finders.facts import MetricFacts
 from lensaudit.finders.store import FINDER_FILE
+from lensaudit.training import FLAT, late_fall, read_history
 
 COLUMNS = ("auroc", "tpr_at_fpr", "tpr0", "tpr10", "accuracy")
 
@@ -15,21 +18,33 @@ COLUMNS = ("auroc", "tpr_at_fpr", "tpr0", "tpr10", "accuracy")
 def main() -> None:
     """Print one row per finder that has weights."""
     print(
-        "| finder | parameters | trained on | test images | AUROC | completeness at FPR 1 % | TPR0 | TPR10 | accuracy |"
+        "| finder | parameters | trained on | last third | test images | AUROC | completeness at FPR 1 % | TPR0 | TPR10 | accuracy |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, folder in builtin_recipes().items():
         if not (folder / FINDER_FILE).is_file():
             continue
         record = read_record(folder)
         data, test = record.training_data, record.metrics.test
         trained = f"{data.n_training} {data.population}" if data.n_training is not None else "see its card"
-        cells = [f"`{name}`", f"{record.parameters}", trained]
+        cells = [f"`{name}`", f"{record.parameters}", trained, _curve(folder)]
         if test is not None and test.auroc is not None:
             cells += [f"{test.n_lenses} + {test.n_non_lenses}", *(_cell(getattr(test, column)) for column in COLUMNS)]
         else:
             cells += ["see its card", *[""] * len(COLUMNS)]
         print(f"| {' | '.join(cells)} |")
+
+
+def _curve(folder: Path) -> str:
+    """By how much the last third of the epochs lowered the validation loss, and whether that is flat."""
+    history = folder / "history.csv"
+    if not history.is_file() or folder.name == "cae-bgm":
+        return "see its card"
+    losses = [row.validation_loss for row in read_history(history)]
+    fall = late_fall(losses)
+    if fall is None:
+        return f"{len(losses)} epoch{'' if len(losses) == 1 else 's'} in all"
+    return f"−{100 * fall:.1f} % of {len(losses)} epochs: {'flat' if fall < FLAT else 'falling'}"
 
 
 def _cell(metric: MetricFacts | None) -> str:

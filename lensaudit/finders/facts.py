@@ -167,6 +167,8 @@ class FinderMetrics(AsGiven):
 
     Attributes
     ----------
+    late_fall
+        Fraction by which the last third of the epochs lowered the lowest validation loss.
     validation, test
         On the set that chose the epoch, and on one that chose nothing.
     members
@@ -181,6 +183,7 @@ class FinderMetrics(AsGiven):
     best_epoch: int | None = None
     validation_loss: float | None = None
     validation_accuracy: float | None = None
+    late_fall: float | None = None
     validation: MeasuredFacts | None = None
     test: MeasuredFacts | None = None
     members: dict[str, MeasuredFacts] | None = None

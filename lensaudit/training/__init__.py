@@ -2,7 +2,7 @@
 
 from lensaudit.training.ablation import ABLATIONS, ablate, arms_of
 from lensaudit.training.augment import AUGMENTATIONS, SCHEDULES
-from lensaudit.training.checkpoint import EpochRow, Progress, read_history
+from lensaudit.training.checkpoint import FLAT, EpochRow, Progress, late_fall, read_history
 from lensaudit.training.cross_validation import CrossValidation, cross_validate, folds_of
 from lensaudit.training.group import together
 from lensaudit.training.options import Machine, TrainingOptions
@@ -14,6 +14,7 @@ __all__ = [
     "AUGMENTATIONS",
     "SCHEDULES",
     "CrossValidation",
+    "FLAT",
     "EpochRow",
     "Machine",
     "Place",
@@ -27,6 +28,7 @@ __all__ = [
     "cross_validate",
     "folds_of",
     "follow",
+    "late_fall",
     "read_history",
     "together",
     "train",

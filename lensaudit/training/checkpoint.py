@@ -282,6 +282,38 @@ def read_history(path: Path) -> list[EpochRow]:
         raise DataError(f"{path}: is no training history ({type(broken).__name__}); train again") from broken
 
 
+FLAT = 0.01
+"""A validation curve is flat where the last third of the epochs lowered its lowest loss by less than this fraction."""
+FEWEST_EPOCHS = 6
+
+
+def late_fall(losses: Sequence[float]) -> float | None:
+    """Fraction by which the last third of the epochs lowered the lowest validation loss; None of fewer than six epochs.
+
+    Examples
+    --------
+    >>> late_fall([0.7, 0.6, 0.55, 0.5, 0.45, 0.48])
+    0.1
+    >>> late_fall([0.7, 0.6, 0.5, 0.5, 0.5, 0.6])
+    0.0
+    """
+    if len(losses) < FEWEST_EPOCHS:
+        return None
+    first = len(losses) - len(losses) // 3
+    before, after = min(losses[:first]), min(losses[first:])
+    return max(0.0, round((before - after) / before, 6))
+
+
+def curve_in_words(epochs: int, fall: float | None) -> str:
+    """Whether a validation curve of so many epochs with this `late_fall` is flat, in one sentence."""
+    if fall is None:
+        return f"Fewer than {FEWEST_EPOCHS} epochs: too few to say whether the validation curve is flat."
+    numbers = f"the last {epochs // 3} epochs lowered the lowest validation loss by {100 * fall:.1f} %"
+    if fall < FLAT:
+        return f"The validation curve is flat: {numbers}."
+    return f"The validation curve still falls: {numbers}; flat is less than {100 * FLAT:g} %."
+
+
 @styled
 def plot_history(path: Path, rows: Sequence[EpochRow], title: str) -> None:
     """Draw loss and accuracy against epoch as PNG, with the epoch of the lowest validation loss marked."""

@@ -30,7 +30,7 @@ from lensaudit.finders.units import scaling_words
 from lensaudit.provenance import Provenance
 from lensaudit.records import Json
 from lensaudit.training.augment import FAULTY
-from lensaudit.training.checkpoint import Progress, plot_history, write_history
+from lensaudit.training.checkpoint import Progress, curve_in_words, late_fall, plot_history, write_history
 from lensaudit.training.fit import Fit
 from lensaudit.training.group import all_processes
 from lensaudit.training.network import piece_size, start_facts
@@ -109,6 +109,7 @@ def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any
         *([f"* Body {data['body']}."] if "body" in data else []),
         f"* {metrics['epochs']} epochs; the weights of epoch {metrics['best_epoch']} had the lowest validation loss, "
         f"{metrics['validation_loss']:.4f}, and are kept. `history.csv` has every epoch.",
+        *([f"* {curve_in_words(metrics['epochs'], metrics['late_fall'])}"] if "late_fall" in metrics else []),
         "",
         "![Loss and accuracy against epoch](curves.png)",
     ]
@@ -259,6 +260,7 @@ def _metrics(
         "best_epoch": best.epoch,
         "validation_loss": best.validation_loss,
         "validation_accuracy": best.validation_accuracy,
+        "late_fall": late_fall(ended.progress.validation_losses),
         "validation": measured_record(*chosen_on, finder, seed).to_json(),
     }
     if ended.data.test is not None:
