@@ -12,9 +12,9 @@ from lensaudit.training.sets import TrainingData
 __all__ = [
     "ABLATIONS",
     "AUGMENTATIONS",
+    "FLAT",
     "SCHEDULES",
     "CrossValidation",
-    "FLAT",
     "EpochRow",
     "Machine",
     "Place",

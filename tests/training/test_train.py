@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -23,7 +24,7 @@ from lensaudit.training import (
     train,
 )
 from lensaudit.training.augment import weighted_losses
-from lensaudit.training.checkpoint import Checkpoint
+from lensaudit.training.checkpoint import Checkpoint, curve_in_words, late_fall
 
 CPU = Machine(device="cpu", threads=1)
 
@@ -269,6 +270,7 @@ def test_a_test_set_is_measured_and_the_card_says_so(tiny, mixed, make_set, tmp_
     area = record.metrics.test.auroc
     assert f"{area.value:.3f} ({area.low:.3f}–{area.high:.3f})" in card
     assert "48 images to train" in card
+    assert "* The validation curve" in card or "* Fewer than 6 epochs" in card
     assert record.weights_hash in card
 
 
@@ -292,3 +294,16 @@ def test_the_record_names_data_protocol_and_versions(tiny, mixed, tmp_path):
     assert record.provenance.packages["torch"]
     json.dumps(record.model_dump(mode="json"), allow_nan=False)
     assert ARCHITECTURES["tiny"].size == record.recipe.size
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ([0.7, 0.6, 0.5, 0.4, 0.399, 0.41], "is flat: the last 2 epochs lowered the lowest validation loss by 0.2 %."),
+        ([0.7, 0.6, 0.5, 0.4, 0.39, 0.41], "still falls: the last 2 epochs .* by 2.5 %; flat is less than 1 %."),
+        ([0.7, 0.3, 0.5, 0.4, 0.39, 0.41], "is flat: the last 2 epochs lowered the lowest validation loss by 0.0 %."),
+        ([0.7, 0.6, 0.5, 0.4, 0.3], "Fewer than 6 epochs: too few"),
+    ],
+)
+def test_whether_a_curve_is_flat_is_said_by_one_rule(losses, words):
+    assert re.search(words, curve_in_words(len(losses), late_fall(losses)))
