@@ -18,8 +18,8 @@ COLUMNS = ("auroc", "tpr_at_fpr", "tpr0", "tpr10", "accuracy")
 def main() -> None:
     """Print one row per finder that has weights."""
     print(
-        "| finder | parameters | trained on | last third | test images | AUROC | completeness at FPR 1 % | TPR0 | TPR10 "
-        "| accuracy |"
+        "| finder | parameters | trained on | last third | test images | AUROC | completeness at FPR 1 % | TPR0 "
+        "| TPR10 | accuracy |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, folder in builtin_recipes().items():
