@@ -69,13 +69,13 @@ PAGE_FILE = "planted.md"
 AUDITS_FILE = "audits.json"
 """What was found of each finder; one that stands there is neither trained nor audited again."""
 
-RADIUS = "einstein-radius-held-snr"
+RADIUS, NOISE = "einstein-radius-held-snr", "noise-level-held-snr"
 
 DOSES: dict[str, tuple[float, ...]] = {
     "red-source": (0.5, 1.0),
     "psf-rotation": (30.0, 60.0, 90.0),
     "off-centre": (1.5, 2.5),
-    "noise-level-held-snr": (1.6,),
+    NOISE: (1.7,),
     "lens-colour": (-0.9, 0.9),
     RADIUS: (1.4,),
     "second-arcs": (0.5, 1.0),
@@ -85,7 +85,8 @@ DOSES: dict[str, tuple[float, ...]] = {
 """Probes of the bench and their doses: all within what the clean training set holds, so that a clean finder need not
 lose anything, unlike the built-in doses that walk on until it must."""
 
-CONTROL_THETA_E = 2.0
+CONTROLS = {RADIUS: 2.0, NOISE: 0.7}
+"""Strengths of controls that are not the built-in ones, so that control and dose span the clean training set."""
 TURNED = "psf-angle"
 """The plant that turns the PSF."""
 
@@ -352,10 +353,11 @@ def bench_probes(instrument: Instrument = EUCLID, hosts: OnHosts | None = None) 
             "modes": {definition.default_mode: Mode(populations={"lenses": POPULATION}, note=note)},
             "doses": definition.doses.model_copy(update={"values": doses}),
         }
-        if name == RADIUS:
-            control = tuple(step.model_copy(update={"strength": CONTROL_THETA_E}) for step in definition.edits.control)
+        if (at := CONTROLS.get(name)) is not None:
+            first, *held = definition.edits.control
+            control = (first.model_copy(update={"strength": at}), *held)
             update["edits"] = definition.edits.model_copy(update={"control": control})
-            update["doses"] = update["doses"].model_copy(update={"control": CONTROL_THETA_E})
+            update["doses"] = update["doses"].model_copy(update={"control": at})
         definition = definition.model_copy(update=update)
         found.append(on_instrument(definition, instrument) if hosts is None else _on_plain(definition, hosts))
     return found

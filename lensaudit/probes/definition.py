@@ -228,11 +228,18 @@ class ProbeDefinition(Checked):
         return Drawn(population, seed, n, self.instrument, self.full_instrument)
 
     def arms(self) -> tuple[Arm, ...]:
-        """The control and then one treated arm for each dose."""
+        """The control and then one treated arm for each dose.
+
+        Where the S/N of the arc is held, it is that of the last dose, without its being held.
+        """
         doses = self.doses.values if self.doses else (None,)
-        held = self.edits.control if any(step.edit == SNR_HELD for step in self.edits.treated) else ()
-        treated = (Arm(tuple(step.at(dose) for step in self.edits.treated), dose, held) for dose in doses)
-        return (Arm(self.edits.control), *treated)
+        hardest = tuple(step.at(doses[-1]) for step in self.edits.treated if step.edit != SNR_HELD)
+
+        def arm(steps: Steps, dose: float | None) -> Arm:
+            held = any(step.edit == SNR_HELD for step in steps)
+            return Arm(tuple(step.at(dose) for step in steps), dose, hardest if held else ())
+
+        return (arm(self.edits.control, None), *(arm(self.edits.treated, dose) for dose in doses))
 
     @property
     def colour_only(self) -> bool:

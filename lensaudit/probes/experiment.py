@@ -95,22 +95,22 @@ class Source(Protocol):
 def with_snr_held(
     arms: Sequence[Arm], scene: Callable[[Arm], Scene], render: Callable[[Sequence[Scene]], list[Rendered]]
 ) -> list[Rendered]:
-    """Render the scenes of all arms; arcs whose S/N is held get that of their control's.
+    """Render the scenes of all arms; arcs whose S/N is held get that of the arm which they follow.
 
-    The S/N is that of the first band (Lanusse et al. 2018), the sources' colours stay. An arc that the control shows
-    no pixel of, or that no brightness gives that S/N, stays as it was.
+    The S/N is that of the first band (Lanusse et al. 2018), the sources' colours stay. An arc of which nothing is seen
+    there, or that no brightness gives that S/N, stays as it was.
     """
-    every = list(arms)
-    every += [control for arm in arms if arm.snr_of and (control := Arm(arm.snr_of)) not in every]
-    scenes = [scene(arm) for arm in every]
+    followed: list[Arm] = []
+    followed += [one for arm in arms if arm.snr_of and (one := Arm(arm.snr_of)) not in followed]
+    scenes = [scene(arm) for arm in (*arms, *followed)]
     rendered = render(scenes)
     held = [k for k, arm in enumerate(arms) if arm.snr_of]
     if held:
-        of = {k: every.index(Arm(arms[k].snr_of)) for k in held}
-        snr = {k: float(rendered[of[k]].truth.row["arc_snr"]) for k in held}
-        again = render([_with_snr(scenes[k], rendered[k].truth, snr[k]) for k in held])
-        for k, one in zip(held, again, strict=True):
-            rendered[k] = one
+        snr = [float(one.truth.row["arc_snr"]) for one in rendered[len(arms) :]]
+        wanted = {k: snr[followed.index(Arm(arms[k].snr_of))] for k in held}
+        again = render([_with_snr(scenes[k], rendered[k].truth, wanted[k]) for k in held])
+        for k, anew in zip(held, again, strict=True):
+            rendered[k] = anew
     return rendered[: len(arms)]
 
 

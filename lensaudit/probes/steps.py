@@ -23,7 +23,7 @@ from lensaudit.scenes import edits as scene_edits
 Level = Literal["scene", "image"]
 IDENTITY = "identity"
 SNR_HELD = "arc-snr-held"
-"""The edit that makes the source as bright as it takes for the arc's S/N of the control."""
+"""The edit that makes the source as bright as it takes for the arc's S/N at the last dose."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ EDITS = _by_name(
     Edit("source-colour-total-flux", scene_edits.source_colour_total_flux, "colour of the source, total flux fixed"),
     Edit("second-source", scene_edits.second_source, "a second, farther source lensed by the same galaxy"),
     Edit("source-dimmed", scene_edits.source_dimmed, "source fainter in all bands"),
-    Edit(SNR_HELD, _identity, "source brighter or fainter in all bands, so that the arc keeps the control's S/N"),
+    Edit(SNR_HELD, _identity, "source fainter or brighter in all bands, so that the arc has the S/N of the last dose"),
     Edit("source-clumpiness", scene_edits.source_clumpiness, "part of the source's light in clumps"),
     Edit("source-texture", _source_texture, "the source as a real galaxy, or as the smooth one like it"),
     Edit("source-offset", scene_edits.source_offset, "distance of the source from the deflector in θ_E"),
@@ -217,7 +217,7 @@ Steps = Annotated[tuple[Step, ...], BeforeValidator(_as_steps)]
 class Arm:
     """One arm: its steps with all strengths settled, and the dose they belong to (None for the control).
 
-    `snr_of` are the control's steps where the arc is to have the S/N that it has there; else none.
+    `snr_of` are the steps of another arm where the arc is to have the S/N that it has there; else none.
     """
 
     steps: tuple[Step, ...]
