@@ -101,7 +101,9 @@ def with_snr_held(
     there, or that no brightness gives that S/N, stays as it was.
     """
     followed: list[Arm] = []
-    followed += [one for arm in arms if arm.snr_of and (one := Arm(arm.snr_of)) not in followed]
+    for arm in arms:
+        if arm.snr_of and Arm(arm.snr_of) not in followed:
+            followed.append(Arm(arm.snr_of))
     scenes = [scene(arm) for arm in (*arms, *followed)]
     rendered = render(scenes)
     held = [k for k, arm in enumerate(arms) if arm.snr_of]
