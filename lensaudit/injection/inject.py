@@ -19,7 +19,8 @@ from lensaudit.imaging.canvas import DEFAULT_NUMERICS, Numerics
 from lensaudit.imaging.noise import unit_noise
 from lensaudit.imaging.psf import Spectrum, convolved_piece, resampled, spectrum
 from lensaudit.imaging.raytracing import Shared
-from lensaudit.imaging.render import lensed_light, measure_truth, unlensed_light
+from lensaudit.imaging.render import lensed_light, unlensed_light
+from lensaudit.imaging.truth import measure_truth
 from lensaudit.injection.choosing import Chosen, Prepared, choose, prepare
 from lensaudit.injection.deflector import Seen, depth_of, draw_lensing
 from lensaudit.injection.hosts import HostCutout, HostSource, middle_sigma

@@ -30,13 +30,7 @@ from lensaudit.planted_bias.planted_finders import (
     train_small,
     training_images,
 )
-from lensaudit.planted_bias.plants import (
-    ALL_PLANTS,
-    CLEAN,
-    POPULATION,
-    Plant,
-    plant_named,
-)
+from lensaudit.planted_bias.plants import ALL_PLANTS, CLEAN, POPULATION, Plant, plant_named
 from lensaudit.planted_bias.result import (
     PLAIN_DIMMED_MAG,
     PLAIN_PLACE,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lensaudit.imaging import EUCLID, TRUTH_COLUMNS, render
-from lensaudit.imaging.render import arc_signal_to_noise, brighter_by_mag
+from lensaudit.imaging.truth import arc_signal_to_noise, brighter_by_mag
 from lensaudit.scenes import POPULATIONS, Galaxy, Light, Mass, Psf, Scene, draw_scene
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 

@@ -13,7 +13,7 @@ from lensaudit.errors import DataError
 from lensaudit.finders import Finder
 from lensaudit.finders.stretch import resized
 from lensaudit.imaging import Instrument, noiseless_images
-from lensaudit.imaging.render import ARC_THRESHOLD_SIGMA
+from lensaudit.imaging.truth import ARC_THRESHOLD_SIGMA
 from lensaudit.lensset import LensSet, instrument_of
 from lensaudit.scenes import Scene
 from lensaudit.scenes.scene import KINDS, LENS_KINDS

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
-from lensaudit.imaging.render import TRUTH_COLUMNS
+from lensaudit.imaging.truth import TRUTH_COLUMNS
 from lensaudit.lensset.header import CatalogueColumn
 from lensaudit.lensset.ingest.challenges import carried_name, compared
 from lensaudit.lensset.ingest.plan import ALLOWED_LABELS, LABEL, LABEL_COLUMNS, MAYBE_LABEL_COLUMNS, label_of
