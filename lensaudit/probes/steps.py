@@ -84,6 +84,8 @@ EDITS = _by_name(
     Edit(SNR_HELD, _identity, "source fainter or brighter in all bands, so that the arc has the S/N of the last dose"),
     Edit("source-clumpiness", scene_edits.source_clumpiness, "part of the source's light in clumps"),
     Edit("source-texture", _source_texture, "the source as a real galaxy, or as the smooth one like it"),
+    Edit("source-size", scene_edits.source_size, "size of the source, flux (or surface brightness) fixed"),
+    Edit("source-sersic", scene_edits.source_sersic, "Sérsic index of the source, flux and half-light radius fixed"),
     Edit("source-offset", scene_edits.source_offset, "distance of the source from the deflector in θ_E"),
     Edit("einstein-radius", scene_edits.einstein_radius, "Einstein radius, all light as it was"),
     Edit("psf-angle", scene_edits.psf_angle, "turn of the point-spread function"),

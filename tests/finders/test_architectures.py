@@ -8,7 +8,9 @@ from lensaudit.errors import UsageError
 from lensaudit.finders.architectures import ARCHITECTURES, architecture, initialised, unfilled
 from lensaudit.finders.layers import P4MConv, P4MLift
 
-SIZES = {"deeplens": 45, "petrillo": 45, "epfl-resnet": 101, "lastro": 101, "cae-bgm": 101, "transfer": 32}
+SIZES = {
+    "deeplens": 45, "petrillo": 45, "epfl-resnet": 101, "lastro": 101, "cae-bgm": 101, "resnet18": 64, "transfer": 32,
+}  # fmt: skip
 """Where an architecture takes any size."""
 
 
@@ -33,6 +35,18 @@ def test_parameter_count_and_layer_indices_are_those_of_the_paper(name, bands):
     parameters, indices = PUBLISHED[name, bands]
     assert sum(p.numel() for p in module.parameters()) == parameters
     assert [i for i, layer in enumerate(module) if isinstance(layer, nn.Conv2d)] == indices
+
+
+@pytest.mark.parametrize(("width", "parameters"), [(64, 11_689_512), (16, 831_096)])
+def test_resnet_18_has_the_parameters_of_torchvision_s(width, parameters):
+    """Three bands and 1000 classes; at a quarter of the width counted by hand, layer by layer."""
+    module = architecture("resnet18").build(3, 1000, width=width)
+    assert sum(p.numel() for p in module.parameters()) == parameters
+    kernels = [layer.kernel_size[0] for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+    assert (kernels.count(7), kernels.count(3), kernels.count(1)) == (1, 16, 3)
+    with torch.inference_mode():
+        maps = module.eval()[:-3](torch.zeros(1, 3, 64, 64))
+    assert maps.shape == (1, 8 * width, 2, 2)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -61,7 +61,8 @@ def test_an_instrument_survives_json_and_processes(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in INSTRUMENTS if name not in ("euclid", "euclid-q1", "vis101", "lsst", "lsst-stack")]
+    "name",
+    [name for name in INSTRUMENTS if name not in ("euclid", "euclid-q1", "vis101", "vis64", "lsst", "lsst-stack")],
 )
 def test_bands_sit_where_their_curves_do(name):
     for band in INSTRUMENTS[name].bands:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lensaudit.imaging import EUCLID, render
+from lensaudit.imaging import EUCLID, INSTRUMENTS, noiseless_images, render
 from lensaudit.scenes import Scene, draw_scene, edits
 
 
@@ -195,3 +195,33 @@ def test_a_second_source_of_hardly_any_light_leaves_the_first_one_s_arcs(index):
     alone, beside = (render(one, EUCLID).noiseless["VIS"] for one in (scene, edits.second_source(scene, 1e-6)))
     # 0.05 σ: the second source's own light, 15 mag fainter, is cut at 0.01 σ a pixel
     assert np.abs(beside - alone).max() < 0.05 * EUCLID.bands[0].background_sigma
+
+
+FINE = INSTRUMENTS["vis64"]
+
+
+def unlensed_flux(scene):
+    """Light of the source where it stands, without any lens, in pixels summed, over what its magnitude says."""
+    source = scene.lensed[-1]
+    alone = replace(scene, galaxies=(replace(source, x_arcsec=0.013, y_arcsec=-0.021),))
+    band = FINE.bands[0]
+    seen = noiseless_images(alone, FINE)[band.name].sum()
+    return seen / band.flux(source.magnitude(band.name))
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_size_and_index_keep_the_flux_and_a_larger_source_has_less_arc_snr(index):
+    scene = edits.source_sersic(draw_scene("uniform-lens", 4, index, FINE.sky), 1.5)
+    small, large = (edits.source_size(scene, factor) for factor in (0.6, 1.8))
+    flat, peaked = (edits.source_sersic(scene, n) for n in (0.7, 3.0))
+    for edited in (scene, small, large, flat, peaked):
+        # Light below 0.01 σ a pixel is not drawn, which takes .07 of a faint source of n = 3: so of a bright one.
+        assert unlensed_flux(edits.source_dimmed(edited, -5.0)) == pytest.approx(1.0, abs=0.04)
+    small, large, bright = (
+        render(one, FINE).truth.row for one in (small, large, edits.source_size(scene, 1.8, hold="surface-brightness"))
+    )
+    assert large["n_arc_pixels"] > small["n_arc_pixels"]
+    assert large["arc_snr"] < small["arc_snr"]
+    assert bright["arc_snr"] > large["arc_snr"]
+    # Magnification is averaged over more of the source plane, near a caustic down, far from it up.
+    assert large["magnification"] == pytest.approx(small["magnification"], rel=0.25)

@@ -8,8 +8,10 @@ from math import atan2, hypot, log10
 import numpy as np
 import pytest
 
+from lensaudit.errors import UsageError
 from lensaudit.scenes import Psf, draw_scene, edits
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
+from lensaudit.scenes.scene import Stamp
 
 BANDS = ("VIS", "Y", "J", "H")
 WAVELENGTH = {"VIS": 700.0, "Y": 1080.0, "J": 1370.0, "H": 1770.0}
@@ -314,3 +316,45 @@ def test_one_strength_is_drawn_for_a_scene_and_drawn_alike_again():
     scene = draw_scene("companions", 5, 2)
     assert edits.arc_colour_drawn(scene, 0.2, 1.4) == edits.arc_colour_drawn(scene, 0.2, 1.4)
     assert edits.arc_colour_drawn(scene, 0.7, 0.7) == edits.arc_colour(scene, 0.7)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0, 3.0])
+def test_source_size_scales_lengths_and_holds_the_flux_or_the_surface_brightness(lens, factor):
+    clumpy = edits.source_clumpiness(lens, 0.5)
+    before = source_of(clumpy)
+    at_flux = source_of(edits.source_size(clumpy, factor))
+    at_brightness = source_of(edits.source_size(clumpy, factor, hold="surface-brightness"))
+    for old, new in zip(before.light, at_flux.light, strict=True):
+        assert new.r_eff_arcsec == pytest.approx(factor * old.r_eff_arcsec, rel=EXACT)
+        assert (new.dx_arcsec, new.dy_arcsec) == pytest.approx((factor * old.dx_arcsec, factor * old.dy_arcsec))
+        assert (new.n_sersic, new.axis_ratio, new.angle_rad) == (old.n_sersic, old.axis_ratio, old.angle_rad)
+    assert (at_flux.x_arcsec, at_flux.y_arcsec) == (before.x_arcsec, before.y_arcsec)
+    for band in BANDS:
+        assert flux(at_flux, band) == pytest.approx(flux(before, band), rel=EXACT)
+        # flux over the area of the half-light ellipse
+        assert flux(at_brightness, band) / factor**2 == pytest.approx(flux(before, band), rel=EXACT)
+
+
+def test_source_size_refuses_what_it_cannot_hold(lens):
+    with pytest.raises(UsageError, match=r"source_size: hold is one of flux, surface-brightness, not 'colour'"):
+        edits.source_size(lens, 2.0, hold="colour")
+    with pytest.raises(UsageError, match="must be positive, not 0"):
+        edits.source_size(lens, 0.0)
+
+
+def test_source_sersic_changes_the_index_alone(lens):
+    before, after = source_of(lens), source_of(edits.source_sersic(lens, 3.5))
+    assert [light.n_sersic for light in after.light] == [3.5]
+    assert replace(after, light=tuple(replace(light, n_sersic=before.light[0].n_sersic) for light in after.light)) == (
+        before
+    )
+    with pytest.raises(UsageError, match=r"source_sersic: the Sérsic index must lie in \[0.3, 20\], not 21"):
+        edits.source_sersic(lens, 21.0)
+
+
+def test_source_sersic_refuses_a_real_galaxy(lens):
+    source = source_of(lens)
+    stamp = replace(source.light[0], profile="stamp", stamp=Stamp("a.fits", 0, "0" * 64))
+    real = replace(lens, galaxies=tuple(replace(g, light=(stamp,)) if g is source else g for g in lens.galaxies))
+    with pytest.raises(UsageError, match="source_sersic: the source is no Sérsic profile"):
+        edits.source_sersic(real, 2.0)

@@ -17,7 +17,17 @@ import torch
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.finders.architectures import cae_bgm, core, deeplens, epfl, lensflow, ou, timm_networks, transfer
+from lensaudit.finders.architectures import (
+    cae_bgm,
+    core,
+    deeplens,
+    epfl,
+    lensflow,
+    ou,
+    resnet18,
+    timm_networks,
+    transfer,
+)
 from lensaudit.finders.layers import MixtureHead, P4MConv, P4MLift
 
 TRAIN = "lensaudit train"
@@ -78,6 +88,7 @@ ARCHITECTURES: dict[str, Architecture] = _registered(
     Architecture("lastro", None, epfl.lastro),
     Architecture("lensflow", lensflow.SIZE, lensflow.build),
     Architecture("cae-bgm", cae_bgm.SIZE, cae_bgm.build, cae_bgm.TRAINED_BY),
+    Architecture("resnet18", resnet18.SIZE, resnet18.build),
     Architecture("transfer", transfer.SIZE, transfer.build),
 )
 """By the name a user types."""

@@ -26,6 +26,7 @@ from lensaudit.scenes.edits.source import (
     without_far_source,
     without_source,
 )
+from lensaudit.scenes.edits.source_shape import source_sersic, source_size
 from lensaudit.scenes.edits.surroundings import (
     companions,
     noise_level,
@@ -58,6 +59,8 @@ __all__ = [
     "source_colour_total_flux",
     "source_dimmed",
     "source_offset",
+    "source_sersic",
+    "source_size",
     "sources_dimmed",
     "unlensed",
     "without_far_source",

@@ -37,6 +37,11 @@ from lensaudit.scenes.populations.faithful import (
 from lensaudit.scenes.populations.lenses import CONSPICUOUS, Setting, draw_no_source, draw_single
 from lensaudit.scenes.populations.on_caustic import FAITHFUL_BEST, FAITHFUL_WORST
 from lensaudit.scenes.populations.on_sky import seen_on
+from lensaudit.scenes.populations.uniform import (
+    draw_uniform_companions,
+    draw_uniform_lens,
+    draw_uniform_no_source,
+)
 from lensaudit.scenes.scene import Scene, Sky
 
 Draw = Callable[[np.random.Generator], Scene]
@@ -108,6 +113,9 @@ POPULATIONS: dict[str, Draw] = {
     "lsst-worst": _lsst(WORST),
     "lsst-worst-contaminants": _lsst_contaminated(WORST),
     "lsst-worst-faithful": _lsst(FAITHFUL_WORST),
+    "uniform": _mix([(0.5, draw_uniform_lens), (0.2, draw_uniform_no_source), (0.3, draw_uniform_companions)]),
+    "uniform-lens": draw_uniform_lens,
+    "uniform-lens-brightness": partial(draw_uniform_lens, larger_is_brighter=True),
 }
 
 
