@@ -22,9 +22,9 @@ from lensaudit.finders import load_finder
 from lensaudit.probes import audited, load_definition
 from lensaudit.probes.page import crossing_sentence
 from lensaudit.probes.result import ProbeResult
-from lensaudit.scenes import Scene
+from lensaudit.scenes import Scene, draw_scene, edits
 from lensaudit.scenes.colours import draw_template_mix, effective_wavelength_nm, magnitudes_on
-from lensaudit.statistics import bootstrap_interval
+from lensaudit.statistics import auroc, auroc_interval, bootstrap_interval
 
 STREAM = 8101
 HERE = Path(__file__).resolve().parent
@@ -92,15 +92,42 @@ def differences(results: Sequence[ProbeResult], names: Sequence[str]) -> list[st
     return lines
 
 
+def drawn_colours(n: int, seed: int, low: float, high: float) -> list[NDArray[np.float64]]:
+    """VIS − H (mag, means of scenes) of arcs and of what passes for them in `n` scenes of ``euclid``."""
+    found: tuple[list[float], list[float]] = ([], [])
+    for index in range(n):
+        scene = draw_scene("euclid", seed, index)
+        drawn, moved = edits.arc_colour_drawn(scene, low, high), edits.arc_colour(scene, 1.0)
+        parts = zip(
+            *([part for galaxy in one.galaxies for part in galaxy.light] for one in (scene, moved, drawn)), strict=True
+        )
+        colours = [c.magnitudes["VIS"] - c.magnitudes["H"] for a, b, c in parts if a != b]
+        if colours:
+            found[1 - scene.label].append(float(np.mean(colours)))
+    return [np.array(one) for one in found]
+
+
+def print_colours(n: int, seed: int) -> None:
+    """Percentiles 5, 50, 95 of both classes' colours, plain and reddened, and how well colour alone tells the label."""
+    for low, high in ((0.0, 0.0), (0.0, 1.5)):
+        lenses, others = drawn_colours(n, seed, low, high)
+        spread = [" ".join(f"{q:.2f}" for q in np.percentile(one, (5, 50, 95))) for one in (lenses, others)]
+        area = "{:.3f} [{:.3f}, {:.3f}]".format(auroc(lenses, others), *auroc_interval(lenses, others))
+        print(f"| {low:g}:{high:g} | {len(lenses)} + {len(others)} | {' | '.join(spread)} | {area} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("finders", nargs="+", help="NAME=FINDER, or a finder's name or folder")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("finders", nargs="*", help="NAME=FINDER, or a finder's name or folder")
+    parser.add_argument("--colours", type=int, metavar="N", help="only print the colours of N scenes of --seed")
+    parser.add_argument("--out", type=Path, default=Path("runs/red-sources"))
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--probe", action="append", help="of red-source, … (all four by default), repeated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
+    if arguments.colours:
+        return print_colours(arguments.colours, arguments.seed)
     names = [one.split("=")[0] for one in arguments.finders]
     finders = [load_finder(one.split("=")[-1]) for one in arguments.finders]
     results = {one.name: answers_of(finders, one, arguments) for one in map(load_definition, arguments.probe or PROBES)}
