@@ -28,6 +28,7 @@ def main() -> None:
         record = read_record(folder)
         data, test = record.training_data, record.metrics.test
         trained = f"{data.n_training} {data.population}" if data.n_training is not None else "see its card"
+        trained += "" if data.redden is None else " reddened"
         cells = [f"`{name}`", f"{record.parameters}", trained, _curve(folder)]
         if test is not None and test.auroc is not None:
             cells += [f"{test.n_lenses} + {test.n_non_lenses}", *(_cell(getattr(test, column)) for column in COLUMNS)]
