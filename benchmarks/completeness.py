@@ -102,13 +102,41 @@ def print_bins(one: Scored, lens_set: LensSet) -> None:
                     print(f"{column} {low:g}-{high:g}{note}: {fraction(one.found[chosen])}")
 
 
-def print_false_positives(one: Scored, lens_set: LensSet) -> None:
+def print_false_positives(one: Scored, lens_set: LensSet, fpr: float) -> None:
     """How often a bright field galaxy stands near the false positives, and near all non-lenses."""
     others = np.flatnonzero(lens_set.labels == 0)
     beside = np.array([_has_neighbour(_scene(lens_set, int(index))) for index in others])
     called = one.found[others]
     print(f"a field galaxy within {NEAR_ARCSEC:g}″, brighter than {BRIGHT_MAG:g} mag:")
     print(f"  false positives {fraction(beside[called])}; all non-lenses {fraction(beside)}")
+    alone = one.logit[others[~beside]]
+    threshold = strict_threshold(alone, allowed_false_positives(len(alone), fpr))
+    wide = one.logit[_wide_and_bright(lens_set)] > threshold
+    print(f"  with the threshold of non-lenses that have none, {words(*CUTS[-1])}: {fraction(wide)}")
+
+
+def _wide_and_bright(lens_set: LensSet) -> NDArray[np.bool_]:
+    radius, snr = (np.asarray(lens_set.column(name), float) for name in BINS)
+    return (lens_set.labels == 1) & (radius > CUTS[-1][0]) & (snr > CUTS[-1][1])
+
+
+def print_readings(all_scored: Sequence[Scored], lens_set: LensSet) -> None:
+    """The last cut as other readings of the paper's S/N have it: all of the arc's light, σ of all of the image."""
+    band, (least_radius, least_snr) = lens_set.bands[0], CUTS[-1]
+    light, images = (get(band, slice(0, len(lens_set))) for get in (lens_set.source_light, lens_set.images))
+    background = load_instrument(lens_set.instrument).band(band).background_sigma
+    wide = (lens_set.labels == 1) & (np.asarray(lens_set.column("theta_e_arcsec"), float) > least_radius)
+    sigmas = {"the background's sigma": np.full(len(images), background), "the image's": images.std(axis=(1, 2))}
+    for name, sigma in sigmas.items():
+        mask = light > 0.5 * sigma[:, None, None]
+        pixels = np.maximum(mask.sum(axis=(1, 2)), 1)
+        for what, shown in (("in the mask", light * mask), ("all light", light)):
+            snr = np.where(mask.any(axis=(1, 2)), shown.sum(axis=(1, 2)) / (sigma * np.sqrt(pixels)), 0.0)
+            chosen = wide & (snr > least_snr)
+            usual = np.median(np.asarray(lens_set.column("arc_snr"), float)[chosen])
+            print(f"S/N of {what} over {name}, {words(*CUTS[-1])}; median of the set's own S/N {usual:.0f}")
+            for one in all_scored:
+                print(f"  {one.name}: {fraction(one.found[chosen])}")
 
 
 def _scene(lens_set: LensSet, index: int) -> Scene:
@@ -190,9 +218,10 @@ def main() -> None:
         print(f"{one.name}: {int((lens_set.labels == 0).sum())} non-lenses, FPR at most {options.fpr:g}")
         print_cuts(one, lens_set)
         print_bins(one, lens_set)
-        print_false_positives(one, lens_set)
+        print_false_positives(one, lens_set, options.fpr)
     for other in all_scored[1:]:
         print_pair(all_scored[0], other, lens_set)
+    print_readings(all_scored, lens_set)
     print_dimmed(all_scored, lens_set, options.fainter)
     if options.figure:
         draw(all_scored, lens_set, options.figure)
