@@ -23,13 +23,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from lensaudit.display.figures import new_figure, save_figure
 from lensaudit.finders import Finder, load_finder, score_set
 from lensaudit.imaging import INSTRUMENTS, Band, Instrument, Rendered, render
 from lensaudit.imaging.raytracing import Shared
-from lensaudit.imaging.render import ARC_THRESHOLD_SIGMA, arc_signal_to_noise
+from lensaudit.imaging.truth import ARC_THRESHOLD_SIGMA, arc_signal_to_noise, brighter_by_mag
 from lensaudit.lensset import LensSet
 from lensaudit.scenes import Scene, draw_scene, edits
 from lensaudit.scenes.edits.lens import the_pair, theta_e_arcsec
@@ -110,13 +109,10 @@ def held(scene: Scene, edited: Scene, what: str, band: Band, seen: Render) -> Sc
     if what == "arc flux":
         return edits.source_dimmed(edited, 2.5 * float(np.log10(light.sum(dtype=float) / before.sum(dtype=float))))
     sigma = scene.noise_scale * band.background_sigma
-
-    def snr(pixels: NDArray[np.float32]) -> float:
-        return arc_signal_to_noise(pixels, pixels > ARC_THRESHOLD_SIGMA * sigma, sigma)
-
-    target = snr(before)
-    mag = brentq(lambda m: snr(light * np.float32(10.0 ** (-0.4 * m))) - target, -6.0, 6.0, xtol=1e-3)
-    return edits.source_dimmed(edited, float(mag))
+    target = arc_signal_to_noise(before, before > ARC_THRESHOLD_SIGMA * sigma, sigma)
+    brighter = brighter_by_mag(light, sigma, target)
+    assert brighter is not None
+    return edits.source_dimmed(edited, -brighter)
 
 
 def arms() -> list[tuple[str, str, int]]:
