@@ -73,6 +73,9 @@ def cluster(
         str | None,
         typer.Option("--stretch", metavar="NAME", help="minmax (linear) or log-minmax; by default the recipe's."),
     ] = None,
+    no_denoiser: Annotated[
+        bool, typer.Option("--no-denoiser", help="Extract features from the images themselves; not in the paper.")
+    ] = False,
     pose_free: Annotated[
         bool,
         typer.Option("--pose-free", help="Average the embedding over the 8 rotations and mirrors: 8× the cost."),
@@ -123,7 +126,17 @@ def cluster(
     from lensaudit.training.fit import threads as with_threads
 
     choose_device(device)
-    start: Any = opt.of_width(_changed(load_recipe(recipe), embedding, filters, stretch, pose_free), field_of_view)
+    start: Any = opt.of_width(
+        _changed(
+            load_recipe(recipe),
+            stretch,
+            embedding=embedding,
+            filters=filters,
+            pose_free=pose_free or None,
+            denoise=False if no_denoiser else None,
+        ),
+        field_of_view,
+    )
     options = ClusterOptions.of(
         start,
         images=images,
@@ -149,17 +162,15 @@ def cluster(
     _show(clustered, swept, out, as_json=as_json)
 
 
-def _changed(recipe: Any, embedding: int | None, filters: int | None, stretch: str | None, pose_free: bool) -> Any:
-    """The recipe with the user's words on top."""
+def _changed(recipe: Any, stretch: str | None, **options: int | bool | None) -> Any:
+    """The recipe with the user's words on top; None leaves what it says."""
     from lensaudit.errors import UsageError
     from lensaudit.finders.stretch import NAMED
 
     if stretch is not None and stretch not in NAMED:
         raise UsageError(f"--stretch {stretch}: not known; allowed: {', '.join(NAMED)}")
-    taken = dict(recipe.architecture_options)
-    taken |= {} if embedding is None else {"embedding": embedding}
-    taken |= {} if filters is None else {"filters": filters}
-    taken |= {"pose_free": True} if pose_free else {}
+    given = {name: value for name, value in options.items() if value is not None}
+    taken = dict(recipe.architecture_options) | given
     return recipe.model_copy(
         update={"architecture_options": taken, **({} if stretch is None else {"stretch": stretch})}
     )

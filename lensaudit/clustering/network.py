@@ -314,16 +314,16 @@ def drawn_images(
 def train_network(
     recipe: Recipe, images: Images, options: ClusterOptions, place: Workplace, progress: StageProgress
 ) -> Network:
-    """Train denoiser and extractor, or go on with what lies at `place`."""
+    """Train the denoiser, if the recipe has one, and the extractor, or go on with what lies at `place`."""
     seed = options.seed if place.extractor_seed is None else place.extractor_seed
     module, mirrored = initial(recipe, seed)
     own = options.model_copy(update={"seed": seed})
     first = Stage("denoiser", 0, nn.Sequential(*list(module.denoiser)[:-1]), nn.Identity(), options.denoiser_epochs)
     second = Stage("extractor", 1, nn.Sequential(*module.encoder, *mirrored), module.denoiser, options.epochs)
-    trainings = (
+    trainings = [
         StageTraining(first, images, options, _identity(recipe, images, options, _EMBEDDING_OPTIONS), place.denoiser),
         StageTraining(second, images, own, _identity(recipe, images, own, _MIXTURE_OPTIONS), place.extractor),
-    )
+    ][0 if len(module.denoiser) else 1 :]
     history: History = {}
     check_processes(place.processes, place.device, options.batch_size)
     with together(place.processes, place.device) as group:

@@ -70,9 +70,9 @@ def write_history(path: Path, history: History) -> None:
 
 @styled
 def plot_curves(path: Path, history: History, title: str) -> None:
-    """Draw the reconstruction error of both stages against epoch as PNG."""
-    figure = new_figure(9, 3.6)
-    for axes, (stage, rows) in zip(figure.subplots(1, 2), history.items(), strict=True):
+    """Draw the reconstruction error of each stage against epoch as PNG."""
+    figure = new_figure(4.5 * len(history), 3.6)
+    for axes, (stage, rows) in zip(figure.subplots(1, len(history), squeeze=False)[0], history.items(), strict=True):
         epochs = range(1, len(rows) + 1)
         for column, (part, colour) in enumerate((("training", SERIES[0]), ("validation", SERIES[1]))):
             axes.plot(epochs, [row[column] for row in rows], color=colour, marker="o", markersize=3, label=part)
@@ -133,7 +133,7 @@ def _training(data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     return [
         f"* Set `{data['set'][:16]}`, instrument `{in_code(data['instrument'])}`: {data['n_images']} images, "
         f"{labelled}, which gave the clusters their known fractions and nothing else.",
-        f"* Denoiser {options['denoiser_epochs']} epochs, extractor {options['epochs']} epochs on the denoised images; "
+        f"* {_stages(options, metrics)}; "
         f"Adam at {options['learning_rate']:g}, batches of {options['batch_size']}, cross-entropy per pixel, "
         f"augmentation `{options['augment']}`, steps in `{options['precision']}`, seed {options['seed']}.",
         f"* Cross-entropy per pixel of {data['n_validation']} images kept aside, after the last epoch: "
@@ -143,6 +143,13 @@ def _training(data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
         "",
         "![Reconstruction error against epoch](curves.png)",
     ]
+
+
+def _stages(options: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    extractor = f"extractor {options['epochs']} epochs"
+    if "denoiser" not in metrics["validation_cross_entropy"]:
+        return f"No denoiser, {extractor}"
+    return f"Denoiser {options['denoiser_epochs']} epochs, {extractor} on the denoised images"
 
 
 def _clusters(clusters: Sequence[Cluster]) -> list[str]:

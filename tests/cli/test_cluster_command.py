@@ -53,6 +53,12 @@ def test_it_prints_what_it_measured_and_says_what_to_do_next(lensaudit, places):
     assert len(json.loads(shown)["clusters"]) == 3
 
 
+def test_it_may_leave_the_denoiser_away(lensaudit, places, tmp_path):
+    words = [tmp_path if word == places / "out" else word for word in asked(places, "--no-denoiser")]
+    assert lensaudit(*words)[0] == 0
+    assert "No denoiser" in (tmp_path / "finder" / "card.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "left", "says"),
     [

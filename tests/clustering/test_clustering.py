@@ -219,6 +219,22 @@ def test_clusters_of_a_finder_are_taken_as_they_are(clustered, place, other, opt
     assert torch.equal(found.finder.module.head.known, known)
 
 
+def test_without_a_denoiser_features_come_from_the_images_themselves(recipe, mixed, options, tmp_path):
+    words = {**recipe.architecture_options, "denoise": False}
+    plain = recipe.model_copy(update={"architecture_options": words})
+    found = cluster(plain, ClusterData(mixed), ClusterPlace(tmp_path / "out"), options)
+    images = torch.rand(2, 1, 20, 20, generator=torch.Generator().manual_seed(1))
+    module = found.finder.module
+    with torch.no_grad():
+        assert torch.equal(module.posed(images), module.encoder(images))
+    assert "No denoiser, extractor 2 epochs" in (tmp_path / "out" / "finder" / "card.md").read_text()
+    assert {row.split(",")[0] for row in (tmp_path / "out/finder/history.csv").read_text().split()[1:]} == {"extractor"}
+    assert not (tmp_path / "out" / "clustering" / "denoiser.safetensors").exists()
+    again = load_finder(str(tmp_path / "out" / "finder")).module
+    with torch.no_grad():
+        torch.testing.assert_close(again(images), module(images))
+
+
 def test_turned_images_train_another_network(clustered, recipe, mixed, options, tmp_path):
     turned = options.model_copy(update={"augment": "dihedral"})
     found = cluster(recipe, ClusterData(mixed), ClusterPlace(tmp_path, device="cpu"), turned)

@@ -21,7 +21,8 @@ class CaeBgm(nn.Module):
     Attributes
     ----------
     denoiser
-        The autoencoder's convolutional part alone, whose output the features are extracted from.
+        The autoencoder's convolutional part alone, whose output the features are extracted from; empty where they are
+        extracted from the images themselves.
     encoder
         Five convolutions, three dense layers and the embedding.
     head
@@ -61,6 +62,7 @@ def build(
     filters: int = 128,
     pose_free: bool = False,
     marked: bool = False,
+    denoise: bool = True,
 ) -> CaeBgm:
     """(n, bands, size, size) → (n, outputs) logits.
 
@@ -74,6 +76,8 @@ def build(
         See `CaeBgm`.
     marked
         See `MixtureHead`.
+    denoise
+        False: no denoiser; not in the paper.
 
     Raises
     ------
@@ -82,8 +86,9 @@ def build(
     """
     if outputs > 2:
         raise UsageError(f"architecture cae-bgm has one or two outputs, not {outputs}; correct the recipe")
+    denoiser = [*convolutions(bands, filters), *deconvolutions(bands, filters, size), nn.Sigmoid()] if denoise else []
     return CaeBgm(
-        nn.Sequential(*convolutions(bands, filters), *deconvolutions(bands, filters, size), nn.Sigmoid()),
+        nn.Sequential(*denoiser),
         nn.Sequential(*convolutions(bands, filters), *dense_encoder(size, embedding)),
         MixtureHead(embedding, embedding, outputs, marked),
         pose_free,

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from lensaudit.errors import UsageError
+from lensaudit.scenes.populations.challenge1 import draw_challenge1_lens, draw_challenge1_no_source
 from lensaudit.scenes.populations.compound import (
     ARCS,
     BEST,
@@ -86,6 +87,7 @@ POPULATIONS: dict[str, Draw] = {
     "euclid": _EUCLID,
     "centred": centred(_EUCLID),
     "conspicuous": _mix([(0.5, partial(draw_single, visibility=CONSPICUOUS)), (0.5, draw_no_source)]),
+    "challenge1": _mix([(0.5, draw_challenge1_lens), (0.5, draw_challenge1_no_source)]),
     "single": draw_single,
     "single-centred": centred(draw_single),
     "non-lens": _mix(_NON_LENSES),
