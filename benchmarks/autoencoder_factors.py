@@ -1,13 +1,14 @@
 """Why the autoencoder and mixture of Cheng et al. 2020 find few lenses here: one thing changed at a time.
 
-    python benchmarks/autoencoder_factors.py --sets runs --out runs/factors [--only base,filters-32] [--figure PNG]
+    python benchmarks/autoencoder_factors.py --sets runs --out runs/factors [--only 'base;components'] [--figure PNG]
 
 `--sets` holds `challenge1`, `challenge1-test` and so on, as docs/autoencoder-factors.md simulates them. Each arm is
-one training (or, for `pca`, principal components in place of the autoencoder); a stopped run goes on, a finished arm is
+one training (or principal components in place of the autoencoder); a stopped run goes on, a finished arm is
 read from its file. The first `VALIDATION` images of a test set are for choosing between arms, the rest for reporting.
 
 Columns: AUROC of the mixture by known lens fractions (training images, validation, test with its 95 % interval), of a
-supervised tree on the same embedding (test), and how much of the lensed light denoiser and embedding keep: the slope of
+supervised tree on the same embedding (test); fraction of the embedding's variance in one direction; of the test pixels'
+variance that the reconstruction has, and how much of the lensed light denoiser and reconstruction have: the slope of
 what they draw more where the lensed light is put in, on what was put in; 1 is all, 0 nothing.
 """
 
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from astropy.io import fits
 from realism import shortcut_features
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -31,6 +33,7 @@ from torch import nn
 from lensaudit.clustering import ClusterOptions
 from lensaudit.clustering.embed import Posed, embeddings, fit_mixture, logits, responsibilities
 from lensaudit.clustering.network import Images, Network, Workplace, drawn_images, train_network
+from lensaudit.clustering.outputs import passes_cut
 from lensaudit.clustering.page import clusters_of, known_fractions
 from lensaudit.display.figures import new_figure, save_figure
 from lensaudit.display.images import prepared_grey
@@ -39,7 +42,7 @@ from lensaudit.finders.layers import MixtureHead
 from lensaudit.finders.stretch import LOG_SCALE
 from lensaudit.kept import JsonForm, Piece
 from lensaudit.lensset import LensSet
-from lensaudit.statistics import auroc, auroc_interval
+from lensaudit.statistics import Proportion, auroc, auroc_interval
 from lensaudit.training.prepared import PreparedSet, decoded, prepare_set
 
 VALIDATION = 500
@@ -66,33 +69,29 @@ class Arm:
 
 
 BASE = Arm()
+DIRECT = replace(BASE, denoise=False)
+"""Half the cost; the other trained arms differ from this one."""
 ARMS: dict[str, Arm] = {
     "base": BASE,
-    "base, another seed": replace(BASE, seed=2),
-    "log": replace(BASE, stretch="log-minmax"),
-    "no denoiser": replace(BASE, denoise=False),
-    "population conspicuous": replace(BASE, population="conspicuous", images=1500),
-    "filters 16": replace(BASE, filters=16),
-    "filters 32": replace(BASE, filters=32),
-    "images 1000": replace(BASE, images=1000),
-    "images 4000": replace(BASE, images=4000),
-    "epochs x3": replace(BASE, denoiser_epochs=24, epochs=24),
-    "embedding 8": replace(BASE, embedding=8),
-    "embedding 48": replace(BASE, embedding=48),
-    "pixels 101": replace(BASE, pixels=101),
-    "turned images": replace(BASE, augment="dihedral"),
+    "no denoiser": DIRECT,
+    "no denoiser, another seed": replace(DIRECT, seed=2),
+    "no denoiser, 16 epochs": replace(DIRECT, epochs=16),
+    "no denoiser, log": replace(DIRECT, stretch="log-minmax"),
+    "no denoiser, filters 16": replace(DIRECT, filters=16),
+    "no denoiser, pixels 101": replace(DIRECT, pixels=101),
+    "no denoiser, conspicuous": replace(DIRECT, population="conspicuous", images=1500),
 }
-PCA_OF = (
-    "base",
-    "log",
-    "population conspicuous",
-    "images 1000",
-    "images 4000",
-    "embedding 8",
-    "embedding 48",
-    "pixels 101",
-)
-ARMS |= {f"pca, {name}": replace(ARMS[name], pca=True) for name in PCA_OF}
+COMPONENTS = replace(BASE, pca=True)
+ARMS |= {
+    "components": COMPONENTS,
+    "components, log": replace(COMPONENTS, stretch="log-minmax"),
+    "components, conspicuous": replace(COMPONENTS, population="conspicuous", images=1500),
+    **{f"components, images {n}": replace(COMPONENTS, images=n) for n in (1000, 1500, 4000)},
+    "components, pixels 101": replace(COMPONENTS, pixels=101),
+    "components, another seed": replace(COMPONENTS, seed=2),
+    **{f"{n} components": replace(COMPONENTS, embedding=n) for n in (4, 8, 12, 16, 48)},
+    **{f"{n} components, images 4000": replace(COMPONENTS, embedding=n, images=4000) for n in (8, 12, 16)},
+}
 
 
 @dataclass(frozen=True)
@@ -105,21 +104,12 @@ class Middle:
     def __len__(self) -> int:
         return len(self.whole)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.whole, name)
+
     @property
     def content_hash(self) -> str:
         return f"{self.whole.content_hash}-{self.pixels}"
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self.whole.labels
-
-    @property
-    def ids(self) -> Any:
-        return self.whole.ids
-
-    @property
-    def path(self) -> Path:
-        return self.whole.path
 
     def images(self, band: str, rows: Any) -> np.ndarray:
         return self.cut(self.whole.images(band, rows))
@@ -176,7 +166,7 @@ class Run:
 
     @cached_property
     def images(self) -> Images:
-        return drawn_images(self.finder, self.place.middle(self.arm), self.options, self.place.out, _silent)
+        return drawn_images(self.finder, self.place.middle(self.arm), self.options, self.place.out, _say)
 
     @cached_property
     def test(self) -> PreparedSet:
@@ -189,11 +179,16 @@ class Run:
         folders = [self.place.out / _name(one) for one in (of_denoiser, self.arm)]
         return train_network(self.recipe, self.images, self.options, Workplace(*folders, device="cpu"), _say)
 
+    @cached_property
+    def components(self) -> PCA:
+        components = PCA(self.arm.embedding, svd_solver="randomized", random_state=self.arm.seed)
+        return components.fit(_flat(self.images.prepared))
+
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings of the images and of the test images."""
         if self.arm.pca:
-            components = PCA(self.arm.embedding, svd_solver="randomized", random_state=self.arm.seed)
-            return components.fit_transform(_flat(self.images.prepared)), components.transform(_flat(self.test))
+            known, test = (self.components.transform(_flat(one)) for one in (self.images.prepared, self.test))
+            return known, test
         sets = (self.images.prepared, self.test)
         return tuple(embeddings(self.network.module, Posed(one, np.arange(len(one))))[:, 0] for one in sets)  # type: ignore[return-value]
 
@@ -203,21 +198,18 @@ class Run:
         labels, own = self.test.labels, self.images.prepared.labels
         head = MixtureHead(self.arm.embedding, self.arm.embedding)
         head.reset_parameters()
-        fitted = fit_mixture(head, points, self.arm.seed)
+        fit_mixture(head, points, self.arm.seed)
         assigned = responsibilities(head, points).argmax(1)
         head.known.copy_(torch.from_numpy(known_fractions(clusters_of(assigned, own, self.arm.embedding))))
         scores, trained_on = logits(head, tested.astype(np.float32)), logits(head, points.astype(np.float32))
         tree = _tree().fit(points, own).predict_proba(tested)[:, 1]
-        kept = {} if self.arm.pca else self.arcs_kept()
         return {
             "training": _auroc(own, trained_on),
             "validation": _auroc(labels[:VALIDATION], scores[:VALIDATION]),
             "test": _auroc(labels[VALIDATION:], scores[VALIDATION:]),
             "tree": _auroc(labels[VALIDATION:], tree[VALIDATION:]),
-            "clusters": len(set(assigned.tolist())),
-            "converged": fitted.converged,
-            "cross_entropy": {} if self.arm.pca else {k: v[-1][1] for k, v in self.network.history.items()},
-            **kept,
+            "direction": float(PCA(1).fit(points).explained_variance_ratio_[0]),
+            **self.kept(),
         }
 
     def with_and_without(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
@@ -231,23 +223,29 @@ class Run:
         return images, _stretched(without, self.arm.stretch), mask[:, None]
 
     @torch.inference_mode()
-    def arcs_kept(self) -> dict[str, float]:
-        """Slope of the change that denoiser and decoder draw on the change that the lensed light makes."""
+    def kept(self) -> dict[str, float]:
+        """Fraction of the pixels' variance that is drawn, and slope of what is drawn more where lensed light is."""
         rows = np.flatnonzero(self.test.labels[VALIDATION:] == 1)[:ARC_LENSES] + VALIDATION
         images, without, mask = self.with_and_without(rows)
-        put_in = (images - without).numpy()[mask]
-        kept = {}
+        put_in, found = (images - without).numpy()[mask], {}
         for name, of in self.drawn(images).items():
             change = (of - self.drawn(without)[name]).numpy()[mask]
-            kept[f"arc_{name}"] = float((change * put_in).sum() / (put_in**2).sum())
-        return kept
+            found[f"arc_{name}"] = float((change * put_in).sum() / (put_in**2).sum())
+        everything = decoded(*self.test.read(np.arange(VALIDATION, len(self.test))))
+        drawn = torch.cat([self.drawn(part)["reconstructed"] for part in everything.split(200)])
+        spread = (everything - everything.mean(0)).square().sum()
+        return {**found, "variance": 1 - float((everything - drawn).square().sum() / spread)}
 
     @torch.inference_mode()
     def drawn(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What denoiser and decoder make of prepared images."""
+        """What denoiser and decoder, or the principal components, make of prepared images."""
+        if self.arm.pca:
+            flat = self.components.inverse_transform(self.components.transform(images.flatten(1).numpy()))
+            return {"reconstructed": torch.from_numpy(flat).float().reshape(images.shape)}
         module, mirrored = self.network.module, self.network.decoder
         denoised = module.denoiser(images)
-        return {"denoised": denoised, "reconstructed": torch.sigmoid(mirrored(module.encoder(denoised)))}
+        first = {"denoised": denoised} if self.arm.denoise else {}
+        return {**first, "reconstructed": torch.sigmoid(mirrored(module.encoder(denoised)))}
 
 
 def _stretched(linear: torch.Tensor, stretch: str) -> torch.Tensor:
@@ -276,25 +274,27 @@ def _name(arm: Arm) -> str:
     return "-".join(str(value) for value in asdict(arm).values())
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    pass
-
-
 def _say(what: str, done: int, total: int) -> None:
     if done % 50 == 0 or done == total:
         print(f"\r{what}: {done} of {total}", end="", flush=True)
 
 
 COLUMNS = {"training": "training images", "validation": "validation", "test": "test", "tree": "tree on the embedding"}
+KEPT = {
+    "direction": "in one direction",
+    "variance": "variance drawn",
+    "arc_denoised": "arcs denoised",
+    "arc_reconstructed": "arcs reconstructed",
+}
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The results in Markdown."""
-    heads = [*COLUMNS.values(), "arcs kept by the denoiser", "by the embedding"]
-    lines = [f"| changed | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
+    heads = [*COLUMNS.values(), *KEPT.values()]
+    lines = [f"| arm | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
     for name, result in results.items():
         cells = [_cell(result.get(column)) for column in COLUMNS]
-        cells += [_cell([result[key]] if key in result else None) for key in ("arc_denoised", "arc_reconstructed")]
+        cells += [_cell([result[key]] if key in result else None) for key in KEPT]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -316,24 +316,48 @@ def photometry(place: Place, arm: Arm) -> dict[str, Any]:
     return {name: _auroc(test.labels[part], guess[part]) for name, part in parts.items()}
 
 
-def draw(run: Run, path: Path, lenses: int = 5, others: int = 2) -> None:
-    """Images, what denoiser and embedding draw of them, what is left over, and the lensed light."""
-    labels = run.test.labels
+def draw(runs: Mapping[str, Run], path: Path, lenses: int = 5, others: int = 2) -> None:
+    """Test images, their lensed light, and what the runs draw of them."""
+    last = list(runs.values())[-1]
+    labels = last.test.labels
     rows = np.concatenate([np.flatnonzero(labels == value)[:n] for value, n in ((1, lenses), (0, others))])
-    images, without, _ = run.with_and_without(rows)
-    with torch.inference_mode():
-        pictures = {"image": images, **run.drawn(images), "lensed light": images - without}
-    pictures["image − reconstructed"] = images - pictures["reconstructed"]
-    figure = new_figure(1.15 * len(rows) + 1.2, 1.15 * len(pictures))
-    axes = figure.subplots(len(pictures), len(rows))
-    for line, (name, block) in zip(axes, pictures.items(), strict=True):
-        line[0].set_ylabel(name, fontsize=7)
+    images, without, _ = last.with_and_without(rows)
+    pictures = {"image": images, "lensed light": images - without}
+    for name, run in runs.items():
+        pictures |= {f"{name}:\n{what}": drawn for what, drawn in run.drawn(images).items()}
+    figure = new_figure(1.1 * len(rows) + 0.6, 1.1 * len(pictures))
+    for line, (name, block) in zip(figure.subplots(len(pictures), len(rows)), pictures.items(), strict=True):
+        line[0].set_ylabel(name, fontsize=6)
         for panel, picture, row in zip(line, block[:, 0].numpy(), rows, strict=True):
             panel.imshow(prepared_grey(picture[None])[0], origin="lower", cmap="gray", vmin=0, vmax=1)
             panel.set(xticks=[], yticks=[])
-            if line is axes[0]:
+            if name == "image":
                 panel.set_title("lens" if labels[row] else "non-lens", fontsize=7)
     save_figure(path, figure)
+
+
+def facts(lens_set: LensSet) -> None:
+    """Print 5, 50 and 95 % of what a set's lenses are, and how many pass the paper's cut."""
+    lens = lens_set.labels == 1
+    columns = ("mag_lens_VIS", "mag_arc_VIS", "theta_e_arcsec", "n_arc_pixels", "arc_snr")
+    values = {name: np.asarray(lens_set.column(name), np.float64)[lens] for name in columns}
+    values["lensed light over the galaxy's"] = 10 ** (0.4 * (values["mag_lens_VIS"] - values["mag_arc_VIS"]))
+    passed = Proportion.among(passes_cut(lens_set)[lens], 0.95)
+    print(f"{lens_set.path.name}: {len(lens)} images, {lens.sum()} lenses, of which {passed} pass the cut")
+    for name, column in values.items():
+        print(f"  {name}: {np.round(np.percentile(column, [5, 50, 95]), 2)}")
+
+
+def real(folder: Path) -> None:
+    """Print magnitude within 1.5″ of the middle, zero point 0, and peak over noise, of images of challenge 1."""
+    for path in sorted(folder.rglob("*.fits")):
+        pixels = fits.getdata(path).astype(np.float64)
+        steps = np.diff(pixels, axis=1)
+        noise = 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) / np.sqrt(2)
+        y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]] - (pixels.shape[0] - 1) / 2
+        flux = (pixels - np.median(pixels))[np.hypot(x, y) < 15].sum()
+        told = f"{-2.5 * np.log10(flux):.2f} mag, peak {pixels.max() / noise:.0f} σ"
+        print(f"{path.parent.name} {path.stem}: {told}, σ {-2.5 * np.log10(noise):.2f} mag")
 
 
 def main() -> None:
@@ -342,7 +366,8 @@ def main() -> None:
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", type=lambda words: words.split(";"), help="names of arms, with ; between them")
-    parser.add_argument("--figure", type=Path, help="reconstructions by the first of --only, as PNG")
+    parser.add_argument("--figure", type=Path, help="reconstructions by the arms of --only, as PNG")
+    parser.add_argument("--real", type=Path, help="folder of challenge-1 images to measure")
     given = parser.parse_args()
     torch.set_num_threads(1)
     place, names = Place(given.sets, given.out), given.only or list(ARMS)
@@ -358,9 +383,12 @@ def main() -> None:
         arm = next(ARMS[name] for name in names if ARMS[name].population == population)
         kept = Piece(place.out / f"photometry-{population}.json", JsonForm("measured"), population)
         results[f"photometry, {population}"] = kept.or_made(lambda arm=arm: photometry(place, arm))
+        facts(place.middle(arm, test=True).whole)
     print(table(results))
     if given.figure:
-        draw(Run(ARMS[names[0]], place), given.figure)
+        draw({name: Run(ARMS[name], place) for name in names}, given.figure)
+    if given.real:
+        real(given.real)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Lenses and non-lenses as in the space set of the first Bologna challenge (Metcalf et al. 2019), Cheng's training set.
 
-Taken from the challenge's description: the deflector is drawn before it is known whether there is a source, so that
-non-lenses are the same galaxies without one; every deflector with θ_E above 1.5 times the resolution counts; sources
-are galaxies as they come, out to 3 times the caustic's reach; round PSF of 0.18″; galaxies of bulges and of discs with
-weak arms, in groups too. What it does not state, where deflectors and their light stand, follows from velocity
-functions and volumes; docs/clusters.md compares eight images of the challenge.
+Of the challenge's description: the deflector is drawn before it is known whether there is a source, so that non-lenses
+are the same galaxies without one; every deflector with θ_E above 1.5 times the resolution counts; a source lies within
+3 times the caustic's reach, 0.4 in redshift behind; round PSF of 0.18″; galaxies of bulges and of discs with weak arms,
+in groups too. Not in it, but of eight images of the challenge (docs/autoencoder-factors.md): how faint lensed light
+is, how many discs, what a group holds. Dispersions follow the velocity function, redshifts those of our other lenses.
 """
 
 from __future__ import annotations
