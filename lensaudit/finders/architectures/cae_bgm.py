@@ -5,6 +5,8 @@ Trained without labels by `lensaudit cluster`; the autoencoder's decoder is not 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
@@ -53,16 +55,27 @@ class CaeBgm(nn.Module):
         return found
 
 
+@dataclass(frozen=True)
+class Switches:
+    """What a recipe may turn on or off.
+
+    Attributes
+    ----------
+    pose_free
+        See `CaeBgm`.
+    marked
+        See `MixtureHead`.
+    denoise
+        False: no denoiser; not in the paper.
+    """
+
+    pose_free: bool = False
+    marked: bool = False
+    denoise: bool = True
+
+
 def build(
-    bands: int,
-    outputs: int = 1,
-    *,
-    size: int = 101,
-    embedding: int = 24,
-    filters: int = 128,
-    pose_free: bool = False,
-    marked: bool = False,
-    denoise: bool = True,
+    bands: int, outputs: int = 1, *, size: int = 101, embedding: int = 24, filters: int = 128, **switches: bool
 ) -> CaeBgm:
     """(n, bands, size, size) → (n, outputs) logits.
 
@@ -72,12 +85,8 @@ def build(
         Features of an image, and as many clusters, as in the paper.
     filters
         Of the first convolution; the next ones have half as many each.
-    pose_free
-        See `CaeBgm`.
-    marked
-        See `MixtureHead`.
-    denoise
-        False: no denoiser; not in the paper.
+    switches
+        See `Switches`.
 
     Raises
     ------
@@ -86,10 +95,13 @@ def build(
     """
     if outputs > 2:
         raise UsageError(f"architecture cae-bgm has one or two outputs, not {outputs}; correct the recipe")
-    denoiser = [*convolutions(bands, filters), *deconvolutions(bands, filters, size), nn.Sigmoid()] if denoise else []
+    on = Switches(**switches)
+    denoiser = (
+        [*convolutions(bands, filters), *deconvolutions(bands, filters, size), nn.Sigmoid()] if on.denoise else []
+    )
     return CaeBgm(
         nn.Sequential(*denoiser),
         nn.Sequential(*convolutions(bands, filters), *dense_encoder(size, embedding)),
-        MixtureHead(embedding, embedding, outputs, marked),
-        pose_free,
+        MixtureHead(embedding, embedding, outputs, on.marked),
+        on.pose_free,
     )
