@@ -87,7 +87,7 @@ ARCHITECTURES: dict[str, Architecture] = _registered(
     Architecture("epfl-resnet", None, epfl.epfl_resnet),
     Architecture("lastro", None, epfl.lastro),
     Architecture("lensflow", lensflow.SIZE, lensflow.build),
-    Architecture("cae-bgm", cae_bgm.SIZE, cae_bgm.build, cae_bgm.TRAINED_BY),
+    Architecture("cae-bgm", cae_bgm.SIZE, cae_bgm.build, cae_bgm.TRAINED_BY, cae_bgm.OPTIONS),
     Architecture("resnet18", resnet18.SIZE, resnet18.build),
     Architecture("transfer", transfer.SIZE, transfer.build),
 )

@@ -5,7 +5,7 @@ Trained without labels by `lensaudit cluster`; the autoencoder's decoder is not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
@@ -72,6 +72,10 @@ class Switches:
     pose_free: bool = False
     marked: bool = False
     denoise: bool = True
+
+
+OPTIONS = {"embedding": 24, "filters": 128, **asdict(Switches())}
+"""What a recipe may say, and what it says by default."""
 
 
 def build(
