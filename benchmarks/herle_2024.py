@@ -242,8 +242,8 @@ def draw(path: Path, rows: dict[str, list[dict[str, object]]], rate: str = "12σ
             axes.plot(change, y, "o", color=colour, markersize=4, label=finder if not place else None)
     axes.axvline(0, color="0.6", linewidth=0.8)
     axes.set_yticks([-place - 0.1 for place in range(len(names))], names)
-    axes.set_xlabel("change of recall at FPR 0.1 %, from the 10 % to the 90 % point of the population")
-    axes.legend(loc="lower right", frameon=False)
+    axes.set_xlabel("change of recall at FPR 0.1 %")
+    axes.legend(loc="upper left", frameon=False)
     save_figure(path, figure)
 
 

@@ -215,7 +215,7 @@ def test_size_and_index_keep_the_flux_and_a_larger_source_has_less_arc_snr(index
     small, large = (edits.source_size(scene, factor) for factor in (0.6, 1.8))
     flat, peaked = (edits.source_sersic(scene, n) for n in (0.7, 3.0))
     for edited in (scene, small, large, flat, peaked):
-        # Light below 0.01 σ a pixel is not drawn, which takes .07 of a faint source of n = 3: so of a bright one.
+        # Light below 0.01 σ a pixel is not drawn, which can take .07 of a faint source's wings: so of a bright one.
         assert unlensed_flux(edits.source_dimmed(edited, -5.0)) == pytest.approx(1.0, abs=0.04)
     small, large, bright = (
         render(one, FINE).truth.row for one in (small, large, edits.source_size(scene, 1.8, hold="surface-brightness"))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lensaudit.errors import UsageError
-from lensaudit.imaging import EUCLID, render
+from lensaudit.imaging import EUCLID, render, truth_columns
 from lensaudit.probes import EDITS, builtin_probes, load_definition
+from lensaudit.probes.columns import physical_columns
 from lensaudit.probes.steps import Edit, _by_name
 from lensaudit.scenes import Scene, draw_scene
 
@@ -83,6 +84,14 @@ def test_edits_that_say_they_change_colours_leave_the_first_band_alone(images):
             changed = np.abs(render(edit.apply(scene, 0.3), EUCLID).images["VIS"] - plain.images["VIS"]).max()
             # What is drawn at all reaches to 0.01 σ of the band in which it is brightest, so VIS wings differ by less.
             assert changed < 0.011 * EUCLID.band("VIS").background_sigma, edit.name
+
+
+@pytest.mark.parametrize("name", builtin_probes())
+def test_what_a_dose_is_on_the_sky_is_a_column_that_results_keep(name):
+    definition = load_definition(name)
+    physical = definition.doses.physical if definition.doses else None
+    if physical is not None and physical.column is not None:
+        assert physical.column in physical_columns(one.name for one in truth_columns(definition.seen_by))
 
 
 def test_identity_changes_nothing():
