@@ -1,4 +1,4 @@
-"""The same galaxies on other instruments: what they keep, what they change, and that Euclid's keep every bit."""
+"""The same galaxies on other instruments: what they keep, what they change, and that Euclid's are drawn as ever."""
 
 import hashlib
 import json
@@ -14,27 +14,45 @@ from lensaudit.scenes.populations.on_sky import seen_on
 HSC, RUBIN, Q1 = (INSTRUMENTS[name].sky for name in ("hsc", "lsst-ugrizy", "euclid-q1"))
 
 BEFORE = {
-    "euclid": "30c6103e82b4d552",
-    "compound-arcs": "9bd83404472f7b59",
-    "plain": "234c9c85c13ae382",
-    "non-lens": "b930bdb8628c997a",
-    "centred": "ad2389cca0df9228",
-    "lsst": "954d145a01cb4887",
-    "lsst-worst-contaminants": "6bea74816e9740cb",
+    "euclid": ("37aa349ca235906b", 668.940355299),
+    "compound-arcs": ("a58b37b4e5c9bb8e", -435.845548779),
+    "plain": ("7d5834529736814e", -8.85395546054),
+    "non-lens": ("8076b5a3b8fa393e", -4.29868587033),
+    "centred": ("8fc37c2198cc5ec8", -117.192804732),
+    "lsst": ("d4861a6c5431c158", 236.453947175),
+    "lsst-worst-contaminants": ("555fbfa45346db63", 149.309096676),
 }
-"""SHA-256 of scenes 0 … 5 at seed 3, written before instruments were files."""
+"""Of scenes 0 … 5 at seed 3, before instruments were files: SHA-256 of all but their numbers, whole ones left in it, and
+Σ x_k cos k over the numbers."""
 
 
 @pytest.mark.parametrize("population", sorted(BEFORE))
 @pytest.mark.parametrize("asked", [False, True])
-def test_scenes_of_before_keep_every_bit(population, asked):
+def test_scenes_of_before_are_drawn_alike(population, asked):
+    """Processors differ in the last bit of an exponential or a power; a draw more or less moves all that follow."""
     own = LSST_SKY if population.startswith("lsst") else EUCLID.sky
-    digest = hashlib.sha256()
+    numbers: list[float] = []
+    rest = []
     for index in range(6):
         scene = draw_scene(population, 3, index, own if asked else None)
-        digest.update(json.dumps(scene.to_json(), sort_keys=True).encode())
         assert Scene.from_json(scene.to_json()) == scene
-    assert digest.hexdigest()[:16] == BEFORE[population]
+        rest.append(without_numbers(scene.to_json(), numbers))
+    digest, total = BEFORE[population]
+    assert hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16] == digest
+    # some 900 numbers of up to 1e3, each within a few units in its last place, and twelve digits above
+    assert np.dot(numbers, np.cos(np.arange(len(numbers)))) == pytest.approx(total, abs=1e-8)
+
+
+def without_numbers(words, numbers):
+    """The JSON value with every float replaced by a word, in the order of its names; the floats go to `numbers`."""
+    if isinstance(words, dict):
+        return {name: without_numbers(words[name], numbers) for name in sorted(words)}
+    if isinstance(words, list):
+        return [without_numbers(one, numbers) for one in words]
+    if isinstance(words, float):
+        numbers.append(words)
+        return "number"
+    return words
 
 
 @pytest.mark.parametrize("population", sorted(POPULATIONS))
