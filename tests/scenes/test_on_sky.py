@@ -22,8 +22,8 @@ BEFORE = {
     "lsst": ("d4861a6c5431c158", 236.453947175),
     "lsst-worst-contaminants": ("555fbfa45346db63", 149.309096676),
 }
-"""Of scenes 0 … 5 at seed 3, before instruments were files: SHA-256 of all but their numbers, whole ones left in it, and
-Σ x_k cos k over the numbers."""
+"""Of scenes 0 … 5 at seed 3, before instruments were files: SHA-256 of all but their floats, and
+Σ x_k cos k over those."""
 
 
 @pytest.mark.parametrize("population", sorted(BEFORE))
