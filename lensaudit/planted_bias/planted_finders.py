@@ -33,8 +33,8 @@ BATCH, RATE, DECAY = 32, 3e-3, 1e-4
 class SmallNet(nn.Module):
     """(n, bands, 100, 100) → logits (n,). Its dense head sees where things are: bias of place can be learnt too.
 
-    Batch normalisation of the hidden layer keeps its units from dying at the high rate, as all of them did in every
-    second training of a hard plant.
+    Batch normalisation of the hidden layer keeps its units from dying at the high rate, as all 64 did in a training of
+    the plant ``no-second-arcs``.
     """
 
     def __init__(self, bands: int = len(EUCLID.bands)) -> None:
