@@ -167,6 +167,9 @@ def judge(
         Literal["zero", "blur"],
         typer.Option("--fill", help="Value of a deleted pixel in deletion and insertion."),
     ] = "zero",
+    layers: Annotated[
+        bool, typer.Option("--layers/--no-layers", help="Whether the randomisation check also goes layer by layer.")
+    ] = True,
     seed: opt.Seed = 0,
     workers: opt.Workers = 1,
     reading: opt.Reading = opt.READING,
@@ -194,6 +197,7 @@ def judge(
         check_images=check_images,
         fill=fill,
         seed=seed,
+        layers=layers,
     )
     loaded, opened = open_all(finder, sets, reading)
     methods = settings.methods if named else default_methods(loaded)

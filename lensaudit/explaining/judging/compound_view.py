@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
 from lensaudit.explaining.judging.attributor import Attributor, attributor
-from lensaudit.explaining.judging.records import CompoundView, SourceFraction
-from lensaudit.explaining.judging.sample import COMPOUND_KINDS, TwoSources, two_sources
-from lensaudit.explaining.judging.scores import area_fraction, positive_fraction
+from lensaudit.explaining.judging.records import CompoundView, ImageScore, SourceFraction
+from lensaudit.explaining.judging.sample import COMPOUND_KINDS, KindSample, TwoSources, two_sources
+from lensaudit.explaining.judging.scores import RANDOM, area_fraction, positive_fraction
 from lensaudit.finders import Finder
 from lensaudit.lensset import LensSet
 from lensaudit.statistics import bootstrap_interval
@@ -117,6 +117,37 @@ def _image_fractions(attribution: NDArray[np.float32], sources: TwoSources, row:
         {name: positive_fraction(sources.light[row], part) for name, part in pixels.items()},
         lensed,
     )
+
+
+def views_of(
+    finder: Finder,
+    samples: Sequence[KindSample],
+    scored: Mapping[tuple[str, str], Sequence[ImageScore]],
+    seed: int,
+) -> tuple[CompoundView, ...]:
+    """A view for each kind of compound lens and explainer, of (explainer, kind) → scores of the images of `samples`."""
+    views = []
+    for sample in samples:
+        if sample.sources is None:
+            continue
+        truth = compound_fractions(sample.sources.light, sample.sources)
+        for (name, kind), scores in scored.items():
+            if kind == sample.kind and name != RANDOM:
+                rows = _with_attribution(truth, sample, scores)
+                views.append(summarised(finder.name, attributor(name), kind, rows, seed))
+    return tuple(views)
+
+
+def _with_attribution(
+    truth: Sequence[ImageFractions], sample: KindSample, scores: Sequence[ImageScore]
+) -> list[ImageFractions]:
+    """Areas and light of the sources, with the attribution that was scored."""
+    values = {(one.system, one.score): one.value for one in scores}
+    rows = []
+    for system, fractions in zip(sample.systems, truth, strict=True):
+        attribution = {source: values[system.name, f"{source}-share"] for source in fractions.area}
+        rows.append(replace(fractions, attribution=attribution))
+    return rows
 
 
 def summarised(

@@ -6,9 +6,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from lensaudit.explaining.judging.judge import Run, Watcher
+from lensaudit.explaining.judging.judge import Run, Watcher, samples_of
 from lensaudit.explaining.judging.records import JudgeSettings
-from lensaudit.explaining.judging.sample import choose
 from lensaudit.finders.score_parts import ReadAs, finder_in_worker, with_threads
 from lensaudit.lensset import open_cutouts
 
@@ -51,7 +50,7 @@ def _opened(task: JudgeParts) -> Run:
         sets = [open_cutouts(path) for path in task.sets]
         loaded = finder_in_worker(task.finder, task.reading, sets[0])
         settings = task.settings.settled()
-        samples, _ = choose(loaded, sets, settings.per_kind, settings.kinds)
+        samples, _ = samples_of(loaded, sets, settings)
         _held.clear()
         _held[task] = Run(loaded, sets, task.out, settings, samples, Watcher())
     return _held[task]

@@ -6,7 +6,6 @@ import hashlib
 import math
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from lensaudit.explaining.judging.records import ImageScore, JudgeSettings
 from lensaudit.explaining.judging.sample import KindSample
 from lensaudit.explaining.judging.scores import (
     RANDOM,
+    Ends,
     area_fraction,
     deletion_insertion,
     pointing_game,
@@ -38,44 +38,27 @@ NOISE_RADIUS = 0.02
 
 NOISE_SAMPLES = 4
 
-Forward = Callable[[torch.Tensor], torch.Tensor]
 
+class TileResponses:
+    """How far the log-odds fall when each tile of an image is set to 0; the finder is asked once an image."""
 
-def remembered(finder: Finder) -> Forward:
-    """The finder's logit (n,) of images (n, bands, size, size), each calculated once however often it is asked for.
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
+        self._known: dict[bytes, NDArray[np.float64]] = {}
 
-    captum runs the finder anew for each attribution it judges, on the same perturbed images.
-    """
-    known: dict[bytes, float] = {}
+    def __call__(self, image: torch.Tensor) -> NDArray[np.float64]:
+        """Of a prepared image (bands, size, size): f(x) − f(x without the tile), f the log-odds, float64 (64,)."""
+        key = hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=16).digest()
+        if key not in self._known:
+            self._known[key] = self._asked(image)
+        return self._known[key]
 
-    def forward(images: torch.Tensor) -> torch.Tensor:
-        keys = [hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=16).digest() for image in images]
-        new = [row for row, key in enumerate(keys) if key not in known]
-        for some in torch.tensor(new, dtype=torch.int64).split(default_batch_size(finder)):
-            if len(some):
-                with evaluating(finder.module):
-                    logits = finder.logit(images[some.to(images.device)]).tolist()
-                known.update(zip((keys[row] for row in some.tolist()), logits, strict=True))
-        return torch.tensor([known[key] for key in keys], dtype=torch.float64)
-
-    return forward
-
-
-@dataclass(frozen=True)
-class Removal:
-    """The tiles of an image, set to 0 one at a time.
-
-    With `per_unit`, an attribution is per unit of input, and what it says of a removed tile is I·Φ, I being what went;
-    else it is the pixels' contributions, and says their sum over the tile (captum's "multiply by inputs").
-    """
-
-    per_unit: bool = False
-
-    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of as many copies of an image as there are tiles: what an attribution is multiplied with, what is left."""
-        inside = tiles(images.shape[-1]).to(images).expand_as(images)
-        gone = images * inside
-        return gone if self.per_unit else inside, images - gone
+    def _asked(self, image: torch.Tensor) -> NDArray[np.float64]:
+        left = image * (1 - tiles(image.shape[-1]).to(image))
+        with evaluating(self._finder.module):
+            whole = float(self._finder.logit(image[None])[0])
+            parts = [self._finder.logit(some).double().cpu() for some in left.split(default_batch_size(self._finder))]
+        return whole - torch.cat(parts).numpy()
 
 
 def tiles(size: int) -> torch.Tensor:
@@ -85,7 +68,7 @@ def tiles(size: int) -> torch.Tensor:
     return (along[:, None, :, None] & along[None, :, None, :]).reshape(TILES**2, 1, size, size)
 
 
-def unexplained(forward: Forward, image: torch.Tensor, attribution: NDArray[np.float32], removal: Removal) -> float:
+def unexplained(response: NDArray[np.float64], said: NDArray[np.float64]) -> float:
     """Fraction of the response to removed tiles that an attribution leaves unexplained.
 
     Infidelity is the mean over tiles of (what the attribution says − (f(x) − f(x − I)))², f the log-odds. The
@@ -94,39 +77,38 @@ def unexplained(forward: Forward, image: torch.Tensor, attribution: NDArray[np.f
 
     Parameters
     ----------
-    forward
-        Images → log-odds, see `remembered`.
-    image
-        Prepared image (bands, size, size).
-    attribution
-        Φ (bands, size, size).
-    removal
-        Says how the attribution is meant.
+    response
+        f(x) − f(x − I) of each tile (n,), see `TileResponses`.
+    said
+        What the attribution says of each tile (n,), in any unit, see `said_of_tiles`.
 
     Returns
     -------
     float
         In [0, 1]; NaN where no tile changes the log-odds.
     """
-    from captum.metrics import infidelity
-
-    inputs = image[None].double()
-    phi = torch.from_numpy(np.asarray(attribution, dtype=np.float64))[None].to(inputs.device)
-    phi = phi / (float(phi.abs().max()) or 1.0)
-
-    def log_odds(images: torch.Tensor) -> torch.Tensor:
-        return forward(images.to(image.dtype)).to(images.device)
-
-    def value(candidate: torch.Tensor, normalize: bool = False) -> float:
-        found = infidelity(log_odds, removal, inputs, candidate, n_perturb_samples=TILES**2, normalize=normalize)
-        return float(found[0])
-
-    response = value(torch.zeros_like(inputs))
-    if response == 0:
+    power = float(response @ response)
+    if power == 0:
         return math.nan
-    if value(-phi) < value(phi):
+    along, length = float(said @ response), float(said @ said)
+    if along <= 0 or length == 0:
         return 1.0
-    return min(max(value(phi, normalize=True) / response, 0.0), 1.0)
+    return min(max(1.0 - along / length * along / power, 0.0), 1.0)
+
+
+def said_of_tiles(image: torch.Tensor, attribution: NDArray[np.float32], *, per_unit: bool) -> NDArray[np.float64]:
+    """What an attribution (bands, size, size) says of each removed tile (64,), up to its unit.
+
+    With `per_unit`, an attribution is per unit of input, and what it says is I·Φ, I being what went; else it is the
+    pixels' contributions, and says their sum over the tile (captum's "multiply by inputs").
+    """
+    phi = np.asarray(attribution, dtype=np.float64)
+    phi = phi / (float(np.abs(phi).max()) or 1.0)
+    of_pixels = (phi * image.double().cpu().numpy() if per_unit else phi).sum(axis=0)
+    place = np.arange(of_pixels.shape[-1]) * TILES // of_pixels.shape[-1]
+    said: NDArray[np.float64] = np.zeros((TILES, TILES))
+    np.add.at(said, (place[:, None], place[None, :]), of_pixels)
+    return said.ravel()
 
 
 def max_sensitivity(
@@ -180,25 +162,37 @@ class ImageJudge:
     def __init__(self, finder: Finder, settings: JudgeSettings) -> None:
         """A judge for one run."""
         self.finder, self._settings = finder, settings
-        self._forward: Forward = remembered(finder)
+        self._responses = TileResponses(finder)
+        self._ends: dict[str, Ends] = {}
 
     def scores(
-        self, explainer: Attributor, sample: KindSample, progress: Callable[[int], object] | None = None
-    ) -> tuple[ImageScore, ...]:
-        """All scores of an explainer on the images of one kind.
+        self,
+        explainer: Attributor,
+        sample: KindSample,
+        first: int = 0,
+        progress: Callable[[int], object] | None = None,
+    ) -> Iterator[tuple[int, tuple[ImageScore, ...]]]:
+        """All scores of an explainer on the images of one kind, a few images at a time.
 
         Parameters
         ----------
+        first
+            Images that were scored before.
         progress
             Called with the images done.
+
+        Yields
+        ------
+        done, scores
+            Images done, and the scores of the last few of them.
 
         Raises
         ------
         DataError
             The explainer cannot explain the finder.
         """
-        found: list[ImageScore] = []
-        for rows, images in sample.pieces(self.finder):
+        for rows, images in sample.pieces(self.finder, first):
+            found: list[ImageScore] = []
             maps = explainer.maps(self.finder, images, self._settings.seed)
             spread = maps.spread(self.finder.recipe.image_channels)
             for place, row in enumerate(rows):
@@ -206,7 +200,7 @@ class ImageJudge:
                 if progress is not None:
                     progress(row + 1)
             found += self._of_sources(explainer, sample, rows, maps.total)
-        return tuple(found)
+            yield rows.stop, tuple(found)
 
     def asked(self, explainer: Attributor, part: str) -> bool:
         """Whether this part is wanted of this explainer."""
@@ -227,7 +221,8 @@ class ImageJudge:
             yield from self._curves(name, image, maps[0])
         seed = self._settings.seed
         if self.asked(explainer, "infidelity"):
-            value = unexplained(self._forward, image, maps[1], Removal(explainer.per_unit))
+            said = said_of_tiles(image, maps[1], per_unit=explainer.per_unit)
+            value = unexplained(self._responses(image), said)
             yield _or_why(name, "infidelity", value, "no tile changes the score")
         if self.asked(explainer, "sensitivity") and row < self._settings.few:
             value = max_sensitivity(self.finder, image, explainer, seed=seed)
@@ -239,7 +234,9 @@ class ImageJudge:
 
     def _curves(self, name: str, image: torch.Tensor, attribution: NDArray[np.float32]) -> Iterator[ImageScore]:
         rng = np.random.default_rng([self._settings.seed, zlib.crc32(name.encode())])
-        curves = deletion_insertion(self.finder, image, attribution, rng, fill=self._settings.fill)
+        ends = self._ends.get(name)
+        curves = deletion_insertion(self.finder, image, attribution, rng, fill=self._settings.fill, ends=ends)
+        self._ends[name] = curves.ends
         for part, area in (("deletion", curves.deletion_area), ("insertion", curves.insertion_area)):
             if part in self._settings.parts:
                 yield ImageScore(name, part, area)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,21 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining.attribution.methods import METHODS
 from lensaudit.explaining.functions import explainer_of
 from lensaudit.explaining.judging.attributor import BASELINES, Attributor, attributor
-from lensaudit.explaining.judging.compound_view import ImageFractions, compound_fractions, summarised
+from lensaudit.explaining.judging.compound_view import views_of
 from lensaudit.explaining.judging.image_scores import NOISE_SAMPLES, TILES, ImageJudge
-from lensaudit.explaining.judging.judgement import JSON_FILE, Judgement, check_part, rows_of, scores_part, with_checks
+from lensaudit.explaining.judging.judgement import (
+    JSON_FILE,
+    Judgement,
+    KeptScores,
+    check_part,
+    rows_of,
+    scores_part,
+    with_checks,
+)
 from lensaudit.explaining.judging.page import write_judgement
 from lensaudit.explaining.judging.randomisation import DRAWS, layers_with_weights, randomisation_check
 from lensaudit.explaining.judging.records import (
     INCONCLUSIVE,
-    CompoundView,
     ImageScore,
     JudgeSettings,
     RandomisationResult,
@@ -105,7 +112,7 @@ def judge(
     if not sets:
         raise UsageError("no lens set is given; name one or more")
     settings = settings.settled()
-    samples, left_out = choose(finder, sets, settings.per_kind, settings.kinds)
+    samples, left_out = samples_of(finder, sets, settings)
     inputs = {"finder": finder.weights_hash} | {str(lens_set.path): lens_set.content_hash for lens_set in sets}
     refuse_other(Path(out) / JSON_FILE, inputs, "judgement")
     run = Run(finder, sets, writable_folder(Path(out)), settings, samples, watcher or Watcher())
@@ -118,10 +125,18 @@ def judge(
 def tasks_left(finder: Finder, sets: Sequence[LensSet], out: Path, settings: JudgeSettings) -> tuple[int, int]:
     """How many parts of a judgement an earlier run into `out` has not finished, and how many there are."""
     settings = settings.settled()
-    samples, _ = choose(finder, sets, settings.per_kind, settings.kinds)
+    samples, _ = samples_of(finder, sets, settings)
     run = Run(finder, sets, out, settings, samples, Watcher())
     tasks = run.tasks()
     return sum(not run.kept(task) for task in tasks), len(tasks)
+
+
+def samples_of(
+    finder: Finder, sets: Sequence[LensSet], settings: JudgeSettings
+) -> tuple[tuple[KindSample, ...], dict[str, str]]:
+    """The images that settled settings ask for; see `lensaudit.explaining.judging.sample.choose`."""
+    both_sources = "compound" in settings.parts
+    return choose(finder, sets, settings.per_kind, settings.kinds, both_sources=both_sources)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +228,7 @@ class Run:
             left_out=dict(left_out),
             rows=with_checks(name, rows, checks),
             checks=checks,
-            views=tuple(self._views()) if "compound" in self.settings.parts else (),
+            views=views_of(self.finder, self.samples, self.scored, seed) if "compound" in self.settings.parts else (),
             failed=self.failed,
             provenance=Provenance.here(seed=seed, inputs={"finder": self.finder.weights_hash, **hashes}),
             partial=self._partial(),
@@ -237,18 +252,19 @@ class Run:
         return tasks
 
     def _task(self, one: Attributor, sample: KindSample | None) -> _Task:
+        systems = self._check_systems() if sample is None else sample.systems
         facts = {
             "finder": self.finder.weights_hash,
             "recipe": self.finder.recipe.model_dump(mode="json"),
             "field": self.finder.field_arcsec,
-            "sets": [lens_set.content_hash for lens_set in self.sets],
-            "systems": [system.name for system in (self._check_systems() if sample is None else sample.systems)],
-            "check_images": self.settings.check_images if sample is None else None,
+            "sets": list(dict.fromkeys(system.lens_set.content_hash for system in systems)),
             "explainer": f"{one.name} {one.quantity}".rstrip(),
             "kind": None if sample is None else sample.kind,
             "seed": self.settings.seed,
         }
         if sample is None:
+            facts |= {"systems": [system.name for system in systems], "check_images": self.settings.check_images}
+            facts |= {} if self.settings.layers else {"layers": False}
             return _Task(one, None, check_part(self.out, one.name, facts))
         parts = [part for part in self.settings.parts if part != "randomisation"]
         facts |= {"parts": parts, "few": self.settings.few, "fill": self.settings.fill}
@@ -262,14 +278,21 @@ class Run:
 
     def kept(self, task: _Task) -> bool:
         """Take over what an earlier run finished."""
-        found = task.part.load()
-        if found is None:
-            return False
         if task.sample is None:
-            self.checks[task.explainer.name] = found
-        else:
-            self.scored[task.explainer.name, task.sample.kind] = found
+            check = task.part.load()
+            if check is not None:
+                self.checks[task.explainer.name] = check
+            return check is not None
+        begun = self._begun(task)
+        if begun is None or len(begun.systems) < len(task.sample):
+            return False
+        self.scored[task.explainer.name, task.sample.kind] = begun.scores
         return True
+
+    def _begun(self, task: _Task) -> KeptScores | None:
+        """Scores of the first images, from a run that was stopped or asked for fewer; None for no run."""
+        kept: KeptScores | None = None if task.sample is None else task.part.load()
+        return None if kept is None or task.sample is None else kept.first_of(task.sample.names)
 
     def _do(self, task: _Task, progress: Callable[[float], object]) -> None:
         one, sample = task.explainer, task.sample
@@ -280,20 +303,31 @@ class Run:
                 self.checks[one.name] = self._checked(one, progress)
                 task.part.write(self.checks[one.name])
             else:
-                scores = self.judge.scores(one, sample, lambda done: progress(done / len(sample)))
-                task.part.write(scores)
-                self.scored[one.name, sample.kind] = scores
+                self.scored[one.name, sample.kind] = self._scored(task, sample, progress)
         except DataError as error:
             self.failed[one.name] = str(error)
+
+    def _scored(self, task: _Task, sample: KindSample, progress: Callable[[float], object]) -> tuple[ImageScore, ...]:
+        """All images of a kind, each few of them written as soon as they are done."""
+        kept = self._begun(task) or KeptScores()
+        names, first = sample.names, len(kept.systems)
+        told = lambda done: progress((done - first) / (len(sample) - first))  # noqa: E731 - one line, used once
+        for done, scores in self.judge.scores(task.explainer, sample, first, told):
+            kept = kept.and_then(names[len(kept.systems) : done], scores)
+            task.part.write(kept)
+        return kept.scores
 
     def _checked(self, one: Attributor, progress: Callable[[float], object]) -> RandomisationResult:
         """The check on the images asked for, and on more where these cannot tell."""
         seed, systems = self.settings.seed, self._check_systems()
         images = prepared(self.finder, systems[: self.settings.check_images])
-        check = randomisation_check(self.finder, images, one, seed=seed, progress=lambda done, n: progress(done / n))
+        layers = self.settings.layers
+        check = randomisation_check(
+            self.finder, images, one, seed=seed, layers=layers, progress=lambda done, n: progress(done / n)
+        )
         if check.verdict == INCONCLUSIVE and len(systems) > len(images):
             again, draws = prepared(self.finder, systems), DRAWS * CHECK_AGAIN // 2
-            check = randomisation_check(self.finder, again, one, draws=draws, seed=seed)
+            check = randomisation_check(self.finder, again, one, draws=draws, seed=seed, layers=layers)
         return check
 
     def _progress(self, done: int, cost: int, total: int) -> Callable[[float], object]:
@@ -332,13 +366,16 @@ class Run:
 
     def _cost(self, task: _Task, maps: float, forward: float) -> float:
         if task.sample is None:
-            networks = len(layers_with_weights(self.finder.module)) + DRAWS
+            networks = DRAWS + (len(layers_with_weights(self.finder.module)) if self.settings.layers else 0)
             return networks * min(len(self._check_systems()), self.settings.check_images) * maps
         asked = {part: self.judge.asked(task.explainer, part) for part in self.settings.parts}
         curves = 2 * len(FRACTIONS) * forward * (asked.get("deletion", False) or asked.get("insertion", False))
         infidelity = TILES**2 * forward * (task.explainer.name == RANDOM) * asked.get("infidelity", False)  # then known
         sensitivity = (1 + NOISE_SAMPLES) * maps * asked.get("sensitivity", False)
-        return len(task.sample) * (maps + curves + infidelity) + min(len(task.sample), self.settings.few) * sensitivity
+        begun = self._begun(task)
+        n, few = len(task.sample), min(len(task.sample), self.settings.few)
+        done = 0 if begun is None else len(begun.systems)
+        return (n - done) * (maps + curves + infidelity) + max(few - done, 0) * sensitivity
 
     def _seconds_of_forward(self, image: torch.Tensor) -> float:
         """Of one image in a batch; the first run warms up."""
@@ -348,27 +385,3 @@ class Run:
                 began = time.perf_counter()
                 self.finder.logit(batch).cpu()
         return (time.perf_counter() - began) / len(batch)
-
-    def _views(self) -> list[CompoundView]:
-        views = []
-        for sample in self.samples:
-            if sample.sources is None:
-                continue
-            truth = compound_fractions(sample.sources.light, sample.sources)
-            for (name, kind), scores in self.scored.items():
-                if kind == sample.kind and name != RANDOM:
-                    rows = _with_attribution(truth, sample, scores)
-                    views.append(summarised(self.finder.name, attributor(name), kind, rows, self.settings.seed))
-        return views
-
-
-def _with_attribution(
-    truth: Sequence[ImageFractions], sample: KindSample, scores: Sequence[ImageScore]
-) -> list[ImageFractions]:
-    """Areas and light of the sources, with the attribution that was scored."""
-    values = {(one.system, one.score): one.value for one in scores}
-    rows = []
-    for system, fractions in zip(sample.systems, truth, strict=True):
-        attribution = {source: values[system.name, f"{source}-share"] for source in fractions.area}
-        rows.append(replace(fractions, attribution=attribution))
-    return rows

@@ -43,8 +43,28 @@ SCHEMA = pa.schema(
 )
 
 
-def scores_part(out: Path, explainer: str, kind: str, facts: Mapping[str, Any]) -> Piece[tuple[ImageScore, ...]]:
-    """An explainer's scores on the images of one kind, which depend on `facts` and the version."""
+@dataclass(frozen=True)
+class KeptScores:
+    """Scores of the first images of a kind, and the names of these images in their order."""
+
+    systems: tuple[str, ...] = ()
+    scores: tuple[ImageScore, ...] = ()
+
+    def first_of(self, wanted: Sequence[str]) -> KeptScores:
+        """What is kept of the images `wanted`, as far as they are the same ones in the same order."""
+        known = 0
+        while known < min(len(wanted), len(self.systems)) and wanted[known] == self.systems[known]:
+            known += 1
+        names = frozenset(wanted[:known])
+        return KeptScores(tuple(wanted[:known]), tuple(one for one in self.scores if one.system in names))
+
+    def and_then(self, systems: Sequence[str], scores: Sequence[ImageScore]) -> KeptScores:
+        """With more images behind."""
+        return KeptScores((*self.systems, *systems), (*self.scores, *scores))
+
+
+def scores_part(out: Path, explainer: str, kind: str, facts: Mapping[str, Any]) -> Piece[KeptScores]:
+    """An explainer's scores on images of one kind, which depend on `facts` and the version; more images may follow."""
     path = out / FOLDER / f"{file_stem(explainer)}--{file_stem(kind)}.parquet"
     return Piece(path, TableForm(_table_of_scores, _scores_of_table), key_of({**facts, "lensaudit": __version__}))
 
@@ -56,13 +76,18 @@ def check_part(out: Path, method: str, facts: Mapping[str, Any]) -> Piece[Random
     return Piece(path, form, key_of({**facts, "lensaudit": __version__}))
 
 
-def _table_of_scores(scores: Sequence[ImageScore]) -> pa.Table:
-    columns = {field.name: [getattr(one, field.name) for one in scores] for field in fields(ImageScore)}
-    return pa.table(columns, schema=SCHEMA)
+_SYSTEMS = b"systems"
 
 
-def _scores_of_table(table: pa.Table) -> tuple[ImageScore, ...]:
-    return tuple(ImageScore(**row) for row in table.to_pylist())
+def _table_of_scores(kept: KeptScores) -> pa.Table:
+    columns = {field.name: [getattr(one, field.name) for one in kept.scores] for field in fields(ImageScore)}
+    table = pa.table(columns, schema=SCHEMA)
+    return table.replace_schema_metadata({_SYSTEMS: json.dumps(kept.systems).encode()})
+
+
+def _scores_of_table(table: pa.Table) -> KeptScores:
+    systems = tuple(str(name) for name in json.loads(table.schema.metadata[_SYSTEMS]))
+    return KeptScores(systems, tuple(ImageScore(**row) for row in table.to_pylist()))
 
 
 def _fields_of(check: RandomisationResult) -> Json:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -122,6 +122,7 @@ def randomisation_check(
     *,
     draws: int = DRAWS,
     seed: int = 0,
+    layers: bool = True,
     progress: Callable[[int, int], object] | None = None,
 ) -> RandomisationResult:
     """Draw the finder's weights anew, layer by layer, and see whether the maps change with them.
@@ -138,6 +139,8 @@ def randomisation_check(
         Networks with all weights drawn anew; one random network may happen to resemble the trained one.
     seed
         Of the weights and the intervals.
+    layers
+        False draws all weights at once only: the same verdict from fewer networks.
     progress
         Called with networks done and all networks.
 
@@ -161,7 +164,8 @@ def randomisation_check(
     original = chosen.maps(finder, images, seed).total
     kept = np.ptp(original.reshape(len(original), -1), axis=1) > 0 if len(original) else np.zeros(0, bool)
     original, images = original[kept], images[torch.from_numpy(kept).to(images.device)]
-    steps, excesses = _cascade(finder, images, chosen, original, seed, draws, progress)
+    networks = _networks(finder, seed, draws, layers=layers)
+    steps, excesses = _compared(networks, images, chosen, original, seed, progress)
     excess, low, high = _interval(np.array(excesses), seed)
     compared = int((~np.isnan(excesses)).any(axis=0).sum()) if excesses else len(images)
     return RandomisationResult(
@@ -198,33 +202,32 @@ def mean_of(values: NDArray[np.float64]) -> float:
     return float(numbers.mean()) if numbers.size else math.nan
 
 
-def _cascade(
-    finder: Finder,
+def _networks(finder: Finder, seed: int, draws: int, *, layers: bool) -> list[tuple[str, Finder]]:
+    """Those drawn anew from the last layer up to the one named; then, unnamed, further ones drawn anew as a whole."""
+    cascade = list(randomised_from_the_end(finder, seed))
+    further = [("", fully_randomised(finder, seed + 7919 * draw)) for draw in range(1, draws)]
+    return [*(cascade if layers else cascade[-1:]), *further]
+
+
+def _compared(
+    networks: Sequence[tuple[str, Finder]],
     images: torch.Tensor,
     chosen: Attributor,
     original: NDArray[np.float32],
     seed: int,
-    draws: int,
     progress: Callable[[int, int], object] | None,
 ) -> tuple[list[RandomisedStep], list[NDArray[np.float64]]]:
     """Steps of the first draw, and per draw the excesses (n,) with all weights random."""
     if len(images) < 2:
         return [], []
-    cascade = list(randomised_from_the_end(finder, seed))
-    networks = len(cascade) + draws - 1
-    steps = [_step("", original, original)]
-    found = original
-    for done, (layer, random) in enumerate(cascade, 1):
+    steps, excesses = [_step("", original, original)], []
+    for done, (layer, random) in enumerate(networks, 1):
         found = chosen.maps(random, images, seed).total
-        steps.append(_step(layer, original, found))
+        steps += [_step(layer, original, found)] if layer else []
+        if not (layer and done < len(networks) and networks[done][0]):  # none of the same draw follows
+            excesses.append(excess_similarity(original, found))
         if progress is not None:
-            progress(done, networks)
-    excesses = [excess_similarity(original, found)]
-    for draw in range(1, draws):
-        found = chosen.maps(fully_randomised(finder, seed + 7919 * draw), images, seed).total
-        excesses.append(excess_similarity(original, found))
-        if progress is not None:
-            progress(len(cascade) + draw, networks)
+            progress(done, len(networks))
     return steps, excesses
 
 

@@ -37,6 +37,9 @@ class JudgeSettings(Record):
         Of all that is drawn.
     kinds
         Kinds of scene that are judged; empty for all there are.
+    layers
+        Whether the randomisation check also draws the weights layer by layer, which shows where a map changes; its
+        verdict rests on networks with all weights drawn and is the same without.
     """
 
     methods: tuple[str, ...] = ()
@@ -47,6 +50,7 @@ class JudgeSettings(Record):
     fill: str = "zero"
     seed: int = 0
     kinds: tuple[str, ...] = ()
+    layers: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", chosen_parts(self.parts))

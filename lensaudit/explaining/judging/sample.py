@@ -207,10 +207,15 @@ class KindSample:
     def __len__(self) -> int:
         return len(self.systems)
 
-    def pieces(self, finder: Finder) -> Iterator[tuple[range, torch.Tensor]]:
-        """Rows and prepared images (m, bands, size, size) of a few systems at a time."""
-        for first in range(0, len(self), AT_ONCE):
-            rows = range(first, min(first + AT_ONCE, len(self)))
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the images."""
+        return tuple(system.name for system in self.systems)
+
+    def pieces(self, finder: Finder, first: int = 0) -> Iterator[tuple[range, torch.Tensor]]:
+        """Rows and prepared images (m, bands, size, size) of a few systems at a time, from row `first` on."""
+        for begin in range(first, len(self), AT_ONCE):
+            rows = range(begin, min(begin + AT_ONCE, len(self)))
             yield rows, prepared(finder, [self.systems[row] for row in rows])
 
 
@@ -220,11 +225,17 @@ def prepared(finder: Finder, systems: Sequence[System]) -> torch.Tensor:
 
 
 def choose(
-    finder: Finder, sets: Sequence[LensSet], per_kind: int, kinds: Sequence[str] = ()
+    finder: Finder,
+    sets: Sequence[LensSet],
+    per_kind: int,
+    kinds: Sequence[str] = (),
+    *,
+    both_sources: bool = True,
 ) -> tuple[tuple[KindSample, ...], dict[str, str]]:
     """The first `per_kind` usable images of each kind (with `kinds`, of these alone), and why others were left out.
 
-    Of compound lenses those come first whose two sources can both be seen on the finder's grid.
+    With `both_sources`, of compound lenses those come first whose two sources can both be seen on the finder's grid;
+    each source is rendered for that.
 
     Raises
     ------
@@ -241,7 +252,7 @@ def choose(
     order = {kind: place for place, kind in enumerate(KINDS)}
     samples = []
     for kind in sorted(by_kind, key=lambda kind: (order.get(kind, len(order)), kind)):
-        sample = _sample_of(finder, kind, by_kind[kind], per_kind, left_out)
+        sample = _sample_of(finder, kind, by_kind[kind], (per_kind, both_sources), left_out)
         samples += [sample] if len(sample) else []
     if not samples:
         why = next(iter(left_out.values()), "there is none")
@@ -263,9 +274,11 @@ def _tags(sets: Sequence[LensSet]) -> list[str]:
 
 
 def _sample_of(
-    finder: Finder, kind: str, systems: Sequence[System], per_kind: int, left_out: dict[str, str]
+    finder: Finder, kind: str, systems: Sequence[System], wanted: tuple[int, bool], left_out: dict[str, str]
 ) -> KindSample:
-    with_scenes = [one for one in systems if one.lens_set.has_scenes]
+    """`wanted`: how many, and whether both sources of compound lenses are to be seen."""
+    per_kind, both_sources = wanted
+    with_scenes = [one for one in systems if one.lens_set.has_scenes] if both_sources else []
     if kind in COMPOUND_KINDS and with_scenes:
         return _compound_sample(finder, kind, with_scenes, per_kind, left_out)
     return _with_masks(finder, KindSample(kind, _usable(finder, systems, per_kind, left_out), None, ""))

@@ -279,6 +279,10 @@ BLUR_OF_SIZE = 1 / 20
 """σ of the blur as a fraction of the image's side: 1″ of 20″."""
 
 
+Ends = tuple[float, float]
+"""p(lens) of an image and of the empty one: where all curves of the image begin and end."""
+
+
 @dataclass(frozen=True, eq=False)
 class Curves:
     """What one map does to one image's score.
@@ -294,6 +298,11 @@ class Curves:
     fractions: NDArray[np.float64]
     deletion: NDArray[np.float64]
     insertion: NDArray[np.float64]
+
+    @property
+    def ends(self) -> Ends:
+        """p(lens) of the whole image and of the empty one."""
+        return float(self.deletion[0]), float(self.deletion[-1])
 
     @property
     def deletion_area(self) -> float:
@@ -313,6 +322,7 @@ def deletion_insertion(
     generator: np.random.Generator,
     *,
     fill: str = "zero",
+    ends: Ends | None = None,
 ) -> Curves:
     """Both curves of one image.
 
@@ -328,6 +338,8 @@ def deletion_insertion(
         Breaks ties, so that equal pixels go in random order.
     fill
         What stands where a pixel is missing, one of `FILLS`.
+    ends
+        Those of other curves of the same image and fill, so that the finder is not asked again.
 
     Raises
     ------
@@ -343,15 +355,20 @@ def deletion_insertion(
 
     rank = torch.empty(order.size, dtype=torch.int64)
     rank[torch.from_numpy(order)] = torch.arange(order.size)
-    counts = torch.tensor([round(fraction * order.size) for fraction in FRACTIONS])
+    counts = torch.tensor([round(fraction * order.size) for fraction in FRACTIONS[1:-1]])
     gone = (rank[None] < counts[:, None]).reshape(-1, 1, *attribution.shape).to(image.device)
-    logits = []
+
+    def p_lens(images: torch.Tensor) -> NDArray[np.float64]:
+        return expit(finder.logit(images).double().cpu().numpy())
+
+    curves = []
     with evaluating(finder.module):
+        whole, nothing = (float(p) for p in p_lens(torch.stack([image, empty]))) if ends is None else ends
         for first, second in ((empty, image), (image, empty)):  # where gone, where not: deletion, insertion
-            for some in gone.split(default_batch_size(finder)):
-                logits.append(finder.logit(torch.where(some, first, second)).double().cpu().numpy())
-    p_lens = expit(np.concatenate(logits)).reshape(2, len(FRACTIONS))
-    return Curves(np.asarray(FRACTIONS), p_lens[0], p_lens[1])
+            between = [p_lens(torch.where(some, first, second)) for some in gone.split(default_batch_size(finder))]
+            start, end = (whole, nothing) if first is empty else (nothing, whole)
+            curves.append(np.array([start, *np.concatenate(between), end]))
+    return Curves(np.asarray(FRACTIONS), curves[0], curves[1])
 
 
 def order_of(attribution: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.intp]:
