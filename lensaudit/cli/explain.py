@@ -31,6 +31,7 @@ def explain(
     ids: opt.Ids = [],
     first: opt.First = None,
     every: opt.All = False,
+    judged: opt.Judged = None,
     force: opt.Force = False,
     seed: opt.Seed = 0,
     reading: opt.Reading = opt.READING,
@@ -41,6 +42,7 @@ def explain(
     from lensaudit.errors import UsageError
     from lensaudit.explaining import METHODS, Explainer, Request, applicable_methods, chosen_systems
     from lensaudit.explaining.attribution.methods import default_methods, not_applicable
+    from lensaudit.explaining.judging.recommending import advise, found_in, kind_of
     from lensaudit.lensset import open_cutouts
 
     opened = open_cutouts(lens_set)
@@ -50,7 +52,10 @@ def explain(
     check_sets(loaded, [opened])
     if not set(names) & set(applicable_methods(loaded)) and set(names) <= set(METHODS):
         raise UsageError(not_applicable(METHODS[names[0]], loaded))
-    request = Request(that_apply(loaded, names), seed=seed)
+    own = {} if judged is None else found_in(judged, loaded.name, loaded.weights_hash)
+    kinds = dict.fromkeys(kind_of(opened, system) for system in systems)
+    advice = tuple(advise(kind, loaded.weights_hash, own) for kind in kinds)
+    request = Request(that_apply(loaded, names), seed=seed, advice=advice)
     carry_out(Explainer(loaded), request, opened, systems, out, force=force, as_json=as_json)
 
 
@@ -83,6 +88,7 @@ def carry_out(
         files = explain_systems(explainer, request, lens_set, systems, out, force=force, progress=report)
     if as_json:
         facts = {"finder": name, "methods": list(request.methods), "seed": request.seed}
+        facts |= {"advice": [one.to_json() for one in request.advice]} if request.advice else {}
         say_json({**facts, "systems": [one.to_json() for one in files]})
         return
     for entry in files:
@@ -90,6 +96,7 @@ def carry_out(
     notes = [note for entry in files for result in entry.results for note in result.notes]
     notes += [why for entry in files if entry.fits for why in entry.failed.values()]
     say(*dict.fromkeys(notes), err=True)
+    say(*(one.sentence for one in request.advice))
 
 
 def register_gradcam(app: typer.Typer) -> None:

@@ -308,6 +308,10 @@ JudgeN = Annotated[
     int,
     typer.Option("--judge-n", metavar="N", help="Lenses of each kind for the evaluation of attributions; 0: none."),
 ]
+Judged = Annotated[
+    Path | None,
+    typer.Option("--judged", metavar="DIR", help="Result of lensaudit judge for this finder: which maps to believe."),
+]
 OldJudgeN = Annotated[int | None, _old_option("explanations", "--judge-n")]
 Tolerance = Annotated[
     float | None,

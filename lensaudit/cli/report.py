@@ -52,6 +52,7 @@ def report(
         typer.Option("--maps-n", metavar="N", help="Images per group explained by every method; 0 leaves them out."),
     ] = 1,
     judge_n: opt.JudgeN = 8,
+    judged: opt.Judged = None,
     kernels: Annotated[
         bool, typer.Option("--kernels/--no-kernels", help="Whether to study what the kernels respond to.")
     ] = True,
@@ -137,6 +138,7 @@ def report(
         occlusion_n=occlusion_n,
         maps_n=maps_n,
         judge_n=judge_n,
+        judged=judged,
         kernels=kernels,
         embed=embed,
         dream_steps=dream_steps,

@@ -19,6 +19,7 @@ from lensaudit.errors import DataError, LensauditError, UsageError
 from lensaudit.explaining.attribution.methods import find_method
 from lensaudit.explaining.explainer import OCCLUSION, Explainer
 from lensaudit.explaining.explanation import Card, Explanation, creator, write_fits
+from lensaudit.explaining.judging.recommending import Advice, kind_of
 from lensaudit.explaining.layers import refuse_other_maps
 from lensaudit.explaining.maps import (
     LOG_ODDS,
@@ -59,12 +60,15 @@ class Request:
         Of methods that draw noise.
     threshold
         Of Guided Grad-CAM, where the picture has one.
+    advice
+        Which method to look at first on a kind of scene: its panel comes first.
     """
 
     methods: tuple[str, ...]
     picture: str = PANELS
     seed: int = 0
     threshold: float = SHOWN_FROM
+    advice: tuple[Advice, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.methods:
@@ -278,7 +282,8 @@ class _System:
         results, failed = self._explained(system, progress)
         if not results:
             return ExplainedFiles(name, None, None, next(iter(failed.values())), failed)
-        self._draw(picture, title_of(name, int(self.lens_set.labels[system]), results[0]), results)
+        shown = self._in_order(system, results)
+        self._draw(picture, title_of(name, int(self.lens_set.labels[system]), results[0]), shown)
         write_fits(path, results, cards)  # last: it marks both as whole
         return ExplainedFiles(name, path, picture, "made", failed, tuple(results))
 
@@ -304,6 +309,12 @@ class _System:
             except DataError as error:
                 failed[method] = str(error)
         return results, failed
+
+    def _in_order(self, system: int, results: Sequence[Explanation]) -> Sequence[Explanation]:
+        """The one to look at first in front, where the request says so for this kind of scene."""
+        kind = kind_of(self.lens_set, system) if self.request.advice else ""
+        first = next((one.method for one in self.request.advice if one.kind == kind), "")
+        return sorted(results, key=lambda result: result.method != first) if first else results
 
     def _draw(self, path: Path, title: str, results: Sequence[Explanation]) -> None:
         request = self.request

@@ -23,6 +23,7 @@ from lensaudit.report.explained import (
     gallery_piece,
     maps_block,
     maps_piece,
+    own_verdicts,
 )
 from lensaudit.report.findings import find, limits, not_measured
 from lensaudit.report.judged import judge_settings, judged_block, judged_folders, kernels_block
@@ -160,6 +161,7 @@ def build_audit(
     check_probes(options, finder)
     check_realism(finder, lens_set, options)
     check_known(finder, lens_set, options)
+    own_verdicts(finder, options)
     out = writable_folder(Path(out))
     inputs = {"finder": finder.weights_hash, "set": lens_set.content_hash}
     refuse_other(out / AUDIT_NAME, inputs, "audit")

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lensaudit.display.numbers import percent_with_interval, plural
+from lensaudit.explaining.judging.recommending import Advice
 from lensaudit.explaining.judging.records import CompoundView
 from lensaudit.records import Json, Number, Record
 from lensaudit.statistics import Proportion
@@ -76,6 +77,8 @@ class MapEntry(Record):
         Method → its score; None without truth.
     failed
         Method → why it has no map.
+    kind
+        Of scene, or what its label says; empty in audits of earlier versions.
     """
 
     group: str
@@ -87,14 +90,20 @@ class MapEntry(Record):
     area: float | None
     scores: dict[str, MapScore | None]
     failed: dict[str, str]
+    kind: str = ""
 
 
 @dataclass(frozen=True)
 class Maps(Record):
-    """A few systems explained by every method."""
+    """A few systems explained by every method; `advice`: which to look at first on each of their kinds of scene."""
 
     methods: tuple[MapMethod, ...]
     entries: tuple[MapEntry, ...]
+    advice: tuple[Advice, ...] = ()
+
+    def advice_on(self, kind: str) -> Advice | None:
+        """That for one kind of scene; None in audits of earlier versions."""
+        return next((one for one in self.advice if one.kind == kind), None)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 from lensaudit.display.images import main_band
 from lensaudit.display.numbers import decimal, plural
 from lensaudit.errors import DataError
+from lensaudit.explaining.judging.recommending import Found, advise, found_in, kind_of
 from lensaudit.kept import Arrays
 from lensaudit.report.audit_file import ARRAYS
 from lensaudit.report.chapters import (
@@ -217,7 +218,20 @@ def maps_block(
         )
         for method in (METHODS[name] for name in explainer.methods)
     )
-    return Maps(methods, tuple(entries)) if entries else None
+    kinds = dict.fromkeys(entry.kind for entry in entries)
+    advice = tuple(advise(kind, finder.weights_hash, own_verdicts(finder, options)) for kind in kinds)
+    return Maps(methods, tuple(entries), advice) if entries else None
+
+
+def own_verdicts(finder: Finder, options: AuditOptions) -> dict[str, Found]:
+    """Which methods the user's own judgement of the finder believes; empty without one.
+
+    Raises
+    ------
+    DataError
+        It is of another finder, or says nothing of this.
+    """
+    return {} if options.judged is None else found_in(options.judged, finder.name, finder.weights_hash)
 
 
 def _map_entry(explainer: Explainer, lens_set: LensSet, index: int, shown: tuple[str, float], out: Path) -> MapEntry:
@@ -245,6 +259,7 @@ def _map_entry(explainer: Explainer, lens_set: LensSet, index: int, shown: tuple
             if MAP + method in arrays
         },
         failed={method: str(arrays[FAILED + method]) for method in METHODS if FAILED + method in arrays},
+        kind=kind_of(lens_set, index),
     )
 
 

@@ -41,6 +41,8 @@ class AuditOptions:
         Images per gallery group that are explained by every method; 0 leaves that chapter out.
     judge_n
         Lenses of each kind on which the explanations themselves are judged; 0 leaves that out.
+    judged
+        Folder of `lensaudit judge` for this finder, whose verdict on methods comes before ours; None for none.
     kernels
         Whether the kernels' activation values are compared with the truth.
     embed
@@ -76,6 +78,7 @@ class AuditOptions:
     occlusion_n: int = 4
     maps_n: int = 1
     judge_n: int = 8
+    judged: Path | None = None
     kernels: bool = True
     embed: bool = True
     dream_steps: int = 200

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from lensaudit.display.images import (
 )
 from lensaudit.display.numbers import decimal, percent, signed, significant
 from lensaudit.errors import DataError, UsageError
+from lensaudit.explaining.judging.recommending import Advice
 from lensaudit.kept import Arrays, read_arrays
 from lensaudit.report.audit_file import AUDIT_NAME
 from lensaudit.report.chapters import GalleryEntry, JudgedCheck, KnownSet, KnownSystem, MapEntry, MapMethod, MapScore
@@ -241,7 +242,10 @@ class MapImage:
 
 @dataclass(frozen=True)
 class Tile:
-    """A map of one method: small with its `score`, enlarged with the score in `words` and its `notes`."""
+    """A map of one method: small with its `score`, enlarged with the score in `words` and its `notes`.
+
+    `first` marks the one to look at first on this kind of scene, `doubt` says why it is not to be believed here.
+    """
 
     anchor: str
     title: str
@@ -253,16 +257,19 @@ class Tile:
     notes: tuple[str, ...]
     score: str
     words: str
+    first: bool = False
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
 class MapStrip:
-    """A system with the maps of every method; `image` is None where its array is missing."""
+    """A system with the maps of every method, the one to look at first in front; `image` is None without its array."""
 
     entry: MapEntry
     above: bool
     image: MapImage | None
     tiles: tuple[Tile, ...]
+    advice: str = ""
 
 
 def map_tiles(audit: Audit, folder: Path) -> list[MapStrip]:
@@ -290,7 +297,28 @@ def _map_strip(audit: Audit, place: int, warnings: dict[str, str], folder: Path)
         )
         drawn = [method for method in audit.maps.methods if f"map:{method.name}" in arrays]
         tiles = [_tile(entry, one, arrays, (f"map-{place}-{one.name}", warnings[one.name])) for one in drawn]
-    return MapStrip(entry, entry.p >= audit.performance.threshold, image, tuple(tiles))
+        tiles = _as_advised(tiles, [one.name for one in drawn], audit.maps.advice_on(entry.kind))
+    advice = audit.maps.advice_on(entry.kind)
+    words = "" if advice is None else advised(advice, {one.name: one.title for one in audit.maps.methods})
+    return MapStrip(entry, entry.p >= audit.performance.threshold, image, tuple(tiles), words)
+
+
+def _as_advised(tiles: Sequence[Tile], names: Sequence[str], advice: Advice | None) -> list[Tile]:
+    """The tile to look at first in front and marked, the others with their doubts; as they are without advice."""
+    if advice is None:
+        return list(tiles)
+    of = dict(zip(names, tiles, strict=True))
+    return [
+        replace(of[name], first=name == advice.method, doubt=advice.doubts.get(name, ""))
+        for name in advice.order(names)
+    ]
+
+
+def advised(advice: Advice, titles: Mapping[str, str]) -> str:
+    """The sentence above the maps of a kind of scene."""
+    if advice.method:
+        return f"On {advice.kind}, look at {titles.get(advice.method, advice.method)} first: {advice.why}."
+    return f"On {advice.kind}, believe none of these maps, they are pictures only: {advice.why}."
 
 
 def _tile(entry: MapEntry, method: MapMethod, arrays: Arrays, words: tuple[str, str]) -> Tile:

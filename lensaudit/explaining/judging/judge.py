@@ -16,6 +16,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining.attribution.methods import METHODS
 from lensaudit.explaining.functions import explainer_of
 from lensaudit.explaining.judging.attributor import BASELINES, Attributor, attributor
+from lensaudit.explaining.judging.believing import beliefs_of
 from lensaudit.explaining.judging.compound_view import views_of
 from lensaudit.explaining.judging.image_scores import NOISE_SAMPLES, TILES, ImageJudge
 from lensaudit.explaining.judging.judgement import (
@@ -232,6 +233,7 @@ class Run:
             failed=self.failed,
             provenance=Provenance.here(seed=seed, inputs={"finder": self.finder.weights_hash, **hashes}),
             partial=self._partial(),
+            beliefs=beliefs_of(name, self.scored, {check.method: check.verdict for check in checks}, seed),
         )
 
     def _partial(self) -> dict[str, str]:

@@ -20,6 +20,7 @@ from lensaudit import __version__
 from lensaudit.display.numbers import with_interval
 from lensaudit.documents import keep_json, read_json, refuse_broken_seal
 from lensaudit.errors import DataError
+from lensaudit.explaining.judging.believing import Belief
 from lensaudit.explaining.judging.records import CompoundView, ImageScore, JudgeSettings, RandomisationResult, Row
 from lensaudit.explaining.judging.scores import RANDOM, SCORES, Score
 from lensaudit.files import replacing
@@ -139,6 +140,9 @@ class Judgement(Shown, Record):
         Version, command, seed, inputs.
     partial
         Method → what of the finder it does not reach, so that its scores are of another method there.
+    beliefs
+        Whether each method may be believed on each kind of scene; empty where infidelity, deletion or insertion was
+        not asked for.
     """
 
     finder: str
@@ -153,6 +157,7 @@ class Judgement(Shown, Record):
     failed: dict[str, str]
     provenance: Provenance
     partial: dict[str, str] = field(default_factory=dict)
+    beliefs: tuple[Belief, ...] = ()
 
     def _facts(self) -> Facts:
         return {"finder": self.finder, "methods": self.settings.methods, "images": sum(self.images.values())}

@@ -13,6 +13,7 @@ from lensaudit.display.figures import light_grid, new_figure, save_figure, space
 from lensaudit.display.numbers import MISSING, decimal, shortest, with_interval
 from lensaudit.display.page import markdown_table, write_html
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
+from lensaudit.explaining.judging.believed_page import belief_lines, belief_sentences
 from lensaudit.explaining.judging.judgement import ALL_KINDS, ALL_NON_LENSES, JSON_FILE, TABLE_FILE, Judgement
 from lensaudit.explaining.judging.randomisation import LEVEL
 from lensaudit.explaining.judging.records import FAILS, PASSES, CompoundView, Row, SourceFraction
@@ -214,7 +215,7 @@ def markdown(judgements: Sequence[Judgement]) -> str:
         lines += [f"## {judgement.finder}", "", _described(judgement), ""]
         for kind in shown_kinds(judgement):
             lines += _kind_table(judgement, kind)
-        lines += _checks(judgement) + _views(judgement)
+        lines += belief_lines(judgement.beliefs) + _checks(judgement) + _views(judgement)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -260,7 +261,7 @@ def verdict_sentences(judgement: Judgement) -> list[str]:
 def words(judgement: Judgement) -> list[str]:
     """Verdicts on methods and on the compound view, and what was left out or failed, a sentence each."""
     lines = [check.sentence for check in judgement.checks]
-    lines += verdict_sentences(judgement)
+    lines += verdict_sentences(judgement) + belief_sentences(judgement.beliefs)
     lines += [f"{attributor(name).title} has no scores: {why}." for name, why in judgement.failed.items()]
     lines += [f"{attributor(name).title} is partial: {what}." for name, what in judgement.partial.items()]
     return lines + [f"{name} left out: {why}." for name, why in judgement.left_out.items()]

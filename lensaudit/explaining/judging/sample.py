@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lensaudit.errors import DataError
+from lensaudit.explaining.judging.recommending import OF_LABEL
 from lensaudit.finders import Finder
 from lensaudit.finders.stretch import resized
 from lensaudit.imaging import Instrument, noiseless_images
@@ -163,7 +164,6 @@ def _in_sigma(finder: Finder, instrument: Instrument, lights: Sequence[Light]) -
 
 
 AT_ONCE = 8
-_OF_LABEL = {1: "lens", 0: "non-lens", -1: "unlabelled"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +264,7 @@ def kinds_of(lens_set: LensSet) -> list[str]:
     """Kind of scene of every system, or what its label says where the set tells no kinds."""
     if "kind" in lens_set.columns:
         return [str(kind) for kind in lens_set.column("kind")]
-    return [_OF_LABEL.get(int(label), "unlabelled") for label in lens_set.labels]
+    return [OF_LABEL.get(int(label), "unlabelled") for label in lens_set.labels]
 
 
 def _tags(sets: Sequence[LensSet]) -> list[str]:

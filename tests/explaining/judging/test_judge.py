@@ -16,7 +16,9 @@ from lensaudit.documents import keep_json
 from lensaudit.errors import DataError, UsageError
 from lensaudit.explaining import FOR_ANY, METHODS, SCORES, Judgement, JudgeSettings, Watcher, judge, positive_fraction
 from lensaudit.explaining.judging.attributor import BASELINES, attributor
+from lensaudit.explaining.judging.image_scores import ImageJudge
 from lensaudit.explaining.judging.judge import Run
+from lensaudit.explaining.judging.randomisation import randomisation_check
 from lensaudit.explaining.judging.sample import choose, truth_masks
 from lensaudit.kept import Piece
 from lensaudit.lensset import LensSet
@@ -133,6 +135,55 @@ def test_files_hold_what_was_found(judged):
     assert "nan" not in page.lower().replace("lensaudit", "")
     for name in ("explanation-scores.png", "randomisation.png", "compound-view.png"):
         assert (out / name).read_bytes()[:4] == b"\x89PNG"
+
+
+QUICK = JudgeSettings(methods=("saliency",), parts=("deletion", "infidelity"), per_kind=3, kinds=LENSES)
+
+
+def test_more_images_go_on_from_those_that_are_there(mixed_set, rings_set, tmp_path, monkeypatch):
+    few = judge(wide(), [mixed_set, rings_set], tmp_path / "grown", QUICK)
+    more = dataclasses.replace(QUICK, per_kind=5)
+    seen = []
+    plain = ImageJudge._of_image
+    monkeypatch.setattr(ImageJudge, "_of_image", lambda self, *of: seen.append(of[2]) or plain(self, *of))
+    grown = judge(wide(), [mixed_set, rings_set], tmp_path / "grown", more)
+    assert set(seen) == {3, 4}  # rows of the images that are new
+    again = judge(wide(), [mixed_set, rings_set], tmp_path / "anew", more)
+    assert [row.n for row in few.rows] == [3] * len(few.rows)
+    for one, other in zip(grown.rows, again.rows, strict=True):
+        assert one.n == other.n == 5
+        assert one.value == pytest.approx(other.value, abs=1e-6)  # maps were made in other batches
+    seen.clear()
+    assert judge(wide(), [mixed_set, rings_set], tmp_path / "grown", QUICK).rows == few.rows
+    assert seen == []
+
+
+def test_a_part_that_was_stopped_goes_on_after_its_last_images(mixed_set, tmp_path, monkeypatch):
+    settings = dataclasses.replace(QUICK, per_kind=9, kinds=("single",))
+    plain = ImageJudge._of_image
+
+    def stopped(self, explainer, sample, row, *of):
+        if explainer.name == "edges" and row == 8:  # eight at a time are written
+            raise KeyboardInterrupt
+        return plain(self, explainer, sample, row, *of)
+
+    monkeypatch.setattr(ImageJudge, "_of_image", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        judge(wide(), [mixed_set], tmp_path, settings)
+    seen = []
+    monkeypatch.setattr(ImageJudge, "_of_image", lambda self, *of: seen.append((of[0].name, of[2])) or plain(self, *of))
+    assert judge(wide(), [mixed_set], tmp_path, settings).images == {"single": 9}
+    assert [row for name, row in seen if name == "edges"] == [8]
+
+
+def test_the_check_without_layers_has_the_same_verdict(mixed_set):
+    finder = wide()
+    images = finder.preprocess(mixed_set.cutouts(range(4)))
+    full = randomisation_check(finder, images, "saliency", draws=2)
+    short = randomisation_check(finder, images, "saliency", draws=2, layers=False)
+    assert (short.excess, short.low, short.high, short.verdict) == (full.excess, full.low, full.high, full.verdict)
+    assert short.steps == (full.steps[0], full.steps[-1])
+    assert len(full.steps) > 3
 
 
 def test_a_judgement_of_an_earlier_version_or_another_kind(judged):
