@@ -91,6 +91,16 @@ def _scores_of_table(table: pa.Table) -> KeptScores:
     return KeptScores(systems, tuple(ImageScore(**row) for row in table.to_pylist()))
 
 
+def kept_scores(folder: Path) -> dict[tuple[str, str], tuple[ImageScore, ...]]:
+    """(explainer, kind) → scores of single images that ``lensaudit judge`` left in `folder`, whatever they rest on."""
+    form = TableForm(_table_of_scores, _scores_of_table)
+    found = {}
+    for path in sorted((Path(folder) / FOLDER).glob("*.parquet")):
+        explainer, _, kind = path.stem.partition("--")
+        found[explainer, kind] = form.read(path)[1].scores
+    return found
+
+
 def _fields_of(check: RandomisationResult) -> Json:
     return {field.name: plain(getattr(check, field.name)) for field in fields(check)}
 

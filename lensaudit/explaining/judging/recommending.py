@@ -276,8 +276,10 @@ def _of_study(kind: str, wanted: Sequence[str], study: Study) -> Advice:
     counts = study.counts(wanted[0])
     if best is not None:
         why = f"{best.words}, judged on {wanted[0]}"
-    elif counts:
+    elif counts and counts[0].believable:
         why = f"no method is believable in enough finders: {counts[0].method} comes first, {counts[0].words}"
+    elif counts:
+        why = f"no method is believable in any of {plural(counts[0].finders, 'finder')} judged on {wanted[0]}"
     else:
         why = "no finder was judged on this kind of scene"
     doubts = {one.method: one.words for one in counts if best is None or one.method != best.method}

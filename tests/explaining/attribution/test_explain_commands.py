@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lensaudit.explaining import FOR_ANY, METHODS, explain
+from lensaudit.explaining import FOR_ANY, METHODS, explain, explained_files
+from lensaudit.explaining.judging.recommending import ALL_LENSES, ALL_NON_LENSES, Found, JudgedFinder, Study, kind_of
 from lensaudit.explaining.maps import reached, scale_of
 from lensaudit.finders import load_finder
 from lensaudit.lensset import LensSet
+from lensaudit.scenes.scene import KINDS
 
 QUICK = ("--method", "saliency", "--method", "gradcam")
 
@@ -54,6 +56,27 @@ def test_all_methods_and_what_a_reader_must_know(places, lensaudit, tmp_path):
     assert made["notes"]["saliency"] == []
     assert (unusable["status"], "fits" in unusable) == (unusable["failed"]["saliency"], False)
     assert "Y is constant" in unusable["status"]
+
+
+def test_the_map_to_look_at_first_is_told_and_drawn_first(places, lensaudit, tmp_path, monkeypatch):
+    every = dict.fromkeys((*KINDS, ALL_LENSES, ALL_NON_LENSES), Found(8, believable=("gradcam",)))
+    study = Study("day", "0", tuple(JudgedFinder(f"f{i}", f"{i}", every) for i in range(4)))
+    monkeypatch.setattr("lensaudit.explaining.judging.recommending.our_study", lambda: study)
+    drawn = []
+    figure = explained_files.explanations_figure
+    monkeypatch.setattr(explained_files, "explanations_figure", lambda of, *w: drawn.append(of) or figure(of, *w))
+    words = ("explain", *places, "--id", "system-1", *QUICK)
+    code, out, _ = lensaudit(*words, "--out", tmp_path / "ours")
+    kind = kind_of(LensSet.open(places[1]), 1)
+    assert code == 0
+    assert f"{kind}: look at gradcam first (believable in 4 of 4 finders (0.51–1.00), judged on" in out
+    assert [result.method for result in drawn[0]] == ["gradcam", "saliency"]
+    monkeypatch.setattr("lensaudit.explaining.judging.recommending.our_study", lambda: Study("day", "0", ()))
+    code, out, _ = lensaudit(*words, "--out", tmp_path / "none", "--json")
+    assert [one["method"] for one in json.loads(out)["advice"]] == [""]
+    assert [result.method for result in drawn[1]] == ["saliency", "gradcam"]
+    code, _, err = lensaudit(*words, "--out", tmp_path / "judged", "--judged", tmp_path)
+    assert (code, "no such" in err or "explanation-scores.json" in err) == (3, True)
 
 
 def test_gradcam_shows_pixels_from_a_threshold(places, lensaudit, tmp_path):
