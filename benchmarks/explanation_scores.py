@@ -124,8 +124,8 @@ def margins(beliefs: dict[str, tuple[Belief, ...]]) -> list[str]:
 
 MARGINS = (
     "Mean over finders (lowest to highest finder) of the mean difference, image by image, to the rival that the method "
-    "beats least; above 0 the method is better. *Amount* is a difference of infidelity, which runs from 0 to 1; *order* "
-    "one of insertion less deletion, which are mean values of p(lens)."
+    "beats least; above 0 the method is better. *Amount* is a difference of infidelity, which runs from 0 to 1; "
+    "*order* one of insertion less deletion, which are mean values of p(lens)."
 )
 
 

@@ -91,7 +91,7 @@ def test_kinds_of_other_sets_stand_in_pages_of_judgements_as_they_are():
         settings = SimpleNamespace(few=1, fill="zero", methods=("saliency",))
         judgement: Any = SimpleNamespace(
             finder="toy", finder_hash="ab" * 32, images={word: 3}, rows=(row,), checks=(), views=(), partial={},
-            failed={"saliency": word}, provenance=Provenance.here(), settings=settings,
+            beliefs=(), failed={"saliency": word}, provenance=Provenance.here(), settings=settings,
             label=lambda method: "", row=lambda *asked, row=row: row,
         )  # fmt: skip
         html = rendered(markdown([judgement]))
