@@ -90,17 +90,10 @@ def page(made: str) -> None:
     finders = tuple(JudgedFinder(f["finder"], f["hash"], found_of(beliefs[f["finder"]])) for _, f in kept)
     study = Study(made, __version__, finders)
     keep_json(FILE, study.to_json())
-    lines = [*study_lines(study, ORDER), COUNTS, "", *margins(beliefs), *images(beliefs, kept)]
+    lines = [*study_lines(study, ORDER), *margins(beliefs), *images(beliefs, kept)]
     head, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     tail = rest.partition(END)[2]
     write_bytes(PAGE, "\n".join([f"{head}{BEGIN}", "", *lines, f"{END}{tail}"]).encode())
-
-
-COUNTS = (
-    "*k of m [interval]*: finders in which the method is believable, of those it was judged on, with the 95 % Wilson "
-    "interval over finders. *a*, *o*: finders in which it beats all three rivals in amount, in order. *✗*: finders in "
-    "which it is shown to be no better than one of them, or fails the check."
-)
 
 
 def margins(beliefs: dict[str, tuple[Belief, ...]]) -> list[str]:

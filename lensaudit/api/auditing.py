@@ -43,6 +43,7 @@ class AuditOptions(HostOptions, total=False):
     occlusion_n: int
     maps_n: int
     judge_n: int
+    judged: Path | str
     kernels: bool
     embed: bool
     dream_steps: int
@@ -180,7 +181,7 @@ def audit(
     words: dict[str, Any] = dict(options)
     on, galaxies = asked_hosts(words)
     words |= {"probes": tuple(words["probes"])} if "probes" in words else {}
-    words |= {name: Path(words[name]) for name in ("certificate", "realism") if name in words}
+    words |= {name: Path(words[name]) for name in ("certificate", "realism", "judged") if name in words}
     words |= {"known": tuple(map(Path, words["known"]))} if "known" in words else {}
     words |= {"batch": words.pop("batch_size")} if "batch_size" in words else {}
     words |= {"instrument": load_instrument(words["instrument"])} if "instrument" in words else {}

@@ -322,6 +322,7 @@ class JudgeOptions(TypedDict, total=False):
     fill: str
     seed: int
     kinds: Sequence[str]
+    layers: bool
 
 
 @front_door

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lensaudit.display.numbers import decimal
 from lensaudit.display.page import markdown_table
+from lensaudit.explaining.attribution.methods import METHODS
 from lensaudit.explaining.judging.attributor import attributor
 from lensaudit.explaining.judging.believing import BELIEVABLE, FEW, FEWEST_IMAGES, NO_BETTER, UNDECIDED, Belief
 from lensaudit.explaining.judging.recommending import Count, Study
@@ -62,19 +63,41 @@ def _titles(beliefs: Sequence[Belief], verdict: str) -> str:
 
 
 def study_lines(study: Study, kinds: Sequence[str]) -> list[str]:
-    """In how many finders each method is believable, and what is recommended: Markdown."""
+    """In how many finders each method is believable, and what is recommended, kinds of scene down: Markdown."""
     of_kind = {kind: {one.method: one for one in study.counts(kind)} for kind in kinds}
     shown = [kind for kind in kinds if of_kind[kind]]
-    methods = list(dict.fromkeys(name for kind in shown for name in of_kind[kind]))
-    rows = [[attributor(name).title, *(_counted(of_kind[kind].get(name)) for kind in shown)] for name in methods]
-    found = [study.recommended(kind) for kind in shown]
-    first = ["*recommended*", *("*none*" if one is None else f"**{attributor(one.method).title}**" for one in found)]
-    return [markdown_table(("method", *(in_markdown(kind) for kind in shown)), [first, *rows]), ""]
+    methods = [name for name in METHODS if any(name in of_kind[kind] for kind in shown)]
+    titles = [attributor(name).title for name in methods]
+    found = {kind: study.recommended(kind) for kind in shown}
+    counted, halves = [], []
+    for kind in shown:
+        best, counts = found[kind], [of_kind[kind].get(name) for name in methods]
+        first = "none" if best is None else f"**{attributor(best.method).title}**"
+        counted.append([in_markdown(kind), first, *map(_counted, counts)])
+        halves.append([in_markdown(kind), *map(_halves, counts)])
+    head = ("scenes", "recommended", *titles)
+    return [markdown_table(head, counted), "", COUNTED, "", markdown_table(("scenes", *titles), halves), "", HALVES, ""]
+
+
+COUNTED = (
+    "*k of m*: finders in which the method is believable, of those it was judged on, with the 95 % Wilson interval over"
+    " finders."
+)
+HALVES = (
+    "Of the same finders, *a*: in which it beats all three rivals in amount; *o*: in order; *✗*: in which it is shown "
+    "to be no better than one of them, or fails the check."
+)
 
 
 def _counted(one: Count | None) -> str:
-    """``3 of 5 [0.23, 0.88]; ✗ 1; a 4, o 3``."""
+    """``3 of 5 [0.23, 0.88]``."""
     if one is None:
         return "–"
-    ends = f"[{decimal(one.low, 2)}, {decimal(one.high, 2)}]"
-    return f"{one.believable} of {one.finders} {ends}; a {one.amount}, o {one.order}, ✗ {one.no_better}"
+    text = f"{one.believable} of {one.finders} [{decimal(one.low, 2)}, {decimal(one.high, 2)}]"
+    return f"**{text}**" if one.believable else text
+
+
+def _halves(one: Count | None) -> str:
+    """``a 4, o 3, ✗ 1``, what is 0 left out."""
+    counts = () if one is None else (("a", one.amount), ("o", one.order), ("✗", one.no_better))
+    return ", ".join(f"{word} {count}" for word, count in counts if count) or "–"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from believing_toys import AMOUNT, BOTH, ORDER, RIVAL, judged, scores
@@ -39,6 +41,17 @@ def test_amount_or_order_alone_is_not_enough(values, holds):
     one = judged({"saliency": values})["saliency", "single"]
     assert (one.amount.holds, one.order.holds) == holds
     assert one.verdict == NO_BETTER  # shown to be worse in the other
+
+
+def test_what_is_better_on_average_but_not_shown_to_be_is_undecided():
+    values = scores(BOTH)
+    for place in (21, 22, 23):  # insertion of the last three images: a little below the rivals
+        values[place] = dataclasses.replace(values[place], value=0.25 - 0.01 * (place - 20))
+    scored = {(rival, "single"): scores(RIVAL, spread=0) for rival in RIVALS} | {("saliency", "single"): values}
+    (one,) = beliefs_of("toy", scored, {"saliency": "passes"})
+    assert (one.amount.holds, one.order.holds, one.verdict) == (True, False, UNDECIDED)
+    assert one.order.value > 0
+    assert one.p == one.order.p > 0.05 > one.amount.p
 
 
 def test_one_rival_as_good_is_enough_to_lose():
