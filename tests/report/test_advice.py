@@ -18,7 +18,7 @@ from lensaudit.report.audit_file import read_audit, write_audit
 from lensaudit.report.pictures import map_tiles
 from lensaudit.report.render import render_report
 from lensaudit.report.schema import Audit
-from tests.report.conftest import drawn_maps
+from tests.report.conftest import drawn_maps, write_full
 from tests.report.test_build import network
 
 MAPS_ONLY = AuditOptions(
@@ -54,6 +54,26 @@ def test_the_page_says_why_and_marks_the_map(audit: Audit, tmp_path: Path):
     assert "<figcaption>Grad-CAM <span" in page
     assert '<span class="red">believable in 0 of 5 finders</span>' in page
     assert '<p class="red">Believable in 0 of 5 finders.</p>' in page  # beside the enlarged map
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ("advice", "words"),
+    [
+        (Advice("single", "occlusion", "believable in 5 of 5 finders"), "on single, look at it first (believable in 5"),
+        (
+            Advice("single", "", "none", {"occlusion": "believable in 0 of 5 finders"}),
+            'on single, <span class="red">believable in 0 of 5 finders</span>.',
+        ),
+        (FIRST, "on single, after guided-gradcam (believable in 5 of 5 finders)."),
+    ],
+)
+def test_the_gallery_of_occlusion_says_how_far_to_believe_it(audit: Audit, catalogue, tmp_path: Path, advice, words):
+    folder = write_full(audit, catalogue, tmp_path, 1)
+    found = read_audit(folder)
+    write_audit(folder, replace(found, maps=replace(found.maps, advice=(advice,))))
+    page = " ".join(render_report(folder).read_text(encoding="utf-8").split())
+    assert f"How far to believe occlusion: {words}" in page
 
 
 @pytest.mark.usefixtures("undrawn")
