@@ -22,7 +22,7 @@ from lensaudit.display.page import markdown_table
 from lensaudit.documents import keep_json
 from lensaudit.explaining.judging.attributor import attributor
 from lensaudit.explaining.judging.believed_page import study_lines
-from lensaudit.explaining.judging.believing import NEEDED, POOLS, Belief, beliefs_of
+from lensaudit.explaining.judging.believing import NEEDED, POOLS, Belief, Margin, beliefs_of
 from lensaudit.explaining.judging.judgement import Judgement, kept_scores
 from lensaudit.explaining.judging.recommending import FILE, JudgedFinder, Study, found_of
 from lensaudit.explaining.judging.records import ImageScore
@@ -106,8 +106,8 @@ def margins(beliefs: dict[str, tuple[Belief, ...]]) -> list[str]:
             of = [one for one in here if one.method == name]
             numbers = [f"{np.mean([one.infidelity for one in of]):.2f}"]
             for margin in ("amount", "order"):
-                values = [getattr(one, margin).value for one in of]
-                numbers += [f"{decimal(float(np.mean(values)), 2, sign=True)} ({spread(values)})"]
+                values = [getattr(one, margin) for one in of]
+                numbers += [over_finders(values)]
             rows.append([attributor(name).title, str(len(of)), *numbers])
         if rows:
             head = ("method", "finders", "infidelity", "amount beyond the best rival", "order beyond the best rival")
@@ -116,14 +116,18 @@ def margins(beliefs: dict[str, tuple[Belief, ...]]) -> list[str]:
 
 
 MARGINS = (
-    "Mean over finders (lowest to highest finder) of the mean difference, image by image, to the rival that the method "
-    "beats least; above 0 the method is better. *Amount* is a difference of infidelity, which runs from 0 to 1; "
-    "*order* one of insertion less deletion, which are mean values of p(lens)."
+    "Mean over finders (lowest to highest finder; of one finder its 95 % interval over images) of the mean difference, "
+    "image by image, to the rival that the method beats least; above 0 the method is better. *Amount* is a difference "
+    "of infidelity, which runs from 0 to 1; *order* one of insertion less deletion, which are mean values of p(lens)."
 )
 
 
-def spread(values: list[float]) -> str:
-    return f"{decimal(min(values), 2, sign=True)} … {decimal(max(values), 2, sign=True)}"
+def over_finders(margins: list[Margin]) -> str:
+    values = [margin.value for margin in margins]
+    if len(values) == 1:
+        return with_interval(values[0], margins[0].low, margins[0].high, 2)
+    ends = " … ".join(decimal(end, 2, sign=True) for end in (min(values), max(values)))
+    return f"{decimal(float(np.mean(values)), 2, sign=True)} ({ends})"
 
 
 def images(beliefs: dict[str, tuple[Belief, ...]], kept: list[tuple[Scored, dict]]) -> list[str]:
