@@ -1,12 +1,13 @@
 """Wilde et al. 2022, Table 6: recall of their seven networks on compound arcs and double rings, fitted and predicted.
 
-The catalogue whose magnitudes the authors drew is not public, nor is how their square-rooted images came to [0, 1].
-A grid over both is searched: the recall of the arcs decides, that of the rings is predicted. Every cell is kept, so
-that an interrupted run goes on. Images are made as the public notebook makes them: one point a pixel, a PSF of 0.16″
-in all bands.
+What the authors drew magnitudes from, their Faber–Jackson table, the unit of their pixels and how their square-rooted
+images came to [0, 1] is not published. Points of all of it are drawn and the recall of the arcs decides; that of the
+rings is predicted. Images are made as the public notebook makes them: one point a pixel, a PSF of 0.16″ in all bands.
+Every cell is kept, so that an interrupted run goes on.
 
     python benchmarks/compound_population.py --network OU-200=OU_200_Weights.pt [--network OU-Y=…] --out DIR
-        [--n 48] [--final 400] [--seed 1] [--grid source=20:24:2,middle=20:24:2,lens=-24:-20:2] [--figure PNG]
+        [--sets 60] [--near 30] [--n 48] [--again 200] [--final 400] [--seed 1] [--unit counts] [--scaling by-band]
+        [--spectra as-meant] [--figure PNG]
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +42,28 @@ RECIPES = {name: name.lower() for name in ("OU-H", "OU-J", "OU-Y", "OU-JYH", "OU
     "OU-66": "ou66",
     "OU-200": "ou200",
 }
-SCALINGS = ("together", "by-band")
+RANGES = {
+    "source_mag": (21.5, 27.0),
+    "middle_mag": (21.0, 26.0),
+    "lens_absolute_mag": (-24.0, -20.0),
+    "width_mag": (0.5, 1.4),
+    "heavier_mag": (-0.5, 1.0),
+}
+SCALINGS = ("together", "by-instrument", "by-band", "unscaled")
+"""All bands by one minimum and maximum, NISP's three by one and VIS by its own, each by its own, as stored."""
+UNITS = ("electrons", "counts")
+"""Of a pixel per second: what gives 1 at the zero point; lenstronomy changed in July 2020 from counts to electrons."""
 SPECTRA = ("as-called", "as-meant")
 """The notebook hands its spectra's weights to SkyPy as a redshift; with the weights as meant galaxies are redder."""
 UNIT_MAG = 15.0
 """Light is rendered at this magnitude, so that nothing is too faint to draw, and scaled."""
 PIXEL_CENTRES = Numerics(core_oversample=1)
 NOTEBOOK_FWHM_ARCSEC = 0.16
+LIGHTS = 6
+"""Points that share their masses, and so their rays."""
+PARENTS = 5
+WORTH_A_LOOK = 0.15
+"""A point whose misfit is above this and above the best one's is left as soon as that is certain."""
 
 
 def _instrument(bands: Sequence[str], pixels: int) -> Instrument:
@@ -60,125 +77,36 @@ BANDS = {band.name: band for instrument in INSTRUMENTS for band in instrument.ba
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One point of the grid: recall of one network on one kind, as a count."""
+class Point:
+    """One reading of what is not published: means and width of the catalogue's magnitudes, and three habits.
 
-    network: str
-    kind: str
+    Attributes
+    ----------
+    heavier_mag
+        Galaxies have the velocity dispersion that our Faber–Jackson relation gives to those so much brighter.
+    """
+
     source_mag: float
     middle_mag: float
     lens_absolute_mag: float
-    spectra: str
+    width_mag: float
+    heavier_mag: float
+    unit: str
     scaling: str
-    seed: int
-    n: int
-    found: int
+    spectra: str
 
+    @property
+    def masses(self) -> Catalogue:
+        """Catalogue in which our relation gives the deflectors' masses; its sources are at `UNIT_MAG`."""
+        middle, lens = (round(mag - self.heavier_mag, 6) for mag in (self.middle_mag, self.lens_absolute_mag))
+        return Catalogue(UNIT_MAG, middle, lens, self.width_mag)
 
-def at_unit(galaxy: Galaxy) -> Galaxy:
-    """The galaxy with one magnitude in every band."""
-    light = tuple(replace(part, magnitudes=dict.fromkeys(BANDS, UNIT_MAG)) for part in galaxy.light)
-    return replace(galaxy, light=light)
-
-
-def parts_of(scene: Scene) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Band → (arcs at `UNIT_MAG`, light of the deflectors), noiseless, PSF included."""
-    deflectors = [galaxy for galaxy in scene.galaxies if galaxy.role != "source"]
-    source = next(galaxy for galaxy in scene.galaxies if galaxy.role == "source")
-    split = replace(scene, galaxies=(*(at_unit(galaxy) for galaxy in deflectors), at_unit(source)))
-    alone = [replace(scene, galaxies=(replace(at_unit(galaxy), mass=None),)) for galaxy in deflectors]
-    found = {}
-    for instrument in INSTRUMENTS:
-        arcs, _ = draw_light(split, instrument, PIXEL_CENTRES)
-        stars = [draw_light(one, instrument, PIXEL_CENTRES)[1] for one in alone]
-        for band in instrument.bands:
-            pattern = kernel(scene.psf, band)
-            rest = sum(
-                10.0 ** (-0.4 * (galaxy.magnitude(band.name) - UNIT_MAG)) * light[band.name]
-                for galaxy, light in zip(deflectors, stars, strict=True)
-            )
-            found[band.name] = convolve(arcs[band.name], pattern), convolve(np.asarray(rest), pattern)
-    return found
-
-
-@dataclass
-class Systems:
-    """Parts of n systems of one kind and catalogue; the far source's magnitude may still be chosen."""
-
-    scenes: list[Scene]
-    parts: list[dict[str, tuple[np.ndarray, np.ndarray]]]
-
-    def roots(self, fainter_by: float) -> dict[str, torch.Tensor]:
-        """Band → square roots (n, h, w) of the images, as the notebook stores them."""
-        found = {}
-        for index, (name, band) in enumerate(BANDS.items()):
-            images = []
-            for scene, parts in zip(self.scenes, self.parts, strict=True):
-                source = next(galaxy for galaxy in scene.galaxies if galaxy.role == "source")
-                flux = 10.0 ** (-0.4 * (source.magnitude(name) + fainter_by - UNIT_MAG))
-                arcs, rest = parts[name]
-                light = (flux * arcs + rest).astype(np.float32)
-                images.append(add_noise(light, unit_noise(scene.noise_seed, index, light.shape), band))
-            found[name] = torch.from_numpy(np.sqrt(np.clip(np.stack(images), 0, SQRT_CEILING)) / 100)
-        return found
-
-
-def systems(kind: str, spectra: str, catalogue: Catalogue, sample: tuple[int, int]) -> Systems:
-    """Draw and render n systems; `sample` is the seed and n."""
-    seed, n = sample
-    notebook = replace(KINDS[kind], catalogue=catalogue, weighted=spectra == "as-meant")
-    number = list(KINDS).index(kind)
-    scenes = [draw_faithful(np.random.default_rng([seed, index, number]), notebook) for index in range(n)]
-    return Systems(scenes, [parts_of(scene) for scene in scenes])
-
-
-def scaled(roots: dict[str, torch.Tensor], finder: Finder, scaling: str) -> torch.Tensor:
-    """Resized bands of a finder, brought to [0, 1] by the extremes of each band, or of all its bands together."""
-    images = torch.stack([resized(roots[band], finder.recipe.size) for band in finder.recipe.bands], dim=1)
-    over = (1, 2, 3) if scaling == "together" else (2, 3)
-    low, high = images.amin(dim=over, keepdim=True), images.amax(dim=over, keepdim=True)
-    return (images - low) / (high - low)
-
-
-def found_by(finder: Finder, images: torch.Tensor) -> int:
-    """How many of the images the finder calls a lens."""
-    with torch.inference_mode():
-        return sum(int((finder.logit(part) >= 0).sum()) for part in images.split(32))
-
-
-Point = tuple[float, float, float, str, str]
-"""Mean magnitudes of the far sources, middle galaxies and lens galaxies (absolute); spectra and scaling."""
-
-
-class Kept:
-    """Cells in a file of one JSON line each."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        known = [Cell(**json.loads(line)) for line in lines if line.endswith("}")]
-        self._known = {replace(cell, found=-1): cell for cell in known}
-
-    def find(self, wanted: Cell) -> Cell | None:
-        """What is known of a cell, whatever its count."""
-        return self._known.get(replace(wanted, found=-1))
-
-    def add(self, cell: Cell) -> None:
-        """Keep a cell."""
-        self._known[replace(cell, found=-1)] = cell
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(cell)) + "\n")
-
-
-def grid(text: str, spectra: Sequence[str]) -> list[Point]:
-    """``source=low:high:step,middle=…,lens=…`` → its points, those that share rays beside each other."""
-    axes = {}
-    for part in text.split(","):
-        name, values = part.split("=")
-        low, high, step = (float(value) for value in values.split(":"))
-        axes[name] = np.arange(low, high + step / 2, step).round(3).tolist()
-    points = itertools.product(spectra, axes["lens"], axes["middle"], axes["source"], SCALINGS)
-    return [(source, middle, lens, kind, scaling) for kind, lens, middle, source, scaling in points]
+    def words(self) -> str:
+        """For a line of the result."""
+        return (
+            f"source {self.source_mag:.2f}, middle {self.middle_mag:.2f}, lens {self.lens_absolute_mag:.2f}, width "
+            f"{self.width_mag:.2f}, heavier {self.heavier_mag:+.2f}, {self.unit}, {self.scaling}"
+        )
 
 
 @dataclass(frozen=True)
@@ -189,78 +117,246 @@ class Sample:
     n: int
     seed: int
 
-    def cells(self, finders: Iterable[str], point: Point) -> list[Cell]:
-        """Cells of a point, without their counts."""
-        return [Cell(name, self.kind, *point, self.seed, self.n, -1) for name in finders]
+
+def at_unit(galaxy: Galaxy) -> Galaxy:
+    """The galaxy with one magnitude in every band."""
+    light = tuple(replace(part, magnitudes=dict.fromkeys(BANDS, UNIT_MAG)) for part in galaxy.light)
+    return replace(galaxy, light=light)
 
 
-WORTH_A_LOOK = 0.12
-"""A point whose misfit is above this and above the best one's is left as soon as that is certain."""
+def flux_of(magnitude: float) -> float:
+    """Over that of `UNIT_MAG`."""
+    return float(10.0 ** (-0.4 * (magnitude - UNIT_MAG)))
 
 
-def run(finders: dict[str, Finder], points: Iterable[Point], sample: Sample, kept: Kept) -> list[tuple[float, Point]]:
-    """Misfit of each point, the best first; those that cannot be the best are left before all networks are asked."""
-    ranked: list[tuple[float, Point]] = []
-    drawn: tuple[str, Catalogue, Systems] | None = None
-    for point in points:
-        source, middle, lens, spectra, scaling = point
-        catalogue = Catalogue(UNIT_MAG, middle, lens)
-        bound = max(WORTH_A_LOOK, min((value for value, _ in ranked), default=np.inf))
+def parts_of(scene: Scene) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Band → (arcs, light of the deflectors), noiseless, PSF included."""
+    deflectors = [galaxy for galaxy in scene.galaxies if galaxy.role != "source"]
+    source = next(galaxy for galaxy in scene.galaxies if galaxy.role == "source")
+    split = replace(scene, galaxies=(*(at_unit(galaxy) for galaxy in deflectors), at_unit(source)))
+    alone = [replace(scene, galaxies=(replace(at_unit(galaxy), mass=None),)) for galaxy in deflectors]
+    found = {}
+    for instrument in INSTRUMENTS:
+        arcs, _ = draw_light(split, instrument, PIXEL_CENTRES)
+        stars = [draw_light(one, instrument, PIXEL_CENTRES)[1] for one in alone]
+        for band in instrument.bands:
+            pattern, name = kernel(scene.psf, band), band.name
+            rest = sum(
+                flux_of(galaxy.magnitude(name)) * light[name] for galaxy, light in zip(deflectors, stars, strict=True)
+            )
+            seen = flux_of(source.magnitude(name)) * convolve(arcs[name], pattern)
+            found[name] = seen.astype(np.float32), convolve(np.asarray(rest), pattern).astype(np.float32)
+    return found
+
+
+class Systems:
+    """n systems of one kind and of given masses; how bright sources and deflectors are may still be chosen."""
+
+    def __init__(self, masses: Catalogue, spectra: str, sample: Sample) -> None:
+        notebook = replace(KINDS[sample.kind], catalogue=masses, weighted=spectra == "as-meant")
+        number = list(KINDS).index(sample.kind)
+        seeds = [[sample.seed, index, number] for index in range(sample.n)]
+        self.scenes = [draw_faithful(np.random.default_rng(seed), notebook) for seed in seeds]
+        parts = [parts_of(scene) for scene in self.scenes]
+        self.parts = {name: [np.stack(images) for images in zip(*(one[name] for one in parts))] for name in BANDS}
+
+    @cached_property
+    def noise(self) -> dict[str, np.ndarray]:
+        """Band → unit noise (n, h, w)."""
+        return {
+            name: np.stack([unit_noise(scene.noise_seed, index, (band.pixels,) * 2) for scene in self.scenes])
+            for index, (name, band) in enumerate(BANDS.items())
+        }
+
+    def root(self, name: str, point: Point) -> torch.Tensor:
+        """Square roots (n, h, w) of the images of a band, as the notebook stores them."""
+        band, gain = BANDS[name], BANDS[name].gain_e_per_adu if point.unit == "counts" else 1.0
+        band = replace(band, zero_point_mag=band.zero_point_mag + 2.5 * float(np.log10(gain)))
+        brighter = gain * flux_of(point.source_mag), gain * flux_of(UNIT_MAG + point.heavier_mag)
+        arcs, rest = (np.float32(flux) * part for flux, part in zip(brighter, self.parts[name], strict=True))
+        images = add_noise(arcs + rest, self.noise[name], band)
+        return torch.from_numpy(np.sqrt(np.clip(images, 0, SQRT_CEILING)) / 100)
+
+
+def scaled(images: torch.Tensor, bands: Sequence[str], scaling: str) -> torch.Tensor:
+    """Resized images (n, bands, h, w) brought to [0, 1]."""
+    if scaling == "unscaled":
+        return images
+    key = {"together": lambda _: "", "by-instrument": lambda band: band == "VIS", "by-band": str}[scaling]
+    found = torch.empty_like(images)
+    for group in {key(band) for band in bands}:
+        these = [index for index, band in enumerate(bands) if key(band) == group]
+        part = images[:, these]
+        low, high = part.amin(dim=(1, 2, 3), keepdim=True), part.amax(dim=(1, 2, 3), keepdim=True)
+        found[:, these] = (part - low) / (high - low)
+    return found
+
+
+def alike(scaling: str, bands: Sequence[str]) -> str:
+    """The first scaling that is the same for these bands."""
+    if scaling == "by-instrument" and "VIS" not in bands:
+        return "together"
+    return "by-band" if len(bands) == 1 and scaling != "unscaled" else scaling
+
+
+def found_by(finder: Finder, images: torch.Tensor) -> int:
+    """How many of the images the finder calls a lens."""
+    with torch.inference_mode():
+        return sum(int((finder.logit(part) >= 0).sum()) for part in images.split(16))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Recall of one network at a point, as a count."""
+
+    network: str
+    point: Point
+    sample: Sample
+    found: int = -1
+
+
+class Kept:
+    """Cells in a file of one JSON line each."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        self._known: dict[Cell, int] = {}
+        for words in (json.loads(line) for line in lines if line.endswith("}")):
+            cell = Cell(words["network"], Point(**words["point"]), Sample(**words["sample"]))
+            self._known[cell] = words["found"]
+
+    def find(self, cell: Cell) -> int | None:
+        """What is known of a cell."""
+        return self._known.get(cell)
+
+    def add(self, cell: Cell, found: int) -> None:
+        """Keep a cell."""
+        self._known[cell] = found
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(replace(cell, found=found))) + "\n")
+
+
+class Table:
+    """Asks networks about points, and keeps what they say."""
+
+    def __init__(self, finders: dict[str, Finder], kept: Kept) -> None:
+        self.finders, self.kept = finders, kept
+        self._drawn: tuple[tuple[Catalogue, str, Sample], Systems] | None = None
+
+    def _systems(self, point: Point, sample: Sample) -> Systems:
+        key = point.masses, point.spectra, sample
+        if self._drawn is None or self._drawn[0] != key:
+            self._drawn = key, Systems(*key)
+        return self._drawn[1]
+
+    def cell(self, network: str, point: Point, sample: Sample) -> Cell:
+        """Recall of a network at a point."""
+        recipe = self.finders[network].recipe
+        cell = Cell(network, replace(point, scaling=alike(point.scaling, recipe.bands)), sample)
+        found = self.kept.find(cell)
+        if found is None:
+            systems = self._systems(point, sample)
+            roots = [resized(systems.root(band, point), recipe.size) for band in recipe.bands]
+            images = scaled(torch.stack(roots, dim=1), recipe.bands, point.scaling)
+            found = found_by(self.finders[network], images)
+            self.kept.add(cell, found)
+        return replace(cell, point=point, found=found)
+
+    def cells(self, point: Point, sample: Sample, bound: float = np.inf) -> list[Cell] | None:
+        """Recall of all networks; None where the misfit is certain to be above `bound`."""
         done: list[Cell] = []
-        roots = None
-        for cell in sample.cells(finders, point):
-            if (found := kept.find(cell)) is None:
-                if drawn is None or drawn[:2] != (spectra, catalogue):
-                    drawn = spectra, catalogue, systems(sample.kind, spectra, catalogue, (sample.seed, sample.n))
-                roots = roots or drawn[2].roots(source - UNIT_MAG)
-                finder = finders[cell.network]
-                found = replace(cell, found=found_by(finder, scaled(roots, finder, scaling)))
-                kept.add(found)
-            done.append(found)
-            if misfit(done) * np.sqrt(len(done) / len(finders)) > bound:
-                break
-        else:
-            ranked.append((misfit(done), point))
-    return sorted(ranked)
+        for network in self.finders:
+            done.append(self.cell(network, point, sample))
+            if misfit(done) * np.sqrt(len(done) / len(self.finders)) > bound:
+                return None
+        return done
+
+
+Ranked = list[tuple[float, Point]]
+
+
+def look(table: Table, points: Iterable[Point], sample: Sample, ranked: Ranked) -> int:
+    """Add the misfit of points that may be the best to `ranked`, the best first; how many were looked at."""
+    count = 0
+    for count, point in enumerate(points, 1):
+        cells = table.cells(point, sample, max(WORTH_A_LOOK, ranked[0][0] if ranked else np.inf))
+        if cells is not None:
+            ranked.append((misfit(cells), point))
+            ranked.sort(key=lambda one: one[0])
+    return count
+
+
+Readings = Sequence[tuple[str, str, str]]
+"""Unit, scaling and spectra."""
+
+
+def anywhere(index: int, seed: int, readings: Readings) -> Iterator[Point]:
+    """Points of a set: the same masses, `LIGHTS` ways how bright all is, in every reading."""
+    rng = np.random.default_rng([seed, index])
+    draw = {name: rng.uniform(*bounds, LIGHTS).round(2).tolist() for name, bounds in RANGES.items()}
+    for light in range(LIGHTS):
+        heavier = draw["heavier_mag"][light]
+        middle, lens = (round(draw[name][0] + heavier, 2) for name in ("middle_mag", "lens_absolute_mag"))
+        for reading in readings:
+            yield Point(draw["source_mag"][light], middle, lens, draw["width_mag"][0], heavier, *reading)
+
+
+def near(index: int, seed: int, parent: Point) -> Iterator[Point]:
+    """The same about a point, in its reading."""
+    rng = np.random.default_rng([seed, index, 1])
+    steps = {name: rng.normal(0.0, (high - low) / 10, LIGHTS).round(2) for name, (low, high) in RANGES.items()}
+    width = float(np.clip(parent.width_mag + steps["width_mag"][0], *RANGES["width_mag"]).round(2))
+    for source, heavier in zip(steps["source_mag"], steps["heavier_mag"], strict=True):
+        yield replace(
+            parent,
+            source_mag=round(parent.source_mag + float(source), 2),
+            middle_mag=round(parent.middle_mag + float(steps["middle_mag"][0] + heavier), 2),
+            lens_absolute_mag=round(parent.lens_absolute_mag + float(steps["lens_absolute_mag"][0] + heavier), 2),
+            width_mag=width,
+            heavier_mag=round(parent.heavier_mag + float(heavier), 2),
+        )
 
 
 def published() -> dict[tuple[str, str], float]:
     """(network, kind) → recall in the paper's Table 6."""
-    table = load_definition("compound").published
-    assert table is not None
-    return {(name, kind): value for name, row in table.recall.items() for kind, value in row.items()}
-
-
-def misfit(cells: Sequence[Cell]) -> float:
-    """Root mean square of ours less the paper's."""
-    away = [cell.found / cell.n - PUBLISHED[cell.network, cell.kind] for cell in cells]
-    return float(np.sqrt(np.mean(np.square(away))))
+    definition = load_definition("compound").published
+    assert definition is not None
+    return {(name, kind): value for name, row in definition.recall.items() for kind, value in row.items()}
 
 
 PUBLISHED = published()
 
 
-def table(cells: Sequence[Cell]) -> str:
+def misfit(cells: Sequence[Cell]) -> float:
+    """Root mean square of ours less the paper's."""
+    away = [cell.found / cell.sample.n - PUBLISHED[cell.network, cell.sample.kind] for cell in cells]
+    return float(np.sqrt(np.mean(np.square(away))))
+
+
+def as_table(cells: Sequence[Cell]) -> str:
     """All numbers beside the paper's."""
     lines = ["| network | kind | ours | paper | difference | |", "| --- | --- | --- | --- | --- | --- |"]
-    near = 0
+    near_ones = 0
     for cell in cells:
-        low, high = wilson_interval(cell.found, cell.n)
-        ours, theirs = cell.found / cell.n, PUBLISHED[cell.network, cell.kind]
-        near += abs(ours - theirs) <= 0.10
-        how = "fitted" if cell.kind == FITTED_KIND else "predicted"
+        low, high = wilson_interval(cell.found, cell.sample.n)
+        ours, theirs = cell.found / cell.sample.n, PUBLISHED[cell.network, cell.sample.kind]
+        near_ones += abs(ours - theirs) <= 0.10
+        how = "fitted" if cell.sample.kind == FITTED_KIND else "predicted"
         row = f"{ours:.2f} [{low:.2f}, {high:.2f}] | {theirs:.2f} | {ours - theirs:+.2f} | {how}"
-        lines.append(f"| {cell.network} | {cell.kind} | {row} |")
-    rms = ", ".join(f"{kind} {misfit([cell for cell in cells if cell.kind == kind]):.3f}" for kind in KINDS)
-    return "\n".join([*lines, f"{near} of {len(cells)} within ± .10; root mean square of the differences: {rms}"])
+        lines.append(f"| {cell.network} | {cell.sample.kind} | {row} |")
+    rms = ", ".join(f"{kind} {misfit([cell for cell in cells if cell.sample.kind == kind]):.3f}" for kind in KINDS)
+    return "\n".join([*lines, f"{near_ones} of {len(cells)} within ± .10; root mean square differences: {rms}"])
 
 
 def draw_examples(path: Path) -> None:
     """Six arcs and six rings of the population as shipped, VIS, as the notebook stores them."""
     figure = new_figure(6.4, 2.5)
     axes = figure.subplots(2, 6)
+    shipped = Point(*(FITTED.source_mag, FITTED.middle_mag, FITTED.lens_absolute_mag, FITTED.width_mag), 0.0, *("",) * 3)
     for row, kind in zip(axes, KINDS, strict=True):
-        roots = systems(kind, SPECTRA[0], FITTED, (1, 6)).roots(0.0)["VIS"]
+        sample = Sample(kind, 6, 1)
+        roots = Systems(shipped.masses, SPECTRA[0], sample).root("VIS", shipped)
         for ax, image in zip(row, roots, strict=True):
             ax.imshow(image, origin="lower", cmap="gray")
             ax.set_axis_off()
@@ -277,39 +373,58 @@ def read_networks(words: Sequence[str]) -> dict[str, Finder]:
             raise SystemExit(f"--network {word}: give one of {', '.join(RECIPES)} and a path, as OU-66=PATH")
         folder = Path(path).is_dir()
         finders[name] = load_finder(path) if folder else read_published(Path(path), load_recipe(RECIPES[name]))
-    return dict(sorted(finders.items(), key=lambda item: item[1].recipe.size))  # the quick ones first
+    quick = sorted(finders.items(), key=lambda item: (item[1].recipe.size, len(item[1].recipe.bands)))
+    return dict(quick)
 
 
-def main() -> None:
-    """Search, then draw the best point of each scaling anew with more systems."""
+def arguments() -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", action="append", required=True, metavar="NAME=PATH")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--n", type=int, default=48)
-    parser.add_argument("--final", type=int, default=400)
+    parser.add_argument("--sets", type=int, default=60, help="masses drawn anywhere")
+    parser.add_argument("--near", type=int, default=30, help="masses drawn about the best points")
+    parser.add_argument("--finalists", type=int, default=12, help="best points that are looked at again")
+    parser.add_argument("--n", type=int, default=48, help="systems a point in the search")
+    parser.add_argument("--again", type=int, default=200, help="new systems a finalist")
+    parser.add_argument("--final", type=int, default=400, help="new systems of each kind at the best point")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--grid", default="source=20:24:2,middle=20:24:2,lens=-24:-20:2")
-    parser.add_argument("--figure", type=Path, help="example cutouts, beside the search")
+    parser.add_argument("--figure", type=Path, help="example cutouts of the shipped population, beside the search")
+    parser.add_argument("--unit", action="append", choices=UNITS)
+    parser.add_argument("--scaling", action="append", choices=SCALINGS)
     parser.add_argument("--spectra", action="append", choices=SPECTRA)
-    options = parser.parse_args()
-    options.spectra = options.spectra or list(SPECTRA)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Search, look at the finalists again, and measure the best of them on new systems."""
+    options = arguments()
+    torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    finders, kept = read_networks(options.network), Kept(options.out / "cells.jsonl")
+    table = Table(read_networks(options.network), Kept(options.out / "cells.jsonl"))
     if options.figure:
         draw_examples(options.figure)
-    ranked = run(finders, grid(options.grid, options.spectra), Sample(FITTED_KIND, options.n, options.seed), kept)
-    for spectra, scaling in itertools.product(options.spectra, SCALINGS):
-        print(f"\n## spectra {spectra}, bands scaled {scaling}")
-        found = [(value, point) for value, point in ranked if point[-2:] == (spectra, scaling)]
-        for value, (source, middle, lens, *_) in found[:8]:
-            print(f"misfit of the {FITTED_KIND} {value:.3f} at source {source}, middle {middle}, lens {lens}")
-        if options.final and found:
-            cells = []
-            for kind in KINDS:
-                sample = Sample(kind, options.final, options.seed + 1)
-                run(finders, [found[0][1]], sample, kept)
-                cells += [kept.find(cell) for cell in sample.cells(finders, found[0][1])]
-            print(table([cell for cell in cells if cell is not None]))
+    chosen = options.unit or UNITS, options.scaling or SCALINGS, options.spectra or SPECTRA[:1]
+    readings, ranked, sample = list(itertools.product(*chosen)), [], Sample(FITTED_KIND, options.n, options.seed)
+    looked = sum(look(table, anywhere(i, options.seed, readings), sample, ranked) for i in range(options.sets))
+    print(f"{looked} points anywhere, {len(ranked)} with all networks asked; best misfit {ranked[0][0]:.3f}", flush=True)
+    for index in range(options.near):
+        looked += look(table, near(index, options.seed, ranked[index % PARENTS][1]), sample, ranked)
+    for reading in readings:
+        best = [one for one in ranked if (one[1].unit, one[1].scaling, one[1].spectra) == reading][:3]
+        for value, point in best:
+            print(f"{value:.3f} at {point.words()}")
+    print(f"{looked} points; again:", flush=True)
+    again: Ranked = []
+    fresh = replace(sample, n=options.again, seed=options.seed + 1)
+    for _, point in ranked[: options.finalists]:
+        again.append((misfit(table.cells(point, fresh) or []), point))
+    again.sort(key=lambda one: one[0])
+    for value, point in again:
+        print(f"{value:.3f} at {point.words()}", flush=True)
+    if options.final:
+        last = [Sample(kind, options.final, options.seed + 2) for kind in KINDS]
+        print(as_table([cell for one in last for cell in table.cells(again[0][1], one) or []]))
 
 
 if __name__ == "__main__":
