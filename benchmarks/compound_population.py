@@ -62,7 +62,7 @@ NOTEBOOK_FWHM_ARCSEC = 0.16
 LIGHTS = 6
 """Points that share their masses, and so their rays."""
 PARENTS = 5
-WORTH_A_LOOK = 0.15
+WORTH_A_LOOK = 0.12
 """A point whose misfit is above this and above the best one's is left as soon as that is certain."""
 
 
