@@ -6,7 +6,7 @@ rings is predicted. Images are made as the public notebook makes them: one point
 Every cell is kept, so that an interrupted run goes on.
 
     python benchmarks/compound_population.py --network OU-200=OU_200_Weights.pt [--network OU-Y=…] --out DIR
-        [--sets 60] [--near 30] [--n 48] [--again 200] [--final 400] [--seed 1] [--unit counts] [--scaling by-band]
+        [--sets 60] [--near 30] [--n 48] [--again 200] [--final 400] [--seed 1] [--release 1.6.0] [--scaling by-band]
         [--spectra as-meant] [--figure PNG]
 """
 
@@ -26,7 +26,7 @@ import torch
 from lensaudit.display.figures import new_figure, save_figure
 from lensaudit.finders import Finder, load_finder, load_recipe, read_published
 from lensaudit.finders.stretch import SQRT_CEILING, resized
-from lensaudit.imaging import EUCLID, Instrument, Numerics
+from lensaudit.imaging import EUCLID, Band, Instrument, Numerics
 from lensaudit.imaging.noise import add_noise, unit_noise
 from lensaudit.imaging.psf import convolve, kernel
 from lensaudit.imaging.render import draw_light
@@ -43,26 +43,27 @@ RECIPES = {name: name.lower() for name in ("OU-H", "OU-J", "OU-Y", "OU-JYH", "OU
     "OU-200": "ou200",
 }
 RANGES = {
-    "source_mag": (21.5, 27.0),
-    "middle_mag": (21.0, 26.0),
-    "lens_absolute_mag": (-24.0, -20.0),
-    "width_mag": (0.5, 1.4),
+    "source_mag": (21.0, 26.0),
+    "middle_mag": (20.5, 25.0),
+    "lens_absolute_mag": (-25.0, -21.0),
+    "width_mag": (0.5, 1.8),
     "heavier_mag": (-0.5, 1.0),
 }
 SCALINGS = ("together", "by-instrument", "by-band", "unscaled")
 """All bands by one minimum and maximum, NISP's three by one and VIS by its own, each by its own, as stored."""
-UNITS = ("electrons", "counts")
-"""Of a pixel per second: what gives 1 at the zero point; lenstronomy changed in July 2020 from counts to electrons."""
+RELEASES = ("1.5.1", "1.6.0", "1.9.1")
+"""Of lenstronomy, each the first or last of its kind: to 1.5.1 pixels are counts, later electrons; to 1.9.0 the noise of
+the sky is taken for the square of its light; to 1.8.2 the Sérsic radius is that of the major axis."""
 SPECTRA = ("as-called", "as-meant")
 """The notebook hands its spectra's weights to SkyPy as a redshift; with the weights as meant galaxies are redder."""
 UNIT_MAG = 15.0
 """Light is rendered at this magnitude, so that nothing is too faint to draw, and scaled."""
 PIXEL_CENTRES = Numerics(core_oversample=1)
 NOTEBOOK_FWHM_ARCSEC = 0.16
-LIGHTS = 6
+LIGHTS = 4
 """Points that share their masses, and so their rays."""
 PARENTS = 5
-WORTH_A_LOOK = 0.12
+WORTH_A_LOOK = 0.10
 """A point whose misfit is above this and above the best one's is left as soon as that is certain."""
 
 
@@ -91,7 +92,7 @@ class Point:
     lens_absolute_mag: float
     width_mag: float
     heavier_mag: float
-    unit: str
+    release: str
     scaling: str
     spectra: str
 
@@ -105,7 +106,7 @@ class Point:
         """For a line of the result."""
         return (
             f"source {self.source_mag:.2f}, middle {self.middle_mag:.2f}, lens {self.lens_absolute_mag:.2f}, width "
-            f"{self.width_mag:.2f}, heavier {self.heavier_mag:+.2f}, {self.unit}, {self.scaling}"
+            f"{self.width_mag:.2f}, heavier {self.heavier_mag:+.2f}, {self.release}, {self.scaling}"
         )
 
 
@@ -149,15 +150,36 @@ def parts_of(scene: Scene) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
+def compact(scene: Scene) -> Scene:
+    """The scene with Sérsic radii taken for those of the major axis."""
+    galaxies = []
+    for galaxy in scene.galaxies:
+        (light,) = galaxy.light
+        radius = light.r_eff_arcsec * float(np.sqrt(light.axis_ratio))
+        galaxies.append(replace(galaxy, light=(replace(light, r_eff_arcsec=radius),)))
+    return replace(scene, galaxies=tuple(galaxies))
+
+
+def as_released(band: Band, release: str) -> Band:
+    """The band with the noise of a release of lenstronomy."""
+    if release == "1.9.1":
+        return band
+    gain, time = band.gain_e_per_adu if release == "1.5.1" else 1.0, band.total_exposure_s
+    assert band.sky_mag_per_arcsec2 is not None
+    sky = band.flux(band.sky_mag_per_arcsec2) * band.pixel_scale_arcsec**2
+    variance = band.exposures * (band.read_noise_e / gain) ** 2 + time * sky**2
+    return replace(band, sigma=float(np.sqrt(variance)) / time, electrons_per_unit=gain * time)
+
+
 class Systems:
     """n systems of one kind and of given masses; how bright sources and deflectors are may still be chosen."""
 
-    def __init__(self, masses: Catalogue, spectra: str, sample: Sample) -> None:
+    def __init__(self, masses: Catalogue, spectra: str, along_major: bool, sample: Sample) -> None:
         notebook = replace(KINDS[sample.kind], catalogue=masses, weighted=spectra == "as-meant")
         number = list(KINDS).index(sample.kind)
         seeds = [[sample.seed, index, number] for index in range(sample.n)]
         self.scenes = [draw_faithful(np.random.default_rng(seed), notebook) for seed in seeds]
-        parts = [parts_of(scene) for scene in self.scenes]
+        parts = [parts_of(compact(scene) if along_major else scene) for scene in self.scenes]
         self.parts = {name: [np.stack(images) for images in zip(*(one[name] for one in parts))] for name in BANDS}
 
     @cached_property
@@ -170,11 +192,9 @@ class Systems:
 
     def root(self, name: str, point: Point) -> torch.Tensor:
         """Square roots (n, h, w) of the images of a band, as the notebook stores them."""
-        band, gain = BANDS[name], BANDS[name].gain_e_per_adu if point.unit == "counts" else 1.0
-        band = replace(band, zero_point_mag=band.zero_point_mag + 2.5 * float(np.log10(gain)))
-        brighter = gain * flux_of(point.source_mag), gain * flux_of(UNIT_MAG + point.heavier_mag)
+        brighter = flux_of(point.source_mag), flux_of(UNIT_MAG + point.heavier_mag)
         arcs, rest = (np.float32(flux) * part for flux, part in zip(brighter, self.parts[name], strict=True))
-        images = add_noise(arcs + rest, self.noise[name], band)
+        images = add_noise(arcs + rest, self.noise[name], as_released(BANDS[name], point.release))
         return torch.from_numpy(np.sqrt(np.clip(images, 0, SQRT_CEILING)) / 100)
 
 
@@ -242,10 +262,10 @@ class Table:
 
     def __init__(self, finders: dict[str, Finder], kept: Kept) -> None:
         self.finders, self.kept = finders, kept
-        self._drawn: tuple[tuple[Catalogue, str, Sample], Systems] | None = None
+        self._drawn: tuple[tuple[Catalogue, str, bool, Sample], Systems] | None = None
 
     def _systems(self, point: Point, sample: Sample) -> Systems:
-        key = point.masses, point.spectra, sample
+        key = point.masses, point.spectra, point.release != "1.9.1", sample
         if self._drawn is None or self._drawn[0] != key:
             self._drawn = key, Systems(*key)
         return self._drawn[1]
@@ -288,17 +308,17 @@ def look(table: Table, points: Iterable[Point], sample: Sample, ranked: Ranked) 
 
 
 Readings = Sequence[tuple[str, str, str]]
-"""Unit, scaling and spectra."""
+"""Release, scaling and spectra."""
 
 
 def anywhere(index: int, seed: int, readings: Readings) -> Iterator[Point]:
     """Points of a set: the same masses, `LIGHTS` ways how bright all is, in every reading."""
     rng = np.random.default_rng([seed, index])
     draw = {name: rng.uniform(*bounds, LIGHTS).round(2).tolist() for name, bounds in RANGES.items()}
-    for light in range(LIGHTS):
+    for reading_of, light in itertools.product(SPECTRA, range(LIGHTS)):
         heavier = draw["heavier_mag"][light]
         middle, lens = (round(draw[name][0] + heavier, 2) for name in ("middle_mag", "lens_absolute_mag"))
-        for reading in readings:
+        for reading in (one for one in readings if one[-1] == reading_of):
             yield Point(draw["source_mag"][light], middle, lens, draw["width_mag"][0], heavier, *reading)
 
 
@@ -356,7 +376,7 @@ def draw_examples(path: Path) -> None:
     shipped = Point(*(FITTED.source_mag, FITTED.middle_mag, FITTED.lens_absolute_mag, FITTED.width_mag), 0.0, *("",) * 3)
     for row, kind in zip(axes, KINDS, strict=True):
         sample = Sample(kind, 6, 1)
-        roots = Systems(shipped.masses, SPECTRA[0], sample).root("VIS", shipped)
+        roots = Systems(shipped.masses, SPECTRA[0], False, sample).root("VIS", shipped)
         for ax, image in zip(row, roots, strict=True):
             ax.imshow(image, origin="lower", cmap="gray")
             ax.set_axis_off()
@@ -390,7 +410,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--final", type=int, default=400, help="new systems of each kind at the best point")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--figure", type=Path, help="example cutouts of the shipped population, beside the search")
-    parser.add_argument("--unit", action="append", choices=UNITS)
+    parser.add_argument("--release", action="append", choices=RELEASES)
     parser.add_argument("--scaling", action="append", choices=SCALINGS)
     parser.add_argument("--spectra", action="append", choices=SPECTRA)
     return parser.parse_args()
@@ -404,14 +424,14 @@ def main() -> None:
     table = Table(read_networks(options.network), Kept(options.out / "cells.jsonl"))
     if options.figure:
         draw_examples(options.figure)
-    chosen = options.unit or UNITS, options.scaling or SCALINGS, options.spectra or SPECTRA[:1]
+    chosen = options.release or RELEASES, options.scaling or SCALINGS, options.spectra or SPECTRA[:1]
     readings, ranked, sample = list(itertools.product(*chosen)), [], Sample(FITTED_KIND, options.n, options.seed)
     looked = sum(look(table, anywhere(i, options.seed, readings), sample, ranked) for i in range(options.sets))
     print(f"{looked} points anywhere, {len(ranked)} with all networks asked; best misfit {ranked[0][0]:.3f}", flush=True)
     for index in range(options.near):
         looked += look(table, near(index, options.seed, ranked[index % PARENTS][1]), sample, ranked)
     for reading in readings:
-        best = [one for one in ranked if (one[1].unit, one[1].scaling, one[1].spectra) == reading][:3]
+        best = [one for one in ranked if (one[1].release, one[1].scaling, one[1].spectra) == reading][:3]
         for value, point in best:
             print(f"{value:.3f} at {point.words()}")
     print(f"{looked} points; again:", flush=True)
