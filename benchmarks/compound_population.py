@@ -7,7 +7,7 @@ Every cell is kept, so that an interrupted run goes on.
 
     python benchmarks/compound_population.py --network OU-200=OU_200_Weights.pt [--network OU-Y=…] --out DIR
         [--sets 60] [--near 30] [--n 48] [--again 200] [--final 400] [--seed 1] [--release 1.6.0] [--scaling by-band]
-        [--spectra as-meant] [--figure PNG]
+        [--spectra as-meant] [--point 24 24 -22 0.9 0] [--figure PNG]
 """
 
 from __future__ import annotations
@@ -17,31 +17,32 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from compound_images import (
+    KINDS,
+    RELEASES,
+    SCALINGS,
+    SPECTRA,
+    Point,
+    Sample,
+    Systems,
+    alike,
+    found_by,
+    prepared,
+    read_networks,
+)
 
 from lensaudit.display.figures import new_figure, save_figure
-from lensaudit.finders import Finder, load_finder, load_recipe, read_published
-from lensaudit.finders.stretch import SQRT_CEILING, resized
-from lensaudit.imaging import EUCLID, Band, Instrument, Numerics
-from lensaudit.imaging.noise import add_noise, unit_noise
-from lensaudit.imaging.psf import convolve, kernel
-from lensaudit.imaging.render import draw_light
+from lensaudit.finders import Finder
 from lensaudit.probes.definition import load_definition
-from lensaudit.scenes import Galaxy, Scene
-from lensaudit.scenes.populations.faithful import FAITHFUL_ARCS, FAITHFUL_RINGS, FITTED, Catalogue, draw_faithful
+from lensaudit.scenes.populations.faithful import FITTED, Catalogue
 from lensaudit.statistics import wilson_interval
 
-KINDS = {"arcs": FAITHFUL_ARCS, "rings": FAITHFUL_RINGS}
 FITTED_KIND = "arcs"
 """The rule, chosen before any number was seen: the arcs of all networks are fitted, all rings predicted."""
-RECIPES = {name: name.lower() for name in ("OU-H", "OU-J", "OU-Y", "OU-JYH", "OU-VIS")} | {
-    "OU-66": "ou66",
-    "OU-200": "ou200",
-}
 RANGES = {
     "source_mag": (21.0, 26.0),
     "middle_mag": (20.5, 25.0),
@@ -49,180 +50,11 @@ RANGES = {
     "width_mag": (0.5, 1.8),
     "heavier_mag": (-0.5, 1.0),
 }
-SCALINGS = ("together", "by-instrument", "by-band", "unscaled")
-"""All bands by one minimum and maximum, NISP's three by one and VIS by its own, each by its own, as stored."""
-RELEASES = ("1.5.1", "1.6.0", "1.9.1")
-"""Of lenstronomy, each the first or last of its kind: to 1.5.1 pixels are counts, later electrons; to 1.9.0 the noise of
-the sky is taken for the square of its light; to 1.8.2 the Sérsic radius is that of the major axis."""
-SPECTRA = ("as-called", "as-meant")
-"""The notebook hands its spectra's weights to SkyPy as a redshift; with the weights as meant galaxies are redder."""
-UNIT_MAG = 15.0
-"""Light is rendered at this magnitude, so that nothing is too faint to draw, and scaled."""
-PIXEL_CENTRES = Numerics(core_oversample=1)
-NOTEBOOK_FWHM_ARCSEC = 0.16
 LIGHTS = 4
 """Points that share their masses, and so their rays."""
 PARENTS = 5
 WORTH_A_LOOK = 0.10
 """A point whose misfit is above this and above the best one's is left as soon as that is certain."""
-
-
-def _instrument(bands: Sequence[str], pixels: int) -> Instrument:
-    """Bands with one ray a pixel and the notebook's PSF."""
-    sharp = tuple(replace(EUCLID.band(name), fwhm_arcsec=NOTEBOOK_FWHM_ARCSEC) for name in bands)
-    return Instrument("notebook", sharp, pixels, sharp[0].pixel_scale_arcsec)
-
-
-INSTRUMENTS = (_instrument(("VIS",), 200), _instrument(("Y", "J", "H"), 66))
-BANDS = {band.name: band for instrument in INSTRUMENTS for band in instrument.bands}
-
-
-@dataclass(frozen=True)
-class Point:
-    """One reading of what is not published: means and width of the catalogue's magnitudes, and three habits.
-
-    Attributes
-    ----------
-    heavier_mag
-        Galaxies have the velocity dispersion that our Faber–Jackson relation gives to those so much brighter.
-    """
-
-    source_mag: float
-    middle_mag: float
-    lens_absolute_mag: float
-    width_mag: float
-    heavier_mag: float
-    release: str
-    scaling: str
-    spectra: str
-
-    @property
-    def masses(self) -> Catalogue:
-        """Catalogue in which our relation gives the deflectors' masses; its sources are at `UNIT_MAG`."""
-        middle, lens = (round(mag - self.heavier_mag, 6) for mag in (self.middle_mag, self.lens_absolute_mag))
-        return Catalogue(UNIT_MAG, middle, lens, self.width_mag)
-
-    def words(self) -> str:
-        """For a line of the result."""
-        return (
-            f"source {self.source_mag:.2f}, middle {self.middle_mag:.2f}, lens {self.lens_absolute_mag:.2f}, width "
-            f"{self.width_mag:.2f}, heavier {self.heavier_mag:+.2f}, {self.release}, {self.scaling}"
-        )
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Which systems are drawn."""
-
-    kind: str
-    n: int
-    seed: int
-
-
-def at_unit(galaxy: Galaxy) -> Galaxy:
-    """The galaxy with one magnitude in every band."""
-    light = tuple(replace(part, magnitudes=dict.fromkeys(BANDS, UNIT_MAG)) for part in galaxy.light)
-    return replace(galaxy, light=light)
-
-
-def flux_of(magnitude: float) -> float:
-    """Over that of `UNIT_MAG`."""
-    return float(10.0 ** (-0.4 * (magnitude - UNIT_MAG)))
-
-
-def parts_of(scene: Scene) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Band → (arcs, light of the deflectors), noiseless, PSF included."""
-    deflectors = [galaxy for galaxy in scene.galaxies if galaxy.role != "source"]
-    source = next(galaxy for galaxy in scene.galaxies if galaxy.role == "source")
-    split = replace(scene, galaxies=(*(at_unit(galaxy) for galaxy in deflectors), at_unit(source)))
-    alone = [replace(scene, galaxies=(replace(at_unit(galaxy), mass=None),)) for galaxy in deflectors]
-    found = {}
-    for instrument in INSTRUMENTS:
-        arcs, _ = draw_light(split, instrument, PIXEL_CENTRES)
-        stars = [draw_light(one, instrument, PIXEL_CENTRES)[1] for one in alone]
-        for band in instrument.bands:
-            pattern, name = kernel(scene.psf, band), band.name
-            rest = sum(
-                flux_of(galaxy.magnitude(name)) * light[name] for galaxy, light in zip(deflectors, stars, strict=True)
-            )
-            seen = flux_of(source.magnitude(name)) * convolve(arcs[name], pattern)
-            found[name] = seen.astype(np.float32), convolve(np.asarray(rest), pattern).astype(np.float32)
-    return found
-
-
-def compact(scene: Scene) -> Scene:
-    """The scene with Sérsic radii taken for those of the major axis."""
-    galaxies = []
-    for galaxy in scene.galaxies:
-        (light,) = galaxy.light
-        radius = light.r_eff_arcsec * float(np.sqrt(light.axis_ratio))
-        galaxies.append(replace(galaxy, light=(replace(light, r_eff_arcsec=radius),)))
-    return replace(scene, galaxies=tuple(galaxies))
-
-
-def as_released(band: Band, release: str) -> Band:
-    """The band with the noise of a release of lenstronomy."""
-    if release == "1.9.1":
-        return band
-    gain, time = band.gain_e_per_adu if release == "1.5.1" else 1.0, band.total_exposure_s
-    assert band.sky_mag_per_arcsec2 is not None
-    sky = band.flux(band.sky_mag_per_arcsec2) * band.pixel_scale_arcsec**2
-    variance = band.exposures * (band.read_noise_e / gain) ** 2 + time * sky**2
-    return replace(band, sigma=float(np.sqrt(variance)) / time, electrons_per_unit=gain * time)
-
-
-class Systems:
-    """n systems of one kind and of given masses; how bright sources and deflectors are may still be chosen."""
-
-    def __init__(self, masses: Catalogue, spectra: str, along_major: bool, sample: Sample) -> None:
-        notebook = replace(KINDS[sample.kind], catalogue=masses, weighted=spectra == "as-meant")
-        number = list(KINDS).index(sample.kind)
-        seeds = [[sample.seed, index, number] for index in range(sample.n)]
-        self.scenes = [draw_faithful(np.random.default_rng(seed), notebook) for seed in seeds]
-        parts = [parts_of(compact(scene) if along_major else scene) for scene in self.scenes]
-        self.parts = {name: [np.stack(images) for images in zip(*(one[name] for one in parts))] for name in BANDS}
-
-    @cached_property
-    def noise(self) -> dict[str, np.ndarray]:
-        """Band → unit noise (n, h, w)."""
-        return {
-            name: np.stack([unit_noise(scene.noise_seed, index, (band.pixels,) * 2) for scene in self.scenes])
-            for index, (name, band) in enumerate(BANDS.items())
-        }
-
-    def root(self, name: str, point: Point) -> torch.Tensor:
-        """Square roots (n, h, w) of the images of a band, as the notebook stores them."""
-        brighter = flux_of(point.source_mag), flux_of(UNIT_MAG + point.heavier_mag)
-        arcs, rest = (np.float32(flux) * part for flux, part in zip(brighter, self.parts[name], strict=True))
-        images = add_noise(arcs + rest, self.noise[name], as_released(BANDS[name], point.release))
-        return torch.from_numpy(np.sqrt(np.clip(images, 0, SQRT_CEILING)) / 100)
-
-
-def scaled(images: torch.Tensor, bands: Sequence[str], scaling: str) -> torch.Tensor:
-    """Resized images (n, bands, h, w) brought to [0, 1]."""
-    if scaling == "unscaled":
-        return images
-    key = {"together": lambda _: "", "by-instrument": lambda band: band == "VIS", "by-band": str}[scaling]
-    found = torch.empty_like(images)
-    for group in {key(band) for band in bands}:
-        these = [index for index, band in enumerate(bands) if key(band) == group]
-        part = images[:, these]
-        low, high = part.amin(dim=(1, 2, 3), keepdim=True), part.amax(dim=(1, 2, 3), keepdim=True)
-        found[:, these] = (part - low) / (high - low)
-    return found
-
-
-def alike(scaling: str, bands: Sequence[str]) -> str:
-    """The first scaling that is the same for these bands."""
-    if scaling == "by-instrument" and "VIS" not in bands:
-        return "together"
-    return "by-band" if len(bands) == 1 and scaling != "unscaled" else scaling
-
-
-def found_by(finder: Finder, images: torch.Tensor) -> int:
-    """How many of the images the finder calls a lens."""
-    with torch.inference_mode():
-        return sum(int((finder.logit(part) >= 0).sum()) for part in images.split(16))
 
 
 @dataclass(frozen=True)
@@ -277,9 +109,8 @@ class Table:
         found = self.kept.find(cell)
         if found is None:
             systems = self._systems(point, sample)
-            roots = [resized(systems.root(band, point), recipe.size) for band in recipe.bands]
-            images = scaled(torch.stack(roots, dim=1), recipe.bands, point.scaling)
-            found = found_by(self.finders[network], images)
+            roots = {band: systems.root(band, point) for band in recipe.bands}
+            found = found_by(self.finders[network], prepared(roots, self.finders[network], point.scaling))
             self.kept.add(cell, found)
         return replace(cell, point=point, found=found)
 
@@ -298,13 +129,13 @@ Ranked = list[tuple[float, Point]]
 
 def look(table: Table, points: Iterable[Point], sample: Sample, ranked: Ranked) -> int:
     """Add the misfit of points that may be the best to `ranked`, the best first; how many were looked at."""
-    count = 0
-    for count, point in enumerate(points, 1):
+    points = list(points)
+    for point in points:
         cells = table.cells(point, sample, max(WORTH_A_LOOK, ranked[0][0] if ranked else np.inf))
         if cells is not None:
             ranked.append((misfit(cells), point))
             ranked.sort(key=lambda one: one[0])
-    return count
+    return len(points)
 
 
 Readings = Sequence[tuple[str, str, str]]
@@ -373,28 +204,16 @@ def draw_examples(path: Path) -> None:
     """Six arcs and six rings of the population as shipped, VIS, as the notebook stores them."""
     figure = new_figure(6.4, 2.5)
     axes = figure.subplots(2, 6)
-    shipped = Point(*(FITTED.source_mag, FITTED.middle_mag, FITTED.lens_absolute_mag, FITTED.width_mag), 0.0, *("",) * 3)
+    means = FITTED.source_mag, FITTED.middle_mag, FITTED.lens_absolute_mag, FITTED.width_mag
+    shipped = Point(*means, 0.0, "1.9.1", "together", "as-called")
     for row, kind in zip(axes, KINDS, strict=True):
         sample = Sample(kind, 6, 1)
-        roots = Systems(shipped.masses, SPECTRA[0], False, sample).root("VIS", shipped)
+        roots = Systems(shipped.masses, shipped.spectra, False, sample).root("VIS", shipped)
         for ax, image in zip(row, roots, strict=True):
             ax.imshow(image, origin="lower", cmap="gray")
             ax.set_axis_off()
         row[0].set_title(kind, loc="left")
     save_figure(path, figure)
-
-
-def read_networks(words: Sequence[str]) -> dict[str, Finder]:
-    """``NAME=PATH`` of published weights, or of a finder's folder."""
-    finders = {}
-    for word in words:
-        name, _, path = word.partition("=")
-        if name not in RECIPES or not path:
-            raise SystemExit(f"--network {word}: give one of {', '.join(RECIPES)} and a path, as OU-66=PATH")
-        folder = Path(path).is_dir()
-        finders[name] = load_finder(path) if folder else read_published(Path(path), load_recipe(RECIPES[name]))
-    quick = sorted(finders.items(), key=lambda item: (item[1].recipe.size, len(item[1].recipe.bands)))
-    return dict(quick)
 
 
 def arguments() -> argparse.Namespace:
@@ -408,12 +227,35 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=48, help="systems a point in the search")
     parser.add_argument("--again", type=int, default=200, help="new systems a finalist")
     parser.add_argument("--final", type=int, default=400, help="new systems of each kind at the best point")
+    parser.add_argument("--shown", type=int, default=1, help="finalists measured so: the others show how wide it is")
+    parser.add_argument("--point", type=float, nargs=5, metavar=tuple(RANGES), help="measured in place of a search")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--figure", type=Path, help="example cutouts of the shipped population, beside the search")
     parser.add_argument("--release", action="append", choices=RELEASES)
     parser.add_argument("--scaling", action="append", choices=SCALINGS)
     parser.add_argument("--spectra", action="append", choices=SPECTRA)
     return parser.parse_args()
+
+
+def searched(table: Table, readings: Readings, options: argparse.Namespace) -> list[Point]:
+    """The finalists of a search, the best on new arcs first."""
+    ranked: Ranked = []
+    sample = Sample(FITTED_KIND, options.n, options.seed)
+    looked = sum(look(table, anywhere(i, options.seed, readings), sample, ranked) for i in range(options.sets))
+    print(f"{looked} points anywhere, of {len(ranked)} all networks asked; best misfit {ranked[0][0]:.3f}", flush=True)
+    for index in range(options.near):
+        looked += look(table, near(index, options.seed, ranked[index % PARENTS][1]), sample, ranked)
+    for reading in readings:
+        best = [one for one in ranked if (one[1].release, one[1].scaling, one[1].spectra) == reading][:3]
+        for value, point in best:
+            print(f"{value:.3f} at {point.words()}")
+    fresh = replace(sample, n=options.again, seed=options.seed + 1)
+    print(f"{looked} points; the best again on {fresh.n} new {FITTED_KIND}:", flush=True)
+    again = [(misfit(table.cells(point, fresh) or []), point) for _, point in ranked[: options.finalists]]
+    again.sort(key=lambda one: one[0])
+    for value, point in again:
+        print(f"{value:.3f} at {point.words()}")
+    return [point for _, point in again[: options.shown]]
 
 
 def main() -> None:
@@ -425,26 +267,12 @@ def main() -> None:
     if options.figure:
         draw_examples(options.figure)
     chosen = options.release or RELEASES, options.scaling or SCALINGS, options.spectra or SPECTRA[:1]
-    readings, ranked, sample = list(itertools.product(*chosen)), [], Sample(FITTED_KIND, options.n, options.seed)
-    looked = sum(look(table, anywhere(i, options.seed, readings), sample, ranked) for i in range(options.sets))
-    print(f"{looked} points anywhere, {len(ranked)} with all networks asked; best misfit {ranked[0][0]:.3f}", flush=True)
-    for index in range(options.near):
-        looked += look(table, near(index, options.seed, ranked[index % PARENTS][1]), sample, ranked)
-    for reading in readings:
-        best = [one for one in ranked if (one[1].release, one[1].scaling, one[1].spectra) == reading][:3]
-        for value, point in best:
-            print(f"{value:.3f} at {point.words()}")
-    print(f"{looked} points; again:", flush=True)
-    again: Ranked = []
-    fresh = replace(sample, n=options.again, seed=options.seed + 1)
-    for _, point in ranked[: options.finalists]:
-        again.append((misfit(table.cells(point, fresh) or []), point))
-    again.sort(key=lambda one: one[0])
-    for value, point in again:
-        print(f"{value:.3f} at {point.words()}", flush=True)
-    if options.final:
-        last = [Sample(kind, options.final, options.seed + 2) for kind in KINDS]
-        print(as_table([cell for one in last for cell in table.cells(again[0][1], one) or []]))
+    readings = list(itertools.product(*chosen))
+    given = [Point(*options.point, *reading) for reading in readings] if options.point else []
+    last = [Sample(kind, options.final, options.seed + 2) for kind in KINDS]
+    for point in given or searched(table, readings, options):
+        print(f"\n{point.words()}", flush=True)
+        print(as_table([cell for one in last for cell in table.cells(point, one) or []]), flush=True)
 
 
 if __name__ == "__main__":
