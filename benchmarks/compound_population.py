@@ -53,8 +53,8 @@ RANGES = {
 LIGHTS = 4
 """Points that share their masses, and so their rays."""
 PARENTS = 5
-WORTH_A_LOOK = 0.10
-"""A point whose misfit is above this and above the best one's is left as soon as that is certain."""
+AS_GOOD = 0.03
+"""A point whose misfit is by more than this above the best one's is left as soon as that is certain."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def look(table: Table, points: Iterable[Point], sample: Sample, ranked: Ranked) 
     """Add the misfit of points that may be the best to `ranked`, the best first; how many were looked at."""
     points = list(points)
     for point in points:
-        cells = table.cells(point, sample, max(WORTH_A_LOOK, ranked[0][0] if ranked else np.inf))
+        cells = table.cells(point, sample, (ranked[0][0] if ranked else np.inf) + AS_GOOD)
         if cells is not None:
             ranked.append((misfit(cells), point))
             ranked.sort(key=lambda one: one[0])
@@ -251,7 +251,11 @@ def searched(table: Table, readings: Readings, options: argparse.Namespace) -> l
             print(f"{value:.3f} at {point.words()}")
     fresh = replace(sample, n=options.again, seed=options.seed + 1)
     print(f"{looked} points; the best again on {fresh.n} new {FITTED_KIND}:", flush=True)
-    again = [(misfit(table.cells(point, fresh) or []), point) for _, point in ranked[: options.finalists]]
+    again = [
+        (misfit(table.cells(point, fresh) or []), point)
+        for value, point in ranked[: options.finalists]
+        if value <= ranked[0][0] + AS_GOOD
+    ]
     again.sort(key=lambda one: one[0])
     for value, point in again:
         print(f"{value:.3f} at {point.words()}")
