@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from unittest.mock import patch
 
-from lensaudit.planted_bias.bench import audit_blind
+from lensaudit.planted_bias import bench
 from lensaudit.planted_bias.planted_finders import load_small, small_finder
 from lensaudit.planted_bias.result import BenchSettings
 
@@ -27,7 +28,8 @@ def main() -> None:
     weights = sorted((options.folder / "finders").glob("clean-*.safetensors"))
     finders = [small_finder(path.stem[:8], module=load_small(path)) for path in weights]
     settings = BenchSettings(n=options.n, seed=options.seed)
-    audits = audit_blind(finders, options.folder / "again", settings, only=asked)
+    with patch.object(bench, "DOSES", {name: bench.DOSES[name] for name in asked}):  # these probes alone
+        audits = bench.audit_blind(finders, options.folder / "again", settings)
     print("| finder | probe | dose | control | change of recall | verdict |\n| --- | --- | --- | --- | --- | --- |")
     for finder, audit in zip(finders, audits, strict=True):
         for result in audit.results:

@@ -373,16 +373,12 @@ def audit_blind(
     *,
     instrument: Instrument = EUCLID,
     hosts: OnHosts | None = None,
-    only: Sequence[str] = (),
 ) -> list[ProbeAudit]:
-    """Audit finders of which nothing but their answers is known; each pair is rendered once for all.
-
-    `only` names the probes that are asked; empty: all.
-    """
+    """Audit finders of which nothing but their answers is known; each pair is rendered once for all."""
     results: list[list[Any]] = [[] for _ in finders]
     seed, place = settings.seed + 7, "probes" if hosts is None else "probes-on-hosts"
     for definition in bench_probes(instrument, hosts):
-        if (only and definition.name not in only) or (hosts is not None and hosts.why_not(definition)):
+        if hosts is not None and hosts.why_not(definition):
             continue
         source: Source = definition.drawn(POPULATION, seed, settings.n) if hosts is None else hosts.of(definition)
         experiment = Experiment(source, definition.arms())

@@ -93,9 +93,6 @@ def test_a_finder_of_centred_peaks_is_unblinded_as_centred(tmp_path, monkeypatch
     assert found.leading == "off-centre"
     assert found.effect < -0.5
     assert found.biases == ("off-centre",)
-    [alone] = audit_blind([finder], tmp_path, settings, only=("off-centre",))
-    assert [result.definition.name for result in alone.results] == ["off-centre"]
-    assert len(audit.results) > 1
 
 
 @dataclass(frozen=True, eq=False)
