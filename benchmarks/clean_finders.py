@@ -36,7 +36,8 @@ def main() -> None:
             for one in result.findings:
                 change = f"{one.recall_change.value:+.3f} [{one.recall_change.low:+.3f}, {one.recall_change.high:+.3f}]"
                 word = one.verdict.word if one.verdict else ""
-                print(f"| {finder.name} | {result.definition.name} | {one.dose} | {one.control.value:.3f} | {change} | {word} |")
+                asked_of = f"{finder.name} | {result.definition.name} | {one.dose}"
+                print(f"| {asked_of} | {one.control.value:.3f} | {change} | {word} |")
 
 
 if __name__ == "__main__":
