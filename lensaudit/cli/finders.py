@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lensaudit.cli import options as opt
+from lensaudit.cli.compact import EXAMPLES, compact
 from lensaudit.cli.compiling import SCORING, Scoring, compiled_if_asked
 from lensaudit.cli.console import say, say_json, say_table, say_text
 from lensaudit.cli.model_card import model_card
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 def register_models(app: typer.Typer) -> None:
     """Add the commands to the application."""
     models = typer.Typer(
-        no_args_is_help=True, rich_markup_mode=None, help="List and show finders, import weights, write model cards."
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="List and show finders, import weights or make them smaller, write model cards.",
     )
     models.command("list", epilog=opt.examples("lensaudit models list", "lensaudit models list --json"))(list_models)
     models.command("show", epilog=opt.examples("lensaudit models show ou66"))(show_model)
@@ -39,6 +42,7 @@ def register_models(app: typer.Typer) -> None:
             "lensaudit models card runs/new --audit runs/report --license mit --out runs/new/README.md",
         ),
     )(model_card)
+    models.command("compact", epilog=opt.examples(*EXAMPLES))(compact)
     app.add_typer(models, name="models")
 
 

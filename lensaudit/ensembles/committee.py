@@ -18,6 +18,7 @@ from lensaudit.ensembles.map_files import Advance
 from lensaudit.ensembles.stack import FOLDS, RIDGE, log_loss, stacked
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import evaluate
+from lensaudit.evaluation.compacting import facts_of
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, load_finder, save_finder, score_set, unfilled_module
 from lensaudit.finders.committee import MEAN, NATIVE, STACK, Committee
@@ -32,7 +33,6 @@ from lensaudit.lensset import LensSet
 from lensaudit.lensset.part import Part
 from lensaudit.provenance import Provenance
 from lensaudit.statistics import auroc, auroc_interval
-from lensaudit.training.finish import facts_of
 
 FEWEST = 20
 """Labelled images of each class that a stack is fitted to."""

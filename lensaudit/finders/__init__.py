@@ -2,6 +2,7 @@
 
 from lensaudit.finders.architectures import ARCHITECTURES, initialised
 from lensaudit.finders.build import initialised_module, unfilled_module
+from lensaudit.finders.compact import rounded_to_bits, rounded_to_half
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.layers import Symmetrised
 from lensaudit.finders.load import declare_finder, load_finder
@@ -13,7 +14,7 @@ from lensaudit.finders.refit import clips, pixel_record, refitted, remarks_on, t
 from lensaudit.finders.running import DEVICES, choose_device
 from lensaudit.finders.score import Scores, calling_at, score_set
 from lensaudit.finders.scores_file import check_scores_path, read_scores, write_scores
-from lensaudit.finders.store import FinderRecord, read_record, rounded_to_half, save_finder
+from lensaudit.finders.store import FinderRecord, read_record, save_finder
 from lensaudit.finders.stretch import STRETCHES, Statistics, fit_statistics
 from lensaudit.provenance import Clipping
 
@@ -52,6 +53,7 @@ __all__ = [
     "read_scores",
     "refitted",
     "remarks_on",
+    "rounded_to_bits",
     "rounded_to_half",
     "save_finder",
     "score_set",

@@ -14,6 +14,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.files import sha256
 from lensaudit.finders.architectures.timm_networks import TimmNetwork, classifiers
 from lensaudit.finders.build import blueprint
+from lensaudit.finders.compact import expanded
 from lensaudit.finders.finder import STATISTICS_PREFIX, Finder
 from lensaudit.finders.formats.hugging_face import as_timm
 from lensaudit.finders.recipe import CUSTOM, Recipe
@@ -55,6 +56,7 @@ def read_published(path: Path, recipe: Recipe) -> Finder:
     expected = module.state_dict()
     path = Path(path)
     mappings = read_weights(path, most_bytes(expected))
+    mappings = [replace(one, tensors=expanded(one.tensors, expected, path)) for one in mappings]
     if isinstance(module, TimmNetwork):
         mappings = [replace(one, tensors=as_timm(one.tensors)) for one in mappings]
     statistics = {

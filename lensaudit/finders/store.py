@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from lensaudit.errors import DataError, UsageError
 from lensaudit.files import writable_folder, write_bytes, write_text
 from lensaudit.finders.build import blueprint
 from lensaudit.finders.calibrated import calibration_facts, read_calibrator, write_calibrator
+from lensaudit.finders.compact import as_stored, expanded
 from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import STATISTICS_PREFIX, Finder
 from lensaudit.finders.formats.copying import copy_members
@@ -159,16 +159,21 @@ def save_finder(
     )
     folder = writable_folder(folder)
     (folder / FINDER_FILE).unlink(missing_ok=True)
-    tensors = finder.module.state_dict() | {
-        f"{STATISTICS_PREFIX}{key}": value for key, value in finder.statistics.items()
-    }
-    write_bytes(folder / WEIGHTS_FILE, tensors_as_bytes(_smallest(tensors)))
+    write_bytes(folder / WEIGHTS_FILE, weights_bytes(finder))
     copy_members(finder.module, folder)
     write_calibrator(folder, finder.calibrator)
     write_text(folder / CARD_FILE, card if card is not None else finder_card(record.model_dump(mode="json")))
     words = yaml.safe_dump(record.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(folder / FINDER_FILE, words)
     return record
+
+
+def weights_bytes(finder: Finder) -> bytes:
+    """Content of the finder's ``weights.safetensors``: weights and statistics, in the least room that holds them."""
+    tensors = finder.module.state_dict() | {
+        f"{STATISTICS_PREFIX}{key}": value for key, value in finder.statistics.items()
+    }
+    return tensors_as_bytes(as_stored(tensors))
 
 
 def _with_calibration(metrics: FinderMetrics, calibrator: Calibrator | None) -> FinderMetrics:
@@ -244,7 +249,7 @@ def open_finder(folder: Path, origin: str) -> Finder:
         module = blueprint(recipe)
     except UsageError as error:
         raise DataError(f"{Path(folder) / FINDER_FILE}: {error}") from error
-    tensors = read_tensors(path, module.state_dict(), recipe)
+    tensors = expanded(read_tensors(path, module.state_dict(), recipe), module.state_dict(), path)
     named = {key.removeprefix(STATISTICS_PREFIX) for key in tensors if key.startswith(STATISTICS_PREFIX)}
     statistics = checked_statistics(
         {name: tensors.pop(f"{STATISTICS_PREFIX}{name}") for name in sorted(named)}, recipe, path
@@ -330,39 +335,6 @@ def figure_shapes(recipe: Recipe) -> dict[str, tuple[int, ...]]:
     """Name → shape of the statistics that the recipe's stretch takes."""
     bands, size = len(recipe.bands), recipe.size
     return {name: (bands, size, size) if name == "mean" else (bands,) for name in STRETCHES[recipe.stretch].fitted}
-
-
-def rounded_to_half(finder: Finder) -> Finder:
-    """The same finder with every weight rounded to 16 bit, in place, so that its file takes half the room.
-
-    Raises
-    ------
-    UsageError
-        A weight is too large for 16 bit.
-    """
-    for key, tensor in finder.module.state_dict().items():
-        if tensor.dtype.is_floating_point:
-            rounded = tensor.half().to(tensor.dtype)
-            if not bool(torch.isfinite(rounded).all()):
-                raise UsageError(f"finder {finder.name}: {key} is too large for 16-bit weights; keep 32 bit")
-            tensor.copy_(rounded)
-    return replace(finder)  # its hash is of other weights
-
-
-def _smallest(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors as they are stored: in 16 bit where all weights are numbers of 16 bit."""
-    stored = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    weights = [
-        tensor
-        for key, tensor in stored.items()
-        if tensor.dtype == torch.float32 and not key.startswith(STATISTICS_PREFIX)
-    ]
-    if not all(torch.equal(tensor, tensor.half().float()) for tensor in weights):
-        return stored
-    return {
-        key: tensor.half() if tensor.dtype == torch.float32 and not key.startswith(STATISTICS_PREFIX) else tensor
-        for key, tensor in stored.items()
-    }
 
 
 def read_tensors(path: Path, expected: Mapping[str, torch.Tensor], recipe: Recipe) -> dict[str, torch.Tensor]:

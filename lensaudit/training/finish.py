@@ -11,7 +11,8 @@ import torch
 from scipy.special import expit
 
 from lensaudit.display.page import markdown_table
-from lensaudit.evaluation import Evaluation, evaluate
+from lensaudit.evaluation import evaluate
+from lensaudit.evaluation.compacting import facts_of
 from lensaudit.finders import (
     Finder,
     FinderRecord,
@@ -272,16 +273,6 @@ def _metrics(
 def measured_record(labels: np.ndarray, logit: np.ndarray, finder: Finder, seed: int) -> MeasuredFacts:
     """What a record says of scores: counts, threshold, and each metric with its interval."""
     return facts_of(evaluate(labels, expit(logit), logit, threshold=finder.recipe.threshold, seed=seed))
-
-
-def facts_of(result: Evaluation) -> MeasuredFacts:
-    """Counts, threshold, and each metric of an evaluation, as a finder's record keeps them."""
-    counted = {"n": result.counts.n, "n_lenses": result.n_lenses, "n_non_lenses": result.n_non_lenses}
-    metrics = {metric.name: metric.to_json() for metric in result.metrics}
-    for words in metrics.values():
-        del words["name"]
-    called = {"n_unscored": result.n_unscored, "threshold": result.threshold, "beta": result.beta}
-    return MeasuredFacts.model_validate({**counted, **called, **metrics})
 
 
 @torch.inference_mode()

@@ -74,6 +74,7 @@ COMMANDS: tuple[str, ...] = (
     "models show {finder}",
     "models import {state} --as ou66 --out {out}",
     "models import {state} --as {word} --out {out}",
+    "models compact {finder} {graded} --out {out}",
     "ingest fits {cutouts} --band VIS=[VIS] --out {out}",
     "ingest fits {cutouts} --band VIS=[VIS] --catalogue {catalogue} --out {out}",
     "ingest fits {cutouts} --band VIS=[VIS] --out {out} --instrument {word}",

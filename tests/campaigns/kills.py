@@ -101,6 +101,7 @@ COMMANDS: dict[str, str] = {
     "compare --baseline": "compare ou66 --baseline {made}/vis --set {made}/set --no-speed --probe orientation "
     "--probe-n 8 --judge-n 0 --out out",
     "models card": "models card {made}/vis --audit {made}/audit --force --out out/README.md",
+    "models compact": "models compact ou66 {made}/many --bits 6 --out out",
     "ci-template": "ci-template --for github --force --out out/gate.yml",
     "report": "report {made}/vis --set {made}/set --probe orientation --probe-n 8 --occlusion-n 1 --judge-n 0 "
     "--dream-steps 2 --out out",
