@@ -75,9 +75,11 @@ ARMS: dict[str, Arm] = {
     "base": BASE,
     "no denoiser": DIRECT,
     "no denoiser, another seed": replace(DIRECT, seed=2),
-    "no denoiser, 16 epochs": replace(DIRECT, epochs=16),
+    **{f"no denoiser, {n} epochs": replace(DIRECT, epochs=n) for n in (16, 40, 100)},
+    "no denoiser, 12 features": replace(DIRECT, embedding=12),
+    "no denoiser, images 4000": replace(DIRECT, images=4000),
     "no denoiser, log": replace(DIRECT, stretch="log-minmax"),
-    "no denoiser, filters 16": replace(DIRECT, filters=16),
+    **{f"no denoiser, filters {n}": replace(DIRECT, filters=n) for n in (16, 32)},
     "no denoiser, pixels 101": replace(DIRECT, pixels=101),
     "no denoiser, conspicuous": replace(DIRECT, population="conspicuous", images=1500),
 }
