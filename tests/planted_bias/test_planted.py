@@ -83,7 +83,7 @@ class Far(torch.nn.Module):
 
 
 def test_a_finder_of_centred_peaks_is_unblinded_as_centred(tmp_path, monkeypatch):
-    keep = {name: DOSES[name] for name in ("off-centre", "red-source")}
+    keep = {"off-centre": (2.5,), "red-source": DOSES["red-source"]}
     monkeypatch.setattr("lensaudit.planted_bias.bench.DOSES", keep)
     finder = small_finder("finder-00")
     finder.module.forward = Far().forward
