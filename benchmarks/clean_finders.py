@@ -1,4 +1,4 @@
-"""Finders of a planted-bias bench on fresh pairs: is what the audit named in some of them really there, and from what dose?
+"""Finders of a planted-bias bench on fresh pairs: is what the audit named in some really there, from what dose?
 
     python benchmarks/clean_finders.py runs/planted [--probe off-centre] [--plant clean] [--n 400] [--seed 1]
     python benchmarks/clean_finders.py runs/planted --probe off-centre=0.5,1 --plant clean --plant centred-lenses

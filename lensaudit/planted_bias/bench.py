@@ -44,6 +44,7 @@ from lensaudit.planted_bias.result import (
     detected,
     hosts_needed,
     summary,
+    told_of,
     unblinded,
 )
 from lensaudit.probes import Experiment, HostsAsked, OnHosts, ProbeAudit, ProbeDefinition, Step, audited
@@ -78,7 +79,7 @@ DOSES: dict[str, tuple[float, ...]] = {
 }
 """Probes of the bench and their doses: all within what the clean training set holds, so that a clean finder need not
 lose anything, unlike the built-in doses that walk on until it must. Within is not enough: at 1.5″ off the centre or in
-JPEG of quality 50 some clean finders do lose more than is tolerated (docs/planted-bias.md), so that these end before."""
+JPEG of quality 50 some clean finders do lose more than is tolerated (docs/planted-bias.md); these two end before."""
 
 CONTROLS = {RADIUS: 2.0, NOISE: 0.7}
 """Strengths of controls that are not the built-in ones, so that control and dose span the clean training set."""
@@ -195,8 +196,8 @@ def run_planted(
     task = TrainOne(folder, jobs, settings, seen_by)
     found = _found(task, workers, progress)
     there = None if parts is None else _on_own_sky(parts, task, workers, progress)
-    probes = tuple(one.name for one in bench_probes(seen_by))
-    record = summary(found, settings, probes, seen_by.name, there)
+    doses = {one.name: told_of(one.doses) for one in bench_probes(seen_by) if one.doses}
+    record = summary(found, settings, doses, seen_by.name, there)
     write_text(folder / PAGE_FILE, bench_page(record))
     record.write(folder / RESULT_FILE)
     return record

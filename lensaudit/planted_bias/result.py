@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from lensaudit.display.page import markdown_table
 from lensaudit.planted_bias.plants import CLEAN, EPOCHS, PLANTS, Plant
 from lensaudit.probes import ProbeAudit
+from lensaudit.probes.definition import Doses
 from lensaudit.probes.result import HostsUsed
 from lensaudit.provenance import provenance
 from lensaudit.records import Json, Number, Record
@@ -198,7 +199,10 @@ class FoundOnHosts(Record):
 
 @dataclass(frozen=True)
 class PlantedResult(Record):
-    """``planted.json``: planted × detected, and every audit; `hosts` the same in real cutouts, where it was asked."""
+    """``planted.json``: planted × detected, and every audit; `hosts` the same in real cutouts, where it was asked.
+
+    `doses` says of each probe what was changed and by how much, in words for a page.
+    """
 
     planted: tuple[Detected, ...]
     clean: Accused
@@ -210,6 +214,7 @@ class PlantedResult(Record):
     provenance: Json
     instrument: str = "euclid"
     hosts: FoundOnHosts | None = None
+    doses: dict[str, str] = field(default_factory=dict)
     format: str = FORMAT
 
 
@@ -232,11 +237,11 @@ def unblinded(audit: ProbeAudit, plant: str, number: int, strength: float = 1.0)
 def summary(
     found: Sequence[Audited],
     settings: BenchSettings,
-    probes: Sequence[str],
+    doses: Mapping[str, str],
     instrument: str = EUCLID,
     hosts: FoundOnHosts | None = None,
 ) -> PlantedResult:
-    """Planted × detected with Wilson intervals, and every audit."""
+    """Planted × detected with Wilson intervals, and every audit; `doses` of each probe in words."""
     words = command(settings, instrument, "" if hosts is None else hosts.used.set)
     return PlantedResult(
         planted=detected(found),
@@ -244,12 +249,26 @@ def summary(
         audits=tuple(found),
         settings=settings,
         n_pairs=settings.n,
-        probes=tuple(probes),
+        probes=tuple(doses),
         command=words,
         provenance=provenance(seed=settings.seed) | {"command": words},  # without this machine's --out
         instrument=instrument,
         hosts=hosts,
+        doses=dict(doses),
     )
+
+
+def told_of(doses: Doses) -> str:
+    """What a probe changes and by how much, in words.
+
+    Examples
+    --------
+    >>> from lensaudit.probes.definition import load_definition
+    >>> told_of(load_definition("off-centre").doses)
+    'distance of the lens from the centre [″]; at 0.5, 1, 2, 3, 4; control at 0'
+    """
+    control = "" if doses.control is None else f"; control at {doses.control:g}"
+    return f"{doses.label}; at {', '.join(f'{one:g}' for one in doses.values)}{control}"
 
 
 def accused(found: Sequence[Audited]) -> Accused:
@@ -302,6 +321,8 @@ def bench_page(result: PlantedResult) -> str:
         f"(Wilson) over finders.{seen}",
         "",
         f"`{result.command}`",
+        "",
+        *(f"* `{name}`, {in_markdown(told)}" for name, told in result.doses.items()),
         "",
     ]
     lines += _tables(result.planted, clean, result.audits)

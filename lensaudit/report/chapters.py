@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import Field
@@ -250,11 +250,13 @@ class Planted(Record):
     clean: CleanFinders
     probes: Annotated[tuple[str, ...], Field(max_length=1000)]
     n_pairs: Count
+    doses: Annotated[dict[str, str], Field(max_length=1000)] = field(default_factory=dict)
 
     @property
     def certificate(self) -> Certificate:
-        """As a block of an audit."""
-        return Certificate(self.command, True, self.planted, self.clean, self.probes, self.n_pairs)
+        """As a block of an audit, each probe with its doses where the file tells them."""
+        asked = tuple(f"{name} ({self.doses[name]})" if name in self.doses else name for name in self.probes)
+        return Certificate(self.command, True, self.planted, self.clean, asked, self.n_pairs)
 
 
 @dataclass(frozen=True)

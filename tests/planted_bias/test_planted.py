@@ -25,7 +25,15 @@ from lensaudit.planted_bias.bench import (
 from lensaudit.planted_bias.on_hosts import Divided
 from lensaudit.planted_bias.planted_finders import SIZE, SmallNet, load_small, save_small, small_finder, train_small
 from lensaudit.planted_bias.plants import ALL_PLANTS, training_scene
-from lensaudit.planted_bias.result import Audited, BenchSettings, PlantedResult, bench_page, summary, unblinded
+from lensaudit.planted_bias.result import (
+    Audited,
+    BenchSettings,
+    PlantedResult,
+    bench_page,
+    summary,
+    told_of,
+    unblinded,
+)
 from lensaudit.probes import HostsAsked
 
 TINY = BenchSettings(finders=1, clean=1, images=200, epochs=1, n=3, tolerance=0.3)
@@ -149,7 +157,7 @@ def test_a_planted_bias_is_named_on_hosts_and_a_clean_finder_is_not_accused(tmp_
         "--psf-of-arc changes that of the arc alone"
     }
     assert one.audits[2].shown == ()
-    record = summary([], BenchSettings(), tuple(DOSES), hosts=one)
+    record = summary([], BenchSettings(), dict.fromkeys(DOSES, ""), hosts=one)
     assert PlantedResult.from_json(record.to_json()) == record
     page = bench_page(record)
     assert "## On hosts" in page
@@ -164,7 +172,7 @@ def test_the_table_counts_as_by_hand():
         Audited("clean", 1, 0.9, "einstein-radius", -0.2, (), ("einstein-radius",)),
         Audited("clean", 2, 0.9, "off-centre", -0.2, ("off-centre",), ("off-centre",)),
     ]
-    record = summary(found, BenchSettings(), tuple(DOSES))
+    record = summary(found, BenchSettings(), {one.name: told_of(one.doses) for one in bench_probes()})
     [blue] = record.planted
     assert (blue.finders, blue.named_first, blue.named) == (2, 1, 2)
     assert (record.clean.audits, record.clean.accused) == (3, 1)
@@ -172,8 +180,10 @@ def test_the_table_counts_as_by_hand():
     page = bench_page(record)
     assert "1 of 2" in page
     assert "**1 of 3**" in page
+    assert "* `off-centre`, distance of the lens from the centre [″]; at 1; control at 0" in page
+    assert "* `preprocessing-jpeg`, quality of the JPEG; at 75" in page
     half = [replace(found[0], strength=0.5), replace(found[1], leading="red-source", strength=0.5)]
-    both = summary([*found, *half], BenchSettings(strengths=(1.0, 0.5)), tuple(DOSES))
+    both = summary([*found, *half], BenchSettings(strengths=(1.0, 0.5)), dict.fromkeys(DOSES, ""))
     assert [(one.strength, one.named_first) for one in both.planted] == [(1.0, 1), (0.5, 2)]
     assert PlantedResult.from_json(both.to_json()) == both
     assert both.command.endswith("--strength 1 --strength 0.5")

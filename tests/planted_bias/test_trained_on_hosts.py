@@ -55,7 +55,7 @@ def test_too_few_hosts_are_all_audited_and_that_is_said(six_hosts):
     found = FoundOnHosts(parts.audited.used, 6, (), bench.accused([]), (), (), {}, {}, usable=6, enough=100)
     line = "trained on drawn scenes, not on this sky; 6 hosts can be used, and training on them takes 100"
     assert found.trained == line
-    assert line in bench_page(summary([], FEW, (), hosts=found))
+    assert line in bench_page(summary([], FEW, {}, hosts=found))
 
 
 def test_a_training_reads_no_audited_host_and_labels_follow_the_plant(six_hosts, tmp_path, monkeypatch):
@@ -103,7 +103,7 @@ def test_the_bench_audits_finders_of_this_sky_alone(six_hosts, tmp_path, monkeyp
     assert [*found.not_asked] == ["centred-lenses"]
     assert len([*(tmp_path / "finders").iterdir()]) == 2
     assert (found.trained_on, found.usable, found.n_pairs) == (3, 6, 3)
-    record = summary([], FEW, (), hosts=found)
+    record = summary([], FEW, {}, hosts=found)
     assert PlantedResult.from_json(record.to_json()) == record
     assert "trained on arcs in 3 hosts, each more than once with other sources, and audited in 3" in bench_page(record)
 

@@ -254,6 +254,10 @@ def test_a_certificate_is_read_and_checked(tmp_path: Path, audit: Audit):
     path = tmp_path / "planted.json"
     path.write_text(json.dumps({**audit.certificate.to_json(), "format": "x"}), encoding="utf-8")
     assert certificate_block(path) == audit.certificate
+    first = audit.certificate.probes[0]
+    told = {**audit.certificate.to_json(), "doses": {first: "angle [deg]; at 30"}}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    assert certificate_block(path).probes == (f"{first} (angle [deg]; at 30)", *audit.certificate.probes[1:])
     path.write_text('{"planted": []}', encoding="utf-8")
     with pytest.raises(DataError, match=r"planted\.json"):
         certificate_block(path)
