@@ -262,7 +262,7 @@ def save_figure(path: Path, figure: Figure, *, metadata: Mapping[str, str] | Non
     metadata
         Text chunks of the PNG beside the name of this package.
     """
-    with replacing(path) as partial, _as_text(figure):
+    with replacing(path) as partial, _as_text(figure), _drawn_once(figure):
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": "lensaudit", **(metadata or {})})
 
 
@@ -271,9 +271,31 @@ def svg_bytes(figure: Figure) -> bytes:
     import matplotlib
 
     stream = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "lensaudit"}), _as_text(figure):  # the same numbers, the same bytes
+    salted = matplotlib.rc_context({"svg.hashsalt": "lensaudit"})  # the same numbers, the same bytes
+    with salted, _as_text(figure), _drawn_once(figure):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return stream.getvalue()
+
+
+@contextmanager
+def _drawn_once(figure: Figure) -> Iterator[None]:
+    """Spare a third of the time: `savefig` draws twice, first for the layout, which needs only the sizes of things."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    draw = figure.draw
+
+    def laid_out_or_drawn(renderer: Any) -> None:
+        layout = figure.get_layout_engine()
+        if isinstance(layout, ConstrainedLayoutEngine):  # the second time it is switched off
+            layout.execute(figure)
+        else:
+            draw(renderer)
+
+    figure.draw = laid_out_or_drawn  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del figure.draw
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from lensaudit.errors import DataError
-from lensaudit.lensset.containers import Container, declaration_at
 from lensaudit.lensset.header import HEADER_NAME
 from lensaudit.lensset.store import LensSet
 from lensaudit.lensset.writer import WORK_NAME
@@ -30,6 +29,8 @@ def open_cutouts(path: Path | str) -> LensSet:
     path = Path(path)
     if not path.exists() or (path / HEADER_NAME).is_file() or (path / WORK_NAME).is_dir():
         return LensSet.open(path)
+    from lensaudit.lensset.containers import Container, declaration_at  # a second for who opens none: astropy
+
     declared = declaration_at(path)
     if declared is not None:
         return Container.open(declared)
@@ -43,4 +44,8 @@ def open_cutouts(path: Path | str) -> LensSet:
 
 def names_cutouts(path: Path) -> bool:
     """Whether `path` is what `open_cutouts` opens: a lens set's folder, or a container with its declaration."""
-    return (path / HEADER_NAME).is_file() or (path.exists() and declaration_at(path) is not None)
+    if (path / HEADER_NAME).is_file() or not path.exists():
+        return (path / HEADER_NAME).is_file()
+    from lensaudit.lensset.containers import declaration_at
+
+    return declaration_at(path) is not None
