@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +65,24 @@ def finder(tmp_path_factory):
     return load_finder(str(folder))
 
 
+@pytest.fixture(scope="module")
+def written(finder, labelled, scored, tmp_path_factory) -> Callable[[str], Path]:
+    """A function: method → folder of the finder calibrated with it, written once."""
+
+    @cache
+    def write(method: str) -> Path:
+        out = tmp_path_factory.mktemp("written") / method
+        settings = CalibrationSettings(method, prevalence=0.01)
+        write_calibrated(calibrate_finder(finder, labelled, scored, settings), labelled, out)
+        return out
+
+    return write
+
+
 @pytest.fixture
-def folder(finder, labelled, scored, tmp_path, request) -> Path:
-    """Folder of the finder calibrated with the method of the parameter."""
-    settings = CalibrationSettings(getattr(request, "param", "isotonic"), prevalence=0.01)
-    write_calibrated(calibrate_finder(finder, labelled, scored, settings), labelled, tmp_path / "calibrated")
-    return tmp_path / "calibrated"
+def folder(written, tmp_path, request) -> Path:
+    """Folder of the finder calibrated with the method of the parameter; the test's own."""
+    return Path(shutil.copytree(written(getattr(request, "param", "isotonic")), tmp_path / "calibrated"))
 
 
 @pytest.mark.parametrize("folder", ["isotonic", "beta", "venn-abers"], indirect=True)

@@ -69,7 +69,7 @@ def test_a_file_in_place_of_the_folder(lensaudit, tmp_path):
 
 def test_ctrl_c_exits_with_130_and_the_same_command_goes_on(tmp_path, until):
     out = tmp_path / "set"
-    command = [sys.executable, "-m", "lensaudit", "simulate", "lsst", "--n", "100", "--out", str(out)]
+    command = [sys.executable, "-m", "lensaudit", "simulate", "lsst", "--n", "40", "--out", str(out)]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     until(lambda: list((out / ".unfinished/parts").glob("*.jsonl")))
     run.send_signal(signal.SIGINT)

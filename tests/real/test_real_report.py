@@ -20,7 +20,7 @@ P_LENS = {"102020057": 0.99632, "102159187": 0.95580, "102042913": 0.88179}  # O
 def test_real_lenses_get_a_page_that_says_what_is_missing(tmp_path):
     finder = read_published(REAL / "wilde2022" / "OU_66_Weights.pt", load_recipe("ou66"))
     lens_set = ingest(plan_euclid_q1(REAL / "euclid-q1"), tmp_path / "set", skip_bad=True)
-    audit = build_audit(finder, lens_set, tmp_path / "out", AuditOptions(occlusion_n=2, probe_n=0))
+    audit = build_audit(finder, lens_set, tmp_path / "out", AuditOptions(occlusion_n=2, dream_steps=2, probe_n=0))
     shown = {entry.id: entry.p for group in audit.gallery.groups for entry in group.entries}
     assert {name.split("_")[0]: p for name, p in shown.items()} == pytest.approx(P_LENS, abs=1e-4)
     assert audit.verdict.level == "unlabelled"

@@ -31,6 +31,7 @@ from lensaudit.report.chapters import (
 )
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.performance import performance_block, selection_block, selection_function_block
+from lensaudit.report.plots import Pictures, pictures_of
 from lensaudit.report.probe_block import PairShown
 from lensaudit.report.render import render_report
 from lensaudit.report.schema import Audit, AuditedFinder, LabelledMetric, Measured, Settings
@@ -237,6 +238,20 @@ def full_folder(tmp_path: Path, shared_folder: Path) -> Path:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the line plots empty: a test of words or panels need not wait for them."""
     monkeypatch.setattr("lensaudit.display.figures.svg_bytes", lambda figure: b"")
+
+
+@pytest.fixture(scope="session")
+def no_plots(audit: Audit) -> Pictures:
+    """Line plots of the audit, each without a line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lensaudit.display.figures.svg_bytes", lambda figure: b"")
+        return pictures_of(audit)
+
+
+@pytest.fixture
+def unplotted(monkeypatch: pytest.MonkeyPatch, no_plots: Pictures) -> None:
+    """The same where the line plots are those of `audit`: they are not even begun, which takes a second a page."""
+    monkeypatch.setattr("lensaudit.report.render.pictures_of", lambda audit: no_plots)
 
 
 def write_full(audit: Audit, catalogue: dict[str, np.ndarray], folder: Path, n: int) -> Path:

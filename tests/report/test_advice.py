@@ -45,7 +45,7 @@ def test_the_method_to_look_at_stands_first_and_the_others_carry_their_doubt(aud
     assert strip.advice == "On single, look at Guided Grad-CAM first: believable in 5 of 5 finders."
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("unplotted")
 def test_the_page_says_why_and_marks_the_map(audit: Audit, tmp_path: Path):
     advised(audit, tmp_path, (FIRST,))
     page = render_report(tmp_path).read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ def test_the_page_says_why_and_marks_the_map(audit: Audit, tmp_path: Path):
     assert '<p class="red">Believable in 0 of 5 finders.</p>' in page  # beside the enlarged map
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("unplotted")
 @pytest.mark.parametrize(
     ("advice", "words"),
     [
@@ -76,7 +76,7 @@ def test_the_gallery_of_occlusion_says_how_far_to_believe_it(audit: Audit, catal
     assert f"How far to believe occlusion: {words}" in page
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("unplotted")
 def test_none_is_said_plainly(audit: Audit, tmp_path: Path):
     found = advised(audit, tmp_path, (NONE,))
     (strip,) = map_tiles(found, tmp_path)

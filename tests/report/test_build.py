@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ from lensaudit.report.schema import BLOCKS, Audit
 from lensaudit.statistics import Confusion
 
 PROBES = ("compound", "band-duplicate", "false-positive")
-OPTIONS = AuditOptions(seed=3, occlusion_n=1, probe_n=2, probes=PROBES)
-NO_PROBE = AuditOptions(seed=3, occlusion_n=1, probe_n=0)
+OPTIONS = AuditOptions(seed=3, occlusion_n=1, judge_n=2, dream_steps=60, probe_n=2, probes=PROBES)
+NO_PROBE = AuditOptions(seed=3, occlusion_n=1, judge_n=1, dream_steps=2, probe_n=0)
+PIECES = replace(NO_PROBE, judge_n=0, kernels=False, embed=False)
 
 
 class Net(nn.Module):
@@ -70,10 +71,24 @@ def network(seed: int = 1) -> Finder:
     return declare_finder(Net(seed), bands=("J", "Y", "H", "VIS"), size=20, name="small")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_neighbours() -> Iterator[None]:
+    """One error of each kind beside its neighbours: seven panels a row take two seconds of every audit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lensaudit.embedding.pictures.SHOWN_ERRORS", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
 def built(lens_set: LensSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Audit]:
     out = tmp_path_factory.mktemp("audit")
     return out, build_audit(network(), lens_set, out, OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def page(built: tuple[Path, Audit]) -> str:
+    """As it is drawn of the audit."""
+    return render_report(built[0]).read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -164,24 +179,25 @@ def test_explanations_and_kernels_are_judged_by_the_truth(built: tuple[Path, Aud
     assert set(rows) == {*FOR_ANY, "centre-blob", "edges"}
     assert [name for name, row in rows.items() if row.baseline] == ["centre-blob", "edges"]
     singles = lens_set.column("kind") == "single"
-    assert rows["saliency"].shares["single"].n == min(8, int(singles.sum()))
+    assert rows["saliency"].shares["single"].n == min(OPTIONS.judge_n, int(singles.sum()))
     assert {check.method for check in judged.checks} == set(CHECKED)
     assert {view.kind for view in judged.views} <= {"compound-arcs", "compound-rings"}
     assert (kernels.kernels, kernels.n) == (4, len(lens_set))
     assert pq.read_table(out / "kav.parquet").num_rows == len(lens_set)
 
 
-def test_dreams_go_towards_their_class(built: tuple[Path, Audit]):
-    out, audit = built
+def test_dreams_go_towards_their_class(built: tuple[Path, Audit], page: str):
+    audit = built[1]
     images = audit.dreams.images
     assert [(one.start, one.target) for one in images] == [
         (start, target) for start in ("noise", "cutout") for target in ("lens", "non-lens")
     ]
     for one in images:
         assert (one.p_end - one.p_start) * (1 if one.target == "lens" else -1) > 0
-    assert "What it holds for a lens" in render_report(out).read_text(encoding="utf-8")
+    assert "What it holds for a lens" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_chapters_can_be_left_out(lens_set: LensSet, tmp_path: Path):
     bare = AuditOptions(
         seed=3, occlusion_n=0, maps_n=0, judge_n=0, kernels=False, embed=False, dream_steps=0, probe_n=0
@@ -194,6 +210,7 @@ def test_chapters_can_be_left_out(lens_set: LensSet, tmp_path: Path):
     assert "What its kernels answer to" not in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_method_that_cannot_explain_is_named(lens_set: LensSet, tmp_path: Path):
     dense = nn.Sequential(nn.Flatten(), nn.Linear(4 * 400, 2))
     finder = declare_finder(dense, bands=("J", "Y", "H", "VIS"), size=20, name="dense")
@@ -213,8 +230,7 @@ def test_the_probe_has_both_populations_and_pictures(built: tuple[Path, Audit]):
     assert {row.name for row in probe.published.rows} >= {"OU-66", "OU-200"}
 
 
-def test_the_page_of_it_can_be_drawn(built: tuple[Path, Audit]):
-    page = render_report(built[0]).read_text(encoding="utf-8")
+def test_the_page_of_it_can_be_drawn(page: str):
     assert page.count('role="img"') > 12
     assert "Not measured" in page
 
@@ -284,13 +300,13 @@ def test_other_weights_are_scored_anew(built: tuple[Path, Audit], lens_set: Lens
 
 
 def test_torn_pieces_are_made_again(lens_set: LensSet, tmp_path: Path):
-    build_audit(network(), lens_set, tmp_path, NO_PROBE)
+    build_audit(network(), lens_set, tmp_path, PIECES)
     whole = {path.name: path.read_bytes() for path in (tmp_path / "arrays").iterdir()}
     before = (tmp_path / "audit.json").read_bytes()
     for path in [tmp_path / "scores.parquet", *(tmp_path / "arrays").iterdir()]:
         path.write_bytes(path.read_bytes()[:100])
     (tmp_path / "audit.json").unlink()
-    build_audit(network(), lens_set, tmp_path, NO_PROBE)
+    build_audit(network(), lens_set, tmp_path, PIECES)
     assert (tmp_path / "audit.json").read_bytes() == before
     assert {path.name: path.read_bytes() for path in (tmp_path / "arrays").iterdir()} == whole
 
@@ -317,6 +333,7 @@ def test_one_class_is_enough_for_a_page(lens_set: LensSet, tmp_path: Path, label
     assert render_report(tmp_path).stat().st_size > 10_000
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_cutouts_without_a_score_are_named_and_enter_no_number(lens_set: LensSet, tmp_path: Path):
     def damaged(band: str, index: Any) -> np.ndarray:
         images = lens_set.images(band, index).copy()

@@ -18,6 +18,8 @@ from lensaudit.report.pictures import arrays_of
 from lensaudit.report.render import render_report
 from tests.report.conftest import write_npz
 
+pytestmark = pytest.mark.usefixtures("unplotted")
+
 
 def first_entry(audit: dict[str, Any]) -> dict[str, Any]:
     return audit["gallery"]["groups"][0]["entries"][0]
@@ -97,7 +99,6 @@ FLAT, IMAGE = np.ones(9), np.ones((66, 66), np.float32)
         of(map=np.full((66, 66), np.nan), band_VIS=np.full((66, 66), np.nan)),
     ],
 )
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # of NaN, which are drawn as they are
 def test_a_file_of_another_kind_has_no_picture_or_is_one_line(full_folder: Path, where: str, make):
     make(full_folder / "arrays" / "other.npz")

@@ -155,7 +155,7 @@ def test_a_map_is_enlarged_beside_its_image_with_its_score(page: Page):
     assert "DeepLIFT cannot explain ou66" in page.text
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("unplotted")
 def test_a_page_too_large_is_refused(audit: Audit, write_folder):
     with pytest.raises(DataError, match="8 MB at most"):
         render_report(write_folder(replace(audit, limits=("x" * (MAX_BYTES + 1),))))
@@ -173,7 +173,7 @@ def test_the_same_audit_gives_the_same_bytes(full_folder: Path):
     assert render_report(full_folder).read_bytes() == first
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("unplotted")
 def test_every_metric_has_its_n_and_interval(audit: Audit, write_folder):
     audit = with_metric(audit, "tpr0", value=math.nan, low=math.nan, high=math.nan)
     source = render_report(write_folder(audit)).read_text(encoding="utf-8")
@@ -187,7 +187,7 @@ def test_every_metric_has_its_n_and_interval(audit: Audit, write_folder):
         assert (value == "—") == (between == "—") == math.isnan(metric.value)
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("unplotted")
 def test_nan_is_null_with_a_status(audit: Audit, write_folder):
     nothing = {"value": math.nan, "low": math.nan, "high": math.nan, "status": "not defined: for the test"}
     folder = write_folder(with_metric(audit, "tpr0", **nothing))
@@ -197,7 +197,7 @@ def test_nan_is_null_with_a_status(audit: Audit, write_folder):
     assert "not defined: for the test" in render_report(folder).read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("unplotted")
 def test_small_bins_are_marked(audit: Audit, write_folder):
     assert audit.selection is not None
     few = [one for curve in audit.selection.curves for one in curve.bins if one.few]
@@ -222,7 +222,7 @@ def test_navigation_leads_to_every_section(page: Page, shared_folder: Path):
     assert {a["href"].removeprefix("#") for a in page.all("a")} <= ids
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("unplotted")
 def test_missing_pixels_are_said_not_drawn(full_folder: Path):
     shutil.rmtree(full_folder / "arrays")
     source = render_report(full_folder).read_text(encoding="utf-8")
@@ -230,7 +230,7 @@ def test_missing_pixels_are_said_not_drawn(full_folder: Path):
     assert "<svg" not in source
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("unplotted")
 def test_torn_pixels_are_like_missing_ones(full_folder: Path):
     for path in (full_folder / "arrays").glob("*.npz"):
         path.write_bytes(path.read_bytes()[:500])
@@ -299,7 +299,9 @@ def test_trust_comes_first_and_hashes_last(page: Page, audit: Audit):
     assert "lensaudit probe all ou66 --probe off-centre --n " in head
 
 
-def test_units_and_clipped_fractions_stand_with_what_was_audited(page: Page, audit: Audit, write_folder, undrawn: None):
+def test_units_and_clipped_fractions_stand_with_what_was_audited(
+    page: Page, audit: Audit, write_folder, unplotted: None
+):
     text = " ".join(page.text.split())
     assert "VISelectron / s at 24 mag; the stretch holds numbers in an unknown unit; clipped 31.4 % below" in text
     assert "Hunit unknown; no clipping by the stretch" in text
@@ -307,7 +309,8 @@ def test_units_and_clipped_fractions_stand_with_what_was_audited(page: Page, aud
     assert "no clipping by the stretch" not in Page(render_report(write_folder(without))).text
 
 
-def test_a_set_without_truth_has_no_empty_sentence_of_kernels(audit: Audit, write_folder, undrawn: None):
+@pytest.mark.usefixtures("unplotted")
+def test_a_set_without_truth_has_no_empty_sentence_of_kernels(audit: Audit, write_folder):
     kernels = Kernels(kernels=40, live=38, n=3, significant=0, pairs=0, statements=(), note="")
     source = render_report(write_folder(replace(audit, kernels=kernels))).read_text(encoding="utf-8")
     assert "40 kernels 38" in source

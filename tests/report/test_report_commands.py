@@ -48,8 +48,6 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
         "--probe-n",
         "2",
         "--probe",
-        "compound",
-        "--probe",
         "arc-snr",
         "--occlusion-n",
         "1",
@@ -86,7 +84,7 @@ def test_the_page_is_drawn_again_from_the_audit_alone(
     assert (tmp_path / "index.html").is_file()
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("unplotted")
 def test_a_crossed_threshold_is_exit_code_one(full_folder: Path, lensaudit):
     done = lensaudit("report", "--from", str(full_folder), "--fail-on", "bias")
     assert done.code == 1

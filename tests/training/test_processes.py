@@ -70,26 +70,45 @@ def test_masks_of_parts_are_the_masks_of_the_whole(spatial):
             assert torch.equal(own.factors(like[rows], level), mask[rows])
 
 
-def test_two_processes_go_on_from_one_and_one_from_two(tmp_path):
-    """With batch norms, and last batches of one image, which both have."""
-    alone, _ = trained(1)
+@pytest.fixture
+def alone() -> Normed:
+    """What one process trains."""
+    return trained(1)[0]
+
+
+def stopped(processes: int, path: Path) -> Checkpoint:
+    """What a training leaves that is stopped in its first epoch, after two batches."""
+    stopped_at = []
+
+    def stop(progress, steps):
+        if (progress.epoch, progress.batch) == (1, 2) and not stopped_at:
+            stopped_at.append(True)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(processes, Keep(path, {"seed": 1}), report=stop)
+    earlier = Checkpoint.read(path)
+    assert (earlier.progress.epoch, earlier.progress.batch) == (1, 2)
+    return earlier
+
+
+def test_two_processes_go_on_from_one_after_a_mistake_that_all_of_them_see(alone, tmp_path):
+    """With batch norms, and last batches of one image, which both have. A loss that is no number is the user's."""
     path = tmp_path / "c.safetensors"
-    for first, second in ((1, 2), (2, 1)):
-        keep = Keep(path, {"seed": 1})
-        stopped_at = []
+    earlier = stopped(1, path)
+    with together(2, "cpu") as group:
+        with pytest.raises(UsageError, match="epoch 1, step 3: the loss is nan; turn it off"):
+            run_in(group, partial(Normed, nan_at=2))
+        task, progress = run_in(group, Normed, Keep(path, {"seed": 1}), earlier)  # for which the others wait
+    assert_same(alone.net, task.net)
+    assert [row.epoch for row in progress.history] == list(range(1, EPOCHS + 1))
 
-        def stop(progress, steps, stopped_at=stopped_at):
-            if (progress.epoch, progress.batch) == (1, 2) and not stopped_at:
-                stopped_at.append(True)
-                os.kill(os.getpid(), signal.SIGINT)
 
-        with pytest.raises(KeyboardInterrupt):
-            trained(first, keep, report=stop)
-        earlier = Checkpoint.read(path)
-        assert (earlier.progress.epoch, earlier.progress.batch) == (1, 2)
-        task, progress = trained(second, keep, earlier)
-        assert_same(alone.net, task.net)
-        assert [row.epoch for row in progress.history] == list(range(1, EPOCHS + 1))
+def test_one_process_goes_on_from_two(alone, tmp_path):
+    path = tmp_path / "c.safetensors"
+    task, progress = trained(1, Keep(path, {"seed": 1}), stopped(2, path))
+    assert_same(alone.net, task.net)
+    assert [row.epoch for row in progress.history] == list(range(1, EPOCHS + 1))
 
 
 def test_a_process_that_is_killed_ends_the_training_with_one_line_and_it_goes_on(tmp_path):
@@ -104,13 +123,6 @@ def test_a_process_that_is_killed_ends_the_training_with_one_line_and_it_goes_on
     alone = Normed()
     run(alone)
     assert_same(alone.net, task.net)
-
-
-def test_a_loss_that_is_no_number_is_the_user_s_mistake_in_all_of_them():
-    with together(2, "cpu") as group:
-        with pytest.raises(UsageError, match="epoch 1, step 3: the loss is nan; turn it off"):
-            run_in(group, partial(Normed, nan_at=2))
-        run_in(group, Normed)  # the others wait for the next training
 
 
 def test_a_net_alone_keeps_its_batch_norms():
@@ -210,16 +222,18 @@ def test_a_job_of_torchrun_runs_the_command_once(euclid, tmp_path):
     load_finder(str(out))
 
 
-def test_a_taken_port_is_one_line(euclid, tmp_path):
+def test_a_taken_port_is_one_line(euclid, tmp_path, lensaudit, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        job = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(taken.getsockname()[1])}
-        process = started((*COMMAND, "--data", euclid, "--out", str(tmp_path / "out")), RANK="0", **job)
-        _, shown = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert shown.count("\n") == 1
-    assert "another MASTER_PORT" in shown
+        port = str(taken.getsockname()[1])
+        job = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        for name, value in job.items():
+            monkeypatch.setenv(name, value)
+        done = lensaudit(*COMMAND, "--data", euclid, "--out", tmp_path / "out")
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "another MASTER_PORT" in done.err
 
 
 @pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGKILL, -9, "")])

@@ -12,10 +12,12 @@ from scipy.special import expit
 from lensaudit.evaluation.selection import drivers
 
 
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def few_resamples():
     """Enough for an interval, a tenth of the time; scikit-learn takes a millisecond or two for each."""
-    monkeypatch.setattr(drivers, "RESAMPLES", 60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drivers, "RESAMPLES", 60)
+        yield
 
 
 @dataclass
@@ -39,8 +41,7 @@ class FakeSet:
         return self.table[name]
 
 
-@pytest.fixture
-def catalogue():
+def drawn_catalogue():
     """1 500 lenses, 500 non-lenses; S/N follows the source's magnitude and the magnification, as in nature."""
     rng = np.random.default_rng(7)
     lenses, others = 1500, 500
@@ -60,6 +61,11 @@ def catalogue():
 
 
 @pytest.fixture
+def catalogue():
+    return drawn_catalogue()
+
+
+@pytest.fixture
 def fake_set(catalogue):
     return FakeSet(catalogue)
 
@@ -70,10 +76,14 @@ def scores_of(logit):
     return SimpleNamespace(p_lens=expit(logit), logit=logit)
 
 
-@pytest.fixture
-def noisy_scores(catalogue):
+def noisy_scores_of(catalogue):
     """Found with log-odds that rise with log S/N alone; non-lenses low."""
     rng = np.random.default_rng(8)
     log_snr = np.nan_to_num(np.log10(catalogue["arc_snr"], where=catalogue["label"] == 1, out=np.full(2000, np.nan)))
     logit = np.where(catalogue["label"] == 1, 4 * (log_snr - 1.6) + rng.logistic(size=2000), rng.normal(-3, 1.5, 2000))
     return scores_of(logit)
+
+
+@pytest.fixture
+def noisy_scores(catalogue):
+    return noisy_scores_of(catalogue)

@@ -19,14 +19,16 @@ from lensaudit.evaluation.selection import LADDER, Threshold, selection_function
 from lensaudit.evaluation.selection.driver_model import draw_drivers
 from lensaudit.evaluation.selection.page import markdown, write_selection
 from lensaudit.statistics import wilson_interval
-from tests.evaluation.selection.conftest import FakeSet, scores_of
+from tests.evaluation.selection.conftest import FakeSet, drawn_catalogue, noisy_scores_of, scores_of
 
 HALF = (Threshold(0.5),)
 
 
-@pytest.fixture
-def selection(noisy_scores, fake_set):
-    return selection_function(noisy_scores, fake_set)
+@pytest.fixture(scope="module")
+def selection():
+    """Measured once; to be read only."""
+    catalogue = drawn_catalogue()
+    return selection_function(noisy_scores_of(catalogue), FakeSet(catalogue))
 
 
 def test_the_toy_finder_is_driven_by_the_column_it_reads(selection):
