@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import re
+from contextlib import nullcontext
 from html import unescape
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 from hostile import EVERY
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lensaudit.display.figures import LONGEST_TICK, save_figure, svg_bytes, svg_uri
@@ -65,6 +67,22 @@ def test_theta_e_is_a_symbol_and_numbers_on_axes_keep_their_powers():
     assert "$x^2$" in words
     assert not any("mathdefault" in word or "theta" in word for word in words)
     assert next("".join(word.split()) for word in words if "θ" in word) == "θEof$5"
+
+
+def test_a_figure_is_drawn_once_and_has_the_bytes_that_matplotlib_gives_it(tmp_path, monkeypatch):
+    """`savefig` draws a figure with a layout twice, first for the layout alone."""
+    draws = []
+    draw = Axes.draw
+    monkeypatch.setattr(Axes, "draw", lambda axes, *args, **kwargs: draws.append(axes) or draw(axes, *args, **kwargs))
+    for name in ("ours", "theirs"):
+        svg, figure = svg_bytes(drawn("plain")), drawn("plain")
+        draws.clear()
+        save_figure(tmp_path / name, figure)
+        assert len(draws) == len(figure.axes) * (1 if name == "ours" else 2)
+        (tmp_path / f"{name}.svg").write_bytes(svg)
+        monkeypatch.setattr("lensaudit.display.figures._drawn_once", nullcontext)
+    for kind in ("", ".svg"):
+        assert (tmp_path / f"ours{kind}").read_bytes() == (tmp_path / f"theirs{kind}").read_bytes()
 
 
 def test_matplotlib_alone_stops_at_a_dollar(tmp_path):
