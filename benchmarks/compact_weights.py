@@ -27,8 +27,8 @@ from lensaudit.statistics import area_change
 DENSE = 10
 """Place of the first dense layer, which has 7.29 of the 8.75 million weights; its ReLU and the next layer follow."""
 
-UNITS_OUT = (0.12, 0.2, 0.4)
-WEIGHTS_OUT = (0.25, 0.5)
+UNITS_OUT = (0.12, 0.4)
+WEIGHTS_OUT = (0.25,)
 RANK = 740
 
 Change = Callable[[nn.Sequential], float]
@@ -66,7 +66,7 @@ def main() -> None:
 def ways(full: Finder, lens_set: LensSet) -> list[tuple[str, int, Change]]:
     """Name, bits of what is left, and what is done before rounding."""
     mean, order = by_contribution(full, lens_set)
-    found: list[tuple[str, int, Change]] = [(f"{bits} bit", bits, lambda module: 0.0) for bits in (8, 7, 6, 5, 4)]
+    found: list[tuple[str, int, Change]] = [(f"{bits} bit", bits, lambda module: 0.0) for bits in (8, 7, 6, 4)]
     for share in UNITS_OUT:
         change = partial(drop_units, mean=mean, out=order[: round(share * len(order))])
         found.append((f"{share:.0%} of the first dense layer's units left out", 8, change))
@@ -87,9 +87,9 @@ def dense(module: nn.Sequential) -> tuple[nn.Linear, nn.Linear]:
 @torch.inference_mode()
 def by_contribution(full: Finder, lens_set: LensSet) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean activation of the first dense layer's units, and their order: least deviation × outgoing weight first."""
-    prepared, good = full.preprocess(lens_set.cutouts(slice(0, min(256, len(lens_set)))))
+    prepared = full.preprocess(lens_set.cutouts(slice(0, min(256, len(lens_set)))))
     assert isinstance(full.module, nn.Sequential)
-    active = full.module[: DENSE + 2](prepared[good.all(dim=1)])
+    active = full.module[: DENSE + 2](prepared)
     return active.mean(dim=0), (active.std(dim=0) * dense(full.module)[1].weight.norm(dim=0)).argsort()
 
 

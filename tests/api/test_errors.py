@@ -118,7 +118,7 @@ MISTAKES: dict[str, tuple[Mistake, type[Exception], str]] = {
     "load_finder: folder": (lambda at: la.load_finder(at.folder / "other"), ValueError, "other"),
     "load_finder: device": (lambda at: la.load_finder("ou66", device="tpu"), ValueError, "device.*tpu"),
     "load_finder: field": (lambda at: la.load_finder("ou66", field_of_view=-1.0), ValueError, "field of view -1"),
-    "load_finder: no weights": (lambda at: la.load_finder("lensflow"), ValueError, "la.train"),
+    "load_finder: no weights": (lambda at: la.load_finder("ou66-p4m"), ValueError, "la.train"),
     "load_finder: factory": (lambda at: la.load_finder("json:no_such"), ValueError, "no_such"),
     "declare_finder: bands": (lambda at: la.declare_finder(at.net, bands=(), size=40), ValueError, "band"),
     "declare_finder: size": (lambda at: la.declare_finder(at.net, bands=("VIS",), size=0), ValueError, "size"),

@@ -119,8 +119,8 @@ def test_an_empty_list_is_refused():
 def test_completion_names_finders_probes_and_methods():
     assert "ou66" in opt.finder_names("ou")
     assert "ou-tsne" in opt.finder_names("")
-    assert "lensflow" not in opt.finder_names("lens"), "it has no weights"
-    assert "lensflow" in opt.recipe_names("lens")
+    assert "vit" not in opt.finder_names("vi"), "it has no weights"
+    assert "vit" in opt.recipe_names("vi")
     assert opt.probe_names("red-") == ["red-source", "red-source-total-flux"]
     assert opt.probe_or_group_names("quick") == ["quick"]
     assert opt.method_names("guided") == ["guided-backprop", "guided-gradcam"]

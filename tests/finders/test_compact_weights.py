@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save, save_file
 
 from lensaudit.errors import DataError, UsageError
 from lensaudit.finders import (
+    builtin_recipes,
     load_finder,
     load_recipe,
     read_published,
@@ -86,13 +87,13 @@ def test_a_stranger_reads_the_file_by_what_the_page_says(compact):
 def test_ordinary_weights_zeros_and_statistics_are_stored_as_before():
     generator = torch.Generator().manual_seed(1)
     drawn = torch.randn(64, 100, generator=generator)
-    signed = torch.where(drawn > 0, 1.0, -0.0)  # of 4 bits but for the sign of its zeros
+    few = (2 * drawn).round().clamp(-7, 7) + 0.0
+    few[:, 0], few[5] = 7, 0
+    signed = torch.where(few == 0, -0.0, few)  # of 4 bits but for the sign of its zeros
     for tensor in (drawn, torch.zeros(64, 100), signed):
         stored = as_stored({"a": tensor, "third": torch.tensor([1 / 3])})
         assert set(stored) == {"a", "third"}
         assert torch.equal(stored["a"].view(torch.int32), tensor.view(torch.int32))
-    few = (2 * drawn).round().clamp(-7, 7) + 0.0
-    few[:, 0], few[5] = 7, 0
     tensors = {"a": few, "preprocessing.mean": few.clone(), "third": torch.tensor([1 / 3])}
     stored = as_stored(tensors)
     assert set(stored) == {"a.codes", "a.scales", "preprocessing.mean", "third"}
@@ -252,3 +253,32 @@ def test_a_file_of_a_compact_finder_is_plain_safetensors(compact):
     """Nothing but tensors: no metadata is read, and writing the same tensors gives the same bytes."""
     data = (compact / "weights.safetensors").read_bytes()
     assert save(load_file(compact / "weights.safetensors")) == data
+
+
+def lensflow_images() -> np.ndarray:
+    """Four noisy blobs of 100 pixels, two of them with half a ring; float32 (4, 100, 100)."""
+    rng = np.random.default_rng(8)
+    x, y = np.meshgrid(*[np.linspace(-5, 5, 100)] * 2)
+    radius = np.hypot(x, y)
+    blob, ring = np.exp(-(radius**2) / 2), np.exp(-(((radius - 1.8) / 0.2) ** 2)) * (x > 0)
+    light = np.stack([blob, 2 * blob, blob + ring, 2 * blob + ring])
+    return (10 * light + rng.normal(size=light.shape)).astype(np.float32)
+
+
+KEPT = (2.2036, 1.7894, 4.8905, 5.1281)
+"""Log-odds of the shipped LensFlow for `lensflow_images`, noted when it was shipped."""
+
+
+def test_the_shipped_lensflow_is_below_8_mb_and_scores_as_it_did():
+    folder = builtin_recipes()["lensflow"]
+    finder = load_finder("lensflow")
+    assert (folder / "weights.safetensors").stat().st_size < 8_000_000
+    assert finder.parameters == 8_754_532
+    stored = load_file(folder / "weights.safetensors")
+    assert {key for key in stored if key.endswith(".codes")} == {
+        f"{layer}.weight.codes" for layer in (3, 6, 10, 12, 14)
+    }
+    prepared = finder.preprocess({"VIS": lensflow_images()})
+    with torch.inference_mode():
+        found = finder.logit(prepared).tolist()
+    assert found == pytest.approx(KEPT, abs=1e-3)  # float32 sums of 7290 products in another order
