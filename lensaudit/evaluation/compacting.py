@@ -208,7 +208,7 @@ def compact_finder(
     y, old, new = labels[usable] == 1, scores.logit[usable], after.logit[usable]
     threshold = finder.recipe.threshold
     called = [one.p_lens[usable] >= threshold for one in (scores, after)]
-    measured = [evaluate(labels, one.p_lens, one.logit, threshold=threshold) for one in (scores, after)]
+    before, now = (evaluate(labels, one.p_lens, one.logit, threshold=threshold) for one in (scores, after))
     area = area_change((old[y], old[~y]), (new[y], new[~y]))
     moved = np.abs(new - old)
     record = Compacted(
@@ -220,8 +220,8 @@ def compact_finder(
         n_non_lenses=int((~y).sum()),
         n_unscored=int(((labels == 0) | (labels == 1)).sum() - usable.sum()),
         threshold=threshold,
-        auroc=_change("auroc", *measured, area),
-        recall=_change("recall", *measured, fraction_change(*(one[y] for one in called))),
+        auroc=_change("auroc", before, now, area),
+        recall=_change("recall", before, now, fraction_change(*(one[y] for one in called))),
         false_positive_rate=_rates(*(one[~y] for one in called)),
         called_otherwise=int((called[0] != called[1]).sum()),
         logit_change_median=float(np.median(moved)),
@@ -230,21 +230,21 @@ def compact_finder(
         kept=_kept(area),
         provenance=Provenance.here(inputs=inputs),
     )
-    return rounded, record, measured[1]
+    return rounded, record, now
 
 
 def _change(name: str, before: Evaluation, after: Evaluation, changed: Changed) -> Change:
-    sides = [next(one for one in side.metrics if one.name == name) for side in (before, after)]
-    return Change(name, *sides, changed.change, changed.low, changed.high)
+    first, second = (next(one for one in side.metrics if one.name == name) for side in (before, after))
+    return Change(name, first, second, changed.change, changed.low, changed.high)
 
 
 def _rates(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Change:
-    sides = [
+    first, second = (
         Metric("false_positive_rate", float(one.mean()), *wilson_interval(int(one.sum()), len(one)), len(one), "Wilson")
         for one in (before, after)
-    ]
+    )
     changed = fraction_change(before, after)
-    return Change("false_positive_rate", *sides, changed.change, changed.low, changed.high)
+    return Change("false_positive_rate", first, second, changed.change, changed.low, changed.high)
 
 
 def _kept(area: Changed) -> Kept:

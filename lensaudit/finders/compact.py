@@ -122,16 +122,15 @@ def expanded(
     """
     found = dict(tensors)
     for key, wanted in expected.items():
-        parts = {key + ending: found.pop(key + ending, None) for ending in (CODES, SCALES)}
-        here = [part for part in parts.values() if part is not None]
-        if not here:
+        codes, scales = (found.pop(key + ending, None) for ending in (CODES, SCALES))
+        if codes is None and scales is None:
             continue
-        if len(here) < len(parts):
-            name = next(name for name, part in parts.items() if part is None)
+        if codes is None or scales is None:
+            name = key + (CODES if codes is None else SCALES)
             raise DataError(f"{path}: tensor {name!r} is missing, without which {key!r} cannot be read; {_FIX}")
         if key in found:
             raise DataError(f"{path}: tensor {key!r} is there twice, as numbers and as codes; {_FIX}")
-        found[key] = _read(key, wanted.shape, *here, path)
+        found[key] = _read(key, wanted.shape, codes, scales, path)
     return found
 
 
@@ -142,7 +141,9 @@ def _read(key: str, shape: torch.Size, codes: torch.Tensor, scales: torch.Tensor
     rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (0, 0)
     if columns < _LEAST_COLUMNS:
         raise DataError(f"{path}: tensor {key!r} of shape {tuple(shape)} is never kept as codes; {_FIX}")
-    widths = {(rows, _width(columns, bits)): bits for bits in range(FEWEST_BITS, MOST_BITS + 1)}
+    widths: dict[tuple[int, ...], int] = {
+        (rows, _width(columns, bits)): bits for bits in range(FEWEST_BITS, MOST_BITS + 1)
+    }
     if codes.dtype != torch.uint8 or tuple(codes.shape) not in widths:
         kind = str(codes.dtype).removeprefix("torch.")
         raise DataError(
