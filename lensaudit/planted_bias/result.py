@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+from lensaudit.display.numbers import shortest
 from lensaudit.display.page import markdown_table
 from lensaudit.planted_bias.plants import CLEAN, EPOCHS, PLANTS, Plant
 from lensaudit.probes import ProbeAudit
@@ -267,8 +268,8 @@ def told_of(doses: Doses) -> str:
     >>> told_of(load_definition("off-centre").doses)
     'distance of the lens from the centre [″]; at 0.5, 1, 2, 3, 4; control at 0'
     """
-    control = "" if doses.control is None else f"; control at {doses.control:g}"
-    return f"{doses.label}; at {', '.join(f'{one:g}' for one in doses.values)}{control}"
+    control = "" if doses.control is None else f"; control at {shortest(doses.control)}"
+    return f"{doses.label}; at {', '.join(shortest(one) for one in doses.values)}{control}"
 
 
 def accused(found: Sequence[Audited]) -> Accused:
