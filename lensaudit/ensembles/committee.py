@@ -18,7 +18,7 @@ from lensaudit.ensembles.map_files import Advance
 from lensaudit.ensembles.stack import FOLDS, RIDGE, log_loss, stacked
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation import evaluate
-from lensaudit.evaluation.compacting import facts_of
+from lensaudit.evaluation.finder_record import facts_of
 from lensaudit.files import writable_folder
 from lensaudit.finders import Finder, load_finder, save_finder, score_set, unfilled_module
 from lensaudit.finders.committee import MEAN, NATIVE, STACK, Committee

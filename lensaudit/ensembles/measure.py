@@ -15,7 +15,7 @@ from lensaudit.display.numbers import MISSING, with_interval
 from lensaudit.display.page import markdown_table
 from lensaudit.ensembles.map_files import BATCH, Advance, member_scores, spread_rows
 from lensaudit.evaluation import evaluate
-from lensaudit.evaluation.compacting import facts_of
+from lensaudit.evaluation.finder_record import facts_of
 from lensaudit.finders import Finder
 from lensaudit.finders.ou_tsne import SUREST, OuTsne
 from lensaudit.lensset import LensSet

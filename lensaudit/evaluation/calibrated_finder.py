@@ -18,6 +18,7 @@ from lensaudit.documents import read_text
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation.calibrating import Calibrated, CalibrationSettings, Reliability, calibrate_scores
 from lensaudit.evaluation.calibration_fit import Sample, checked_weights
+from lensaudit.evaluation.finder_record import refuse_training_set
 from lensaudit.files import write_text
 from lensaudit.provenance import Provenance
 from lensaudit.statistics.rare_class import FEW_ABOVE, TopN
@@ -56,21 +57,12 @@ def refuse_unfit(finder: Finder, lens_set: Cutouts, column: str | None) -> None:
     DataError
         The set trained the finder, lacks labels or one class, or its weights are no weights.
     """
-    from lensaudit.finders.load import stored_in
-    from lensaudit.finders.store import read_record
-
     if finder.calibrator is not None:
         raise UsageError(
             f"finder {finder.name}: is calibrated already ({finder.calibrator.method}, prevalence "
             f"{finder.calibrator.prevalence:.3g}); give the finder it was made from"
         )
-    folder = stored_in(finder)
-    facts = None if folder is None else read_record(folder).training_data
-    if facts is not None and lens_set.content_hash in (facts.set, facts.validation_set):
-        raise DataError(
-            f"{lens_set.path}: trained {finder.name}, whose scores there are better than elsewhere; calibrate it on "
-            f"another set"
-        )
+    refuse_training_set(finder, lens_set, "calibrate it on another set")
     labels = lens_set.labels
     known = (labels == 0) | (labels == 1)
     weights = checked_weights(weights_of(lens_set, column), known, column or "")

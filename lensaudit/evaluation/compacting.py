@@ -14,6 +14,7 @@ from lensaudit.display.numbers import count, decimal, with_interval
 from lensaudit.display.page import markdown_table
 from lensaudit.documents import read_text
 from lensaudit.errors import DataError, UsageError
+from lensaudit.evaluation.finder_record import facts_of, refuse_training_set
 from lensaudit.evaluation.measure import evaluate
 from lensaudit.evaluation.metric import Evaluation, Metric
 from lensaudit.provenance import Provenance
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lensaudit.finders import Finder, Scores
-    from lensaudit.finders.facts import MeasuredFacts
     from lensaudit.lensset import Cutouts
 
 KEEPS = 0.005
@@ -151,9 +151,7 @@ def refuse_uncompactable(finder: Finder, lens_set: Cutouts) -> None:
     DataError
         The set trained the finder, or lacks one of the two classes.
     """
-    from lensaudit.finders.load import stored_in
     from lensaudit.finders.recipe import CUSTOM
-    from lensaudit.finders.store import read_record
 
     if finder.recipe.architecture == CUSTOM:
         raise UsageError(
@@ -165,12 +163,7 @@ def refuse_uncompactable(finder: Finder, lens_set: Cutouts) -> None:
             f"finder {finder.name}: is calibrated, and its scores would change; give the finder it was made from, and "
             f"calibrate what comes out"
         )
-    folder = stored_in(finder)
-    facts = None if folder is None else read_record(folder).training_data
-    if facts is not None and lens_set.content_hash in (facts.set, facts.validation_set):
-        raise DataError(
-            f"{lens_set.path}: trained {finder.name}, whose scores there are better than elsewhere; give another set"
-        )
+    refuse_training_set(finder, lens_set, "give another set")
     labels = lens_set.labels
     if not ((labels == 0).any() and (labels == 1).any()):
         raise DataError(
@@ -311,15 +304,3 @@ def in_words(record: Compacted) -> str:
         f"non-lenses; 95 % intervals, of the change paired) {IN_WORDS[record.kept]}; {sentence(record)}.\n\n"
         f"{markdown_table(HEAD, rows_of_changes(record))}"
     )
-
-
-def facts_of(result: Evaluation) -> MeasuredFacts:
-    """Counts, threshold, and each metric of an evaluation, as a finder's record keeps them."""
-    from lensaudit.finders.facts import MeasuredFacts
-
-    counted = {"n": result.counts.n, "n_lenses": result.n_lenses, "n_non_lenses": result.n_non_lenses}
-    metrics = {metric.name: metric.to_json() for metric in result.metrics}
-    for words in metrics.values():
-        del words["name"]
-    called = {"n_unscored": result.n_unscored, "threshold": result.threshold, "beta": result.beta}
-    return MeasuredFacts.model_validate({**counted, **called, **metrics})

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from lensaudit.display.page import markdown_table
 from lensaudit.evaluation import evaluate
-from lensaudit.evaluation.compacting import facts_of
+from lensaudit.evaluation.finder_record import facts_of
 from lensaudit.finders import (
     Finder,
     FinderRecord,
