@@ -1,7 +1,7 @@
 """Finders of a planted-bias bench on fresh pairs: is what the audit named in some really there, from what dose?
 
-    python benchmarks/clean_finders.py runs/planted [--probe off-centre] [--plant clean] [--n 400] [--seed 1]
-    python benchmarks/clean_finders.py runs/planted --probe off-centre=0.5,1 --plant clean --plant centred-lenses
+    python benchmarks/planted_fresh_pairs.py runs/planted [--probe off-centre] [--plant clean] [--n 400] [--seed 1]
+    python benchmarks/planted_fresh_pairs.py runs/planted --probe off-centre=0.5,1 --plant clean --plant centred-lenses
 
 Asks all finders of the plants whose weights are in the folder, accused or not, at the doses of the bench or at others,
 and prints a table of every finding.
