@@ -5,8 +5,8 @@ terciles of drawn properties, and everything goes through the functions of `lens
 
     python benchmarks/regression_null.py --repetitions 500
 
-Claims, for each of the cases: a significant change of any metric in any group, in either direction, in at most 5 % of
-the repetitions beyond what chance explains (one-sided binomial test at 5 %), and no regression more often than that.
+Claims, for each of the cases: a significant loss of any metric in any group in at most 5 % of the repetitions beyond
+what chance explains (one-sided binomial test at 5 %), and no regression more often than that.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def main() -> int:
             family = found[0].family
         low, high = wilson_interval(changed, asked.repetitions)
         print(
-            f"{n} images, {family} tests: {changed} of {asked.repetitions} with a significant change anywhere "
+            f"{n} images, {family} tests: {changed} of {asked.repetitions} with a significant loss anywhere "
             f"({changed / asked.repetitions:.4f}, 95 % interval {low:.4f} to {high:.4f}), {worse} with a regression"
         )
         failed |= wilson_interval(changed, asked.repetitions, 0.90)[0] > SIGNIFICANCE

@@ -276,3 +276,8 @@ def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
     if cls not in _ADAPTERS:
         _ADAPTERS[cls] = TypeAdapter(cls)
     return _ADAPTERS[cls]
+
+
+def renamed(words: Json, **old: str) -> Json:
+    """`words` with the value of an old name under the new one: ``renamed(words, n_non_lenses="n_nonlenses")``."""
+    return words | {new: words[name] for new, name in old.items() if new not in words and name in words}

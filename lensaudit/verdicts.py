@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 SIGNIFICANCE = 0.05
-"""A change is significant where its p-value lies below this after Holm's correction."""
+"""A change is significantly beyond the tolerance where the p-value of no more than that lies below this after Holm's
+correction; so the chance that an audit accuses any finder wrongly is at most this."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,13 @@ class State:
 
 BIAS = State(
     "bias",
-    "the whole 95 % interval lies beyond the tolerance and p < 0.05 after Holm’s correction: a loss of lenses that "
-    "must not be lost, or, where nothing may change (nuisance), any change",
+    "the whole 95 % interval lies beyond the tolerance, and p < 0.05 after Holm’s correction that it is no more than "
+    "the tolerance: a loss of lenses that must not be lost, or, where nothing may change (nuisance), any change",
     beyond=True,
 )
 FALSE_POSITIVES = State(
     "false positives",
-    "scenes without a lens (contaminant): the whole interval of the fraction called a lens lies above the tolerance "
-    "and p < 0.05 after Holm’s correction",
+    "as a bias, of scenes without a lens (contaminant): the fraction of them that is called a lens",
     beyond=True,
 )
 SELECTION = State(
@@ -67,7 +67,8 @@ SELECTION = State(
 )
 TENTATIVE = State(
     "tentative",
-    "the whole interval lies beyond the tolerance, but p ≥ 0.05 after Holm’s correction: likely, not significant",
+    "the whole interval lies beyond the tolerance, but p ≥ 0.05 after Holm’s correction: likely, not significant among "
+    "so many findings",
     open=True,
     beyond=True,
 )
@@ -85,8 +86,8 @@ NOT_ASSESSABLE = State(
 )
 EQUIVALENT = State(
     "equivalent within tolerance",
-    "the whole interval lies within the tolerance, whether or not a small change is significant; a loss is limited, "
-    "and where nothing may change (nuisance) a gain too",
+    "the whole interval lies within the tolerance, whether or not a small change is shown; a loss is limited, and "
+    "where nothing may change (nuisance) a gain too",
 )
 GAIN = State(
     "gain",
@@ -95,8 +96,8 @@ GAIN = State(
 
 REGRESSION = State(
     "regression",
-    "a new finder against an earlier one: the whole 95 % interval of the loss lies beyond the tolerance and p < 0.05 "
-    "after Holm’s correction over all groups and metrics",
+    "a new finder against an earlier one: the whole 95 % interval of the loss lies beyond the tolerance, and p < 0.05 "
+    "after Holm’s correction over all groups and metrics that it is no more than the tolerance",
     beyond=True,
 )
 
@@ -193,7 +194,7 @@ def decide(nature: str, interval: tuple[float, float], tolerance: float, signifi
     tolerance
         Loss (of a nuisance: change either way; of a contaminant: fraction) that is still accepted.
     significant
-        Whether p < `SIGNIFICANCE` after Holm's correction.
+        Whether p < `SIGNIFICANCE` after Holm's correction, of no more than the tolerance.
     assessable
         Whether the finder finds enough of the control lenses to lose some.
     """

@@ -22,6 +22,7 @@ from lensaudit.statistics import (
     holm,
     pairs_to_settle,
     rate_changes_at_fpr,
+    settling_z,
 )
 from lensaudit.verdicts import (
     BIAS,
@@ -44,8 +45,8 @@ ORDER = (REGRESSION, TENTATIVE, INCONCLUSIVE, GAIN, EQUIVALENT)
 
 MOST_IMAGES = 100_000
 _STREAM = 23
-_WIDER = 2.8 / 1.96
-"""By which an interval must clear a limit to do so in 80 of 100 sets: z of 95 % plus that of 80 %, over the former."""
+_HALF = 1.96
+"""Standard errors in half of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Check(Record):
     gained, lost
         Images called a lens by the new finder only, and by the old one only; of areas 0.
     p, p_holm, family
-        Two-sided p-value, the same after Holm over `family` tests; NaN where nothing is tested.
+        p-value that it is worse by no more than what is accepted, the same after Holm over `family` tests; NaN where
+        nothing is tested.
     word
         Of a `lensaudit.verdicts.State`.
     needed
@@ -138,17 +140,20 @@ def checks_of(
     found: list[tuple[Subgroup, str, Changed]] = []
     for group in groups:
         metric = RECALL if group.lenses else FALSE_ALARMS
-        found.append((group, metric, fraction_change(calls[0][group.rows], calls[1][group.rows])))
+        called = calls[0][group.rows], calls[1][group.rows]
+        change = fraction_change(*called, limits.of(metric), more_is_worse=metric == FALSE_ALARMS)
+        found.append((group, metric, change))
     if divided and other.any():
         inside = np.stack([group.rows[lens] for group in divided], axis=1)
         scores = [(one.logit[lens], one.logit[other]) for one in told]
         rng = np.random.default_rng([seed, _STREAM])
-        rates = rate_changes_at_fpr(scores[0], scores[1], inside, limits.fpr, rng)
+        rates = rate_changes_at_fpr(scores[0], scores[1], inside, limits.fpr, rng, limits.of(AT_FPR))
         found += [(group, AT_FPR, change) for group, change in zip(divided, rates, strict=True)]
     for group in groups:
         if group.column or group.lenses:  # all non-lenses against all lenses is the same area
             rows = (group.rows, other) if group.lenses else (lens, group.rows)
-            areas = area_change(*((one.logit[rows[0]], one.logit[rows[1]]) for one in told))
+            baseline, asked = ((one.logit[rows[0]], one.logit[rows[1]]) for one in told)
+            areas = area_change(baseline, asked, limits.of(AREA))
             found.append((group, AREA, areas))
     return [_check(told[1].finder, group, metric, change) for group, metric, change in found]
 
@@ -157,7 +162,7 @@ def _check(finder: str, group: Subgroup, metric: str, change: Changed) -> Check:
     n = int(group.rows.sum())
     return Check(
         finder, metric, group.words, group.column, group.lenses, n, change.old, change.new, change.low, change.high,
-        change.gained, change.lost, change.p if n >= FEWEST else math.nan,
+        change.gained, change.lost, change.p_beyond if n >= FEWEST else math.nan,
     )  # fmt: skip
 
 
@@ -196,7 +201,8 @@ def _needed(check: Check, limits: Limits) -> int | None:
         gained, lost = (check.lost, check.gained) if check.metric == FALSE_ALARMS else (check.gained, check.lost)
         return pairs_to_settle(gained, lost, check.n, tolerance, max(check.family, 1), either=False)
     distance = abs(change + tolerance)
-    needed = check.n * ((high - low) / 2 * _WIDER / distance) ** 2 if distance > 0 else math.inf
+    apart = settling_z(check.family if change < -tolerance else 1) / _HALF
+    needed = check.n * ((high - low) / 2 * apart / distance) ** 2 if distance > 0 else math.inf
     if not needed <= MOST_IMAGES:
         return None
     step = 10 ** max(math.floor(math.log10(max(needed, 1))) - 1, 0)

@@ -89,7 +89,7 @@ TURNED = "psf-angle"
 RECIPE_VERSION = 3
 """To be raised with the network, its training or the clean traits: finders trained before are then trained anew."""
 
-AUDIT_VERSION = 1
+AUDIT_VERSION = 2
 """To be raised with what an image, an edit or a verdict of the bench is: finders are then audited anew."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +20,16 @@ from lensaudit.probes.definition import (
     with_sources,
     without_groups,
 )
-from lensaudit.probes.finding import ALL_PAIRS, Finding, called, concluded, corrected, cost, leading_finding
+from lensaudit.probes.finding import (
+    ALL_PAIRS,
+    Finding,
+    against_tolerance,
+    called,
+    corrected,
+    cost,
+    judged,
+    leading_finding,
+)
 from lensaudit.probes.response import lenses_at, lenses_beyond
 from lensaudit.probes.result import OUTSIDE, AuditedFinder, ProbeResult, ProbeSettings
 from lensaudit.probes.verdict import Verdict
@@ -266,15 +276,15 @@ def audited(
     not_on_hosts: dict[str, str] | None = None,
 ) -> ProbeAudit:
     """Correct the findings of several probes together, and rank them."""
-    everything = corrected([finding for result in results for finding in result.findings])
-    judged, place = [], 0
-    for result in results:
-        own = everything[place : place + len(result.findings)]
-        place += len(result.findings)
-        findings = concluded(own, result.settings.tolerance, result.definition.nature, keep_holm=True)
-        judged.append(replace(result, findings=findings))
-    ranked = sorted((_ranked(result) for result in judged), key=_gravity)
-    return ProbeAudit(tuple(judged), tuple(ranked), dict(not_applicable or {}), dict(not_on_hosts or {}))
+    rules = [(result.settings.tolerance, result.definition.nature) for result in results]
+    asked = [against_tolerance(result.findings, *rule) for result, rule in zip(results, rules, strict=True)]
+    everything = iter(corrected([finding for own in asked for finding in own]))
+    known = [
+        replace(result, findings=judged(islice(everything, len(own)), *rule))
+        for result, own, rule in zip(results, asked, rules, strict=True)
+    ]
+    ranked = sorted((_ranked(result) for result in known), key=_gravity)
+    return ProbeAudit(tuple(known), tuple(ranked), dict(not_applicable or {}), dict(not_on_hosts or {}))
 
 
 def _gravity(one: Ranked) -> tuple[int, float]:
@@ -368,9 +378,9 @@ def audit_page(audit: ProbeAudit) -> str:
         f"# Probes of {finder.name}",
         "",
         f"{len(audit.results)} probes, {settings.n} pairs each, seed {settings.seed}{_on(settings)}; found means p ≥ "
-        f"{shortest(finder.threshold)}. p is exact (McNemar’s; of contaminants the binomial test against the "
-        "tolerance), corrected after Holm over all findings of all probes. A probe is known by its leading finding, "
-        "the one that costs most among those of the gravest verdict.",
+        f"{shortest(finder.threshold)}. p is that of no more than the tolerated change (Tango’s score; of "
+        "contaminants the exact binomial test), corrected after Holm over all findings of all probes. A probe is known "
+        "by its leading finding, the one that costs most among those of the gravest verdict.",
         "",
         in_markdown(in_short(audit.answers)),
         "",

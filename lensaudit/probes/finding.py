@@ -20,13 +20,14 @@ from lensaudit.statistics import (
     RESAMPLES,
     GroupedMean,
     Proportion,
+    beyond_tolerance_p,
     binomial_exact,
     grouped_fraction_interval,
     grouped_mean,
     holm,
-    mcnemar_exact,
     paired_bootstrap_interval,
     paired_difference_interval,
+    student_beyond_p,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 ALL_PAIRS = "all pairs"
 ARMS = ("control", "treated")
-MCNEMAR, BINOMIAL = "McNemar", "binomial, against the tolerance"
-OVER_HOSTS = "McNemar, or Student’s t over hosts where its p is larger"
+SCORE, BINOMIAL = "Tango’s score against the tolerance", "binomial, against the tolerance"
+OVER_HOSTS = "Tango’s score against the tolerance, or Student’s t over hosts where its p is larger"
+_OVER_HOSTS_BEFORE = "McNemar, or Student’s t over hosts where its p is larger"
+"""What an earlier version tested on hosts: that nothing changes."""
 
 
 _CALLED = {"arcs": "compound arcs", "rings": "double rings"}
@@ -103,8 +106,10 @@ class Finding(Record):
     """One comparison of the probe: one treated arm of one population with its control.
 
     `dose` is the strength of the treated arm, None where there is one such arm only. `gained` and `lost` count the
-    discordant pairs: found only in the treated arm, found only in the control. `p_value` is that of `test`, exact and
-    two-sided, `p_holm` the same corrected over the `family` findings of the probe or the audit.
+    discordant pairs: found only in the treated arm, found only in the control. `p_value` is that of `test`: of the
+    hypothesis that the change (of a contaminant, the fraction called a lens) is no more than is tolerated; NaN before
+    `against_tolerance`. `p_holm` is the same corrected over the `family` findings of the probe or the audit. On hosts,
+    `host_error` is the standard error of the change over `hosts` hosts.
     """
 
     population: str
@@ -117,11 +122,13 @@ class Finding(Record):
     logit_change: Change
     gained: int
     lost: int
-    p_value: Number
+    p_value: Number = math.nan
     p_holm: Number = math.nan
     family: int = 1
-    test: str = MCNEMAR
+    test: str = ""
     verdict: Verdict | None = None
+    hosts: int = 0
+    host_error: Number = math.nan
 
     @property
     def which(self) -> str:
@@ -132,9 +139,8 @@ class Finding(Record):
     @property
     def p_is(self) -> str:
         """Of what test `p_value` is, in words."""
-        if self.test == OVER_HOSTS:
-            return f"that of {self.test}; intervals are the wider of those over pairs and over hosts"
-        return f"exact ({self.test})"
+        over_hosts = "; intervals are the wider of those over pairs and over hosts" if self.test == OVER_HOSTS else ""
+        return f"that of {self.test}{over_hosts}"
 
     def as_row(self) -> Cells:
         """Of a table of findings."""
@@ -169,13 +175,12 @@ def measure(
         logit_change=_logit_change(scores, rng),
         gained=gained,
         lost=lost,
-        p_value=mcnemar_exact(lost, gained) if n else math.nan,
     )
     return measured if scores.groups is None or not n else _over_hosts(measured, scores, scores.groups)
 
 
 def _over_hosts(finding: Finding, scores: PairedScores, groups: NDArray[np.intp]) -> Finding:
-    """With the wider of the intervals over pairs and over hosts, and the larger p: arcs of a host are not independent.
+    """With the wider of the intervals over pairs and over hosts: arcs of a host are not independent.
 
     One host alone says nothing of others: the interval of its recall is as wide as can be, of its logit there is none.
     Where no pair changes, nothing is seen of how hosts differ, and a host counts as one pair.
@@ -191,8 +196,8 @@ def _over_hosts(finding: Finding, scores: PairedScores, groups: NDArray[np.intp]
         finding,
         recall_change=recall,
         logit_change=replace(_wider(finding.logit_change, logit, math.nan), method=f"bootstrap, or {_STUDENT}"),
-        p_value=1.0 if math.isnan(found.p) else max(finding.p_value, found.p),
-        test=OVER_HOSTS,
+        hosts=found.freedom + 1,
+        host_error=found.error,
     )
 
 
@@ -201,10 +206,35 @@ _STUDENT = "Student’s over hosts, the wider"
 
 def _wider(change: Change, over_hosts: GroupedMean, bound: float) -> Change:
     """The wider interval, within ± `bound` where there is one; ± `bound` where there is one host."""
-    if math.isnan(over_hosts.p):
+    if math.isnan(over_hosts.error):
         return replace(change, low=-bound, high=bound)
     low, high = min(change.low, over_hosts.low), max(change.high, over_hosts.high)
     return replace(change, low=float(np.fmax(low, -bound)), high=float(np.fmin(high, bound)))
+
+
+def against_tolerance(findings: Iterable[Finding], tolerance: float, nature: str) -> tuple[Finding, ...]:
+    """The findings with the p-value that no more than the tolerance is lost (of a nuisance, changed; of a contaminant,
+    called a lens), before any correction.
+
+    An earlier version tested whether anything changes, which Holm's correction then did not protect from too many
+    intervals that lie beyond the tolerance by chance; its findings are tested anew.
+    """
+    return tuple(_against_tolerance(finding, tolerance, nature) for finding in findings)
+
+
+def _against_tolerance(finding: Finding, tolerance: float, nature: str) -> Finding:
+    if nature == "contaminant":
+        p = binomial_exact(finding.treated.k, finding.n, tolerance) if finding.n else math.nan
+        return replace(finding, p_value=p, test=BINOMIAL)
+    either = nature == "nuisance"
+    p = beyond_tolerance_p(finding.gained, finding.lost, finding.n, tolerance, either=either)
+    if finding.test == _OVER_HOSTS_BEFORE:  # the spread over hosts was not kept: that p cannot be made again
+        return replace(finding, p_value=max(p, finding.p_value), test=OVER_HOSTS)
+    if not finding.hosts:
+        return finding if finding.test == OVER_HOSTS else replace(finding, p_value=p, test=SCORE)
+    changes = (finding.recall_change.value, -finding.recall_change.value)[: 1 + either]
+    over_hosts = [student_beyond_p(one, finding.host_error, finding.hosts - 1, tolerance) for one in changes]
+    return replace(finding, p_value=1.0 if finding.hosts < 2 else max(p, min(over_hosts)), test=OVER_HOSTS)
 
 
 def corrected(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -217,14 +247,14 @@ def corrected(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     )
 
 
-def concluded(
-    findings: Sequence[Finding], tolerance: float, nature: str, *, keep_holm: bool = False
-) -> tuple[Finding, ...]:
-    """The findings with their verdicts, corrected among themselves, or as they are already (`keep_holm`)."""
-    if nature == "contaminant":
-        findings = [_against_tolerance(finding, tolerance) for finding in findings]
-    ready = findings if keep_holm else corrected(findings)
-    return tuple(replace(finding, verdict=judge(_evidence(finding), tolerance, nature)) for finding in ready)
+def judged(findings: Iterable[Finding], tolerance: float, nature: str) -> tuple[Finding, ...]:
+    """The findings, tested and corrected, with their verdicts."""
+    return tuple(replace(finding, verdict=judge(_evidence(finding), tolerance, nature)) for finding in findings)
+
+
+def concluded(findings: Sequence[Finding], tolerance: float, nature: str) -> tuple[Finding, ...]:
+    """The findings of one probe with their verdicts, corrected among themselves."""
+    return judged(corrected(against_tolerance(findings, tolerance, nature)), tolerance, nature)
 
 
 def leading_finding(findings: Iterable[Finding], nature: str) -> Finding:
@@ -234,8 +264,8 @@ def leading_finding(findings: Iterable[Finding], nature: str) -> Finding:
     subset may hold too few pairs for ever, which must not hide what all pairs show: it counts only where its interval
     lies beyond the tolerance.
     """
-    judged = [(finding, finding.verdict) for finding in findings if finding.verdict is not None]
-    counted = [(f, v) for f, v in judged if v.state.beyond or f.subset == ALL_PAIRS]
+    known = [(finding, finding.verdict) for finding in findings if finding.verdict is not None]
+    counted = [(f, v) for f, v in known if v.state.beyond or f.subset == ALL_PAIRS]
     return min(counted, key=lambda pair: (pair[1].state.gravity, -cost(pair[0], nature)))[0]
 
 
@@ -265,12 +295,6 @@ def _logit_change(scores: PairedScores, rng: np.random.Generator) -> Change:
     )
     value = float(np.mean(scores.treated - scores.control)) if len(scores) else math.nan
     return Change(value, low, high, f"percentile bootstrap over pairs, {RESAMPLES} resamples")
-
-
-def _against_tolerance(finding: Finding, tolerance: float) -> Finding:
-    """With the p-value that the fraction of the treated arm called a lens is the tolerated one."""
-    p = binomial_exact(finding.treated.k, finding.n, tolerance) if finding.n else math.nan
-    return replace(finding, p_value=p, test=BINOMIAL)
 
 
 def _evidence(finding: Finding) -> Evidence:

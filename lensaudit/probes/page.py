@@ -103,7 +103,7 @@ FINDINGS_HEAD = (
     "recall treated",
     "change of recall",
     "mean change of logit",
-    "exact p",
+    "p",
     "Holm p",
     "verdict",
 )

@@ -47,8 +47,8 @@ class Evidence:
     gained, lost
         Pairs called a lens in the treated arm only, and in the control only.
     p_holm
-        p-value after Holm's correction: McNemar's of the change; of a contaminant, the binomial test's that the
-        fraction called a lens is the tolerance.
+        p-value after Holm's correction, of the hypothesis that no more than the tolerance is lost; of a nuisance,
+        changed; of a contaminant, called a lens.
     family
         Findings that are corrected together.
     over_hosts
@@ -67,7 +67,7 @@ class Evidence:
 
     @property
     def significant(self) -> bool:
-        """Whether the test, corrected for the other findings, excludes its hypothesis."""
+        """Whether the test, corrected for the other findings, says that it is more than is tolerated."""
         return self.p_holm < SIGNIFICANCE
 
 
@@ -146,17 +146,16 @@ def _change_words(state: State, evidence: Evidence, tolerance: float, nature: st
     what = "change" if nature == "nuisance" else "loss"
     if state in (BIAS, SELECTION):
         count = ", which the survey must count" if state is SELECTION else ""
-        return f"{numbers}: a {what} beyond the tolerated {tolerated}, significant ({p}){count}"
+        return f"{numbers}: a {what} significantly beyond the tolerated {tolerated} ({p}){count}"
     if state is TENTATIVE:
-        return f"{numbers}: likely a {what} beyond the tolerated {tolerated}, but not significant ({p})"
+        return f"{numbers}: likely a {what} beyond the tolerated {tolerated}, but not significantly so ({p})"
     if state is INCONCLUSIVE:
-        also = "a change is significant" if evidence.significant else "no change is significant"
-        return f"{numbers}: inconclusive as to a {what} beyond the tolerated {tolerated}; {also} ({p})"
+        return f"{numbers}: inconclusive as to a {what} beyond the tolerated {tolerated} ({p})"
     if state is GAIN:
-        return f"{numbers}: a gain, {'significant' if evidence.significant else 'not significant'} ({p})"
+        return f"{numbers}: a gain"
     assert state is EQUIVALENT
-    small = "a significant change" if evidence.significant else "no significant change"
-    return f"{numbers}: no {what} beyond the tolerated {tolerated}; {small} ({p})"
+    small = "; a change within it is shown" if evidence.change.low > 0 or evidence.change.high < 0 else ""
+    return f"{numbers}: no {what} beyond the tolerated {tolerated}{small}"
 
 
 def _numbers(evidence: Evidence) -> str:
@@ -175,9 +174,9 @@ def _contaminant_words(state: State, evidence: Evidence, tolerance: float, natur
         f"lensing {decimal(evidence.control.value)})"
     )
     if state is FALSE_POSITIVES:
-        return f"{numbers}: more than the tolerated {tolerated}, significant ({p})"
+        return f"{numbers}: significantly more than the tolerated {tolerated} ({p})"
     if state is TENTATIVE:
-        return f"{numbers}: likely more than the tolerated {tolerated}, but not significant ({p})"
+        return f"{numbers}: likely more than the tolerated {tolerated}, but not significantly so ({p})"
     if state is INCONCLUSIVE:
         return f"{numbers}: inconclusive as to more than the tolerated {tolerated} ({p})"
     assert state is EQUIVALENT

@@ -3,7 +3,8 @@
 A finding from the set compares the group treated worst with all the others; its verdict is a state of
 `lensaudit.verdicts`, of the gap in place of a change. A probe brings its own verdict. Columns along which lenses are
 naturally harder to find (`DIFFICULT`) are a selection function where others are a bias. The worst group is chosen after
-the fact, so its gap is on average a little too large; the permutation test over all groups does not suffer from that.
+the fact, so its gap is on average a little too large: the p-value that the gap is no more than the tolerance is
+multiplied by the number of groups (Bonferroni), and never below that of the permutation test over all groups.
 
 Findings are ranked: what is accused, then the likeliest losses whatever their state, then what is natural to lose.
 """
@@ -30,10 +31,12 @@ from lensaudit.report.schema import (
     Selection,
     Unscored,
 )
-from lensaudit.statistics import Proportion, holm, wilson_interval
+from lensaudit.statistics import Proportion, holm, settling_z, wilson_interval
 from lensaudit.verdicts import (
     BIAS,
+    EQUIVALENT,
     FALSE_POSITIVES,
+    GAIN,
     INCONCLUSIVE,
     NOT_ASSESSABLE,
     TENTATIVE,
@@ -54,19 +57,31 @@ MOST_LENSES = 100_000
 def find(audit: Measured, tolerance: float) -> tuple[Finding, ...]:
     """All findings of an audit, ranked."""
     found = _selection_findings(audit.selection)
-    corrected = holm([1.0 if one.p is None else one.p for one in found]) if found else ()
-    settled = [_settled(one, float(p), tolerance, audit.performance) for one, p in zip(found, corrected, strict=True)]
+    corrected = holm([_beyond_p(one, tolerance) for one in found]) if found else ()
+    tests = sum(one.groups for one in found)
+    settled = [
+        _settled(replace(one, p_holm=float(p), tolerance=tolerance), tests, audit.performance)
+        for one, p in zip(found, corrected, strict=True)
+    ]
     return tuple(sorted([*settled, *_probe_findings(audit.probes)], key=_rank))
 
 
-def _settled(finding: Finding, p: float, tolerance: float, performance: Performance) -> Finding:
-    """A comparison within the set with its corrected p, its verdict, and what would settle it."""
-    finding = replace(finding, p_holm=p, tolerance=tolerance)
+def _beyond_p(finding: Finding, tolerance: float) -> float:
+    """p-value that the gap of the worst group is no more than the tolerance."""
+    worse, better = (finding.worst, finding.rest) if finding.loses else (finding.rest, finding.worst)
+    beyond = min(1.0, finding.groups * gap_beyond_p(worse, better, tolerance))
+    return 1.0 if finding.p is None else max(finding.p, beyond)
+
+
+def _settled(finding: Finding, tests: int, performance: Performance) -> Finding:
+    """A comparison within the set, corrected, with its verdict and what would settle it."""
+    tolerance = finding.tolerance
     state = judge(finding, tolerance, _recall_low(finding, performance))
-    needed = _lenses_needed(finding, tolerance) if state in (TENTATIVE, INCONCLUSIVE) else None
+    needed = _lenses_needed(finding, tests) if state in (TENTATIVE, INCONCLUSIVE) else None
     finding = replace(finding, verdict=state.word, needed=needed)
-    tested = f" ({p_value(p)}, permutation test, Holm-corrected)"
-    return replace(finding, text=finding.text + tested + _open_words(finding, tolerance))
+    said = finding.p_holm is not None and state not in (EQUIVALENT, GAIN)
+    tested = f" ({p_value(finding.p_holm)} that it is no more than the tolerated {tolerance:g})" if said else ""
+    return replace(finding, text=finding.text + tested + _open_words(finding))
 
 
 def judge(finding: Finding, tolerance: float, recall_low: float = 1.0) -> State:
@@ -104,40 +119,53 @@ def _recall_low(finding: Finding, performance: Performance) -> float:
     return 1.0
 
 
-def _open_words(finding: Finding, tolerance: float) -> str:
+def _open_words(finding: Finding) -> str:
     state = state_of(finding.verdict)
     objects = "lenses" if finding.loses else "non-lenses"
     more = f"; about {count(finding.needed)} {objects} in the set would settle it" if finding.needed else ""
     if state is TENTATIVE:
-        return f": likely more than the tolerated {tolerance:g}, but not significant{more}"
+        return f": likely, but not significant{more}"
     if state is INCONCLUSIVE:
-        also = "a difference is significant, but " if finding.significant else ""
-        return f": {also}inconclusive as to more than the tolerated {tolerance:g}{more}"
+        return f": inconclusive{more}"
     if state is NOT_ASSESSABLE:
         return ": it finds too few lenses for a difference to show"
     return ""
 
 
-def _lenses_needed(finding: Finding, tolerance: float) -> int | None:
-    """Objects in the set with which the interval leaves the tolerance in 80 % of sets, were the rates those seen."""
-    distance = abs(finding.gap - tolerance)
-    if finding.gap > tolerance and not finding.significant:
-        distance = min(distance, finding.gap)
+def _lenses_needed(finding: Finding, tests: int) -> int | None:
+    """Objects in the set with which it is settled in 80 % of sets, were the rates those seen."""
+    distance = abs(finding.gap - finding.tolerance)
     n = finding.worst.n + finding.rest.n
-    half = (finding.high - finding.low) / 2
-    needed = n * (half * 2.8 / 1.96 / distance) ** 2 if distance > 0 else math.inf  # 2.8: z of 95 % plus that of 80 %
+    error = (finding.high - finding.low) / (2 * 1.96)
+    apart = settling_z(tests if finding.gap > finding.tolerance else 1)
+    needed = n * (apart * error / distance) ** 2 if distance > 0 else math.inf
     if not needed <= MOST_LENSES:
         return None
     step = 10 ** max(math.floor(math.log10(max(needed, 1))) - 1, 0)
     return int(max(math.ceil(needed / step) * step, n + 1))
 
 
-def gap_interval(worse: Proportion, better: Proportion) -> tuple[float, float]:
-    """95 % interval of better − worse for two independent rates (Newcombe 1998, method 10, from Wilson intervals)."""
+def gap_interval(worse: Proportion, better: Proportion, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of better − worse for two independent rates (Newcombe 1998, method 10, from Wilson intervals)."""
     gap = better.value - worse.value
-    below = math.hypot(better.value - better.low, worse.high - worse.value)
-    above = math.hypot(better.high - better.value, worse.value - worse.low)
+    low, high = wilson_interval(worse.k, worse.n, confidence)
+    better_low, better_high = wilson_interval(better.k, better.n, confidence)
+    below = math.hypot(better.value - better_low, high - worse.value)
+    above = math.hypot(better_high - better.value, worse.value - low)
     return gap - below, gap + above
+
+
+def gap_beyond_p(worse: Proportion, better: Proportion, tolerance: float) -> float:
+    """p-value that better − worse is no more than `tolerance`: that of the interval that just reaches it; ≥ 1e-12."""
+    from scipy.optimize import brentq
+
+    def above(log_p: float) -> float:
+        return gap_interval(worse, better, 1 - math.exp(log_p))[0] - tolerance
+
+    if not better.value - worse.value > tolerance:
+        return 1.0
+    least = math.log(1e-12)
+    return math.exp(least if above(least) > 0 else brentq(above, least, -1e-9))
 
 
 def _selection_findings(selection: Selection | None) -> list[Finding]:
@@ -158,7 +186,7 @@ def _along(curve: Curve) -> Finding | None:
     worst = min(bins, key=lambda one: one.value)
     rest = _others(bins, worst)
     group = "lenses with " + curve.phrase.format(range=range_text(worst, curve.bins, curve.unit))
-    compared = _compared(worst, rest, curve.p, loses=True)
+    compared = _compared(worst, rest, curve.p, len(bins), loses=True)
     return replace(
         compared,
         title=f"Recall against {lower_first(curve.label)}",
@@ -176,14 +204,14 @@ def _by_kind(table: Kinds | None, title: str, loses: bool) -> Finding | None:
     rest = _others(rows, worst)
     verb = "it finds" if loses else "it calls lenses"
     return replace(
-        _compared(worst, rest, table.p, loses=loses),
+        _compared(worst, rest, table.p, len(rows), loses=loses),
         title=title,
         group=f"{'' if loses else 'non-'}lenses of kind “{worst.kind}”",
         text=f"Of scenes “{worst.kind}” {verb} {rate_text(worst)}, of the other kinds {rate_text(rest)}",
     )
 
 
-def _compared(worst: Rate, rest: Rate, p: float, *, loses: bool) -> Finding:
+def _compared(worst: Rate, rest: Rate, p: float, groups: int, *, loses: bool) -> Finding:
     """The numbers of a comparison within the set, without words; the verdict waits for the correction over all."""
     worse, better = (worst, rest) if worst.value <= rest.value else (rest, worst)
     low, high = gap_interval(worse, better)
@@ -201,6 +229,7 @@ def _compared(worst: Rate, rest: Rate, p: float, *, loses: bool) -> Finding:
         loses=loses,
         section="selection",
         source="set",
+        groups=groups,
     )
 
 
@@ -216,7 +245,8 @@ def _probed(row: ProbeRow) -> Finding:
     else:
         gap, low, high = -effect.value, -effect.high, -effect.low
     interval = f"95 % interval {percent_interval(row.treated.low, row.treated.high)}, n = {row.n}"
-    test = f"{p_value(row.p_holm)}, exact test, Holm-corrected over all probes"
+    tolerated = f"no more than the tolerated {row.tolerance:g}"
+    test = f"{p_value(row.p_holm)} that it is {tolerated}, Holm-corrected over all probes"
     advice = f" {row.advice}".rstrip(".") if row.advice else ""
     return Finding(
         title=f"Probe: {row.title}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from lensaudit.probes.finding import Change
 from lensaudit.probes.result import HostsUsed
 from lensaudit.probes.verdict import Estimate
-from lensaudit.records import Json, Number, Record, plain
+from lensaudit.records import Json, Number, Record, plain, renamed
 from lensaudit.statistics import Proportion
 
 
@@ -80,7 +80,7 @@ class PublishedRecall(Record):
 
 @dataclass(frozen=True)
 class PairCounts(Record):
-    """Pairs that changed sides, and the exact p-value before and after Holm's correction."""
+    """Pairs that changed sides, and the p-value of no more than the tolerance before and after Holm's correction."""
 
     lost: int
     gained: int
@@ -103,11 +103,15 @@ class ArmGroup(Record):
     treated: ProbeRate
     recall_change: Change
     effect: Change
-    mcnemar: PairCounts
+    discordant: PairCounts
     verdict: str
     sentence: str
     published: tuple[PublishedRecall, ...]
     test: str = ""
+
+    @classmethod
+    def _modern(cls, words: Json) -> Json:
+        return renamed(words, discordant="mcnemar")
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def _effect_group(finding: Finding, result: ProbeResult, architecture: str) -> A
         treated=rate_of(finding.treated),
         recall_change=finding.recall_change,
         effect=finding.logit_change,
-        mcnemar=PairCounts(finding.lost, finding.gained, finding.p_value, finding.p_holm),
+        discordant=PairCounts(finding.lost, finding.gained, finding.p_value, finding.p_holm),
         test=finding.test,
         verdict=finding.verdict.word,
         sentence=finding.verdict.sentence,

@@ -33,7 +33,11 @@ _ENTRIES = (
     ("Arc S/N", "Flux of the noiseless arc over σ√N, N its pixels above 0.5 σ (Lanusse et al. 2018)."),
     ("θ_E", "Einstein radius in arcseconds; for lenses at two distances, that of the main lens."),
     ("Wilson interval", "Interval of a fraction that stays honest for few objects and near 0 and 1."),
-    ("McNemar, Holm", "Exact test on pairs that changed sides; correction for making several tests."),
+    (
+        "p, Holm",
+        "Chance of a change so far beyond the tolerance, were the true one no more than it; Holm’s correction for "
+        "making several tests.",
+    ),
     ("Compound lens", "One source behind two lens galaxies at different distances: compound arcs, double rings."),
 )
 

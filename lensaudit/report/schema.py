@@ -18,7 +18,7 @@ from lensaudit.evaluation.disagreement import ErrorSignals
 from lensaudit.evaluation.selection import SelectionFunction
 from lensaudit.provenance import Pixels, Provenance
 from lensaudit.realism_gate import Realism
-from lensaudit.records import Json, Number, Record
+from lensaudit.records import Json, Number, Record, renamed
 from lensaudit.report.chapters import Certificate, Dreams, Gallery, Judged, Kernels, KnownSet, Maps
 from lensaudit.report.options import AuditOptions
 from lensaudit.report.probe_block import ProbesBlock
@@ -29,11 +29,6 @@ MIN_BIN = 20
 """Bins with fewer lenses are marked and left out of tests: at n = 20 a 95 % Wilson interval is up to 0.40 wide."""
 
 Name = Annotated[str, Field(max_length=200)]
-
-
-def renamed(words: Json, **old: str) -> Json:
-    """`words` with the value of an old name under the new one: ``renamed(words, n_non_lenses="n_nonlenses")``."""
-    return words | {new: words[name] for new, name in old.items() if new not in words and name in words}
 
 
 @dataclass(frozen=True)
@@ -228,7 +223,10 @@ class Finding(Record):
     gap, low, high
         Loss of recall (of non-lenses the rise of the fraction called a lens) with its 95 % interval.
     p, p_holm
-        Of the comparison alone, and after Holm's correction over all of the set, or all of the probes.
+        Of a comparison within the set: of the permutation test that no group differs; that the gap is no more than the
+        tolerance, after Holm's correction over all of the set, or all of the probes.
+    groups
+        How many the worst was chosen from, for which `p_holm` is corrected too.
     loses, rises
         Whether lenses are lost (not false positives), and whether a probe where nothing may change finds more.
     difficult
@@ -259,10 +257,11 @@ class Finding(Record):
     rises: bool = False
     needed: int | None = None
     tolerance: Number = math.nan
+    groups: int = 1
 
     @property
     def significant(self) -> bool:
-        """Whether p < 0.05 after Holm's correction."""
+        """Whether it is more than is tolerated: p < 0.05 after Holm's correction."""
         return self.p_holm is not None and self.p_holm < SIGNIFICANCE
 
 

@@ -16,11 +16,10 @@ from lensaudit.statistics.calibrators import (
     VennAbersMap,
     scaled_odds,
 )
+from lensaudit.statistics.grouped import GroupedMean, grouped_fraction_interval, grouped_mean
 from lensaudit.statistics.paired import (
     TYPICAL_DISCORDANT,
-    GroupedMean,
-    grouped_fraction_interval,
-    grouped_mean,
+    beyond_tolerance_p,
     holm,
     mcnemar_exact,
     paired_difference_interval,
@@ -29,6 +28,8 @@ from lensaudit.statistics.paired import (
     pairs_to_assess,
     pairs_to_settle,
     scenes_to_settle,
+    settling_z,
+    student_beyond_p,
 )
 from lensaudit.statistics.proportions import (
     CalibrationError,
@@ -126,6 +127,7 @@ __all__ = [
     "auroc",
     "auroc_interval",
     "auroc_variance",
+    "beyond_tolerance_p",
     "binomial_exact",
     "bootstrap_interval",
     "brier_score",
@@ -156,8 +158,10 @@ __all__ = [
     "roc_curve",
     "scaled_odds",
     "scenes_to_settle",
+    "settling_z",
     "spearman",
     "strict_threshold",
+    "student_beyond_p",
     "top_groups",
     "top_of",
     "tpr0",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import ndtri, stdtr
 
 from lensaudit.statistics.proportions import wilson_interval
 
@@ -81,88 +80,6 @@ def paired_difference_interval(gained: int, lost: int, n: int, confidence: float
     return float(low), float(high)
 
 
-@dataclass(frozen=True)
-class GroupedMean:
-    """A mean of values that come in groups, its interval, and the two-sided p-value that the mean is 0."""
-
-    value: float
-    low: float
-    high: float
-    p: float
-
-
-def grouped_mean(values: ArrayLike, groups: ArrayLike, confidence: float = 0.95) -> GroupedMean:
-    """The mean of values that are not independent within a group: arcs in one host, crops of one image.
-
-    Student's t with the cluster-robust standard error (Liang & Zeger 1986), with as many degrees of freedom as groups
-    less one. With groups of one size it is Student's interval of the groups' means.
-
-    Parameters
-    ----------
-    values, groups
-        A number and the group of each (n,).
-    confidence
-        Two-sided, in (0, 1).
-
-    Returns
-    -------
-    GroupedMean
-        Interval and p are NaN with fewer than two groups; p is 1 where all values are 0.
-
-    Examples
-    --------
-    >>> found = grouped_mean([0.0, 1.0, 1.0, 2.0], [1, 1, 2, 2])  # means 0.5 and 1.5
-    >>> round(found.value, 2), round(found.low, 2), round(found.high, 2), round(found.p, 2)
-    (1.0, -5.35, 7.35, 0.3)
-    """
-    numbers = np.asarray(values, float)
-    group = np.unique(np.asarray(groups), return_inverse=True)[1]
-    mean, n_groups = float(numbers.mean()) if len(numbers) else math.nan, len(np.unique(group))
-    if n_groups < 2:
-        return GroupedMean(mean, math.nan, math.nan, math.nan)
-    sums = np.bincount(group, numbers - mean)
-    error = math.sqrt(n_groups / (n_groups - 1) * float(sums @ sums)) / len(numbers)
-    half = float(stdtrit(n_groups - 1, 0.5 + confidence / 2)) * error
-    p = float(mean == 0) if error == 0 else float(2 * stdtr(n_groups - 1, -abs(mean) / error))
-    return GroupedMean(mean, mean - half, mean + half, p)
-
-
-def grouped_fraction_interval(called: ArrayLike, groups: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a fraction of objects that are not independent within a group, as several arcs in one host.
-
-    The wider of Wilson's, which takes them as independent, and of `grouped_mean`; where all or none are called, which
-    tells nothing of how groups differ, Wilson's with as many trials as groups.
-
-    Parameters
-    ----------
-    called, groups
-        Whether, and the group of each (n,).
-    confidence
-        Two-sided, in (0, 1).
-
-    Returns
-    -------
-    low, high
-        In [0, 1], and all of it for one group; (NaN, NaN) for none.
-
-    Examples
-    --------
-    >>> [round(end, 2) for end in grouped_fraction_interval([True, True, True, True, False, False], [1, 1, 2, 2, 3, 3])]
-    [0.0, 1.0]
-    >>> [round(end, 2) for end in grouped_fraction_interval([True] * 6, [1, 1, 2, 2, 3, 3])]  # 3 of 3
-    [0.44, 1.0]
-    """
-    flags = np.asarray(called, bool)
-    k, n, n_groups = int(flags.sum()), flags.size, len(np.unique(groups))
-    if n_groups == 1:
-        return 0.0, 1.0
-    if k in (0, n):
-        return wilson_interval(n_groups if k else 0, n_groups, confidence)
-    low, high = wilson_interval(k, n, confidence)
-    over_groups = grouped_mean(flags, groups, confidence)
-    return max(0.0, min(low, over_groups.low)), min(1.0, max(high, over_groups.high))
-
-
 def _score(difference: float, gained: int, lost: int, n: int) -> float:
     """Tango's score statistic of the hypothesis that the true change is `difference`; falls with it."""
     excess = gained - lost - n * difference
@@ -177,6 +94,85 @@ def _lost_rate(difference: float, gained: int, lost: int, n: int) -> float:
     b = (2 * n - gained + lost) * difference - gained - lost
     c = -lost * difference * (1 - difference)
     return (math.sqrt(max(b * b - 8 * n * c, 0.0)) - b) / (4 * n)
+
+
+def beyond_tolerance_p(gained: int, lost: int, n: int, tolerance: float, *, either: bool = False) -> float:
+    """p-value of the hypothesis that no more than `tolerance` is lost, of n pairs.
+
+    Tango's score at a loss of just `tolerance`, as his interval inverts it, but with its exact distribution at the
+    rates that are likeliest under the hypothesis: the normal one calls too many findings significant far out, where
+    Holm's correction looks. It is twice the one-sided value, so that p < 0.05 goes with a 95 % interval that lies
+    beyond the tolerance.
+
+    Parameters
+    ----------
+    gained, lost, n
+        Pairs found in the treated arm only, in the control only, and all.
+    tolerance
+        Loss that is accepted, in [0, 1).
+    either
+        Whether a gain counts like a loss.
+
+    Returns
+    -------
+    float
+        At most 1; NaN without pairs.
+
+    References
+    ----------
+    Tango T., 1998, Statistics in Medicine 17, 891. The distribution at the likeliest rates: Storer B. E., Kim C.,
+    1990, Journal of the American Statistical Association 85, 146.
+
+    Examples
+    --------
+    >>> round(beyond_tolerance_p(0, 33, 200, 0.1), 4)  # 33 of 200 lost, 20 tolerated: twice a binomial tail
+    0.0058
+    """
+    if n == 0:
+        return math.nan
+    p = _loss_beyond(gained, lost, n, tolerance)
+    return min(1.0, 2 * (min(p, _loss_beyond(lost, gained, n, tolerance)) if either else p))
+
+
+def student_beyond_p(change: float, error: float, freedom: float, tolerance: float) -> float:
+    """As `beyond_tolerance_p`, of a change with its standard error, by Student's t; NaN without an error."""
+    if error == 0:
+        return float(change >= -tolerance)
+    return float(min(1.0, 2 * stdtr(freedom, (change + tolerance) / error))) if error > 0 else math.nan
+
+
+def _loss_beyond(gained: int, lost: int, n: int, tolerance: float) -> float:
+    """One-sided: probability of a score as low, were the loss the tolerance."""
+    from scipy.stats import binom
+
+    if lost - gained <= n * tolerance:  # no more than is tolerated: no evidence at all
+        return 1.0
+    lose = _lost_rate(-tolerance, gained, lost, n)
+    gain = max(lose - tolerance, 0.0)
+    spread = 9 * math.sqrt(n * gain * (1 - gain)) + 9
+    few, many = max(0, math.floor(n * gain - spread)), min(n, math.ceil(n * gain + spread))
+    others = np.arange(few, many + 1)
+    least = _fewest_lost(others, n, tolerance, _scores(np.array([gained]), np.array([lost]), n, tolerance)[0])
+    tail = binom.sf(least - 1, n - others, min(lose / (1 - gain), 1.0))
+    return float(min(1.0, (binom.pmf(others, n, gain) * tail).sum()))
+
+
+def _fewest_lost(gained: NDArray[np.int64], n: int, tolerance: float, score: float) -> NDArray[np.int64]:
+    """For each number of gained pairs the fewest lost ones whose score is at most `score`; n + 1 where none is."""
+    low, high = np.zeros_like(gained), n - gained + 1
+    while (low < high).any():
+        middle = (low + high) // 2
+        reached = _scores(gained, np.minimum(middle, n - gained), n, tolerance) <= score + 1e-9
+        low, high = np.where((low < high) & ~reached, middle + 1, low), np.where(reached, middle, high)
+    return np.where(low > n - gained, n + 1, low)
+
+
+def _scores(gained: NDArray[np.int64], lost: NDArray[np.int64], n: int, tolerance: float) -> NDArray[np.float64]:
+    """`_score` of a loss of `tolerance`, for many tables of n pairs."""
+    b = -(2 * n - gained + lost) * tolerance - gained - lost
+    lose = (np.sqrt(np.maximum(b * b - 8 * n * lost * tolerance * (1 + tolerance), 0.0)) - b) / (4 * n)
+    variance = n * (2 * lose - tolerance * (1 + tolerance))
+    return np.asarray((gained - lost + n * tolerance) / np.sqrt(np.maximum(variance, 1e-300)))
 
 
 ALPHA = 0.05
@@ -241,7 +237,7 @@ def pairs_to_settle(gained: int, lost: int, n: int, tolerance: float, family: in
     gained, lost, n
         Pairs found in the treated arm only, in the control only, and all.
     family
-        Findings that are corrected together, so that p must lie below 0.05 / family.
+        Findings that are corrected together, so that p against the tolerance must lie below 0.05 / family.
     either
         Whether a gain counts like a loss.
     """
@@ -250,11 +246,13 @@ def pairs_to_settle(gained: int, lost: int, n: int, tolerance: float, family: in
 
     def settles(size: int) -> bool:
         more = round(gained * size / n)
-        low, high = paired_difference_interval(more, min(round(lost * size / n), size - more), size)
+        counts = more, min(round(lost * size / n), size - more), size
         sigma = math.sqrt(max(rate - change**2, 0.0) / size)
         margin = _MARGIN * sigma
+        low, high = paired_difference_interval(*counts, 1 - ALPHA / max(family, 1))
         if high + margin < -tolerance or (either and low - margin > tolerance):
-            return size >= _quantiles(family) * rate / change**2  # and p is small enough
+            return True
+        low, high = paired_difference_interval(*counts)
         if either:
             return low - _BOTH_ENDS * sigma > -tolerance and high + _BOTH_ENDS * sigma < tolerance
         return low - margin > -tolerance
@@ -270,7 +268,7 @@ def scenes_to_settle(called: int, n: int, tolerance: float, family: int) -> int 
         low, high = wilson_interval(round(fraction * size), size)
         margin = _MARGIN * math.sqrt(smoothed * (1 - smoothed) / size)
         if low - margin > tolerance:
-            return size >= _quantiles(family) * tolerance * (1 - tolerance) / (fraction - tolerance) ** 2
+            return size >= settling_z(family) ** 2 * tolerance * (1 - tolerance) / (fraction - tolerance) ** 2
         return high + margin < tolerance
 
     return _first(settles, n)
@@ -296,9 +294,10 @@ def pairs_to_assess(control: float, treated: float, n: int, tolerance: float, *,
     return _first(settles, n)
 
 
-def _quantiles(family: int) -> float:
-    """(z of a two-sided test at 0.05 / family, plus z of the power)²."""
-    return float(-ndtri(ALPHA / (2 * max(family, 1))) + ndtri(POWER)) ** 2
+def settling_z(family: int = 1) -> float:
+    """Standard errors between a true value and a limit, for a two-sided test at 0.05 / family to tell them apart with
+    probability `POWER`."""
+    return float(-ndtri(ALPHA / (2 * max(family, 1))) + ndtri(POWER))
 
 
 def _first(settles: Callable[[int], bool], n: int) -> int | None:

@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from lensaudit.statistics.paired import mcnemar_exact, paired_difference_interval
+from lensaudit.statistics.paired import (
+    beyond_tolerance_p,
+    mcnemar_exact,
+    paired_difference_interval,
+    student_beyond_p,
+)
 from lensaudit.statistics.roc import allowed_false_positives, placements
 
 Array = NDArray[np.float64]
@@ -34,6 +39,8 @@ class Changed:
         95 % interval of the change; NaN where there is none.
     p
         Two-sided, that there is no change; NaN where it is not tested.
+    p_beyond
+        That it is worse by no more than a tolerance, twice the one-sided value; NaN where it is not tested.
     gained, lost
         Images called by the new score only, and by the old only; 0 of areas, which call none.
     n
@@ -45,6 +52,7 @@ class Changed:
     low: float
     high: float
     p: float
+    p_beyond: float
     gained: int
     lost: int
     n: int
@@ -55,22 +63,27 @@ class Changed:
         return self.new - self.old
 
 
-def fraction_change(old: Flags, new: Flags) -> Changed:
-    """Change of the fraction that is called: McNemar's exact p, Tango's interval.
+def fraction_change(old: Flags, new: Flags, tolerance: float = 0.0, *, more_is_worse: bool = False) -> Changed:
+    """Change of the fraction that is called: McNemar's exact p, Tango's interval and score.
 
     Parameters
     ----------
     old, new
         Whether each image is called by either score (n,).
+    tolerance
+        Change for the worse that is accepted.
+    more_is_worse
+        Whether that is a rise, as of false positives.
     """
     n, gained, lost = len(old), int((new & ~old).sum()), int((old & ~new).sum())
     if not n:
-        return Changed(*(math.nan,) * 5, 0, 0, 0)
-    interval = paired_difference_interval(gained, lost, n)
-    return Changed(float(old.mean()), float(new.mean()), *interval, mcnemar_exact(gained, lost), gained, lost, n)
+        return Changed(*(math.nan,) * 6, 0, 0, 0)
+    interval, turned = paired_difference_interval(gained, lost, n), (lost, gained) if more_is_worse else (gained, lost)
+    tests = mcnemar_exact(gained, lost), beyond_tolerance_p(*turned, n, tolerance)
+    return Changed(float(old.mean()), float(new.mean()), *interval, *tests, gained, lost, n)
 
 
-def area_change(old: tuple[Array, Array], new: tuple[Array, Array]) -> Changed:
+def area_change(old: tuple[Array, Array], new: tuple[Array, Array], tolerance: float = 0.0) -> Changed:
     """Change of the AUROC, by DeLong's variance and Student's t with Welch's degrees of freedom.
 
     With many images that is DeLong's test; with few, its normal distribution would call too much significant.
@@ -79,6 +92,8 @@ def area_change(old: tuple[Array, Array], new: tuple[Array, Array]) -> Changed:
     ----------
     old, new
         Scores of the positives (n1,) and of the negatives (n0,), in the same order.
+    tolerance
+        Loss that is accepted.
 
     Returns
     -------
@@ -89,27 +104,33 @@ def area_change(old: tuple[Array, Array], new: tuple[Array, Array]) -> Changed:
     n1, n0 = len(old[0]), len(old[1])
     before, after = (float(above.mean()) if n1 and n0 else math.nan for above, _ in placed)
     if min(n1, n0) < FEWEST_RANKED:
-        return Changed(before, after, math.nan, math.nan, math.nan, 0, 0, min(n1, n0))
+        return Changed(before, after, *(math.nan,) * 4, 0, 0, min(n1, n0))
     parts = [float((b - a).var(ddof=1)) / len(a) for a, b in zip(*placed, strict=True)]
     error, change = math.sqrt(sum(parts)), after - before
     if error < 1e-12:  # two equal rankings
-        return Changed(before, after, change, change, float(abs(change) < 1e-12), 0, 0, min(n1, n0))
+        same, accepted = float(abs(change) < 1e-12), float(change >= -tolerance - 1e-12)
+        return Changed(before, after, change, change, same, accepted, 0, 0, min(n1, n0))
     freedom = sum(parts) ** 2 / sum(part**2 / (n - 1) for part, n in zip(parts, (n1, n0), strict=True))
     half = float(stdtrit(freedom, 0.975)) * error
-    p = float(2 * stdtr(freedom, -abs(change) / error))
-    return Changed(before, after, change - half, change + half, p, 0, 0, min(n1, n0))
+    tests = float(2 * stdtr(freedom, -abs(change) / error)), student_beyond_p(change, error, freedom, tolerance)
+    return Changed(before, after, change - half, change + half, *tests, 0, 0, min(n1, n0))
 
 
 def rate_changes_at_fpr(
-    old: tuple[Array, Array], new: tuple[Array, Array], groups: Flags, fpr: float, generator: np.random.Generator
+    old: tuple[Array, Array],
+    new: tuple[Array, Array],
+    groups: Flags,
+    fpr: float,
+    generator: np.random.Generator,
+    tolerance: float = 0.0,
 ) -> list[Changed]:
     """Changes of the true-positive rate where each score has its own threshold, at the false-positive rate `fpr`.
 
     The thresholds are taken from the negatives, and so are uncertain: McNemar's test alone would take a change of
-    threshold, which moves all positives together, for many independent changes. So the p-value is the larger one of
-    McNemar's and of Student's t, with the variance of McNemar's table plus that of the change over resampled
-    negatives, whose degrees of freedom are the false positives that are allowed (Welch's for the sum). The interval is
-    Tango's widened by the spread over resampled negatives, the squares of both added.
+    threshold, which moves all positives together, for many independent changes. So a p-value is the larger one of
+    McNemar's (against the tolerance, Tango's score) and of Student's t, with the variance of McNemar's table plus that
+    of the change over resampled negatives, whose degrees of freedom are the false positives that are allowed (Welch's
+    for the sum). The interval is Tango's widened by the spread over resampled negatives, the squares of both added.
 
     Parameters
     ----------
@@ -119,6 +140,8 @@ def rate_changes_at_fpr(
         Which positives are in which group (n1, groups).
     fpr
         In (0, 1).
+    tolerance
+        Loss that is accepted.
 
     Returns
     -------
@@ -130,11 +153,14 @@ def rate_changes_at_fpr(
     ranks = [_among_negatives(*scores) for scores in (old, new)]
     positives, negatives = (np.stack([one[side] for one in ranks]) for side in (0, 1))
     called = positives < np.partition(negatives, allowed, axis=1)[:, allowed, None]
-    plain = [fraction_change(*called[:, group]) for group in groups.T]
+    plain = [fraction_change(called[0, group], called[1, group], tolerance) for group in groups.T]
     if not allowed:
-        return [replace(one, low=math.nan, high=math.nan, p=math.nan) for one in plain]
+        return [replace(one, low=math.nan, high=math.nan, p=math.nan, p_beyond=math.nan) for one in plain]
     drawn = _thresholds_drawn(negatives, allowed, generator)
-    return [_less_sure(one, positives[:, group], drawn, allowed) for one, group in zip(plain, groups.T, strict=True)]
+    return [
+        _less_sure(one, positives[:, group], drawn, allowed, tolerance)
+        for one, group in zip(plain, groups.T, strict=True)
+    ]
 
 
 def _among_negatives(positives: Array, negatives: Array) -> tuple[Array, Array]:
@@ -161,7 +187,7 @@ def _thresholds_drawn(negatives: Array, allowed: int, generator: np.random.Gener
     return drawn
 
 
-def _less_sure(plain: Changed, ranks: Array, drawn: Array, allowed: int) -> Changed:
+def _less_sure(plain: Changed, ranks: Array, drawn: Array, allowed: int, tolerance: float) -> Changed:
     """`plain`, which takes the thresholds as given, with what the `drawn` ones change of it."""
     n, change = plain.n, plain.change
     if not n:
@@ -170,8 +196,10 @@ def _less_sure(plain: Changed, ranks: Array, drawn: Array, allowed: int) -> Chan
     moved = rates[1] - rates[0]
     parts = (plain.gained + plain.lost + 1) / n**2, float(moved.var(ddof=1))
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / max(n - 1, 1) + parts[1] ** 2 / allowed)
-    p = max(plain.p, float(2 * stdtr(freedom, -abs(change) / math.sqrt(sum(parts)))))
+    error = math.sqrt(sum(parts))
+    p = max(plain.p, float(2 * stdtr(freedom, -abs(change) / error)))
+    p_beyond = max(plain.p_beyond, student_beyond_p(change, error, freedom, tolerance))
     ends = np.quantile(moved, [0.025, 0.975])
     low = change - math.hypot(change - plain.low, max(0.0, change - float(ends[0])))
     high = change + math.hypot(plain.high - change, max(0.0, float(ends[1]) - change))
-    return replace(plain, low=max(low, -1.0), high=min(high, 1.0), p=p)
+    return replace(plain, low=max(low, -1.0), high=min(high, 1.0), p=p, p_beyond=p_beyond)

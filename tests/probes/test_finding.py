@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from scipy.stats import binom, t, ttest_1samp
 
-from lensaudit.probes.finding import ALL_PAIRS, PairedScores, Recall, concluded, headline, measure
+from lensaudit.probes.finding import (
+    ALL_PAIRS,
+    OVER_HOSTS,
+    PairedScores,
+    Recall,
+    against_tolerance,
+    concluded,
+    headline,
+    measure,
+)
 from lensaudit.statistics import paired_difference_interval, wilson_interval
 from lensaudit.verdicts import BIAS, EQUIVALENT, NOT_ASSESSABLE
 
@@ -24,7 +33,7 @@ def test_counts_by_hand():
     assert (found.lost, found.gained) == (3, 1)
     assert found.recall_change.value == pytest.approx(-2 / 5)
     assert found.logit_change.value == pytest.approx((0 - 6 + 6 - 6 - 1) / 5)
-    assert found.p_value == pytest.approx(2 * binom.cdf(1, 4, 0.5))  # McNemar's exact test, written out
+    assert math.isnan(found.p_value)  # of what tolerance, the probe says
 
 
 def test_threshold_is_on_the_probability():
@@ -36,7 +45,8 @@ def test_threshold_is_on_the_probability():
 def test_identical_arms_show_exactly_nothing():
     logits = np.linspace(-3, 3, 90)
     found = measure("arcs", ALL_PAIRS, scores(logits, logits), np.random.default_rng(0))
-    assert (found.recall_change.value, found.gained, found.lost, found.p_value) == (0, 0, 0, 1)
+    assert (found.recall_change.value, found.gained, found.lost) == (0, 0, 0)
+    assert concluded([found], 0.0, "nuisance")[0].p_value == 1
     assert (found.logit_change.value, found.logit_change.low, found.logit_change.high) == (0, 0, 0)
 
 
@@ -86,9 +96,34 @@ def test_a_contaminant_is_tested_against_its_tolerance():
     [judged] = concluded([asked], 0.1, "contaminant")
     chances = binom.pmf(np.arange(51), 50, 0.1)
     assert judged.p_value == pytest.approx(chances[chances <= chances[20] * (1 + 1e-7)].sum(), rel=1e-9)
-    assert judged.p_value != pytest.approx(asked.p_value)  # McNemar's compares it with the control
     assert "binomial" in judged.test
     assert (judged.family, judged.p_holm) == (1, judged.p_value)
+
+
+def test_a_loss_is_tested_against_its_tolerance():
+    """Where nothing is gained, lost pairs are binomial: twice their tail above what is tolerated."""
+    rng = np.random.default_rng(0)
+    lost = measure("lenses", ALL_PAIRS, scores([2.0] * 200, [-2.0] * 33 + [2.0] * 167), rng)
+    [judged] = concluded([lost], 0.1, "population")
+    assert judged.p_value == pytest.approx(2 * binom.sf(32, 200, 0.1), rel=1e-9)
+    assert judged.verdict.state is BIAS
+    [more] = concluded([lost], 0.165, "population")
+    assert more.p_value == 1  # no more than is tolerated
+    gained = replace(lost, gained=33, lost=0)
+    assert concluded([gained], 0.1, "nuisance")[0].p_value == judged.p_value
+    assert concluded([gained], 0.1, "population")[0].p_value == 1
+
+
+def test_findings_of_an_earlier_version_are_tested_anew():
+    """They hold McNemar's p, which says that something changes; over hosts the spread was not kept."""
+    rng = np.random.default_rng(0)
+    lost = measure("lenses", ALL_PAIRS, scores([2.0] * 200, [-2.0] * 33 + [2.0] * 167), rng)
+    [today] = against_tolerance([lost], 0.1, "population")
+    assert against_tolerance([replace(lost, p_value=2e-10, test="McNemar")], 0.1, "population") == (today,)
+    before = replace(lost, p_value=0.03, test="McNemar, or Student’s t over hosts where its p is larger")
+    [kept] = against_tolerance([before], 0.1, "population")
+    assert (kept.p_value, kept.test) == (0.03, OVER_HOSTS)
+    assert against_tolerance([kept], 0.1, "population") == (kept,)
 
 
 def in_hosts(effects, arcs):
@@ -111,7 +146,8 @@ def test_many_arcs_in_few_hosts_are_judged_by_the_hosts():
     assert (found.recall_change.low, found.recall_change.high) == pytest.approx(
         (means.mean() - half, means.mean() + half)
     )
-    assert found.p_value == pytest.approx(ttest_1samp(means, 0).pvalue)
+    one_sided = ttest_1samp(means, -0.05, alternative="less").pvalue
+    assert found.p_value == pytest.approx(2 * one_sided)
     assert found.verdict.state is not BIAS
     assert found.verdict.needed is None
     assert "more hosts would tell, more arcs in the same ones would not" in found.verdict.sentence
@@ -154,5 +190,6 @@ def test_recalls_and_no_change_at_all_have_the_intervals_of_hosts():
 def test_one_host_says_nothing_of_others():
     found = measure("hosts", ALL_PAIRS, in_hosts([1.0], 50), np.random.default_rng(0))
     assert found.treated.interval == (0, 1)
-    assert (found.recall_change.low, found.recall_change.high, found.p_value) == (-1, 1, 1)
+    assert (found.recall_change.low, found.recall_change.high) == (-1, 1)
+    assert concluded([found], 0.1, "population")[0].p_value == 1
     assert math.isnan(found.logit_change.low)

@@ -50,6 +50,18 @@ def test_null_audits_accuse_rarely_and_intervals_cover(bench, monkeypatch):
         assert covered / of >= least, name
 
 
+def test_what_is_tolerated_is_no_accusation(bench, monkeypatch):
+    """Finders that lose just the tolerance in every edit: by the former rule nearly every audit accused them."""
+    probes = [p for p in bench.null_probes() if p.name in ("orientation", "red-source", "off-centre", "psf-width")]
+    monkeypatch.setattr(bench, "null_probes", lambda: probes)
+    world = bench.World(0.7, 1.0)
+    control, treated = world.logits(np.random.default_rng(1), 40_000, 1, 0.1)
+    assert np.mean(control >= 0) - np.mean(treated >= 0) == pytest.approx(0.1, abs=0.01)
+    today, before = bench.accused_at_tolerance(world, 200, 20, seed=1)
+    assert today <= 4  # more than 4 of 20 that accuse with 5 % at most happen 3 times in a thousand
+    assert before > today
+
+
 def test_a_real_loss_is_not_hidden_by_the_correction(bench, monkeypatch):
     """The same machinery with an effect planted in one probe finds it: the silence above is no deafness."""
     monkeypatch.setattr("lensaudit.probes.finding.RESAMPLES", 1)  # no verdict looks at the logits
@@ -57,8 +69,8 @@ def test_a_real_loss_is_not_hidden_by_the_correction(bench, monkeypatch):
     probes = [p for p in bench.null_probes() if p.name in ("off-centre", "psf-width", "lens-colour")]
 
     class Losing(bench.World):
-        def logits(self, rng, n, doses):
-            control, treated = super().logits(rng, n, doses)
+        def logits(self, rng, n, doses, lost=0.0):
+            control, treated = super().logits(rng, n, doses, lost)
             return control, treated - 3.0
 
     results = [bench._null_result(Losing(0.7, 0.3) if p.name == "off-centre" else bench.World(0.7, 0.3), 200, p, rng)
