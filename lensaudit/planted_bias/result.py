@@ -318,8 +318,8 @@ def bench_page(result: PlantedResult) -> str:
         f"Small finders (`lensaudit/planted_bias/`), each trained on {settings.images} images in which one "
         "trait is tied to the label, and clean ones in which none is; every finder has a training set and weights of "
         f"its own. Each was audited blind with {len(result.probes)} probes of {settings.n} pairs, tolerance "
-        f"{settings.tolerance:g}; verdicts are corrected over all findings of an audit (Holm). Intervals are 95 % "
-        f"(Wilson) over finders.{seen}",
+        f"{settings.tolerance:g}; a bias is significantly more than that, corrected over all findings of an audit "
+        f"(Holm). Intervals are 95 % (Wilson) over finders.{seen}",
         "",
         f"`{result.command}`",
         "",
