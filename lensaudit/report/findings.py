@@ -162,10 +162,10 @@ def gap_beyond_p(worse: Proportion, better: Proportion, tolerance: float) -> flo
     def above(log_p: float) -> float:
         return gap_interval(worse, better, 1 - math.exp(log_p))[0] - tolerance
 
-    if not better.value - worse.value > tolerance:
+    least, most = math.log(1e-12), -1e-9
+    if above(most) <= 0:
         return 1.0
-    least = math.log(1e-12)
-    return math.exp(least if above(least) > 0 else brentq(above, least, -1e-9))
+    return math.exp(least if above(least) > 0 else brentq(above, least, most))
 
 
 def _selection_findings(selection: Selection | None) -> list[Finding]:

@@ -11,7 +11,7 @@ import pytest
 from lensaudit.display.numbers import count
 from lensaudit.errors import AuditFailed, UsageError
 from lensaudit.report.build import concluded
-from lensaudit.report.findings import find, gap_interval, judge, range_text
+from lensaudit.report.findings import find, gap_beyond_p, gap_interval, judge, range_text
 from lensaudit.report.options import AuditOptions, check_fail_on
 from lensaudit.report.performance import AXES, rates_by_kind, recall_along
 from lensaudit.report.quickstart import fail_where
@@ -76,6 +76,30 @@ def test_newcombe_interval_is_the_published_one():
     """Newcombe 1998, Statistics in Medicine 17, 873, table II: 56/70 − 48/80, method 10: 0.0524 to 0.3339."""
     low, high = gap_interval(Proportion.of(48, 80), Proportion.of(56, 70))
     assert (low, high) == pytest.approx((0.0524, 0.3339), abs=5e-5)  # printed to four digits
+
+
+def test_the_p_of_a_gap_is_that_of_the_interval_that_reaches_the_tolerance():
+    worse, better = Proportion.of(48, 80), Proportion.of(56, 70)
+    low, _ = gap_interval(worse, better)
+    assert gap_beyond_p(worse, better, low) == pytest.approx(0.05, rel=1e-6)
+    assert gap_beyond_p(worse, better, 0.0) < 0.05 < gap_beyond_p(worse, better, 0.1)
+    assert gap_beyond_p(worse, better, 0.2) == gap_beyond_p(better, worse, 0.0) == 1  # the gap is 0.2
+    assert gap_beyond_p(Proportion.of(0, 900), Proportion.of(900, 900), 0.1) == pytest.approx(1e-12)  # no smaller
+
+
+def test_the_worst_of_many_groups_is_not_accused_of_what_is_tolerated(audit: Audit):
+    """Eight groups, one of which loses just the tolerance: it is chosen for being worst, and its p times eight."""
+    rng, theta = np.random.default_rng(1), np.repeat(np.linspace(0.5, 2.5, 8), 60)
+    accused = by_itself = 0
+    for _ in range(200):
+        found = rng.random(480) < np.where(theta < 0.6, 0.6, 0.7)
+        curve = recall_along(theta, found, AXES[0], np.random.default_rng(0))
+        selection = replace(audit.selection, curves=(curve,), lens_kinds=None, non_lens_kinds=None)
+        [one] = find(replace(audit, probes=None, selection=selection), 0.1)
+        accused += one.significant
+        by_itself += one.p < 0.05 and one.low > 0.1
+    assert accused <= 16  # 5 % of 200, and two standard errors
+    assert by_itself > accused
 
 
 @pytest.mark.parametrize(
