@@ -18,6 +18,7 @@ from lensaudit.records import Number, Record
 from lensaudit.statistics import (
     Changed,
     area_change,
+    forecast,
     fraction_change,
     holm,
     pairs_to_settle,
@@ -205,8 +206,7 @@ def _needed(check: Check, limits: Limits) -> int | None:
     needed = check.n * ((high - low) / 2 * apart / distance) ** 2 if distance > 0 else math.inf
     if not needed <= MOST_IMAGES:
         return None
-    step = 10 ** max(math.floor(math.log10(max(needed, 1))) - 1, 0)
-    return int(max(math.ceil(needed / step) * step, check.n + 1))
+    return max(forecast(needed), check.n + 1)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from lensaudit.probes.definition import (
 )
 from lensaudit.probes.finding import (
     ALL_PAIRS,
+    P_IS,
     Finding,
     against_tolerance,
     called,
@@ -279,16 +280,10 @@ def audited(
     rules = [(result.settings.tolerance, result.definition.nature) for result in results]
     asked = [against_tolerance(result.findings, *rule) for result, rule in zip(results, rules, strict=True)]
     everything = iter(corrected([finding for own in asked for finding in own]))
-    known = [
-        replace(result, findings=judged(islice(everything, len(own)), *rule))
-        for result, own, rule in zip(results, asked, rules, strict=True)
-    ]
-    ranked = sorted((_ranked(result) for result in known), key=_gravity)
-    return ProbeAudit(tuple(known), tuple(ranked), dict(not_applicable or {}), dict(not_on_hosts or {}))
-
-
-def _gravity(one: Ranked) -> tuple[int, float]:
-    return one.verdict.state.gravity, -cost(one.finding, one.nature)
+    found = (judged(islice(everything, len(own)), *rule) for own, rule in zip(asked, rules, strict=True))
+    known = tuple(replace(result, findings=own) for result, own in zip(results, found, strict=True))
+    ranked = sorted(map(_ranked, known), key=lambda one: (one.verdict.state.gravity, -cost(one.finding, one.nature)))
+    return ProbeAudit(known, tuple(ranked), dict(not_applicable or {}), dict(not_on_hosts or {}))
 
 
 def _ranked(result: ProbeResult) -> Ranked:
@@ -378,9 +373,8 @@ def audit_page(audit: ProbeAudit) -> str:
         f"# Probes of {finder.name}",
         "",
         f"{len(audit.results)} probes, {settings.n} pairs each, seed {settings.seed}{_on(settings)}; found means p ≥ "
-        f"{shortest(finder.threshold)}. p is that of no more than the tolerated change (Tango’s score; of "
-        "contaminants the exact binomial test), corrected after Holm over all findings of all probes. A probe is known "
-        "by its leading finding, the one that costs most among those of the gravest verdict.",
+        f"{shortest(finder.threshold)}. {P_IS}. A probe is known by its leading finding, the one that costs most among "
+        "those of the gravest verdict.",
         "",
         in_markdown(in_short(audit.answers)),
         "",

@@ -41,6 +41,10 @@ OVER_HOSTS = "Tango’s score against the tolerance, or Student’s t over hosts
 _OVER_HOSTS_BEFORE = "McNemar, or Student’s t over hosts where its p is larger"
 """What an earlier version tested on hosts: that nothing changes."""
 
+P_IS = (
+    "p is that of no more than the tolerated change (Tango’s score; of contaminants the exact binomial test), "
+    "corrected after Holm over all findings of all probes"
+)
 
 _CALLED = {"arcs": "compound arcs", "rings": "double rings"}
 

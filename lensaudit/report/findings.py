@@ -31,12 +31,10 @@ from lensaudit.report.schema import (
     Selection,
     Unscored,
 )
-from lensaudit.statistics import Proportion, holm, settling_z, wilson_interval
+from lensaudit.statistics import Proportion, forecast, gap_beyond_p, gap_interval, holm, settling_z, wilson_interval
 from lensaudit.verdicts import (
     BIAS,
-    EQUIVALENT,
     FALSE_POSITIVES,
-    GAIN,
     INCONCLUSIVE,
     NOT_ASSESSABLE,
     TENTATIVE,
@@ -68,19 +66,17 @@ def find(audit: Measured, tolerance: float) -> tuple[Finding, ...]:
 
 def _beyond_p(finding: Finding, tolerance: float) -> float:
     """p-value that the gap of the worst group is no more than the tolerance."""
-    worse, better = (finding.worst, finding.rest) if finding.loses else (finding.rest, finding.worst)
-    beyond = min(1.0, finding.groups * gap_beyond_p(worse, better, tolerance))
-    return 1.0 if finding.p is None else max(finding.p, beyond)
+    groups = (finding.worst, finding.rest) if finding.loses else (finding.rest, finding.worst)
+    return max(1.0 if finding.p is None else finding.p, min(1.0, finding.groups * gap_beyond_p(*groups, tolerance)))
 
 
 def _settled(finding: Finding, tests: int, performance: Performance) -> Finding:
     """A comparison within the set, corrected, with its verdict and what would settle it."""
-    tolerance = finding.tolerance
-    state = judge(finding, tolerance, _recall_low(finding, performance))
+    state = judge(finding, finding.tolerance, _recall_low(finding, performance))
     needed = _lenses_needed(finding, tests) if state in (TENTATIVE, INCONCLUSIVE) else None
     finding = replace(finding, verdict=state.word, needed=needed)
-    said = finding.p_holm is not None and state not in (EQUIVALENT, GAIN)
-    tested = f" ({p_value(finding.p_holm)} that it is no more than the tolerated {tolerance:g})" if said else ""
+    asked = f" ({p_value(finding.p_holm)} that it is no more than the tolerated {finding.tolerance:g})"
+    tested = asked if state.open or state.beyond else ""
     return replace(finding, text=finding.text + tested + _open_words(finding))
 
 
@@ -136,36 +132,11 @@ def _lenses_needed(finding: Finding, tests: int) -> int | None:
     """Objects in the set with which it is settled in 80 % of sets, were the rates those seen."""
     distance = abs(finding.gap - finding.tolerance)
     n = finding.worst.n + finding.rest.n
-    error = (finding.high - finding.low) / (2 * 1.96)
-    apart = settling_z(tests if finding.gap > finding.tolerance else 1)
-    needed = n * (apart * error / distance) ** 2 if distance > 0 else math.inf
+    apart = settling_z(tests if finding.gap > finding.tolerance else 1) * (finding.high - finding.low) / (2 * 1.96)
+    needed = n * (apart / distance) ** 2 if distance > 0 else math.inf
     if not needed <= MOST_LENSES:
         return None
-    step = 10 ** max(math.floor(math.log10(max(needed, 1))) - 1, 0)
-    return int(max(math.ceil(needed / step) * step, n + 1))
-
-
-def gap_interval(worse: Proportion, better: Proportion, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of better − worse for two independent rates (Newcombe 1998, method 10, from Wilson intervals)."""
-    gap = better.value - worse.value
-    low, high = wilson_interval(worse.k, worse.n, confidence)
-    better_low, better_high = wilson_interval(better.k, better.n, confidence)
-    below = math.hypot(better.value - better_low, high - worse.value)
-    above = math.hypot(better_high - better.value, worse.value - low)
-    return gap - below, gap + above
-
-
-def gap_beyond_p(worse: Proportion, better: Proportion, tolerance: float) -> float:
-    """p-value that better − worse is no more than `tolerance`: that of the interval that just reaches it; ≥ 1e-12."""
-    from scipy.optimize import brentq
-
-    def above(log_p: float) -> float:
-        return gap_interval(worse, better, 1 - math.exp(log_p))[0] - tolerance
-
-    least, most = math.log(1e-12), -1e-9
-    if above(most) <= 0:
-        return 1.0
-    return math.exp(least if above(least) > 0 else brentq(above, least, most))
+    return max(forecast(needed), n + 1)
 
 
 def _selection_findings(selection: Selection | None) -> list[Finding]:
@@ -245,8 +216,7 @@ def _probed(row: ProbeRow) -> Finding:
     else:
         gap, low, high = -effect.value, -effect.high, -effect.low
     interval = f"95 % interval {percent_interval(row.treated.low, row.treated.high)}, n = {row.n}"
-    tolerated = f"no more than the tolerated {row.tolerance:g}"
-    test = f"{p_value(row.p_holm)} that it is {tolerated}, Holm-corrected over all probes"
+    test = f"{p_value(row.p_holm)} that it is no more than the tolerated {row.tolerance:g}, after Holm over all probes"
     advice = f" {row.advice}".rstrip(".") if row.advice else ""
     return Finding(
         title=f"Probe: {row.title}",

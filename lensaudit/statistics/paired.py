@@ -309,5 +309,16 @@ def _first(settles: Callable[[int], bool], n: int) -> int | None:
         middle = round(math.sqrt(max(low, 1) * high))
         middle = min(max(middle, low + 1), high - 1)
         low, high = (low, middle) if settles(middle) else (middle, high)
-    step = 10 ** max(math.floor(math.log10(high)) - 1, 0)
-    return math.ceil(high / step) * step
+    return forecast(high)
+
+
+def forecast(number: float) -> int:
+    """A number of objects, rounded up to two significant figures, as a forecast is no more certain.
+
+    Examples
+    --------
+    >>> forecast(1234), forecast(7.2)
+    (1300, 8)
+    """
+    step = 10 ** max(math.floor(math.log10(max(number, 1))) - 1, 0)
+    return math.ceil(number / step) * step

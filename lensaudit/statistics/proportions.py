@@ -111,6 +111,29 @@ class Proportion(Record):
         return {**words, "k": words.pop("found")} if "found" in words else words  # probes called k so
 
 
+def gap_interval(worse: Proportion, better: Proportion, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of better − worse for two independent rates (Newcombe 1998, method 10, from Wilson intervals)."""
+    gap = better.value - worse.value
+    low, high = wilson_interval(worse.k, worse.n, confidence)
+    better_low, better_high = wilson_interval(better.k, better.n, confidence)
+    below = math.hypot(better.value - better_low, high - worse.value)
+    above = math.hypot(better_high - better.value, worse.value - low)
+    return gap - below, gap + above
+
+
+def gap_beyond_p(worse: Proportion, better: Proportion, tolerance: float) -> float:
+    """p-value that better − worse is no more than `tolerance`: that of the interval that just reaches it; ≥ 1e-12."""
+    from scipy.optimize import brentq
+
+    def above(log_p: float) -> float:
+        return gap_interval(worse, better, 1 - math.exp(log_p))[0] - tolerance
+
+    least, most = math.log(1e-12), -1e-9
+    if above(most) <= 0:
+        return 1.0
+    return math.exp(least if above(least) > 0 else brentq(above, least, most))
+
+
 @dataclass(frozen=True)
 class Confusion(Record):
     """Counts of images: found lenses, false positives, lost lenses, rejected non-lenses.

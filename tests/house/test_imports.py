@@ -206,6 +206,7 @@ BAGS = {
     "Records.lines": "the same before they are written",
     "RecallMap.cells": "rows of a table",
     "Statement.summary": "printed as it is",
+    "renamed": "a record's JSON of an earlier version, in today's names",
     "summary": "printed as it is (lensaudit quickstart --json)",
 }
 

@@ -11,13 +11,13 @@ import pytest
 from lensaudit.display.numbers import count
 from lensaudit.errors import AuditFailed, UsageError
 from lensaudit.report.build import concluded
-from lensaudit.report.findings import find, gap_beyond_p, gap_interval, judge, range_text
+from lensaudit.report.findings import find, judge, range_text
 from lensaudit.report.options import AuditOptions, check_fail_on
 from lensaudit.report.performance import AXES, rates_by_kind, recall_along
 from lensaudit.report.quickstart import fail_where
 from lensaudit.report.schema import Audit, Bin, Selection
 from lensaudit.report.verdict import level, verdict
-from lensaudit.statistics import Confusion, Proportion
+from lensaudit.statistics import Confusion, Proportion, gap_beyond_p, gap_interval
 from lensaudit.verdicts import (
     BIAS,
     EQUIVALENT,
