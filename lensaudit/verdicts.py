@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 SIGNIFICANCE = 0.05
-"""A change is significantly beyond the tolerance where the p-value of no more than that lies below this after Holm's
+"""A change is significantly beyond the tolerance where the p-value against the tolerance lies below this after Holm's
 correction; so the chance that an audit accuses any finder wrongly is at most this."""
 
 
@@ -51,13 +51,13 @@ class State:
 
 BIAS = State(
     "bias",
-    "the whole 95 % interval lies beyond the tolerance, and p < 0.05 after Holm’s correction that it is no more than "
-    "the tolerance: a loss of lenses that must not be lost, or, where nothing may change (nuisance), any change",
+    "the whole 95 % interval lies beyond the tolerance, and p < 0.05, tested against the tolerance, after Holm’s "
+    "correction: a loss of lenses that must not be lost, or, where nothing may change (nuisance), any change",
     beyond=True,
 )
 FALSE_POSITIVES = State(
     "false positives",
-    "as a bias, of scenes without a lens (contaminant): the fraction of them that is called a lens",
+    "as a bias, where scenes hold no lens (contaminant): more of them than is tolerated are called one",
     beyond=True,
 )
 SELECTION = State(
@@ -96,8 +96,8 @@ GAIN = State(
 
 REGRESSION = State(
     "regression",
-    "a new finder against an earlier one: the whole 95 % interval of the loss lies beyond the tolerance, and p < 0.05 "
-    "after Holm’s correction over all groups and metrics that it is no more than the tolerance",
+    "a new finder against an earlier one: the whole 95 % interval of the loss lies beyond the tolerance, and p < "
+    "0.05, tested against the tolerance, after Holm’s correction over all groups and metrics",
     beyond=True,
 )
 
@@ -194,7 +194,7 @@ def decide(nature: str, interval: tuple[float, float], tolerance: float, signifi
     tolerance
         Loss (of a nuisance: change either way; of a contaminant: fraction) that is still accepted.
     significant
-        Whether p < `SIGNIFICANCE` after Holm's correction, of no more than the tolerance.
+        Whether p < `SIGNIFICANCE` after Holm's correction, tested against the tolerance.
     assessable
         Whether the finder finds enough of the control lenses to lose some.
     """

@@ -42,7 +42,7 @@ _OVER_HOSTS_BEFORE = "McNemar, or Student’s t over hosts where its p is larger
 """What an earlier version tested on hosts: that nothing changes."""
 
 P_IS = (
-    "p is that of no more than the tolerated change (Tango’s score; of contaminants the exact binomial test), "
+    "p tests the change against the tolerance (Tango’s score; of contaminants the exact binomial test), "
     "corrected after Holm over all findings of all probes"
 )
 

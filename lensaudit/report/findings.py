@@ -75,7 +75,7 @@ def _settled(finding: Finding, tests: int, performance: Performance) -> Finding:
     state = judge(finding, finding.tolerance, _recall_low(finding, performance))
     needed = _lenses_needed(finding, tests) if state in (TENTATIVE, INCONCLUSIVE) else None
     finding = replace(finding, verdict=state.word, needed=needed)
-    asked = f" ({p_value(finding.p_holm)} that it is no more than the tolerated {finding.tolerance:g})"
+    asked = f" ({p_value(finding.p_holm)} against the tolerated {finding.tolerance:g})"
     tested = asked if state.open or state.beyond else ""
     return replace(finding, text=finding.text + tested + _open_words(finding))
 
@@ -216,7 +216,7 @@ def _probed(row: ProbeRow) -> Finding:
     else:
         gap, low, high = -effect.value, -effect.high, -effect.low
     interval = f"95 % interval {percent_interval(row.treated.low, row.treated.high)}, n = {row.n}"
-    test = f"{p_value(row.p_holm)} that it is no more than the tolerated {row.tolerance:g}, after Holm over all probes"
+    test = f"{p_value(row.p_holm)} against the tolerated {row.tolerance:g}, after Holm over all probes"
     advice = f" {row.advice}".rstrip(".") if row.advice else ""
     return Finding(
         title=f"Probe: {row.title}",

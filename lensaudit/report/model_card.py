@@ -257,7 +257,7 @@ def _biases(audit: Audit) -> list[str]:
             for row in audit.probes.rows
         ]
         lines += [
-            "Pairs of scenes that differ in one thing; p of no more than the tolerance, after Holm over all probes.",
+            "Pairs of scenes that differ in one thing; p against the tolerance, after Holm over all probes.",
             "",
             markdown_table(("probe", "verdict", "effect", "pairs", "p"), rows),
         ]

@@ -80,7 +80,7 @@ class PublishedRecall(Record):
 
 @dataclass(frozen=True)
 class PairCounts(Record):
-    """Pairs that changed sides, and the p-value of no more than the tolerance before and after Holm's correction."""
+    """Pairs that changed sides, and the p-value against the tolerance before and after Holm's correction."""
 
     lost: int
     gained: int

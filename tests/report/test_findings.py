@@ -132,7 +132,7 @@ def test_an_inconclusive_difference_is_named_with_what_would_settle_it(audit: Au
     findings = [finding for finding in find(audit, 0.1) if finding.verdict == INCONCLUSIVE.word]
     assert findings
     first = findings[0]
-    said = f"that it is no more than the tolerated 0.1): inconclusive; about {count(first.needed)} lenses"
+    said = f"against the tolerated 0.1): inconclusive; about {count(first.needed)} lenses"
     assert said in first.text
     said = verdict(audit, findings)
     assert said.level == "inconclusive"
