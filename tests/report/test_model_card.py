@@ -55,7 +55,7 @@ def test_the_command_writes_the_card_of_a_shipped_finder(lensaudit, example, aud
     for hash_ in (audit.finder.weights_hash, audit.set.content_hash, sha256(example / "audit.json")):
         assert f"`{hash_}`" in card
     assert "| n training | 45000 |" in card
-    assert "| Red sources | **bias** | change of recall −0.123 [−0.173 to −0.077] | 300 | p < 0.001 |" in card
+    assert "| Red sources | **bias** | change of recall −0.123 [−0.173 to −0.077] | 300 | p = 0.045 |" in card
     rows = sum(len(curve.bins) for curve in audit.selection.curves)
     rows += len(audit.selection.lens_kinds.rows) + len(audit.selection.non_lens_kinds.rows)
     part = card.split("## Recall by subgroup")[1].split("## Biases")[0]
