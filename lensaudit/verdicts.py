@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 SIGNIFICANCE = 0.05
 """A change is significantly beyond the tolerance where the p-value against the tolerance lies below this after Holm's
-correction; so the chance that an audit accuses any finder wrongly is at most this."""
+correction; so the chance that findings corrected together accuse a finder wrongly is about this at most."""
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,11 @@ from lensaudit.records import Number, Record
 from lensaudit.statistics import (
     Changed,
     area_change,
-    forecast,
     fraction_change,
     holm,
+    objects_to_settle,
     pairs_to_settle,
     rate_changes_at_fpr,
-    settling_z,
 )
 from lensaudit.verdicts import (
     BIAS,
@@ -44,10 +43,7 @@ FEWEST = 10
 ORDER = (REGRESSION, TENTATIVE, INCONCLUSIVE, GAIN, EQUIVALENT)
 """States in the order of the table."""
 
-MOST_IMAGES = 100_000
 _STREAM = 23
-_HALF = 1.96
-"""Standard errors in half of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -201,12 +197,8 @@ def _needed(check: Check, limits: Limits) -> int | None:
     if check.metric in (RECALL, FALSE_ALARMS):
         gained, lost = (check.lost, check.gained) if check.metric == FALSE_ALARMS else (check.gained, check.lost)
         return pairs_to_settle(gained, lost, check.n, tolerance, max(check.family, 1), either=False)
-    distance = abs(change + tolerance)
-    apart = settling_z(check.family if change < -tolerance else 1) / _HALF
-    needed = check.n * ((high - low) / 2 * apart / distance) ** 2 if distance > 0 else math.inf
-    if not needed <= MOST_IMAGES:
-        return None
-    return max(forecast(needed), check.n + 1)
+    family = max(check.family, 1) if change < -tolerance else 1
+    return objects_to_settle(check.n, (low, high), abs(change + tolerance), family)
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,7 @@ class ProbeResult(Shown, Record):
                         truth {column: medians per arm, the control first}}; see `lensaudit.probes.response`
         findings        list, one per population, subset ("all pairs", and the name of the lens rule) and dose:
                         {population, subset, dose or null, n, gained, lost, p_value, p_holm, family, test, verdict {…},
+                         hosts, host_error: how many hosts, and the standard error of the change over them; 0, null
                          control, treated: {found, n, value, low, high}             recall, Wilson interval (or wider)
                          recall_change, logit_change: {value, low, high, method}}   treated − control, paired
         curves          list, one per population and column: {population, column, label, outside,

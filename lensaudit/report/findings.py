@@ -31,7 +31,7 @@ from lensaudit.report.schema import (
     Selection,
     Unscored,
 )
-from lensaudit.statistics import Proportion, forecast, gap_beyond_p, gap_interval, holm, settling_z, wilson_interval
+from lensaudit.statistics import Proportion, gap_beyond_p, gap_interval, holm, objects_to_settle, wilson_interval
 from lensaudit.verdicts import (
     BIAS,
     FALSE_POSITIVES,
@@ -48,8 +48,6 @@ DIFFICULT = ("arc_snr", "theta_e_arcsec", "mag_source_VIS", "mag_source_g")
 
 PROBES = "probes"
 """Section of the findings that come from probes."""
-
-MOST_LENSES = 100_000
 
 
 def find(audit: Measured, tolerance: float) -> tuple[Finding, ...]:
@@ -130,13 +128,8 @@ def _open_words(finding: Finding) -> str:
 
 def _lenses_needed(finding: Finding, tests: int) -> int | None:
     """Objects in the set with which it is settled in 80 % of sets, were the rates those seen."""
-    distance = abs(finding.gap - finding.tolerance)
-    n = finding.worst.n + finding.rest.n
-    apart = settling_z(tests if finding.gap > finding.tolerance else 1) * (finding.high - finding.low) / (2 * 1.96)
-    needed = n * (apart / distance) ** 2 if distance > 0 else math.inf
-    if not needed <= MOST_LENSES:
-        return None
-    return max(forecast(needed), n + 1)
+    excess, interval = finding.gap - finding.tolerance, (finding.low, finding.high)
+    return objects_to_settle(finding.worst.n + finding.rest.n, interval, abs(excess), tests if excess > 0 else 1)
 
 
 def _selection_findings(selection: Selection | None) -> list[Finding]:

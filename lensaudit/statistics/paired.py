@@ -268,7 +268,7 @@ def scenes_to_settle(called: int, n: int, tolerance: float, family: int) -> int 
         low, high = wilson_interval(round(fraction * size), size)
         margin = _MARGIN * math.sqrt(smoothed * (1 - smoothed) / size)
         if low - margin > tolerance:
-            return size >= settling_z(family) ** 2 * tolerance * (1 - tolerance) / (fraction - tolerance) ** 2
+            return size >= _settling_z(family) ** 2 * tolerance * (1 - tolerance) / (fraction - tolerance) ** 2
         return high + margin < tolerance
 
     return _first(settles, n)
@@ -294,10 +294,27 @@ def pairs_to_assess(control: float, treated: float, n: int, tolerance: float, *,
     return _first(settles, n)
 
 
-def settling_z(family: int = 1) -> float:
+def _settling_z(family: int) -> float:
     """Standard errors between a true value and a limit, for a two-sided test at 0.05 / family to tell them apart with
     probability `POWER`."""
     return float(-ndtri(ALPHA / (2 * max(family, 1))) + ndtri(POWER))
+
+
+def objects_to_settle(n: int, interval: tuple[float, float], distance: float, family: int = 1) -> int | None:
+    """Objects with which an estimate of n is settled with probability `POWER`, were it right; None beyond `MOST_PAIRS`.
+
+    Parameters
+    ----------
+    interval
+        95 % of the estimate, which narrows with the root of the number.
+    distance
+        Of the estimate from the limit that it must be told from.
+    family
+        Findings that are corrected together, where a test must settle it.
+    """
+    error = (interval[1] - interval[0]) / (2 * float(ndtri(0.975)))
+    needed = n * (_settling_z(family) * error / distance) ** 2 if distance > 0 else math.inf
+    return max(_forecast(needed), n + 1) if needed <= MOST_PAIRS else None
 
 
 def _first(settles: Callable[[int], bool], n: int) -> int | None:
@@ -309,16 +326,10 @@ def _first(settles: Callable[[int], bool], n: int) -> int | None:
         middle = round(math.sqrt(max(low, 1) * high))
         middle = min(max(middle, low + 1), high - 1)
         low, high = (low, middle) if settles(middle) else (middle, high)
-    return forecast(high)
+    return _forecast(high)
 
 
-def forecast(number: float) -> int:
-    """A number of objects, rounded up to two significant figures, as a forecast is no more certain.
-
-    Examples
-    --------
-    >>> forecast(1234), forecast(7.2)
-    (1300, 8)
-    """
+def _forecast(number: float) -> int:
+    """A number of objects, rounded up to two significant figures, as a forecast is no more certain."""
     step = 10 ** max(math.floor(math.log10(max(number, 1))) - 1, 0)
     return math.ceil(number / step) * step
