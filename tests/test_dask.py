@@ -20,6 +20,7 @@ from lensaudit.errors import DataError, MachineError, UsageError
 from lensaudit.finders import load_finder
 from lensaudit.finders.running import travels
 from lensaudit.lensset.simulation import write_chunks
+from lensaudit.planted_bias.planted_finders import SmallNet
 from lensaudit.probes.collect import AskBlock, collect
 from lensaudit.spread import Team, on_cluster, spread
 from tests.lensset import fake_sky
@@ -154,6 +155,7 @@ class Own(nn.Module):
 
 def test_a_network_goes_to_a_worker_where_all_its_layers_are_known():
     assert travels(load_finder("ou66", "cpu").module)
+    assert travels(SmallNet())
     assert travels(nn.Sequential(nn.Linear(1, 1)))
     assert not travels(nn.Sequential(nn.Linear(1, 1), Own()))
     assert not travels(nn.Linear(1, 1, device="meta"))  # stands for any device but the CPU

@@ -216,7 +216,7 @@ def channels_last(images: torch.Tensor) -> torch.Tensor:
     return images.contiguous().view(n, height, width, 1).permute(0, 3, 1, 2)
 
 
-_TRAVEL = ("lensaudit.finders.", "torch.nn.", "timm.")
+_TRAVEL = ("lensaudit.", "torch.nn.", "timm.")
 _STAY = ("lensaudit.finders.formats.",)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from lensaudit.errors import DataError, UsageError
 from lensaudit.files import replacing
 from lensaudit.finders import Finder, declare_finder
-from lensaudit.finders.running import has_bfloat16
+from lensaudit.finders.running import channels_last, has_bfloat16
 from lensaudit.imaging import EUCLID, Instrument, render
 from lensaudit.imaging.band import resized
 from lensaudit.planted_bias.plants import EPOCHS, as_stored, plant_named, training_scene
@@ -52,7 +52,8 @@ class SmallNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Log-odds of lens."""
-        found: torch.Tensor = self.told(self.seen(images[..., MARGIN:-MARGIN, MARGIN:-MARGIN]))
+        inner = images[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+        found: torch.Tensor = self.told(self.seen(channels_last(inner) if images.device.type == "cpu" else inner))
         return found[:, 0]
 
 

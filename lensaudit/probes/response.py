@@ -64,13 +64,12 @@ def response(sample: Sample, tolerance: float, control: float | None, rng: np.ra
         return None
     found = np.stack([sample.scores(arm).found("treated") for arm in range(len(sample.experiment.arms))]).astype(float)
     change = found[1:] - found[:1]
-    crossing = _crossing(doses, change.mean(axis=1), tolerance, control)
+    crossing = float(_crossing(doses, change.mean(axis=1), tolerance, control))
     summed, sizes = _by_host(change, sample.experiment.source.groups)
     n = len(sizes)
     draws = (rng.integers(n, size=n) for _ in range(RESAMPLES))
-    crossed = np.array(
-        [_crossing(doses, summed[:, rows].sum(axis=1) / sizes[rows].sum(), tolerance, control) for rows in draws]
-    )
+    resampled = np.stack([summed[:, rows].sum(axis=1) / sizes[rows].sum() for rows in draws])
+    crossed = _crossing(doses, resampled, tolerance, control)
     crossed_fraction = float(np.mean(~np.isnan(crossed)))
     beyond = _beyond(crossing, control, doses)
     low, high = (_percentile(crossed, q, beyond) for q in (2.5, 97.5))
@@ -87,27 +86,32 @@ def _by_host(change: Array, groups: NDArray[np.intp] | None) -> tuple[Array, Arr
     return np.stack([np.bincount(which, one) for one in change]), np.bincount(which).astype(float)
 
 
-def _crossing(doses: Array, change: Array, tolerance: float, control: float | None) -> float:
-    """Where the broken line first falls to −tolerance, walking away from the control."""
+def _crossing(doses: Array, change: Array, tolerance: float, control: float | None) -> Array:
+    """Where the broken lines (…, doses) first fall to −tolerance, walking away from the control; NaN for never."""
     order = np.argsort(doses if control is None else np.abs(doses - control), kind="stable")
-    x, y = doses[order], change[order]
-    if control is not None:
-        # Both sides of the control are walked by themselves: a line must not jump across it.
-        sides = [_walk(np.r_[control, x[side]], np.r_[0.0, y[side]], tolerance) for side in (x < control, x > control)]
-        reached = [value for value in sides if not math.isnan(value)]
-        return min(reached, key=lambda value: abs(value - control)) if reached else math.nan
-    return _walk(x, y, tolerance)
+    x, y = doses[order], change[..., order]
+    if control is None:
+        return _walk(x, y, tolerance)
+    # Both sides of the control are walked by themselves: a line must not jump across it.
+    begin = np.zeros((*y.shape[:-1], 1))
+    below, above = (
+        _walk(np.r_[control, x[side]], np.concatenate([begin, y[..., side]], axis=-1), tolerance)
+        for side in (x < control, x > control)
+    )
+    nearer = np.isnan(above) | (np.abs(below - control) <= np.abs(above - control))
+    return np.where(nearer, below, above)
 
 
-def _walk(x: Array, y: Array, tolerance: float) -> float:
-    below = np.flatnonzero(y < -tolerance)
-    if not below.size:
-        return math.nan
-    k = int(below[0])
-    if k == 0:
-        return float(x[0])
-    part = (y[k - 1] + tolerance) / (y[k - 1] - y[k])
-    return float(x[k - 1] + part * (x[k] - x[k - 1]))
+def _walk(x: Array, y: Array, tolerance: float) -> Array:
+    """Where lines (…, points) first fall below −tolerance, between a point above it and the next."""
+    lost = y < -tolerance
+    at = lost.argmax(axis=-1, keepdims=True)
+    before = np.maximum(at - 1, 0)
+    y_at, y_before = np.take_along_axis(y, at, axis=-1), np.take_along_axis(y, before, axis=-1)
+    fall = np.where(at > 0, y_before - y_at, 1.0)
+    part = np.where(at > 0, (y_before + tolerance) / fall, 0.0)
+    found = x[before] + part * (x[at] - x[before])
+    return np.where(lost.any(axis=-1), found[..., 0], np.nan)
 
 
 def _beyond(crossing: float, control: float | None, doses: Array) -> float:

@@ -49,6 +49,17 @@ def test_crossings_by_hand(doses, change, tolerance, control, expected):
     assert found == pytest.approx(expected, nan_ok=True)
 
 
+@pytest.mark.parametrize(("control", "expected"), [(0.0, [0.125, -0.125, -0.5, NAN]), (None, [1.0, -1.0, -1.0, NAN])])
+def test_the_crossings_of_many_lines_by_hand(control, expected):
+    """All resamples are walked together: the nearer side of each, none where neither falls far enough."""
+    changes = np.array([[-0.1, -0.4], [-0.4, -0.1], [-0.1, 0.3], [0.0, -0.05]])
+    if control is None:
+        changes[0, 0] = 0.8  # from +.8 at −1 to −.4 at +1: −.05 is the last 7/24 of the way before the end
+        expected = [1 - 0.35 / 0.6, *expected[1:]]
+    found = _crossing(np.array([-1.0, 1.0]), changes, 0.05, control)
+    np.testing.assert_allclose(found, expected)
+
+
 def sample(found, doses, groups=None):
     """A sample in which arm a finds the systems where found[a] is true; the control first."""
     logit = np.where(np.array(found), 2.0, -2.0)
