@@ -26,12 +26,15 @@ def main() -> None:
         if not (folder / FINDER_FILE).is_file() or name == "cae-bgm":  # docs/clusters.md has that
             continue
         record = read_record(folder)
-        data, test = record.training_data, record.metrics.test
+        data, measured, where = record.training_data, record.metrics.test, ""
+        if measured is None or measured.auroc is None:
+            measured, where = record.metrics.validation, " of validation"
         trained = f"{data.n_training} {data.population}" if data.n_training is not None else "see its card"
         trained += "" if data.redden is None else " reddened"
         cells = [f"`{name}`", f"{record.parameters}", trained, _curve(folder)]
-        if test is not None and test.auroc is not None:
-            cells += [f"{test.n_lenses} + {test.n_non_lenses}", *(_cell(getattr(test, column)) for column in COLUMNS)]
+        if measured is not None and measured.auroc is not None:
+            cells += [f"{measured.n_lenses} + {measured.n_non_lenses}{where}"]
+            cells += [_cell(getattr(measured, column)) for column in COLUMNS]
         else:
             cells += ["see its card", *[""] * len(COLUMNS)]
         print(f"| {' | '.join(cells)} |")
