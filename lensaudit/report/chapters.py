@@ -221,7 +221,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class PlantedBias(Record):
-    """Finders with one planted bias, and how many of them it was the first thing that the probes named in."""
+    """Finders with one planted bias, and how many of them it was the first thing that the probes named in.
+
+    `strength` is the fraction of their training images that had it.
+    """
 
     bias: str
     finders: Count
@@ -229,6 +232,7 @@ class PlantedBias(Record):
     low: Fraction
     high: Fraction
     told: str = ""
+    strength: Fraction = 1.0
 
 
 @dataclass(frozen=True)

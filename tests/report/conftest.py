@@ -59,7 +59,10 @@ PIXELS = Pixels(
 CERTIFICATE = Certificate(
     command="lensaudit planted-bias --out runs/planted --n 300",
     measured=True,
-    planted=(PlantedBias("red sources", 6, 6, 0.61, 1.0, told="red"), PlantedBias("psf angle", 6, 5, 0.44, 0.97)),
+    planted=(
+        PlantedBias("red sources", 6, 6, 0.61, 1.0, told="red"),
+        PlantedBias("psf angle", 6, 5, 0.44, 0.97, strength=0.5),
+    ),
     clean=CleanFinders(audits=20, accused=1, low=0.009, high=0.236),
     probes=("red-source", "psf-rotation"),
     n_pairs=300,

@@ -236,6 +236,7 @@ def test_without_truth_there_is_no_selection_function(audit: Audit, write_folder
 def test_the_certificate_shows_planted_and_detected(audit: Audit, source: str):
     rows = cells(source, "Planted × detected")
     assert [row[1:3] for row in rows] == [["6", "6"], ["6", "5"], ["20", "1"]]
+    assert [row[0] for row in rows[:2]] == ["red sources red", f"psf angle, in {percent(0.5)} of the training images"]
     assert audit.certificate.command in source
 
 
