@@ -257,6 +257,12 @@ class Answer:
         return state_of(self.word)
 
 
+PLANTED_IN_PART = (
+    "What is planted in part of the images takes hold in part or not at all, and a finder that loses no more than what "
+    "is tolerated is not to be named."
+)
+"""Beside the results of finders whose bias was planted in a fraction of their training images."""
+
 MOST_PAIRS_AT_ONCE = 2000
 """Probes that need more pairs than this have a command of their own."""
 

@@ -15,7 +15,7 @@ from lensaudit.provenance import provenance
 from lensaudit.records import Json, Number, Record
 from lensaudit.statistics import pairs_to_settle, wilson_interval
 from lensaudit.untrusted import in_markdown
-from lensaudit.verdicts import BIAS, SELECTION
+from lensaudit.verdicts import BIAS, PLANTED_IN_PART, SELECTION
 
 FORMAT = "lensaudit-planted-bias/1"
 COMMAND = "lensaudit planted-bias"
@@ -354,6 +354,7 @@ def _tables(planted: Sequence[Detected], clean: Accused, audits: Sequence[Audite
     return [
         markdown_table(("planted", "what was done", "finders", "leading finding", "found at all"), rows),
         "",
+        *([PLANTED_IN_PART, ""] if any(one.strength < 1 for one in planted) else []),
         f"Clean finders accused of a bias: **{clean.accused} of {clean.audits}** [{clean.low:.2f}, {clean.high:.2f}].",
         "",
         markdown_table(head, of_each),

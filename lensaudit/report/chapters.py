@@ -12,6 +12,7 @@ from lensaudit.explaining.judging.recommending import Advice
 from lensaudit.explaining.judging.records import CompoundView
 from lensaudit.records import Json, Number, Record
 from lensaudit.statistics import Proportion
+from lensaudit.verdicts import PLANTED_IN_PART
 
 
 @dataclass(frozen=True)
@@ -273,6 +274,11 @@ class Certificate(Record):
     clean: CleanFinders | None = None
     probes: tuple[str, ...] = ()
     n_pairs: int = 0
+
+    @property
+    def in_part(self) -> str:
+        """What to know of biases planted in part of the images; empty where there are none."""
+        return PLANTED_IN_PART if any(one.strength < 1 for one in self.planted) else ""
 
     def to_json(self) -> Json:
         """All fields where it was measured."""

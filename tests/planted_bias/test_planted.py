@@ -35,6 +35,7 @@ from lensaudit.planted_bias.result import (
     unblinded,
 )
 from lensaudit.probes import HostsAsked
+from lensaudit.verdicts import PLANTED_IN_PART
 
 TINY = BenchSettings(finders=1, clean=1, images=200, epochs=1, n=3, tolerance=0.3)
 
@@ -187,7 +188,9 @@ def test_the_table_counts_as_by_hand():
     assert [(one.strength, one.named_first) for one in both.planted] == [(1.0, 1), (0.5, 2)]
     assert PlantedResult.from_json(both.to_json()) == both
     assert both.command.endswith("--strength 1 --strength 0.5")
+    assert PLANTED_IN_PART not in page
     page = bench_page(both)
+    assert PLANTED_IN_PART in page
     assert "| blue-sources, in 50 % of the images |" in page
     assert "| **all**, in 50 % of the images | | 2 | **2 of 2**" in page
     assert "| blue-sources 1, in 50 % |" in page
