@@ -64,7 +64,8 @@ def response(sample: Sample, tolerance: float, control: float | None, rng: np.ra
         return None
     found = np.stack([sample.scores(arm).found("treated") for arm in range(len(sample.experiment.arms))]).astype(float)
     change = found[1:] - found[:1]
-    crossing = float(_crossing(doses, change.mean(axis=1), tolerance, control))
+    reached = float(_crossing(doses, change.mean(axis=1), tolerance, control))
+    crossing = math.nan if math.isnan(reached) else reached  # the NaN that is read back: records are then equal
     summed, sizes = _by_host(change, sample.experiment.source.groups)
     n = len(sizes)
     draws = (rng.integers(n, size=n) for _ in range(RESAMPLES))
