@@ -78,20 +78,21 @@ def print_each(names: list[str], audits: list[ProbeAudit]) -> None:
 
 
 def print_together(plants: list[str], audits: list[ProbeAudit]) -> None:
-    """Per plant, probe and dose the mean over finders (95 %, Student), the span, and how many lose more than 0.1."""
-    found = defaultdict(list)
+    """Per plant, probe and dose the mean over finders (95 %, Student), the span, how many lose more than tolerated."""
+    found, limit = defaultdict(list), -BenchSettings().tolerance
     for plant, audit in zip(plants, audits, strict=True):
         for result in audit.results:
             for one in result.findings:
                 found[plant, result.definition.name, one.dose].append(one.recall_change)
-    print("\n| plant | probe | dose | finders | mean change | lowest … highest | below −0.1 | interval below −0.1 |")
+    head = "plant | probe | dose | finders | mean change | lowest … highest"
+    print(f"\n| {head} | below {limit:g} | interval below {limit:g} |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for (plant, probe, dose), changes in found.items():
         values = np.array([one.value for one in changes])
         half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.nan
         mean = f"{values.mean():+.3f} [{values.mean() - half:+.3f}, {values.mean() + half:+.3f}]"
         span = f"{values.min():+.3f} … {values.max():+.3f}"
-        below = f"{(values < -0.1).sum()} | {sum(one.high < -0.1 for one in changes)}"
+        below = f"{(values < limit).sum()} | {sum(one.high < limit for one in changes)}"
         print(f"| {plant} | {probe} | {dose} | {len(values)} | {mean} | {span} | {below} |")
 
 

@@ -258,8 +258,8 @@ class Answer:
 
 
 PLANTED_IN_PART = (
-    "What is planted in part of the images takes hold in part or not at all, and a finder that loses no more than what "
-    "is tolerated is not to be named."
+    "What is planted in part of the images takes hold in part, and a finder that loses no more than what is tolerated "
+    "is not to be named."
 )
 """Beside the results of finders whose bias was planted in a fraction of their training images."""
 

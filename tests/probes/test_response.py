@@ -49,13 +49,18 @@ def test_crossings_by_hand(doses, change, tolerance, control, expected):
     assert found == pytest.approx(expected, nan_ok=True)
 
 
-@pytest.mark.parametrize(("control", "expected"), [(0.0, [0.125, -0.125, -0.5, NAN]), (None, [1.0, -1.0, -1.0, NAN])])
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [
+        # The nearer side of the control: −.1 crosses half way, −.4 after an eighth, −.2 after a quarter.
+        (0.0, [0.125, -0.125, -0.5, NAN, 0.25]),
+        # No control: a first dose that has lost, or 5/8 of the way from +.2 to −.2.
+        (None, [-1.0, -1.0, -1.0, NAN, 0.25]),
+    ],
+)
 def test_the_crossings_of_many_lines_by_hand(control, expected):
-    """All resamples are walked together: the nearer side of each, none where neither falls far enough."""
-    changes = np.array([[-0.1, -0.4], [-0.4, -0.1], [-0.1, 0.3], [0.0, -0.05]])
-    if control is None:
-        changes[0, 0] = 0.8  # from +.8 at −1 to −.4 at +1: −.05 is the last 7/24 of the way before the end
-        expected = [1 - 0.35 / 0.6, *expected[1:]]
+    """All resamples are walked together, each as it would be alone."""
+    changes = np.array([[-0.1, -0.4], [-0.4, -0.1], [-0.1, 0.3], [0.0, -0.05], [0.2, -0.2]])
     found = _crossing(np.array([-1.0, 1.0]), changes, 0.05, control)
     np.testing.assert_allclose(found, expected)
 
