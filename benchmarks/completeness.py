@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import logit as log_odds
 
 from lensaudit.display.figures import row_of_axes, save_figure
 from lensaudit.finders import Finder, load_finder, score_set
@@ -88,6 +89,21 @@ def print_cuts(one: Scored, lens_set: LensSet) -> None:
         area, (low, high) = auroc(lenses, others), auroc_interval(lenses, others)
         found = fraction(one.found[chosen])
         print(f"{words(least_radius, least_snr)}: {found}; AUROC {area:.3f} [{low:.3f}, {high:.3f}]")
+
+
+def print_thresholds(one: Scored, lens_set: LensSet, fpr: float, times: int = 4000) -> None:
+    """The last cut with the non-lenses that set the threshold drawn anew too, and at the finder's own threshold."""
+    others, lenses = one.logit[lens_set.labels == 0], one.logit[_wide_and_bright(lens_set)]
+    rng, fractions, allowed = np.random.default_rng(0), [], allowed_false_positives(len(others), fpr)
+    for _ in range(times):
+        threshold = strict_threshold(rng.choice(others, len(others)), allowed)
+        fractions.append((rng.choice(lenses, len(lenses)) > threshold).mean())
+    low, high = np.quantile(fractions, (0.025, 0.975))
+    print(f"  non-lenses drawn anew too ({times} times), {words(*CUTS[-1])}: [{low:.3f}, {high:.3f}]")
+    own = float(log_odds(one.finder.recipe.threshold))
+    print(
+        f"  at its own threshold {words(*CUTS[-1])}: {fraction(lenses >= own)}; non-lenses: {fraction(others >= own)}"
+    )
 
 
 def print_bins(one: Scored, lens_set: LensSet) -> None:
@@ -217,6 +233,7 @@ def main() -> None:
     for one in all_scored:
         print(f"{one.name}: {int((lens_set.labels == 0).sum())} non-lenses, FPR at most {options.fpr:g}")
         print_cuts(one, lens_set)
+        print_thresholds(one, lens_set, options.fpr)
         print_bins(one, lens_set)
         print_false_positives(one, lens_set, options.fpr)
     for other in all_scored[1:]:
