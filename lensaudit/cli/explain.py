@@ -54,8 +54,9 @@ def explain(
         raise UsageError(not_applicable(METHODS[names[0]], loaded))
     own = {} if judged is None else found_in(judged, loaded.name, loaded.weights_hash)
     kinds = dict.fromkeys(kind_of(opened, system) for system in systems)
-    advice = tuple(advise(kind, loaded.weights_hash, own) for kind in kinds)
-    request = Request(that_apply(loaded, names), seed=seed, advice=advice)
+    apply = that_apply(loaded, names)
+    advice = tuple(advise(kind, loaded.weights_hash, own, among=apply) for kind in kinds)
+    request = Request(apply, seed=seed, advice=advice)
     carry_out(Explainer(loaded), request, opened, systems, out, force=force, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ interval of their fraction (Wilson) lies above one half: of another finder one w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,7 @@ HALF = 0.5
 ALL_LENSES, ALL_NON_LENSES = POOLS
 OF_LABEL = {1: "lens", 0: "non-lens", -1: "unlabelled"}
 BLIND = "maps that know no finder"
+ELSEWHERE = "whose map is not among these"
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,9 @@ class Study(Record):
         counts = [_count(name, [one for one in found if name in one.methods]) for name in methods]
         return tuple(sorted(counts, key=lambda one: (-one.believable / one.finders, -one.amount - one.order)))
 
-    def recommended(self, kind: str) -> Count | None:
-        """The method to look at first; None where none is believable in enough finders."""
-        counts = self.counts(kind)
+    def recommended(self, kind: str, among: Collection[str] | None = None) -> Count | None:
+        """The method, `among` these, to look at first; None where none is believable in enough finders."""
+        counts = [one for one in self.counts(kind) if among is None or one.method in among]
         return counts[0] if counts and counts[0].low > HALF else None
 
 
@@ -228,7 +229,13 @@ class Advice(Record):
         return f"{self.kind}: believe none, the maps are pictures only ({self.why})."
 
 
-def advise(kind: str, finder_hash: str, own: Mapping[str, Found] | None = None, study: Study | None = None) -> Advice:
+def advise(
+    kind: str,
+    finder_hash: str,
+    own: Mapping[str, Found] | None = None,
+    study: Study | None = None,
+    among: Collection[str] | None = None,
+) -> Advice:
     """Advice for one kind of scene: measured on this finder by the user, else by us, else on other finders by us.
 
     Parameters
@@ -241,14 +248,21 @@ def advise(kind: str, finder_hash: str, own: Mapping[str, Found] | None = None, 
         Of a judgement of this finder, see `found_of`.
     study
         By default `our_study`.
+    among
+        Methods whose maps are there; by default all. No other is named to be looked at first.
+
+    Examples
+    --------
+    >>> advise("single", "", among=["occlusion"]).method in ("", "occlusion")
+    True
     """
     study = study or our_study()
     ours = next((finder.kinds for finder in study.finders if finder.hash == finder_hash), {})
     wanted = _as_judged(kind)
     for measured, by in ((own or {}, "by your judgement of this finder"), (ours, "as we judged this finder")):
         if all(one in measured for one in wanted):
-            return _of_finder(kind, [measured[one] for one in wanted], by)
-    return _of_study(kind, wanted, study)
+            return _of_finder(kind, [measured[one] for one in wanted], by, among)
+    return _of_study(kind, wanted, study, among)
 
 
 def _as_judged(kind: str) -> tuple[str, ...]:
@@ -258,29 +272,41 @@ def _as_judged(kind: str) -> tuple[str, ...]:
     return {"lens": (ALL_LENSES,), "non-lens": (ALL_NON_LENSES,)}.get(kind, (ALL_LENSES, ALL_NON_LENSES))
 
 
-def _of_finder(kind: str, found: Sequence[Found], by: str) -> Advice:
+def _of_finder(kind: str, found: Sequence[Found], by: str, among: Collection[str] | None) -> Advice:
     agreed = [name for name in found[0].believable if all(name in one.believable for one in found)]
     images = f"{by} ({plural(min(one.n for one in found), 'image')})"
     doubts: dict[str, str] = {}
     for one in found:
         doubts |= dict.fromkeys(one.no_better, f"no better than {BLIND}, {images}")
         doubts |= dict.fromkeys(one.undecided, f"not shown to be better than {BLIND}, {images}")
+    better = f"better than {BLIND} in amount and in order, {images}"
+    if first := next((name for name in agreed if among is None or name in among), ""):
+        return Advice(kind, first, better, doubts)
     if agreed:
-        return Advice(kind, agreed[0], f"better than {BLIND} in amount and in order, {images}", doubts)
+        return Advice(kind, "", f"{agreed[0]}, {ELSEWHERE}, is {better}", doubts)
     return Advice(kind, "", f"no method is shown to be better than {BLIND}, {images}", doubts)
 
 
-def _of_study(kind: str, wanted: Sequence[str], study: Study) -> Advice:
-    found = [study.recommended(one) for one in wanted]
-    best = found[0] if len({one and one.method for one in found}) == 1 else None
+def _agreed(found: Iterable[Count | None]) -> Count | None:
+    """The first, where all are of one method."""
+    every = list(found)
+    return every[0] if len({one and one.method for one in every}) == 1 else None
+
+
+def _of_study(kind: str, wanted: Sequence[str], study: Study, among: Collection[str] | None) -> Advice:
+    best = _agreed(study.recommended(one, among) for one in wanted)
+    other = _agreed(study.recommended(one) for one in wanted)
     counts = study.counts(wanted[0])
     if best is not None:
         why = f"{best.words}, judged on {wanted[0]}"
+    elif other is not None:
+        why = f"{other.method}, {ELSEWHERE}, is {other.words}, judged on {wanted[0]}"
     elif counts and counts[0].believable:
         why = f"no method is believable in enough finders: {counts[0].method} comes first, {counts[0].words}"
     elif counts:
         why = f"no method is believable in any of {plural(counts[0].finders, 'finder')} judged on {wanted[0]}"
     else:
         why = "no finder was judged on this kind of scene"
-    doubts = {one.method: one.words for one in counts if best is None or one.method != best.method}
+    named = {one.method for one in (best, other) if one is not None}
+    doubts = {one.method: one.words for one in counts if one.method not in named}
     return Advice(kind, "" if best is None else best.method, why, doubts)

@@ -78,6 +78,18 @@ def test_what_was_measured_on_this_finder_comes_first_and_the_users_own_before_o
     assert advise("compound-arcs", "mine", own, ours).method == ""  # which it did not judge
 
 
+def test_no_map_is_named_that_was_not_asked_for():
+    """The next best of those that were is; else none, and the reader is told which map to ask for."""
+    both = Found(8, believable=("occlusion", "deeplift"), undecided=("saliency",))
+    named = tuple(JudgedFinder(f"f{i}", f"hash{i}", {"single": both}) for i in range(4))
+    ours = Study("day", "0", named)
+    for finder in ("another", "hash0"):
+        chosen = [advise("single", finder, study=ours, among=names) for names in (["deeplift"], ["saliency"])]
+        assert [advice.method for advice in chosen] == ["deeplift", ""]
+        assert "occlusion, whose map is not among these, is be" in chosen[1].why  # believable, better
+        assert list(chosen[1].doubts) == (["deeplift", "saliency"] if finder == "another" else ["saliency"])
+
+
 def test_labels_stand_for_all_of_their_kinds_and_an_unknown_image_needs_both():
     finders = tuple(
         JudgedFinder(f"f{i}", f"hash{i}", {ALL_LENSES: BY_OCCLUSION, ALL_NON_LENSES: NONE}) for i in range(4)
