@@ -181,7 +181,8 @@ def train(
     if strange := words.keys() - TrainOptions.__annotations__.keys():
         raise TypeError(f"train() got an unexpected keyword argument '{min(strange)}'")
     machine = Machine(device, processes=words.pop("processes", 1))
-    loaded = room.in_mode(room.load_recipe(str(recipe)), words.pop("body", None), words.get("pretrained"))
+    begins = words.get("pretrained"), words.get("start")
+    loaded = room.in_mode(room.load_recipe(str(recipe)), words.pop("body", None), *begins)
     cache, restart = words.pop("cache", None), bool(words.pop("restart", False))
     protocol = loaded.training.quickened() if words.pop("quick", False) else loaded.training
     chosen = TrainingOptions.of(protocol, **words)

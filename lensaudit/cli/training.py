@@ -159,7 +159,7 @@ def train(
 
     if validation is not None and validation_fraction is not None:
         raise UsageError("--validation and --validation-fraction exclude each other; give one")
-    recipe = opt.of_width(in_mode(load_recipe(name), body, pretrained), field_of_view)
+    recipe = opt.of_width(in_mode(load_recipe(name), body, pretrained, start), field_of_view)
     options = TrainingOptions.of(
         recipe.training.quickened() if quick else recipe.training,
         epochs=epochs,

@@ -53,13 +53,14 @@ def transfer_part(module: nn.Module) -> Transfer | None:
     return next((part for part in module.modules() if isinstance(part, Transfer)), None)
 
 
-def in_mode(recipe: Recipe, mode: str | None, pretrained: str | None) -> Recipe:
+def in_mode(recipe: Recipe, mode: str | None, pretrained: str | None, start: str | None = None) -> Recipe:
     """The recipe with its body frozen or not; None leaves what the recipe says.
 
     Raises
     ------
     UsageError
-        The recipe has no body of this kind, the mode is not known, or it contradicts `pretrained`.
+        The recipe has no body of this kind, the mode is not known, or it contradicts `pretrained` or `start`, the
+        finder whose weights all layers begin from.
     """
     if not _has_body(recipe):
         if mode is not None or pretrained is not None:
@@ -72,10 +73,13 @@ def in_mode(recipe: Recipe, mode: str | None, pretrained: str | None) -> Recipe:
         return recipe
     if mode not in MODES:
         raise UsageError(f"--body {mode} is not known; allowed: {', '.join(MODES)}")
-    if mode == "random" and pretrained is not None:
-        raise UsageError("--body random starts from random weights; leave --pretrained away, or say fine-tuned")
-    if mode == "fine-tuned" and pretrained is None:
-        raise UsageError("--body fine-tuned starts from pretrained weights; give --pretrained FILE, or say random")
+    given = [name for name, at in (("--pretrained", pretrained), ("--start", start)) if at is not None]
+    if mode == "random" and given:
+        raise UsageError(f"--body random starts from random weights; leave {given[0]} away, or say fine-tuned")
+    if mode == "fine-tuned" and not given:
+        raise UsageError(
+            "--body fine-tuned starts from other weights; give --pretrained FILE or --start FINDER, or say random"
+        )
     options = {**recipe.architecture_options, "frozen": mode == "frozen"}
     return recipe.model_copy(update={"architecture_options": options})
 

@@ -268,9 +268,10 @@ def test_the_mode_is_in_the_recipe_and_contradictions_are_refused():
     assert in_mode(recipe_of(), None, None) == recipe_of()
     assert in_mode(recipe_of(), "fine-tuned", "f").architecture_options["frozen"] is False
     assert in_mode(recipe_of(frozen=False), "frozen", None).architecture_options["frozen"] is True
-    for mode, source in (("random", "f"), ("fine-tuned", None), ("thawed", None)):
+    assert in_mode(recipe_of(), "fine-tuned", None, "f").architecture_options["frozen"] is False
+    for mode, *source in (("random", "f"), ("random", None, "f"), ("fine-tuned", None), ("thawed", None)):
         with pytest.raises(UsageError, match=f"--body {mode}"):
-            in_mode(recipe_of(), mode, source)
+            in_mode(recipe_of(), mode, *source)
     other = Recipe(name="plain", architecture="lensflow", bands=("VIS",), size=100)
     assert in_mode(other, None, None) is other
     for mode, source in (("frozen", None), (None, "f")):
