@@ -84,7 +84,7 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
             yield hdus
 
 
-def pixels_of(hdu: Any, where: str, plane: int | None = None) -> NDArray[Any]:
+def pixels_of(hdu: Any, where: str, plane: int | None = None, beside: fits.HDUList | None = None) -> NDArray[Any]:
     """The image of an open HDU as 2-D array (rows, columns), scaled by BSCALE and BZERO.
 
     Parameters
@@ -93,6 +93,8 @@ def pixels_of(hdu: Any, where: str, plane: int | None = None) -> NDArray[Any]:
         Begins the messages: file, band and extension.
     plane
         Which plane of a cube, counted from 0 along its slowest axis (NAXIS3).
+    beside
+        All of the file, for the message that names where images are.
 
     Raises
     ------
@@ -100,12 +102,12 @@ def pixels_of(hdu: Any, where: str, plane: int | None = None) -> NDArray[Any]:
         It holds no image, a cube and no plane is named, the image is too large, or its data are damaged.
     """
     if not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU):
-        raise DataError(f"{where} holds no image; name another extension")
+        raise DataError(f"{where} holds no image; {_another(beside)}")
     shape = tuple(hdu.shape)
     if not all(isinstance(side, int) and side >= 0 for side in shape):
         raise DataError(f"{where}: header gives the shape {printable(shape, 60)}; fetch the file again")
     if len(shape) < 2 or 0 in shape:
-        raise DataError(f"{where} holds no image (its shape is {shape}); name another extension")
+        raise DataError(f"{where} holds no image (its shape is {shape}); {_another(beside)}")
     index = _plane(shape, plane, where)
     _check_size(shape if index is None else shape[-2:], hdu, where)
     for key in ("BSCALE", "BZERO", "BLANK"):
@@ -121,6 +123,15 @@ def pixels_of(hdu: Any, where: str, plane: int | None = None) -> NDArray[Any]:
     if data.dtype.kind not in "fiu":
         raise DataError(f"{where} holds no image of numbers; name another extension")
     return data
+
+
+def _another(hdus: fits.HDUList | None) -> str:
+    """What to do where an extension holds no image: `name another extension, such as [1]`, which holds one."""
+    kinds = fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU
+    held = [f"[{place}]" for place, hdu in enumerate(hdus or ()) if isinstance(hdu, kinds) and len(hdu.shape) > 1]
+    if hdus is not None and not held:
+        return "no other extension of the file does; name another file"
+    return f"name another extension{', such as ' if held else ''}{' or '.join(held[:3])}"
 
 
 def card(header: fits.Header, key: str, where: str) -> Any:

@@ -7,7 +7,10 @@ from pathlib import Path
 from lensaudit.errors import DataError
 from lensaudit.lensset.header import HEADER_NAME
 from lensaudit.lensset.store import LensSet
-from lensaudit.lensset.writer import WORK_NAME
+from lensaudit.lensset.writer import WORK_NAME, why_unfinished
+
+DECLARED = "where images, bands, ids and labels are and what a pixel means"
+"""What the YAML of a container says."""
 
 
 def open_cutouts(path: Path | str) -> LensSet:
@@ -35,11 +38,8 @@ def open_cutouts(path: Path | str) -> LensSet:
     if declared is not None:
         return Container.open(declared)
     if path.is_file():
-        raise DataError(
-            f"{path}: has no declaration beside it; write {path.stem}.yaml, which says where images, bands, ids and "
-            f"labels are and what a pixel means"
-        )
-    return LensSet.open(path)
+        raise DataError(f"{path}: has no declaration beside it; write {path.stem}.yaml, which says {DECLARED}")
+    raise DataError(f"{why_unfinished(path)}, or write cutouts.yaml in it, which says {DECLARED}")
 
 
 def names_cutouts(path: Path) -> bool:

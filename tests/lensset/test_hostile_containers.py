@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import struct
 import tarfile
 import zlib
@@ -302,7 +303,7 @@ def test_data_sets_of_other_forms_are_told(tmp_path: Path):
 def test_what_has_no_declaration_is_told(tmp_path: Path):
     hdf5(tmp_path, SAMPLE).unlink()
     assert "c.h5: has no declaration beside it; write c.yaml" in refusal(tmp_path / "c.h5")
-    assert "no lensset.json in it" in refusal(tmp_path)
+    assert re.search(r"no lensset.json in it, .* or write cutouts.yaml in it, which says where", refusal(tmp_path))
     assert "no such lens set" in refusal(tmp_path / "other.yaml")
 
 

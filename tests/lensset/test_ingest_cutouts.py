@@ -101,7 +101,7 @@ BAD_BANDS = {
     "constant": (np.full((30, 30), 3, np.float32), r"band Y: all pixels have the same value \(3\)"),
     "zero": (np.zeros((30, 30), np.float32), r"band Y: all pixels have the same value \(0\)"),
     "three planes": (noise(1, (3, 90)).reshape(3, 9, 10), r"has shape \(3, 9, 10\), one 2-D image"),
-    "one row": (noise(1, (1, 9))[0], r"holds no image \(its shape is \(9,\)\)"),
+    "one row": (noise(1, (1, 9))[0], r"holds no image \(its shape is \(9,\)\); name another extension, such as \["),
 }
 
 

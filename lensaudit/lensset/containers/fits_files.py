@@ -67,7 +67,7 @@ class Files(Adapter):
                 return plain
         with open_fits(plate.path) as hdus:
             hdu, extension = extension_of(hdus, plate, "images")
-            return pixels_of(hdu, f"{plate.path}: extension {extension}", plate.plane)
+            return pixels_of(hdu, f"{plate.path}: extension {extension}", plate.plane, hdus)
 
 
 def fits_adapter(files: Sequence[Path], images: Mapping[str, str]) -> list[Adapter]:

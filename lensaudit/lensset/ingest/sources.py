@@ -80,7 +80,7 @@ class FitsSource:
         """See `Source`."""
         hdu, name = extension_of(self.hdus, plate, f"band {band}")
         where = f"{plate.path}: band {band}: extension {name}"
-        pixels = pixels_of(hdu, where, plate.plane)
+        pixels = pixels_of(hdu, where, plate.plane, self.hdus)
         with np.errstate(over="ignore", invalid="ignore"):
             single = pixels.astype(np.float32)  # also from big-endian, as FITS stores, to native order
         about = (hdu.header, self.hdus[0].header)
@@ -91,7 +91,7 @@ class FitsSource:
         """See `Source`."""
         hdu, name = extension_of(self.hdus, plate, f"{what} of band {band}")
         where = f"{plate.path}: band {band}: {what}: extension {name}"
-        return Stamp(pixels_of(hdu, where, plate.plane), _own_scale(hdu.header, where), where)
+        return Stamp(pixels_of(hdu, where, plate.plane, self.hdus), _own_scale(hdu.header, where), where)
 
 
 def _own_scale(header: fits.Header, where: str) -> float | None:
