@@ -17,7 +17,7 @@ audit: $(STAMP) ## simulate a small set, audit the shipped ou66 finder, write re
 
 .PHONY: test
 test: $(STAMP) ## all tests, the slowest listed
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -rfEs --durations=10 --durations-min=5 -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -rfEs --durations=10 --durations-min=5 -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: fuzz
 fuzz: $(STAMP) ## 3 000 damaged inputs and hostile strings over all readers and writers, counted
