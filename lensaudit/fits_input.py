@@ -40,6 +40,7 @@ _XZ_MEMORY = 2**28
 BLOCK, CARD = 2880, 80
 """Bytes of a block and of a header card."""
 
+IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 _MOST = 999  # axes or columns, by the standard
 _COUNTS = re.compile(rb"(?:(Z?NAXIS|TFIELDS)|[PG]COUNT|Z?NAXIS\d+) *= *([+-]?\d{1,400})\b")
 
@@ -101,7 +102,7 @@ def pixels_of(hdu: Any, where: str, plane: int | None = None, beside: fits.HDULi
     DataError
         It holds no image, a cube and no plane is named, the image is too large, or its data are damaged.
     """
-    if not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU):
+    if not isinstance(hdu, IMAGES):
         raise DataError(f"{where} holds no image; {_another(beside)}")
     shape = tuple(hdu.shape)
     if not all(isinstance(side, int) and side >= 0 for side in shape):
@@ -126,12 +127,16 @@ def pixels_of(hdu: Any, where: str, plane: int | None = None, beside: fits.HDULi
 
 
 def _another(hdus: fits.HDUList | None) -> str:
-    """What to do where an extension holds no image: `name another extension, such as [1]`, which holds one."""
-    kinds = fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU
-    held = [f"[{place}]" for place, hdu in enumerate(hdus or ()) if isinstance(hdu, kinds) and len(hdu.shape) > 1]
-    if hdus is not None and not held:
-        return "no other extension of the file does; name another file"
-    return f"name another extension{', such as ' if held else ''}{' or '.join(held[:3])}"
+    """What to do where an extension holds no image: ``name another extension, such as [1]``, which holds one."""
+    held = [f"[{place}]" for place, hdu in enumerate(hdus or ()) if _holds_image(hdu)]
+    if held:
+        return f"name another extension, such as {' or '.join(held[:3])}"
+    return "name another extension" if hdus is None else "no other extension of the file does; name another file"
+
+
+def _holds_image(hdu: Any) -> bool:
+    shape = hdu.shape if isinstance(hdu, IMAGES) else ()
+    return len(shape) > 1 and 0 not in shape
 
 
 def card(header: fits.Header, key: str, where: str) -> Any:

@@ -206,7 +206,7 @@ def read_kernel(path: Path, extension: str, unsaid_arcsec: float = EUCLID_SCALE_
             names = printable(", ".join(hdu.name for hdu in hdus if hdu.name))
             raise DataError(f"{path}: no extension '{printable(extension, 60)}' for the PSF; it has {names}")
         where = f"{path}[{printable(extension, 60)}]"
-        values = np.asarray(pixels_of(hdu, where), dtype=np.float64)
+        values = np.asarray(pixels_of(hdu, where, beside=hdus), dtype=np.float64)
         degrees = number(hdu.header, "CD1_1", where) or number(hdu.header, "CDELT1", where)
         scale = abs(degrees) * 3600.0 if degrees else number(hdu.header, "PIXSCALE", where) or unsaid_arcsec
     if values.shape[0] != values.shape[1] or max(values.shape) > LARGEST_PSF:

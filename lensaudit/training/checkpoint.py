@@ -308,7 +308,7 @@ def curve_in_words(epochs: int, fall: float | None) -> str:
     """Whether a validation curve of so many epochs with this `late_fall` is flat, in one sentence.
 
     Flat is flat for this seed and schedule: the shipped ``petrillo``, which is, has an AUROC of .637 where another seed
-    of the same training has .723 (docs/deeplens.md).
+    has .723 (docs/deeplens.md).
     """
     if fall is None:
         return f"Fewer than {FEWEST_EPOCHS} epochs: too few to say whether the validation curve is flat."

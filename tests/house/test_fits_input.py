@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -137,6 +138,19 @@ def test_the_padding_of_the_last_data_may_be_missing(tmp_path):
     path = tmp_path / "a.fits"
     path.write_bytes(PLAIN[: -(-PIXELS.size * 2 % 2880)])
     np.testing.assert_array_equal(read(path)[1], (PIXELS * 10).astype(np.int16))
+
+
+@pytest.mark.parametrize(("others", "told"), [(((8, 8),), "name another extension, such as [2]"), ((), "no other")])
+def test_an_extension_without_image_is_told_with_those_that_have_one(tmp_path, others, told):
+    """As files with an empty first extension are; neither a table nor an image of no rows is one."""
+    empty = fits.ImageHDU(np.zeros((0, 8), np.float32))
+    table = fits.BinTableHDU.from_columns([fits.Column("x", "E", array=np.ones(3))])
+    images = [fits.ImageHDU(np.ones(shape, np.float32)) for shape in others]
+    fits.HDUList([fits.PrimaryHDU(), empty, *images, table]).writeto(tmp_path / "a.fits")
+    with open_fits(tmp_path / "a.fits") as hdus:
+        for hdu in (hdus[0], hdus[1], hdus[-1]):
+            with pytest.raises(DataError, match=rf"^here holds no image.*; {re.escape(told)}"):
+                pixels_of(hdu, "here", beside=hdus)
 
 
 def refusal(path: Path) -> str | None:

@@ -250,11 +250,6 @@ def advise(
         By default `our_study`.
     among
         Methods whose maps are there; by default all. No other is named to be looked at first.
-
-    Examples
-    --------
-    >>> advise("single", "", among=["occlusion"]).method in ("", "occlusion")
-    True
     """
     study = study or our_study()
     ours = next((finder.kinds for finder in study.finders if finder.hash == finder_hash), {})
