@@ -204,7 +204,16 @@ def _of_typer(error: Exception | BaseException) -> tuple[str, int]:
     words = re.sub(
         r" is not one of ('.*')$", lambda found: f" is not known; allowed: {found[1]}".replace("'", ""), words
     )
-    return f"{words} (see lensaudit --help)" if words else "", code
+    return f"{words} (see {_command_of(error)} --help)" if words else "", code
+
+
+def _command_of(error: Exception | BaseException) -> str:
+    """The command whose help says more: ``lensaudit train`` where one of its options is at fault."""
+    names, context = [], getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        names.append(context.info_name)
+        context = context.parent
+    return " ".join(["lensaudit", *reversed(names)])
 
 
 def _out_of_range(error: BaseException) -> str:

@@ -166,7 +166,25 @@ def test_a_number_out_of_range_is_named_with_its_range(monkeypatch, capsys, word
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 2
-    assert capsys.readouterr().err == f"lensaudit: Invalid value for {line} (see lensaudit --help)\n"
+    assert capsys.readouterr().err == f"lensaudit: Invalid value for {line} (see lensaudit {words[0]} --help)\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["train", "ou66"], "Missing option '--data' (see lensaudit train --help)"),
+        (["models", "import", "X.pt"], "Missing option '--as' (see lensaudit models import --help)"),
+        (["occlusion"], "Missing argument 'FINDER' (see lensaudit occlusion --help)"),
+        (["models", "shine"], "No such command 'shine' (see lensaudit models --help)"),
+        (["shine"], "No such command 'shine' (see lensaudit --help)"),
+    ],
+)
+def test_a_mistake_names_the_help_of_its_own_command(monkeypatch, capsys, words, line):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/env lensaudit", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"lensaudit: {line}\n"
 
 
 def test_an_option_is_declared_once():
