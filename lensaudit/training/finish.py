@@ -26,6 +26,7 @@ from lensaudit.finders import (
     score_set,
     unfilled_module,
 )
+from lensaudit.finders.architectures.timm_networks import PREFIX
 from lensaudit.finders.facts import FinderMetrics, MeasuredFacts, TrainingFacts
 from lensaudit.finders.units import scaling_words
 from lensaudit.provenance import Provenance
@@ -104,7 +105,7 @@ def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any
         f"inputs `{data['inputs']}`, "
         + ("" if data.get("precision", "full") == "full" else f"steps in `{data['precision']}`, ")
         + ("" if data.get("dropout") is None else f"dropout {data['dropout']:g}, ")
-        + _start(data)
+        + _start(data, finder.recipe.architecture)
         + f", seed {data['seed']}"
         + (f", divided over {data['processes']} processes." if "processes" in data else "."),
         *([f"* Body {data['body']}."] if "body" in data else []),
@@ -116,9 +117,9 @@ def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any
     ]
 
 
-def _start(data: Mapping[str, Any]) -> str:
+def _start(data: Mapping[str, Any], architecture: str) -> str:
     if data["start"] is None:
-        return "He-normal start"
+        return "started as timm starts it" if architecture.startswith(PREFIX) else "He-normal start"
     channels = f"channels {', '.join(data['start_bands'])}" if "start_bands" in data else "weights"
     return f"begun from the {channels} of `{data['start']}`"
 

@@ -106,3 +106,23 @@ def test_grad_cam_looks_through_stem_and_body(cli, few, tmp_path, pretrained_fil
     assert "functions that no hook reaches" not in ran.output
     assert len(list((tmp_path / "maps").rglob("*.png"))) >= 2
     assert load_finder(str(tmp_path / "finder")).weights_hash == before
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "words"),
+    [
+        (
+            "timm:vit_tiny_patch16_224",
+            {"patch": 5, "depth": 1, "width": 12, "heads": 3},
+            ["started as timm starts it", "its weights before training: random: no pretrained weights were given"],
+        ),
+        ("ou66", {}, ["He-normal start"]),
+    ],
+)
+def test_the_card_says_which_random_weights_it_began_from(few, tmp_path, architecture, options, words):
+    size = 20 if options else 66
+    drawn = {"bands": ("VIS",), "size": size, "field_of_view_arcsec": 2.0, "architecture_options": options}
+    train(Recipe(name="t", architecture=architecture, **drawn), few, Place(tmp_path / "out"), OPTIONS, MACHINE)
+    card = (tmp_path / "out" / "card.md").read_text(encoding="utf-8")
+    assert [word for word in words if word not in card] == []
+    assert ("He-normal" in card) == (not options)
