@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import sys
 import typing
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from command_tree import is_group, walk
 
 from lensaudit.cli import options as opt
-from lensaudit.cli.app import build, main
+from lensaudit.cli.app import build
 from lensaudit.errors import UsageError
 
 COMMAND_LINE = Path(opt.__file__).parent
@@ -161,12 +160,9 @@ def test_zero_workers_are_one_per_processor():
         (("simulate", "euclid", "--n", "1.5", "--out", "x"), "'--n': 1.5 is not possible; give a whole number"),
     ],
 )
-def test_a_number_out_of_range_is_named_with_its_range(monkeypatch, capsys, words, line):
-    monkeypatch.setattr(sys, "argv", ["lensaudit", *words])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 2
-    assert capsys.readouterr().err == f"lensaudit: Invalid value for {line} (see lensaudit {words[0]} --help)\n"
+def test_a_number_out_of_range_is_named_with_its_range(lensaudit, words, line):
+    left = lensaudit(*words)
+    assert (left.code, left.err) == (2, f"lensaudit: Invalid value for {line} (see lensaudit {words[0]} --help)\n")
 
 
 @pytest.mark.parametrize(
@@ -179,12 +175,9 @@ def test_a_number_out_of_range_is_named_with_its_range(monkeypatch, capsys, word
         (["shine"], "No such command 'shine' (see lensaudit --help)"),
     ],
 )
-def test_a_mistake_names_the_help_of_its_own_command(monkeypatch, capsys, words, line):
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/env lensaudit", *words])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 2
-    assert capsys.readouterr().err == f"lensaudit: {line}\n"
+def test_a_mistake_names_the_help_of_its_own_command(lensaudit, words, line):
+    left = lensaudit(*words)
+    assert (left.code, left.err) == (2, f"lensaudit: {line}\n")
 
 
 def test_an_option_is_declared_once():
