@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -19,6 +20,7 @@ from lensaudit.api.calling import (
     warn,
     watching,
 )
+from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Scores
 from lensaudit.spread import rank_and_size
 
@@ -118,7 +120,7 @@ class TrainOptions(TypedDict, total=False):
 @front_door
 def train(
     recipe: str | Path,
-    data: Data,
+    data: Data | Sequence[Data],
     *,
     out: Path | str | None = None,
     validation: Data | None = None,
@@ -134,7 +136,8 @@ def train(
     recipe
         A built-in name, a ``recipe.yaml`` or its folder.
     data
-        Labelled set; unlabelled images are left out.
+        Labelled set, or a list of several of the same pixels, which are trained on together; unlabelled images are
+        left out.
     out
         Becomes the finder's folder; a stopped training there goes on. None: a folder that is removed with the result.
     validation
@@ -187,7 +190,11 @@ def train(
     protocol = loaded.training.quickened() if words.pop("quick", False) else loaded.training
     chosen = TrainingOptions.of(protocol, **words)
     room.choose_device(device)
-    sets = TrainingData(as_set(data), *(None if one is None else as_set(one) for one in (validation, test)))
+    given = [as_set(one) for one in ([data] if isinstance(data, Data) else data)]
+    if not given:
+        raise UsageError("no lens set is given; name one or more")
+    chosen_on, measured_on = (None if one is None else as_set(one) for one in (validation, test))
+    sets = TrainingData(given[0], chosen_on, measured_on, tuple(given[1:]))
     where = temporary_folder(loaded.name) if out is None else Path(out)
     with together(device=device), watching(progress) as watch:
 

@@ -61,6 +61,7 @@ def register_train(app: typer.Typer) -> None:
         epilog=opt.examples(
             "lensaudit train ou66 --data runs/train --out runs/ou66 --quick",
             "lensaudit train lastro-101 --data runs/vis101 --test runs/test --out runs/lastro",
+            "lensaudit train ou66 --start ou66 --data runs/train --data mine.yaml --out runs/mine",
             "lensaudit train ou66 --data runs/train --ablate dropout --repeats 3 --out runs/abl",
         )
     )(train)
@@ -68,7 +69,10 @@ def register_train(app: typer.Typer) -> None:
 
 def train(
     name: opt.Recipe,
-    data: Annotated[Path, typer.Option("--data", metavar="SET", help="Lens set to train on, or YAML of cutouts.")],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", metavar="SET", help="Lens set to train on, or YAML of cutouts; repeat for several."),
+    ],
     out: opt.Becomes,
     validation: Annotated[
         Path | None, typer.Option("--validation", metavar="SET", help="Set that chooses the epoch.")
@@ -182,7 +186,9 @@ def train(
     )
     choose_device(device)
     machine = Machine(device, threads, channels_last, compiled, processes)
-    sets = TrainingData(*(None if path is None else open_cutouts(path) for path in (data, validation, test)))  # type: ignore[arg-type]
+    first, *further = map(open_cutouts, data)
+    chosen_on, measured_on = (None if path is None else open_cutouts(path) for path in (validation, test))
+    sets = TrainingData(first, chosen_on, measured_on, tuple(further))
     if ablations:
         arms = arms_of(recipe, options, ablations)
         run_ablation(arms, sets, Place(out, cache, restart), repeats, machine, as_json=as_json)

@@ -235,9 +235,7 @@ class Entrant:
 
     def has_seen(self, content_hash: str) -> str:
         """What the set of that content was for this finder: ``training``, ``validation``, or empty."""
-        data = None if self.record is None else self.record.training_data
-        parts = {} if data is None else {"training": data.set, "validation": data.validation_set}
-        return next((part for part, known in parts.items() if known == content_hash), "")
+        return "" if self.record is None else self.record.training_data.seen_as(content_hash)
 
 
 def entrants_of(

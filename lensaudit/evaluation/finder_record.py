@@ -26,7 +26,7 @@ def refuse_training_set(finder: Finder, lens_set: Cutouts, advice: str) -> None:
 
     folder = stored_in(finder)
     facts = None if folder is None else read_record(folder).training_data
-    if facts is not None and lens_set.content_hash in (facts.set, facts.validation_set):
+    if facts is not None and facts.seen_as(lens_set.content_hash):
         raise DataError(
             f"{lens_set.path}: trained {finder.name}, whose scores there are better than elsewhere; {advice}"
         )

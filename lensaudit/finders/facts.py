@@ -53,13 +53,26 @@ class AsGiven(BaseModel):
         return bool(self._given)
 
 
+class SetFacts(AsGiven):
+    """One of several sets that a finder was trained on; numbers are of its images with a label."""
+
+    set: str
+    instrument: Label | None = None
+    population: str | None = None
+    redden: tuple[float, float] | None = None
+    n_labelled: int | None = Field(default=None, ge=0)
+    n_lenses: int | None = Field(default=None, ge=0)
+
+
 class TrainingFacts(AsGiven):
     """What a finder was trained on; others of its facts are only shown.
 
     Attributes
     ----------
     set, validation_set, test_set
-        SHA-256 of the content of each set.
+        SHA-256 of the content of each set; `set` of several is that of their hashes.
+    sets
+        Those that it was trained on, where they are several.
     redden
         Between which strengths the colours of its arcs were drawn; None of other sets.
     n_training, n_validation, n_test
@@ -69,6 +82,7 @@ class TrainingFacts(AsGiven):
     """
 
     set: str | None = None
+    sets: tuple[SetFacts, ...] | None = None
     validation_set: str | None = None
     test_set: str | None = None
     instrument: Label | None = None
@@ -80,6 +94,12 @@ class TrainingFacts(AsGiven):
     n_test: int | None = Field(default=None, ge=0)
     training_lens_fraction: float | None = Field(default=None, ge=0, le=1)
     balanced_batches: bool | None = None
+
+    def seen_as(self, content_hash: str) -> str:
+        """What the set of that content was in the making: ``training``, ``validation``, or empty."""
+        if content_hash == self.set or content_hash in {one.set for one in self.sets or ()}:
+            return "training"
+        return "validation" if content_hash == self.validation_set else ""
 
 
 class Making(AsGiven):

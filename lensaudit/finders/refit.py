@@ -31,14 +31,21 @@ class Measured(Protocol):
     def pixel_units(self) -> Mapping[str, str]: ...
 
 
-def statistics_of(lens_set: Measured, recipe: Recipe, rows: Rows | None = None) -> dict[str, torch.Tensor]:
-    """Statistics that the recipe's stretch takes from the images `rows` of a set, all by default; see `fitted`."""
-    chosen = np.arange(len(lens_set)) if rows is None else rows
+def statistics_of(recipe: Recipe, *chosen: tuple[Measured, Rows]) -> dict[str, torch.Tensor]:
+    """Statistics that the recipe's stretch takes from images of one set or of several; see `fitted`.
+
+    Parameters
+    ----------
+    *chosen
+        Each set, and which of its images count.
+    """
     chunks = (
-        [lens_set.images(band, chosen[first : first + _CHUNK]) for band in recipe.bands]
-        for first in range(0, len(chosen), _CHUNK)
+        [lens_set.images(band, rows[first : first + _CHUNK]) for band in recipe.bands]
+        for lens_set, rows in chosen
+        for first in range(0, len(rows), _CHUNK)
     )
-    return fit_statistics(recipe.stretch, len(recipe.bands), recipe.size, chunks, len(chosen))
+    images = sum(len(rows) for _, rows in chosen)
+    return fit_statistics(recipe.stretch, len(recipe.bands), recipe.size, chunks, images)
 
 
 def takes_statistics(finder: Finder) -> bool:
@@ -77,7 +84,7 @@ def refitted(finder: Finder, lens_set: Measured) -> Finder:
     return replace(
         finder,
         recipe=recipe,
-        statistics=statistics_of(lens_set, recipe),
+        statistics=statistics_of(recipe, (lens_set, np.arange(len(lens_set)))),
         given_unit={},
         refitted=True,
         calibrator=None,

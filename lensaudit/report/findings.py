@@ -296,7 +296,7 @@ def limits(audit: Measured) -> tuple[str, ...]:
     if audit.realism is not None:
         said.insert(0, audit.realism.sentence)
     training = audit.finder.training
-    if training is not None and training.trained_on == audit.set.content_hash:
+    if training is not None and training.trained_on(audit.set.content_hash):
         said.insert(0, "This is the set the finder was trained on: every number of this page is too good.")
     said += [f"{remark[0].upper()}{remark[1:]}." for remark in (audit.pixels.remarks if audit.pixels else ())]
     if audit.selection is not None:

@@ -174,7 +174,7 @@ def _training(audit: Audit, facts: CardFacts) -> list[str]:
         if value is not None
     ]
     lines = [markdown_table(("recorded", "value"), rows)] if rows else ["Not recorded."]
-    if audit.finder.training is not None and audit.finder.training.trained_on == audit.set.content_hash:
+    if audit.finder.training is not None and audit.finder.training.trained_on(audit.set.content_hash):
         lines += ["", "**The audit below is on the set that it was trained on: every number of it is too good.**"]
     return lines
 

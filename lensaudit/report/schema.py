@@ -106,11 +106,11 @@ class Training(Record):
     data: dict[str, JsonValue]
     origin: str
 
-    @property
-    def trained_on(self) -> str | None:
-        """SHA-256 of the content of the training set, where it is recorded."""
-        found = self.data.get("set")
-        return found if isinstance(found, str) else None
+    def trained_on(self, content_hash: str) -> bool:
+        """Whether the set of that content is recorded as the training set, or as one of several."""
+        several = self.data.get("sets")
+        sets = [one.get("set") for one in several if isinstance(one, dict)] if isinstance(several, list) else []
+        return content_hash in (self.data.get("set"), *sets)
 
     def images(self, part: str) -> int | None:
         """How many images of ``training`` or ``validation`` are recorded."""

@@ -315,7 +315,7 @@ def kept_scores(trained: Trained, test: LensSet, path: Path) -> Scores:
 def _write(runs: Sequence[Run], arms: Sequence[Arm], data: TrainingData, out: Path) -> None:
     assert data.test is not None
     labels, first = data.test.labels, arms[0]
-    inputs = {"training": data.training.content_hash, "test": data.test.content_hash}
+    inputs = {"training": data.content_hash, "test": data.test.content_hash}
     result = AblationResult(
         arms=arm_results(runs, [arm.name for arm in arms]),
         n_lenses=int((labels == 1).sum()),

@@ -37,7 +37,7 @@ from lensaudit.training.fit import Fit
 from lensaudit.training.group import all_processes
 from lensaudit.training.network import piece_size, start_facts
 from lensaudit.training.options import TrainingOptions
-from lensaudit.training.prepared import Advance, PreparedSet, Rows, decoded
+from lensaudit.training.prepared import Advance, Prepared, Rows, decoded
 from lensaudit.training.sets import Batches, Split, TrainingData
 from lensaudit.untrusted import in_code, in_markdown
 
@@ -91,12 +91,11 @@ def _declaration(finder: Finder) -> list[str]:
 
 def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     protocol = finder.recipe.training
-    drawn = f", population `{in_code(data['population'])}`" if data["population"] else ""
-    drawn += " reddened by {:g} to {:g}".format(*data["redden"]) if data.get("redden") else ""
-    chosen = "a set of its own" if data["validation_set"] else "a fraction of the same set, classes split alike"
+    same = "all these sets" if "sets" in data else "the same set"
+    chosen = "a set of its own" if data["validation_set"] else f"a fraction of {same}, classes split alike"
     left_out = data["n_unlabelled_left_out"]
     return [
-        f"* Set `{data['set'][:16]}`, instrument `{in_code(data['instrument'])}`{drawn}: {data['n_training']} images "
+        f"* {_sets(data)}: {data['n_training']} images "
         f"to train on, {100 * data['training_lens_fraction']:.1f} % of them lenses"
         + (f"; {left_out} without a label left out." if left_out else "."),
         f"* {data['n_validation']} validation images ({chosen}); {data['n_test']} test images.",
@@ -115,6 +114,18 @@ def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any
         "",
         "![Loss and accuracy against epoch](curves.png)",
     ]
+
+
+def _sets(data: Mapping[str, Any]) -> str:
+    """Which set, or sets, it was trained on, with what was drawn."""
+    words = []
+    for one in data.get("sets", [data]):
+        said = f"`{one['set'][:16]}`, instrument `{in_code(one['instrument'])}`"
+        said += f", population `{in_code(one['population'])}`" if one["population"] else ""
+        said += " reddened by {:g} to {:g}".format(*one["redden"]) if one.get("redden") else ""
+        said += f", {one['n_lenses']} lenses among {one['n_labelled']} with a label" if "n_labelled" in one else ""
+        words.append(said)
+    return f"Set {words[0]}" if len(words) == 1 else f"Sets {'; '.join(words)}"
 
 
 def _start(data: Mapping[str, Any], architecture: str) -> str:
@@ -248,8 +259,8 @@ def _protocol(options: TrainingOptions) -> dict[str, Any]:
 
 
 def _inputs(data: TrainingData, start: str | None) -> dict[str, str]:
-    sets = {"training": data.training, "validation": data.validation, "test": data.test}
-    hashes = {name: lens_set.content_hash for name, lens_set in sets.items() if lens_set is not None}
+    sets = {"training": data, "validation": data.validation, "test": data.test}
+    hashes = {name: one.content_hash for name, one in sets.items() if one is not None}
     return hashes if start is None else {**hashes, "start": load_finder(start).weights_hash}
 
 
@@ -277,7 +288,7 @@ def measured_record(labels: np.ndarray, logit: np.ndarray, finder: Finder, seed:
 
 
 @torch.inference_mode()
-def logits(finder: Finder, prepared: PreparedSet, rows: Rows, advance: Advance | None = None) -> np.ndarray:
+def logits(finder: Finder, prepared: Prepared, rows: Rows, advance: Advance | None = None) -> np.ndarray:
     """Log-odds float64 (m,) of the prepared images `rows`."""
     found: list[np.ndarray] = []
     done = 0

@@ -13,6 +13,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -120,6 +121,51 @@ class PreparedSet:
                 _read_at(code_file, int(image), codes[position])
                 _read_at(scale_file, int(image), scales[position])
         return torch.from_numpy(codes), torch.from_numpy(scales)
+
+
+@dataclass(frozen=True)
+class JoinedSets:
+    """Prepared images of several sets, one set after the other, read as one; all for the same finder.
+
+    Attributes
+    ----------
+    parts
+        Those of each set, in order.
+    """
+
+    parts: tuple[PreparedSet, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @cached_property
+    def labels(self) -> NDArray[np.int8]:
+        """0 or 1 of each image (n,)."""
+        return np.concatenate([part.labels for part in self.parts])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, size, size)."""
+        return self.parts[0].shape
+
+    @property
+    def angles(self) -> int:
+        """Number of angles that stand in the last channels."""
+        return self.parts[0].angles
+
+    def read(self, which: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `PreparedSet.read`, `which` counted through all sets."""
+        codes = torch.empty((len(which), *self.shape), dtype=torch.int16)
+        scales = torch.empty((len(which), self.shape[0], 2))
+        first = 0
+        for part in self.parts:
+            here = np.flatnonzero((which >= first) & (which < first + len(part)))
+            codes[here], scales[here] = part.read(which[here] - first)
+            first += len(part)
+        return codes, scales
+
+
+Prepared = PreparedSet | JoinedSets
 
 
 def decoded(codes: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
@@ -297,7 +343,7 @@ def _change_first(module: nn.Module, weight: torch.Tensor, shift: torch.Tensor) 
         first.weight.copy_(weight)
 
 
-def standard_of(prepared: PreparedSet, rows: Rows) -> Standard:
+def standard_of(prepared: Prepared, rows: Rows) -> Standard:
     """Mean and standard deviation per band over up to 1000 of the images `rows`, evenly spread."""
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _IMAGES)).round().astype(int))]
     total = torch.zeros(prepared.shape[0], dtype=torch.float64)

@@ -134,7 +134,7 @@ def train(
         return done
     watch = watch or Watch()
     with threads(fit.machine.threads, fit.machine.processes):
-        measured, statistics = fit_to(data.training, recipe)
+        measured, statistics = fit_to(data.trained_on, recipe)
         untrained = replace(untrained, recipe=measured, statistics=statistics)
         split = prepare(data, untrained, options, place.cache or files.work, watch.prepared)
         progress = fit.run(split, watch.stepped)
@@ -162,7 +162,7 @@ def _identity(recipe: Recipe, data: TrainingData, options: TrainingOptions) -> d
     words = recipe.model_dump(mode="json", exclude={"training"})
     return {
         **{f"recipe {name}": value for name, value in words.items()},
-        "data": data.training.content_hash,
+        "data": data.content_hash,
         "validation": None if data.validation is None else data.validation.content_hash,
         **options.identity(),
         **({} if options.start is not None else body_facts(recipe, options.pretrained)),

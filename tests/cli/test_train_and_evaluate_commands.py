@@ -37,6 +37,16 @@ def folder(run, tmp_path_factory) -> Path:
     return root
 
 
+def test_data_may_be_named_several_times(run, refused, folder, tmp_path):
+    write_noise(tmp_path / "more", np.arange(10) % 2, seed=3)
+    words = ("train", "ou66", "--data", folder / "set", "--data", tmp_path / "more")
+    told = json.loads(run(*words, "--epochs", 1, "--batch", 16, "--device", "cpu", "--out", tmp_path / "out", "--json"))
+    assert [one["n_labelled"] for one in told["training_data"]["sets"]] == [24, 10]
+    assert told["training_data"]["n_training"] + told["training_data"]["n_validation"] == 34
+    said = refused(UsageError, *words, "--data", folder / "set", "--out", tmp_path / "twice")
+    assert "set: is given twice; give --data other images" in said
+
+
 def test_evaluate_prints_a_table_and_writes_json_and_plot(refused, run, folder, tmp_path):
     shown = run("evaluate", folder / "finder", folder / "set", "--scores", folder / "scores.parquet", "--out", tmp_path)
     for words in ("12 lenses, 12 non-lenses, 2 unlabelled", "AUROC", "TPR10", "Fβ, β = 0.03", "Wilson"):

@@ -358,7 +358,7 @@ def test_a_set_the_finder_cannot_eat_is_refused_before_anything_is_written(lens_
 def test_an_audit_on_the_training_set_says_so(audit: Audit):
     assert not any("trained on" in sentence for sentence in limits(audit))
     assert audit.finder.training is not None
-    own = replace(audit.set, content_hash=audit.finder.training.trained_on)
+    own = replace(audit.set, content_hash=audit.finder.training.data["set"])
     assert "trained on" in limits(replace(audit, set=own))[0]
 
 

@@ -83,7 +83,7 @@ def test_every_image_is_scored_by_the_finder_that_never_saw_it(tiny, mixed, tmp_
     for fold in found.folds:
         finder = load_finder(str(tmp_path / "cv" / f"fold-{fold.number}"))
         others = Part(mixed, np.flatnonzero(number_of != fold.number))
-        assert finder.statistics["mean"].equal(fit_to(others, recipe)[1]["mean"]), (
+        assert finder.statistics["mean"].equal(fit_to([others], recipe)[1]["mean"]), (
             "the fold's own images are in its figures"
         )
         whole = score_set(finder, mixed)

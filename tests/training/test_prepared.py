@@ -143,7 +143,7 @@ def test_sets_in_another_unit_are_refused_or_brought_to_that_of_the_training_set
     tenfold = {band: images * np.float32(10) for band, images in plain.cutouts(slice(None)).items()}
     tens = make_set("tens", labels, images=tenfold, unit=("ADU", 26.5))
     TrainingData(trained, validation=tens).check(untrained)
-    measured, statistics = fit_to(trained, recipe)
+    measured, statistics = fit_to([trained], recipe)
     assert measured.pixel_unit == {"H": "electron / s at 24 mag", "VIS": "electron / s at 24 mag"}
     fitted = Finder(measured, nn.Identity(), "training", statistics=statistics)
     seen = [prepare_set(fitted.for_units(one), one, tmp_path / "cache").read(np.arange(40)) for one in (tens, plain)]
