@@ -79,6 +79,10 @@ class TrainingFacts(AsGiven):
         Numbers of images.
     training_lens_fraction
         Of the training images.
+    seed
+        That everything random was derived from.
+    split_seed
+        That the validation images were taken with, where it is another.
     """
 
     set: str | None = None
@@ -94,6 +98,8 @@ class TrainingFacts(AsGiven):
     n_test: int | None = Field(default=None, ge=0)
     training_lens_fraction: float | None = Field(default=None, ge=0, le=1)
     balanced_batches: bool | None = None
+    seed: int | None = None
+    split_seed: int | None = None
 
     def seen_as(self, content_hash: str) -> str:
         """What the set of that content was in the making: ``training``, ``validation``, or empty."""

@@ -93,6 +93,7 @@ def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any
     protocol = finder.recipe.training
     same = "all these sets" if "sets" in data else "the same set"
     chosen = "a set of its own" if data["validation_set"] else f"a fraction of {same}, classes split alike"
+    chosen += f", those of `{data['start']}`" if "split_seed" in data else ""
     left_out = data["n_unlabelled_left_out"]
     return [
         f"* {_sets(data)}: {data['n_training']} images "
@@ -214,7 +215,7 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
             **ended.data.facts(ended.split).to_json(),
             **_protocol(options),
             **start_facts(options.start, recipe),
-            **{name: value for name, value in fit.identity.items() if name == "body"},
+            **{name: value for name, value in fit.identity.items() if name in ("body", "split_seed")},
             **({"processes": processes} if (processes := all_processes(fit.machine.processes)) > 1 else {}),
         },
         "metrics": _metrics(finder, ended, chosen_on, measured),

@@ -22,7 +22,7 @@ from lensaudit.training.finish import Finish, finish
 from lensaudit.training.fit import Files, Fit, threads
 from lensaudit.training.group import check_processes
 from lensaudit.training.loop import Report, serve_job
-from lensaudit.training.options import Machine, TrainingOptions
+from lensaudit.training.options import Machine, TrainingOptions, refuse_seen, split_seed
 from lensaudit.training.prepared import Advance
 from lensaudit.training.sets import TrainingData, fit_to, prepare
 
@@ -128,6 +128,9 @@ def train(
     check_processes(machine.processes, machine.device, options.batch_size)
     untrained = Finder(recipe, nn.Identity(), "training")
     data.check(untrained)
+    for option, measuring in (("--validation", data.validation), ("--test", data.test)):
+        if options.start is not None and measuring is not None:
+            refuse_seen(options.start, option, measuring)
     files = Files(writable_folder(place.out))
     fit = _fit_for(recipe, data, files, options, machine, place.restart)
     if done := _finished(fit, data):
@@ -165,8 +168,15 @@ def _identity(recipe: Recipe, data: TrainingData, options: TrainingOptions) -> d
         "data": data.content_hash,
         "validation": None if data.validation is None else data.validation.content_hash,
         **options.identity(),
+        **_split(data, options),
         **({} if options.start is not None else body_facts(recipe, options.pretrained)),
     }
+
+
+def _split(data: TrainingData, options: TrainingOptions) -> dict[str, Any]:
+    """The seed of the split, where it is another than that of the training."""
+    seed = options.seed if data.validation is not None else split_seed(options, data.content_hash)
+    return {} if seed == options.seed else {"split_seed": seed}
 
 
 def _finished(fit: Fit, data: TrainingData) -> Trained | None:

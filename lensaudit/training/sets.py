@@ -24,7 +24,7 @@ from lensaudit.finders.stretch import STRETCHES
 from lensaudit.records import Json
 from lensaudit.training.augment import UNIFORMS, class_weights
 from lensaudit.training.group import ALONE, BatchPart, Group
-from lensaudit.training.options import TrainingOptions
+from lensaudit.training.options import TrainingOptions, split_seed
 from lensaudit.training.prepared import (
     Advance,
     JoinedSets,
@@ -296,7 +296,7 @@ def prepare(
     """Prepare the images of both sides and draw the split."""
     training = _prepared(untrained, data, cache, advance)
     if data.validation is None:
-        generator = stream(options.seed, Purpose.SPLIT)
+        generator = stream(split_seed(options, data.content_hash), Purpose.SPLIT)
         rows, kept = stratified_split(training.labels, options.validation_fraction, generator)
         return Split((training, rows), (training, kept))
     validation = prepare_set(untrained.for_units(data.validation), data.validation, cache, advance)

@@ -8,6 +8,7 @@ from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Recipe, load_finder
 from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, train
 from lensaudit.training.network import _channels, starting_weights
+from lensaudit.training.sets import prepare
 
 CPU = Machine(device="cpu", threads=1)
 STILL = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-12, "seed": 3}
@@ -57,3 +58,36 @@ def test_a_finder_without_the_band_is_refused(tiny, mixed, tmp_path):
     other = tiny.model_copy(update={"bands": ("VIS", "J")})
     with pytest.raises(UsageError, match=r"its bands H, VIS lack J of tiny; begin from"):
         starting_weights(str(first), other)
+
+
+def test_images_that_choose_the_epoch_are_those_of_the_finder_it_goes_on_from(tiny, mixed, make_set, tmp_path):
+    """Else most of them would be images that its weights were trained on; a third stage keeps them, too."""
+    data, at = TrainingData(mixed), [str(tmp_path / name) for name in ("first", "second", "third", "other")]
+    stages = (("first", 3, None), ("second", 4, at[0]), ("third", 5, at[1]))
+    kept = {}
+    for name, seed, start in stages:
+        options = TrainingOptions(**(STILL | {"seed": seed, "start": start, "validation_fraction": 0.2}))
+        kept[name] = prepare(data, Finder(tiny, nn.Identity(), "test"), options, tmp_path / "cache", None)
+        record = train(tiny, data, Place(tmp_path / name), options, CPU).record.training_data
+        assert record.split_seed == (None if start is None else 3)
+    first = kept["first"].validation[1]
+    assert all((split.validation[1] == first).all() for split in kept.values())
+    assert f"classes split alike, those of `{at[1]}`" in (tmp_path / "third" / "card.md").read_text()
+
+    elsewhere = TrainingData(make_set("elsewhere", mixed.labels, 9))
+    options = TrainingOptions(**(STILL | {"seed": 4, "start": at[0]}))
+    assert train(tiny, elsewhere, Place(tmp_path / "other"), options, CPU).record.training_data.split_seed is None
+
+
+def test_what_the_first_stage_was_made_with_measures_no_second(tiny, mixed, make_set, tmp_path):
+    chose, more = make_set("chose", mixed.labels, 5), make_set("more", mixed.labels, 6)
+    train(tiny, TrainingData(mixed, chose), Place(tmp_path / "first"), TrainingOptions(**STILL), CPU)
+    options = TrainingOptions(start=str(tmp_path / "first"), **STILL)
+    for data, words in (
+        (TrainingData(more, test=mixed), "mixed: trained .*first, from which this training begins; give --test other"),
+        (TrainingData(more, validation=mixed), "mixed: trained .*first, .* give --validation other images"),
+        (TrainingData(more, test=chose), "chose: chose the epoch of .*first, .* give --test other images"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            train(tiny, data, Place(tmp_path / "refused"), options, CPU)
+    train(tiny, TrainingData(mixed, chose), Place(tmp_path / "second"), options, CPU)
