@@ -24,6 +24,7 @@ from lensaudit.finders import Finder, load_finder, save_finder, score_set, unfil
 from lensaudit.finders.committee import MEAN, NATIVE, STACK, Committee
 from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import Declared
+from lensaudit.finders.load import earlier_sets
 from lensaudit.finders.ou_tsne import Member
 from lensaudit.finders.recipe import COMMITTEE, CUSTOM
 from lensaudit.finders.recipe import COMMITTEE_KINDS as KINDS
@@ -208,7 +209,8 @@ def fit_committee(
     refuse_other_finder(out, inputs, settings, "or remove that folder")
     out = writable_folder(out)
     names = [one.name for one in finder.recipe.members]
-    data: dict[str, Any] = {**settings, "members": dict(zip(names, [one.weights_hash for one in members], strict=True))}
+    hashes = dict(zip(names, [one.weights_hash for one in members], strict=True))
+    data: dict[str, Any] = {**settings, "members": hashes, **earlier_sets(members)}
     metrics: dict[str, Any] = {}
     if plan.kind == STACK:
         assert training is not None

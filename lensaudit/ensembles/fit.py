@@ -22,6 +22,7 @@ from lensaudit.finders import Finder, FinderRecord, Recipe, load_finder, save_fi
 from lensaudit.finders.committee import FileMember
 from lensaudit.finders.facts import FinderMetrics, TrainingFacts
 from lensaudit.finders.finder import Declared
+from lensaudit.finders.load import earlier_sets
 from lensaudit.finders.ou_tsne import CELLS, Member, OuTsne, with_native_pixels
 from lensaudit.finders.recipe import OU_TSNE
 from lensaudit.finders.store import refuse_other_finder
@@ -335,6 +336,7 @@ def _data_facts(
         "perplexity": plan.perplexity,
         "seed": plan.seed,
         "members": {one.name: one.weights_hash for one in members},
+        **earlier_sets(members),
     }
 
 

@@ -21,12 +21,9 @@ def refuse_training_set(finder: Finder, lens_set: Cutouts, advice: str) -> None:
     DataError
         Its record names the set.
     """
-    from lensaudit.finders.load import stored_in
-    from lensaudit.finders.store import read_record
+    from lensaudit.finders.load import making_of
 
-    folder = stored_in(finder)
-    facts = None if folder is None else read_record(folder).training_data
-    if facts is not None and facts.seen_as(lens_set.content_hash):
+    if making_of(finder).seen_as(lens_set.content_hash):
         raise DataError(
             f"{lens_set.path}: trained {finder.name}, whose scores there are better than elsewhere; {advice}"
         )

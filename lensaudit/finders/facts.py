@@ -73,6 +73,8 @@ class TrainingFacts(AsGiven):
         SHA-256 of the content of each set; `set` of several is that of their hashes.
     sets
         Those that it was trained on, where they are several.
+    earlier_sets
+        Those that the finders it goes on from, or is made of, were trained on.
     redden
         Between which strengths the colours of its arcs were drawn; None of other sets.
     n_training, n_validation, n_test
@@ -87,6 +89,7 @@ class TrainingFacts(AsGiven):
 
     set: str | None = None
     sets: tuple[SetFacts, ...] | None = None
+    earlier_sets: tuple[str, ...] | None = None
     validation_set: str | None = None
     test_set: str | None = None
     instrument: Label | None = None
@@ -101,9 +104,16 @@ class TrainingFacts(AsGiven):
     seed: int | None = None
     split_seed: int | None = None
 
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Content hashes of all sets that the weights were trained on, those of earlier stages too."""
+        several = [one.set for one in self.sets or ()]
+        known = [*([] if self.set is None else [self.set]), *several, *(self.earlier_sets or ())]
+        return tuple(dict.fromkeys(known))
+
     def seen_as(self, content_hash: str) -> str:
         """What the set of that content was in the making: ``training``, ``validation``, or empty."""
-        if content_hash == self.set or content_hash in {one.set for one in self.sets or ()}:
+        if content_hash in self.trained_on:
             return "training"
         return "validation" if content_hash == self.validation_set else ""
 

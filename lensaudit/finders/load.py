@@ -17,6 +17,7 @@ from torch import nn
 
 from lensaudit.documents import complaint, read_text
 from lensaudit.errors import UsageError
+from lensaudit.finders.facts import TrainingFacts
 from lensaudit.finders.finder import Finder
 from lensaudit.finders.formats.declaration import declaration_at
 from lensaudit.finders.formats.opening import open_file, open_members
@@ -300,6 +301,18 @@ def stored_in(finder: Finder) -> Path | None:
         return None
     folder = builtin_finder_folder(finder.name) if finder.origin == "built-in" else Path(str(finder.origin))
     return folder if (folder / FINDER_FILE).is_file() else None
+
+
+def making_of(finder: Finder) -> TrainingFacts:
+    """What the finder was trained on, as far as a record in its folder says so."""
+    folder = stored_in(finder)
+    return TrainingFacts() if folder is None else read_record(folder).training_data
+
+
+def earlier_sets(finders: Sequence[Finder]) -> Json:
+    """What the record of a finder says that goes on from others, or is made of them: the sets these were trained on."""
+    found = [known for finder in finders for known in making_of(finder).trained_on]
+    return {"earlier_sets": list(dict.fromkeys(found))} if found else {}
 
 
 def _declaration(path: Path) -> Path | None:

@@ -107,9 +107,10 @@ class Training(Record):
     origin: str
 
     def trained_on(self, content_hash: str) -> bool:
-        """Whether the set of that content is recorded as the training set, or as one of several."""
-        several = self.data.get("sets")
+        """Whether the set of that content is recorded as a training set, of this stage or of an earlier one."""
+        several, earlier = (self.data.get(name) for name in ("sets", "earlier_sets"))
         sets = [one.get("set") for one in several if isinstance(one, dict)] if isinstance(several, list) else []
+        sets += earlier if isinstance(earlier, list) else []
         return content_hash in (self.data.get("set"), *sets)
 
     def images(self, part: str) -> int | None:

@@ -28,6 +28,7 @@ from lensaudit.finders import (
 )
 from lensaudit.finders.architectures.timm_networks import PREFIX
 from lensaudit.finders.facts import FinderMetrics, MeasuredFacts, TrainingFacts
+from lensaudit.finders.load import earlier_sets
 from lensaudit.finders.units import scaling_words
 from lensaudit.provenance import Provenance
 from lensaudit.records import Json
@@ -215,6 +216,7 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
             **ended.data.facts(ended.split).to_json(),
             **_protocol(options),
             **start_facts(options.start, recipe),
+            **earlier_sets([] if options.start is None else [load_finder(options.start)]),
             **{name: value for name, value in fit.identity.items() if name in ("body", "split_seed")},
             **({"processes": processes} if (processes := all_processes(fit.machine.processes)) > 1 else {}),
         },

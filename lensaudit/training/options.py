@@ -12,9 +12,8 @@ from lensaudit.documents import Json
 from lensaudit.errors import UsageError
 from lensaudit.finders import load_finder
 from lensaudit.finders.facts import TrainingFacts
-from lensaudit.finders.load import stored_in
+from lensaudit.finders.load import making_of
 from lensaudit.finders.recipe import Training
-from lensaudit.finders.store import read_record
 from lensaudit.training.augment import AUGMENTATIONS, SCHEDULES, has_ended
 from lensaudit.training.prepared import INPUTS
 
@@ -168,9 +167,7 @@ def refuse_seen(start: str, option: str, lens_set: LensSet) -> None:
 
 
 def _making_of(start: str | None) -> TrainingFacts:
-    """What the finder that a training begins from was trained on, as far as it is recorded."""
-    folder = None if start is None else stored_in(load_finder(start))
-    return TrainingFacts() if folder is None else read_record(folder).training_data
+    return TrainingFacts() if start is None else making_of(load_finder(start))
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,15 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import entropy as scipy_entropy
 
-from lensaudit.ensembles import CommitteePlan, committee_of, fit_committee
+from lensaudit.ensembles import CommitteePlan, EnsemblePlan, committee_of, fit_committee, fit_ensemble
+from lensaudit.ensembles.fit import Sets
 from lensaudit.ensembles.stack import FOLDS, RIDGE, log_loss, stacked
 from lensaudit.errors import DataError, UsageError
 from lensaudit.evaluation.disagreement import error_signals
 from lensaudit.explaining import occlusion
 from lensaudit.finders import load_finder, read_scores, save_finder, score_set, write_scores
 from lensaudit.finders.committee import Disagreement
+from lensaudit.finders.facts import TrainingFacts
 from lensaudit.finders.score_parts import ScorePart
 from lensaudit.report import AuditOptions
 from lensaudit.report.performance import performance_block
@@ -226,3 +228,17 @@ def test_the_report_says_what_tells_the_errors_of_a_committee(alike, training):
     assert Performance.from_json(json.loads(json.dumps(block.to_json()))).errors == wanted
     plain = performance_block(training.labels, replace(scores, members=None), cut, AuditOptions())
     assert "errors" not in plain.to_json()
+
+
+def test_what_trained_a_member_is_known_of_what_it_is_a_member_of(members, training, tmp_path):
+    """Else a committee would be calibrated on, or said to be measured on, images that its members know."""
+    known = TrainingFacts(set="a", earlier_sets=("b",)), TrainingFacts(set="b")
+    for member, facts in zip(members, known, strict=True):
+        save_finder(member, tmp_path / member.name, origin="test", training_data=facts)
+    opened = [load_finder(str(tmp_path / member.name)) for member in members]
+    mean = fit_committee(opened, tmp_path / "mean", CommitteePlan(), (training, None))
+    mapped = fit_ensemble(opened, Sets(training), tmp_path / "map", EnsemblePlan(cells=6, perplexity=5))
+    for fitted in (mean, mapped):
+        facts = fitted.record.training_data
+        assert [facts.seen_as(one) for one in ("a", "b", "c")] == ["training", "training", ""]
+    assert mapped.record.training_data.seen_as(training.content_hash) == "training"

@@ -56,8 +56,9 @@ def test_each_of_them_is_known_as_a_training_set(tiny, parts, make_set, tmp_path
 
 
 def test_a_report_knows_each_of_them():
-    several = Training(None, {"set": "all", "sets": [{"set": "a"}, {"set": "b"}]}, "trained")
-    assert [several.trained_on(one) for one in ("all", "a", "b", "c")] == [True, True, True, False]
+    several = Training(None, {"set": "all", "sets": [{"set": "a"}, {"set": "b"}], "earlier_sets": ["e"]}, "trained")
+    assert [several.trained_on(one) for one in ("all", "a", "b", "e", "c")] == [True, True, True, True, False]
+    assert not Training(None, {"set": "all", "sets": "a", "earlier_sets": {"a": 1}}, "hostile").trained_on("a")
     assert not Training(None, {}, "trained").trained_on("a")
 
 

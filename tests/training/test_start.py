@@ -1,11 +1,12 @@
 """A second stage begins from a finder's weights, and only from one that fits."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from lensaudit.errors import UsageError
-from lensaudit.finders import Finder, Recipe, load_finder
+from lensaudit.finders import Finder, Recipe, load_finder, read_record
 from lensaudit.training import Machine, Place, TrainingData, TrainingOptions, train
 from lensaudit.training.network import _channels, starting_weights
 from lensaudit.training.sets import prepare
@@ -91,3 +92,19 @@ def test_what_the_first_stage_was_made_with_measures_no_second(tiny, mixed, make
         with pytest.raises(UsageError, match=words):
             train(tiny, data, Place(tmp_path / "refused"), options, CPU)
     train(tiny, TrainingData(mixed, chose), Place(tmp_path / "second"), options, CPU)
+
+
+def test_sets_of_all_stages_are_known_as_training_sets(tiny, make_set, tmp_path):
+    sets = {name: make_set(name, np.arange(30) % 2, seed) for seed, name in enumerate(("one", "two", "three", "none"))}
+    start = None
+    for name in ("one", "two", "three"):
+        options = TrainingOptions(**(STILL | {"start": start}))
+        train(tiny, TrainingData(sets[name]), Place(tmp_path / "stages" / name), options, CPU)
+        start = str(tmp_path / "stages" / name)
+    facts = read_record(tmp_path / "stages" / "three").training_data
+    assert {name: facts.seen_as(one.content_hash) for name, one in sets.items()} == {
+        "one": "training", "two": "training", "three": "training", "none": "",
+    }  # fmt: skip
+    options = TrainingOptions(**(STILL | {"start": start}))
+    with pytest.raises(UsageError, match=r"one: trained .*three, .* give --test other images"):
+        train(tiny, TrainingData(sets["none"], test=sets["one"]), Place(tmp_path / "refused"), options, CPU)
