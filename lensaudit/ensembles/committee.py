@@ -210,7 +210,7 @@ def fit_committee(
     out = writable_folder(out)
     names = [one.name for one in finder.recipe.members]
     hashes = dict(zip(names, [one.weights_hash for one in members], strict=True))
-    data: dict[str, Any] = {**settings, "members": hashes, **earlier_sets(members)}
+    data: dict[str, Any] = {**settings, "members": hashes, "earlier_sets": earlier_sets(*members)}
     metrics: dict[str, Any] = {}
     if plan.kind == STACK:
         assert training is not None

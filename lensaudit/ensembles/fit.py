@@ -336,7 +336,7 @@ def _data_facts(
         "perplexity": plan.perplexity,
         "seed": plan.seed,
         "members": {one.name: one.weights_hash for one in members},
-        **earlier_sets(members),
+        "earlier_sets": earlier_sets(*members),
     }
 
 

@@ -309,10 +309,9 @@ def making_of(finder: Finder) -> TrainingFacts:
     return TrainingFacts() if folder is None else read_record(folder).training_data
 
 
-def earlier_sets(finders: Sequence[Finder]) -> Json:
-    """What the record of a finder says that goes on from others, or is made of them: the sets these were trained on."""
-    found = [known for finder in finders for known in making_of(finder).trained_on]
-    return {"earlier_sets": list(dict.fromkeys(found))} if found else {}
+def earlier_sets(*finders: Finder) -> tuple[str, ...]:
+    """Content hashes of the sets that `finders` were trained on, for the record of one that is made from them."""
+    return tuple(dict.fromkeys(known for finder in finders for known in making_of(finder).trained_on))
 
 
 def _declaration(path: Path) -> Path | None:

@@ -171,7 +171,7 @@ def _training(audit: Audit, facts: CardFacts) -> list[str]:
     rows = [
         (in_markdown(name.replace("_", " ")), in_markdown(value, 300))
         for name, value in said.items()
-        if value is not None
+        if value not in (None, [])
     ]
     lines = [markdown_table(("recorded", "value"), rows)] if rows else ["Not recorded."]
     if audit.finder.training is not None and audit.finder.training.trained_on(audit.set.content_hash):

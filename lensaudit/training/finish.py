@@ -216,7 +216,7 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
             **ended.data.facts(ended.split).to_json(),
             **_protocol(options),
             **start_facts(options.start, recipe),
-            **earlier_sets([] if options.start is None else [load_finder(options.start)]),
+            **_before(options.start),
             **{name: value for name, value in fit.identity.items() if name in ("body", "split_seed")},
             **({"processes": processes} if (processes := all_processes(fit.machine.processes)) > 1 else {}),
         },
@@ -259,6 +259,11 @@ def _protocol(options: TrainingOptions) -> dict[str, Any]:
             if value != TrainingOptions.model_fields[name].default
         },
     }
+
+
+def _before(start: str | None) -> dict[str, Any]:
+    known = () if start is None else earlier_sets(load_finder(start))
+    return {"earlier_sets": known} if known else {}
 
 
 def _inputs(data: TrainingData, start: str | None) -> dict[str, str]:
