@@ -109,6 +109,7 @@ def _training(finder: Finder, data: Mapping[str, Any], metrics: Mapping[str, Any
         + _start(data, finder.recipe.architecture)
         + f", seed {data['seed']}"
         + (f", divided over {data['processes']} processes." if "processes" in data else "."),
+        *([f"* The finder it was begun from was trained on {_earlier(data)}."] if data.get("earlier_sets") else []),
         *([f"* Body {data['body']}."] if "body" in data else []),
         f"* {metrics['epochs']} epochs; the weights of epoch {metrics['best_epoch']} had the lowest validation loss, "
         f"{metrics['validation_loss']:.4f}, and are kept. `history.csv` has every epoch.",
@@ -128,6 +129,12 @@ def _sets(data: Mapping[str, Any]) -> str:
         said += f", {one['n_lenses']} lenses among {one['n_labelled']} with a label" if "n_labelled" in one else ""
         words.append(said)
     return f"Set {words[0]}" if len(words) == 1 else f"Sets {'; '.join(words)}"
+
+
+def _earlier(data: Mapping[str, Any]) -> str:
+    """Sets of the stages before, and whether this one's is among them."""
+    names = ["this set" if one == data["set"] else f"`{one[:16]}`" for one in data["earlier_sets"]]
+    return ", ".join(names)
 
 
 def _start(data: Mapping[str, Any], architecture: str) -> str:

@@ -73,7 +73,9 @@ def test_images_that_choose_the_epoch_are_those_of_the_finder_it_goes_on_from(ti
         assert record.split_seed == (None if start is None else 3)
     first = kept["first"].validation[1]
     assert all((split.validation[1] == first).all() for split in kept.values())
-    assert f"classes split alike, those of `{at[1]}`" in (tmp_path / "third" / "card.md").read_text()
+    card = (tmp_path / "third" / "card.md").read_text()
+    assert f"classes split alike, those of `{at[1]}`" in card
+    assert "The finder it was begun from was trained on this set." in card
 
     elsewhere = TrainingData(make_set("elsewhere", mixed.labels, 9))
     options = TrainingOptions(**(STILL | {"seed": 4, "start": at[0]}))
@@ -105,6 +107,9 @@ def test_sets_of_all_stages_are_known_as_training_sets(tiny, make_set, tmp_path)
     assert {name: facts.seen_as(one.content_hash) for name, one in sets.items()} == {
         "one": "training", "two": "training", "three": "training", "none": "",
     }  # fmt: skip
+    known = ", ".join(f"`{sets[name].content_hash[:16]}`" for name in ("two", "one"))
+    card = (tmp_path / "stages" / "three" / "card.md").read_text()
+    assert f"The finder it was begun from was trained on {known}." in card
     options = TrainingOptions(**(STILL | {"start": start}))
     with pytest.raises(UsageError, match=r"one: trained .*three, .* give --test other images"):
         train(tiny, TrainingData(sets["none"], test=sets["one"]), Place(tmp_path / "refused"), options, CPU)
