@@ -252,7 +252,7 @@ def now(device: torch.device) -> np.ndarray:
 def measure(name: str, bench: Bench, folder: Path) -> dict[str, object]:
     """Print and return all that is measured of one finder; a kind of training that is not ours is named."""
     recipe = load_recipe(name)
-    fitted, statistics = fit_to(noise_set(recipe, folder / "figures", 2 * VALIDATION), recipe)
+    fitted, statistics = fit_to([noise_set(recipe, folder / "figures", 2 * VALIDATION)], recipe)
     try:
         module = initialised_module(recipe, torch.Generator().manual_seed(1)).to(bench.device)
     except LensauditError as refused:  # an ensemble has no random start; a body of timm needs timm

@@ -18,6 +18,7 @@ def record(tmp_path_factory):
     command = [sys.executable, BENCHMARK, "--finders", "petrillo", "--rounds", "1", "--steps", "2", "--json", told]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode in (0, 1), ended.stderr  # 1: slower than claimed, which a busy machine may be
+    assert told.is_file(), ended.stderr
     return json.loads(told.read_text())
 
 
