@@ -40,6 +40,7 @@ from lensaudit.lensset.simulation import simulation_header, write_chunks
 from lensaudit.scenes import Light, Psf, Scene, draw_scene
 from lensaudit.statistics import wilson_interval
 from lensaudit.training import AUGMENTATIONS, Machine, Place, TrainingData, TrainingOptions, train
+from lensaudit.training.augment import UNIFORMS, Draws
 
 VIS = replace(EUCLID, bands=EUCLID.bands[:1])
 FIXED_DEG = 7.5
@@ -233,7 +234,8 @@ def right(finder: Finder, lens_set: LensSet, augment: str, seed: int) -> tuple[N
     draws, calls, truth = np.random.default_rng(seed), [], []
     for images, is_lens in batches(finder, lens_set):
         choices = torch.from_numpy(draws.integers(8, size=len(images)))
-        shown = AUGMENTATIONS[augment](images, choices, is_lens, len(finder.recipe.extra_inputs))
+        drawn = Draws(choices, torch.zeros(len(images), UNIFORMS), is_lens)  # turns and mirrors draw nothing else
+        shown = AUGMENTATIONS[augment](images, drawn, len(finder.recipe.extra_inputs))
         calls.append((finder.logit(shown) > 0).numpy() == (is_lens > 0.5).numpy())
         truth.append((is_lens > 0.5).numpy())
     return np.concatenate(calls), np.concatenate(truth)
