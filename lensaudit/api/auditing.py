@@ -15,6 +15,7 @@ from lensaudit.api.calling import (
     as_finder,
     as_pair,
     as_set,
+    as_sets,
     front_door,
     kept_with,
     temporary_folder,
@@ -363,7 +364,7 @@ def compare(
     settings = CompareOptions(
         hosts=on, sources=galaxies, **{renamed.get(name, name): value for name, value in words.items()}
     )
-    sets = [as_set(one) for one in ([data] if isinstance(data, Data) else data)]
+    sets = as_sets(data)
     folder = temporary_folder("comparison") if out is None else Path(out)
     made = Comparison(folder) if out is not None else kept_with(Comparison(folder), folder)
     with watching(progress) as watch:

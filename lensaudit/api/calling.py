@@ -6,7 +6,7 @@ import re
 import shutil
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
 from pathlib import Path
@@ -237,6 +237,14 @@ def counting(watch: Watcher, stage: str) -> Callable[[int, int], None]:
 def as_set(data: Data) -> LensSet:
     """The lens set, opened where its folder is given."""
     return data if isinstance(data, LensSet) else open_cutouts(data)
+
+
+def as_sets(data: Data | Iterable[Data]) -> list[LensSet]:
+    """The lens set, or each of several, opened where a folder is given; UsageError where there is none."""
+    sets = [as_set(one) for one in ([data] if isinstance(data, Data) else data)]
+    if not sets:
+        raise UsageError("data: no lens set is given; name one or more")
+    return sets
 
 
 def as_cutouts(data: AnyData) -> Cutouts:

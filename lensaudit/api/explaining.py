@@ -20,7 +20,7 @@ from lensaudit.api.calling import (
     as_cutouts,
     as_finder,
     as_pair,
-    as_set,
+    as_sets,
     counting,
     folder_for,
     front_door,
@@ -379,11 +379,7 @@ def judge(
     >>> found.finder
     'ou66'
     """
-    sets = [data] if isinstance(data, Data) else list(data)
-    opened = [as_set(one) for one in sets]
-    pairs = [(as_pair(finder, one)[0], one) for one in opened]
-    if not pairs:
-        raise UsageError("no lens set is given; name one or more")
+    pairs = [(as_pair(finder, one)[0], one) for one in as_sets(data)]
     words: dict[str, Any] = {**options, "methods": tuple(methods), "per_kind": per_kind}
     words |= {name: tuple(words[name]) for name in ("parts", "kinds") if name in words}
     settings = room.JudgeSettings(**words)

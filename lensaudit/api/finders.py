@@ -13,6 +13,7 @@ from lensaudit.api.calling import (
     Watcher,
     as_pair,
     as_set,
+    as_sets,
     counting,
     front_door,
     kept_with,
@@ -20,7 +21,6 @@ from lensaudit.api.calling import (
     warn,
     watching,
 )
-from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Scores
 from lensaudit.spread import rank_and_size
 
@@ -190,11 +190,9 @@ def train(
     protocol = loaded.training.quickened() if words.pop("quick", False) else loaded.training
     chosen = TrainingOptions.of(protocol, **words)
     room.choose_device(device)
-    given = [as_set(one) for one in ([data] if isinstance(data, Data) else data)]
-    if not given:
-        raise UsageError("no lens set is given; name one or more")
+    first, *further = as_sets(data)
     chosen_on, measured_on = (None if one is None else as_set(one) for one in (validation, test))
-    sets = TrainingData(given[0], chosen_on, measured_on, tuple(given[1:]))
+    sets = TrainingData(first, chosen_on, measured_on, tuple(further))
     where = temporary_folder(loaded.name) if out is None else Path(out)
     with together(device=device), watching(progress) as watch:
 

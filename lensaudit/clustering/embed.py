@@ -21,9 +21,9 @@ from lensaudit.finders.finder import weights_hash
 from lensaudit.finders.layers import DIHEDRAL, MixtureHead, dihedral
 from lensaudit.finders.running import channels_last
 from lensaudit.kept import Piece, TensorsForm
+from lensaudit.training.batches import Batches
 from lensaudit.training.loop import SECONDS_BETWEEN_CHECKPOINTS
 from lensaudit.training.prepared import Advance, PreparedSet, Rows, decoded
-from lensaudit.training.sets import Batches
 
 if TYPE_CHECKING:
     from sklearn.mixture import BayesianGaussianMixture

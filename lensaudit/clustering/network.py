@@ -22,12 +22,12 @@ from lensaudit.finders.layers import decoder
 from lensaudit.finders.running import channels_last, choose_device, tell_of_imitation
 from lensaudit.spread import StageProgress
 from lensaudit.training.augment import AUGMENTATIONS, Draws
+from lensaudit.training.batches import Batches, Purpose, count_batches, shuffled, stream, torch_seed
 from lensaudit.training.checkpoint import Checkpoint, Progress, Tally
 from lensaudit.training.group import BatchPart, Group, check_processes, together
 from lensaudit.training.loop import Keep, Task, run_in
 from lensaudit.training.network import MaskSource, training_form
 from lensaudit.training.prepared import Advance, PreparedSet, Rows, decoded, prepare_set
-from lensaudit.training.sets import Batches, Purpose, count_batches, shuffled, stream, torch_seed
 
 if TYPE_CHECKING:
     from lensaudit.lensset import LensSet

@@ -28,18 +28,18 @@ from lensaudit.finders import (
 )
 from lensaudit.finders.architectures.timm_networks import PREFIX
 from lensaudit.finders.facts import FinderMetrics, MeasuredFacts, TrainingFacts
-from lensaudit.finders.load import earlier_sets
 from lensaudit.finders.units import scaling_words
 from lensaudit.provenance import Provenance
 from lensaudit.records import Json
 from lensaudit.training.augment import FAULTY
+from lensaudit.training.batches import Batches
 from lensaudit.training.checkpoint import Progress, curve_in_words, late_fall, plot_history, write_history
 from lensaudit.training.fit import Fit
 from lensaudit.training.group import all_processes
 from lensaudit.training.network import piece_size, start_facts
 from lensaudit.training.options import TrainingOptions
 from lensaudit.training.prepared import Advance, Prepared, Rows, decoded
-from lensaudit.training.sets import Batches, Split, TrainingData
+from lensaudit.training.sets import Split, TrainingData
 from lensaudit.untrusted import in_code, in_markdown
 
 METRIC_ROWS = {
@@ -223,7 +223,6 @@ def finish(ended: Finish, measured: Advance | None = None) -> tuple[Finder, Find
             **ended.data.facts(ended.split).to_json(),
             **_protocol(options),
             **start_facts(options.start, recipe),
-            **_before(options.start),
             **{name: value for name, value in fit.identity.items() if name in ("body", "split_seed")},
             **({"processes": processes} if (processes := all_processes(fit.machine.processes)) > 1 else {}),
         },
@@ -266,11 +265,6 @@ def _protocol(options: TrainingOptions) -> dict[str, Any]:
             if value != TrainingOptions.model_fields[name].default
         },
     }
-
-
-def _before(start: str | None) -> dict[str, Any]:
-    known = () if start is None else earlier_sets(load_finder(start))
-    return {"earlier_sets": known} if known else {}
 
 
 def _inputs(data: TrainingData, start: str | None) -> dict[str, str]:

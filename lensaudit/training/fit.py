@@ -26,23 +26,23 @@ from lensaudit.training.augment import (
     plateaus,
     weighted_losses,
 )
-from lensaudit.training.checkpoint import Checkpoint, Progress, Tally, write_history
-from lensaudit.training.group import BatchPart, together
-from lensaudit.training.loop import Keep, Report, Task, run_in
-from lensaudit.training.network import MaskSource, piece_size, starting_weights, training_form
-from lensaudit.training.options import Machine, TrainingOptions
-from lensaudit.training.prepared import decoded, foldable
-from lensaudit.training.sets import (
+from lensaudit.training.batches import (
     Batch,
     Batches,
     Purpose,
-    Split,
     balanced,
     count_batches,
     epoch_size,
     shuffled,
     torch_seed,
 )
+from lensaudit.training.checkpoint import Checkpoint, Progress, Tally, write_history
+from lensaudit.training.group import BatchPart, together
+from lensaudit.training.loop import Keep, Report, Task, run_in
+from lensaudit.training.network import MaskSource, piece_size, starting_weights, training_form
+from lensaudit.training.options import Machine, TrainingOptions
+from lensaudit.training.prepared import decoded, foldable
+from lensaudit.training.sets import Split
 
 ImagesAndLabels = tuple[torch.Tensor, torch.Tensor]
 """Prepared images (n, channels, size, size) and 0.0 or 1.0 (n,), on the device."""

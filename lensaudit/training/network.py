@@ -1,8 +1,8 @@
-"""The network that is trained: its quickest form, its dropout from seeded streams, and the weights it begins from."""
+"""The network that is trained: its quickest form, its dropout from seeded streams, and what it begins from."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,8 +12,14 @@ from torch import nn
 from lensaudit.errors import UsageError
 from lensaudit.finders import Finder, Recipe, load_finder
 from lensaudit.finders.build import unfilled_module
+from lensaudit.finders.facts import TrainingFacts
+from lensaudit.finders.load import earlier_sets, making_of
+from lensaudit.training.batches import Purpose, stream
 from lensaudit.training.group import Group
-from lensaudit.training.sets import Purpose, stream
+from lensaudit.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from lensaudit.lensset import LensSet
 
 _LEVELS = 2**16
 
@@ -271,10 +277,48 @@ def starting_weights(name: str, recipe: Recipe) -> dict[str, torch.Tensor]:
 
 
 def start_facts(name: str | None, recipe: Recipe) -> dict[str, Any]:
-    """What the record says of the start beside its name: ``start_bands``, where they are not all of its own."""
-    if name is None or load_finder(name).recipe.bands == recipe.bands:
+    """What the record says of the start beside its name.
+
+    ``start_bands``, where they are not all of its own; ``earlier_sets``, where it is known what it was trained on.
+    """
+    if name is None:
         return {}
-    return {"start_bands": list(recipe.bands)}
+    finder = load_finder(name)
+    bands = {} if finder.recipe.bands == recipe.bands else {"start_bands": list(recipe.bands)}
+    known = earlier_sets(finder)
+    return {**bands, **({"earlier_sets": known} if known else {})}
+
+
+def split_seed(options: TrainingOptions, content_hash: str) -> int:
+    """Seed that takes the validation images out of training data of this content, where they are no set of their own.
+
+    A training that goes on from a finder of the same data keeps that finder's: images that choose the epoch are then
+    images that the weights have not been trained on before.
+    """
+    before = _making_of(options.start)
+    if before.set != content_hash or before.validation_set is not None or before.seed is None:
+        return options.seed
+    return before.seed if before.split_seed is None else before.split_seed
+
+
+def refuse_seen(start: str, option: str, lens_set: LensSet) -> None:
+    """Refuse a set that is to measure a training, and that the finder it begins from was made with.
+
+    A set that chose the epoch there may do so again.
+
+    Raises
+    ------
+    UsageError
+        The finder's record names the set.
+    """
+    part = _making_of(start).seen_as(lens_set.content_hash)
+    if part and (part, option) != ("validation", "--validation"):
+        did = "trained" if part == "training" else "chose the epoch of"
+        raise UsageError(f"{lens_set.path}: {did} {start}, from which this training begins; give {option} other images")
+
+
+def _making_of(start: str | None) -> TrainingFacts:
+    return TrainingFacts() if start is None else making_of(load_finder(start))
 
 
 def _channels(finder: Finder, recipe: Recipe) -> list[int]:

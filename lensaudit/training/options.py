@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lensaudit.documents import Json
 from lensaudit.errors import UsageError
-from lensaudit.finders import load_finder
-from lensaudit.finders.facts import TrainingFacts
-from lensaudit.finders.load import making_of
 from lensaudit.finders.recipe import Training
 from lensaudit.training.augment import AUGMENTATIONS, SCHEDULES, has_ended
 from lensaudit.training.prepared import INPUTS
-
-if TYPE_CHECKING:
-    from lensaudit.lensset import LensSet
 
 EXTENDABLE_SCHEDULE = "constant"
 
@@ -136,38 +130,6 @@ class TrainingOptions(BaseModel):
             if not words[name]:
                 del words[name]
         return words
-
-
-def split_seed(options: TrainingOptions, content_hash: str) -> int:
-    """Seed that takes the validation images out of training data of this content, where they are no set of their own.
-
-    A training that goes on from a finder of the same data keeps that finder's: images that choose the epoch are then
-    images that the weights have not been trained on before.
-    """
-    before = _making_of(options.start)
-    if before.set != content_hash or before.validation_set is not None or before.seed is None:
-        return options.seed
-    return before.seed if before.split_seed is None else before.split_seed
-
-
-def refuse_seen(start: str, option: str, lens_set: LensSet) -> None:
-    """Refuse a set that is to measure a training, and that the finder it begins from was made with.
-
-    A set that chose the epoch there may do so again.
-
-    Raises
-    ------
-    UsageError
-        The finder's record names the set.
-    """
-    part = _making_of(start).seen_as(lens_set.content_hash)
-    if part and (part, option) != ("validation", "--validation"):
-        did = "trained" if part == "training" else "chose the epoch of"
-        raise UsageError(f"{lens_set.path}: {did} {start}, from which this training begins; give {option} other images")
-
-
-def _making_of(start: str | None) -> TrainingFacts:
-    return TrainingFacts() if start is None else making_of(load_finder(start))
 
 
 @dataclass(frozen=True)

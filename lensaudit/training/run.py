@@ -22,7 +22,8 @@ from lensaudit.training.finish import Finish, finish
 from lensaudit.training.fit import Files, Fit, threads
 from lensaudit.training.group import check_processes
 from lensaudit.training.loop import Report, serve_job
-from lensaudit.training.options import Machine, TrainingOptions, refuse_seen, split_seed
+from lensaudit.training.network import refuse_seen, split_seed
+from lensaudit.training.options import Machine, TrainingOptions
 from lensaudit.training.prepared import Advance
 from lensaudit.training.sets import TrainingData, fit_to, prepare
 

@@ -127,7 +127,7 @@ MISTAKES: dict[str, tuple[Mistake, type[Exception], str]] = {
     ),
     "train: recipe": (lambda at: la.train("ou67", at.set), ValueError, "ou67"),
     "train: data": (lambda at: la.train("ou66", at.folder / "gone"), FileNotFoundError, "gone"),
-    "train: no data": (lambda at: la.train("ou66", []), ValueError, "no lens set"),
+    "train: no data": (lambda at: la.train("ou66", []), ValueError, "data: no lens set"),
     "train: epochs": (lambda at: la.train("ou66", at.set, epochs=0), ValueError, "epochs"),
     "train: learning rate": (lambda at: la.train("ou66", at.set, learning_rate=-1.0), ValueError, "learning_rate"),
     "train: device": (lambda at: la.train("ou66", at.set, device="tpu"), ValueError, "device.*tpu"),

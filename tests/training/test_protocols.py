@@ -8,8 +8,8 @@ from torch import nn
 from lensaudit.finders import Training, load_recipe
 from lensaudit.training import TrainingOptions
 from lensaudit.training.augment import has_ended, learning_rate, plateaus
+from lensaudit.training.batches import Purpose, balanced, epoch_size, stream
 from lensaudit.training.network import MaskSource, SeededSpatialDropout, training_form
-from lensaudit.training.sets import Purpose, balanced, epoch_size, stream
 
 
 @pytest.mark.parametrize(

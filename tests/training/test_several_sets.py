@@ -122,5 +122,5 @@ def test_sets_of_one_seed_are_refused_by_name(tiny, make_set, tmp_path):
 def test_another_set_in_the_same_folder_is_refused(tiny, parts, tmp_path):
     first, second = parts
     train(tiny, TrainingData(first), Place(tmp_path / "out"), options(epochs=1), CPU)
-    with pytest.raises(UsageError, match="data"):
+    with pytest.raises(UsageError, match=r"holds another training .data was .*, you ask for"):
         train(tiny, TrainingData(first, further=(second,)), Place(tmp_path / "out"), options(epochs=2), CPU)

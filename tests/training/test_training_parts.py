@@ -15,9 +15,9 @@ from lensaudit.finders.finder import lens_logit
 from lensaudit.finders.layers import DIHEDRAL, dihedral
 from lensaudit.training import AUGMENTATIONS, SCHEDULES, EpochRow, Machine, Progress, TrainingOptions, read_history
 from lensaudit.training.augment import UNIFORMS, Draws, class_weights, learning_rate, weighted_losses
+from lensaudit.training.batches import Purpose, stream
 from lensaudit.training.checkpoint import Checkpoint, load_optimizer, optimizer_tensors, plot_history, write_history
 from lensaudit.training.prepared import Standard, foldable, stratified_split
-from lensaudit.training.sets import Purpose, stream
 
 
 def test_the_loss_is_torchs_weighted_cross_entropy():
