@@ -132,9 +132,11 @@ def _sets(data: Mapping[str, Any]) -> str:
 
 
 def _earlier(data: Mapping[str, Any]) -> str:
-    """Sets of the stages before, and whether this one's is among them."""
-    names = ["this set" if one == data["set"] else f"`{one[:16]}`" for one in data["earlier_sets"]]
-    return ", ".join(names)
+    """Sets of the stages before; those of this one are named above."""
+    parts = [one["set"] for one in data.get("sets", ())]
+    words = {data["set"]: "these sets" if parts else "this set"}
+    before = [one for one in data["earlier_sets"] if data["set"] not in data["earlier_sets"] or one not in parts]
+    return ", ".join(words.get(one, f"`{one[:16]}`") for one in before)
 
 
 def _start(data: Mapping[str, Any], architecture: str) -> str:
