@@ -9,7 +9,7 @@ are kept, so that an interrupted run goes on.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lensaudit.finders import Finder, load_finder
@@ -76,7 +76,7 @@ def table(audits: Sequence[ProbeAudit], names: Sequence[str], probe: str) -> str
     return "\n".join(lines)
 
 
-def draw(results: dict[str, list[ProbeResult | None]], names: Sequence[str], path: Path) -> None:
+def draw(results: Mapping[str, Sequence[ProbeResult | None]], names: Sequence[str], path: Path) -> None:
     """Recall along the strength, one panel per probe, one line per finder, 95 % Wilson intervals."""
     from matplotlib.figure import Figure
 
@@ -116,7 +116,7 @@ def main() -> None:
     results = {probe.name: answers_of(finders, probe, arguments) for probe in definitions(arguments.psf)}
     audits = [
         audited(
-            [own[k] for own in results.values() if own[k] is not None],
+            [one for own in results.values() if (one := own[k]) is not None],
             {probe: "it does not see it" for probe, own in results.items() if own[k] is None},
         )
         for k in range(len(finders))

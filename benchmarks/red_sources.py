@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from open_questions import answers_of, draw, table
 
-from lensaudit.finders import load_finder
-from lensaudit.probes import audited, load_definition
+from lensaudit.finders import Finder, load_finder
+from lensaudit.probes import ProbeDefinition, audited, load_definition
 from lensaudit.probes.page import crossing_sentence
 from lensaudit.probes.result import ProbeResult
+from lensaudit.probes.run import why_not_applicable
 from lensaudit.scenes import Scene, draw_scene, edits
 from lensaudit.scenes.colours import draw_template_mix, effective_wavelength_nm, magnitudes_on
 from lensaudit.statistics import auroc, auroc_interval, bootstrap_interval
@@ -69,6 +70,15 @@ def _in_colours(scene: Scene, magnitudes: dict[str, float]) -> Scene:
             for galaxy in scene.galaxies
         ),
     )
+
+
+def all_answers(finders: Sequence[Finder], probe: ProbeDefinition, arguments: argparse.Namespace) -> list[ProbeResult]:
+    """One result per finder; the probe must apply to all, as they are held against each other pair by pair."""
+    for finder in finders:
+        why = why_not_applicable(probe, finder)
+        if why is not None:
+            raise SystemExit(f"probe {probe.name}: {why}; leave one of the two out")
+    return [one for one in answers_of(finders, probe, arguments) if one is not None]
 
 
 def found_in_arms(result: ProbeResult) -> NDArray[np.float64]:
@@ -130,7 +140,8 @@ def main() -> None:
         return print_colours(arguments.colours, arguments.seed)
     names = [one.split("=")[0] for one in arguments.finders]
     finders = [load_finder(one.split("=")[-1]) for one in arguments.finders]
-    results = {one.name: answers_of(finders, one, arguments) for one in map(load_definition, arguments.probe or PROBES)}
+    probes = [load_definition(one) for one in arguments.probe or PROBES]
+    results = {one.name: all_answers(finders, one, arguments) for one in probes}
     audits = [audited([own[k] for own in results.values()], {}) for k in range(len(finders))]
     for probe, own in results.items():
         print(f"\n## {probe}\n\n{table(audits, names, probe)}\n")
