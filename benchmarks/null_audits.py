@@ -31,6 +31,7 @@ from lensaudit.probes import PairedScores, ProbeDefinition, builtin_probes, load
 from lensaudit.probes.audit import ProbeAudit, audited
 from lensaudit.probes.finding import ALL_PAIRS, Finding, concluded, measure
 from lensaudit.probes.result import AuditedFinder, ProbeResult, ProbeSettings
+from lensaudit.provenance import Provenance
 from lensaudit.statistics import holm, mcnemar_exact, wilson_interval
 from lensaudit.verdicts import BIAS, SELECTION, SIGNIFICANCE
 
@@ -47,6 +48,7 @@ percentiles are then too narrow by 2 / 400 on the mean."""
 
 INTERVALS = ("change of recall (Tango)", "change of logit (bootstrap)", "recall (Wilson)")
 FINDER = AuditedFinder("null", "benchmark", "0" * 64, ("VIS",), "minmax", 0.5)
+MADE = Provenance.here()
 SYSTEM_SIGMA = 2.5
 """Spread of the logits between lenses: a finder that is sure of most and unsure of some."""
 
@@ -152,7 +154,7 @@ def _null_result(
             findings.append(measure(label, ALL_PAIRS, PairedScores(control, logits, 0.5), rng, dose))
     settings = ProbeSettings(n, 0, probe.default_mode, probe.tolerance)
     judged = concluded(findings, probe.tolerance, probe.nature)
-    return ProbeResult(probe, settings, FINDER, judged, (), (), (), (), (), {}, {})
+    return ProbeResult(probe, settings, FINDER, judged, (), (), (), figures={}, provenance=MADE)
 
 
 def tallied(world: World, n: int, audits: int, seed: int) -> Tally:
@@ -273,7 +275,9 @@ def at_tolerance(audits: int, seed: int, sizes: tuple[int, ...]) -> tuple[list[s
     ]
     holds = True
     for n in sizes:
-        found = {name: accused_at_tolerance(world, n, audits, seed) for name, world in WORLDS.items()}
+        found: dict[str, tuple[int, ...]] = {
+            name: accused_at_tolerance(world, n, audits, seed) for name, world in WORLDS.items()
+        }
         found["all"] = tuple(map(sum, zip(*found.values(), strict=True)))
         for name, counts in found.items():
             of = audits * (len(WORLDS) if name == "all" else 1)
