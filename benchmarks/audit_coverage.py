@@ -13,6 +13,7 @@ import argparse
 
 import numpy as np
 
+from lensaudit.statistics import Estimate, WeightedFraction
 from lensaudit.statistics.stratified import stratified_fraction, stratified_recall, stratified_total
 
 SURVEYS = {
@@ -45,7 +46,7 @@ def main() -> None:
         generator = np.random.default_rng(1)
         for _ in range(draws):
             lens = (place < generator.hypergeometric(lenses, images - lenses, n)[of]).astype(float)
-            found = {
+            found: dict[str, Estimate | WeightedFraction] = {
                 "recall": stratified_recall(lens, called, weights, of),
                 "precision": stratified_fraction(lens[called], weights[called], of[called]),
                 "lenses": stratified_total(lens, weights, of),

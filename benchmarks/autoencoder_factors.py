@@ -18,7 +18,7 @@ import argparse
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -168,18 +168,20 @@ class Run:
 
     @cached_property
     def images(self) -> Images:
-        return drawn_images(self.finder, self.place.middle(self.arm), self.options, self.place.out, _say)
+        lens_set: Any = self.place.middle(self.arm)
+        return drawn_images(self.finder, lens_set, self.options, self.place.out, _say)
 
     @cached_property
     def test(self) -> PreparedSet:
-        return prepare_set(self.finder, self.place.middle(self.arm, test=True), self.place.out)
+        lens_set: Any = self.place.middle(self.arm, test=True)
+        return prepare_set(self.finder, lens_set, self.place.out)
 
     @cached_property
     def network(self) -> Network:
         """Trained, or gone on with; arms that differ in the extractor alone share a denoiser."""
         of_denoiser = replace(self.arm, epochs=0, embedding=0)
-        folders = [self.place.out / _name(one) for one in (of_denoiser, self.arm)]
-        return train_network(self.recipe, self.images, self.options, Workplace(*folders, device="cpu"), _say)
+        denoiser, extractor = (self.place.out / _name(one) for one in (of_denoiser, self.arm))
+        return train_network(self.recipe, self.images, self.options, Workplace(denoiser, extractor, device="cpu"), _say)
 
     @cached_property
     def components(self) -> PCA:
@@ -384,7 +386,7 @@ def main() -> None:
     for population in dict.fromkeys(ARMS[name].population for name in names):
         arm = next(ARMS[name] for name in names if ARMS[name].population == population)
         kept = Piece(place.out / f"photometry-{population}.json", JsonForm("measured"), population)
-        results[f"photometry, {population}"] = kept.or_made(lambda arm=arm: photometry(place, arm))
+        results[f"photometry, {population}"] = kept.or_made(partial(photometry, place, arm))
         facts(place.middle(arm, test=True).whole)
     print(table(results))
     if given.figure:

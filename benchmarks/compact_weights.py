@@ -97,7 +97,7 @@ def by_contribution(full: Finder, lens_set: LensSet) -> tuple[torch.Tensor, torc
 def drop_units(module: nn.Sequential, mean: torch.Tensor, out: torch.Tensor) -> float:
     """Whole units, whose mean goes into the next layer's bias."""
     first, second = dense(module)
-    second.bias += second.weight[:, out] @ mean[out]
+    second.bias.add_(second.weight[:, out] @ mean[out])
     first.weight[out], first.bias[out], second.weight[:, out] = 0.0, 0.0, 0.0
     return len(out) * (first.in_features + second.out_features) / 1e6
 

@@ -9,7 +9,7 @@ itself it says what networks call noise, single galaxies and arcs whose bands ar
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -182,7 +182,9 @@ def scaled(images: torch.Tensor, bands: Sequence[str], scaling: str) -> torch.Te
     """Resized images (n, bands, h, w) brought to [0, 1]."""
     if scaling == "unscaled":
         return images
-    key = {"together": lambda _: "", "by-instrument": lambda band: band == "VIS", "by-band": str}[scaling]
+    keys: dict[str, Callable[[str], object]]
+    keys = {"together": lambda _: "", "by-instrument": lambda band: band == "VIS", "by-band": str}
+    key = keys[scaling]
     found = torch.empty_like(images)
     for group in {key(band) for band in bands}:
         these = [index for index, band in enumerate(bands) if key(band) == group]

@@ -272,7 +272,10 @@ def main() -> None:
         draw_examples(options.figure)
     chosen = options.release or RELEASES, options.scaling or SCALINGS, options.spectra or SPECTRA[:1]
     readings = list(itertools.product(*chosen))
-    given = [Point(*options.point, *reading) for reading in readings] if options.point else []
+    given: list[Point] = []
+    if options.point:
+        source, middle, lens, width, heavier = options.point
+        given = [Point(source, middle, lens, width, heavier, *reading) for reading in readings]
     last = [Sample(kind, options.final, options.seed + 2) for kind in KINDS]
     for point in given or searched(table, readings, options):
         print(f"\n{point.words()}", flush=True)

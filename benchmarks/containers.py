@@ -15,12 +15,16 @@ import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 import numpy as np
 from container_files import EXACT, Sample, pictures
 from scoring import WARM_BATCHES, RawForward, clocks
+
+if TYPE_CHECKING:
+    from lensaudit.finders import Recipe
 
 CLAIMED = {"petrillo": 0.85, "ou66": 0.90}
 STORED = {"petrillo": 384, "ou66": 96}
@@ -31,24 +35,24 @@ READ = {"petrillo": 6000, "ou66": 1200}
 class Repeated:
     """`n` images of an endless repetition of cutouts; every access reads the files."""
 
-    cutouts: object
+    cutouts: Any
     n: int
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.cutouts, name)
 
     @property
-    def ids(self):
+    def ids(self) -> list[str]:
         return [f"noise-{i:06d}" for i in range(self.n)]
 
-    def images(self, band, span):
-        return self.cutouts.images(band, np.arange(span.start, span.stop) % len(self.cutouts))
+    def images(self, band: str, span: slice) -> np.ndarray:
+        return np.asarray(self.cutouts.images(band, np.arange(span.start, span.stop) % len(self.cutouts)))
 
 
-def sample_for(recipe, n: int) -> Sample:
+def sample_for(recipe: Recipe, n: int) -> Sample:
     """Noise of the finder's field of view, in pixels of its size; VIS of ou66 in its native 200."""
     drawn = Sample.drawn(n, recipe.size, recipe.bands)
     if recipe.name == "ou66":
@@ -57,7 +61,7 @@ def sample_for(recipe, n: int) -> Sample:
     return drawn
 
 
-def written(name: str, folder: Path, recipe, n: int) -> Path:
+def written(name: str, folder: Path, recipe: Recipe, n: int) -> Path:
     """The container and its declaration, with the finder's field of view."""
     import yaml
 
@@ -110,11 +114,12 @@ def main() -> None:
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        print(json.dumps(measure(*arguments.child[:2], Path(arguments.child[2]))))
+        name, finder, path = arguments.child
+        print(json.dumps(measure(name, finder, Path(path))))
         return
     from lensaudit.finders import load_recipe
 
-    lowest = {}
+    lowest: dict[str, float] = {}
     for finder in arguments.finder:
         for name in arguments.container or alike(finder):
             with tempfile.TemporaryDirectory() as folder:

@@ -12,16 +12,21 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from lensaudit.lensset import LensSet
 
 METHODS = ("saliency", "gradcam", "deeplift")
 CLAIMED = 0.8
 ROUNDS = 3
 
 
-def best_of(call) -> tuple[float, object]:
+def best_of(call: Callable[[], list[np.ndarray]]) -> tuple[float, list[np.ndarray]]:
     """Least processor seconds of some calls, and what the last gave."""
     seconds = []
     for _ in range(ROUNDS):
@@ -31,7 +36,7 @@ def best_of(call) -> tuple[float, object]:
     return min(seconds), found
 
 
-def measure(name: str, lens_set, n: int) -> bool:
+def measure(name: str, lens_set: LensSet, n: int) -> bool:
     """Print the milliseconds per image of one finder; whether the claim holds."""
     from lensaudit.explaining import Explainer
     from lensaudit.finders import load_finder

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +41,8 @@ Scored = dict[tuple[str, str], tuple[ImageScore, ...]]
 def keep(words: list[str]) -> None:
     """``NAME=FOLDER`` … → a file a finder; what an earlier session kept of the same weights stays unless replaced."""
     for name in dict.fromkeys(word.partition("=")[0] for word in words):
-        path, scored, facts = KEPT / f"{name}.parquet", {}, {"finder": name, "checks": {}, "commands": []}
+        path, scored = KEPT / f"{name}.parquet", Scored()
+        facts: dict[str, Any] = {"finder": name, "checks": {}, "commands": []}
         folders = [Path(word.partition("=")[2]) for word in words if word.partition("=")[0] == name]
         judgements = [Judgement.read(folder) for folder in folders]
         (facts["hash"],) = {judged.finder_hash for judged in judgements}

@@ -34,7 +34,12 @@ from lensaudit.finders import declare_finder, initialised_module, load_recipe, r
 from lensaudit.lensset import LensSet, simulate
 
 SIZE, FIELD, BANDS = 45, 20.0, ("VIS", "H")
-STEPS = [{"step": "crop", "fraction": 0.6}, {"step": "resize"}, {"step": "minmax"}, {"step": "asinh", "a": 0.02}]
+STEPS: list[dict[str, Any]] = [
+    {"step": "crop", "fraction": 0.6},
+    {"step": "resize"},
+    {"step": "minmax"},
+    {"step": "asinh", "a": 0.02},
+]
 LIMIT = 1e-5
 BATCH = 32
 
@@ -134,8 +139,8 @@ def numbers(audit: Path) -> dict[str, Any]:
 
 def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two pages say the same: findings word by word, metrics within float32's rounding of the scores."""
-    metrics = [np.array(list(page["metrics"].values()), float) for page in (one, other)]
-    return one["findings"] == other["findings"] and np.allclose(*metrics, rtol=0, atol=1e-6, equal_nan=True)
+    ours, theirs = (np.array(list(page["metrics"].values()), float) for page in (one, other))
+    return one["findings"] == other["findings"] and np.allclose(ours, theirs, rtol=0, atol=1e-6, equal_nan=True)
 
 
 def main() -> None:

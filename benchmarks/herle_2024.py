@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -196,15 +197,15 @@ def _resampled_alone(snr: Floats, found: NDArray[np.bool_], value: Floats) -> st
     return f"{by_snr_alone(snr, found, value) - np.median(value):+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def effects(logits: Floats, truth: dict[str, Floats], limits: dict[str, float]) -> list[dict[str, object]]:
+def effects(logits: Floats, truth: dict[str, Floats], limits: dict[str, float]) -> list[dict[str, Any]]:
     """High less low of every property and hold: log-odds, recall at each rate, and what the arcs did."""
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for place in range(0, len(arms()), 2):
         label, what, _ = arms()[place]
         low, high = logits[place + 1], logits[place + 2]
         change = high - low
         ends = bootstrap_interval([change], np.mean, np.random.default_rng(4), resamples=RESAMPLES)
-        row: dict[str, object] = {"property": label, "held": what, "logit": (float(change.mean()), *ends)}
+        row: dict[str, Any] = {"property": label, "held": what, "logit": (float(change.mean()), *ends)}
         for name, limit in limits.items():
             gained, lost = int(((high > limit) & (low <= limit)).sum()), int(((high <= limit) & (low > limit)).sum())
             difference = (gained - lost) / len(low), *paired_difference_interval(gained, lost, len(low))
@@ -215,28 +216,28 @@ def effects(logits: Floats, truth: dict[str, Floats], limits: dict[str, float]) 
     return rows
 
 
-def as_lines(rows: Sequence[dict[str, object]]) -> list[str]:
+def as_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The effects as a table."""
     lines = ["| property | held | arc S/N | magnification | log-odds | recall, 8σ | recall, 12σ |"]
     for row in rows:
         arcs, cells = row["arcs"], []
         for name in RATES:
-            low, high, change, start, end = row[name]  # type: ignore[misc]
+            low, high, change, start, end = row[name]
             cells.append(f"{low:.3f} → {high:.3f}, {change:+.3f} [{start:+.3f}, {end:+.3f}], p {row['p ' + name]:.1g}")
-        logit = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*row["logit"])  # type: ignore[misc]
-        seen = " | ".join("{:.1f} → {:.1f}".format(*arcs[name]) for name in ("arc_snr", "magnification"))  # type: ignore[index]
+        logit = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*row["logit"])
+        seen = " | ".join("{:.1f} → {:.1f}".format(*arcs[name]) for name in ("arc_snr", "magnification"))
         lines.append(f"| {row['property']} | {row['held']} | {seen} | {logit} | " + " | ".join(cells) + " |")
     return lines
 
 
-def draw(path: Path, rows: dict[str, list[dict[str, object]]], rate: str = "12σ") -> None:
+def draw(path: Path, rows: dict[str, list[dict[str, Any]]], rate: str = "12σ") -> None:
     """Change of recall from low to high of every property and hold, one mark a finder."""
     figure = new_figure(7.4, 4.2)
     axes = figure.subplots()
     names = [f"{row['property']}: {row['held']}" for row in next(iter(rows.values()))]
     for number, (finder, of_it) in enumerate(rows.items()):
         for place, row in enumerate(of_it):
-            _, _, change, low, high = row[rate]  # type: ignore[misc]
+            _, _, change, low, high = row[rate]
             y, colour = -place - 0.22 * number, f"C{number}"
             axes.plot([low, high], [y, y], color=colour, linewidth=1.1)
             axes.plot(change, y, "o", color=colour, markersize=4, label=finder if not place else None)
@@ -264,7 +265,8 @@ def main() -> None:
     torch.set_num_threads(1)
     kept = options.out / f"answers-{options.seed}-{options.n}-{'-'.join(one.weights_hash[:8] for one in finders)}.npz"
     if not kept.exists():
-        np.savez(kept, **asked(finders, INSTRUMENTS[options.instrument], options.n, options.seed))
+        said: dict[str, Any] = asked(finders, INSTRUMENTS[options.instrument], options.n, options.seed)
+        np.savez(kept, **said)
     answers, rows = dict(np.load(kept)), {}
     for number, (name, finder) in enumerate(zip(options.finders, finders, strict=True)):
         logit = np.asarray(score_set(finder, LensSet.open(options.test)).logit, float)

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,7 +32,7 @@ from scipy.signal import fftconvolve
 from lensaudit.imaging import EUCLID, kernel, render
 from lensaudit.injection import HostCutout, Hosts, InjectionSettings, inject
 from lensaudit.lensset import BandHeader, CatalogueColumn, Header, LensSet, LensSetWriter, PsfHeader, Records, RmsHeader
-from lensaudit.scenes import Scene, draw_scene
+from lensaudit.scenes import Light, Scene, draw_scene
 from lensaudit.scenes.cosmology import einstein_radius_arcsec
 
 
@@ -109,11 +110,11 @@ def on_one_core(repeats: int) -> None:
             for by in (0.3, 0.6)
         ]
         looped = [the_loop(host, arm) for arm in arms]
-        times["loop"].append(seconds(lambda host=host, scene=scene: the_loop(host, scene)))
-        times["loop, three"].append(seconds(lambda host=host, arms=arms: [the_loop(host, arm) for arm in arms]))
+        times["loop"].append(seconds(partial(the_loop, host, scene)))
+        times["loop, three"].append(seconds(partial(list, map(partial(the_loop, host), arms))))
         found = chosen.render(i, arms)
         for name, drawn in (("one", arms[:1]), ("three", arms)):
-            times[name].append(seconds(lambda i=i, drawn=drawn: chosen.render(i, drawn)))
+            times[name].append(seconds(partial(chosen.render, i, drawn)))
 
             def measured(i: int = i, drawn: list[Scene] = drawn) -> None:
                 fresh = Hosts(pool, chosen.settings, chosen.chosen)
@@ -126,18 +127,18 @@ def on_one_core(repeats: int) -> None:
                 worst = max(worst, float(apart))
     print(f"largest difference of the arcs: {worst:.3f} σ (0.02 allowed)")
     assert worst < 0.02
-    for words, loop, ours in (
+    for words, loop, own in (
         ("one arm", "loop", "one"),
         ("  with the host checked and measured and the system drawn", "loop", "one, measured"),
         ("three arms that share their rays", "loop, three", "three"),
         ("  with the host checked and measured and the system drawn", "loop, three", "three, measured"),
     ):
-        ratio = float(np.median(np.array(times[loop]) / np.array(times[ours])))
-        their_ms, our_ms = (1e3 * float(np.median(times[name])) for name in (loop, ours))
+        ratio = float(np.median(np.array(times[loop]) / np.array(times[own])))
+        their_ms, our_ms = (1e3 * float(np.median(times[name])) for name in (loop, own))
         print(f"{words}: the loop {their_ms:.1f} ms a system, ours {our_ms:.1f} ms: {ratio:.1f} times as fast")
 
 
-def _fainter(light, by: float):
+def _fainter(light: Light, by: float) -> Light:
     return replace(light, magnitudes={band: magnitude + by for band, magnitude in light.magnitudes.items()})
 
 

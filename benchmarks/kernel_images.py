@@ -19,10 +19,16 @@ import argparse
 import copy
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from lensaudit.explaining import DreamSettings
+    from lensaudit.finders import Finder
 
 CLAIMED_RATIO = 5.0
 FEW = 3
@@ -41,7 +47,7 @@ class Timed:
     processor: float
 
 
-def timed(call, device: torch.device) -> tuple[object, Timed]:
+def timed(call: Callable[[], object], device: torch.device) -> tuple[Any, Timed]:
     wait(device)
     wall, processor = time.perf_counter(), time.process_time()
     result = call()
@@ -54,7 +60,7 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def finder_called(name: str, device: str):
+def finder_called(name: str, device: str) -> Finder:
     """A saved finder, or a built-in architecture with seeded weights."""
     from lensaudit.finders import ARCHITECTURES, Finder, initialised, load_finder, load_recipe
 
@@ -66,12 +72,14 @@ def finder_called(name: str, device: str):
     return Finder(recipe, module, "benchmark")
 
 
-def one_by_one(finder, layer: str, kernels: list[int], start: torch.Tensor, settings) -> np.ndarray:
+def one_by_one(
+    finder: Finder, layer: str, kernels: list[int], start: torch.Tensor, settings: DreamSettings
+) -> np.ndarray:
     """The loop: images (kernels, bands, size, size)."""
     module = copy.deepcopy(finder.module).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    maps = {}
+    maps: dict[str, torch.Tensor] = {}
     module.get_submodule(layer).register_forward_hook(lambda _module, _inputs, output: maps.update(of=output))
     images = []
     for kernel in kernels:
@@ -86,7 +94,7 @@ def one_by_one(finder, layer: str, kernels: list[int], start: torch.Tensor, sett
     return np.stack(images)
 
 
-def measure(finder, layer: str, looped: int | None, steps: int) -> bool:
+def measure(finder: Finder, layer: str, looped: int | None, steps: int) -> bool:
     """Print one layer's numbers; whether the images are equal and the claim holds."""
     from lensaudit.explaining import dream, noise_start, paper_settings
     from lensaudit.explaining.dreaming.settings import layer_targets

@@ -24,10 +24,17 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    from lensaudit.finders import Finder
 
 CLAIMED_RATIO = {"ou200": 60.0, "ou66": 8.0, "timm:convnext_atto": 3.0}
 RESIDUAL = "residual"
@@ -43,12 +50,12 @@ WARM = 3
 class Timed:
     """Wall and processor seconds of one map."""
 
-    result: object
+    result: Any
     wall: float
     processor: float
 
 
-def timed(call) -> Timed:
+def timed(call: Callable[[], object]) -> Timed:
     wall, processor = time.perf_counter(), time.process_time()
     result = call()
     return Timed(result, time.perf_counter() - wall, time.process_time() - processor)
@@ -59,7 +66,7 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def finder_called(name: str):
+def finder_called(name: str) -> Finder:
     """A saved finder, or a built-in architecture with seeded weights."""
     import torch
 
@@ -76,7 +83,7 @@ def finder_called(name: str):
     return Finder(recipe, initialised(recipe.architecture, len(recipe.bands), generator=generator), "benchmark")
 
 
-def finder_of_timm(name: str):
+def finder_of_timm(name: str) -> Finder:
     """The recipe with seeded weights; layer scale is drawn too, as 1e-6 would leave a block without effect."""
     import torch
 
@@ -95,7 +102,7 @@ def finder_of_timm(name: str):
     return Finder(recipe, module, "benchmark")
 
 
-def residual_finder():
+def residual_finder() -> Finder:
     """The CIFAR network of He et al. 2016 with nine blocks, seeded weights and statistics."""
     import torch
     from torch import nn
@@ -113,7 +120,7 @@ def residual_finder():
             widens = inputs != outputs
             self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if widens else nn.Identity()
 
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.relu(self.second(self.relu(self.first(x))) + self.shortcut(x))
 
     torch.manual_seed(1)
@@ -123,12 +130,14 @@ def residual_finder():
     net = nn.Sequential(convolution(4, 16), nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 1))
     for part in net.modules():
         if isinstance(part, nn.BatchNorm2d):
+            assert part.running_mean is not None
+            assert part.running_var is not None
             part.running_mean.normal_(0, 0.1)
             part.running_var.uniform_(0.5, 1.5)
     return declare_finder(net, ("J", "Y", "H", "VIS"), 66, name=RESIDUAL)
 
 
-def cutout_for(finder) -> dict[str, np.ndarray]:
+def cutout_for(finder: Finder) -> dict[str, np.ndarray]:
     """A bright galaxy with a ring on noise, at the finder's own size."""
     size = finder.recipe.size
     radius = np.hypot(*np.meshgrid(*[np.linspace(-10, 10, size)] * 2))

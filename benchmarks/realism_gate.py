@@ -11,6 +11,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scoring import Repeated, write_noise
@@ -23,23 +24,23 @@ class Endless(Repeated):
     """`Repeated` with what the gate asks of a lens set beside its images."""
 
     @property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         return np.ones(self.n, np.int8)
 
     @property
-    def content_hash(self):
+    def content_hash(self) -> str:
         return f"{self.first:064d}"
 
     @property
-    def columns(self):
+    def columns(self) -> tuple[str, ...]:
         return ("id", "label")
 
-    def index_of(self, name):
+    def index_of(self, name: str) -> int:
         return self.ids.index(name)
 
-    def images(self, band, index):
+    def images(self, band: str, index: Any) -> np.ndarray:
         rows = np.arange(index.start, index.stop) if isinstance(index, slice) else np.atleast_1d(index)
-        return self.lens_set.images(band, (self.first + rows) % len(self.lens_set))
+        return np.asarray(self.lens_set.images(band, (self.first + rows) % len(self.lens_set)))
 
 
 def main() -> None:
@@ -61,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_noise(Path(folder) / "set", STORED)
         stored = LensSet.open(Path(folder) / "set")
-        sets = [Endless(stored, n, first) for first in (0, n)]
+        sets: list[Any] = [Endless(stored, n, first) for first in (0, n)]
         score_set(finder, Endless(stored, 200, 0))
         began, worked = time.perf_counter(), time.process_time()
         for one in sets:
@@ -73,7 +74,7 @@ def main() -> None:
             stages[f"{stage} {done}" if stage == "comparing" else stage] = time.perf_counter() - began
 
         began, worked = time.perf_counter(), time.process_time()
-        gate = measure_realism(finder, *sets, RealismOptions(label="any"), watch)
+        gate = measure_realism(finder, sets[0], sets[1], RealismOptions(label="any"), watch)
         measured = time.perf_counter() - began
         gate.write(Path(folder) / "gate")
         took, work = time.perf_counter() - began, time.process_time() - worked

@@ -18,8 +18,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 CLAIMED_RATIO = 0.85
 CLAIMED_GROWTH_MB = 64
@@ -32,23 +36,23 @@ CHUNK = 100  # as in a set of 20 000
 class Repeated:
     """`n` images from `first` on of an endless repetition of a lens set; every access reads the disk."""
 
-    lens_set: object
+    lens_set: Any
     n: int
     first: int = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.lens_set, name)
 
     @property
-    def ids(self):
+    def ids(self) -> list[str]:
         return [f"noise-{i:06d}" for i in range(self.first, self.first + self.n)]
 
-    def images(self, band, span):
+    def images(self, band: str, span: slice) -> np.ndarray:
         wanted = np.arange(self.first + span.start, self.first + span.stop)
-        return self.lens_set.images(band, wanted % len(self.lens_set))
+        return np.asarray(self.lens_set.images(band, wanted % len(self.lens_set)))
 
 
 def write_noise(path: Path, n: int) -> None:
@@ -107,7 +111,7 @@ class RawForward:
     EVERY = 20
     BATCHES = 4
 
-    def __init__(self, module, prepared) -> None:
+    def __init__(self, module: torch.nn.Module, prepared: torch.Tensor) -> None:
         from lensaudit.finders.running import channels_last
 
         self.module = module
@@ -165,9 +169,8 @@ def main() -> None:
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        print(
-            json.dumps(measure(arguments.finder, arguments.set, *arguments.images, arguments.batch, arguments.threads))
-        )
+        (n,) = arguments.images
+        print(json.dumps(measure(arguments.finder, arguments.set, n, arguments.batch, arguments.threads)))
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "noise"

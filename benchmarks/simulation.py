@@ -13,6 +13,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -42,6 +43,7 @@ def simapi_image(scene: Scene, band: Band, oversample: int) -> np.ndarray:
     mass_models, mass_kwargs, mass_z = [], [], []
     for galaxy in deflectors:
         mass = galaxy.mass
+        assert mass is not None
         theta_e = COSMOLOGY.angular_diameter_distance(galaxy.redshift, far.redshift)
         theta_e = float(theta_e / COSMOLOGY.angular_diameter_distance(far.redshift))
         theta_e *= 4 * np.pi * (mass.sigma_v_km_s / 299792.458) ** 2 * 206264.80624709636
@@ -123,10 +125,10 @@ def main() -> None:
         for scene in scenes[:5]:
             ours, theirs = noiseless_images(scene, EUCLID, POINT_SAMPLED), simapi_images(scene, nisp_oversample=3)
             worst = max(worst, *(np.abs(ours[b] - theirs[b]).max() / theirs[b].max() for b in ours))
-        loop3 = [seconds(lambda s=s: simapi_images(s, nisp_oversample=3)) for s in scenes]
-        loop1 = [seconds(lambda s=s: simapi_images(s, nisp_oversample=1)) for s in scenes]
-        shared = [seconds(lambda s=s: noiseless_images(s, EUCLID, POINT_SAMPLED)) for s in scenes]
-        default = [seconds(lambda s=s: render(s, EUCLID)) for s in scenes]
+        loop3 = [seconds(partial(simapi_images, s, nisp_oversample=3)) for s in scenes]
+        loop1 = [seconds(partial(simapi_images, s, nisp_oversample=1)) for s in scenes]
+        shared = [seconds(partial(noiseless_images, s, EUCLID, POINT_SAMPLED)) for s in scenes]
+        default = [seconds(partial(render, s, EUCLID)) for s in scenes]
         print(f"{title}: largest difference {worst:.1e} of the peak (n = 5 systems, 4 bands)")
         for name, loop in (("NISP 3×3 points, as ours", loop3), ("NISP 1 point a pixel", loop1)):
             ratio = np.median(np.array(loop) / np.array(shared))

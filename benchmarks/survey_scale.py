@@ -81,11 +81,11 @@ def memory() -> float:
 
 def scored(stored: Path, out: Path, n: int, rows: int, progress: Any) -> Any:
     """Score `n` images into `out`."""
-    loaded, sky = finder(), Sky(stored, n)
+    sky: Any = Sky(stored, n)
     out.mkdir(exist_ok=True)
     table = begin_parts(out, n, rows, "benchmark", force=False)
     task = ScorePart("one-layer", sky.path, Reading(), table, batch=512)
-    return score_into(task, (loaded, sky), 1, progress).write_index()
+    return score_into(task, (finder(), sky), 1, progress).write_index()
 
 
 def trend(clock: list[float]) -> str:
@@ -133,10 +133,10 @@ def long_run(stored: Path, out: Path, n: int) -> None:
 
 def in_turns(stored: Path, out: Path, n: int, turns: int = 40) -> None:
     """A part of the first rows and one of the last, in turns, so that what else runs on the machine meets both."""
-    loaded, sky = finder(), Sky(stored, n)
+    sky: Any = Sky(stored, n)
     out.mkdir()
     task = ScorePart("one-layer", sky.path, Reading(), begin_parts(out, n, ROWS_PER_PART, "turns", force=False), 512)
-    _held[task.table.index.key] = _Held(loaded, sky)
+    _held[task.table.index.key] = _Held(finder(), sky)
     last, took = n // ROWS_PER_PART - 1, np.empty((turns, 2))
     for turn in range(-1, turns):
         for place, part in enumerate((max(turn, 0) % 10, last - max(turn, 0) % 10)):
@@ -191,7 +191,8 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.child:
-        scored(*asked.child, 300_000, 10_000, lambda *_: None)
+        stored, out = asked.child
+        scored(stored, out, 300_000, 10_000, lambda *_: None)
         return
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

@@ -81,7 +81,7 @@ def plain(recipe: Recipe, steps: int, memory_format: torch.memory_format, thread
     batch, bands = BATCH[recipe.size], len(recipe.bands)
     generator = torch.Generator().manual_seed(1)
     net = initialised(recipe.architecture, bands, 2, generator=generator).train()
-    net.to(memory_format=memory_format)  # type: ignore[call-overload]
+    net.to(memory_format=memory_format)
     images = torch.rand((steps * batch, bands, recipe.size, recipe.size), generator=generator)
     images = images.contiguous(memory_format=memory_format)
     labels = torch.arange(steps * batch) % 2
