@@ -28,10 +28,11 @@ kills: $(STAMP) ## 100 kills over all long commands, which then end as if undist
 	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python -m campaigns.kills --n 100
 
 .PHONY: lint
-lint: $(STAMP) ## ruff, ruff format, mypy, and mypy --strict of a user's script
+lint: $(STAMP) ## ruff, ruff format, mypy of package and benchmarks, and mypy --strict of a user's script
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy benchmarks
 	$(BIN)/python -m mypy --strict --follow-imports silent tests/api/user_script.py
 
 .PHONY: docs
