@@ -161,7 +161,7 @@ def show(result: dict) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--finder", default="ou66", help="name of a recipe; its weights are random")
+    parser.add_argument("--finder", default="ou66", help="recipe of bands of Euclid; its weights are random")
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 20_000])
     parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--threads", type=int, default=1)
