@@ -48,7 +48,7 @@ def _curve(folder: Path) -> str:
     losses = [row.validation_loss for row in read_history(history)]
     fall = late_fall(losses)
     if fall is None:
-        return f"{len(losses)} epoch{'' if len(losses) == 1 else 's'} in all"
+        return f"{len(losses)} epoch{'' if len(losses) == 1 else 's'}: too few to say"
     return f"−{100 * fall:.1f} % of {len(losses)} epochs: {'flat' if fall < FLAT else 'falling'}"
 
 
