@@ -47,7 +47,10 @@ def test_facts_of_another_kind_are_refused(words):
         FinderMetrics.model_validate(words)
 
 
-@pytest.mark.parametrize("name", [name for name, place in builtin_recipes().items() if (place / FINDER_FILE).is_file()])
+HANDED_OUT = [name for name, place in builtin_recipes().items() if (place / FINDER_FILE).is_file()]
+
+
+@pytest.mark.parametrize("name", HANDED_OUT)
 def test_the_record_of_every_finder_we_hand_out_is_written_as_it_lies_there(name: str):
     path: Path = builtin_recipes()[name] / FINDER_FILE
     said = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -55,6 +58,22 @@ def test_the_record_of_every_finder_we_hand_out_is_written_as_it_lies_there(name
     for part in ("training_data", "metrics"):
         assert yaml.safe_dump(found[part], sort_keys=False) == yaml.safe_dump(said.get(part, {}), sort_keys=False)
     assert found["provenance"] == said["provenance"]
+
+
+@pytest.mark.parametrize("name", HANDED_OUT)
+def test_the_card_is_of_these_weights(name: str):
+    folder = builtin_recipes()[name]
+    assert read_record(folder).weights_hash in (folder / "card.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [name for name in HANDED_OUT if name != "cae-bgm"])  # docs/clusters.md has that
+def test_the_page_of_finders_has_what_the_record_measured(name: str):
+    page = (Path(__file__).parents[2] / "docs" / "finders.md").read_text(encoding="utf-8")
+    record = read_record(builtin_recipes()[name])
+    measured = record.metrics.test or record.metrics.validation
+    auroc = (measured.auroc or record.metrics.validation.auroc) if measured else None
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` | {record.parameters} |"))
+    assert f"| {auroc.value:.3f} [{auroc.low:.3f}, {auroc.high:.3f}] |" in row
 
 
 def test_a_record_that_says_nothing_of_its_making_is_written_so(tmp_path):
